@@ -1,0 +1,70 @@
+# Auscult: everything runs in .venv, made here with the versions of constraints.txt.
+#
+#   make demo     the whole thing on embedded parts, in about a minute
+#   make test     every test               make lint    ruff and mypy
+#   make bench    every benchmark          make clean   back to a fresh clone
+#
+# PYTHON=python3.12        another interpreter (3.11 or newer)
+# TORCH_INDEX=             torch as the Python index has it (on Linux: the build for CUDA)
+# TESTS="tests/test_x.py"  some tests         BENCH=throughput  one benchmark
+# ARGS="--seed 7"          more arguments for the demo, pytest or the benchmark
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
+	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TESTS ?=
+BENCH ?= *
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := tools/setup_environment.py
+WRITTEN_FOR := pyproject.toml constraints.txt $(SETUP) tools/torchaudio_importable.py
+# The development environment holds all that the demo needs.
+DEMO_ENVIRONMENT := $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.demo)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean python system-packages
+
+help:
+	@sed -n '2,11s/^# \{0,1\}//p' Makefile
+
+demo: $(DEMO_ENVIRONMENT)
+	@$(BIN)/auscult demo $(ARGS)
+
+test: $(VENV)/.dev system-packages
+	@$(BIN)/python -m pytest $(ARGS) $(TESTS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev system-packages
+	@set -e; for script in benchmarks/$(BENCH).py; do \
+		case "$$script" in benchmarks/_*) continue;; esac; \
+		echo "== $$script"; $(BIN)/python -m "benchmarks.$$(basename "$$script" .py)" $(ARGS); \
+	done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find monitor training tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+python:
+	@test -n "$(PYTHON)" || { \
+		echo "Python 3.11 or newer is needed, with its venv module (on Debian and Ubuntu:" \
+		"sudo apt-get install python3 python3-venv), or make PYTHON=/path/to/python3.11" >&2; exit 69; }
+
+system-packages: | python
+	@$(PYTHON) tools/system_packages.py test
+
+$(VENV)/.demo: $(WRITTEN_FOR) | python
+	@echo "setting up $(VENV), some minutes the first time" >&2
+	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" --extra train --extra demo
+	@touch $@
+
+$(VENV)/.dev: $(WRITTEN_FOR) | python
+	@echo "setting up $(VENV), some minutes the first time" >&2
+	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" \
+		--extra train --extra demo --extra dev
+	@touch $@
