@@ -1,0 +1,5 @@
+"""``python -m monitor`` is ``auscult``."""
+
+from monitor.cli import main
+
+main()

@@ -1,0 +1,186 @@
+"""Healthy scores to a threshold for a budget of false alarms.
+
+The budget is alarms per week, so the threshold is set on what raises an alarm:
+the persistent score (:mod:`monitor.persistence`), in blocks long enough to be
+independent of each other. A block is one chance of a false alarm; its value is
+the largest persistent score in it. With ``L`` seconds a block, a budget of ``F`` a
+week allows ``p = F L / week`` a block, and the threshold is the ``1 - p`` quantile
+of the block values: the conformal one where there are enough blocks
+(``n + 1 >= 1 / p``), else that of a generalised Pareto tail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.calibration_record import Calibration
+from monitor.errors import BadInputError
+from monitor.generalised_pareto import fit_generalised_pareto
+from monitor.persistence import Persistence, persistent_scores
+
+WEEK_S = 7 * 24 * 3600.0
+_LEAST_BLOCKS = 4
+_TAIL_SHARE = 0.25
+_LEAST_TAIL = 10
+_BOOTSTRAPS = 200
+_BOOTSTRAP_CONFIDENCE = 0.8
+
+FloatVector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyRecording:
+    """The scores of one healthy recording, by statistics that did not see it.
+
+    ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer;
+    ``levels_db``: the same shape, the level beside each score; ``whole``: the score
+    of the recording as a whole.
+    """
+
+    scores: FloatVector
+    levels_db: FloatVector
+    seconds: float
+    whole: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Block values by recording, and the length of a block in seconds."""
+
+    by_recording: list[FloatVector]
+    length_s: float
+
+    @property
+    def values(self) -> FloatVector:
+        return np.concatenate(self.by_recording)
+
+
+def calibrate(
+    recordings: Sequence[HealthyRecording],
+    *,
+    false_alarms_per_week: float,
+    persistence: Persistence,
+    hop_s: float,
+    span_s: float,
+    seed: int = 0,
+) -> Calibration:
+    """A threshold for at most ``false_alarms_per_week``, and what supports it.
+
+    Raises ``BadInputError`` when there is too little healthy sound to say
+    anything: fewer than four independent blocks.
+    """
+    heard = [recording for recording in recordings if len(recording.scores)]
+    seconds = sum(recording.seconds for recording in heard)
+    blocks = _block_values(heard, persistence, hop_s, span_s)
+    if len(blocks.values) < _LEAST_BLOCKS:
+        needed_s = _LEAST_BLOCKS * (span_s + persistence.out_of * hop_s)
+        raise BadInputError(
+            f"{seconds:.0f} s of healthy sound in {len(heard)} recordings is too little to set "
+            f"a threshold: at least {_LEAST_BLOCKS} recordings or {needed_s:.0f} s are needed"
+        )
+    allowed = false_alarms_per_week * blocks.length_s / WEEK_S
+    supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
+    threshold, method = _threshold(blocks, allowed, np.random.default_rng(seed))
+    wholes = _Blocks([np.array([r.whole]) for r in heard], seconds / len(heard))
+    allowed_whole = false_alarms_per_week * wholes.length_s / WEEK_S
+    recording_threshold, _ = _threshold(wholes, allowed_whole, np.random.default_rng(seed))
+    scores = np.concatenate([recording.scores for recording in heard])
+    levels_db = np.concatenate([recording.levels_db for recording in heard])
+    means_db = np.array([recording.levels_db.mean() for recording in heard])
+    return Calibration(
+        threshold=threshold,
+        recording_threshold=recording_threshold,
+        false_alarms_per_week=false_alarms_per_week,
+        supported_false_alarms_per_week=supported,
+        method=method,
+        healthy_s=seconds,
+        recordings=len(heard),
+        blocks=len(blocks.values),
+        block_s=blocks.length_s,
+        persistence_required=persistence.required,
+        persistence_out_of=persistence.out_of,
+        score_median=float(np.median(scores)),
+        score_deviation=float(np.std(np.concatenate(blocks.by_recording))),
+        level_db=float(np.median(levels_db)),
+        level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
+        level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),
+        note=_note(seconds, false_alarms_per_week, supported),
+    )
+
+
+def _note(seconds: float, asked: float, supported: float) -> str:
+    """What the healthy sound supports, in words for whoever reads the bundle."""
+    heard = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    if supported <= asked:
+        return f"{heard} of healthy sound support the budget of {asked:g} false alarms a week"
+    return (
+        f"{heard} of healthy sound support at best {supported:.3g} false alarms a week by "
+        f"counting; the threshold for {asked:g} a week is extrapolated from the tail of the scores"
+    )
+
+
+def _block_values(
+    recordings: Sequence[HealthyRecording], rule: Persistence, hop_s: float, span_s: float
+) -> _Blocks:
+    series = [persistent_scores(recording.scores, rule) for recording in recordings]
+    least = max(1, math.ceil(span_s / hop_s), rule.out_of)
+    per_block = max(least, _decorrelation(series))
+    values = []
+    for persistent in series:
+        n_blocks = max(1, round(len(persistent) / per_block))
+        values.append(np.array([part.max() for part in np.array_split(persistent, n_blocks)]))
+    return _Blocks(values, per_block * hop_s)
+
+
+def _decorrelation(series: Sequence[FloatVector]) -> int:
+    """Scores until the autocorrelation, pooled over recordings, has fallen to 1/e."""
+    centred = [s - s.mean() for s in series if len(s) > 2]
+    power = sum(float(s @ s) for s in centred)
+    if power <= 0:
+        return 1
+    longest = max(len(s) for s in centred)
+    for lag in range(1, longest // 2):
+        covariance = sum(float(s[:-lag] @ s[lag:]) for s in centred if len(s) > lag)
+        if covariance < power / math.e:
+            return lag
+    return max(1, longest // 2)
+
+
+def _threshold(
+    blocks: _Blocks, allowed: float, rng: np.random.Generator
+) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
+    values = blocks.values
+    n = len(values)
+    rank = math.ceil((n + 1) * (1.0 - allowed))
+    if rank <= n:
+        return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
+    estimate = _tail_quantile(values, allowed)
+    resampled = [_tail_quantile(_resample(blocks, rng), allowed) for _ in range(_BOOTSTRAPS)]
+    bound = float(np.quantile(resampled, _BOOTSTRAP_CONFIDENCE))
+    return max(estimate, bound, float(values.max())), "generalised_pareto"
+
+
+def _resample(blocks: _Blocks, rng: np.random.Generator) -> FloatVector:
+    """A bootstrap sample: recordings with replacement, or blocks where recordings are few."""
+    groups = blocks.by_recording
+    if len(groups) < 5:
+        return rng.choice(blocks.values, len(blocks.values))
+    return np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+
+
+def _tail_quantile(values: FloatVector, allowed: float) -> float:
+    """The ``1 - allowed`` quantile by peaks over a threshold (Coles 2001, section 4.3)."""
+    if len(values) < 2:
+        return float(values.max())
+    n_tail = min(len(values) - 1, max(_LEAST_TAIL, round(_TAIL_SHARE * len(values))))
+    ordered = np.sort(values)
+    start = float(ordered[-n_tail - 1])
+    excesses = ordered[-n_tail:] - start
+    tail = fit_generalised_pareto(excesses)
+    return start + tail.quantile(1.0 - allowed * len(values) / n_tail)

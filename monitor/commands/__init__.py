@@ -1,0 +1,1 @@
+"""What the commands do; ``monitor.cli`` holds their arguments and exit statuses."""

@@ -1,0 +1,45 @@
+"""``auscult check``: would this configuration run?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.commands.output import columns, emit
+from monitor.config import load_config
+from monitor.machine_plan import make_plans
+
+
+def check(config: Path, *, as_json: bool) -> None:
+    """Validate the configuration and every bundle it names, self-test included.
+
+    Raises the ``ConfigError`` or ``BundleError`` that `auscult run` would end with.
+    """
+    settings = load_config(config)
+    settings.mqtt.read_password()
+    plans = make_plans(settings)
+    document = {
+        "config": str(config),
+        "broker": f"{settings.mqtt.host}:{settings.mqtt.port}",
+        "base_topic": settings.mqtt.base_topic,
+        "machines": [
+            {
+                "id": plan.settings.id,
+                "source": plan.settings.source.kind,
+                "bundle": str(plan.bundle.path),
+                "bundle_sha256": plan.bundle.sha256,
+                "threshold": plan.bundle.calibration.threshold,
+                "false_alarms_per_week": plan.bundle.calibration.false_alarms_per_week,
+            }
+            for plan in plans
+        ],
+    }
+    rows = [
+        (
+            plan.settings.id,
+            plan.settings.source.kind,
+            f"threshold {plan.bundle.calibration.threshold:.4g}",
+            str(plan.bundle.path),
+        )
+        for plan in plans
+    ]
+    emit(document, [*columns(rows), f"{config}: good"], as_json=as_json)

@@ -1,0 +1,240 @@
+"""``auscult replay``: recordings scored offline, exactly as the daemon would."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from monitor.alert_record import AlertDraft, alert_to_dict
+from monitor.bundle import Bundle, load_bundle
+from monitor.commands.alert_numbers import AlertNumbers
+from monitor.commands.output import columns, emit, progress
+from monitor.commands.publishing import publish_alerts
+from monitor.config import Settings, check_machine_id, load_config
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import Alert, Score
+from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
+from monitor.network import Network
+from monitor.replay import (
+    DrawAlert,
+    RaisedAlert,
+    RecordingSummary,
+    ReplaySinks,
+    replay_recording,
+)
+from monitor.sources.recordings import recording_files, recording_length_s
+
+SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
+FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
+EXIT_ALERT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayRequest:
+    """The command line of a replay."""
+
+    bundle: Path
+    recordings: tuple[Path, ...]
+    scores: Path | None = None
+    files: Path | None = None
+    alerts: Path | None = None
+    publish: bool = False
+    config: Path | None = None
+    machine: str | None = None
+    fail_on_alert: bool = False
+    as_json: bool = False
+    draw_alert: DrawAlert | None = None
+
+
+def replay(request: ReplayRequest) -> int:
+    """Score every recording; the exit status.
+
+    65 when a recording could not be read (the others are done all the same), 1 with
+    ``fail_on_alert`` when an alert was raised, otherwise 0.
+    """
+    if request.publish and request.config is None:
+        raise UsageError("--publish needs --config FILE, which names the broker")
+    settings = load_config(request.config) if request.config else None
+    bundle = load_bundle(request.bundle)
+    recordings = recording_files(request.recordings)
+    with ExitStack() as stack:
+        results = stack.enter_context(_results(request, bundle, settings))
+        network = Network(bundle)
+        detector = settings.detector if settings else DetectorSettings()
+        for number, recording in enumerate(recordings, 1):
+            progress(f"{number} of {len(recordings)}  {recording}")
+            results.add(
+                replay_recording(
+                    recording,
+                    bundle,
+                    network,
+                    detector,
+                    ReplaySinks(results.score, results.alert),
+                    machine=results.machine,
+                    start_unix_s=_began_at(recording, bundle),
+                )
+            )
+        progress("")
+        if request.draw_alert is not None:
+            for raised_alert in results.raised:
+                request.draw_alert(bundle, network, raised_alert)
+    if request.publish and settings is not None:
+        publish_alerts(settings.mqtt, results.alerts)
+    results.print()
+    if any(one.error for one in results.summaries):
+        return BadInputError.exit_status
+    raised = any(alert.kind == "raised" for alert in results.alerts)
+    return EXIT_ALERT if request.fail_on_alert and raised else 0
+
+
+class _Results:
+    """Everything that a replay writes while it runs."""
+
+    def __init__(
+        self,
+        request: ReplayRequest,
+        bundle: Bundle,
+        machine: str,
+        outputs: dict[str, IO[str] | None],
+    ) -> None:
+        self.machine = machine
+        self.summaries: list[RecordingSummary] = []
+        self.alerts: list[Alert] = []
+        self.raised: list[RaisedAlert] = []
+        self._request = request
+        self._bundle = bundle
+        self._rate_hz = bundle.spec.sample_rate_hz
+        self._threshold = bundle.calibration.threshold
+        # Replays of all times share a machine's numbers: the clock keeps them apart.
+        self._numbers = AlertNumbers(int(time.time() * 1000) if request.publish else 0)
+        self._alert_file = outputs["alerts"]
+        self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)
+        self._file_rows = _table(outputs["files"], FILE_COLUMNS)
+
+    def score(self, file: str, score: Score) -> None:
+        if self._score_rows is not None:
+            self._score_rows.writerow(
+                (
+                    file,
+                    score.first_sample / self._rate_hz,
+                    score.end_sample / self._rate_hz,
+                    score.value,
+                    score.loss,
+                    self._threshold,
+                    int(score.value > self._threshold),
+                )
+            )
+
+    def alert(self, file: str, draft: AlertDraft) -> None:
+        alert = self._numbers.number(draft)
+        self.alerts.append(alert)
+        if alert.kind == "raised":
+            recording = Path(file)
+            at_unix_s = datetime.fromisoformat(alert.at).timestamp()
+            at_s = at_unix_s - _began_at(recording, self._bundle)
+            self.raised.append(RaisedAlert(alert, recording, at_s))
+        if self._alert_file is not None:
+            self._alert_file.write(json.dumps(alert_to_dict(alert)) + "\n")
+
+    def add(self, summary: RecordingSummary) -> None:
+        self._numbers.end_stream()
+        self.summaries.append(summary)
+        if self._file_rows is not None:
+            self._file_rows.writerow(_row(summary).values())
+
+    def print(self) -> None:
+        raised = sum(alert.kind == "raised" for alert in self.alerts)
+        table = [("file", "seconds", "score", "threshold", "alerts", "")]
+        table += [
+            (
+                one.file,
+                f"{one.seconds:.1f}",
+                f"{one.score:.3f}",
+                f"{one.threshold:.3f}",
+                str(one.alerts),
+                one.error or ("anomalous" if one.anomalous else ""),
+            )
+            for one in self.summaries
+        ]
+        emit(
+            {
+                "bundle": str(self._request.bundle),
+                "machine": self.machine,
+                "files": [_row(one) for one in self.summaries],
+                "alerts": [alert_to_dict(alert) for alert in self.alerts],
+                "published": self._request.publish,
+            },
+            [*columns(table), f"{raised} raised in {len(self.summaries)} recordings"],
+            as_json=self._request.as_json,
+        )
+
+
+@contextmanager
+def _results(
+    request: ReplayRequest, bundle: Bundle, settings: Settings | None
+) -> Iterator[_Results]:
+    machine = _machine(request, settings)
+    with ExitStack() as stack:
+        outputs = {
+            name: stack.enter_context(_create(path)) if path else None
+            for name, path in (
+                ("scores", request.scores),
+                ("files", request.files),
+                ("alerts", request.alerts),
+            )
+        }
+        yield _Results(request, bundle, machine, outputs)
+
+
+def _create(path: Path) -> IO[str]:
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _table(file: IO[str] | None, names: tuple[str, ...]) -> Any:
+    """A CSV writer with its header written, or ``None``."""
+    if file is None:
+        return None
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    return writer
+
+
+def _row(summary: RecordingSummary) -> dict[str, Any]:
+    fields = asdict(summary)
+    if summary.error:
+        fields |= {"score": None, "threshold": None}
+    fields["anomalous"] = int(summary.anomalous)
+    return {name: fields[name] for name in FILE_COLUMNS}
+
+
+def _machine(request: ReplayRequest, settings: Settings | None) -> str:
+    """The id in alerts: as asked, or of the machine that has this bundle, or the bundle's name."""
+    if request.machine is not None:
+        try:
+            return check_machine_id(request.machine)
+        except ValueError as error:
+            raise UsageError(f"--machine {error}") from None
+    bundle = request.bundle.absolute()
+    for machine in settings.machines if settings else ():
+        if machine.bundle == bundle:
+            return machine.id
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", bundle.name).strip("-._")[:64] or "replay"
+
+
+def _began_at(recording: Path, bundle: Bundle) -> float:
+    """When a recording began, taking its file's last change for its end."""
+    try:
+        return recording.stat().st_mtime - recording_length_s(recording, bundle.spec)
+    except (OSError, AuscultError):  # the replay itself says what is wrong with it
+        return 0.0

@@ -1,0 +1,99 @@
+"""Where the machines' results go: alerts into the outbox, the rest to the publisher."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from monitor import __version__
+from monitor.alert_record import AlertDraft, OpenAlert
+from monitor.discovery import Discovery
+from monitor.domain import Alert
+from monitor.mqtt_settings import MqttSettings
+from monitor.outbox import Outbox
+from monitor.publisher import MqttPublisher
+from monitor.stream_clock import rfc3339
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """An outbox and the publisher that empties it; the publisher can be exchanged.
+
+    Every method may be called from any thread, ``start``, ``switch`` and ``stop``
+    from one only.
+    """
+
+    def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._connect(settings)
+
+    def start(self) -> None:
+        """Begin to reach for the broker."""
+        self._publisher.start()
+
+    def switch(self, settings: MqttSettings) -> bool:
+        """Deliver by other settings from now on; whether they were other ones.
+
+        What is retained has to be published again afterwards.
+        """
+        if settings == self._settings:
+            return False
+        self._publisher.stop()
+        self._connect(settings)
+        self._publisher.start()
+        return True
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Send what can be sent in the time and say ``stopped``."""
+        if not self._publisher.stop(timeout_s):
+            log.warning("the broker did not take leave in time")
+
+    def announce(self, info: Mapping[str, Any], machines: Collection[str]) -> None:
+        """Publish the description of the daemon; tell Home Assistant of it if that is wished."""
+        self._publisher.publish_info(info)
+        if self._discovery is not None:
+            self._discovery.announce(machines)
+
+    def summary(self) -> str:
+        """For the status line: ``outbox 0, broker connected``."""
+        error = self._publisher.connection_error()
+        health = self._outbox.health()
+        disk = "" if health.state == "ok" else f" in memory ({health.detail})"
+        return f"outbox {health.depth}{disk}, {error or 'broker connected'}"
+
+    # What a machine needs: monitor.machine_report.Outlet.
+
+    def open_alert(self, machine: str) -> OpenAlert | None:
+        """The alert that stands, perhaps since before a restart."""
+        return self._outbox.open_alert(machine)
+
+    def alert(self, draft: AlertDraft) -> Alert:
+        """Make an alert durable and have it sent."""
+        alert = self._outbox.append(draft)
+        self._publisher.wake()
+        return alert
+
+    def state(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish the machine's state."""
+        self._publisher.publish_state(machine, payload)
+
+    def score(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish the newest score."""
+        self._publisher.publish_score(machine, payload)
+
+    def forget(self, machine: str) -> None:
+        """The machine is no longer watched: clear its alert, take its state back."""
+        if standing := self._outbox.open_alert(machine):
+            self.alert(standing.cleared(rfc3339(time.time())))
+        self._publisher.forget_machine(machine)
+
+    def _connect(self, settings: MqttSettings) -> None:
+        """Make, but not yet start, a publisher of these settings."""
+        self._settings = settings
+        self._publisher = MqttPublisher(settings, self._outbox)
+        self._discovery = (
+            Discovery(settings, self._publisher, __version__) if settings.discovery else None
+        )

@@ -1,0 +1,149 @@
+"""Scores to decisions: threshold, persistence, hysteresis, quiet time.
+
+The detector has no clock: it counts samples, so live sound and a recording of it
+give the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from monitor.calibration_record import Calibration
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import AlertKind, Decision, Score
+from monitor.persistence import Persistence
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRule:
+    """``DetectorSettings`` for one bundle, in scores and samples."""
+
+    threshold: float
+    clear_threshold: float
+    persistence: Persistence
+    clear_samples: int
+    quiet_samples: int
+    update_samples: int
+
+    @classmethod
+    def of(
+        cls,
+        settings: DetectorSettings,
+        calibration: Calibration,
+        *,
+        span_s: float,
+        hop_s: float,
+        sample_rate_hz: int,
+    ) -> DetectorRule:
+        """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
+        threshold = calibration.threshold
+        way_back = max(0.0, threshold - calibration.score_median)
+        return cls(
+            threshold=threshold,
+            clear_threshold=threshold - settings.hysteresis * way_back,
+            persistence=Persistence.lasting(
+                settings.min_fault_s, settings.persistence_share, span_s, hop_s
+            ),
+            clear_samples=round(settings.clear_after_s * sample_rate_hz),
+            quiet_samples=round(settings.quiet_s * sample_rate_hz),
+            update_samples=round(settings.update_interval_s * sample_rate_hz),
+        )
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The alert that stands: what has been seen since it was raised."""
+
+    started_sample: int
+    peak_score: float
+    told_sample: int
+    below_since: int | None = None
+
+
+class Detector:
+    """One machine's decisions.
+
+    State: which of the last scores were over the threshold (``_over``), since when
+    (``_over_since``), the alert that stands, if any, and when the last one was
+    cleared.
+    """
+
+    def __init__(self, rule: DetectorRule) -> None:
+        self.rule = rule
+        self._over: deque[bool] = deque(maxlen=rule.persistence.out_of)
+        self._over_since: int | None = None
+        self._standing: _Standing | None = None
+        self._cleared_sample: int | None = None
+
+    @property
+    def raised(self) -> bool:
+        """Whether an alert stands."""
+        return self._standing is not None
+
+    def resume(self, peak_score: float, at_sample: int = 0) -> None:
+        """Go on with an alert that was raised before the detector was made."""
+        self._standing = _Standing(at_sample, peak_score, at_sample)
+
+    def gap(self) -> None:
+        """Sound was lost: what was pending is forgotten, an alert that stands goes on."""
+        self._over.clear()
+        self._over_since = None
+        if self._standing is not None:
+            self._standing.below_since = None
+
+    def push(self, score: Score) -> Decision | None:
+        """The decision that this score brings, if any. Scores come in order of their samples."""
+        over = score.value > self.rule.threshold
+        self._over.append(over)
+        if not any(self._over):
+            self._over_since = None
+        elif over and self._over_since is None:
+            self._over_since = score.end_sample
+        if self._standing is None:
+            return self._raise_if_lasting(score)
+        return self._follow(self._standing, score)
+
+    def _raise_if_lasting(self, score: Score) -> Decision | None:
+        if sum(self._over) < self.rule.persistence.required:
+            return None
+        if (
+            self._cleared_sample is not None
+            and score.end_sample - self._cleared_sample < self.rule.quiet_samples
+        ):
+            return None
+        started = score.end_sample if self._over_since is None else self._over_since
+        self._standing = _Standing(started, score.value, score.end_sample)
+        return self._decision("raised", self._standing, score)
+
+    def _follow(self, standing: _Standing, score: Score) -> Decision | None:
+        standing.peak_score = max(standing.peak_score, score.value)
+        if score.value >= self.rule.clear_threshold:
+            standing.below_since = None
+        elif standing.below_since is None:
+            standing.below_since = score.end_sample
+        if (
+            standing.below_since is not None
+            and score.end_sample - standing.below_since >= self.rule.clear_samples
+        ):
+            self._standing = None
+            self._cleared_sample = score.end_sample
+            self._over.clear()
+            self._over_since = None
+            return self._decision("cleared", standing, score)
+        if score.end_sample - standing.told_sample >= self.rule.update_samples:
+            standing.told_sample = score.end_sample
+            return self._decision("updated", standing, score)
+        return None
+
+    def _decision(self, kind: AlertKind, standing: _Standing, score: Score) -> Decision:
+        return Decision(
+            kind=kind,
+            at_sample=score.end_sample,
+            started_sample=standing.started_sample,
+            score=score.value,
+            peak_score=standing.peak_score,
+            threshold=self.rule.threshold,
+            loss=score.loss,
+            band_error=score.band_error,
+        )

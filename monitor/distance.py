@@ -1,0 +1,31 @@
+"""How far evidence is from what is healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What averaged evidence is compared with.
+
+    ``centres``: ``(n_regimes, d)``, the evidence of each healthy regime.
+    ``whitener``: ``(k, d)``; the score is the smallest
+    ``|whitener (evidence - centre)|``. For the plain score both are ``(0, d)``.
+    """
+
+    centres: npt.NDArray[np.float64]
+    whitener: npt.NDArray[np.float64]
+
+
+def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:
+    """``min over r of |whitener (evidence - centre_r)|``. Shape: ``(d,)`` to a number >= 0.
+
+    With the inverse square root of the healthy covariance for a whitener this is
+    Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
+    """
+    whitened = (evidence - head.centres) @ head.whitener.T
+    return float(np.sqrt(np.square(whitened).sum(axis=1).min()))

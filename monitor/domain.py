@@ -1,0 +1,153 @@
+"""The records that are passed along the data path.
+
+Positions are integer sample counts since the stream began, at the rate of the
+record that carries them; wall time is the stream's start plus index / rate and
+is never accumulated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A run of mono samples.
+
+    ``samples``: float32, shape ``(n_samples,)``, full scale +-1.
+    ``first_sample``: index of ``samples[0]`` since the stream began, at
+    ``sample_rate_hz``. ``discontinuous``: audio was lost before this block, so
+    nothing computed from earlier samples may be joined to it.
+    """
+
+    samples: FloatArray
+    sample_rate_hz: int
+    first_sample: int
+    discontinuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogMelBlock:
+    """A run of precomputed log-mel frames, for machines that send features.
+
+    ``frames_db``: float32, shape ``(n_frames, n_mels)``. ``first_frame``: index
+    of the first one since the stream began.
+    """
+
+    frames_db: FloatArray
+    first_frame: int
+    discontinuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogMelWindow:
+    """One window of the log-mel spectrogram.
+
+    ``values_db``: float32, shape ``(n_mels, n_frames)``,
+    ``10 log10(power + floor)``. The window was made from the samples
+    ``[first_sample, end_sample)``.
+    """
+
+    values_db: FloatArray
+    first_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one scoring span says about the machine.
+
+    ``value``: finite, >= 0, higher is more anomalous; what the threshold is for.
+    ``loss``: mean of ``(x_hat - x)^2`` over the newest window, >= 0.
+    ``band_error``: float32, shape ``(n_mels,)``, the averaged signed residual in
+    healthy standard deviations. ``level_db``: the averaged level of the windows
+    in dB, so that a turned gain can be told from a fault. The span was made from
+    the samples ``[first_sample, end_sample)``.
+    """
+
+    value: float
+    loss: float
+    first_sample: int
+    end_sample: int
+    band_error: FloatArray = field(repr=False)
+    level_db: float = 0.0
+
+
+class SourceStatus(StrEnum):
+    """The values of ``state`` on ``BASE/<machine>/state``."""
+
+    WARMING = "warming"
+    OK = "ok"
+    ANOMALY = "anomaly"
+    NO_SIGNAL = "no_signal"
+    DEGRADED = "degraded"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a machine's source is doing, as opposed to how the machine is doing.
+
+    ``reason``: a short word for programs, empty when all is well (``silence``,
+    ``clipping``, ``dc_offset``, ``stuck``, ``not_finite``, ``level_shift``,
+    ``drift``, ``disconnected`` ...). ``detail``: one line for people.
+    """
+
+    status: SourceStatus
+    reason: str = ""
+    detail: str = ""
+
+
+AlertKind = Literal["raised", "updated", "cleared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the detector says: an anomaly was raised, updated or cleared.
+
+    Positions are samples of the stream; no wall time, no identity: those are
+    given to it when it becomes an ``Alert``. ``started_sample``: the end of the
+    first span that was over the threshold.
+    """
+
+    kind: AlertKind
+    at_sample: int
+    started_sample: int
+    score: float
+    peak_score: float
+    threshold: float
+    loss: float
+    band_error: FloatArray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as it is published; see ``docs/mqtt.md`` for every field.
+
+    ``at`` and ``started_at`` are RFC 3339 in UTC with milliseconds.
+    ``sequence`` counts the alerts of one machine and is never reused.
+    """
+
+    event_id: str
+    alert_id: str
+    kind: AlertKind
+    machine: str
+    at: str
+    started_at: str
+    score: float
+    peak_score: float
+    threshold: float
+    loss: float
+    false_alarms_per_week: float
+    bands_hz: tuple[tuple[float, float], ...]
+    bundle_sha256: str
+    sequence: int
+    replayed: bool = False
+    schema_version: int = 1

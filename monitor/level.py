@@ -1,0 +1,39 @@
+"""The level of sound in dBFS, for people who turn gains."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from monitor.domain import FloatArray
+
+FLOOR_DBFS = -120.0
+
+
+class LevelMeter:
+    """The root mean square of what was heard since it was last read.
+
+    0 dBFS is the root mean square of a full-scale square wave; a full-scale sine
+    is at -3 dBFS (AES17 would call it 0).
+    """
+
+    def __init__(self) -> None:
+        self._energy = 0.0
+        self._n_samples = 0
+
+    def push(self, samples: FloatArray) -> None:
+        """Take samples, shape ``(n_samples,)``, full scale +-1."""
+        self._energy += float(np.dot(samples, samples))
+        self._n_samples += len(samples)
+
+    def read_dbfs(self) -> float | None:
+        """The level since the last reading, at least ``FLOOR_DBFS``.
+
+        ``None`` if nothing came, or something that was not a finite number.
+        """
+        energy, n_samples = self._energy, self._n_samples
+        self._energy, self._n_samples = 0.0, 0
+        if n_samples == 0 or not math.isfinite(energy):
+            return None
+        return max(FLOOR_DBFS, 10.0 * math.log10(energy / n_samples + 1e-30))

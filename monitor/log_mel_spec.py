@@ -1,0 +1,165 @@
+"""The log-mel specification: every number that decides what a window looks like."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_BREAK_HZ = 1000.0
+_BREAK_MEL = 15.0
+_LOG_STEP = math.log(6.4) / 27.0
+
+
+def hz_to_mel(frequency_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Slaney's mel scale: linear to 1 kHz (15 mel), logarithmic above.
+
+    Malcolm Slaney, Auditory Toolbox, Interval Research technical report 1998-010.
+    Shape in, shape out; Hz in, mel out.
+    """
+    hz = np.asarray(frequency_hz, dtype=np.float64)
+    above = _BREAK_MEL + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
+    return np.where(hz < _BREAK_HZ, hz * _BREAK_MEL / _BREAK_HZ, above)
+
+
+def mel_to_hz(mel: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The inverse of :func:`hz_to_mel`."""
+    mels = np.asarray(mel, dtype=np.float64)
+    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mels, _BREAK_MEL) - _BREAK_MEL))
+    return np.where(mels < _BREAK_MEL, mels * _BREAK_HZ / _BREAK_MEL, above)
+
+
+@dataclass(frozen=True)
+class LogMelSpec:
+    """How sound becomes log-mel windows. Lives in the bundle and nowhere else.
+
+    Power is that of the unnormalised short-time Fourier transform under a
+    periodic Hann window of ``n_fft`` samples, as librosa computes it; mel bands
+    are triangles on Slaney's scale with unit area (Slaney norm) between
+    ``f_min_hz`` and ``f_max_hz``; a value is ``10 log10(power + power_floor)``.
+    A window is ``window_frames`` frames, a new one every ``window_hop_frames``.
+
+    Raises ``ValueError`` naming the field for a value that cannot be, before
+    anything of its size is allocated.
+    """
+
+    sample_rate_hz: int = 16_000
+    n_fft: int = 1024
+    hop_length: int = 512
+    n_mels: int = 128
+    f_min_hz: float = 0.0
+    f_max_hz: float = 8_000.0
+    power_floor: float = 1e-10
+    window_frames: int = 32
+    window_hop_frames: int = 16
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be, naming the field and what would be right."""
+        _require_int("sample_rate_hz", self.sample_rate_hz, 1_000, 768_000)
+        _require_int("n_fft", self.n_fft, 16, 65_536)
+        _require_int("hop_length", self.hop_length, 1, self.n_fft)
+        _require_int("n_mels", self.n_mels, 1, 1024)
+        _require_int("window_frames", self.window_frames, 1, 4096)
+        _require_int("window_hop_frames", self.window_hop_frames, 1, self.window_frames)
+        _require_number("f_max_hz", self.f_max_hz, 0.0, self.sample_rate_hz / 2)
+        _require_number("f_min_hz", self.f_min_hz, 0.0, self.f_max_hz)
+        _require_number("power_floor", self.power_floor, 1e-30, 1.0)
+        if self.n_mels * self.window_frames > 262_144:
+            raise ValueError("n_mels x window_frames must be at most 262144")
+        if self.f_min_hz >= self.f_max_hz:
+            raise ValueError("f_min_hz must be below f_max_hz")
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames per second."""
+        return self.sample_rate_hz / self.hop_length
+
+    @property
+    def window_samples(self) -> int:
+        """Samples from a window's first to its last, inclusive of both."""
+        return (self.window_frames - 1) * self.hop_length + self.n_fft
+
+    @property
+    def window_hop_samples(self) -> int:
+        """Samples between the starts of successive windows."""
+        return self.window_hop_frames * self.hop_length
+
+    @property
+    def window_s(self) -> float:
+        """Seconds of sound in one window."""
+        return self.window_samples / self.sample_rate_hz
+
+    @property
+    def window_hop_s(self) -> float:
+        """Seconds between the starts of successive windows."""
+        return self.window_hop_samples / self.sample_rate_hz
+
+    def windows_in(self, span_s: float) -> int:
+        """How many windows make a span of ``span_s`` seconds, at least one."""
+        return max(1, 1 + round((span_s - self.window_s) / self.window_hop_s))
+
+    @cached_property
+    def band_corners_hz(self) -> npt.NDArray[np.float64]:
+        """Corners of the triangles, Hz. Shape: ``(n_mels + 2,)``; band b peaks at b + 1."""
+        low, high = hz_to_mel([self.f_min_hz, self.f_max_hz])
+        return mel_to_hz(np.linspace(low, high, self.n_mels + 2))
+
+    def band_edges_hz(self, band: int) -> tuple[float, float]:
+        """Where a band hands over to its neighbours: midpoints between the peaks, Hz."""
+        low, peak, high = self.band_corners_hz[band : band + 3]
+        return float((low + peak) / 2), float((peak + high) / 2)
+
+    @property
+    def filterbank_sha256(self) -> str:
+        """SHA-256 of the mel filterbank, to tell when two builds disagree about it."""
+        rounded = np.round(mel_filterbank(self), 6).astype("<f4")
+        return hashlib.sha256((rounded + np.float32(0)).tobytes()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> LogMelSpec:
+        """A spec from JSON or TOML. Raises ``ValueError`` for an unknown or impossible value."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(
+                f"unknown field {unknown[0]!r}, expected one of {', '.join(sorted(known))}"
+            )
+        return cls(**values)
+
+
+@lru_cache(maxsize=8)
+def mel_filterbank(spec: LogMelSpec) -> npt.NDArray[np.float64]:
+    """Triangular bands of unit area on Slaney's mel scale.
+
+    Shape: ``(n_mels, n_fft // 2 + 1)``, weights >= 0. The same numbers as
+    ``librosa.filters.mel(htk=False, norm="slaney")``.
+    """
+    corners = spec.band_corners_hz
+    bins_hz = np.fft.rfftfreq(spec.n_fft, 1.0 / spec.sample_rate_hz)
+    widths = np.diff(corners)
+    slopes = corners[:, None] - bins_hz[None, :]
+    rising = -slopes[:-2] / widths[:-1, None]
+    falling = slopes[2:] / widths[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    weights: npt.NDArray[np.float64] = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
+    weights.setflags(write=False)
+    return weights
+
+
+def _require_int(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _require_number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")

@@ -1,0 +1,154 @@
+"""The ``[mqtt]`` table: which broker, how to reach it, and what is kept for it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from monitor.errors import ConfigError
+
+SECRET_KEYS = frozenset({"password"})
+"""Keys that are taken from the environment only and refused in ``config.toml``."""
+
+CREDENTIAL_NAME = "mqtt_password"
+"""The file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``)."""
+
+_MAX_TOPIC_BYTES = 200
+_MAX_PASSWORD_BYTES = 65_535
+
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+def default_base_topic() -> str:
+    """``auscult/<hostname>``, the host name reduced to what any broker's ACL can spell."""
+    host = re.sub(r"[^A-Za-z0-9_.-]+", "-", socket.gethostname()).strip("-.") or "host"
+    return f"auscult/{host}"
+
+
+def _default_port(data: dict[str, Any]) -> int:
+    return 8883 if data.get("tls") else 1883
+
+
+class MqttSettings(BaseModel):
+    """Validated ``[mqtt]``. Unknown keys are refused; the password is never shown.
+
+    The password comes from the first of ``$CREDENTIALS_DIRECTORY/mqtt_password``,
+    ``AUSCULT_MQTT__PASSWORD`` and ``password_file``; see ``read_password``.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True
+    )
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = "localhost"
+    tls: bool = False
+    port: int = Field(default_factory=_default_port, ge=1, le=65_535)
+    """1883, or 8883 with ``tls``."""
+    ca_file: Path | None = None
+    """PEM file of the CA to trust instead of the system's."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+    username: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    password: SecretStr | None = None
+    """From the environment only: a secret does not belong in ``config.toml``."""
+    password_file: Path | None = None
+
+    base_topic: str = Field(default_factory=default_base_topic)
+    client_id: Annotated[str, Field(max_length=128)] = ""
+    """Empty: made from ``base_topic``, so that a restarted daemon takes over its old
+    connection and the last will of the old one cannot arrive after ``online``."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """``auto``: MQTT 5, and 3.1.1 with a broker that refuses it."""
+    keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
+    connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+    ack_timeout_s: Seconds = 15.0
+    """A connection on which a message waits longer for its acknowledgement is rebuilt."""
+    reconnect_min_s: Seconds = 1.0
+    reconnect_max_s: Seconds = 60.0
+
+    score_interval_s: Seconds = 1.0
+    discovery: bool = False
+    """Announce the machines to Home Assistant."""
+    discovery_prefix: str = "homeassistant"
+
+    outbox_max_age_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
+    outbox_max_alerts: Annotated[int, Field(ge=10, le=10_000_000)] = 100_000
+
+    @field_validator("protocol", mode="before")
+    @classmethod
+    def _protocol_as_text(cls, value: object) -> object:
+        """``protocol = 5`` without quotes means the same as ``"5"``."""
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("base_topic", "discovery_prefix")
+    @classmethod
+    def _topic(cls, value: str) -> str:
+        """A topic that every broker accepts and that no subscriber's wildcard misreads."""
+        if not value or value[0] in "/$" or value[-1] == "/" or "//" in value:
+            raise ValueError(
+                f"{value!r} must be levels divided by single slashes, such as auscult/hall-2, "
+                "not starting with / or $ and not ending with /"
+            )
+        if any(character in "+#" or not character.isprintable() for character in value):
+            raise ValueError(f"{value!r} must not contain +, # or control characters")
+        if len(value.encode()) > _MAX_TOPIC_BYTES:
+            raise ValueError(f"must be at most {_MAX_TOPIC_BYTES} bytes long")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.client_cert is None) != (self.client_key is None):
+            raise ValueError("client_cert and client_key must be given together")
+        if not self.tls and (self.ca_file or self.client_cert):
+            raise ValueError("ca_file, client_cert and client_key need tls = true")
+        if self.username is None and (self.password or self.password_file):
+            raise ValueError("a password needs a username")
+        if self.reconnect_min_s > self.reconnect_max_s:
+            raise ValueError("reconnect_min_s must not be greater than reconnect_max_s")
+        return self
+
+    @property
+    def effective_client_id(self) -> str:
+        """``client_id``, or one made from ``base_topic``, within the 23 bytes of MQTT 3.1.1."""
+        digest = hashlib.sha256(self.base_topic.encode()).hexdigest()
+        return self.client_id or f"auscult-{digest[:15]}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the broker is on this machine, so that nothing travels over a network."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+    def read_password(self) -> str | None:
+        """The password as it is now, ``None`` without one; read anew at each connection.
+
+        Raises ``ConfigError`` naming the file when it cannot be read or is empty.
+        """
+        if self.username is None:
+            return None
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        if directory and (credential := Path(directory) / CREDENTIAL_NAME).is_file():
+            return _read_secret(credential)
+        if self.password is not None:
+            return self.password.get_secret_value()
+        return _read_secret(self.password_file) if self.password_file else None
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_PASSWORD_BYTES + 3)
+        secret = content.decode("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError(f"mqtt password file {path}: {error.strerror}") from error
+    except UnicodeDecodeError:  # whose message would show the content
+        raise ConfigError(f"mqtt password file {path}: must be UTF-8 text") from None
+    if not secret or len(content) > _MAX_PASSWORD_BYTES + 2:
+        raise ConfigError(f"mqtt password file {path}: must hold the password in one line")
+    return secret

@@ -1,0 +1,203 @@
+"""One machine's straight line: sound, features, scores, decisions.
+
+No I/O, no clock, no threads: what comes out depends on the samples that went in
+and on nothing else, so live sound and a recording of it give the same. Blocks are
+cut where the signal check looks, so that even where a source fails, the size of
+the blocks changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from monitor.bundle import Bundle
+from monitor.detector import Detector, DetectorRule
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import (
+    AudioBlock,
+    Decision,
+    LogMelBlock,
+    Score,
+    SourceState,
+    SourceStatus,
+)
+from monitor.drift import DriftWatch, LevelWatch
+from monitor.errors import SourceFault
+from monitor.features import FrameWindows, LogMelStream
+from monitor.network import Network
+from monitor.recording_score import RecordingScore
+from monitor.resampling import StreamResampler
+from monitor.scorer import Scorer
+from monitor.signal_check import SignalCheck
+
+_OK = SourceState(SourceStatus.OK)
+_WARMING = SourceState(SourceStatus.WARMING)
+_ANOMALY = SourceState(SourceStatus.ANOMALY)
+_DRIFT_DETAIL = (
+    "healthy scores have been rising slowly; if the machine is well, run auscult calibrate "
+    "or auscult train audio --continue with recordings of today"
+)
+_CHECK_EVERY_S = 0.5
+
+
+@dataclass(slots=True)
+class PipelineOutput:
+    """What some sound brought: scores, decisions, and every change of the machine's state."""
+
+    scores: list[Score] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    states: list[SourceState] = field(default_factory=list)
+
+
+class Pipeline:
+    """One machine, from its sound to its decisions.
+
+    ``state`` is the machine's present state. Positions in what comes out are
+    samples at the bundle's rate.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        detector: DetectorSettings,
+        network: Network | None = None,
+        whole: RecordingScore | None = None,
+    ) -> None:
+        spec = bundle.spec
+        hop_s = spec.window_hop_s
+        calibration = bundle.calibration
+        self.bundle = bundle
+        self.state = _WARMING
+        self.detector = Detector(
+            DetectorRule.of(
+                detector,
+                calibration,
+                span_s=bundle.span_s,
+                hop_s=hop_s,
+                sample_rate_hz=spec.sample_rate_hz,
+            )
+        )
+        self._check = SignalCheck()
+        self._resampler = StreamResampler(spec.sample_rate_hz)
+        self._stream = LogMelStream(spec)
+        self._frames = FrameWindows(spec)
+        self._scorer = Scorer(bundle, network, whole)
+        self._drift = DriftWatch(calibration, hop_s)
+        self._level = LevelWatch(calibration, hop_s)
+        self._warm = False
+        self._broken = False
+
+    def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
+        """Take the next block. A block that cannot be sound becomes a state, never a score."""
+        output = PipelineOutput()
+        if block.discontinuous:
+            self._gap()
+        try:
+            if isinstance(block, LogMelBlock):
+                frames = replace(block, discontinuous=block.discontinuous or self._broken)
+                windows = self._frames.push(frames)
+                self._broken = False
+                self._judge(self._scorer.push(windows), output)
+            else:
+                for signal, run in self._runs(block):
+                    self._push_run(signal, run, output)
+        except SourceFault as fault:
+            self._gap()
+            self._become(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+        return output
+
+    def finish(self) -> PipelineOutput:
+        """End of a recording: what the resampler holds, and a score of what was too short."""
+        output = PipelineOutput()
+        rest = self._resampler.flush()
+        windows = self._stream.push(rest) if rest is not None else []
+        scores = self._scorer.push(windows) + self._scorer.flush()
+        if scores:
+            self._judge(scores, output)
+        return output
+
+    def _runs(self, block: AudioBlock) -> Iterator[tuple[SourceState, AudioBlock]]:
+        """The block in runs over which the signal's state is the same.
+
+        The signal is looked at in pieces that end at fixed positions of the stream,
+        whatever the size of the blocks.
+        """
+        every = max(1, round(block.sample_rate_hz * _CHECK_EVERY_S))
+        run_start, n_samples = 0, len(block.samples)
+        state: SourceState | None = None
+        start = 0
+        while start < n_samples:
+            end = min(n_samples, start + every - (block.first_sample + start) % every)
+            now = self._check.push(_part(block, start, end))
+            if state is not None and _differ(now, state):
+                yield state, _part(block, run_start, start)
+                run_start = start
+            state, start = now, end
+        if state is not None:
+            yield state, _part(block, run_start, n_samples)
+
+    def _push_run(self, signal: SourceState, run: AudioBlock, output: PipelineOutput) -> None:
+        if signal.status is not SourceStatus.OK:
+            self._gap()
+            self._become(signal, output)
+            return
+        resampled = self._resampler.push(replace(run, discontinuous=self._broken))
+        self._broken = False
+        windows = self._stream.push(resampled) if resampled is not None else []
+        self._judge(self._scorer.push(windows), output)
+
+    def _gap(self) -> None:
+        """Nothing heard before may be joined to what comes next."""
+        self._broken = True
+        self._warm = False
+        self._scorer.reset()
+        self._level.reset()
+        self.detector.gap()
+
+    def _judge(self, scores: list[Score], output: PipelineOutput) -> None:
+        self._become(self._machine_state(), output)
+        for score in scores:
+            self._warm = True
+            output.scores.append(score)
+            decision = self.detector.push(score)
+            if decision is not None:
+                output.decisions.append(decision)
+            self._level.push(score)
+            if not self.detector.raised:
+                self._drift.push(score)
+            self._become(self._machine_state(), output)
+
+    def _machine_state(self) -> SourceState:
+        """The state of a machine whose source is sound."""
+        if self.detector.raised:
+            return _ANOMALY
+        if not self._warm:
+            return _WARMING
+        if self._level.shifted_db:
+            detail = f"the level is {self._level.shifted_db:+.0f} dB outside what was calibrated"
+            return SourceState(SourceStatus.DEGRADED, "level_shift", detail)
+        if self._drift.drifting:
+            return SourceState(SourceStatus.DEGRADED, "drift", _DRIFT_DETAIL)
+        return _OK
+
+    def _become(self, state: SourceState, output: PipelineOutput) -> None:
+        changed = _differ(state, self.state)
+        self.state = state
+        if changed:
+            output.states.append(state)
+
+
+def _part(block: AudioBlock, start: int, end: int) -> AudioBlock:
+    """Samples ``[start, end)`` of a block; only the block's own start is a discontinuity."""
+    return AudioBlock(
+        block.samples[start:end],
+        block.sample_rate_hz,
+        block.first_sample + start,
+        block.discontinuous and start == 0,
+    )
+
+
+def _differ(one: SourceState, other: SourceState) -> bool:
+    """Whether two states differ in more than the figures of their detail."""
+    return (one.status, one.reason) != (other.status, other.reason)

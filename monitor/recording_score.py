@@ -1,0 +1,100 @@
+"""One anomaly score for a whole recording, comparable between recordings of any length.
+
+A single shift of a few decibels is clearest in evidence averaged over all of a
+clip, so the recording's windows are averaged in blocks of about ten seconds, each
+block is scored, and the recording's score is the root mean square of the blocks'
+scores: for a distance that is their likelihood ratio per block, and a clip of ten
+seconds and an hour of the same machine give the same.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.bundle_manifest import ScoreKind
+from monitor.distance import Head, distance
+from monitor.domain import FloatArray
+from monitor.log_mel_spec import LogMelSpec
+
+BLOCK_S = 10.0
+
+
+def block_edges(n_windows: int, spec: LogMelSpec) -> list[int]:
+    """Where the blocks of ``n_windows`` windows begin and end, ``n_blocks + 1`` indices.
+
+    Blocks have the windows of ten seconds; a rest of less than half a block belongs
+    to the last one, a longer rest is a block of its own.
+    """
+    per_block = spec.windows_in(BLOCK_S)
+    n_blocks = max(1, math.floor(n_windows / per_block + 0.5))
+    return [*range(0, n_blocks * per_block, per_block), n_windows]
+
+
+class RecordingScore:
+    """Windows to one score, in constant memory.
+
+    State: sums of the evidence and loss over the block being filled and over the
+    one before it, which takes a short rest in, and the sum over finished blocks.
+    """
+
+    def __init__(self, spec: LogMelSpec, kind: ScoreKind, head: Head) -> None:
+        self._per_block = spec.windows_in(BLOCK_S)
+        self._plain = kind == "plain"
+        self._head = head
+        self._filling = _Sum()
+        self._before: _Sum | None = None
+        self._squares, self._n_blocks = 0.0, 0
+        self._loss, self._n_windows = 0.0, 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether there was no window yet."""
+        return self._n_windows == 0
+
+    def push(self, evidence: FloatArray, loss: float) -> None:
+        """Take one window. Shape: ``evidence`` is ``(d,)``."""
+        self._loss += loss
+        self._n_windows += 1
+        if self._plain:
+            return
+        if self._filling.n == self._per_block:
+            if self._before is not None:
+                self._squares += distance(self._before.mean, self._head) ** 2
+                self._n_blocks += 1
+            self._before, self._filling = self._filling, _Sum()
+        self._filling.add(evidence)
+
+    @property
+    def value(self) -> float:
+        """The score of what was heard so far, >= 0. Raises ``ValueError`` when that is nothing."""
+        if self.empty:
+            raise ValueError("nothing was heard")
+        if self._plain:
+            return self._loss / self._n_windows
+        last = [self._filling]
+        if self._before is not None:
+            whole = 2 * self._filling.n >= self._per_block
+            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
+        squares = self._squares + sum(distance(part.mean, self._head) ** 2 for part in last)
+        return math.sqrt(squares / (self._n_blocks + len(last)))
+
+
+class _Sum:
+    """A running sum of evidence vectors."""
+
+    def __init__(self, total: npt.NDArray[np.float64] | float = 0.0, n: int = 0) -> None:
+        self.total, self.n = total, n
+
+    def add(self, evidence: FloatArray) -> None:
+        self.total = self.total + evidence.astype(np.float64)
+        self.n += 1
+
+    def plus(self, other: _Sum) -> _Sum:
+        return _Sum(self.total + other.total, self.n + other.n)
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        return np.asarray(self.total) / self.n

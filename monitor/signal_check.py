@@ -1,0 +1,163 @@
+"""Is this the sound of a working microphone?
+
+A muted, unplugged, saturated or stuck microphone says nothing about its machine,
+so it must be told apart from a fault of the machine before anything is scored.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
+
+_OK = SourceState(SourceStatus.OK)
+_FULL_SCALE = 0.999
+_REACH = 0.7
+_REACH_DB = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalLimits:
+    """What is no longer the sound of a working microphone.
+
+    A fault begins when every cell (``cell_s`` of sound) of ``*_after_s`` shows it
+    and ends when none of ``recover_s`` comes near it (3 dB, or 0.7 of the limit),
+    so that a signal on the border does not flap. The defaults leave room for what
+    is healthy: the quietest living microphones measured are at -68 dBFS, and a
+    machine's own fault may be so loud that it clips a sixth of the samples
+    without the microphone being to blame.
+    """
+
+    cell_s: float = 0.25
+    dead_after_s: float = 0.5
+    """Samples that all have one value, which no living microphone gives."""
+    quiet_dbfs: float = -90.0
+    """RMS around the mean; about one step of 16-bit sound."""
+    quiet_after_s: float = 3.0
+    clipped_share: float = 0.3
+    """Share of samples at full scale."""
+    clipped_after_s: float = 2.0
+    dc_offset: float = 0.1
+    """Mean, full scale +-1."""
+    dc_after_s: float = 2.0
+    recover_s: float = 1.0
+
+
+class _Latch:
+    """On after ``on_after`` bad cells in a row, off after ``off_after`` good ones."""
+
+    def __init__(self, on_after: int, off_after: int) -> None:
+        self._on_after, self._off_after = on_after, off_after
+        self._bad, self._good = 0, 0
+        self.on = False
+
+    def push(self, *, bad: bool, good: bool) -> None:
+        self._bad = self._bad + 1 if bad else 0
+        self._good = self._good + 1 if good else 0
+        if self._bad >= self._on_after:
+            self.on = True
+        elif self._good >= self._off_after:
+            self.on = False
+
+
+class SignalCheck:
+    """Audio blocks to the state of the signal: all well, or what is wrong with it.
+
+    Reasons: ``not_finite`` (NaN, infinity), ``stuck`` (one value that is not
+    zero), ``silence`` (digital zero, or below ``quiet_dbfs``), which are
+    ``NO_SIGNAL``; ``clipping`` and ``dc_offset``, which are ``DEGRADED``. There is
+    no clock: the sound is judged in cells that lie at fixed positions of the
+    stream, so the state after a sample is the same however the stream was cut. A
+    discontinuity drops the unfinished cell and nothing else.
+    """
+
+    def __init__(self, limits: SignalLimits | None = None) -> None:
+        self._limits = limits = limits or SignalLimits()
+        self._not_finite = self._latch(limits.cell_s)
+        self._stuck = self._latch(limits.dead_after_s)
+        self._zero = self._latch(limits.dead_after_s)
+        self._quiet = self._latch(limits.quiet_after_s)
+        self._clipping = self._latch(limits.clipped_after_s)
+        self._dc_offset = self._latch(limits.dc_after_s)
+        self._cell = np.empty(0, dtype=np.float32)
+        self._filled = 0
+        self._whole = True
+        self.state = _OK
+
+    def push(self, block: AudioBlock) -> SourceState:
+        """The state of the signal after ``block``. Shape: ``block.samples`` is ``(n_samples,)``."""
+        cell_samples = max(1, round(block.sample_rate_hz * self._limits.cell_s))
+        if block.discontinuous or cell_samples != len(self._cell):
+            self._cell = np.empty(cell_samples, dtype=np.float32)
+            self._filled = block.first_sample % cell_samples
+            self._whole = self._filled == 0
+        start = 0
+        while start < len(block.samples):
+            part = block.samples[start : start + cell_samples - self._filled]
+            self._cell[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            start += len(part)
+            if not np.isfinite(part).all():
+                self._whole = False
+                self._not_finite.push(bad=True, good=False)
+                self._become("not_finite", "samples that are not numbers (NaN or infinity)")
+            if self._filled == cell_samples:
+                if self._whole:
+                    self._judge(self._cell)
+                self._filled, self._whole = 0, True
+        return self.state
+
+    def _latch(self, after_s: float) -> _Latch:
+        def cells(seconds: float) -> int:
+            return max(1, math.ceil(seconds / self._limits.cell_s))
+
+        return _Latch(cells(after_s), cells(self._limits.recover_s))
+
+    def _judge(self, cell: FloatArray) -> None:
+        """Look at a cell of finite samples. Shape: ``(cell_samples,)``."""
+        limits = self._limits
+        lowest, highest = float(cell.min()), float(cell.max())
+        constant = lowest == highest
+        mean = float(cell.sum(dtype=np.float64)) / len(cell)
+        centred = cell - np.float32(mean)
+        rms = math.sqrt(float(np.dot(centred, centred)) / len(cell))
+        level_dbfs = 20.0 * math.log10(max(rms, 1e-10))
+        alive = not constant and level_dbfs >= limits.quiet_dbfs + _REACH_DB
+        loud = max(highest, -lowest) >= _FULL_SCALE
+        clipped = float((np.abs(cell) >= _FULL_SCALE).mean()) if loud else 0.0
+
+        self._not_finite.push(bad=False, good=True)
+        self._stuck.push(bad=constant and lowest != 0.0, good=alive)
+        self._zero.push(bad=constant and lowest == 0.0, good=alive)
+        self._quiet.push(bad=level_dbfs < limits.quiet_dbfs, good=alive)
+        _push_above(self._clipping, clipped, limits.clipped_share)
+        _push_above(self._dc_offset, abs(mean), limits.dc_offset)
+
+        if self._not_finite.on:
+            pass
+        elif self._stuck.on:
+            self._become("stuck", f"every sample is {lowest:.4f}: the input hangs")
+        elif self._zero.on:
+            self._become("silence", "digital silence: muted, or nothing plugged in")
+        elif self._quiet.on:
+            self._become("silence", f"{level_dbfs:.0f} dBFS: muted, or the gain is down")
+        elif self._clipping.on:
+            self._become("clipping", f"{clipped:.0%} of the samples at full scale: lower the gain")
+        elif self._dc_offset.on:
+            self._become("dc_offset", f"the mean is {mean:+.2f} of full scale: check the input")
+        else:
+            self.state = _OK
+
+    def _become(self, reason: str, detail: str) -> None:
+        """The state of that reason; its detail stays as it was when the fault began."""
+        if self.state.reason != reason:
+            degraded = reason in {"clipping", "dc_offset"}
+            status = SourceStatus.DEGRADED if degraded else SourceStatus.NO_SIGNAL
+            self.state = SourceState(status, reason, detail)
+
+
+def _push_above(latch: _Latch, value: float, limit: float) -> None:
+    latch.push(bad=value >= limit, good=value < _REACH * limit)

@@ -1,0 +1,43 @@
+"""Where sound comes from: from settings to a source."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from monitor.source_settings import (
+    CommandSettings,
+    FileSettings,
+    FolderSettings,
+    LogMelSettings,
+    MicrophoneSettings,
+    SimulatedSettings,
+    SourceSettings,
+)
+from monitor.sources.command import CommandSource
+from monitor.sources.file_source import FileSource
+from monitor.sources.folder import FolderSource
+from monitor.sources.logmel import LogMelSource
+from monitor.sources.microphone import MicrophoneSource
+from monitor.sources.protocol import Source
+from monitor.sources.simulated import SimulatedSource
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that ``settings`` describe. Nothing is opened before ``blocks`` is called."""
+    match settings:
+        case FileSettings():
+            return FileSource(settings)
+        case FolderSettings():
+            return FolderSource(settings)
+        case CommandSettings():
+            return CommandSource(settings)
+        case MicrophoneSettings():
+            return MicrophoneSource(settings)
+        case SimulatedSettings():
+            return SimulatedSource(settings)
+        case LogMelSettings():
+            return LogMelSource(settings)
+        case _:
+            assert_never(settings)

@@ -1,0 +1,60 @@
+"""Any program that writes raw PCM to its standard output: ffmpeg, arecord, ..."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from pathlib import PurePath
+
+from monitor.domain import SourceState
+from monitor.source_settings import CommandSettings
+from monitor.sources.pcm import PcmStream
+from monitor.sources.protocol import BACK, SourceItem, unavailable
+from monitor.sources.supervised_child import Backoff, ChildEnded, SupervisedChild
+
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+
+
+class CommandSource:
+    """The sound that a program delivers, started again whenever it ends or hangs.
+
+    What was lost meanwhile is counted by the clock. With ``restart = false`` the
+    stream ends when the program ends well (status 0).
+    """
+
+    def __init__(self, settings: CommandSettings) -> None:
+        self._settings = settings
+        self.sample_rate_hz: int | None = settings.sample_rate_hz
+
+    def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
+        """See ``Source``."""
+        settings = self._settings
+        stream = PcmStream(
+            settings.sample_rate_hz, settings.channels, settings.sample_format, settings.channel
+        )
+        child = SupervisedChild(
+            settings.command,
+            name=PurePath(settings.command[0]).name,
+            timeout_s=settings.silence_timeout_s,
+            backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
+        )
+        heard_s: float | None = None
+        down: SourceState | None = None
+        for item in child.output(stop):
+            if isinstance(item, ChildEnded):
+                if item.exit_status == 0 and not settings.restart:
+                    return
+                if (state := unavailable(item.reason, item.detail)) != down:
+                    yield state
+                down = state
+                continue
+            now_s = time.monotonic()
+            if down is not None:
+                lost_s = now_s - heard_s if heard_s is not None else 0.0
+                stream.gap(round(lost_s * settings.sample_rate_hz))
+                down = None
+                yield BACK
+            heard_s = now_s
+            yield from stream.push(item)

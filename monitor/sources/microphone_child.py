@@ -1,0 +1,66 @@
+"""A program of its own that reads one microphone and writes what it hears to its output.
+
+PortAudio sees no devices that were plugged in after it began, and a driver may
+hang, so that every attempt gets a fresh process. It reads in a blocking way: a
+callback from C would need executable memory, which a hardened service denies.
+Only the standard library and sounddevice are loaded, to stay small.
+
+Input: one argument, JSON with ``device``, ``sample_rate_hz``, ``channels`` and
+``block_s``. Output: one line of JSON (``device``, ``sample_rate_hz``,
+``channels``), then records of ``RECORD``: flags (bit 0: samples were lost before
+these), the monotonic time in s when they were read, the number of bytes; and the
+samples, interleaved float32 in the machine's byte order.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import time
+from typing import Any, BinaryIO
+
+RECORD = struct.Struct("<BdI")
+LOST = 1
+_NOTHING_LEFT = 1
+
+
+def capture(sounddevice: Any, wanted: dict[str, Any], output: BinaryIO) -> None:
+    """Read the microphone until something goes wrong. Raises what PortAudio raises."""
+    device = sounddevice.query_devices(wanted["device"], "input")
+    rate_hz = wanted["sample_rate_hz"] or round(device["default_samplerate"])
+    channels = wanted["channels"]
+    block_frames = max(1, round(wanted["block_s"] * rate_hz))
+    with sounddevice.RawInputStream(
+        samplerate=rate_hz,
+        device=device["index"],
+        channels=channels,
+        dtype="float32",
+        latency="high",
+    ) as stream:
+        header = {"device": device["name"], "sample_rate_hz": rate_hz, "channels": channels}
+        output.write(json.dumps(header).encode() + b"\n")
+        while True:
+            data, overflowed = stream.read(block_frames)
+            output.write(RECORD.pack(LOST if overflowed else 0, time.monotonic(), len(data)))
+            output.write(data)
+            output.flush()
+
+
+def main() -> None:
+    """Capture until the end, and say in one line why it came."""
+    try:
+        import sounddevice  # noqa: PLC0415  # without the system's PortAudio this fails
+    except OSError as error:
+        sys.exit(f"{error}: install the package libportaudio2")
+    try:
+        capture(sounddevice, json.loads(sys.argv[1]), sys.stdout.buffer)
+    except BrokenPipeError:
+        sys.stdout = None  # nobody listens: leave nothing to flush
+        sys.exit(_NOTHING_LEFT)
+    except (sounddevice.PortAudioError, ValueError, OSError) as error:
+        sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    main()

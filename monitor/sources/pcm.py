@@ -1,0 +1,97 @@
+"""Raw PCM as it falls out of a pipe: any pieces of bytes to audio blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.domain import AudioBlock, FloatArray, SourceState
+from monitor.source_settings import Channel, SampleFormat
+from monitor.sources.channels import first_unsound, one_channel
+from monitor.sources.protocol import BACK, unavailable
+
+_DTYPES: dict[SampleFormat, str] = {"s16le": "<i2", "s32le": "<i4", "f32le": "<f4"}
+_SCALES: dict[SampleFormat, float] = {"s16le": 2.0**-15, "s32le": 2.0**-31, "f32le": 1.0}
+_CLEAN_S = 1.0
+"""How long the samples must be sound before they are believed again."""
+
+
+class PcmStream:
+    """Bytes to blocks at ``sample_rate_hz``; integers become full scale +-1.
+
+    A frame may be cut anywhere between two pieces. Samples that cannot be sound
+    (NaN, infinity, far over full scale) make the stream unavailable until a second
+    has been sound; what comes until then is counted and dropped.
+
+    State: the bytes of an unfinished frame, the position, whether a gap lies
+    before the next block, and how many samples are still to be dropped.
+    """
+
+    def __init__(
+        self,
+        sample_rate_hz: int,
+        channels: int,
+        sample_format: SampleFormat,
+        channel: Channel,
+        first_sample: int = 0,
+    ) -> None:
+        self.sample_rate_hz = sample_rate_hz
+        self.next_sample = first_sample
+        self._channels, self._channel = channels, channel
+        self._dtype, self._scale = np.dtype(_DTYPES[sample_format]), _SCALES[sample_format]
+        self.frame_bytes = channels * self._dtype.itemsize
+        self._rest = b""
+        self._gap = False
+        self._distrusted = 0
+
+    def push(self, data: bytes) -> list[AudioBlock | SourceState]:
+        """The blocks and states that ``data`` brings, none if it completes no frame."""
+        data = self._rest + data if self._rest else data
+        used = len(data) - len(data) % self.frame_bytes
+        self._rest = data[used:]
+        if not used:
+            return []
+        frames = self._decoded(data[:used])
+        if first_unsound(frames) is not None:
+            return self._refuse(len(frames))
+        if self._distrusted:
+            return self._regain(frames)
+        return [self._block(frames)]
+
+    def gap(self, lost_samples: int) -> None:
+        """About so many samples were lost: begin anew, without the rest of an unfinished frame."""
+        self._rest, self._distrusted = b"", 0
+        self._gap = True
+        self.next_sample += max(0, lost_samples)
+
+    def _decoded(self, data: bytes) -> FloatArray:
+        """Shape: ``(n_frames, n_channels)``."""
+        values = np.frombuffer(data, dtype=self._dtype).reshape(-1, self._channels)
+        samples = values.astype(np.float32)
+        if self._scale != 1.0:
+            samples *= np.float32(self._scale)
+        return samples
+
+    def _block(self, frames: FloatArray) -> AudioBlock:
+        samples = one_channel(frames, self._channel)
+        block = AudioBlock(samples, self.sample_rate_hz, self.next_sample, self._gap)
+        self.next_sample += len(frames)
+        self._gap = False
+        return block
+
+    def _refuse(self, n_frames: int) -> list[AudioBlock | SourceState]:
+        known = self._distrusted > 0
+        self.gap(n_frames)
+        self._distrusted = max(1, round(_CLEAN_S * self.sample_rate_hz))
+        detail = (
+            "samples that are NaN, infinite or far over full scale: is the sample format right?"
+        )
+        return [] if known else [unavailable("not_finite", detail)]
+
+    def _regain(self, frames: FloatArray) -> list[AudioBlock | SourceState]:
+        dropped = min(len(frames), self._distrusted)
+        self._distrusted -= dropped
+        self.next_sample += dropped
+        if self._distrusted:
+            return []
+        rest = frames[dropped:]
+        return [BACK, self._block(rest)] if len(rest) else [BACK]

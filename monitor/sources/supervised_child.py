@@ -1,0 +1,153 @@
+"""A child program that delivers sound on its standard output, kept running.
+
+The one mechanism for the microphone and for any other program: started in a
+process group of its own, read with a time limit, ended with all its
+descendants, and started again with growing pauses.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from monitor.sources.child_process import ChildProcess
+from monitor.sources.masking import Masking
+
+log = logging.getLogger(__name__)
+
+_WAKE_S = 0.1
+_TERMINATE_S = 0.2
+_MAX_LINE_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """The child is gone. ``reason``: ``exited``, ``stalled`` or ``not_started``.
+
+    ``detail``: one line for people with the last that the child said, without
+    secrets. ``exit_status``: ``None`` unless it exited by itself.
+    """
+
+    reason: str
+    detail: str
+    exit_status: int | None = None
+
+
+class Backoff:
+    """Growing pauses with jitter, so that many children do not start at once for ever."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._first_s, self._longest_s = first_s, longest_s
+        self._next_s = first_s
+        self._random = random.SystemRandom()
+
+    def reset(self) -> None:
+        """All went well for a while: begin with the shortest pause again."""
+        self._next_s = self._first_s
+
+    def next_s(self) -> float:
+        """The next pause: within a quarter of the planned one, which doubles up to the longest."""
+        planned_s = self._next_s
+        self._next_s = min(2.0 * planned_s, self._longest_s)
+        return planned_s * self._random.uniform(0.75, 1.25)
+
+
+class SupervisedChild:
+    """Runs a program again and again and yields what it writes.
+
+    ``arguments``: the program and its arguments, without a shell. ``timeout_s``: a
+    child that writes nothing for so long hangs and is ended; ``first_timeout_s``: the
+    same before its first output. ``quoted_lines``: how much of its last words on
+    standard error is told.
+    """
+
+    HEALTHY_AFTER_S: ClassVar[float] = 10.0
+    """A child that delivered for so long ends the growth of the pauses."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        name: str,
+        timeout_s: float,
+        backoff: Backoff,
+        first_timeout_s: float | None = None,
+        quoted_lines: int = 3,
+    ) -> None:
+        self._arguments = list(arguments)
+        self._name = name
+        self._timeout_s = timeout_s
+        self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
+        self._patience_s = max(self._timeout_s, self._first_timeout_s)
+        self._quoted_lines = quoted_lines
+        self._backoff = backoff
+        self._masking = Masking(arguments)
+
+    def output(self, stop: threading.Event) -> Iterator[bytes | ChildEnded]:
+        """What the child writes, as it comes, and each time how it ended.
+
+        Starts it again after each ``ChildEnded`` until ``stop`` is set. The child is
+        gone when this generator is.
+        """
+        last: ChildEnded | None = None
+        while not stop.is_set():
+            begun_s = time.monotonic()
+            ended = yield from self._run_once(stop)
+            if ended is None:
+                return
+            if time.monotonic() - begun_s > self.HEALTHY_AFTER_S + self._patience_s:
+                self._backoff.reset()
+                last = None
+            # The same trouble again, every few seconds, is no news.
+            log.log(logging.DEBUG if ended == last else logging.WARNING, "%s", ended.detail)
+            last = ended
+            yield ended
+            stop.wait(self._backoff.next_s())
+
+    def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
+        """What one run of the program writes; returns how it ended, ``None`` when stopped."""
+        try:
+            child = ChildProcess(self._arguments)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "not a command line"
+            return ChildEnded("not_started", f"{self._name} cannot be started: {why}")
+        try:
+            heard_s, timeout_s = time.monotonic(), self._first_timeout_s
+            while not stop.is_set():
+                data = child.read(_WAKE_S)
+                if data:
+                    yield data
+                    # What the caller did meanwhile is not the child's.
+                    heard_s, timeout_s = time.monotonic(), self._timeout_s
+                elif data is not None:
+                    return self._exited(child)
+                elif time.monotonic() - heard_s > timeout_s:
+                    detail = f"{self._name} gave no data for {timeout_s:g} s"
+                    return ChildEnded("stalled", self._quoting(detail, child))
+            return None
+        finally:
+            child.end()
+
+    def _exited(self, child: ChildProcess) -> ChildEnded:
+        status = child.exit_status(wait_s=_TERMINATE_S)
+        if status is None:
+            detail = f"{self._name} closed its output"
+        elif status < 0:
+            detail = f"{self._name} was killed by {signal.Signals(-status).name}"
+        else:
+            detail = f"{self._name} ended with status {status}"
+        return ChildEnded("exited", self._quoting(detail, child), status)
+
+    def _quoting(self, detail: str, child: ChildProcess) -> str:
+        """``detail`` with the last that the child said, its secrets masked."""
+        lines = [
+            self._masking(line)[:_MAX_LINE_CHARS] for line in child.last_lines(self._quoted_lines)
+        ]
+        said = " / ".join(line for line in lines if line)
+        return f"{detail}: {said}" if said else detail

@@ -1,0 +1,59 @@
+"""Does a WAV file hold all the sound that its header promises?
+
+libsndfile reads what is there and says nothing of what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from monitor.errors import BadInputError
+
+_MAX_CHUNKS = 1000
+_OPEN_ENDED = 0x7FFF_0000
+"""Programs that write to a pipe cannot know the length and claim one from here on."""
+
+
+def check_wav_is_whole(descriptor: int, path: Path) -> None:
+    """Raise ``BadInputError`` for a RIFF or RF64 file whose samples are cut short.
+
+    ``descriptor`` is open for reading and is left at the beginning. Files of other
+    formats, and those whose header leaves the length open, pass.
+    """
+    size = os.fstat(descriptor).st_size
+    head = os.pread(descriptor, 12, 0)
+    if head[:4] not in {b"RIFF", b"RF64"} or head[8:12] != b"WAVE":
+        return
+    offset, long_data_bytes = 12, None
+    for _ in range(_MAX_CHUNKS):
+        chunk = os.pread(descriptor, 8, offset)
+        if len(chunk) < 8:
+            break
+        name, n_bytes = chunk[:4], struct.unpack("<I", chunk[4:])[0]
+        if name == b"ds64":
+            long_sizes = os.pread(descriptor, 16, offset + 8)
+            if len(long_sizes) == 16:
+                long_data_bytes = struct.unpack("<QQ", long_sizes)[1]
+        if name == b"data":
+            if n_bytes == 0xFFFF_FFFF and long_data_bytes is not None:
+                n_bytes = long_data_bytes
+            _check_data(path, n_bytes, size - offset - 8)
+            return
+        offset += 8 + n_bytes + n_bytes % 2
+    raise BadInputError(f"{path}: a WAV file without samples: it was cut off inside its header")
+
+
+def _check_data(path: Path, promised: int, present: int) -> None:
+    if promised == 0 and present > 1:
+        raise BadInputError(
+            f"{path}: its header was never completed: is it still being written, "
+            "or was the program that recorded it killed?"
+        )
+    # One byte of padding may be missing at the end of a file.
+    if present < promised < _OPEN_ENDED or (promised > 0xFFFF_FFFF and present < promised):
+        raise BadInputError(
+            f"{path}: truncated: its header promises {promised} bytes of samples, "
+            f"{max(present, 0)} are there; copy it again, or use a whole recording"
+        )

@@ -1,0 +1,116 @@
+"""On which line of a TOML file a key stands, for error messages.
+
+``tomllib`` gives values without positions. This scanner walks text that
+``tomllib`` has already accepted, so it never has to judge syntax: it only has to
+know where a value ends.
+"""
+
+from __future__ import annotations
+
+import re
+
+KeyPath = tuple[str | int, ...]
+
+_HEADER = re.compile(r"[ \t]*(\[\[?)(.*)")
+_STRING = re.compile(
+    r'''
+      """ (?: \\. | [^\\] )*? "{3,5}
+    | \'{3} .*? \'{3,5}
+    | " (?: \\. | [^"\\\n] )* "
+    | \' [^\'\n]* \'
+    ''',
+    re.DOTALL | re.VERBOSE,
+)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def key_lines(text: str) -> dict[KeyPath, int]:
+    """Line number (from 1) of every key and table header of a valid TOML document.
+
+    An element of an array of tables is found under its index, as in
+    ``("machine", 0, "id")``. Keys inside inline tables have no entry of their
+    own: ask ``line_of``, which falls back to the key that holds them.
+    """
+    lines: dict[KeyPath, int] = {}
+    counts: dict[KeyPath, int] = {}
+    table: KeyPath = ()
+    position, line = 0, 1
+    while position < len(text):
+        end = _statement_end(text, position)
+        statement = text[position:end]
+        if header := _HEADER.match(statement):
+            table = _enter(_keys(header.group(2)), counts, is_array=header.group(1) == "[[")
+            lines.setdefault(table, line)
+        else:
+            keys = _keys(statement)
+            for depth in range(1, len(keys) + 1):
+                lines.setdefault((*table, *keys[:depth]), line)
+        line += statement.count("\n") + 1
+        position = end + 1
+    return lines
+
+
+def line_of(lines: dict[KeyPath, int], path: KeyPath) -> int | None:
+    """The line of ``path``, or of the nearest key or table around it."""
+    for depth in range(len(path), 0, -1):
+        if (line := lines.get(path[:depth])) is not None:
+            return line
+    return None
+
+
+def _statement_end(text: str, start: int) -> int:
+    """Where the newline (or the end of the text) that closes a statement is."""
+    depth, position = 0, start
+    at_header = _HEADER.match(text, start) is not None
+    while position < len(text):
+        character = text[position]
+        if character in "\"'":
+            string = _STRING.match(text, position)
+            position = string.end() if string else position + 1
+            continue
+        if character == "#":
+            newline = text.find("\n", position)
+            position = newline if newline >= 0 else len(text)
+            continue
+        if character == "\n" and depth <= 0:
+            return position
+        if not at_header:
+            depth += (character in "[{") - (character in "]}")
+        position += 1
+    return len(text)
+
+
+def _keys(text: str) -> list[str]:
+    """The dotted key that ``text`` begins with; empty for a comment or a blank line."""
+    keys: list[str] = []
+    rest = text.lstrip()
+    while rest:
+        if string := _STRING.match(rest):
+            keys.append(_unquote(string.group()))
+            rest = rest[string.end() :].lstrip()
+        elif bare := _BARE.match(rest):
+            keys.append(bare.group())
+            rest = rest[bare.end() :].lstrip()
+        if not rest.startswith("."):
+            break
+        rest = rest[1:].lstrip()
+    return keys
+
+
+def _unquote(text: str) -> str:
+    if text.startswith("'"):
+        return text[1:-1]
+    return text[1:-1].encode("latin-1", "backslashreplace").decode("unicode_escape")
+
+
+def _enter(keys: list[str], counts: dict[KeyPath, int], *, is_array: bool) -> KeyPath:
+    """The path of a table header, with the index of every array on the way."""
+    path: KeyPath = ()
+    for depth, key in enumerate(keys):
+        path = (*path, key)
+        is_last = depth == len(keys) - 1
+        if is_last and is_array:
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path = (*path, counts[path])
+    return path

@@ -1,0 +1,48 @@
+"""The names of the MQTT topics, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ONLINE = "online"
+OFFLINE = "offline"
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics below ``base`` (``mqtt.base_topic``)."""
+
+    base: str
+
+    @property
+    def status(self) -> str:
+        """``online``, ``offline`` (the last will) or ``stopped``; retained."""
+        return f"{self.base}/status"
+
+    @property
+    def info(self) -> str:
+        """Version, machines and bundles; retained."""
+        return f"{self.base}/info"
+
+    @property
+    def health(self) -> str:
+        """How delivery itself is doing: the outbox, its drops, the broker's answers; retained."""
+        return f"{self.base}/health"
+
+    @property
+    def selftest(self) -> str:
+        """Where ``auscult selftest`` publishes; nobody needs to listen."""
+        return f"{self.base}/selftest"
+
+    def state(self, machine: str) -> str:
+        """The state of one machine; retained."""
+        return f"{self.base}/{machine}/state"
+
+    def score(self, machine: str) -> str:
+        """The newest score of one machine; neither retained nor queued."""
+        return f"{self.base}/{machine}/score"
+
+    def alert(self, machine: str) -> str:
+        """The alerts of one machine, at least once each and in order."""
+        return f"{self.base}/{machine}/alert"
