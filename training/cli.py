@@ -1,0 +1,17 @@
+"""``auscult train ...``: the trainer's commands."""
+
+from __future__ import annotations
+
+import typer
+
+from training import audio_cli, image_cli
+
+app = typer.Typer(
+    help="Train: bundles from recordings, and the companion cases on images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+audio_cli.register(app)
+image_cli.register(app)

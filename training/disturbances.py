@@ -1,0 +1,56 @@
+"""Small faults put into healthy log-mel, so that scores can be compared without real ones.
+
+They are no model of any fault: they say which score hears a small change of the
+spectrum or of the rhythm of this machine sooner. All are local in frequency and leave
+the level as good as unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from monitor.domain import FloatArray
+
+Disturbance = Callable[[FloatArray, np.random.Generator], FloatArray]
+
+_LINE_DB = 2.0
+_SHIFT_DB = 0.7
+_IMPACT_DB = 3.0
+_IMPACT_EVERY_FRAMES = 5
+
+
+def add_line(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """One band 2 dB louder: a new tone. Shape: ``(n_frames, n_mels)`` to the same."""
+    disturbed = frames_db.copy()
+    disturbed[:, rng.integers(frames_db.shape[1])] += _LINE_DB
+    return disturbed
+
+
+def shift_bands(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """An eighth of the bands 0.7 dB louder or quieter: a resonance that moved."""
+    n_mels = frames_db.shape[1]
+    width = max(1, n_mels // 8)
+    first = int(rng.integers(n_mels - width + 1))
+    disturbed = frames_db.copy()
+    disturbed[:, first : first + width] += _SHIFT_DB * rng.choice([-1.0, 1.0])
+    return disturbed
+
+
+def add_impacts(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A quarter of the bands 3 dB louder in every fifth frame: something knocks."""
+    n_mels = frames_db.shape[1]
+    width = max(1, n_mels // 4)
+    first = int(rng.integers(n_mels - width + 1))
+    disturbed = frames_db.copy()
+    start = int(rng.integers(_IMPACT_EVERY_FRAMES))
+    disturbed[start::_IMPACT_EVERY_FRAMES, first : first + width] += _IMPACT_DB
+    return disturbed
+
+
+DISTURBANCES: Mapping[str, Disturbance] = {
+    "a new tone": add_line,
+    "a shifted resonance": shift_bands,
+    "knocking": add_impacts,
+}

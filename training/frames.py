@@ -1,0 +1,164 @@
+"""A folder of ordinary frames: which frames do not fit, and where."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import BadInputError, UsageError
+from training.image_figures import save_error_maps, save_grid, save_histogram
+from training.image_folder import split_frames
+from training.image_training import ImageSettings
+from training.images import ImageSet
+from training.linear import fit_pca
+from training.mnist import density_metrics
+from training.oneclass import train_novelty
+from training.outputs import open_output, table, verdict, write_metrics, write_run
+
+_N_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FrameReport:
+    """Frames ranked by how little they fit, and the run's figures (``metrics.json``)."""
+
+    ranking: tuple[tuple[str, float, bool], ...]
+    metrics: Mapping[str, Any]
+
+    def table(self) -> str:
+        """Return the table that the command prints: the frames that do not fit."""
+        m = self.metrics
+        unfit = [(name, f"{score:8.2f}") for name, score, is_unfit in self.ranking if is_unfit]
+        limit = f"score above {m['threshold']:.2f}, {m['false_alarm_rate']:.1%} of ordinary frames"
+        lines = [f"{m['n_unfit']} of {m['n_frames']} frames do not fit ({limit})"]
+        if unfit:
+            lines.append(table(unfit[: 2 * _N_SHOWN]))
+        word = verdict(m["held_out_mse"], m["pca_mse"], higher_is_better=False)
+        rows = [
+            ("held-out MSE per element", f"{m['held_out_mse']:.5f}  ({word})"),
+            (f"PCA-{m['pca_components']}", f"{m['pca_mse']:.5f}"),
+        ]
+        return "\n".join([*lines, table(rows)])
+
+
+def find_unfit_frames(
+    ordinary: ImageSet,
+    others: ImageSet | None,
+    settings: ImageSettings,
+    out: Path,
+    *,
+    false_alarm_rate: float = 0.01,
+    with_density: bool = False,
+    tensorboard: bool = False,
+) -> FrameReport:
+    """Train on ``ordinary`` frames, judge ``others`` and write everything to ``out``.
+
+    Without ``others`` the ordinary frames themselves are judged, each half by a network trained on
+    the other half, because a network knows by heart what it was trained on. The threshold is the
+    score that a share ``false_alarm_rate`` of ordinary frames would exceed if scores were normal,
+    with the median and the median deviation of frames not trained on, which a few unfit ones among
+    them do not move.
+
+    ``frames.csv`` has ``file,score,threshold,anomalous``, the worst first; ``frames.png`` shows the
+    worst with maps of their error.
+    """
+    started = time.monotonic()
+    if not 0 < false_alarm_rate < 0.5:
+        raise UsageError(f"false-alarm rate {false_alarm_rate}; it must be between 0 and .5")
+    if others is not None and others.shape != ordinary.shape:
+        raise BadInputError(
+            f"{others.names[0]}: frames of {others.shape} (channels, height, width) to judge, "
+            f"{ordinary.shape} to learn from"
+        )
+    folder = open_output(out)
+    first, second = (
+        _halves(ordinary, settings.seed)
+        if others is None
+        else split_frames(ordinary, settings.seed)
+    )
+    scorer, result = train_novelty(first, settings, folder=folder, tensorboard=tensorboard)
+    held_out = scorer.score(second.scaled()).combined
+    judged, scores, rebuilt = second, held_out, scorer.model.reconstruct(second.scaled())
+    if others is None:
+        mirror, _ = train_novelty(second, settings)
+        judged = _joined(second, first)
+        scores = np.concatenate([held_out, mirror.score(first.scaled()).combined])
+        rebuilt = np.concatenate([rebuilt, mirror.model.reconstruct(first.scaled())])
+        held_out = scores
+    else:
+        judged, scores = others, scorer.score(others.scaled()).combined
+        rebuilt = scorer.model.reconstruct(others.scaled())
+    threshold = robust_threshold(held_out, false_alarm_rate)
+    unfit = scores > threshold
+    order = np.argsort(-scores)
+    ranking = tuple((judged.names[i], float(scores[i]), bool(unfit[i])) for i in order)
+    worst = order[:_N_SHOWN]
+    save_error_maps(folder / "frames.png", judged.take(worst).scaled(), rebuilt[worst])
+    save_histogram(folder / "score.png", {"judged": scores, "not trained on": held_out}, "score")
+    write_run(folder, scorer.model, result)
+    _write_ranking(folder / "frames.csv", ranking, threshold)
+    x = second.scaled()
+    metrics: dict[str, Any] = {
+        "n_frames": len(judged),
+        "n_unfit": int(unfit.sum()),
+        "threshold": threshold,
+        "false_alarm_rate": false_alarm_rate,
+        "held_out_mse": float(np.square(scorer.model.reconstruct(x) - x).mean()),
+        **_pca(first, x, settings.latent_dim),
+        "latent_dim": settings.latent_dim,
+        "architecture": settings.architecture,
+        "parameters": scorer.model.n_parameters,
+        "seed": settings.seed,
+    }
+    if with_density:
+        metrics |= density_metrics(scorer.density, scorer.model.encode(x))
+        samples = scorer.model.decode(scorer.density.sample(100, settings.seed))
+        save_grid(folder / "samples.png", samples, n_columns=10)
+    metrics["seconds"] = time.monotonic() - started
+    write_metrics(folder, metrics)
+    return FrameReport(ranking, metrics)
+
+
+def robust_threshold(scores: NDArray[np.float64], false_alarm_rate: float) -> float:
+    """Return what a share ``false_alarm_rate`` of normally distributed scores would exceed."""
+    median = float(np.median(scores))
+    deviation = 1.4826 * float(np.median(np.abs(scores - median)))
+    return median + NormalDist().inv_cdf(1.0 - false_alarm_rate) * deviation
+
+
+def _halves(frames: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
+    if len(frames) < 8:
+        raise BadInputError(f"{len(frames)} frames; at least 8 are needed")
+    order = np.random.default_rng([seed, 2]).permutation(len(frames))
+    return frames.take(np.sort(order[::2])), frames.take(np.sort(order[1::2]))
+
+
+def _joined(a: ImageSet, b: ImageSet) -> ImageSet:
+    pixels, labels = np.concatenate([a.pixels, b.pixels]), np.concatenate([a.labels, b.labels])
+    return ImageSet(pixels, labels, a.class_names, a.names + b.names)
+
+
+def _pca(ordinary: ImageSet, held_out: NDArray[np.float32], latent_dim: int) -> dict[str, Any]:
+    flat = ordinary.scaled().reshape(len(ordinary), -1)
+    pca = fit_pca(flat, min(latent_dim, *flat.shape))
+    x = held_out.reshape(len(held_out), -1)
+    mse = float(np.square(pca.reconstruct(x) - x).mean())
+    return {"pca_mse": mse, "pca_components": len(pca.components)}
+
+
+def _write_ranking(
+    path: Path, ranking: tuple[tuple[str, float, bool], ...], threshold: float
+) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "score", "threshold", "anomalous"])
+        for name, score, is_unfit in ranking:
+            writer.writerow([name, f"{score:.6g}", f"{threshold:.6g}", int(is_unfit)])

@@ -1,0 +1,117 @@
+"""Healthy recordings after the network: what all statistics are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from monitor.bundle_manifest import ScoreKind
+from monitor.calibration import HealthyRecording
+from monitor.distance import Head
+from monitor.domain import FloatArray
+from monitor.log_mel_spec import LogMelSpec
+from monitor.recording_score import RecordingScore, block_edges
+from training.evidence import EvidenceGraph
+from training.recordings import Recording
+
+_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One recording's windows after the graph, ``n`` of them.
+
+    ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``; ``band_residual``:
+    ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_blocks, d)``, the evidence
+    averaged over blocks of some ten seconds, what covariances are estimated from.
+    """
+
+    name: str
+    seconds: float
+    evidence: FloatArray = field(repr=False)
+    loss: FloatArray = field(repr=False)
+    level_db: FloatArray = field(repr=False)
+    rows: npt.NDArray[np.float64] = field(repr=False)
+
+    def spans(self, span_windows: int, step: int = 1) -> npt.NDArray[np.float64]:
+        """Evidence averaged over a sliding span, over everything if that is shorter.
+
+        Shape: ``(n_spans, d)``, a span every ``step`` windows.
+        """
+        return _sliding_mean(self.evidence, span_windows)[::step]
+
+
+def hear(
+    graph: EvidenceGraph, recording: Recording, spec: LogMelSpec, device: torch.device
+) -> Heard:
+    """Run one recording through the graph as the runtime would."""
+    windows_db = recording.windows(spec)
+    evidence, loss, level_db = [], [], []
+    with torch.no_grad():
+        for start in range(0, len(windows_db), _BATCH):
+            batch = torch.from_numpy(windows_db[start : start + _BATCH, None]).to(device)
+            output = graph(batch)
+            evidence.append(output.evidence.cpu().numpy())
+            loss.append(output.loss.cpu().numpy())
+            level_db.append(output.level_db.cpu().numpy())
+    return heard_of(
+        recording,
+        spec,
+        evidence=np.concatenate(evidence),
+        loss=np.concatenate(loss),
+        level_db=np.concatenate(level_db),
+    )
+
+
+def heard_of(
+    recording: Recording,
+    spec: LogMelSpec,
+    *,
+    evidence: FloatArray,
+    loss: FloatArray,
+    level_db: FloatArray,
+) -> Heard:
+    """What was heard of a recording, with its blocks. Shape: ``(n, d)``, ``(n,)``, ``(n,)``."""
+    edges = block_edges(len(evidence), spec)
+    rows = np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
+    return Heard(recording.name, recording.seconds(spec), evidence, loss, level_db, rows)
+
+
+def score_heard(
+    heard: Heard, spec: LogMelSpec, span_windows: int, kind: ScoreKind, head: Head
+) -> HealthyRecording:
+    """The scores that the runtime would give for what was heard."""
+    whole = RecordingScore(spec, kind, head)
+    for evidence, loss in zip(heard.evidence, heard.loss, strict=True):
+        whole.push(evidence, float(loss))
+    if kind == "plain":
+        scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
+    else:
+        scores = distances(heard.spans(span_windows), head)
+    levels_db = _sliding_mean(heard.level_db[:, None], span_windows)[:, 0]
+    return HealthyRecording(scores, levels_db, heard.seconds, whole.value)
+
+
+def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
+    """The distance of every row from its nearest centre. Shape: ``(n, d)`` to ``(n,)``."""
+    squared = [np.square((rows - centre) @ head.whitener.T).sum(axis=1) for centre in head.centres]
+    nearest: npt.NDArray[np.float64] = np.sqrt(np.min(squared, axis=0))
+    return nearest
+
+
+def all_rows(recordings: Sequence[Heard]) -> npt.NDArray[np.float64]:
+    """The block rows of several recordings. Shape: ``(n, d)``."""
+    return np.concatenate([heard.rows for heard in recordings])
+
+
+def _sliding_mean(values: FloatArray, length: int) -> npt.NDArray[np.float64]:
+    """Means over ``length`` rows, over all where there are fewer. Shape: ``(n, d)``."""
+    length = min(length, len(values))
+    sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, 0, dtype=np.float64)))
+    means: npt.NDArray[np.float64] = (sums[length:] - sums[:-length]) / length
+    return means

@@ -1,0 +1,86 @@
+"""What may listen to a training run: a progress bar on a terminal, TensorBoard scalars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from training.loop import HistoryRow, Listener
+
+
+@contextmanager
+def training_listeners(
+    description: str, *, tensorboard_dir: Path | None = None
+) -> Iterator[tuple[Listener, ...]]:
+    """Open the listeners that suit the moment and close them at the end.
+
+    A progress bar goes to standard error only if that is a terminal; TensorBoard scalars go to
+    ``tensorboard_dir`` if given.
+    """
+    listeners: list[Listener] = []
+    bar = None
+    board = None
+    if sys.stderr.isatty():
+        bar = _Bar(description)
+        listeners.append(bar)
+    if tensorboard_dir is not None:
+        board = _Board(tensorboard_dir)
+        listeners.append(board)
+    try:
+        yield tuple(listeners)
+    finally:
+        if bar is not None:
+            bar.close()
+        if board is not None:
+            board.close()
+
+
+class _Bar:
+    def __init__(self, description: str) -> None:
+        from rich.console import Console  # noqa: PLC0415 - only where a terminal shows it
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - as above
+
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}% {task.fields[losses]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(description, total=None, losses="")
+        self._progress.start()
+
+    def on_step(self, step: int, total_steps: int, loss: float) -> None:
+        del loss
+        self._progress.update(self._task, completed=step, total=total_steps)
+
+    def on_epoch(self, row: HistoryRow) -> None:
+        validation = "" if row.validation_loss is None else f" validation {row.validation_loss:.4g}"
+        self._progress.update(
+            self._task, losses=f"epoch {row.epoch} loss {row.train_loss:.4g}{validation}"
+        )
+
+    def close(self) -> None:
+        self._progress.stop()
+
+
+class _Board:
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - slow to import, asked for rarely
+
+        self._writer = SummaryWriter(log_dir=str(folder))
+
+    def on_step(self, step: int, total_steps: int, loss: float) -> None:
+        del step, total_steps, loss
+
+    def on_epoch(self, row: HistoryRow) -> None:
+        for name, value in asdict(row).items():
+            if name != "epoch" and value is not None:
+                self._writer.add_scalar(name, value, row.epoch)
+
+    def close(self) -> None:
+        self._writer.close()
