@@ -1,0 +1,13 @@
+// Alerts come at least once; pass each event_id on only the first time.
+const seen = context.get("seen") || [];
+const id = msg.payload.event_id;
+if (typeof id !== "string" || seen.includes(id)) {
+    return null;
+}
+seen.push(id);
+context.set("seen", seen.slice(-1000));
+const a = msg.payload;
+const bands = a.bands_hz.map((band) => band.join("-")).join(", ");
+msg.machine = a.machine;
+msg.text = `${a.machine}: ${a.kind}, score ${a.score.toFixed(1)} of ${a.threshold.toFixed(1)}, ${bands} Hz`;
+return msg;

@@ -1,0 +1,36 @@
+"""Learn twos and threes only, and say of every other digit that it is neither.
+
+    python examples/one_class_digits.py [DATA [OUT [EPOCHS]]]
+
+DATA is a folder of MNIST's IDX files; without it, or as "-", they are downloaded.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from training.datasets import load_dataset
+from training.evaluation import roc_auc
+from training.image_defaults import default_settings
+from training.oneclass import train_novelty
+
+arguments = dict(enumerate(sys.argv[1:]))
+folder = None if arguments.get(0, "-") == "-" else Path(arguments[0])
+out = Path(arguments.get(1, "runs/twos-and-threes"))
+epochs = int(arguments[2]) if 2 in arguments else None
+
+digits = load_dataset("mnist", folder)
+normal = digits.train.take(np.isin(digits.train.labels, [2, 3]))
+settings = default_settings("oneclass", normal.shape, len(normal), epochs=epochs)
+out.mkdir(parents=True, exist_ok=True)
+scorer, history = train_novelty(normal, settings, folder=out)
+
+test = digits.test
+scores = scorer.score(test.scaled())
+unlike = ~np.isin(test.labels, [2, 3])
+print(f"ROC AUC by squared error  {roc_auc(unlike, scores.error):.3f}")
+print(f"ROC AUC by the full score {roc_auc(unlike, scores.combined):.3f}")
+for digit in np.unique(test.labels):
+    mean = scores.error[test.labels == digit].mean()
+    print(f"{digit}: squared error {mean:6.1f}, summed over the image's pixels")

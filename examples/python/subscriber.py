@@ -1,0 +1,65 @@
+"""Prints each of Auscult's alerts once, also those that were sent while this was not running."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import OrderedDict
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+REMEMBERED = 10_000
+SESSION_S = 7 * 24 * 3600
+
+
+class Alerts:
+    """Subscribes and prints. ``seen`` holds the newest event ids, to drop repetitions."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.seen: OrderedDict[str, None] = OrderedDict()
+
+    def on_connect(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe(f"{self.base}/+/alert", qos=1)
+
+    def on_message(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        alert: dict[str, Any] = json.loads(message.payload)
+        if alert["event_id"] in self.seen:
+            return
+        self.seen[alert["event_id"]] = None
+        if len(self.seen) > REMEMBERED:
+            self.seen.popitem(last=False)
+        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert["bands_hz"])
+        print(
+            f"{alert['at']} {alert['machine']} {alert['kind']}"
+            f" score {alert['score']:.1f} of {alert['threshold']:.1f} {bands}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=1883)
+    parser.add_argument("--base", required=True, help="mqtt.base_topic of the daemon")
+    options = parser.parse_args()
+    alerts = Alerts(options.base)
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id="auscult-example-subscriber",
+        protocol=MQTTProtocolVersion.MQTTv5,
+    )
+    client.on_connect = alerts.on_connect
+    client.on_message = alerts.on_message
+    session = Properties(PacketTypes.CONNECT)
+    session.SessionExpiryInterval = SESSION_S
+    client.connect(options.host, options.port, clean_start=False, properties=session)
+    client.loop_forever()
+
+
+if __name__ == "__main__":
+    main()

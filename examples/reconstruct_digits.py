@@ -1,0 +1,27 @@
+"""Reconstruct MNIST's digits through 32 numbers, beside PCA with as many.
+
+    python examples/reconstruct_digits.py [DATA [OUT [EPOCHS]]]
+
+DATA is a folder of MNIST's IDX files; without it, or as "-", they are downloaded.
+"""
+
+import sys
+from pathlib import Path
+
+from training.datasets import load_dataset
+from training.image_defaults import default_settings
+from training.mnist import reconstruct
+
+arguments = dict(enumerate(sys.argv[1:]))
+folder = None if arguments.get(0, "-") == "-" else Path(arguments[0])
+out = Path(arguments.get(1, "runs/digits"))
+epochs = int(arguments[2]) if 2 in arguments else None
+
+digits = load_dataset("mnist", folder)
+settings = default_settings("mnist", digits.train.shape, len(digits.train), epochs=epochs)
+result = reconstruct(digits, settings, out, with_density=True)
+
+print(result.table())
+codes = result.model.encode(digits.test.scaled()[:5])  # (5, 32)
+images = result.model.decode(codes)  # (5, 1, 28, 28), in 0..1
+print(f"five digits as codes {codes.shape} and back {images.shape}; figures are in {out}")
