@@ -1,0 +1,78 @@
+"""Commands in this process or one of their own, and what they need."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from monitor.cli import run_command
+from tests.bundles import SPEC, machine_sound
+from tests.daemons import ROOT, Daemon
+from tests.mosquitto import Mosquitto
+
+RATE_HZ = SPEC.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as the one JSON document that it should be."""
+        return json.loads(self.out)
+
+
+def auscult(*arguments: object) -> Outcome:
+    """Run a command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run_command([str(argument) for argument in arguments])
+    return Outcome(status, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process."""
+    return subprocess.run(
+        [sys.executable, "-m", "monitor", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def configured(folder: Path, bundle: Path, broker: Mosquitto | None = None, **source: Any) -> Path:
+    """A configuration of one machine, ``pump-7``, simulated unless ``source`` says otherwise."""
+    daemon = Daemon(folder, broker)
+    daemon.machine("pump-7", bundle, **(source or {"kind": "simulated"}))
+    daemon.write()
+    return daemon.config
+
+
+def write_recordings(folder: Path) -> Path:
+    """Two healthy recordings, and ``fault.flac`` in which a fault comes and goes."""
+    (folder / "below").mkdir(parents=True)
+    fault = np.concatenate(
+        [machine_sound(12), machine_sound(12, seed=1, fault=0.3), machine_sound(20, seed=2)]
+    )
+    for name, samples in (
+        ("healthy-1.flac", machine_sound(10, seed=50)),
+        ("below/healthy-2.wav", machine_sound(10, seed=51)),
+        ("fault.flac", fault),
+    ):
+        soundfile.write(folder / name, samples, RATE_HZ)
+    return folder

@@ -1,0 +1,159 @@
+"""The real daemon as a process of its own, for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from monitor.domain import FloatArray
+from tests.mosquitto import Mosquitto, wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Writes a file of float32 samples at (speed) times real time, in pieces of odd sizes, and waits.
+FEEDER = """
+import sys, time, random
+data = open(sys.argv[1], "rb").read()
+speed, rate = float(sys.argv[2]), int(sys.argv[3])
+random.seed(1)
+begun, at = time.monotonic(), 0
+while at < len(data):
+    size = random.randrange(1, 12_000)
+    sys.stdout.buffer.write(data[at : at + size])
+    sys.stdout.buffer.flush()
+    at += size
+    time.sleep(max(0.0, begun + at / 4 / rate / speed - time.monotonic()))
+if sys.argv[4] == "wait":
+    time.sleep(3600)
+"""
+
+
+class Daemon:
+    """`auscult run` on a configuration in ``folder``."""
+
+    def __init__(self, folder: Path, broker: Mosquitto | None = None) -> None:
+        self.folder = folder
+        self.config = folder / "config.toml"
+        self.log = folder / "daemon.log"
+        self._mqtt = {
+            "host": broker.host if broker else "127.0.0.1",
+            "port": broker.port if broker else 1,
+            "base_topic": "auscult/test",
+            "reconnect_min_s": 0.05,
+            "reconnect_max_s": 0.3,
+            "score_interval_s": 0.001,
+        }
+        self._machines: list[str] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
+
+    def mqtt(self, **settings: Any) -> None:
+        """Change the ``[mqtt]`` table of the next ``write``."""
+        self._mqtt |= settings
+
+    def machine(self, name: str, bundle: Path, **source: Any) -> None:
+        """Add a machine to the next ``write``."""
+        table = {"id": name, "bundle": str(bundle)}
+        self._machines.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(source)}")
+
+    def forget_machines(self) -> None:
+        """Begin anew with the machines."""
+        self._machines.clear()
+
+    def feed(  # a machine that hears samples through a command, in odd-sized pieces
+        self,
+        name: str,
+        bundle: Path,
+        samples: FloatArray,
+        *,
+        speed: float = 1e9,
+        then: str = "wait",
+        sample_rate_hz: int = 16_000,
+    ) -> None:
+        """Add a machine that hears ``samples`` from a program."""
+        path = self.folder / f"{name}-{time.monotonic_ns()}.f32"
+        path.write_bytes(samples.astype("<f4").tobytes())
+        command = [sys.executable, "-S", "-c", FEEDER, str(path), str(speed)]
+        self.machine(
+            name,
+            bundle,
+            kind="command",
+            command=[*command, str(sample_rate_hz), then],
+            sample_format="f32le",
+            sample_rate_hz=sample_rate_hz,
+            silence_timeout_s=600,
+            restart=False,
+        )
+
+    def write(self) -> None:
+        """Write ``config.toml``."""
+        text = f"[mqtt]\n{toml(self._mqtt)}\n" + "\n".join(self._machines)
+        self.config.write_text(text)
+
+    def start(self, *arguments: str) -> None:
+        """Write the configuration and start."""
+        self.write()
+        command = [sys.executable, "-m", "monitor", "run", "--config", str(self.config)]
+        self._process = subprocess.Popen(
+            [*command, "--log-format", "json", *arguments],
+            cwd=ROOT,
+            env=os.environ | self.environment,
+            stderr=self.log.open("ab"),
+            stdout=subprocess.DEVNULL,
+        )
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "not started"
+        return self._process
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> int:
+        """Send a signal and wait; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout_s)
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log so far."""
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def said(self, text: str) -> bool:
+        """Whether a log message holds the text."""
+        return any(text in event["message"] for event in self.events())
+
+    def wait_until_said(self, text: str, timeout_s: float = 15.0) -> None:
+        """Wait for a log message."""
+        try:
+            wait_for(lambda: self.said(text), timeout_s)
+        except AssertionError:
+            raise AssertionError(f"{text!r} was not said:\n{self.log.read_text()}") from None
+
+
+@contextmanager
+def daemon(folder: Path, broker: Mosquitto | None = None) -> Iterator[Daemon]:
+    """A daemon that is not left running. It is not started yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one = Daemon(folder, broker)
+    try:
+        yield one
+    finally:
+        if one._process is not None and one._process.poll() is None:
+            one.end(signal.SIGKILL)
+
+
+def toml(table: dict[str, Any]) -> str:
+    """Keys and values; JSON's notation of these types is TOML's too."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())

@@ -1,0 +1,31 @@
+"""Holds a published message against its JSON Schema."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from monitor.payloads import SCHEMAS, schema
+
+
+@functools.cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(schema(name))
+
+
+def check_payload(name: str, payload: Any) -> None:
+    """Fail unless the payload, already parsed, is as its schema says."""
+    errors = [
+        f"{error.json_path}: {error.message}" for error in _validator(name).iter_errors(payload)
+    ]
+    assert errors == [], f"{name}: {errors}"
+
+
+def check_message(topic: str, payload: bytes) -> None:
+    """The same for a message as it arrived; every topic of the contract has a schema."""
+    name = topic.rpartition("/")[2]
+    assert name in SCHEMAS, f"no schema for {topic}"
+    check_payload(name, payload.decode() if name == "status" else json.loads(payload))

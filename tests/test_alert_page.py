@@ -1,0 +1,43 @@
+"""The page of an alert: what was heard beside what was expected, at its time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from monitor.network import Network
+from tests.bundles import SPEC, machine_sound, make_bundle
+from training.alert_page import hear_section, write_alert_page
+
+RATE_HZ = SPEC.sample_rate_hz
+
+
+def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
+    """The picture would point at the wrong part of the machine, or at the wrong moment."""
+    bundle = make_bundle(tmp_path / "bundle")
+    sound = np.concatenate([machine_sound(10, seed=1), machine_sound(10, seed=2, fault=0.1)])
+    soundfile.write(tmp_path / "day.wav", sound, RATE_HZ, subtype="FLOAT")
+    section = hear_section(tmp_path / "day.wav", bundle, Network(bundle), 5.0, 18.0)
+    assert 5.0 <= section.begin_s < 5.6
+    assert section.heard_db.shape == section.expected_db.shape
+    per_frame = section.residual_db.max(axis=0)
+    seconds = section.begin_s + np.arange(len(per_frame)) / SPEC.frame_rate_hz
+    assert per_frame[seconds > 11].mean() > per_frame[seconds < 9].mean() + 10
+    loudest = int(section.residual_db[:, seconds > 11].mean(axis=1).argmax())
+    low_hz, high_hz = SPEC.band_edges_hz(loudest)
+    assert low_hz - 50 <= 3000 <= high_hz + 50
+
+
+def test_the_page_holds_its_picture_and_escapes_what_it_says(tmp_path: Path) -> None:
+    """A recording's name could put a script into the page, or the picture would be lost."""
+    bundle = make_bundle(tmp_path / "bundle")
+    soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
+    section = hear_section(tmp_path / "day.wav", bundle, Network(bundle), 0.0, 8.0)
+    page = tmp_path / "alert.html"
+    write_alert_page(page, section, SPEC, title="<script>x</script>", facts={"score": "41 & up"})
+    text = page.read_text()
+    assert "<script>" not in text
+    assert "41 &amp; up" in text
+    assert "data:image/png;base64,iVBOR" in text

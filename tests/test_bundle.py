@@ -1,0 +1,127 @@
+"""Bundles: what was saved is what is loaded, and nothing else is trusted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.bundle import Bundle, load_bundle
+from monitor.errors import BundleError
+from monitor.network import Network
+from tests.bundles import make_bundle
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture
+def copied(original: Bundle, tmp_path: Path) -> Path:
+    return shutil.copytree(original.path, tmp_path / "pump.bundle")
+
+
+def edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
+    values = json.loads((path / "bundle.json").read_text())
+    change(values)
+    (path / "bundle.json").write_text(json.dumps(values))
+
+
+def test_loading_gives_what_was_saved(original: Bundle) -> None:
+    """The daemon would listen with another model than was trained."""
+    again = load_bundle(original.path)
+    assert again.sha256 == original.sha256
+    assert again.manifest == original.manifest
+    assert np.array_equal(again.head.whitener, original.head.whitener)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz"])
+def test_a_changed_file_is_refused_by_name(copied: Path, name: str) -> None:
+    """A damaged or planted model would be run."""
+    content = bytearray((copied / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied / name).write_bytes(bytes(content))
+    with pytest.raises(BundleError, match=f"{name}: SHA-256 is"):
+        load_bundle(copied)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz", "bundle.json"])
+def test_a_missing_file_is_named(copied: Path, name: str) -> None:
+    """The operator would have to guess which file was not copied."""
+    (copied / name).unlink()
+    with pytest.raises(BundleError, match=f"{name}: missing"):
+        load_bundle(copied)
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    """A typo in the configuration would end in a traceback."""
+    with pytest.raises(BundleError, match="nowhere: no such bundle"):
+        load_bundle(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v.update(schema_version=2), "schema_version is 2"),
+        (lambda v: v.update(colour="red"), "colour"),
+        (lambda v: v["features"].update(n_mels=10**9), "n_mels must be a whole number"),
+        (lambda v: v["features"].update(n_mels=64), "another feature spec"),
+        (lambda v: v["features"].update(f_min_hz=50.0), "another feature spec"),
+        (lambda v: v["calibration"].update(threshold=float("nan")), "threshold"),
+        (lambda v: v.update(span_s=-1), "span_s"),
+        (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
+        (lambda v: v["files"].update({"../../etc/passwd": "0" * 64}), "files"),
+        (lambda v: v.update(features=[]), "features"),
+    ],
+)
+def test_an_impossible_manifest_is_refused(
+    copied: Path, change: Callable[[dict[str, object]], None], message: str
+) -> None:
+    """A hostile or hand-edited bundle would crash the daemon or be believed."""
+    edit(copied, change)
+    with pytest.raises(BundleError, match=message):
+        load_bundle(copied)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b"\xff\xfe", b"[]"])
+def test_a_manifest_that_is_not_json_is_refused(copied: Path, content: bytes) -> None:
+    """A half-written file would crash the daemon at start."""
+    (copied / "bundle.json").write_bytes(content)
+    with pytest.raises(BundleError, match=r"bundle\.json"):
+        load_bundle(copied)
+
+
+def test_windows_of_another_shape_are_refused(copied: Path) -> None:
+    """A graph for other features would fail on the first window instead of at start."""
+    edit(copied, lambda v: v["features"].update(window_frames=16))  # type: ignore[attr-defined]  # parsed JSON
+    with pytest.raises(BundleError, match=r"selftest.npz: windows of shape \(128, 32\)"):
+        load_bundle(copied)
+
+
+def test_a_bundle_without_threshold_says_what_to_run(original: Bundle) -> None:
+    """A detector would run with a guess for a threshold."""
+    bare = original.manifest.model_copy(update={"calibration": None})
+    with pytest.raises(BundleError, match="auscult calibrate"):
+        _ = Bundle(
+            original.path, bare, original.spec, original.head, original.selftest, b"", ""
+        ).calibration
+
+
+def test_a_model_that_is_not_onnx_is_refused(original: Bundle) -> None:
+    """ONNX Runtime's own exception would reach the operator."""
+    broken = Bundle(
+        original.path,
+        original.manifest,
+        original.spec,
+        original.head,
+        original.selftest,
+        b"not a model",
+        "",
+    )
+    with pytest.raises(BundleError, match=r"model\.onnx: cannot be loaded"):
+        Network(broken)

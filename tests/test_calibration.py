@@ -1,0 +1,98 @@
+"""Healthy scores to a threshold: the budget is kept, and what supports it is said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from monitor.calibration import WEEK_S, HealthyRecording, calibrate
+from monitor.errors import BadInputError
+from monitor.generalised_pareto import fit_generalised_pareto
+from monitor.persistence import Persistence, persistent_scores
+
+HOP_S, SPAN_S = 0.256, 4.0
+RULE = Persistence.lasting(2.0, 0.9, SPAN_S, HOP_S)
+
+
+def recording(n_scores: int, rng: np.random.Generator) -> HealthyRecording:
+    """Scores as correlated as overlapping spans make them."""
+    smooth = np.convolve(rng.normal(size=n_scores + 15), np.ones(16) / 4, "valid")[:n_scores]
+    return HealthyRecording(
+        20.0 + smooth, np.full(n_scores, -30.0), n_scores * HOP_S, 20 + smooth.mean()
+    )
+
+
+def alarms(scores: np.ndarray, threshold: float) -> int:
+    """How often the persistent score rises over the threshold."""
+    over = persistent_scores(scores, RULE) > threshold
+    return int(over[0]) + int((over[1:] & ~over[:-1]).sum())
+
+
+@pytest.mark.parametrize("budget", [5_000.0, 1_000.0, 100.0])
+def test_the_budget_is_kept_on_unseen_healthy_sound(budget: float) -> None:
+    """The operator would be woken more often than was promised."""
+    rng = np.random.default_rng(1)
+    calibration = calibrate(
+        [recording(300, rng) for _ in range(60)],
+        false_alarms_per_week=budget,
+        persistence=RULE,
+        hop_s=HOP_S,
+        span_s=SPAN_S,
+    )
+    unseen = [recording(2_000, rng) for _ in range(150)]
+    weeks = sum(r.seconds for r in unseen) / WEEK_S
+    rate = sum(alarms(r.scores, calibration.threshold) for r in unseen) / weeks
+    assert rate <= 2.0 * budget
+
+
+def test_enough_sound_makes_it_a_count_and_little_sound_says_so() -> None:
+    """A threshold that rests on extrapolation would pass for one that was measured."""
+    rng = np.random.default_rng(2)
+    recordings = [recording(300, rng) for _ in range(40)]
+    counted = calibrate(
+        recordings, false_alarms_per_week=2_000.0, persistence=RULE, hop_s=HOP_S, span_s=SPAN_S
+    )
+    extrapolated = calibrate(
+        recordings, false_alarms_per_week=1.0, persistence=RULE, hop_s=HOP_S, span_s=SPAN_S
+    )
+    assert counted.method == "conformal"
+    assert extrapolated.method == "generalised_pareto"
+    assert extrapolated.supported_false_alarms_per_week > 1.0
+    assert "51 minutes of healthy sound support at best" in extrapolated.note
+    assert extrapolated.threshold > counted.threshold
+
+
+def test_too_little_healthy_sound_is_an_error() -> None:
+    """A guess would be passed off as a calibration."""
+    with pytest.raises(BadInputError, match="too little to set a threshold"):
+        calibrate(
+            [recording(20, np.random.default_rng(0))],
+            false_alarms_per_week=1.0,
+            persistence=RULE,
+            hop_s=HOP_S,
+            span_s=SPAN_S,
+        )
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.15])
+def test_the_tail_fit_agrees_with_scipy_on_plenty_of_data(shape: float) -> None:
+    """Thresholds far out would rest on a wrong tail."""
+    excesses = stats.genpareto.rvs(shape, scale=2.0, size=5_000, random_state=3)
+    fitted = fit_generalised_pareto(excesses)
+    expected_shape, _, expected_scale = stats.genpareto.fit(excesses, floc=0)
+    assert fitted.shape == pytest.approx(expected_shape, abs=0.03)
+    assert fitted.scale == pytest.approx(expected_scale, rel=0.03)
+    expected = stats.genpareto.ppf(0.9999, fitted.shape, scale=fitted.scale)
+    assert fitted.quantile(0.9999) == pytest.approx(expected, rel=1e-9)
+
+
+def test_equal_excesses_have_no_tail() -> None:
+    """A stuck score would end in a division by zero."""
+    assert fit_generalised_pareto(np.zeros(20)).quantile(0.99) == 0.0
+
+
+def test_a_recording_shorter_than_the_rule_counts_once() -> None:
+    """Clips of a few seconds could not be calibrated on at all."""
+    assert len(persistent_scores(np.arange(5.0), Persistence(9, 10))) == 1
+    assert len(persistent_scores(np.empty(0), Persistence(9, 10))) == 0

@@ -1,0 +1,153 @@
+"""The command line: exit statuses, one-line messages, `check` and `inspect`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor import __version__
+from monitor.bundle import Bundle
+from tests.bundles import make_bundle
+from tests.command_line import auscult, configured, process
+from tests.daemons import ROOT
+
+COMMANDS = (
+    *("run", "check", "inspect", "replay", "calibrate", "devices", "record", "selftest"),
+    *("outbox", "discovery", "demo", "train"),
+)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
+
+
+def test_the_command_is_installed_and_is_the_module() -> None:
+    """`auscult` and `python -m monitor` would be two programs."""
+    done = process("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, f"auscult {__version__}")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(command: str) -> None:
+    """The contract's commands would have to be guessed."""
+    outcome = auscult(*command.split(), "--help")
+    assert outcome.status == 0
+    assert "Usage: auscult" in outcome.out
+
+
+def test_help_is_quick() -> None:
+    """Every look at the help would load an inference engine."""
+    best_s = float("inf")
+    for _ in range(3):
+        began_s = time.monotonic()
+        process("--help")
+        best_s = min(best_s, time.monotonic() - began_s)
+    assert best_s < 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        ([], 64, "Missing command"),
+        (["bogus"], 64, "No such command"),
+        (["run", "--bogus"], 64, "No such option"),
+        (["replay"], 64, "Missing argument"),
+        (["run", "--log-format", "xml"], 64, "xml"),
+        (["discovery"], 64, "--remove"),
+        (["train", "bogus"], 64, "bogus"),
+        (["check", "--config", "/nowhere.toml"], 66, "/nowhere.toml"),
+        (["run", "--config", "/nowhere.toml"], 66, "/nowhere.toml"),
+        (["inspect", "/nowhere"], 78, "/nowhere"),
+        (["replay", "/nowhere", "x.wav"], 78, "/nowhere"),
+        (["calibrate", "/nowhere", "x.wav"], 78, "/nowhere"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_its_status(
+    arguments: list[str], status: int, says: str
+) -> None:
+    """A script could not tell a typing error from a broken disk."""
+    outcome = auscult(*arguments)
+    assert outcome.status == status
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("auscult: ")
+    assert says in line
+    assert outcome.out == ""
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours would look like a mistake of the user's."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("monitor.commands.check.check", broken)
+    outcome = auscult("check")
+    assert outcome.status == 70
+    assert "Traceback" in outcome.err
+
+
+def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control-C would print thirty lines."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monitor.commands.check.check", interrupted)
+    outcome = auscult("check")
+    assert (outcome.status, outcome.out, outcome.err) == (130, "", "")
+
+
+def test_a_reader_that_leaves_is_no_error(bundle: Bundle) -> None:
+    """`auscult inspect BUNDLE | head -1` would end in a traceback."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "monitor", "inspect", bundle.path, "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(20) == 0
+
+
+# check and inspect
+
+
+def test_check_names_every_machine(bundle: Bundle, tmp_path: Path) -> None:
+    """A good configuration could not be told from one that was not looked at."""
+    config = configured(tmp_path, bundle.path)
+    assert "pump-7" in auscult("check", "--config", config).out
+    (machine,) = auscult("check", "--config", config, "--json").json["machines"]
+    assert machine["bundle_sha256"] == bundle.sha256
+
+
+def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:
+    """A configuration would pass the check and fail at night."""
+    config = configured(tmp_path, tmp_path / "nowhere")
+    outcome = auscult("check", "--config", config)
+    assert outcome.status == 78
+    assert 'machine "pump-7"' in outcome.err
+    assert "no such bundle" in outcome.err
+    damaged = make_bundle(tmp_path / "damaged")
+    (damaged.path / "model.onnx").write_bytes(b"not what it was")
+    outcome = auscult("check", "--config", configured(tmp_path, damaged.path))
+    assert (outcome.status, outcome.out) == (78, "")
+    assert "model.onnx: SHA-256" in outcome.err
+
+
+def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
+    """Nobody could tell two bundles apart."""
+    text = auscult("inspect", bundle.path).out
+    assert f"{bundle.calibration.threshold:.4g}" in text
+    assert bundle.sha256 in text
+    document = auscult("inspect", bundle.path, "--json").json
+    assert document["sha256"] == bundle.sha256
+    assert document["features"] == bundle.spec.to_dict()
+    assert document["checks"]["selftest"] == "passed"

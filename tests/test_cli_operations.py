@@ -1,0 +1,177 @@
+"""`selftest`, `outbox`, `calibrate`, `record`, `devices`, `discovery`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from monitor.alerting import alert_draft
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import AudioBlock
+from monitor.outbox import Outbox
+from monitor.pipeline import Pipeline
+from tests.bundles import machine_sound, make_bundle
+from tests.command_line import RATE_HZ, auscult, configured, write_recordings
+from tests.daemons import daemon
+from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recordings(Path(tmp_path_factory.mktemp("recordings")) / "all")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
+    """A node would be left behind that cannot do its job."""
+    config = configured(tmp_path, bundle.path, broker)
+    outcome = auscult("selftest", "--config", config)
+    assert outcome.status == 0, outcome
+    assert [line.split()[:2] for line in outcome.out.splitlines()] == [
+        ["ok", "config"],
+        ["ok", "bundle"],
+        ["ok", "broker"],
+        ["ok", "alert"],
+        ["ok", "source"],
+    ]
+    assert all(one["ok"] for one in auscult("selftest", "--config", config, "--json").json)
+
+
+def test_selftest_says_what_is_broken_and_tries_the_rest(tmp_path: Path) -> None:
+    """A dead broker would hide a dead microphone."""
+    config = configured(
+        tmp_path, tmp_path / "nowhere", kind="file", path=str(tmp_path / "nothing.wav")
+    )
+    outcome = auscult("selftest", "--config", config)
+    assert outcome.status == 78
+    assert [line.split()[:2] for line in outcome.out.splitlines()] == [
+        ["ok", "config"],
+        ["FAILED", "bundle"],
+        ["FAILED", "broker"],
+        ["FAILED", "source"],
+    ]
+    assert "nothing.wav" in outcome.out
+
+
+def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
+    """A muted microphone would pass."""
+    soundfile.write(tmp_path / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
+    path = str(tmp_path / "silence.wav")
+    config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
+    outcome = auscult("selftest", "--config", config)
+    assert outcome.status == 69
+    assert "silence" in outcome.out.splitlines()[-1]
+
+
+def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
+    """Nobody could see that alerts do not get through."""
+
+    config = configured(tmp_path, bundle.path)
+    assert auscult("outbox", "--config", config).status == 66
+    samples = soundfile.read(recordings / "fault.flac", dtype="float32")[0]
+    output = Pipeline(bundle, DetectorSettings()).push(AudioBlock(samples, RATE_HZ, 0))
+    with Outbox(tmp_path / "state" / "outbox.sqlite3") as outbox:
+        for decision in output.decisions:
+            outbox.append(alert_draft(decision, bundle, "pump-7", lambda s: 1.8e9 + s))
+        shown = auscult("outbox", "--config", config, "--json").json["alerts"]
+    assert [alert["kind"] for alert in shown] == ["raised", "cleared"]
+    assert "2 not acknowledged" in auscult("outbox", "--config", config).out
+
+
+def test_calibrate_changes_the_threshold_and_nothing_else(tmp_path: Path) -> None:
+    """A new budget would need a new training."""
+    bundle = make_bundle(tmp_path / "bundle")
+    healthy = tmp_path / "healthy"
+    healthy.mkdir()
+    for seed in range(8):
+        soundfile.write(healthy / f"{seed}.flac", machine_sound(15, seed=100 + seed), RATE_HZ)
+    outcome = auscult("calibrate", bundle.path, healthy, "--false-alarms-per-week", 5, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["false_alarms_per_week"] == 5
+    after = auscult("inspect", bundle.path, "--json").json
+    assert after["calibration"]["threshold"] == outcome.json["threshold"]
+    assert after["files"] == bundle.manifest.files
+    soundfile.write(tmp_path / "other.flac", machine_sound(60, fault=0.3), RATE_HZ)
+    outcome = auscult("calibrate", bundle.path, tmp_path / "other.flac")
+    assert outcome.status == 65
+    assert "does not fit this machine" in outcome.err
+
+
+def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
+    """Healthy sound would have to be recorded with other tools, at another rate and level."""
+    soundfile.write(tmp_path / "long.wav", machine_sound(60), RATE_HZ)
+    config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "long.wav"))
+    out = tmp_path / "recorded"
+    outcome = auscult(
+        *("record", "pump-7", "--config", config, "--out", out, "--seconds", 45, "--json")
+    )
+    assert outcome.status == 0, outcome.err
+    files = outcome.json["files"]
+    assert len(files) == 5
+    heard = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])
+    assert len(heard) == 45 * RATE_HZ
+    assert np.abs(heard - machine_sound(60)[: len(heard)]).max() < 1e-4
+    assert sorted(map(str, out.iterdir())) == files
+    assert outcome.json["complaints"] == []
+
+
+def test_record_gives_up_on_a_source_that_gives_nothing(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of nothing would wait for ever."""
+    monkeypatch.setattr("monitor.commands.listen.PATIENCE_S", 1.0)
+    config = configured(tmp_path, bundle.path, kind="command", command=["/nonexistent/recorder"])
+    began_s = time.monotonic()
+    outcome = auscult(
+        "record", "pump-7", "--config", config, "--out", tmp_path / "out", "--seconds", 5
+    )
+    assert outcome.status == 69
+    assert "recorder" in outcome.err
+    assert time.monotonic() - began_s < 5
+
+
+def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_path: Path) -> None:
+    """A typing error would be a KeyError."""
+    config = configured(tmp_path, bundle.path)
+    outcome = auscult("record", "pump", "--config", config, "--out", tmp_path, "--seconds", 5)
+    assert outcome.status == 64
+    assert "pump-7" in outcome.err
+
+
+def test_devices_answers_in_json() -> None:
+    """A set-up script could not choose a microphone."""
+    outcome = auscult("devices", "--json")
+    if outcome.status == 69:
+        pytest.skip("PortAudio is not installed")
+    assert isinstance(outcome.json, list)
+
+
+def test_discovery_is_removed_on_request(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
+    """Devices of a node that is gone would stay in Home Assistant for ever."""
+    with daemon(tmp_path, broker) as watched:
+        watched.mqtt(discovery=True)
+        watched.machine("pump-7", bundle.path, kind="simulated")
+        with Subscriber(broker, "homeassistant/#") as home_assistant:
+            watched.start()
+            wait_for(lambda: len(home_assistant.messages("/config")) == 2)
+        watched.end()
+    removed = auscult("discovery", "--remove", "--config", watched.config, "--json").json
+    assert len(removed["removed"]) == 2
+    with retained(broker) as topics:
+        assert not [topic for topic in topics if topic.startswith("homeassistant/")]

@@ -1,0 +1,159 @@
+"""`auscult replay`: the tables, the alerts, the exit statuses, publishing."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from monitor.bundle import Bundle
+from tests.bundles import machine_sound, make_bundle
+from tests.command_line import RATE_HZ, auscult, configured, write_recordings
+from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.payload_check import check_message
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recordings(Path(tmp_path_factory.mktemp("recordings")) / "all")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_replay_writes_what_the_contract_says(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """Scripts that read the tables would break."""
+    scores, files, alerts = (tmp_path / name for name in ("s.csv", "f.csv", "a.jsonl"))
+    outcome = auscult(
+        *("replay", bundle.path, recordings, "--scores", scores),
+        *("--files", files, "--alerts", alerts, "--json"),
+    )
+    assert outcome.status == 0
+    table = {Path(row["file"]).name: row for row in rows(files)}
+    names = ["file", "seconds", "score", "threshold", "anomalous", "alerts"]
+    assert list(rows(files)[0])[:6] == names
+    assert str(recordings / "below/healthy-2.wav") in {row["file"] for row in rows(files)}
+    assert [table["fault.flac"][key] for key in ("anomalous", "alerts")] == ["1", "1"]
+    assert [table["healthy-1.flac"][key] for key in ("anomalous", "alerts")] == ["0", "0"]
+    spans = rows(scores)
+    assert list(spans[0]) == ["file", "start_s", "end_s", "score", "loss", "threshold", "anomalous"]
+    for row in spans:
+        assert float(row["end_s"]) - float(row["start_s"]) == pytest.approx(bundle.span_s, abs=0.3)
+        assert int(row["anomalous"]) == (float(row["score"]) > float(row["threshold"]))
+    messages = [json.loads(line) for line in alerts.read_text().splitlines()]
+    assert [one["kind"] for one in messages] == ["raised", "cleared"]
+    for message in messages:
+        check_message("BASE/m/alert", json.dumps(message).encode())
+        assert message["replayed"] is True
+        assert message["machine"] == "pump-bundle"
+    assert messages[0]["alert_id"] == messages[1]["alert_id"]
+    assert outcome.json["alerts"] == messages
+
+
+def test_replay_dates_alerts_by_the_recording(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """Two replays of one recording would disagree about when the fault was."""
+    alerts = tmp_path / "a.jsonl"
+    found = []
+    for _ in range(2):
+        auscult("replay", bundle.path, recordings / "fault.flac", "--alerts", alerts)
+        found.append([json.loads(line)["at"] for line in alerts.read_text().splitlines()])
+    assert found[0] == found[1]
+    ended = (recordings / "fault.flac").stat().st_mtime
+    at = np.datetime64(found[0][0].rstrip("Z"), "ms").astype(int) / 1000
+    assert ended - 44 < at < ended
+
+
+def test_an_unreadable_file_is_a_row_and_the_others_are_done(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """One broken file would cost the night's replay, or go unnoticed."""
+    (tmp_path / "text.wav").write_text("not sound")
+    soundfile.write(tmp_path / "short.wav", machine_sound(0.3), RATE_HZ)
+    files = tmp_path / "f.csv"
+    outcome = auscult("replay", bundle.path, tmp_path, recordings, "--files", files)
+    assert outcome.status == 65
+    table = {Path(row["file"]).name: row for row in rows(files)}
+    assert len(table) == 5
+    assert "text.wav" in table["text.wav"]["error"]
+    assert "short" in table["short.wav"]["error"]
+    assert table["text.wav"]["score"] == ""
+    assert table["fault.flac"]["error"] == ""
+
+
+def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
+    """A pipeline could not stop at a fault."""
+    fault, healthy = recordings / "fault.flac", recordings / "healthy-1.flac"
+    assert auscult("replay", bundle.path, fault, "--fail-on-alert").status == 1
+    assert auscult("replay", bundle.path, healthy, "--fail-on-alert").status == 0
+    assert auscult("replay", bundle.path, fault).status == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (["{recordings}/nowhere.wav"], 66, "nowhere.wav"),
+        (["{recordings}", "--publish"], 64, "--config"),
+        (["{recordings}", "--scores", "/nowhere/s.csv"], 66, "/nowhere/s.csv"),
+        (["{recordings}", "--machine", "a/b"], 64, "a/b"),
+    ],
+)
+def test_a_replay_that_cannot_be_done_says_why(
+    bundle: Bundle, recordings: Path, wrong: tuple[list[str], int, str]
+) -> None:
+    """The replay of a week would end in a traceback at its end."""
+    arguments, status, says = wrong
+    outcome = auscult(
+        "replay", bundle.path, *(part.format(recordings=recordings) for part in arguments)
+    )
+    assert (outcome.status, outcome.out) == (status, "")
+    assert says in outcome.err
+
+
+def test_a_replay_can_be_published(
+    bundle: Bundle, recordings: Path, tmp_path: Path, broker: Mosquitto
+) -> None:
+    """Subscribers could not be tried with recordings."""
+    config = configured(tmp_path, bundle.path, broker)
+    arguments = ("replay", bundle.path, recordings, "--publish", "--config", config)
+    with Subscriber(broker) as subscriber:
+        assert auscult(*arguments).status == 0
+        assert auscult(*arguments).status == 0
+        wait_for(lambda: len(subscriber.payloads("/pump-7/alert")) == 4)
+        alerts = [json.loads(payload) for payload in subscriber.payloads("/pump-7/alert")]
+    assert all(alert["replayed"] for alert in alerts)
+    assert [alert["kind"] for alert in alerts] == ["raised", "cleared"] * 2
+    numbers = [alert["sequence"] for alert in alerts]
+    assert numbers == sorted(set(numbers))
+    assert len({alert["event_id"] for alert in alerts}) == 4
+
+
+def test_a_replay_without_its_broker_says_so(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """Alerts would be believed published."""
+    config = configured(tmp_path, bundle.path)
+    outcome = auscult("replay", bundle.path, recordings, "--publish", "--config", config)
+    assert outcome.status == 69
+    assert "broker" in outcome.err

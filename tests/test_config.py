@@ -1,0 +1,337 @@
+"""`config.toml`: what is accepted, what is refused, and what the refusal says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from monitor.config import Settings, load_config, state_dir
+from monitor.config_errors import models_in
+from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
+from monitor.source_settings import FileSettings, SourceSettings
+
+DOCUMENTED = Path(__file__).resolve().parent.parent / "config.toml"
+
+VALID = """\
+[mqtt]
+host = "broker"
+port = 1884
+
+[[machine]]
+id = "pump-7"
+bundle = "bundles/pump"
+[machine.source]
+kind = "file"
+path = "pump.wav"
+
+[[machine]]
+id = "fan_2"
+bundle = "/srv/fan"
+[machine.source]
+kind = "simulated"
+faults = [
+  { kind = "bearing", onset_s = 5 },
+]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str, environ: dict[str, str] | None = None) -> str:
+    """What `load_config` says about `text`, without the folder."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(folder, text), environ or {})
+    return str(caught.value).replace(f"{folder}/", "")
+
+
+def test_a_valid_file_is_read(tmp_path: Path) -> None:
+    """Nothing would run."""
+    settings = load_config(write(tmp_path, VALID), {})
+    assert settings.mqtt.port == 1884
+    assert [machine.id for machine in settings.machines] == ["pump-7", "fan_2"]
+    assert settings.machine("fan_2").source.kind == "simulated"
+
+
+def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    """A service that systemd starts in / would look for its bundles there."""
+    settings = load_config(write(tmp_path, VALID), {})
+    first, second = settings.machines
+    assert first.bundle == tmp_path / "bundles/pump"
+    assert isinstance(first.source, FileSettings)
+    assert first.source.path == tmp_path / "pump.wav"
+    assert second.bundle == Path("/srv/fan")
+
+
+@pytest.mark.parametrize(
+    ("find", "replace", "says"),
+    [
+        ("port", "prot", 'config.toml:3: mqtt.prot is not a known key; did you mean "port"?'),
+        ("port = 1884", 'port = "x"', "config.toml:3: mqtt.port must be a whole number, not 'x'"),
+        (
+            "1884",
+            "70000",
+            "config.toml:3: mqtt.port must be less than or equal to 65535, not 70000",
+        ),
+        ("[mqtt]", "[mqtT]", 'config.toml:1: mqtT is not a known key; did you mean "mqtt"?'),
+        ('id = "pump-7"\n', "", "config.toml:5: machine 1: id is missing"),
+        ('path = "pump.wav"', "", 'config.toml:8: machine "pump-7": source.path is missing'),
+        (
+            'path = "pump.wav"',
+            'path = "a"\npth = 1',
+            'config.toml:11: machine "pump-7": source.pth is not a known key; did you mean "path"?',
+        ),
+        (
+            'kind = "file"',
+            'kind = "flie"',
+            'config.toml:9: machine "pump-7": source.kind "flie" is none of file, folder, command,',
+        ),
+        (
+            "1884",
+            "1884\nkeepalive_s = 1e400",
+            "config.toml:4: mqtt.keepalive_s must be a finite number",
+        ),
+        ('kind = "file"\n', "", 'config.toml:8: machine "pump-7": source needs a kind'),
+        (
+            "onset_s = 5",
+            "onset_s = 5, sevirity = 2",
+            'config.toml:17: machine "fan_2": source.faults.0.sevirity is not a known key; did you',
+        ),
+        ("fan_2", "pump-7", 'config.toml:13: machine id "pump-7" is used twice: choose another'),
+        ("fan_2", "fan/2", "config.toml:13: machine \"fan/2\": id 'fan/2' becomes a level of MQTT"),
+        ("fan_2", "a+b", "becomes a level of MQTT topics"),
+        ("fan_2", "#", "becomes a level of MQTT topics"),
+        ("fan_2", "a b", "becomes a level of MQTT topics"),
+        ("fan_2", "$SYS", "becomes a level of MQTT topics"),
+        ("fan_2", "", "becomes a level of MQTT topics"),
+        ('host = "broker"', "host = ", "config.toml: not valid TOML: Invalid value (at line 2"),
+        (
+            'host = "broker"',
+            'password = "hunter2"',
+            "config.toml:2: mqtt.password does not belong in a file that others read",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_and_key(
+    tmp_path: Path, find: str, replace: str, says: str
+) -> None:
+    """An operator would have to search the file for what is wrong."""
+    message = refusal(tmp_path, VALID.replace(find, replace, 1))
+    assert says in message
+    assert "hunter2" not in message
+    assert len(message.splitlines()) == 1
+
+
+def test_every_mistake_gets_a_line_of_its_own(tmp_path: Path) -> None:
+    """Ten mistakes would take ten attempts."""
+    message = refusal(tmp_path, VALID.replace("host", "hots").replace("1884", "0"))
+    assert [line.split(" ")[0] for line in message.splitlines()] == [
+        "config.toml:3:",
+        "config.toml:2:",
+    ]
+
+
+@pytest.mark.parametrize("channel", ['"left"', "-1", "1.5", "true"])
+def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) -> None:
+    """A union would be refused once for each of its types."""
+    message = refusal(tmp_path, VALID.replace('"pump.wav"', f'"a.wav"\nchannel = {channel}'))
+    assert "config.toml:11: " in message
+    assert "source.channel must be" in message
+    assert len(message.splitlines()) == 1
+
+
+def test_no_machine_is_no_configuration(tmp_path: Path) -> None:
+    """A daemon that watches nothing would look healthy."""
+    assert refusal(tmp_path, "[mqtt]\n") == "config.toml: machine is missing"
+
+
+def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
+    """The exit status would not tell a wrong path from a wrong key."""
+    with pytest.raises(MissingInputError, match=r"nowhere\.toml: no such configuration file"):
+        load_config(tmp_path / "nowhere.toml", {})
+
+
+def test_an_unknown_machine_is_named_beside_those_there_are(tmp_path: Path) -> None:
+    """A typing error in `record` would raise a KeyError."""
+    settings = load_config(write(tmp_path, VALID), {})
+    with pytest.raises(UsageError, match=r'no machine "pump".*pump-7, fan_2'):
+        settings.machine("pump")
+
+
+def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
+    """A container could not be configured without a file of its own."""
+    environ = {
+        "AUSCULT_MQTT__HOST": "other",
+        "AUSCULT_MQTT__TLS": "true",
+        "AUSCULT_MQTT__USERNAME": "u",
+        "AUSCULT_MQTT__PASSWORD": "[not json",
+        "AUSCULT_SERVICE__LOG_FORMAT": "json",
+        "AUSCULT_MACHINE__1__ID": "fan-3",
+        "AUSCULT_MACHINE__1__SOURCE__FAULTS": '[{"kind": "rub"}]',
+        "AUSCULT_DATA": "somebody else's",
+    }
+    settings = load_config(write(tmp_path, VALID), environ)
+    assert (settings.mqtt.host, settings.mqtt.tls, settings.mqtt.port) == ("other", True, 1884)
+    assert settings.service.log_format == "json"
+    assert settings.machine("fan-3").source.kind == "simulated"
+    assert settings.mqtt.password is not None
+    assert settings.mqtt.password.get_secret_value() == "[not json"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AUSCULT_MQTT__PORT", "x", "AUSCULT_MQTT__PORT: mqtt.port must be a whole number"),
+        (
+            "AUSCULT_MQTT__PROT",
+            "1",
+            "AUSCULT_MQTT__PROT: mqtt.prot is not a known key; did you mea",
+        ),
+        (
+            "AUSCULT_MQTT_HOST",
+            "x",
+            "AUSCULT_MQTT_HOST: two underscores go one level down: write AU",
+        ),
+        ("AUSCULT_MACHINE__2__ID", "x", "AUSCULT_MACHINE__2__ID: machine has 2 elements"),
+        ("AUSCULT_MACHINE", "[", "AUSCULT_MACHINE: not valid JSON"),
+        ("AUSCULT_MQTT__HOST__X", "1", "AUSCULT_MQTT__HOST__X: mqtt.host is a value, not a table"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    """The file would be blamed for what is not in it."""
+    assert refusal(tmp_path, VALID, {name: value}).startswith(says)
+
+
+def test_a_secret_in_the_environment_is_never_shown(tmp_path: Path) -> None:
+    """A password would stand in a terminal or in the journal."""
+    environ = {"AUSCULT_MQTT__PASSWORD": "hunter2"}
+    assert "hunter2" not in refusal(tmp_path, VALID, environ)
+    settings = load_config(write(tmp_path, VALID), environ | {"AUSCULT_MQTT__USERNAME": "u"})
+    assert "hunter2" not in f"{settings!r}{settings}{settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\0", b"x" * 5_000_000, b"[" * 100_000])
+def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A wrong path would end in a traceback or eat the memory."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=re.escape(str(path))):
+        load_config(path, {})
+
+
+@given(
+    st.text(st.sampled_from(list("[]{}=.\"'\n#\\ abkmqtt1-")), max_size=80),
+    st.integers(0, len(VALID)),
+)
+def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, position: int) -> None:
+    """Some slip of the keyboard would crash instead of being explained."""
+    document: dict[str, Any] | None
+    text = VALID[:position] + noise + VALID[position:]
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        document = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monitor.config._read", lambda _path: text)
+        try:
+            settings = load_config(Path("/etc/config.toml"), {})
+        except AuscultError as error:
+            assert str(error).startswith("/etc/config.toml")  # noqa: PT017  # raising is optional
+        else:
+            assert document is not None
+            assert len(settings.machines) == len(document["machine"])
+
+
+@pytest.mark.parametrize(
+    ("configured", "systemd", "expected"),
+    [("/data", "/var/lib/auscult", "/data"), (None, "/var/lib/a:/b", "/var/lib/a"), (None, "", "")],
+)
+def test_state_goes_where_it_may_be_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    configured: str | None,
+    systemd: str,
+    expected: str,
+) -> None:
+    """Under systemd's DynamicUser the outbox would have no writable place."""
+    monkeypatch.setenv("STATE_DIRECTORY", systemd)
+    text = VALID + (f'[service]\nstate_dir = "{configured}"\n' if configured else "")
+    path = write(tmp_path, text)
+    assert state_dir(load_config(path, {}), path) == Path(expected or tmp_path / "state")
+
+
+# The documented file against the models.
+
+_KEY = re.compile(r"#?([a-z_0-9]+) = (.+)")
+_TABLE = re.compile(r"#?\[+([a-z.]+)\]+")
+
+
+def documented() -> list[tuple[str, str, str, bool]]:
+    """Every key of `config.toml`: table (with its kind), key, value, whether commented out."""
+    rows, table = [], ""
+    for line in DOCUMENTED.read_text().splitlines():
+        if match := _TABLE.fullmatch(line):
+            table = match[1]
+        elif match := _KEY.fullmatch(line):
+            if match[1] == "kind":
+                table = f"machine.source {tomllib.loads(f'v = {match[2]}')['v']}"
+            rows.append((table, match[1], match[2], line.startswith("#")))
+    return rows
+
+
+def models() -> dict[str, type[BaseModel]]:
+    tables = {
+        field.alias or name: next(models_in(field.annotation))
+        for name, field in Settings.model_fields.items()
+    }
+    kinds = get_args(get_args(SourceSettings)[0])
+    return tables | {f"machine.source {kind.model_fields['kind'].default}": kind for kind in kinds}
+
+
+def test_the_documented_file_is_valid() -> None:
+    """The first thing that everybody tries would fail."""
+    load_config(DOCUMENTED, {})
+
+
+@pytest.mark.parametrize("table", models())
+def test_every_key_is_documented_in_place(table: str) -> None:
+    """A key would have to be found in the source."""
+    hidden = {("mqtt", "password"), ("machine", "source")}
+    keys = {key for in_table, key, _, _ in documented() if in_table == table}
+    expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
+    assert expected == keys
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"), [row[:3] for row in documented() if row[3] and row[1] != "kind"]
+)
+def test_every_documented_default_is_the_default(table: str, key: str, value: str) -> None:
+    """The file would promise another behaviour than the program has."""
+    field = models()[table].model_fields[key]
+    shown = tomllib.loads(f"v = {value}")["v"]
+    examples_only = {"command", "path", "faults", "base_topic"}
+    if key in examples_only or field.default is None:
+        return
+    expected = 1883 if (table, key) == ("mqtt", "port") else field.default
+    assert expected == (tuple(shown) if isinstance(shown, list) else shown)
+
+
+@pytest.mark.parametrize("kind", [name for name in models() if name.startswith("machine.source")])
+def test_every_documented_source_is_valid(kind: str, tmp_path: Path) -> None:
+    """Uncommenting an example would give an error."""
+    keys = [f"{key} = {value}" for table, key, value, _ in documented() if table == kind]
+    text = '[[machine]]\nid = "m"\nbundle = "b"\n[machine.source]\n' + "\n".join(keys)
+    machine = load_config(write(tmp_path, text), {}).machines[0]
+    assert kind == f"machine.source {machine.source.kind}"

@@ -1,0 +1,334 @@
+"""The daemon as a process, with a real broker: what operators and subscribers see."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import AudioBlock, FloatArray
+from monitor.pipeline import Pipeline
+from tests.bundles import SPEC, machine_sound, make_bundle
+from tests.daemons import Daemon, daemon
+from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.payload_check import check_message
+
+pytestmark = pytest.mark.slow
+
+WRONG = "wrong-secret"
+RATE_HZ = SPEC.sample_rate_hz
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with Mosquitto(tmp_path / "broker") as running:
+        yield running
+
+
+@pytest.fixture
+def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
+    with daemon(tmp_path / "daemon", broker) as one:
+        yield one
+
+
+def healthy_then_faulty() -> FloatArray:
+    return np.concatenate([machine_sound(15), machine_sound(15, seed=1, fault=0.3)])
+
+
+def fault_and_back() -> FloatArray:
+    return np.concatenate([healthy_then_faulty(), machine_sound(20, seed=2)])
+
+
+def documents(subscriber: Subscriber, ending: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for payload in subscriber.payloads(ending)]
+
+
+def states(subscriber: Subscriber, machine: str = "m") -> list[str]:
+    words: list[str] = []
+    for state in documents(subscriber, f"/{machine}/state"):
+        if state["state"] not in words[-1:]:
+            words.append(state["state"])
+    return words
+
+
+def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """The main job would not work."""
+    watched.feed("m", bundle.path, fault_and_back())
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 20)
+        began_s = time.monotonic()
+        assert watched.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 2.0
+        wait_for(lambda: subscriber.payloads("/status")[-1:] == [b"stopped"])
+        raised, cleared = documents(subscriber, "/m/alert")
+    assert (raised["kind"], cleared["kind"]) == ("raised", "cleared")
+    assert raised["alert_id"] == cleared["alert_id"]
+    assert any(low < 3000 < high for low, high in raised["bands_hz"])
+    assert states(subscriber) == ["warming", "ok", "anomaly", "ok", "unavailable"]
+    assert subscriber.payloads("/status") == [b"online", b"stopped"]
+    for message in subscriber.messages():
+        check_message(message.topic, message.payload)
+    assert subscriber.payloads("/m/score")
+    assert subscriber.payloads("/info")
+    with retained(broker) as topics:
+        assert topics["auscult/test/status"] == b"stopped"
+        assert json.loads(topics["auscult/test/m/state"])["reason"] == "stopped"
+
+
+def test_live_and_replayed_sound_are_judged_alike(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A threshold tried on recordings would mean something else on the machine."""
+    samples = fault_and_back()
+    reference = Pipeline(bundle, DetectorSettings()).push(AudioBlock(samples, RATE_HZ, 0))
+    watched.feed("m", bundle.path, samples, speed=10)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        alerts = documents(subscriber, "/m/alert")
+        scores = [one["score"] for one in documents(subscriber, "/m/score")]
+    expected = [score.value for score in reference.scores]
+    assert len(scores) > len(expected) / 2
+    assert set(scores) <= set(expected)
+    for alert, decision in zip(alerts, reference.decisions, strict=True):
+        assert (alert["kind"], alert["score"]) == (decision.kind, decision.score)
+        assert (alert["loss"], alert["peak_score"]) == (decision.loss, decision.peak_score)
+
+
+def test_an_alert_survives_a_dead_broker_and_a_killed_daemon(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """The one message that matters would be lost in the one night when everything fails."""
+    with Subscriber(broker) as subscriber:
+        broker.stop()
+        watched.feed("m", bundle.path, healthy_then_faulty())
+        watched.start()
+        watched.wait_until_said("alert raised")
+        watched.end(signal.SIGKILL)
+        watched.forget_machines()
+        watched.feed("m", bundle.path, machine_sound(20))
+        broker.start()
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) >= 2, 20)
+        time.sleep(0.5)
+        alerts = documents(subscriber, "/m/alert")
+    raised, cleared = alerts
+    assert (raised["kind"], cleared["kind"]) == ("raised", "cleared")
+    assert raised["alert_id"] == cleared["alert_id"]
+    assert raised["event_id"] != cleared["event_id"]
+    assert cleared["sequence"] == raised["sequence"] + 1
+    assert cleared["started_at"] == raised["started_at"]
+
+
+def test_a_broker_that_refuses_the_password_is_said_and_survived(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    """A changed password would end the monitoring, or hide."""
+    with (
+        Mosquitto(tmp_path / "broker", users={"auscult": "right"}) as broker,
+        daemon(tmp_path / "daemon", broker) as watched,
+    ):
+        watched.mqtt(username="auscult")
+        watched.environment["AUSCULT_MQTT__PASSWORD"] = WRONG
+        watched.feed("m", bundle.path, healthy_then_faulty())
+        watched.start()
+        watched.wait_until_said("alert raised")
+        watched.wait_until_said("refuses")
+        assert watched.end() == 0
+        assert WRONG not in watched.log.read_text()
+
+
+# Reload.
+
+
+def test_a_bad_configuration_changes_nothing(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A typing error and a reload would end the monitoring."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=10)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: "ok" in states(subscriber), 20)
+        good = watched.config.read_text()
+        for bad, why in (
+            (good.replace("port", "prot"), "did you mean"),
+            (good.replace(str(bundle.path), "/nowhere"), "/nowhere: no such bundle"),
+            ("[[", "not valid TOML"),
+        ):
+            watched.config.write_text(bad)
+            watched.send(signal.SIGHUP)
+            watched.wait_until_said(why)
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        wait_for(lambda: states(subscriber) == ["warming", "ok", "anomaly", "ok"])
+        assert watched.end() == 0
+
+
+def test_machines_come_go_and_change_without_harm_to_the_others(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Adding the fiftieth machine would interrupt forty-nine."""
+    other = make_bundle(tmp_path / "other", span_s=3.0)
+    watched.feed("stays", bundle.path, fault_and_back(), speed=10)
+    watched.feed("goes", bundle.path, healthy_then_faulty())
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 1, 20)
+        kept = watched._machines[0]
+        watched.forget_machines()
+        watched._machines.append(kept)
+        watched.feed("comes", other.path, healthy_then_faulty())
+        watched.write()
+        watched.send(signal.SIGHUP)
+        watched.wait_until_said("reloaded: machines: 1 added, 1 removed, 1 untouched")
+        wait_for(lambda: subscriber.payloads("/comes/alert"), 20)
+        wait_for(lambda: len(subscriber.payloads("/stays/alert")) == 2, 20)
+        wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 5)
+        assert documents(subscriber, "/goes/alert")[1]["kind"] == "cleared"
+        wait_for(lambda: states(subscriber, "stays") == ["warming", "ok", "anomaly", "ok"])
+        with retained(broker) as topics:
+            assert "auscult/test/goes/state" not in topics
+            machines = json.loads(topics["auscult/test/info"])["machines"]
+        assert {one["id"]: one["bundle_sha256"] for one in machines} == {
+            "stays": bundle.sha256,
+            "comes": other.sha256,
+        }
+
+
+def test_another_broker_is_taken_by_reload(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
+) -> None:
+    """A moved broker would need a restart of every node."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=6)
+    with Mosquitto(tmp_path / "second") as second, Subscriber(second) as there:
+        with Subscriber(broker) as here:
+            watched.start()
+            wait_for(lambda: "ok" in states(here), 20)
+            watched.mqtt(port=second.port)
+            watched.write()
+            watched.send(signal.SIGHUP)
+            wait_for(lambda: here.payloads("/status")[-1:] == [b"stopped"])
+        wait_for(lambda: len(there.payloads("/m/alert")) == 2, 20)
+        assert states(there)[0] == "ok"
+        assert there.payloads("/status")[0] == b"online"
+        assert there.payloads("/info")
+
+
+# The service manager.
+
+
+@pytest.fixture
+def manager(watched: Daemon) -> Iterator[socket.socket]:
+    """What systemd would be told."""
+    path = watched.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.settimeout(10)
+        watched.environment |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "4000000"}
+        yield listener
+
+
+def told(manager: socket.socket, word: str, timeout_s: float = 10.0) -> str:
+    """The datagram that holds ``word``, skipping others."""
+    deadline_s = time.monotonic() + timeout_s
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        manager.settimeout(left_s)
+        text = manager.recv(4096).decode()
+        if word in text:
+            return text
+    raise AssertionError(f"{word} was not said")
+
+
+def test_systemd_is_told_of_every_step(
+    watched: Daemon, manager: socket.socket, bundle: Bundle
+) -> None:
+    """systemd would kill a good daemon, or keep a dead one."""
+    watched.feed("m", bundle.path, machine_sound(10))
+    watched.start()
+    told(manager, "READY=1")
+    assert "1 machine" in told(manager, "STATUS=")
+    told(manager, "WATCHDOG=1")
+    watched.send(signal.SIGHUP)
+    assert "MONOTONIC_USEC=" in told(manager, "RELOADING=1")
+    told(manager, "READY=1")
+    watched.config.write_text("broken")
+    watched.send(signal.SIGHUP)
+    assert "RELOAD REFUSED" in told(manager, "RELOAD REFUSED")
+    watched.send(signal.SIGTERM)
+    told(manager, "STOPPING=1")
+
+
+def test_ready_is_not_said_before_the_bundles_are_loaded(
+    watched: Daemon, manager: socket.socket
+) -> None:
+    """A service without a model would be active."""
+    watched.machine("m", watched.folder / "nowhere", kind="simulated")
+    watched.start()
+    assert watched.process.wait(10) == 78
+    manager.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        told(manager, "READY", 0.2)
+    (line,) = watched.log.read_text().splitlines()
+    assert line.startswith('auscult: machine "m": ')
+    assert "no such bundle" in line
+
+
+def test_an_unplugged_source_keeps_the_watchdog_fed(
+    watched: Daemon, manager: socket.socket, bundle: Bundle
+) -> None:
+    """An unplugged microphone would be a restart loop."""
+    watched.machine("m", bundle.path, kind="command", command=["/nonexistent/recorder"])
+    watched.start()
+    assert "1 unavailable" in told(manager, "unavailable")
+    for _ in range(3):
+        told(manager, "WATCHDOG=1")
+
+
+def test_it_starts_quickly_and_stays_small(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A small board could not run it."""
+    watched.feed("m", bundle.path, machine_sound(60), speed=20)
+    with Subscriber(broker) as subscriber:
+        began_s = time.monotonic()
+        watched.start()
+        watched.wait_until_said("ready")
+        assert time.monotonic() - began_s < 2.0 * slowness()
+        wait_for(lambda: len(subscriber.payloads("/m/score")) > 10, 20)
+        memory = psutil.Process(watched.process.pid).memory_info()
+    assert memory.rss < 100e6
+
+
+def slowness() -> float:
+    """A machine that is busy with something else is no slow program: room for it."""
+    return max(1.0, psutil.getloadavg()[0] / (psutil.cpu_count() or 1) * 2)
+
+
+def test_one_daemon_per_state_folder(watched: Daemon, bundle: Bundle, tmp_path: Path) -> None:
+    """Two daemons would give the same sequence numbers to different alerts."""
+    watched.feed("m", bundle.path, machine_sound(10))
+    watched.start()
+    watched.wait_until_said("ready")
+    with daemon(tmp_path / "second") as second:
+        second.feed("m", bundle.path, machine_sound(10))
+        second.environment["AUSCULT_SERVICE__STATE_DIR"] = str(watched.folder / "state")
+        second.start()
+        assert second.process.wait(10) == 69
+        assert "another Auscult process" in second.log.read_text()

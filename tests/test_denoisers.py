@@ -1,0 +1,24 @@
+"""The classical denoisers that stand beside the learned ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.tiny_images import bars
+from training.classical import classical_denoisers, denoise_each
+from training.evaluation import psnr_db
+from training.images import add_noise
+
+SIGMA = 0.15
+
+
+@pytest.mark.parametrize("name", list(classical_denoisers(SIGMA)))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_classical_denoiser_takes_noise_away(name: str, channels: int) -> None:
+    """A learned denoiser would be compared with a broken one."""
+    clean = np.repeat(bars(4, 0, side=24).scaled(), channels, axis=1)
+    noisy = add_noise(clean, SIGMA, np.random.default_rng(0))
+    denoised = denoise_each(classical_denoisers(SIGMA)[name], noisy)
+    assert denoised.shape == clean.shape
+    assert psnr_db(clean, denoised) > psnr_db(clean, noisy) + 1

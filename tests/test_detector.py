@@ -1,0 +1,106 @@
+"""Scores to decisions: what lasts is raised once, and cleared once it is over."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.detector import Detector, DetectorRule
+from monitor.domain import Decision, Score
+from monitor.persistence import Persistence, persistent_scores
+
+HOP = 4096
+RATE_HZ = 16_000
+
+
+def rule(required: int = 8, out_of: int = 10, *, clear: int = 5, quiet: int = 0) -> DetectorRule:
+    return DetectorRule(
+        threshold=10.0,
+        clear_threshold=8.0,
+        persistence=Persistence(required, out_of),
+        clear_samples=clear * HOP,
+        quiet_samples=quiet * HOP,
+        update_samples=50 * HOP,
+    )
+
+
+def decisions(values: list[float], detector: Detector) -> list[Decision]:
+    bands = np.zeros(4, np.float32)
+    made = [
+        detector.push(Score(value, 1.0, index * HOP, index * HOP + 16 * HOP, bands))
+        for index, value in enumerate(values)
+    ]
+    return [decision for decision in made if decision is not None]
+
+
+def test_a_lasting_fault_is_raised_once_and_cleared_once() -> None:
+    """The operator would be woken twice, or never told that it is over."""
+    values = [1.0] * 20 + [20.0] * 30 + [1.0] * 20
+    raised, cleared = decisions(values, Detector(rule()))
+    assert (raised.kind, cleared.kind) == ("raised", "cleared")
+    assert raised.started_sample == cleared.started_sample == 20 * HOP + 16 * HOP
+    assert raised.at_sample == (20 + 7) * HOP + 16 * HOP
+    assert cleared.at_sample == (50 + 5) * HOP + 16 * HOP
+    assert cleared.peak_score == 20.0
+
+
+def test_a_short_loud_event_raises_nothing() -> None:
+    """A slammed door would wake somebody."""
+    assert decisions([1.0] * 20 + [1e6] * 7 + [1.0] * 50, Detector(rule())) == []
+
+
+def test_scores_between_the_two_thresholds_neither_raise_nor_clear() -> None:
+    """An alert would flap while the score hovers about the threshold."""
+    assert decisions([9.0] * 100, Detector(rule())) == []
+    kinds = [d.kind for d in decisions([20.0] * 10 + [9.0] * 30, Detector(rule()))]
+    assert kinds == ["raised"]
+
+
+def test_a_standing_alert_is_updated_at_its_interval() -> None:
+    """A fault of days would look forgotten, or flood the broker."""
+    kinds = [d.kind for d in decisions([20.0] * 160, Detector(rule()))]
+    assert kinds == ["raised", "updated", "updated", "updated"]
+
+
+def test_quiet_time_delays_the_next_alert_but_does_not_swallow_it() -> None:
+    """A fault that comes straight back would be lost, or would ring without pause."""
+    values = [20.0] * 10 + [1.0] * 6 + [20.0] * 60
+    kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule(quiet=40)))]
+    assert kinds == [("raised", 7), ("cleared", 15), ("raised", 55)]
+
+
+def test_a_gap_forgets_what_was_pending_and_keeps_what_stands() -> None:
+    """Sound from both sides of a gap would add up to a fault, or a gap would clear one."""
+    detector = Detector(rule())
+    assert decisions([20.0] * 7, detector) == []
+    detector.gap()
+    assert decisions([20.0] * 7, detector) == []
+    assert [d.kind for d in decisions([20.0], detector)] == ["raised"]
+    detector.gap()
+    assert detector.raised
+
+
+def test_an_alert_from_before_a_restart_is_cleared() -> None:
+    """An alert raised before a crash would stand for ever."""
+    detector = Detector(rule())
+    detector.resume(peak_score=30.0)
+    (cleared,) = decisions([1.0] * 10, detector)
+    assert (cleared.kind, cleared.peak_score) == ("cleared", 30.0)
+
+
+@given(
+    values=st.lists(st.floats(0, 20), min_size=12, max_size=80),
+    required=st.integers(1, 6),
+    extra=st.integers(0, 6),
+)
+def test_raising_means_the_persistent_score_passed_the_threshold(
+    values: list[float], required: int, extra: int
+) -> None:
+    """Calibration would set the threshold for another rule than the one that alarms."""
+    persistence = Persistence(required, required + extra)
+    detector = Detector(rule(required, required + extra))
+    kinds = [d.kind for d in decisions(values, detector)]
+    passed = bool((persistent_scores(np.array(values), persistence) > 10.0).any())
+    warm_up = sum(value > 10.0 for value in values[: persistence.out_of]) >= required
+    assert ("raised" in kinds) == (passed or warm_up)

@@ -1,0 +1,213 @@
+"""Home Assistant finds the machines, keeps them, and lets go of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.discovery import Discovery, object_id
+from monitor.discovery_removal import remove_discovery
+from monitor.domain import SourceStatus
+from monitor.errors import ServiceUnavailableError
+from monitor.mqtt_settings import MqttSettings
+from monitor.outbox import Outbox
+from monitor.payloads import schema
+from monitor.publisher import MqttPublisher
+from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+
+BIRTH = "homeassistant/status"
+
+
+class Recorder:
+    """A publisher that only remembers."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.republished: list[str] = []
+        self.handlers: dict[str, Callable[[str, bytes], None]] = {}
+
+    def publish_retained(self, topic: str, payload: bytes) -> None:
+        self.kept[topic] = payload
+
+    def republish(self, prefix: str) -> None:
+        self.republished.append(prefix)
+
+    def subscribe(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
+        self.handlers[topic] = handler
+
+
+def settings(**fields: Any) -> MqttSettings:
+    return MqttSettings.model_validate({"base_topic": "auscult/test", "discovery": True} | fields)
+
+
+def devices(recorder: Recorder) -> dict[str, dict[str, Any]]:
+    found = [json.loads(payload) for payload in recorder.kept.values() if payload]
+    return {document["device"]["name"]: document for document in found}
+
+
+def test_devices_are_as_home_assistant_wants_them() -> None:
+    """Home Assistant logs one line and shows nothing when a key is missing."""
+    recorder = Recorder()
+    Discovery(settings(score_interval_s=20), recorder, "1.2.3").announce(["pump-7", "fan.2"])
+    found = devices(recorder)
+    assert set(found) == {"pump-7", "fan.2", "Auscult auscult/test"}
+    unique = [
+        component["unique_id"]
+        for document in found.values()
+        for component in document["components"].values()
+    ]
+    assert len(set(unique)) == len(unique) == 16
+    for topic, document in zip(recorder.kept, map(json.loads, recorder.kept.values()), strict=True):
+        assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
+        assert document["device"]["identifiers"] == [topic.split("/")[2]]
+        assert document["origin"]["name"] == "Auscult"
+        for component in document["components"].values():
+            assert {"platform", "name", "state_topic", "unique_id"} <= set(component)
+    pump = found["pump-7"]["components"]
+    assert pump["problem"]["device_class"] == "problem"
+    assert pump["score"]["expire_after"] == 100
+    assert {pump[name]["entity_category"] for name in ("microphone", "level", "state")} == {
+        "diagnostic"
+    }
+    (daemon,) = found["Auscult auscult/test"]["device"]["identifiers"]
+    assert found["pump-7"]["device"]["via_device"] == daemon
+
+
+def _rendered(component: dict[str, Any], payload: dict[str, Any]) -> str:
+    jinja2 = pytest.importorskip("jinja2")
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment()
+    template = environment.from_string(component["value_template"])
+    return str(template.render(value_json=payload, value=json.dumps(payload)))
+
+
+@pytest.mark.parametrize("status", list(SourceStatus))
+def test_templates_understand_the_states(status: SourceStatus) -> None:
+    """A dashboard that shows a dead microphone as a healthy machine is worse than none."""
+    pytest.importorskip("jinja2.sandbox")
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1").announce(["pump-7"])
+    components = devices(recorder)["pump-7"]["components"]
+    state = {"state": status.value}
+    assert _rendered(components["problem"], state) == ("ON" if status == "anomaly" else "OFF")
+    blind = status in {"no_signal", "degraded", "unavailable"}
+    assert _rendered(components["microphone"], state) == ("ON" if blind else "OFF")
+    judged = components["problem"]["availability"][1]
+    expected = "online" if status in {"ok", "anomaly"} else "offline"
+    assert _rendered(judged, state) == expected
+    assert status.value in components["state"]["options"]
+
+
+def test_templates_understand_the_other_payloads() -> None:
+    """The rest of the dashboard would say "unknown"."""
+    pytest.importorskip("jinja2.sandbox")
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1").announce(["pump-7"])
+    found = devices(recorder)
+    pump, daemon = found["pump-7"]["components"], found["Auscult auscult/test"]["components"]
+    assert _rendered(pump["score"], {"score": 41.2}) == "41.2"
+    assert _rendered(pump["level"], {"level_dbfs": None}) == "None"
+    event = json.loads(_rendered(pump["alert"], {"kind": "raised", "score": 41.2}))
+    assert event == {"kind": "raised", "score": 41.2, "event_type": "raised"}
+    assert pump["alert"]["event_types"] == schema("alert")["properties"]["kind"]["enum"]
+    health = {"state": "ok", "outbox": {"depth": 3, "dropped": {"updated": 2, "raised": 1}}}
+    assert _rendered(daemon["outbox"], health) == "3"
+    assert _rendered(daemon["dropped"], health) == "3"
+    assert _rendered(daemon["delivery"], health) == "OFF"
+
+
+def test_machine_that_is_gone_is_taken_out() -> None:
+    """It would stay in Home Assistant, unavailable, for ever."""
+    recorder = Recorder()
+    discovery = Discovery(settings(), recorder, "1")
+    discovery.announce(["pump-7", "fan-2"])
+    discovery.announce(["pump-7"])
+    assert set(devices(recorder)) == {"pump-7", "Auscult auscult/test"}
+    assert list(recorder.kept.values()).count(b"") == 1
+
+
+@given(st.binary(max_size=200))
+def test_birth_topic_takes_anything(payload: bytes) -> None:
+    """Whoever may write there must not be able to do more than have us repeat ourselves."""
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1")
+    recorder.handlers[BIRTH](BIRTH, payload)
+    assert recorder.republished == (["homeassistant/device/"] if payload == b"online" else [])
+
+
+def test_births_in_a_row_count_as_one() -> None:
+    """One small message must not be answered with many large ones, time and again."""
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1")
+    for _ in range(100):
+        recorder.handlers[BIRTH](BIRTH, b"online")
+    assert len(recorder.republished) == 1
+
+
+@given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
+def test_object_ids_are_safe_and_differ(one: str, other: str) -> None:
+    """Two machines under one id overwrite each other's device."""
+    ids = {object_id(base, name) for base in ("a", "b") for name in {one, other}}
+    assert len(ids) == 2 * len({one, other})
+    assert all(re.fullmatch(r"[a-z0-9_]{1,64}", each) for each in ids)
+
+
+def test_announced_on_birth_and_removed(tmp_path: Path) -> None:
+    """Through a real broker: Home Assistant restarts, and one day it is no longer wanted."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker, "homeassistant/#") as assistant,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        mine = broker.settings(discovery=True)
+        publisher = MqttPublisher(mine, outbox)
+        discovery = Discovery(mine, publisher, "1")
+        discovery.announce(["pump-7"])
+        publisher.start()
+        wait_for(lambda: len(assistant.messages("config")) == 2)
+        for garbage in (b"", b"\xff\xfe", b"{" * 10_000, b"online" * 1000):
+            assistant.publish(BIRTH, garbage)
+        assistant.publish(BIRTH, b"online")
+        wait_for(lambda: len(assistant.messages("config")) == 4)
+        publisher.stop()
+        with retained(broker) as before:
+            assert len([topic for topic in before if topic.startswith("homeassistant")]) == 2
+        assert len(remove_discovery(mine)) == 2
+        with retained(broker) as after:
+            assert [topic for topic in after if topic.startswith("homeassistant")] == []
+        assert remove_discovery(mine) == []
+    with pytest.raises(ServiceUnavailableError, match="refused"):
+        remove_discovery(mine)
+
+
+def test_removal_touches_only_its_own(tmp_path: Path) -> None:
+    """Removing one daemon's devices must not remove the neighbour's, nor other people's."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        kept: list[str] = []
+        for base_topic in ("auscult/one", "auscult/two"):
+            recorder = Recorder()
+            mine = broker.settings(base_topic=base_topic, discovery=True)
+            Discovery(mine, recorder, "1").announce(["pump-7"])
+            with (
+                Outbox(tmp_path / f"{base_topic[-3:]}.sqlite3") as outbox,
+                Subscriber(broker, client_id=base_topic) as subscriber,
+            ):
+                publisher = MqttPublisher(mine, outbox)
+                for topic, payload in recorder.kept.items():
+                    publisher.publish_retained(topic, payload)
+                publisher.publish_retained("homeassistant/device/lamp/config", b'{"origin":1}')
+                publisher.start()
+                wait_for(lambda: subscriber.messages("lamp/config"))
+                wait_for(lambda: len(subscriber.messages("config")) >= 3)
+                publisher.stop()
+            kept = sorted(recorder.kept)
+        assert len(remove_discovery(broker.settings(base_topic="auscult/one"))) == 2
+        with retained(broker) as after:
+            left = sorted(topic for topic in after if topic.endswith("/config"))
+        assert left == sorted([*kept, "homeassistant/device/lamp/config"])

@@ -1,0 +1,216 @@
+"""The worked examples work."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.discovery import Discovery
+from monitor.domain import AlertKind
+from monitor.mqtt_settings import MqttSettings
+from monitor.outbox import Outbox
+from monitor.payloads import alert_payload, encode, schema
+from monitor.publisher import MqttPublisher
+from tests.mosquitto import Mosquitto, Subscriber, free_port, wait_for
+from tests.test_discovery import Recorder, devices
+from tests.test_outbox import draft
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TELEGRAF = EXAMPLES / "telegraf" / "telegraf.conf"
+
+
+def test_python_subscriber_prints_each_alert_once(tmp_path: Path) -> None:
+    """People copy it; with a mistake in it they would get every alert twice, or not at all."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+        Subscriber(broker) as bystander,
+    ):
+        command = [sys.executable, str(EXAMPLES / "python" / "subscriber.py")]
+        command += ["--host", "127.0.0.1", "--port", str(broker.port), "--base", "auscult/test"]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            wait_for(lambda: "auscult-example-subscriber" in broker.log.read_text())
+            publisher = MqttPublisher(broker.settings(), outbox)
+            publisher.start()
+            raised = outbox.append(draft("raised"))
+            publisher.wake()
+            wait_for(lambda: outbox.depth() == 0)
+            bystander.publish("auscult/test/pump-7/alert", encode(alert_payload(raised)))
+            outbox.append(draft("cleared"))
+            publisher.wake()
+            wait_for(lambda: outbox.depth() == 0)
+            assert program.stdout is not None
+            lines = [program.stdout.readline() for _ in range(2)]
+            publisher.stop()
+        finally:
+            program.send_signal(signal.SIGKILL)
+            program.communicate()
+        assert ["pump-7 raised" in lines[0], "pump-7 cleared" in lines[1]] == [True, True]
+        assert "1800-2100 Hz, 3950-4300 Hz" in lines[0]
+
+
+def _function_node() -> str:
+    flow = json.loads((EXAMPLES / "node-red" / "flow.json").read_text())
+    (node,) = [node for node in flow if node["type"] == "function"]
+    return str(node["func"])
+
+
+def test_node_red_flow_is_wired() -> None:
+    """An import that fails, or a wire to nowhere, shows only in Node-RED."""
+    flow = json.loads((EXAMPLES / "node-red" / "flow.json").read_text())
+    ids = {node["id"] for node in flow}
+    wired = {target for node in flow for wires in node.get("wires", []) for target in wires}
+    assert len(ids) == len(flow)
+    assert wired <= ids
+    assert _function_node() == (EXAMPLES / "node-red" / "once_per_event.js").read_text()
+    (source,) = [node for node in flow if node["type"] == "mqtt in"]
+    assert (source["topic"], source["qos"]) == ("auscult/+/+/alert", "1")
+    (switch,) = [node for node in flow if node["type"] == "switch"]
+    kinds = schema("alert")["properties"]["kind"]["enum"]
+    assert [rule["v"] for rule in switch["rules"]] == kinds
+
+
+def test_node_red_function_passes_each_event_once() -> None:
+    """The flow's only program, run by the JavaScript engine that Node-RED runs on."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    alert = alert_payload(draft().numbered(event_id="e1", alert_id="a1", sequence=1))
+    other = alert | {"event_id": "e2", "kind": "cleared"}
+    program = f"""
+        const store = {{}};
+        const context = {{ get: (k) => store[k], set: (k, v) => {{ store[k] = v; }} }};
+        const once = new Function("msg", "context", {json.dumps(_function_node())});
+        const alerts = {json.dumps([alert, alert, other])};
+        const given = alerts.map((payload) => once({{ payload }}, context));
+        for (let i = 0; i < 3000; i++) {{
+            once({{ payload: {{ ...alerts[0], event_id: "x" + i }} }}, context);
+        }}
+        console.log(JSON.stringify([given, store.seen.length]));
+    """
+    done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
+    (first, again, second), kept = json.loads(done.stdout)
+    assert first["text"] == "pump-7: raised, score 41.2 of 17.5, 1800-2100, 3950-4300 Hz"
+    assert again is None
+    assert second["payload"]["kind"] == "cleared"
+    assert kept == 1000
+
+
+def test_node_red_runs_the_flow(tmp_path: Path) -> None:
+    """The flow as Node-RED itself understands it."""
+    node_red = shutil.which("node-red")
+    if node_red is None:
+        pytest.skip("node-red is not installed")
+    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker) as bystander:
+        flow = (EXAMPLES / "node-red" / "flow.json").read_text()
+        flow = flow.replace('"port": "1883"', f'"port": "{broker.port}"')
+        folder = tmp_path / "user"
+        folder.mkdir()
+        (folder / "flow.json").write_text(flow)
+        output = tmp_path / "output"
+        with output.open("wb") as file:
+            program = subprocess.Popen(
+                [node_red, "-u", folder, "-p", str(free_port()), "flow.json"],
+                stdout=file,
+                stderr=file,
+            )
+        try:
+            wait_for(lambda: "Connected to broker" in output.read_text(), 60)
+            sent: list[tuple[AlertKind, str]]
+            sent = [("raised", "e1"), ("raised", "e1"), ("cleared", "e2")]
+            for kind, event_id in sent:
+                alert = draft(kind).numbered(event_id=event_id, alert_id="a", sequence=1)
+                bystander.publish("auscult/test/pump-7/alert", encode(alert_payload(alert)))
+            wait_for(lambda: "[debug:cleared] pump-7: cleared" in output.read_text())
+        finally:
+            program.terminate()
+            program.wait(10)
+        assert output.read_text().count("[debug:raised] pump-7: raised") == 1
+
+
+def _field_paths(consumer: dict[str, Any]) -> list[str]:
+    (parser,) = consumer["json_v2"]
+    paths = [field["path"] for field in parser["field"] + parser.get("tag", [])]
+    return [*paths, *([parser["timestamp_path"]] if "timestamp_path" in parser else [])]
+
+
+def test_telegraf_reads_fields_that_exist() -> None:
+    """Telegraf drops a whole message for one path that it does not find."""
+    consumers = tomllib.loads(TELEGRAF.read_text())["inputs"]["mqtt_consumer"]
+    names = set()
+    for consumer in consumers:
+        name = consumer["topics"][0].rpartition("/")[2]
+        names.add(name)
+        document = schema(name)
+        for path in _field_paths(consumer):
+            fields = document["properties"]
+            *parents, leaf = path.split(".")
+            for parent in parents:
+                fields = fields[parent]["properties"]
+            assert leaf in fields, f"{name} has no {path}"
+        assert consumer["topic_parsing"][0]["topic"] == consumer["topics"][0]
+    assert names == {"score", "alert", "state", "health"}
+
+
+def test_telegraf_receives_alerts_and_scores(tmp_path: Path) -> None:
+    """The configuration, run by Telegraf itself."""
+    telegraf = shutil.which("telegraf")
+    if telegraf is None:
+        pytest.skip("telegraf is not installed")
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        environment = os.environ | {"MQTT_SERVER": f"tcp://127.0.0.1:{broker.port}"}
+        output = tmp_path / "lines"
+        with output.open("wb") as file:
+            program = subprocess.Popen(
+                [telegraf, "--config", TELEGRAF], stdout=file, stderr=file, env=environment
+            )
+        try:
+            wait_for(lambda: "telegraf-auscult-alerts" in broker.log.read_text(), 30)
+            publisher = MqttPublisher(broker.settings(), outbox)
+            publisher.start()
+            wait_for(lambda: publisher.connection_error() is None)
+            outbox.append(draft())
+            publisher.wake()
+            at = "2026-11-23T10:15:30.250Z"
+            numbers = {"score": 1.5, "threshold": 17.5, "loss": 0.5, "level_dbfs": None}
+            publisher.publish_score("pump-7", {"at": at, **numbers})
+            wait_for(lambda: b"auscult_alert,host=test,kind=raised" in output.read_bytes(), 30)
+            wait_for(lambda: b"auscult_score,host=test,machine=pump-7" in output.read_bytes(), 30)
+            wait_for(lambda: b"auscult_health,host=test" in output.read_bytes(), 30)
+            publisher.stop()
+        finally:
+            program.terminate()
+            program.wait(10)
+
+
+@pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])
+def test_home_assistant_examples_name_entities_that_are_announced(name: str) -> None:
+    """An automation on an entity that does not exist never runs and never complains."""
+    yaml = pytest.importorskip("yaml")
+    text = (EXAMPLES / "home-assistant" / name).read_text()
+    assert yaml.safe_load(text)
+    recorder = Recorder()
+    settings = MqttSettings(base_topic="auscult/test", discovery=True)
+    Discovery(settings, recorder, "1").announce(["pump-7"])
+    announced = set()
+    for component in devices(recorder)["pump-7"]["components"].values():
+        slug = re.sub(r"[^a-z0-9]+", "_", component["name"].lower())
+        announced.add(f"{component['platform']}.pump_7_{slug}")
+    used = set(re.findall(r"\b(?:binary_sensor|sensor|event)\.pump_7_\w+", text))
+    assert used
+    assert used <= announced
+    attributes = set(re.findall(r"attributes\.(\w+)", text))
+    assert attributes <= set(schema("alert")["properties"]) | {"event_type"}

@@ -1,0 +1,210 @@
+"""The companion trainer's commands, from arguments to files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
+from tests.tiny_images import write_frames, write_idx_folder
+from training.cli import app
+from training.image_model import load_image_model
+
+RUNNER = CliRunner()
+
+
+def train(*arguments: object) -> str:
+    """Run ``auscult train`` with ``arguments`` and return what it prints."""
+    result = RUNNER.invoke(app, [str(a) for a in arguments], catch_exceptions=True)
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    """Return what a run wrote to its ``metrics.json``."""
+    document: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return document
+
+
+@pytest.fixture(scope="module")
+def idx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small IDX files."""
+    return write_idx_folder(tmp_path_factory.mktemp("idx"))
+
+
+@pytest.mark.parametrize("architecture", ["dense", "convolutional", "recurrent"])
+def test_mnist_writes_what_the_contract_names(
+    tmp_path: Path, idx_folder: Path, architecture: str
+) -> None:
+    """A script that reads the promised files and keys would fail."""
+    printed = train(
+        "mnist", "--data", idx_folder, "--out", tmp_path, "--architecture", architecture,
+        "--latent-dim", 2, "--epochs", 4,
+    )  # fmt: skip
+    metrics = metrics_of(tmp_path)
+    assert {"test_mse", "test_bce", "pca_mse", "parameters", "latent_dim", "seconds"} <= {*metrics}
+    assert "PCA-2" in printed
+    with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    for name in ("reconstructions.png", "latent.png", "loss.png"):
+        with Image.open(tmp_path / name) as image:
+            assert min(image.size) > 50
+    model = load_image_model(tmp_path / "weights.safetensors")
+    assert model.n_parameters == metrics["parameters"]
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_network_worse_than_pca_says_so(tmp_path: Path, idx_folder: Path) -> None:
+    """A reader of the table would take an untrained network for a good one."""
+    printed = train("mnist", "--data", idx_folder, "--out", tmp_path, "--epochs", 1)
+    assert "NOT better than PCA" in printed
+
+
+def test_mse_goes_with_a_linear_output(tmp_path: Path, idx_folder: Path) -> None:
+    """Output and loss would be paired wrongly, or the results not be brought back to 0..1."""
+    train(
+        "mnist",
+        "--data",
+        idx_folder,
+        "--out",
+        tmp_path,
+        "--loss",
+        "mse",
+        "--latent-dim",
+        4,
+        "--epochs",
+        60,
+    )
+    model = load_image_model(tmp_path / "weights.safetensors")
+    assert model.network.spec.output == "linear"
+    assert metrics_of(tmp_path)["test_mse"] < 0.02
+
+
+def test_variational_reports_its_lower_bound_and_gmm_its_likelihood(
+    tmp_path: Path, idx_folder: Path
+) -> None:
+    """The density of an autoencoder's codes, or the variational bound, would be missing."""
+    train(
+        "mnist", "--data", idx_folder, "--out", tmp_path, "--architecture", "variational",
+        "--density", "gmm", "--epochs", 5, "--tensorboard", "--latent-dim", 3,
+    )  # fmt: skip
+    metrics = metrics_of(tmp_path)
+    assert metrics["test_elbo"] < 0
+    assert np.isfinite(metrics["density_test_log_likelihood"])
+    assert (tmp_path / "samples.png").exists()
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+
+
+@pytest.mark.parametrize("method", ["supervised", "projection"])
+def test_denoise_takes_noise_away(
+    tmp_path: Path, idx_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A denoiser would leave the noise in, or miss the promised figures."""
+    monkeypatch.setitem(sys.modules, "bm3d", None)  # half a second an image where it is installed
+    printed = train(
+        "denoise", "--data", idx_folder, "--out", tmp_path, "--sigma", 0.2, "--method", method,
+        "--json", "--epochs", 30,
+    )  # fmt: skip
+    metrics = metrics_of(tmp_path)
+    assert json.loads(printed) == metrics
+    assert {"psnr_noisy_db", "psnr_db", "pca_psnr_db", "ssim", "sigma"} <= {*metrics}
+    assert metrics["psnr_db"] > metrics["psnr_noisy_db"] + 3
+    assert {"non-local means", "wavelet"} <= {*metrics["classical"]}
+    assert (tmp_path / "denoised.png").exists()
+
+
+def test_oneclass_takes_each_class_in_turn(tmp_path: Path, idx_folder: Path) -> None:
+    """The default would not cover every class, or not tell a class from the others."""
+    train("oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 40)
+    metrics = metrics_of(tmp_path)
+    assert {"auc", "mean_auc", "pca_mean_auc"} <= {*metrics}
+    assert [key for key, value in metrics["auc"].items() if value > 0.9] == ["0", "1"]
+
+
+def test_oneclass_reads_classes_after_normal_as_one_set(tmp_path: Path, idx_folder: Path) -> None:
+    """``--normal 0 1`` would drop the second class, or train on each by itself."""
+    with pytest.raises(UsageError, match="names every class"):
+        train("oneclass", "--data", idx_folder, "--out", tmp_path, "--normal", 0, 1, "--epochs", 1)
+
+
+def test_an_unfit_frame_is_listed_first(tmp_path: Path) -> None:
+    """A folder of frames would be learned without finding the frame that does not belong."""
+    ordinary = write_frames(tmp_path / "ordinary", 120, colour=True)
+    others = write_frames(tmp_path / "others", 10, seed=5, colour=True)
+    with Image.open(others / "003.png") as image:
+        image.rotate(90).save(others / "odd.png")
+    printed = train(
+        "oneclass", "--data", ordinary, "--score", others, "--out", tmp_path / "run",
+        "--false-alarm-rate", 0.05,
+    )  # fmt: skip
+    with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["file"] == str(others / "odd.png")
+    assert rows[0]["anomalous"] == "1"
+    assert len(rows) == 11
+    assert "odd.png" in printed
+    assert (tmp_path / "run" / "frames.png").exists()
+
+
+def test_an_unfit_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> None:
+    """A network would have learned the odd frame by heart and let it pass."""
+    folder = write_frames(tmp_path / "frames", 100)
+    with Image.open(folder / "042.png") as image:
+        image.rotate(90).save(folder / "042.png")
+    train("oneclass", "--data", folder, "--out", tmp_path / "run")
+    with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0]["file"] == str(folder / "042.png")
+    assert rows[0]["anomalous"] == "1"
+    assert len(rows) == 100
+
+
+@pytest.mark.parametrize("command", ["mnist", "denoise"])
+def test_a_folder_of_images_goes_through_every_command(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images other than 28 x 28 grey ones would not be accepted."""
+    monkeypatch.setitem(sys.modules, "bm3d", None)  # half a second an image where it is installed
+    folder = write_frames(tmp_path / "frames", 60, colour=True)
+    sigma = ["--sigma", 0.2] if command == "denoise" else []
+    train(command, "--data", folder, "--out", tmp_path / "run", "--epochs", 2, *sigma)
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--latent-dim", 144], UsageError, "no bottleneck for an input of 144"),
+        (["--epochs", 0], UsageError, "epochs is 0"),
+        (["--device", "abacus"], UsageError, "abacus"),
+        (["--data", "/nowhere"], MissingInputError, "/nowhere"),
+    ],
+)
+def test_a_mistake_gets_one_line(
+    tmp_path: Path,
+    idx_folder: Path,
+    arguments: list[object],
+    error: type[AuscultError],
+    message: str,
+) -> None:
+    """A user's mistake would end in a traceback or train something else."""
+    with pytest.raises(error, match=message) as caught:
+        train("mnist", "--data", idx_folder, "--out", tmp_path, *arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    """Frames would be stretched or cut in silence."""
+    folder = write_frames(tmp_path / "frames", 5)
+    Image.new("L", (13, 12)).save(folder / "wide.png")
+    with pytest.raises(BadInputError, match=r"wide\.png: 13 x 12"):
+        train("mnist", "--data", folder, "--out", tmp_path / "run")

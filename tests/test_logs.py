@@ -1,0 +1,90 @@
+"""The log: one event a line, no secrets, no floods."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from monitor import logs
+
+log = logging.getLogger("monitor.test")
+
+
+@pytest.fixture(autouse=True)
+def _root_logger_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before = (root.handlers, root.level)
+    yield
+    root.handlers, root.level = before
+    logging.captureWarnings(capture=False)
+
+
+def lines_of(log_format: str) -> io.StringIO:
+    stream = io.StringIO()
+    logs.set_up_logging("info", "json" if log_format == "json" else "text", stream)
+    return stream
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_an_event_is_one_line_even_with_a_traceback(log_format: str) -> None:
+    """A journal would cut one bug into thirty events."""
+    stream = lines_of(log_format)
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.exception("it broke", extra={"machine": "pump-7"})
+    log.info("after")
+    assert len(stream.getvalue().splitlines()) == 2
+    assert "ValueError" in stream.getvalue()
+
+
+def test_json_lines_carry_the_fields_by_name() -> None:
+    """A log shipper could not find the machine of an event."""
+    stream = lines_of("json")
+    log.warning("source %s", "lost", extra={"machine": "pump-7", "lost_s": 1.5})
+    event = json.loads(stream.getvalue())
+    assert event["message"] == "source lost"
+    assert event["level"] == "warning"
+    assert (event["machine"], event["lost_s"]) == ("pump-7", 1.5)
+
+
+def test_text_lines_carry_the_fields_too() -> None:
+    """The journal would name no machine."""
+    stream = lines_of("text")
+    log.warning("lost", extra={"machine": "pump-7", "detail": "no such device"})
+    assert 'WARNING monitor.test: lost machine=pump-7 detail="no such device"' in stream.getvalue()
+
+
+def test_the_journal_gets_a_priority_and_no_second_time() -> None:
+    """`journalctl -p warning` would show nothing."""
+    record = logging.makeLogRecord({"name": "m", "msg": "x", "levelno": logging.WARNING})
+    assert logs.TextFormatter(journal=True).format(record) == "<4>m: x"
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_passwords_in_addresses_are_masked(log_format: str) -> None:
+    """A camera's password would stand in the journal."""
+    stream = lines_of(log_format)
+    log.info("start", extra={"command": ["ffmpeg", "-i", "rtsp://admin:hunter2@cam/1"]})
+    log.info("cannot open rtsp://admin:hunter2@cam/1")
+    assert "hunter2" not in stream.getvalue()
+    assert "rtsp://***@cam/1" in stream.getvalue()
+
+
+def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flapping source would fill the disk."""
+    stream = lines_of("json")
+    now = [100.0]
+    monkeypatch.setattr("monitor.logs.time.monotonic", lambda: now[0])
+    for _ in range(50):
+        log.warning("lost", extra={"machine": "a"})
+    log.warning("lost", extra={"machine": "b"})
+    now[0] += logs.RepeatFilter.PERIOD_S
+    log.warning("lost", extra={"machine": "a"})
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["machine"] for event in events] == ["a"] * 5 + ["b", "a"]
+    assert events[-1]["repeated"] == 45

@@ -1,0 +1,113 @@
+"""The ``[mqtt]`` table refuses what cannot work and never shows a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from monitor.errors import ConfigError
+from monitor.mqtt_settings import MqttSettings
+from monitor.mqtt_tls import tls_context
+
+SECRET = "geheim-7781"  # noqa: S105  # the one that must not be seen anywhere
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"base_topic": "hall/#"}, "must not contain"),
+        ({"base_topic": "/hall"}, "not starting with"),
+        ({"base_topic": "$SYS/hall"}, "not starting with"),
+        ({"base_topic": "hall//2"}, "single slashes"),
+        ({"base_topic": "hall\n2"}, "control characters"),
+        ({"base_topic": "x" * 300}, "200 bytes"),
+        ({"discovery_prefix": ""}, "single slashes"),
+        ({"port": 0}, "port"),
+        ({"prot": 1883}, "prot"),
+        ({"protocol": 4}, "protocol"),
+        ({"client_cert": "a.pem", "tls": True}, "given together"),
+        ({"ca_file": "a.pem"}, "tls = true"),
+        ({"password_file": "secret"}, "needs a username"),
+        ({"reconnect_min_s": 90}, "reconnect_min_s"),
+        ({"ack_timeout_s": float("inf")}, "ack_timeout_s"),
+    ],
+)
+def test_refuses_what_cannot_work(fields: dict[str, Any], said: str) -> None:
+    """It would fail later, at night, and without a line number."""
+    with pytest.raises(ValidationError) as error:
+        MqttSettings.model_validate(fields)
+    assert said in str(error.value)
+
+
+def test_defaults_follow_from_each_other() -> None:
+    """TLS on the plain port, or a client id that an old broker refuses, never connects."""
+    assert MqttSettings().port == 1883
+    assert MqttSettings(tls=True).port == 8883
+    assert MqttSettings.model_validate({"protocol": 5}).protocol == "5"
+    assert MqttSettings().base_topic.startswith("auscult/")
+
+
+@given(st.text(min_size=1, max_size=50))
+def test_client_id_belongs_to_the_base_topic(topic: str) -> None:
+    """Another client id after a restart, and the old last will says ``offline`` over ``online``."""
+    try:
+        settings = MqttSettings(base_topic=topic)
+    except ValidationError:
+        return
+    assert len(settings.effective_client_id.encode()) <= 23
+    assert settings.effective_client_id == MqttSettings(base_topic=topic).effective_client_id
+    assert MqttSettings(client_id="mine", base_topic=topic).effective_client_id == "mine"
+
+
+def test_password_is_never_shown() -> None:
+    """Logs, tracebacks and bug reports are read by many."""
+    settings = MqttSettings.model_validate({"username": "u", "password": SECRET})
+    shown = [repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}"]
+    with pytest.raises(ValidationError) as error:
+        MqttSettings.model_validate({"password": SECRET})
+    assert SECRET not in "".join([*shown, str(error.value)])
+    assert settings.read_password() == SECRET
+
+
+def test_password_comes_from_the_most_private_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stale password in the environment would win over the unit's credential."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    file = tmp_path / "file"
+    file.write_text("from the file\n")
+    in_file = MqttSettings(username="u", password_file=file)
+    in_environment = MqttSettings.model_validate(in_file.model_dump() | {"password": SECRET})
+    assert in_file.read_password() == "from the file"
+    assert in_environment.read_password() == SECRET
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert in_environment.read_password() == SECRET
+    (tmp_path / "mqtt_password").write_text("from the unit")
+    assert in_environment.read_password() == "from the unit"
+    assert MqttSettings().read_password() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 70_000, None])
+def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+    """The broker would only say that the password is wrong."""
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"password file .*secret"):
+        MqttSettings(username="u", password_file=file).read_password()
+
+
+def test_unusable_certificate_is_named(tmp_path: Path) -> None:
+    """OpenSSL says "[SSL] PEM lib" and leaves the rest to the imagination."""
+    rubbish = tmp_path / "rubbish.pem"
+    rubbish.write_text("not a certificate")
+    with pytest.raises(ConfigError, match=r"mqtt\.ca_file .*rubbish.pem"):
+        tls_context(MqttSettings(tls=True, ca_file=rubbish))
+    with pytest.raises(ConfigError, match=r"mqtt\.client_cert .*rubbish.pem"):
+        tls_context(MqttSettings(tls=True, client_cert=rubbish, client_key=rubbish))
+    assert tls_context(MqttSettings()) is None

@@ -1,0 +1,119 @@
+"""What makes a score of an autoencoder: densities, residuals, projections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal, norm
+
+from monitor.errors import UsageError
+from tests.tiny_images import bar_data, bars
+from training.autoencoder import NetworkSpec
+from training.density import fit_density
+from training.evaluation import psnr_db, roc_auc
+from training.frames import robust_threshold
+from training.image_defaults import default_settings
+from training.image_training import ImageSettings, mirror_half, train_image_model
+from training.images import add_noise, split_validation
+from training.layers import halvings
+from training.networks import build_network
+from training.oneclass import one_class, train_novelty
+from training.projection import censored_negative_log_likelihood, project
+
+SETTINGS = ImageSettings("dense", latent_dim=3, epochs=30, width=0.1, learning_rate=5e-3)
+
+
+def test_a_density_of_one_gaussian_is_the_normal_density() -> None:
+    """Log-likelihoods would be off by the codes' scale."""
+    rng = np.random.default_rng(0)
+    codes = (rng.normal(size=(4000, 2)) * [0.01, 30.0] + [5.0, -7.0]).astype(np.float32)
+    density = fit_density(codes, codes[:500], components=[1])
+    expected = multivariate_normal(codes.mean(0), np.cov(codes.T)).logpdf(codes[:50])
+    np.testing.assert_allclose(density.log_density(codes[:50]), expected, atol=0.1)
+    samples = density.sample(4000, seed=1)
+    np.testing.assert_allclose(samples.std(axis=0), codes.std(axis=0), rtol=0.1)
+
+
+def test_validation_codes_choose_the_number_of_gaussians() -> None:
+    """Two clusters would be described as one."""
+    rng = np.random.default_rng(0)
+    codes = rng.normal(size=(2000, 2)).astype(np.float32)
+    codes[::2] += 20
+    density = fit_density(codes[:1500], codes[1500:], components=[1, 2])
+    assert density.n_components == 2
+    middle = np.array([[10.0, 10.0]], dtype=np.float32)
+    assert density.log_density(middle)[0] < density.log_density(codes).min()
+
+
+def test_a_clipped_pixel_counts_as_what_it_can_have_been() -> None:
+    """Dark backgrounds would be pulled up by the mean of the clipped noise."""
+    noisy = torch.tensor([0.0, 0.4, 1.0]).reshape(3, 1, 1, 1)
+    image = torch.tensor([0.1, 0.1, 0.7]).reshape(3, 1, 1, 1)
+    found = censored_negative_log_likelihood(noisy, image, 0.2)
+    expected = [
+        -norm.logcdf(0.0, 0.1, 0.2),
+        -norm.logpdf(0.4, 0.1, 0.2) + norm.logpdf(0.0, 0.0, 0.2),
+        -norm.logsf(1.0, 0.7, 0.2),
+    ]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
+
+
+def test_projection_pulls_a_noisy_image_to_the_manifold() -> None:
+    """Searching the code would be no better than encoding the noisy image."""
+    data = bar_data()
+    train, validation = (s.scaled() for s in split_validation(data.train, 0.1, 0))
+    model, _ = train_image_model(train, validation, SETTINGS)
+    density = fit_density(model.encode(train), model.encode(validation))
+    clean = data.test.scaled()
+    noisy = add_noise(clean, 0.3, np.random.default_rng(0))
+    projected = psnr_db(clean, project(model, density, noisy, 0.3))
+    assert projected > psnr_db(clean, model.reconstruct(noisy)) + 1
+    assert projected > psnr_db(clean, noisy) + 5
+
+
+def test_what_was_not_learned_scores_higher() -> None:
+    """Another class would pass for the normal one."""
+    normal = bars(400, 0)
+    scorer, _ = train_novelty(normal.take(normal.labels == 0), SETTINGS)
+    test = bars(100, 1)
+    scores = scorer.score(test.scaled())
+    for name in ("error", "density", "residual", "combined"):
+        assert roc_auc(test.labels == 1, getattr(scores, name)) > 0.9, name
+
+
+def test_a_class_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A misspelt class would train on nothing."""
+    with pytest.raises(UsageError, match="--normal sideways"):
+        one_class(bar_data(), ["sideways"], SETTINGS, out=tmp_path)
+
+
+def test_a_few_odd_frames_do_not_move_the_threshold() -> None:
+    """The frames that should be found would hide themselves."""
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=2000)
+    clean = robust_threshold(scores, 0.01)
+    assert clean == pytest.approx(norm.isf(0.01), abs=0.15)
+    scores[:40] += 100
+    assert robust_threshold(scores, 0.01) == pytest.approx(clean, abs=0.15)
+
+
+def test_mirroring_turns_about_half() -> None:
+    """Images would be turned upside down, or all of them."""
+    images = torch.arange(8.0).reshape(1, 1, 2, 4).expand(400, 1, 2, 4)
+    turned = mirror_half(images)
+    same = (turned == images).flatten(1).all(dim=1)
+    assert 100 < int(same.sum()) < 300
+    assert torch.equal(turned[~same][0], images[0].flip(2))
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 17, 30), (3, 128, 96), (1, 6, 6)])
+@pytest.mark.parametrize("case", ["mnist", "supervised", "projection", "oneclass"])
+def test_defaults_fit_images_of_any_size(case: str, shape: tuple[int, int, int]) -> None:
+    """A folder of frames would be refused for a bottleneck that nobody chose."""
+    settings = default_settings(case, shape, 50, latent_dim=None)  # type: ignore[arg-type]  # all are cases
+    spec = NetworkSpec(settings.architecture, shape, settings.latent_dim, width=0.2)
+    build_network(spec)
+    assert halvings(*shape[1:])

@@ -1,0 +1,486 @@
+"""The outbox keeps what it was given: across restarts, kills, full, read-only and broken disks."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from monitor.alert_record import AlertDraft, alert_from_dict, alert_to_dict
+from monitor.domain import Alert, AlertKind
+from monitor.errors import BadInputError, ConfigError, MissingInputError, ServiceUnavailableError
+from monitor.outbox import Outbox
+from monitor.outbox_reader import read_outbox
+from monitor.uuid7 import Uuid7Generator
+from tests.mosquitto import wait_for
+
+_JUMPED = 1_700_000_000
+
+
+def draft(kind: AlertKind = "raised", machine: str = "pump-7", score: float = 41.2) -> AlertDraft:
+    return AlertDraft(
+        kind=kind,
+        machine=machine,
+        at="2026-11-23T10:15:30.250Z",
+        started_at="2026-11-23T10:15:24.100Z",
+        score=score,
+        peak_score=score,
+        threshold=17.5,
+        loss=1.93,
+        false_alarms_per_week=1.0,
+        bands_hz=((1800.0, 2100.0), (3950.0, 4300.0)),
+        bundle_sha256="ab" * 32,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite3"
+
+
+def test_returns_alerts_in_order_until_acknowledged(path: Path) -> None:
+    """Without this an alert is delivered twice, out of order, or never."""
+    with Outbox(path) as outbox:
+        alerts = [outbox.append(draft(kind)) for kind in ("raised", "updated", "cleared")]
+        assert outbox.pending() == alerts
+        assert outbox.depth() == 3
+        outbox.acknowledge(alerts[1].event_id)
+        outbox.acknowledge(alerts[1].event_id)
+        outbox.acknowledge("unknown")
+        assert outbox.pending() == [alerts[0], alerts[2]]
+        assert outbox.depth() == 2
+        assert outbox.pending(limit=1) == [alerts[0]]
+
+
+def test_one_alert_id_from_raised_to_cleared(path: Path) -> None:
+    """A subscriber could not tell which alert has ended."""
+    with Outbox(path) as outbox:
+        first = [outbox.append(draft(kind)) for kind in ("raised", "updated", "cleared")]
+        second = outbox.append(draft("raised"))
+    assert len({alert.alert_id for alert in first}) == 1
+    assert second.alert_id != first[0].alert_id
+    assert len({alert.event_id for alert in [*first, second]}) == 4
+
+
+def test_open_alert_survives_and_is_continued(path: Path) -> None:
+    """A daemon that was killed during an alert would raise it again and never clear the old one."""
+    with Outbox(path) as outbox:
+        raised = outbox.append(draft("raised", score=50.0))
+    with Outbox(path) as outbox:
+        opened = outbox.open_alert("pump-7")
+        assert opened is not None
+        assert opened.last == raised
+        again = outbox.append(draft("raised", score=20.0))
+        assert (again.kind, again.alert_id) == ("updated", raised.alert_id)
+        assert again.peak_score == 50.0
+        cleared = outbox.append(opened.cleared("2026-11-23T11:00:00.000Z", score=1.0))
+        assert cleared.alert_id == raised.alert_id
+        assert outbox.open_alert("pump-7") is None
+
+
+def test_sequence_goes_on_after_everything_was_acknowledged(path: Path) -> None:
+    """A number given twice hides a lost alert from whoever watches for gaps."""
+    for expected in (1, 2, 3):
+        with Outbox(path) as outbox:
+            alert = outbox.append(draft())
+            assert alert.sequence == expected
+            outbox.acknowledge(alert.event_id)
+            assert outbox.append(draft(machine=f"other-{expected}")).sequence == 1
+
+
+def test_second_daemon_is_refused(path: Path) -> None:
+    """Two daemons on one outbox would send everything twice."""
+    with Outbox(path), pytest.raises(ServiceUnavailableError, match="another Auscult process"):
+        Outbox(path)
+    Outbox(path).close()
+
+
+def test_file_of_a_later_version_is_left_alone(path: Path) -> None:
+    """A downgrade would destroy alerts that wait."""
+    Outbox(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ConfigError, match="99"):
+        Outbox(path)
+    with pytest.raises(BadInputError, match="99"):
+        read_outbox(path)
+
+
+def test_another_process_can_look_while_it_is_written(path: Path) -> None:
+    """``auscult outbox`` would fail or disturb the daemon."""
+    with pytest.raises(MissingInputError, match="no daemon"):
+        read_outbox(path)
+    with Outbox(path) as outbox:
+        alert = outbox.append(draft())
+        code = (
+            "import sys; from pathlib import Path; from monitor.outbox_reader import read_outbox;"
+            "print([a.event_id for a in read_outbox(Path(sys.argv[1])).alerts])"
+        )
+        seen = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, check=True
+        )
+        assert seen.stdout.strip() == f"['{alert.event_id}']"
+        outbox.append(draft("cleared"))
+    before = sorted(entry.name for entry in path.parent.iterdir())
+    assert len(read_outbox(path).alerts) == 2
+    assert sorted(entry.name for entry in path.parent.iterdir()) == before
+
+
+def test_oldest_updates_are_dropped_first_and_counted(path: Path) -> None:
+    """Without the bound a broker that is away for a month fills the disk."""
+    with Outbox(path, max_alerts=10) as outbox:
+        raised = outbox.append(draft("raised"))
+        updates = [outbox.append(draft("updated")) for _ in range(15)]
+        assert outbox.pending() == [raised, *updates[-9:]]
+        for _ in range(20):
+            outbox.append(draft("cleared"))
+            outbox.append(draft("raised"))
+        assert {alert.kind for alert in outbox.pending()} == {"raised", "cleared"}
+        assert outbox.depth() == 10
+        dropped = outbox.health().dropped
+        assert dropped["updated"] == 15
+        assert sum(dropped.values()) == 46
+    with Outbox(path) as outbox:
+        assert outbox.health().dropped == dropped
+    assert read_outbox(path).dropped == dropped
+
+
+def test_old_alerts_are_dropped_by_age(path: Path) -> None:
+    """A node that comes back after a year would flood its subscribers with history."""
+    now_s = [1_800_000_000.0]
+    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
+        outbox.append(draft())
+        now_s[0] += 86_400 * 3
+        young = outbox.append(draft("cleared"))
+    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
+        outbox.machines_waiting()
+        assert outbox.pending() == [young]
+        assert outbox.health().dropped == {"raised": 1}
+
+
+def test_alerts_from_before_the_clock_was_set_are_not_old(path: Path) -> None:
+    """A board without a clock boots in 1970: its first alerts would be dropped at once."""
+    now_s = [1_000.0]
+    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
+        alert = outbox.append(draft())
+        now_s[0] = 1_800_000_000.0
+        outbox.machines_waiting()
+        assert outbox.pending() == [alert]
+
+
+def test_threads_share_it(path: Path) -> None:
+    """Machines append while the publisher acknowledges: an error or a gap loses alerts."""
+    sent: dict[str, list[int]] = {}
+    with Outbox(path) as outbox:
+        producers = [
+            threading.Thread(
+                target=lambda name=f"m{number}": [
+                    outbox.append(draft("raised" if i % 2 == 0 else "cleared", name))
+                    for i in range(25)
+                ]
+            )
+            for number in range(4)
+        ]
+        for thread in producers:
+            thread.start()
+        while any(thread.is_alive() for thread in producers) or outbox.depth():
+            for machine in outbox.machines_waiting():
+                for alert in outbox.pending(1, machine):
+                    sent.setdefault(machine, []).append(alert.sequence)
+                    outbox.acknowledge(alert.event_id)
+    assert sent == {f"m{number}": list(range(1, 26)) for number in range(4)}
+
+
+_APPENDER = """
+import sys
+from pathlib import Path
+from monitor.outbox import Outbox
+from tests.test_outbox import draft
+
+with Outbox(Path(sys.argv[1])) as outbox:
+    while True:
+        for kind in ("raised", "updated", "cleared"):
+            alert = outbox.append(draft(kind))
+            print(alert.sequence, alert.event_id, flush=True)
+"""
+
+
+def test_kill_loses_nothing_that_append_returned(path: Path) -> None:
+    """The promise itself: what was accepted survives SIGKILL at any moment."""
+    returned: list[str] = []
+    for lines in (1, 7, 20):
+        child = subprocess.Popen(
+            [sys.executable, "-c", _APPENDER, path],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        assert child.stdout is not None
+        returned += [child.stdout.readline().strip() for _ in range(lines)]
+        child.send_signal(signal.SIGKILL)
+        returned += [line.strip() for line in child.stdout if line.endswith("\n")]
+        child.wait()
+        child.stdout.close()
+    with Outbox(path) as outbox:
+        kept = [f"{alert.sequence} {alert.event_id}" for alert in outbox.pending(100_000)]
+        sequences = [alert.sequence for alert in outbox.pending(100_000)]
+    assert set(returned) <= set(kept)
+    assert sequences == list(range(1, len(sequences) + 1))
+
+
+class TestBrokenDisk:
+    """What a failing disk may cost: durability for a while, never an alert."""
+
+    def test_overwritten_while_running(self, path: Path) -> None:
+        """A damaged file must cost neither the alerts in memory nor the sequence."""
+        with Outbox(path) as outbox:
+            alerts = [outbox.append(draft("raised")), outbox.append(draft("updated"))]
+            path.write_bytes(os.urandom(path.stat().st_size))
+            path.with_name(path.name + "-wal").write_bytes(b"")
+            alerts += [outbox.append(draft("updated")) for _ in range(5)]
+            assert [alert.sequence for alert in alerts] == list(range(1, 8))
+            assert outbox.pending()[-1] == alerts[-1]
+            health = outbox.health()
+            assert (health.state, health.recoveries) == ("ok", 1)
+        with Outbox(path) as outbox:
+            assert outbox.append(draft("cleared")).sequence == 8
+            assert outbox.open_alert("pump-7") is None
+        assert list(path.parent.glob("*.damaged-*"))
+
+    @pytest.mark.parametrize("content", [b"", b"not a database at all" * 1000, b"\0" * 8192])
+    def test_damaged_between_runs(self, path: Path, content: bytes) -> None:
+        """A daemon that cannot start over a broken file monitors nothing."""
+        with Outbox(path) as outbox:
+            for _ in range(3):
+                outbox.append(draft())
+        path.write_bytes(content)
+        with Outbox(path) as outbox:
+            assert outbox.health().recoveries == 1
+            assert outbox.append(draft()).sequence > _JUMPED
+        with Outbox(path) as outbox:
+            assert outbox.append(draft()).sequence > _JUMPED + 1
+
+    def test_what_can_be_read_is_saved(self, path: Path) -> None:
+        """A single bad page must not cost every waiting alert."""
+        with Outbox(path) as outbox:
+            alerts = [outbox.append(draft(machine=f"m{i % 3}")) for i in range(30)]
+        with path.open("r+b") as file:  # an index page: the rows themselves are whole
+            connection = sqlite3.connect(path)
+            (root,) = connection.execute(
+                "SELECT rootpage FROM sqlite_schema WHERE name = 'alerts_by_kind'"
+            ).fetchone()
+            connection.close()
+            file.seek((root - 1) * 4096)
+            file.write(b"\xff" * 4096)
+        with Outbox(path) as outbox:
+            assert outbox.health().recoveries == 1
+            assert outbox.pending() == alerts
+            assert outbox.open_alert("m1") is not None
+
+    def test_deleted_while_running(self, path: Path) -> None:
+        """Alerts would be written into a file that is gone with the process."""
+        with Outbox(path) as outbox:
+            first = outbox.append(draft())
+            for file in path.parent.glob(f"{path.name}*"):
+                if not file.name.endswith(".lock"):
+                    file.unlink()
+            second = outbox.append(draft("cleared"))
+            assert outbox.pending() == [first, second]
+        with Outbox(path) as outbox:
+            assert outbox.pending() == [first, second]
+            assert outbox.append(draft()).sequence == 3
+
+    def test_only_so_many_are_kept_in_memory(self, path: Path) -> None:
+        """A disk that is broken for a month must not end in the kernel killing the daemon."""
+        path.parent.parent.mkdir(exist_ok=True)
+        path.parent.write_text("a file where the folder should be")
+        with Outbox(path, max_in_memory=10) as outbox:
+            raised = outbox.append(draft())
+            for _ in range(30):
+                outbox.append(draft("updated"))
+            assert outbox.health().state == "memory"
+            assert outbox.depth() == 10
+            assert outbox.pending()[0] == raised
+            assert outbox.health().dropped == {"updated": 21}
+            path.parent.unlink()
+            outbox.append(draft("cleared"))
+            assert (outbox.health().state, outbox.health().unwritten) == ("ok", 0)
+        assert len(read_outbox(path).alerts) == 11
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 6 MB of its own."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", tmp_path],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        pytest.skip("mounting a tmpfs is not permitted here")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def _fill(folder: Path) -> Path:
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\xaa" * 4096):
+                pass
+        except OSError:
+            pass
+    return filler
+
+
+class TestFullDisk:
+    """A disk that others have filled."""
+
+    def test_reserve_takes_the_next_hundreds(self, small_disk: Path) -> None:
+        """Alerts of the hours until somebody cleans up would not survive a restart."""
+        path = small_disk / "outbox.sqlite3"
+        with Outbox(path) as outbox:
+            _fill(small_disk)
+            for _ in range(300):
+                alert = outbox.append(draft())
+            assert outbox.health().state == "ok"
+            for waiting in outbox.pending(250):
+                outbox.acknowledge(waiting.event_id)
+            assert outbox.health().state == "ok"
+            assert outbox.depth() == 50
+            assert alert.sequence == 300
+        with Outbox(path) as outbox:
+            assert outbox.depth() == 50
+
+    def test_memory_beyond_the_reserve_and_recovery(self, small_disk: Path) -> None:
+        """With no room left at all the daemon must go on, and write when it can."""
+        path = small_disk / "outbox.sqlite3"
+        with Outbox(path, max_alerts=100_000) as outbox:
+            filler = _fill(small_disk)
+            number = 0
+            while outbox.health().state == "ok":
+                number += 1
+                assert outbox.append(draft()).sequence == number
+                assert number < 20_000
+            last = outbox.append(draft("cleared"))
+            assert outbox.depth() == number + 1
+            assert outbox.pending(100_000)[-1] == last
+            filler.unlink()
+            outbox.append(draft("raised"))
+            assert (outbox.health().state, outbox.health().unwritten) == ("ok", 0)
+        listing = read_outbox(path).alerts
+        assert [alert.sequence for alert in listing] == list(range(1, number + 3))
+
+    def test_read_only(self, small_disk: Path) -> None:
+        """A worn flash card turns read-only: what waits must still be delivered, new ones too."""
+        path = small_disk / "outbox.sqlite3"
+        remount = ["mount", "-o"]
+        with Outbox(path) as outbox:
+            first = outbox.append(draft())
+        subprocess.run([*remount, "remount,ro", small_disk], check=True)
+        with Outbox(path) as outbox:
+            assert outbox.health().state == "memory"
+            assert "read" in outbox.health().detail
+            subprocess.run([*remount, "remount,rw", small_disk], check=True)
+            wait_for(lambda: outbox.machines_waiting() and outbox.health().state == "ok")
+        subprocess.run([*remount, "remount,ro", small_disk], check=True)
+        with Outbox(path) as outbox:
+            second = outbox.append(draft("cleared"))
+            assert second.alert_id == first.alert_id
+            assert second.sequence > _JUMPED
+            assert outbox.pending() == [first, second]
+            outbox.acknowledge(first.event_id)
+            assert outbox.pending() == [second]
+            subprocess.run([*remount, "remount,rw", small_disk], check=True)
+            third = outbox.append(draft())
+            assert outbox.health().state == "ok"
+            assert outbox.pending() == [second, third]
+        assert read_outbox(path).alerts == [second, third]
+
+
+class OutboxMachine(RuleBasedStateMachine):
+    """The outbox against a list, with restarts at any moment."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"outbox-{os.getpid()}-{id(self)}"  # noqa: S108  # hypothesis gives no tmp_path
+        self.outbox = Outbox(self.folder / "o.sqlite3")
+        self.waiting: list[Alert] = []
+        self.sequences: dict[str, int] = {}
+
+    @rule(kind=st.sampled_from(["raised", "updated", "cleared"]), machine=st.sampled_from("ab"))
+    def append(self, kind: AlertKind, machine: str) -> None:
+        opened = self.outbox.open_alert(machine)
+        alert = self.outbox.append(draft(kind, machine))
+        self.sequences[machine] = self.sequences.get(machine, 0) + 1
+        assert alert.sequence == self.sequences[machine]
+        assert (opened is not None) <= (opened is not None and alert.alert_id == opened.alert_id)
+        assert (self.outbox.open_alert(machine) is None) == (kind == "cleared")
+        self.waiting.append(alert)
+
+    @rule(index=st.integers(0, 5))
+    def acknowledge(self, index: int) -> None:
+        if index < len(self.waiting):
+            self.outbox.acknowledge(self.waiting.pop(index).event_id)
+
+    @rule()
+    def restart(self) -> None:
+        self.outbox.close()
+        self.outbox = Outbox(self.folder / "o.sqlite3")
+
+    @invariant()
+    def holds_exactly_what_waits(self) -> None:
+        if hasattr(self, "outbox"):
+            assert self.outbox.pending(1000) == self.waiting
+            assert self.outbox.depth() == len(self.waiting)
+            assert set(self.outbox.machines_waiting()) == {a.machine for a in self.waiting}
+
+    def teardown(self) -> None:
+        self.outbox.close()
+        for file in self.folder.iterdir():
+            file.unlink()
+        self.folder.rmdir()
+
+
+TestOutboxMachine = OutboxMachine.TestCase
+TestOutboxMachine.settings = settings(
+    max_examples=10,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def test_alert_survives_its_json() -> None:
+    """An alert that changes on its way through the database is not the one that was raised."""
+    alert = draft().numbered(event_id="e", alert_id="a", sequence=3)
+    assert alert_from_dict(alert_to_dict(alert)) == alert
+    for wrong in ({"kind": "?"}, {"score": float("nan")}, {"sequence": True}, {"bands_hz": [[1]]}):
+        with pytest.raises(BadInputError, match=next(iter(wrong))):
+            alert_from_dict(alert_to_dict(alert) | wrong)
+
+
+def test_uuid7_sorts_by_time_and_is_well_formed() -> None:
+    """Subscribers and databases sort events by their id."""
+    times_ms = iter([1_000, 1_000, 999, 1_001, 1_001])
+    make = Uuid7Generator(lambda: next(times_ms))
+    ids = [make() for _ in range(5)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 5
+    assert {(one.version, one.variant) for one in ids} == {(7, "specified in RFC 4122")}
+    assert [one.int >> 80 for one in ids] == [1_000, 1_000, 1_000, 1_001, 1_001]

@@ -1,0 +1,174 @@
+"""A fresh machine gets what was tested: pins, reasons, the wheel, the set-up's own tools."""
+
+from __future__ import annotations
+
+import http.server
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pin_constraints
+import pytest
+import setup_environment
+import system_packages
+import torchaudio_importable
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements() -> list[Requirement]:
+    """Everything that pyproject.toml asks for, extras included."""
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    return [Requirement(text) for group in groups for text in group]
+
+
+def pins() -> dict[str, str]:
+    """constraints.txt: normalised name to version."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    assert all(len(pair) == 2 for pair in pairs), "constraints.txt holds pins and nothing else"
+    return {pin_constraints.normalised(name): version for name, version in pairs}
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_every_dependency_has_a_reason_and_a_pin_in_its_range(requirement: Requirement) -> None:
+    """A library nobody can justify, or a pin outside the range that users get, would slip in."""
+    reasons = "\n".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "decisions").glob("*.md")
+    )
+    assert f"`{requirement.name}`" in reasons
+    version = pins()[pin_constraints.normalised(requirement.name)]
+    assert requirement.specifier.contains(version)
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    """Tests that ran against other versions than the pinned ones would prove nothing about them."""
+    extras = frozenset(PROJECT["optional-dependencies"])
+    installed = pin_constraints.closure("auscult", extras)
+    del installed["auscult"]
+    pinned = pins()
+    assert {name: pinned.get(name) for name in installed} == installed
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel as `pip install .` builds it, from a copy without build leftovers."""
+    source = tmp_path_factory.mktemp("source")
+    files = ["pyproject.toml", "LICENSE", "README.md", "monitor", "training"]
+    present = [name for name in files if (ROOT / name).exists()]
+    subprocess.run(["cp", "-r", *present, str(source)], check=True, cwd=ROOT)
+    out = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*command, "--wheel-dir", str(out), str(source)], check=True)
+    return zipfile.ZipFile(next(out.glob("auscult-*.whl")))
+
+
+def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    """An installed Auscult would miss a package that works in the checkout."""
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for name in ("monitor", "training")
+        for path in (ROOT / name).rglob("*")
+        if path.suffix in {".py", ".json", ".typed"}
+    }
+    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert packed == expected
+
+
+def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -> None:
+    """`auscult` would not be on the PATH, or the licence would not travel with the code."""
+    names = wheel.namelist()
+    entry_points = next(name for name in names if name.endswith("entry_points.txt"))
+    assert b"auscult = monitor.cli:main" in wheel.read(entry_points)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
+    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == {"train", "demo", "dev"}
+
+
+def test_continuous_integration_runs_make_test() -> None:
+    """A weaker check than what developers run would let broken changes in."""
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    commands = [line for line in script.splitlines() if line and not line.startswith("#")]
+    assert commands[-1].startswith("exec make ")
+    assert " test" in commands[-1]
+    assert "||" not in script
+
+
+@pytest.mark.slow
+def test_torchaudio_works_beside_the_installed_torch() -> None:
+    """Training and its references need torchaudio's transforms, with or without CUDA."""
+    assert torchaudio_importable.trouble_importing(sys.executable) is None
+
+
+def test_a_parked_extension_is_out_of_sight_and_comes_back(tmp_path: Path) -> None:
+    """A later torch for CUDA would find torchaudio's extension gone for good."""
+    extension = tmp_path / "_torchaudio.abi3.so"
+    extension.write_bytes(b"compiled")
+    torchaudio_importable.park(tmp_path)
+    assert torchaudio_importable.extensions(tmp_path) == []
+    torchaudio_importable.unpark(tmp_path)
+    assert extension.read_bytes() == b"compiled"
+    torchaudio_importable.park(tmp_path)
+    extension.write_bytes(b"newer")
+    torchaudio_importable.unpark(tmp_path)
+    assert extension.read_bytes() == b"newer"
+    assert torchaudio_importable.extensions(tmp_path) == [extension]
+
+
+class _Index(http.server.BaseHTTPRequestHandler):
+    """A package index that knows torch, and nothing under /forbidden."""
+
+    def do_GET(self) -> None:
+        self.send_response(403 if self.path.startswith("/forbidden") else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def index_url() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Index) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_torch_index_is_used_only_where_it_answers(index_url: str) -> None:
+    """Behind a firewall the set-up would fail, although the ordinary index has torch as well."""
+    assert setup_environment.index_answers(index_url)
+    assert not setup_environment.index_answers(index_url + "/forbidden")
+    assert not setup_environment.index_answers("http://127.0.0.1:1")
+    assert not setup_environment.index_answers("no address")
+
+
+def test_a_python_without_venv_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian's Python fails with half a virtual environment and a page of text otherwise."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(system_packages, "apt_install", lambda _: False)
+    with pytest.raises(setup_environment.SetupError, match=r"install python3\.\d+-venv"):
+        setup_environment.make_venv(tmp_path / "venv")
+    assert not (tmp_path / "venv").exists()
+
+
+def test_missing_system_packages_are_named_exactly(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the right to install, a developer would have to guess from failing tests."""
+    absent = system_packages.Need("a-package", lambda: False)
+    present = system_packages.Need("another", lambda: True)
+    monkeypatch.setitem(system_packages.NEEDS, "test", (absent, present))
+    monkeypatch.setattr(system_packages, "apt_install", lambda _: False)
+    assert system_packages.main(["test"]) == 0
+    said = capsys.readouterr().err
+    assert "sudo apt-get install a-package\n" in said
+    assert "another" not in said

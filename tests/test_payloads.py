@@ -1,0 +1,171 @@
+"""Payloads, their schemas and their documentation say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from monitor.domain import Alert, SourceStatus
+from monitor.outbox import Outbox
+from monitor.payloads import SCHEMAS, alert_payload, encode, health_payload, info_payload, schema
+from monitor.publisher import MqttPublisher
+from monitor.topics import Topics
+from monitor.uuid7 import uuid7
+from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.payload_check import check_message, check_payload
+from tests.test_outbox import draft
+
+DOCS = Path(__file__).parent.parent / "docs"
+_DOCUMENTED = dict(
+    re.findall(r"<!-- schema: (\w+) -->\n```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.S)
+)
+
+levels = st.floats(min_value=0, max_value=1e12, allow_nan=False)
+stamps = st.datetimes().map(lambda t: t.isoformat(timespec="milliseconds") + "Z")
+ids = st.builds(lambda: str(uuid7()))
+alerts = st.builds(
+    Alert,
+    event_id=ids,
+    alert_id=ids,
+    kind=st.sampled_from(["raised", "updated", "cleared"]),
+    machine=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True),
+    at=stamps,
+    started_at=stamps,
+    score=levels,
+    peak_score=levels,
+    threshold=levels.filter(bool),
+    loss=levels,
+    false_alarms_per_week=levels.filter(bool),
+    bands_hz=st.lists(st.tuples(levels, levels), max_size=4).map(tuple),
+    bundle_sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    sequence=st.integers(1, 2**53),
+    replayed=st.booleans(),
+)
+
+
+@given(alerts)
+def test_every_alert_is_as_its_schema_says(alert: Alert) -> None:
+    """Subscribers validate, and would throw away what does not fit."""
+    payload = json.loads(encode(alert_payload(alert)))
+    check_payload("alert", payload)
+    assert list(payload) == list(schema("alert")["properties"])
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_schemas_are_valid_and_explain_every_field(name: str) -> None:
+    """A field without a meaning is a field that everybody guesses differently."""
+    document = schema(name)
+    Draft202012Validator.check_schema(document)
+    assert document["description"].startswith("BASE/")
+    for key, field in document.get("properties", {}).items():
+        assert {"description", "enum", "items"} & set(field), f"{name}.{key} says nothing"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"kind": "over"}, {"sequence": 0}, {"event_id": "1"}, {"at": "today"}, {"score": None}],
+)
+def test_schema_refuses_what_is_no_alert(wrong: dict[str, Any]) -> None:
+    """A schema that accepts everything proves nothing about what was published."""
+    good = json.loads(_DOCUMENTED["alert"])
+    with pytest.raises(AssertionError):
+        check_payload("alert", good | wrong)
+    for key in good:
+        with pytest.raises(AssertionError):
+            check_payload("alert", {name: value for name, value in good.items() if name != key})
+
+
+def test_state_schema_knows_every_state() -> None:
+    """A state that the schema refuses would be one that dashboards do not show."""
+    assert schema("state")["properties"]["state"]["enum"] == [one.value for one in SourceStatus]
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "status"])
+def test_documented_example_is_real(name: str) -> None:
+    """People copy the example, not the schema."""
+    example = json.loads(_DOCUMENTED[name])
+    check_payload(name, example)
+    assert set(example) == set(schema(name)["properties"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_cannot_say_is_not_published(value: float) -> None:
+    """Python writes NaN, and every other language stops reading there."""
+    with pytest.raises(ValueError, match="JSON"):
+        encode({"score": value})
+
+
+def test_asyncapi_names_the_topics_and_schemas_that_exist() -> None:
+    """Code is generated from it."""
+    yaml = pytest.importorskip("yaml")
+    document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
+    topics = Topics("{base}")
+    expected = {
+        "status": topics.status,
+        "info": topics.info,
+        "health": topics.health,
+        "state": topics.state("{machine}"),
+        "score": topics.score("{machine}"),
+        "alert": topics.alert("{machine}"),
+    }
+    channels = document["channels"]
+    assert {name: channel["address"] for name, channel in channels.items()} == expected
+    assert set(channels) == set(SCHEMAS)
+    table = (DOCS / "mqtt.md").read_text()
+    for name, channel in channels.items():
+        (message,) = channel["messages"].values()
+        assert (DOCS / message["payload"]["$ref"]).resolve().name == f"{name}.json"
+        assert (DOCS / message["payload"]["$ref"]).exists()
+        binding = document["operations"][f"send{name.capitalize()}"]["bindings"]["mqtt"]
+        address = channel["address"].replace("{base}", "BASE").replace("{machine}", "<machine>")
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{address}` |")]
+        assert row.endswith(f"| {binding['qos']} | {'yes' if binding['retain'] else 'no'} |")
+
+
+def test_published_messages_are_as_their_schemas_say(tmp_path: Path) -> None:
+    """The schemas would describe a program that does not exist."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker) as subscriber,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        publisher = MqttPublisher(broker.settings(), outbox)
+        machines = [{"id": "pump-7", "bundle_sha256": "ab" * 32}]
+        publisher.publish_info(
+            info_payload(version="1", started_at="2026-11-23T10:15:30.250Z", machines=machines)
+        )
+        for name in ("state", "score"):
+            publisher.publish_retained(
+                f"auscult/test/pump-7/{name}", encode(json.loads(_DOCUMENTED[name]))
+            )
+        publisher.start()
+        for kind in ("raised", "updated", "cleared"):
+            outbox.append(draft(kind))
+        publisher.wake()
+        wait_for(lambda: outbox.depth() == 0)
+        publisher.stop()
+        wait_for(lambda: len(subscriber.messages("alert")) == 3)
+        names = {message.topic.rpartition("/")[2] for message in subscriber.messages()}
+        assert names == set(SCHEMAS)
+        for message in subscriber.messages():
+            check_message(message.topic, message.payload)
+            if message.topic.endswith("health"):
+                published = json.loads(message.payload)
+                for part in ("outbox", "delivery"):
+                    known = schema("health")["properties"][part]["properties"]
+                    assert set(published[part]) == set(known)
+
+
+def test_health_is_degraded_by_disk_or_broker() -> None:
+    """A green light over a disk that refuses every alert."""
+    outbox, delivery = {"state": "ok"}, {"refusal": ""}
+    assert health_payload(outbox, delivery)["state"] == "ok"
+    assert health_payload({"state": "memory"}, delivery)["state"] == "degraded"
+    assert health_payload(outbox, {"refusal": "x: Not authorized"})["state"] == "degraded"

@@ -1,0 +1,189 @@
+"""One machine's straight line: the same sound gives the same, however it arrives."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceStatus
+from monitor.features import log_mel_frames
+from monitor.network import Network
+from monitor.pipeline import Pipeline, PipelineOutput
+from tests.bundles import SPEC, machine_sound, make_bundle
+
+RATE_HZ = SPEC.sample_rate_hz
+FAULT = 0.1
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="module")
+def network(bundle: Bundle) -> Network:
+    return Network(bundle)
+
+
+def heard(
+    pipeline: Pipeline, samples: FloatArray, cuts: list[int], rate_hz: int = RATE_HZ
+) -> PipelineOutput:
+    """All that the samples bring when they come in pieces, and then end."""
+    total = PipelineOutput()
+    edges = [0, *sorted(cuts), len(samples)]
+    outputs = [
+        pipeline.push(AudioBlock(samples[first:end], rate_hz, first))
+        for first, end in pairwise(edges)
+    ]
+    for output in [*outputs, pipeline.finish()]:
+        total.scores += output.scores
+        total.decisions += output.decisions
+        total.states += output.states
+    return total
+
+
+def plain(output: PipelineOutput) -> list[Any]:
+    """What came out, comparable."""
+    return [
+        [(s.value, s.loss, s.first_sample, s.end_sample) for s in output.scores],
+        [astuple(d)[:-1] for d in output.decisions],
+        [(s.status, s.reason) for s in output.states],
+    ]
+
+
+def eventful() -> FloatArray:
+    """Health, a fault, health, silence, health, full-scale clipping, health: 80 s."""
+    parts = [machine_sound(20, seed=1), machine_sound(15, seed=2, fault=FAULT)]
+    parts += [machine_sound(15, seed=3), np.zeros(5 * RATE_HZ, np.float32)]
+    parts += [
+        machine_sound(10, seed=4),
+        np.sign(machine_sound(5, seed=5)),
+        machine_sound(10, seed=6),
+    ]
+    return np.concatenate(parts)
+
+
+EVENTFUL = eventful()
+
+
+@settings(max_examples=12)
+@given(data=st.data())
+def test_any_cut_gives_the_same_scores_decisions_and_states(
+    bundle: Bundle, network: Network, data: st.DataObject
+) -> None:
+    """Live sound would be judged otherwise than a recording of it."""
+    cuts = data.draw(st.lists(st.integers(0, len(EVENTFUL)), max_size=60))
+    whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
+    pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts)
+    assert plain(pieces) == plain(whole)
+
+
+def test_a_fault_is_raised_and_cleared_and_the_microphones_faults_are_not(
+    bundle: Bundle, network: Network
+) -> None:
+    """A muted or saturated microphone would wake somebody, or a fault would not."""
+    output = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
+    assert [d.kind for d in output.decisions] == ["raised", "cleared"]
+    raised, cleared = (d.at_sample / RATE_HZ for d in output.decisions)
+    assert 20 < raised < 30
+    assert 35 < cleared < 50
+    assert [(s.status.value, s.reason) for s in output.states] == [
+        ("ok", ""),
+        ("anomaly", ""),
+        ("ok", ""),
+        ("no_signal", "silence"),
+        ("warming", ""),
+        ("ok", ""),
+        ("degraded", "clipping"),
+        ("warming", ""),
+        ("ok", ""),
+    ]
+
+
+def test_a_loud_second_raises_nothing(bundle: Bundle, network: Network) -> None:
+    """A slammed door would wake somebody."""
+    sound = machine_sound(40, seed=9)
+    sound[20 * RATE_HZ : 21 * RATE_HZ] += machine_sound(1, seed=10, fault=1.0)
+    assert heard(Pipeline(bundle, DetectorSettings(), network), sound, []).decisions == []
+
+
+def test_a_turned_knob_is_a_state_and_not_a_fault(bundle: Bundle, network: Network) -> None:
+    """Somebody would be woken because a gain was changed."""
+    sound = machine_sound(60, seed=11)
+    sound[20 * RATE_HZ :] *= np.float32(10 ** (6 / 20))
+    output = heard(Pipeline(bundle, DetectorSettings(), network), sound, [])
+    assert output.decisions == []
+    assert ("degraded", "level_shift") in [(s.status.value, s.reason) for s in output.states]
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_a_state_and_never_a_score(
+    bundle: Bundle, network: Network, poison: float
+) -> None:
+    """A broken driver would be taken for a broken machine, or end the daemon."""
+    sound = machine_sound(30, seed=12)
+    sound[15 * RATE_HZ + 7] = poison
+    pipeline = Pipeline(bundle, DetectorSettings(), network)
+    output = heard(pipeline, sound, list(range(0, len(sound), 1600)))
+    assert output.decisions == []
+    assert all(np.isfinite(s.value) for s in output.scores)
+    assert SourceStatus.OK in [s.status for s in output.states[-1:]]
+    assert "not_finite" in [s.reason for s in output.states]
+    assert not [s for s in output.scores if s.first_sample < 15 * RATE_HZ + 7 < s.end_sample]
+
+
+def test_nothing_is_scored_across_a_discontinuity(bundle: Bundle, network: Network) -> None:
+    """Sound from both sides of a gap would be scored as one."""
+    pipeline = Pipeline(bundle, DetectorSettings(), network)
+    sound = machine_sound(12, seed=13)
+    pipeline.push(AudioBlock(sound, RATE_HZ, 0))
+    start = 100 * RATE_HZ
+    output = pipeline.push(AudioBlock(sound, RATE_HZ, start, discontinuous=True))
+    assert output.states[0].status is SourceStatus.WARMING
+    assert min(s.first_sample for s in output.scores) >= start
+
+
+def test_another_rate_is_resampled(bundle: Bundle, network: Network) -> None:
+    """A 48 kHz microphone could not be used with a 16 kHz bundle."""
+    t_s = np.arange(30 * 48_000) / 48_000
+    sound = np.interp(t_s, np.arange(30 * RATE_HZ) / RATE_HZ, machine_sound(30, seed=1))
+    pipeline = Pipeline(bundle, DetectorSettings(), network)
+    output = heard(pipeline, sound.astype(np.float32), [], rate_hz=48_000)
+    assert len(output.scores) > 45
+    assert output.scores[-1].end_sample <= 30 * RATE_HZ
+
+
+def test_log_mel_gives_the_scores_of_its_sound(bundle: Bundle, network: Network) -> None:
+    """A machine that sends features would be judged otherwise than one that sends sound."""
+    sound = machine_sound(20, seed=14)
+    frames = log_mel_frames(sound, SPEC)
+    pipeline = Pipeline(bundle, DetectorSettings(), network)
+    pieces = [pipeline.push(LogMelBlock(frames[i : i + 7], i)) for i in range(0, len(frames), 7)]
+    expected = heard(Pipeline(bundle, DetectorSettings(), network), sound, [])
+    assert [s.value for p in pieces for s in p.scores] == [s.value for s in expected.scores]
+
+
+def test_a_slow_rise_is_reported_as_drift_and_moves_no_threshold(
+    bundle: Bundle, network: Network
+) -> None:
+    """A slow change would be learned, or would go unnoticed until it is a fault."""
+    rng = np.random.default_rng(0)
+    frames = log_mel_frames(machine_sound(600, seed=15), SPEC)
+    tilt = np.linspace(-1, 1, SPEC.n_mels, dtype=np.float32)
+    drifted = (
+        frames + tilt * np.float32(0.06) + rng.normal(0, 0.01, frames.shape).astype(np.float32)
+    )
+    pipeline = Pipeline(bundle, DetectorSettings(), network)
+    before = pipeline.detector.rule.threshold
+    output = pipeline.push(LogMelBlock(drifted, 0))
+    assert ("degraded", "drift") in [(s.status.value, s.reason) for s in output.states]
+    assert output.decisions == []
+    assert pipeline.detector.rule.threshold == before

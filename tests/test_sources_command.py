@@ -1,0 +1,261 @@
+"""Any program's PCM: cut anywhere, ended, hanging, lying, and never trusted with secrets."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
+from monitor.source_settings import CommandSettings, SampleFormat
+from monitor.sources.files import read_blocks
+from monitor.sources.masking import Masking
+from monitor.sources.pcm import PcmStream
+from monitor.sources.supervised_child import Backoff
+from tests.listening import Listener
+
+RATE_HZ = 16_000
+FORMATS: list[SampleFormat] = ["s16le", "s32le", "f32le"]
+
+
+def noise(n_samples: int, seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
+
+
+def python(script: str, **options: object) -> CommandSettings:
+    command = [sys.executable, "-c", f"import sys, time, os\nout = sys.stdout.buffer\n{script}"]
+    return CommandSettings.model_validate({"command": command, **options})
+
+
+def encoded(samples: FloatArray, sample_format: SampleFormat) -> bytes:
+    """Shape: ``(n_frames, n_channels)``, or flat."""
+    if sample_format == "f32le":
+        return samples.astype("<f4").tobytes()
+    bits, dtype = (15, "<i2") if sample_format == "s16le" else (31, "<i4")
+    return np.round(samples.astype(np.float64) * 2.0**bits).astype(dtype).tobytes()
+
+
+def pushed(stream: PcmStream, content: bytes, cuts: list[int]) -> list[AudioBlock | SourceState]:
+    edges = [0, *sorted(cuts), len(content)]
+    return [
+        item for start, end in itertools.pairwise(edges) for item in stream.push(content[start:end])
+    ]
+
+
+@given(
+    data=st.data(),
+    sample_format=st.sampled_from(FORMATS),
+    channels=st.integers(1, 6),
+    n_frames=st.integers(0, 500),
+)
+def test_any_pieces_give_the_same_sound(
+    data: st.DataObject, sample_format: SampleFormat, channels: int, n_frames: int
+) -> None:
+    """One odd byte would turn all that follows into noise."""
+    samples = noise(n_frames * channels).reshape(n_frames, channels)
+    content = encoded(samples, sample_format)
+    cuts = data.draw(st.lists(st.integers(0, len(content)), max_size=30))
+    items = pushed(PcmStream(RATE_HZ, channels, sample_format, "mix"), content, cuts)
+    position = 0
+    for item in items:
+        assert isinstance(item, AudioBlock)
+        assert item.first_sample == position
+        assert not item.discontinuous
+        position += len(item.samples)
+    assert position == n_frames
+    heard = np.concatenate([np.empty(0)] + [i.samples for i in items if isinstance(i, AudioBlock)])
+    assert np.abs(heard - samples.mean(axis=1)).max(initial=0.0) <= 2**-15
+
+
+@given(content=st.binary(max_size=4_000), cuts=st.lists(st.integers(0, 4_000), max_size=10))
+@pytest.mark.parametrize("sample_format", FORMATS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_whatever_bytes_come_only_sound_comes_out(
+    sample_format: SampleFormat, channels: int, content: bytes, cuts: list[int]
+) -> None:
+    """A program that lies about its format could poison the scores or crash the daemon."""
+    stream = PcmStream(4, channels, sample_format, "mix")
+    cuts = [cut for cut in cuts if cut <= len(content)]
+    available, position = True, 0
+    for item in pushed(stream, content, cuts):
+        if isinstance(item, SourceState):
+            available = item.status is SourceStatus.OK
+            continue
+        assert available
+        assert np.isfinite(item.samples).all()
+        assert np.abs(item.samples).max() <= 64.0
+        assert item.first_sample == position if not item.discontinuous else (
+            item.first_sample >= position
+        )  # fmt: skip
+        position = item.first_sample + len(item.samples)
+    assert stream.next_sample == len(content) // stream.frame_bytes
+
+
+def test_what_is_not_a_number_is_a_fault_until_a_second_was_sound() -> None:
+    """NaN would be scored, or one bad sample would silence a machine for ever."""
+    stream = PcmStream(RATE_HZ, 1, "f32le", "mix")
+    bad = noise(1_000)
+    bad[500] = np.nan
+    [before] = stream.push(noise(1_000).tobytes())
+    [fault] = stream.push(bad.tobytes())
+    assert stream.push(bad.tobytes()) == []
+    assert stream.push(noise(RATE_HZ - 10).tobytes()) == []
+    [back, after] = stream.push(noise(1_000).tobytes())
+    assert isinstance(before, AudioBlock)
+    assert fault == SourceState(
+        SourceStatus.UNAVAILABLE, "not_finite", getattr(fault, "detail", "")
+    )
+    assert back == SourceState(SourceStatus.OK)
+    assert isinstance(after, AudioBlock)
+    assert after.discontinuous
+    assert after.first_sample == 1_000 + 2_000 + RATE_HZ
+    assert np.array_equal(after.samples, noise(1_000)[10:])
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_32", "FLOAT"])
+def test_a_program_gives_what_the_file_gives(subtype: str, tmp_path: Path) -> None:
+    """A stream and its recording would be scored differently."""
+    wav, raw = tmp_path / "a.wav", tmp_path / "a.raw"
+    soundfile.write(wav, noise(50_000).reshape(-1, 2), RATE_HZ, subtype=subtype)
+    raw.write_bytes(wav.read_bytes()[-25_000 * 2 * {"PCM_16": 2}.get(subtype, 4) :])
+    formats = {"PCM_16": "s16le", "PCM_32": "s32le", "FLOAT": "f32le"}
+    with Listener(
+        CommandSettings.model_validate(
+            {"command": ["cat", str(raw)], "channels": 2, "sample_format": formats[subtype],
+             "restart": False}
+        )
+    ) as listener:  # fmt: skip
+        listener.wait_for_end()
+    assert np.array_equal(listener.samples(), np.concatenate([b.samples for b in read_blocks(wav)]))
+
+
+def test_a_program_that_ends_is_started_again() -> None:
+    """A camera that drops its stream would never be heard again."""
+    settings = python("out.write(bytes(3200)); sys.stderr.write('Connection refused\\n'); exit(3)")
+    with Listener(settings) as listener:
+        listener.wait_for_samples(3_200)
+    states = listener.states()
+    assert states[0].status is SourceStatus.UNAVAILABLE
+    assert states[0].reason == "exited"
+    assert states[0].detail.endswith("ended with status 3: Connection refused")
+    assert states[1] == SourceState(SourceStatus.OK)
+    first, second = listener.blocks()[:2]
+    assert second.discontinuous
+    lost_s = (second.first_sample - len(first.samples)) / RATE_HZ
+    assert lost_s == pytest.approx(listener.silent_s(1), abs=0.05)
+
+
+def test_a_program_that_hangs_is_ended_and_started_again() -> None:
+    """A stalled stream would look like a quiet machine for ever."""
+    settings = python("out.write(bytes(3200)); out.flush(); time.sleep(60)", silence_timeout_s=0.5)
+    with Listener(settings) as listener:
+        listener.wait_for_samples(3_200)
+    assert [(s.status, s.reason) for s in listener.states()][:2] == [
+        (SourceStatus.UNAVAILABLE, "stalled"),
+        (SourceStatus.OK, ""),
+    ]
+    assert "no data for 0.5 s" in listener.states()[0].detail
+
+
+def test_a_program_that_is_not_there_is_told_once() -> None:
+    """The same state would be published with every attempt."""
+    with Listener(CommandSettings(command=("no-such-program",))) as listener:
+        time.sleep(1.5)
+    [state] = listener.states()
+    assert state.reason == "not_started"
+    assert state.detail == "no-such-program cannot be started: No such file or directory"
+
+
+def test_a_program_killed_by_a_signal_says_so() -> None:
+    """The operator would look for a status that means nothing."""
+    with Listener(python("os.kill(os.getpid(), 11)")) as listener:
+        state = listener.wait_for_state()
+    assert "was killed by SIGSEGV" in state.detail
+
+
+def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
+    """Every restart would leave another ffmpeg behind a shell."""
+    script = (
+        "import signal, subprocess\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen([sys.executable, '-c', 'import signal, time;"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'])\n"
+        "out.write(bytes(3200)); out.flush(); time.sleep(60)"
+    )
+    with Listener(python(script)) as listener:
+        listener.wait_for_samples(1_601)
+        family = psutil.Process().children(recursive=True)
+    assert len(family) >= 2
+    assert listener.ended_s < 0.5
+    psutil.wait_procs(family, timeout=1.0)
+    assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:
+    """A chatty program would block on a full pipe, or fill the memory."""
+    script = "sys.stderr.write('x' * 5_000_000); out.write(bytes(3200)); out.flush(); exit(1)"
+    with Listener(python(script)) as listener:
+        listener.wait_for_samples(1_600)
+        state = listener.wait_for_state()
+    assert len(state.detail) < 400
+
+
+def test_the_service_s_secrets_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any configured program could read the broker's password or speak for the service."""
+    monkeypatch.setenv("AUSCULT_MQTT__PASSWORD", "hunter2")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    with Listener(python("sys.exit(' '.join(os.environ))")) as listener:
+        state = listener.wait_for_state()
+    for name in ("AUSCULT", "CREDENTIALS", "NOTIFY"):
+        assert name not in state.detail
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "expected"),
+    [
+        ([], "rtsp://u:hunter2@cam/1: 401", "rtsp://***@cam/1: 401"),
+        (["-i", "rtsp://u:p%40ss@cam"], "bad login p@ss or p%40ss", "bad login *** or ***"),
+        (["http://cam/?token=abcdef"], "GET /?token=abcdef&x=1", "GET /?token=***&x=1"),
+        ([], "Authorization: Basic dTpwCg==", "Authorization: ***"),
+        ([], "password=hunter2, retry", "password=***, retry"),
+        ([], "two\nlines\x1b[31m\tand colours", "two lines [31m and colours"),
+        ([], "Connection to cam:554 refused", "Connection to cam:554 refused"),
+    ],
+)
+def test_passwords_are_masked_wherever_they_turn_up(
+    arguments: list[str], text: str, expected: str
+) -> None:
+    """A camera's password would be published to every subscriber."""
+    assert Masking(arguments)(text) == expected
+
+
+def test_a_password_in_the_command_is_in_no_state(caplog: pytest.LogCaptureFixture) -> None:
+    """The retained state on the broker would hold it for everyone."""
+    url = "rtsp://operator:correct-horse@camera/1"
+    settings = CommandSettings(
+        command=(sys.executable, "-c", "import sys; sys.exit('cannot open ' + sys.argv[1])", url)
+    )
+    with Listener(settings) as listener:
+        state = listener.wait_for_state()
+    assert "cannot open rtsp://***@camera/1" in state.detail
+    assert "correct-horse" not in caplog.text + repr(settings) + str(listener.items())
+
+
+def test_pauses_grow_to_a_bound_and_differ() -> None:
+    """A hundred machines would hammer a broken camera at the same moments."""
+    backoff = Backoff(0.5, 8.0)
+    pauses = [backoff.next_s() for _ in range(20)]
+    assert 0.375 <= pauses[0] <= 0.625
+    assert all(6.0 <= pause <= 10.0 for pause in pauses[5:])
+    assert len(set(pauses)) == 20
+    backoff.reset()
+    assert backoff.next_s() <= 0.625

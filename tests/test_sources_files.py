@@ -1,0 +1,289 @@
+"""Recordings: every format as it is, every damage told in one line that names the file."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from monitor.domain import FloatArray, LogMelBlock
+from monitor.errors import AuscultError, BadInputError, MissingInputError
+from monitor.log_mel_spec import LogMelSpec
+from monitor.source_settings import Channel, FileSettings
+from monitor.sources.files import read_blocks, recording_seconds
+from monitor.sources.recordings import recording_blocks, recording_files, recording_length_s
+from tests.conftest import shared_data
+from tests.listening import Listener
+
+RATE_HZ = 16_000
+
+
+def noise(n_samples: int, channels: int = 1, seed: int = 0) -> FloatArray:
+    values = np.random.default_rng(seed).normal(0, 0.1, (n_samples, channels))
+    return np.clip(values, -0.9, 0.9).astype(np.float32)
+
+
+def sound_of(path: Path, channel: Channel = "mix", block_s: float = 4.0) -> FloatArray:
+    return np.concatenate([b.samples for b in read_blocks(path, channel, block_s=block_s)])
+
+
+FORMATS = {
+    "16 bit": ("a.wav", "PCM_16", 2**-15),
+    "8 bit": ("a.wav", "PCM_U8", 2**-7),
+    "24 bit": ("a.wav", "PCM_24", 2**-22),
+    "32 bit": ("a.wav", "PCM_32", 2**-23),
+    "float": ("a.wav", "FLOAT", 0.0),
+    "double": ("a.wav", "DOUBLE", 2**-23),
+    "flac": ("a.flac", "PCM_24", 2**-22),
+    "name in capitals": ("A.WAV", "PCM_16", 2**-15),
+}
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 96_000])
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_bit_depth_and_rate_is_read_at_full_scale(
+    name: str, rate_hz: int, tmp_path: Path
+) -> None:
+    """A recorder's format would change the level, and with it every score."""
+    file_name, subtype, tolerance = FORMATS[name]
+    written = noise(rate_hz)
+    soundfile.write(tmp_path / file_name, written, rate_hz, subtype=subtype)
+    blocks = list(read_blocks(tmp_path / file_name, block_s=0.3))
+    assert {block.sample_rate_hz for block in blocks} == {rate_hz}
+    read = np.concatenate([block.samples for block in blocks])
+    assert read.shape == (rate_hz,)
+    assert np.abs(read - written[:, 0]).max() <= tolerance
+    assert recording_seconds(tmp_path / file_name) == 1.0
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
+def test_lossy_recordings_are_read_in_their_place(name: str, tmp_path: Path) -> None:
+    """Sound would be shifted against the times that are told of it."""
+    seconds = np.arange(2 * 44_100) / 44_100
+    tone = (0.3 * np.sin(2 * np.pi * 440 * seconds) * (seconds > 1.0)).astype(np.float32)
+    soundfile.write(tmp_path / name, tone, 44_100)
+    read = sound_of(tmp_path / name, block_s=0.1)
+    onset = np.argmax(np.abs(read) > 0.1)
+    assert onset == pytest.approx(44_100, abs=0.02 * 44_100)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_channels_are_mixed_or_chosen(channels: int, tmp_path: Path) -> None:
+    """The wrong microphone would be listened to."""
+    written = noise(RATE_HZ, channels)
+    soundfile.write(tmp_path / "a.wav", written, RATE_HZ, subtype="FLOAT")
+    assert np.allclose(sound_of(tmp_path / "a.wav"), written.mean(axis=1), atol=1e-6)
+    for channel in range(channels):
+        assert np.array_equal(sound_of(tmp_path / "a.wav", channel), written[:, channel])
+    with pytest.raises(BadInputError, match=f"no channel {channels}, only 0"):
+        sound_of(tmp_path / "a.wav", channels)
+
+
+def test_the_block_size_changes_nothing(tmp_path: Path) -> None:
+    """Replay and a live file would be scored differently."""
+    soundfile.write(tmp_path / "a.flac", noise(50_001, 3), RATE_HZ)
+    whole = sound_of(tmp_path / "a.flac", block_s=100.0)
+    for block_s in (1e-9, 0.0137, 1.0):
+        samples = 2_000 if block_s < 1e-6 else len(whole)
+        blocks = read_blocks(tmp_path / "a.flac", block_s=block_s)
+        pieces = [next(blocks).samples for _ in range(samples)] if samples == 2_000 else [
+            block.samples for block in blocks
+        ]  # fmt: skip
+        assert np.array_equal(np.concatenate(pieces), whole[:samples])
+
+
+def _cut(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: round(len(content) * share)])
+
+
+def _truncated(path: Path) -> None:
+    soundfile.write(path, noise(RATE_HZ), RATE_HZ)
+    _cut(path, 0.6)
+
+
+def _truncated_mp3(path: Path) -> None:
+    soundfile.write(path, noise(10 * RATE_HZ), RATE_HZ)
+    _cut(path, 0.5)
+
+
+def _header_only(path: Path) -> None:
+    soundfile.write(path, noise(RATE_HZ), RATE_HZ)
+    path.write_bytes(path.read_bytes()[:30])
+
+
+def _no_samples(path: Path) -> None:
+    soundfile.write(path, noise(0), RATE_HZ)
+
+
+def _unfinished(path: Path) -> None:
+    soundfile.write(path, noise(RATE_HZ), RATE_HZ)
+    content = bytearray(path.read_bytes())
+    data = content.index(b"data")
+    content[data + 4 : data + 8] = bytes(4)
+    path.write_bytes(content)
+
+
+def _with_nan(path: Path) -> None:
+    samples = noise(RATE_HZ)
+    samples[12_345] = np.nan
+    soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+
+
+def _integers_as_floats(path: Path) -> None:
+    soundfile.write(path, noise(RATE_HZ) * 32_768, RATE_HZ, subtype="FLOAT")
+
+
+def _rate_of_nothing(path: Path) -> None:
+    soundfile.write(path, noise(RATE_HZ), 5)
+
+
+def _fifo_like(path: Path) -> None:
+    path.mkdir()
+
+
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "truncated wav": ("a.wav", _truncated, "truncated"),
+    "truncated flac": ("a.flac", _truncated, "truncated or damaged"),
+    "truncated mp3": ("a.mp3", _truncated_mp3, "truncated or damaged"),
+    "cut inside the header": ("a.wav", _header_only, "cut off inside its header"),
+    "zero length": ("a.wav", Path.touch, "empty"),
+    "no samples": ("a.wav", _no_samples, "no samples"),
+    "header never completed": ("a.wav", _unfinished, "still being written"),
+    "text called wav": ("a.wav", lambda path: path.write_text("Dear diary\n"), "wav, flac, ogg"),
+    "text called flac": ("a.flac", lambda path: path.write_text("Dear diary\n"), "wav, flac, ogg"),
+    "text called mp3": ("a.mp3", lambda path: path.write_text("Dear diary\n" * 99), "wav, flac"),
+    "zeros called mp3": ("a.mp3", lambda path: path.write_bytes(bytes(9_999)), "wav, flac"),
+    "another kind of sound": ("a.wav", lambda path: soundfile.write(
+        path, noise(RATE_HZ), RATE_HZ, format="AIFF"), "wav, flac"),
+    "NaN": ("a.wav", _with_nan, "sample 12345 is not sound"),
+    "integers as floats": ("a.wav", _integers_as_floats, "between -1 and 1"),
+    "5 Hz": ("a.wav", _rate_of_nothing, "5 Hz is not a sample rate"),
+    "folder": ("a.wav", _fifo_like, "not a file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_is_told_in_one_line_that_names_the_file(name: str, tmp_path: Path) -> None:
+    """A bad file would give a traceback, or worse, a score."""
+    file_name, damage, said = DAMAGES[name]
+    path = tmp_path / file_name
+    damage(path)
+    with pytest.raises(BadInputError, match=said) as raised:
+        sound_of(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert raised.value.exit_status == 65
+
+
+def test_truncation_of_a_wav_is_known_before_any_sound_is_given(tmp_path: Path) -> None:
+    """Half a recording would be scored before anyone is told."""
+    _truncated(tmp_path / "a.wav")
+    with pytest.raises(BadInputError):
+        next(read_blocks(tmp_path / "a.wav"))
+
+
+@pytest.mark.parametrize("path", ["nothing.wav", "no/such/folder/a.wav", "nul\0.wav"])
+def test_a_recording_that_is_not_there_is_missing(path: str, tmp_path: Path) -> None:
+    """A typing mistake would be blamed on the recording."""
+    with pytest.raises(MissingInputError, match="cannot be opened") as raised:
+        sound_of(tmp_path / path)
+    assert raised.value.exit_status == 66
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
+@pytest.mark.parametrize("container", ["wav", "flac", "ogg"])
+def test_what_was_written_to_a_pipe_is_whole(container: str, tmp_path: Path) -> None:
+    """Recordings of a stream, whose header cannot know their length, would be refused."""
+    soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
+    command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-f", container, "-"]
+    piped = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    path = tmp_path / f"piped.{container}"
+    path.write_bytes(piped.stdout)
+    assert len(sound_of(path)) == RATE_HZ
+    assert recording_seconds(path) == 1.0
+
+
+def test_a_ten_hour_recording_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    """A night's recording could not be replayed on a small node."""
+    n_samples = 10 * 3_600 * 8_000
+    path = tmp_path / "night.wav"
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + n_samples, b"WAVE", b"fmt ", 16,
+                         1, 1, 8_000, 8_000, 1, 8, b"data", n_samples)  # fmt: skip
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + n_samples)
+    assert recording_seconds(path) == 36_000.0
+    tracemalloc.start()
+    total = sum(len(block.samples) for block in read_blocks(path, block_s=30.0))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert total == n_samples
+    assert peak_bytes < 8_000_000
+
+
+def test_folders_are_searched_in_order_and_paths_kept_as_they_were_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of results could not be matched with the recordings."""
+    for name in ["b/2.wav", "b/10.FLAC", "a/deep/er.ogg", "a/x.npy", "c.mp3", "a/notes.txt",
+                 ".hidden/d.wav", "b/._2.wav"]:  # fmt: skip
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    expected = ["in/c.mp3", "in/a/x.npy", "in/a/deep/er.ogg", "in/b/10.FLAC", "in/b/2.wav"]
+    assert [str(path) for path in recording_files([Path("in")])] == expected
+    again = recording_files([Path("in/b/2.wav"), Path("in"), Path("in/b")])
+    assert [str(path) for path in again] == ["in/b/2.wav", *expected[:-1]]
+    assert recording_files([tmp_path / "in" / "a" / "notes.txt"]) == [tmp_path / "in/a/notes.txt"]
+    with pytest.raises(MissingInputError, match="no such file or folder"):
+        recording_files([Path("out")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(MissingInputError, match="holds no recordings"):
+        recording_files([Path("empty")])
+
+
+def test_log_mel_recordings_are_told_by_their_name(tmp_path: Path) -> None:
+    """Machines that send features could not be replayed."""
+    np.save(tmp_path / "a.npy", np.full((50, 128), -40, np.float32), allow_pickle=False)
+    [block] = recording_blocks(tmp_path / "a.npy", LogMelSpec())
+    assert isinstance(block, LogMelBlock)
+    assert recording_length_s(tmp_path / "a.npy", LogMelSpec()) == 50 / 31.25
+    with pytest.raises(BadInputError, match="128 mel bands, 64 are expected"):
+        list(recording_blocks(tmp_path / "a.npy", LogMelSpec(n_mels=64)))
+
+
+def test_a_loop_goes_on_and_marks_its_seams(tmp_path: Path) -> None:
+    """Windows would straddle the end and the beginning, and sound wrong once a round."""
+    soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
+    with Listener(FileSettings(path=tmp_path / "a.wav", loop=True)) as listener:
+        listener.wait_for_samples(3 * RATE_HZ)
+    blocks = listener.blocks()[:3]
+    assert [block.first_sample for block in blocks] == [0, RATE_HZ, 2 * RATE_HZ]
+    assert [block.discontinuous for block in blocks] == [False, True, True]
+
+
+def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
+    """`auscult run` would start with a machine that can never be heard."""
+    with pytest.raises(AuscultError, match="no such file"), Listener(
+        FileSettings(path=tmp_path / "a.wav")
+    ) as listener:  # fmt: skip
+        listener.wait_for_end()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["bldc_motor", "mimii_fan", "esc10_noise", "desk_fan"])
+def test_the_evaluation_recordings_are_read_whole(name: str) -> None:
+    """Real recorders write what no synthetic file shows."""
+    for path in recording_files([shared_data(name)]):
+        expected, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        assert np.allclose(sound_of(path), expected.mean(axis=1), atol=1e-6)
+        assert recording_seconds(path) == pytest.approx(len(expected) / rate_hz)

@@ -1,0 +1,112 @@
+"""Precomputed log-mel: read as it was written, and nothing else is believed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.domain import FloatArray, SourceStatus
+from monitor.errors import AuscultError, BadInputError, MissingInputError
+from monitor.source_settings import LogMelSettings
+from monitor.sources.logmel import log_mel_frame_count, read_log_mel_blocks
+from tests.listening import Listener
+
+
+def frames(n_frames: int, n_mels: int = 128, seed: int = 0) -> FloatArray:
+    return np.random.default_rng(seed).normal(-40, 5, (n_frames, n_mels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("block_frames", [1, 7, 512])
+def test_frames_are_read_as_they_were_written(block_frames: int, tmp_path: Path) -> None:
+    """Features that a machine sends would be scored as others."""
+    np.save(tmp_path / "a.npy", frames(600), allow_pickle=False)
+    blocks = list(read_log_mel_blocks(tmp_path / "a.npy", block_frames=block_frames))
+    assert np.array_equal(np.concatenate([b.frames_db for b in blocks]), frames(600))
+    ends = itertools.accumulate(len(b.frames_db) for b in blocks)
+    assert [b.first_frame for b in blocks[1:]] == list(ends)[:-1]
+    assert log_mel_frame_count(tmp_path / "a.npy") == 600
+
+
+BAD: dict[str, tuple[npt.NDArray[np.generic], str]] = {
+    "three axes": (frames(8).reshape(2, 4, 128), "shape"),
+    "one axis": (frames(8).ravel(), "shape"),
+    "no frames": (frames(0), "shape"),
+    "too many bands": (frames(2, 5_000), "shape"),
+    "double": (frames(8).astype(np.float64), "float32"),
+    "integers": (frames(8).astype(np.int16), "float32"),
+    "other byte order": (frames(8).astype(">f4"), "float32"),
+    "columns first": (np.asfortranarray(frames(8)), "Fortran"),
+    "NaN": (np.full((8, 128), np.nan, np.float32), "NaN"),
+    "infinity": (np.full((8, 128), -np.inf, np.float32), "infinity"),
+    "power, not dB": (np.full((8, 128), 1e6, np.float32), "level in dB"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_log_mel_is_refused(name: str, tmp_path: Path) -> None:
+    """Numbers of another kind would be scored as if they were levels."""
+    array, said = BAD[name]
+    np.save(tmp_path / "a.npy", array, allow_pickle=False)
+    with pytest.raises(BadInputError, match=said) as raised:
+        list(read_log_mel_blocks(tmp_path / "a.npy"))
+    assert str(tmp_path / "a.npy") in str(raised.value)
+
+
+def test_pickles_text_and_half_files_are_refused(tmp_path: Path) -> None:
+    """A recording from a stranger could run a program, or be scored in part."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(BadInputError):
+        list(read_log_mel_blocks(path))
+    path.write_text("frames\n")
+    with pytest.raises(BadInputError, match=r"not an \.npy file"):
+        list(read_log_mel_blocks(path))
+    np.save(path, frames(100), allow_pickle=False)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(BadInputError, match="truncated"):
+        list(read_log_mel_blocks(path))
+    with pytest.raises(MissingInputError):
+        list(read_log_mel_blocks(tmp_path / "b.npy"))
+
+
+@given(content=st.binary(max_size=300), whole=st.booleans())
+def test_any_bytes_give_frames_or_one_clear_error(
+    content: bytes, whole: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A damaged header could crash the daemon or have it allocate without end."""
+    path = tmp_path_factory.mktemp("npy") / "a.npy"
+    head = b"" if whole else b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', "
+    path.write_bytes(head + content)
+    with contextlib.suppress(AuscultError):
+        for block in read_log_mel_blocks(path):
+            assert np.isfinite(block.frames_db).all()
+
+
+def test_a_header_that_claims_the_world_costs_nothing(tmp_path: Path) -> None:
+    """A file of 128 bytes could take all memory."""
+    path = tmp_path / "a.npy"
+    np.save(path, frames(2, 10), allow_pickle=False)
+    content = path.read_bytes().replace(b"(2, 10), }" + b" " * 11, b"(999999999999, 10), }")
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match="truncated"):
+        list(read_log_mel_blocks(path))
+
+
+def test_a_folder_is_heard_file_by_file_and_bad_ones_are_skipped(tmp_path: Path) -> None:
+    """One bad file would end the machine, or files be joined that do not belong together."""
+    np.save(tmp_path / "a.npy", frames(100), allow_pickle=False)
+    np.save(tmp_path / "b.npy", frames(100, 64), allow_pickle=False)
+    np.save(tmp_path / "c.npy", frames(50), allow_pickle=False)
+    with Listener(LogMelSettings(path=tmp_path)) as listener:
+        listener.wait_for_end()
+    blocks = listener.log_mel_blocks()
+    assert [(b.first_frame, b.discontinuous) for b in blocks] == [(0, False), (100, True)]
+    assert [s.status for s in listener.states()] == [SourceStatus.UNAVAILABLE, SourceStatus.OK]
+    assert "b.npy: has 64 mel bands, 128 are expected" in listener.states()[0].detail

@@ -1,0 +1,214 @@
+"""Recordings in, a bundle out: the whole of `auscult train audio` on a tiny machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitor.cli import run_command
+from monitor.domain import LogMelBlock
+from monitor.errors import BadInputError, UsageError
+from monitor.features import FrameWindows
+from monitor.network import Network
+from monitor.recording_score import RecordingScore
+from monitor.scorer import Scorer, run_selftest
+from tests.tiny_sound import SETTINGS, SPEC, frames_of, write_machine
+from training.audio import AudioRequest, AudioResult, train_audio
+from training.audio_bundle import network_of
+from training.evidence import EvidenceGraph
+from training.heard import hear, score_heard
+from training.loop import resolve_device
+from training.recordings import Recording
+from training.report import write_report
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sound")
+
+
+@pytest.fixture(scope="module")
+def request_(folder: Path) -> AudioRequest:
+    own = write_machine(folder / "own", 12)
+    other = write_machine(folder / "other", 8, first_seed=100)
+    return AudioRequest((own,), folder / "bundle", (other,), settings=SETTINGS, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(request_: AudioRequest) -> AudioResult:
+    return train_audio(request_)
+
+
+def score_of(result: AudioResult, seed: int, fault_db: float = 0.0) -> float:
+    bundle = result.bundle
+    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    scorer = Scorer(bundle, Network(bundle), whole)
+    frames = frames_of(seed, fault_db=fault_db)
+    scorer.push(FrameWindows(bundle.spec).push(LogMelBlock(frames, 0)))
+    scorer.flush()
+    return whole.value
+
+
+def test_a_fault_scores_higher_than_anything_healthy(trained: AudioResult) -> None:
+    """This is what a bundle is for."""
+    healthy = [score_of(trained, seed) for seed in range(50, 60)]
+    faulty = [score_of(trained, seed, fault_db=3.0) for seed in range(50, 60)]
+    assert max(healthy) < min(faulty)
+
+
+def test_the_runtime_gives_the_scores_that_training_gave(trained: AudioResult) -> None:
+    """If training scored recordings differently, the threshold would be for other scores."""
+    bundle = trained.bundle
+    recording = Recording("r", frames_of(70))
+    graph = EvidenceGraph(network_of(bundle)).eval()
+    expected = score_heard(
+        hear(graph, recording, SPEC, resolve_device("cpu")),
+        SPEC,
+        bundle.span_windows,
+        bundle.manifest.score.kind,
+        bundle.head,
+    )
+    windows = FrameWindows(SPEC).push(LogMelBlock(recording.frames_db, 0))
+    actual = Scorer(bundle, Network(bundle)).push(windows)
+    np.testing.assert_allclose([s.value for s in actual], expected.scores, rtol=1e-4)
+    np.testing.assert_allclose([s.level_db for s in actual], expected.levels_db, atol=1e-3)
+    assert score_of(trained, 70) == pytest.approx(expected.whole, rel=1e-4)
+
+
+def test_the_bundle_tells_how_it_was_made(trained: AudioResult) -> None:
+    """Nobody can trust a threshold without knowing what it rests on."""
+    bundle = trained.bundle
+    run_selftest(bundle, Network(bundle))
+    provenance = bundle.manifest.provenance
+    assert len(provenance["recordings"]) == 12
+    assert provenance["references"][0]["recordings"] == 8
+    assert provenance["seed"] == 0
+    assert {control["name"] for control in provenance["controls"]} >= {"plain error", "no network"}
+    assert bundle.manifest.score.reason
+    assert bundle.calibration.recordings == 12
+
+
+def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:
+    """A bundle that cannot be made again cannot be audited."""
+    again = train_audio(replace(request_, out=request_.out.with_name("again")))
+    assert again.bundle.sha256 == trained.bundle.sha256
+
+
+def test_training_goes_on_from_a_bundle(
+    trained: AudioResult, request_: AudioRequest, folder: Path
+) -> None:
+    """A machine that has changed for good is learned from where its network stands."""
+    later = write_machine(folder / "later", 10, first_seed=200)
+    result = train_audio(
+        replace(
+            request_,
+            recordings=(later,),
+            references=(),
+            out=folder / "continued",
+            continued=trained.bundle.path,
+        )
+    )
+    before, after = network_of(trained.bundle), network_of(result.bundle)
+    assert (after.band_mean_db == before.band_mean_db).all()
+    assert result.bundle.manifest.provenance["continued"] == trained.bundle.sha256
+    assert len(result.healthy_before) == 10
+    page = write_report(result).read_text(encoding="utf-8")
+    assert "Before and after" in page
+
+
+def test_the_report_is_one_page_with_its_figures(trained: AudioResult) -> None:
+    """Whoever made the bundle wants to see it."""
+    page = write_report(trained).read_text(encoding="utf-8")
+    assert page.count("<img ") == 3
+    assert "no network" in page
+    names = {path.name for path in trained.bundle.path.iterdir()}
+    assert {"report.html", "loss.png", "reconstruction.png", "scores.png", "history.csv"} <= names
+
+
+def test_the_plain_error_can_be_asked_for(request_: AudioRequest, folder: Path) -> None:
+    """`--score` must give a bundle that works, whatever the rule would have chosen."""
+    result = train_audio(replace(request_, score="plain", out=folder / "plain", references=()))
+    assert result.bundle.manifest.score.kind == "plain"
+    assert score_of(result, 60, fault_db=12.0) > score_of(result, 60)
+
+
+def test_too_little_sound_is_an_error(folder: Path) -> None:
+    """A guessed threshold is worse than none."""
+    lone = write_machine(folder / "lone", 1)
+    request = AudioRequest((lone,), folder / "none", settings=SETTINGS, device="cpu")
+    with pytest.raises(BadInputError, match="too little to set a threshold"):
+        train_audio(request)
+
+
+def test_a_budget_must_be_positive(request_: AudioRequest) -> None:
+    """No alarms at all is a threshold that nothing reaches."""
+    with pytest.raises(UsageError, match="must be positive"):
+        train_audio(replace(request_, false_alarms_per_week=0.0))
+
+
+CONFIG = """
+[training]
+epochs = 1
+most_windows_per_epoch = 64
+batch_size = 16
+channels = [4, 8]
+bottleneck = 4
+
+[features]
+n_mels = 24
+window_frames = 16
+
+[detector]
+min_fault_s = 1.0
+"""
+
+
+def test_the_command_makes_a_bundle_and_says_so(
+    request_: AudioRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command is what people have."""
+    config = tmp_path / "training.toml"
+    config.write_text(CONFIG)
+    arguments = ["train", "audio", str(request_.recordings[0]), "--out", str(tmp_path / "b")]
+    status = run_command([*arguments, "--config", str(config), "--json", "--device", "cpu"])
+    document = json.loads(capsys.readouterr().out)
+    assert status == 0
+    assert document["score"]["kind"] in {"plain", "diagonal", "covariance"}
+    assert document["calibration"]["threshold"] > 0
+    assert (tmp_path / "b" / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "status", "complaint"),
+    [
+        ("[training]\nepochz = 3\n", 78, "training.epochz"),
+        ("[features]\nn_mels = 0\n", 78, "n_mels"),
+        ("[training\n", 78, "not valid TOML"),
+        (None, 66, "no such configuration file"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    config: str | None,
+    status: int,
+    complaint: str,
+) -> None:
+    """A mistyped key that is ignored is a setting that silently is not set."""
+    path = tmp_path / "training.toml"
+    if config is not None:
+        path.write_text(config)
+    arguments = ["train", "audio", str(tmp_path), "--out", str(tmp_path / "b")]
+    assert run_command([*arguments, "--config", str(path)]) == status
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_missing_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The commonest mistake of all."""
+    status = run_command(["train", "audio", str(tmp_path / "no"), "--out", str(tmp_path / "b")])
+    assert status == 66
+    assert str(tmp_path / "no") in capsys.readouterr().err

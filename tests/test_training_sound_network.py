@@ -1,0 +1,99 @@
+"""The sound network and its graph: what they hold on to, and that ONNX says the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from monitor.domain import FloatArray
+from monitor.errors import BundleError, UsageError
+from tests.tiny_sound import SPEC, frames_of
+from training.evidence import EvidenceGraph
+from training.export import OUTPUTS, export_onnx
+from training.recordings import Recording
+from training.sound_networks import SoundAutoencoder, SoundNetworkSpec
+
+
+def make_graph(n_mels: int = 24, n_frames: int = 16) -> EvidenceGraph:
+    torch.manual_seed(3)
+    spec = SoundNetworkSpec(n_mels, n_frames, channels=(4, 8), bottleneck=4)
+    network = SoundAutoencoder(spec)
+    network.band_mean_db.copy_(torch.linspace(5.0, -5.0, n_mels))
+    network.deviation_db.fill_(3.0)
+    network.train()
+    network(torch.randn(8, 1, n_mels, n_frames) * 3.0)
+    return EvidenceGraph(network).eval()
+
+
+def some_windows() -> FloatArray:
+    return Recording("healthy", frames_of(0)).windows(SPEC)[:5]
+
+
+@pytest.mark.parametrize("gain_db", [-6.0, 6.0])
+def test_a_gain_changes_the_level_and_nothing_else(gain_db: float) -> None:
+    """If a turned knob moved the evidence, it would be taken for a fault."""
+    graph = make_graph()
+    windows = torch.from_numpy(some_windows()[:, None])
+    with torch.no_grad():
+        before, after = graph(windows), graph(windows + gain_db)
+    assert torch.allclose(after.evidence, before.evidence, atol=1e-4)
+    assert torch.allclose(after.loss, before.loss, atol=1e-4)
+    assert torch.allclose(after.band_residual, before.band_residual, atol=1e-4)
+    assert torch.allclose(after.level_db, before.level_db + gain_db, atol=1e-4)
+    assert torch.allclose(after.reconstruction, before.reconstruction + gain_db, atol=1e-3)
+
+
+def test_loss_is_the_mean_squared_error_of_the_reconstruction() -> None:
+    """If it were anything else, the figure beside every score would not be the textbook's."""
+    graph = make_graph()
+    windows_db = torch.from_numpy(some_windows()[:, None])
+    with torch.no_grad():
+        output = graph(windows_db)
+    error_db = output.reconstruction - windows_db.squeeze(1)
+    expected = (error_db / graph.network.deviation_db).square().mean(dim=(1, 2))
+    assert torch.allclose(output.loss, expected, rtol=1e-3)
+
+
+def test_evidence_is_the_mean_residual_the_spectrum_and_the_flutter() -> None:
+    """If the parts were elsewhere, the explanation of an alert would name wrong bands."""
+    graph = make_graph()
+    windows_db = torch.from_numpy(some_windows()[:, None])
+    with torch.no_grad():
+        output = graph(windows_db)
+    residual_db = windows_db.squeeze(1) - output.reconstruction
+    expected = residual_db.mean(dim=2) / graph.network.deviation_db
+    assert output.evidence.shape == (5, graph.layout.length)
+    assert torch.allclose(output.evidence[:, graph.layout.residual], expected, atol=1e-4)
+    spectrum = output.evidence[:, graph.layout.spectrum]
+    assert torch.allclose(spectrum.std(dim=0), spectrum.std(dim=0).clamp(max=1.0), atol=1.0)
+
+
+def test_onnx_agrees_with_torch_for_any_batch() -> None:
+    """If the exported graph computed something else, the runtime would score something else."""
+    n_mels, n_frames = 21, 13  # neither divides by the strides
+    graph = make_graph(n_mels, n_frames)
+    rng = np.random.default_rng(0)
+    windows_db = rng.normal(-40.0, 5.0, (4, n_mels, n_frames)).astype(np.float32)
+    session = onnxruntime.InferenceSession(export_onnx(graph, windows_db))
+    for count in (1, 3, 4):
+        actual = session.run(list(OUTPUTS), {"windows": windows_db[:count, None]})
+        with torch.no_grad():
+            expected = graph(torch.from_numpy(windows_db[:count, None]))
+        for name, ours, theirs in zip(OUTPUTS, actual, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=2e-4, err_msg=name)
+
+
+def test_a_bottleneck_must_be_one() -> None:
+    """A network that may copy its input reconstructs every fault."""
+    with pytest.raises(UsageError, match="no bottleneck"):
+        SoundNetworkSpec(4, 4, bottleneck=16)
+
+
+def test_a_network_spec_survives_its_bundle() -> None:
+    """Without it no bundle could be trained on; a foreign one must not be guessed at."""
+    spec = SoundNetworkSpec(24, 16, channels=(4, 8), bottleneck=4)
+    assert SoundNetworkSpec.from_dict(spec.to_dict()) == spec
+    with pytest.raises(BundleError, match="not the shape"):
+        SoundNetworkSpec.from_dict({"n_mels": 24})
