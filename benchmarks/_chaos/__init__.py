@@ -1,0 +1,1 @@
+"""The parts of the chaos benchmark: sound, daemon, network, subscriber, ledger."""

@@ -1,0 +1,111 @@
+"""Sound for chaos: three machines whose faults come and go by a plan.
+
+The sound stands still while nobody listens: a program started anew goes on where
+the last one was ended, so that an hour of sound is an hour that was delivered, and
+what is lost with a killed daemon is the little that was on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.domain import FloatArray
+from tests.bundles import SPEC, machine_sound
+
+RATE_HZ = SPEC.sample_rate_hz
+LOOP_S = 30
+FAULT_S, CYCLE_S = 40.0, 90.0
+TONES_HZ = (2500.0, 4000.0, 6000.0)
+"""Each fault is a tone of its own among three in turn, so that a missed one is noticed."""
+
+# Runs without site-packages, so that it is there at once and takes little.
+FEEDER = """
+import fcntl, json, mmap, os, struct, sys, time
+plan = json.load(open(sys.argv[1]))
+fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)
+cursor = os.open(plan["cursor"], os.O_RDWR)
+sounds = [mmap.mmap(os.open(p, os.O_RDONLY), 0, prot=mmap.PROT_READ) for p in plan["sounds"]]
+rate, speed, loop = plan["rate_hz"], plan["speed"], len(sounds[0])
+at = struct.unpack("<q", os.pread(cursor, 8, 0))[0]
+begun, began_at = time.monotonic(), at
+while True:
+    t = at / 2 / rate
+    kind = next((tone for start, end, tone in plan["faults"] if start <= t < end), 0)
+    part = sounds[kind][at % loop : at % loop + 4096]
+    left = memoryview(part)
+    while left:
+        left = left[os.write(1, left):]
+    at += len(part)
+    os.pwrite(cursor, struct.pack("<q", at), 0)
+    ahead = begun + (at - began_at) / 2 / rate / speed - time.monotonic()
+    if ahead > 0:
+        time.sleep(ahead)
+"""
+
+
+@dataclass(frozen=True)
+class SoundPlan:
+    """The sound of one machine. ``tones``: which tone each of its faults is, in order."""
+
+    machine: str
+    cursor: Path
+    tones: tuple[float, ...]
+    source: dict[str, Any]
+
+    def position_s(self) -> float:
+        """How much of it has been delivered."""
+        return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
+
+
+def plan_sounds(folder: Path, machines: int, seconds: float, speed: float) -> list[SoundPlan]:
+    """Write what the feeders need; the last fault is over well before ``seconds``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sounds = [folder / "healthy.s16"]
+    sounds[0].write_bytes(_as_s16(_healthy()))
+    for tone_hz in TONES_HZ:
+        sounds.append(folder / f"tone-{tone_hz:.0f}.s16")
+        sounds[-1].write_bytes(_as_s16(_healthy() + _tone(tone_hz)))
+    program = folder / "feeder.py"
+    program.write_text(FEEDER)
+    feeder = {"sounds": [str(path) for path in sounds], "rate_hz": RATE_HZ, "speed": speed}
+    plans = []
+    for index in range(machines):
+        starts = np.arange(15.0 + index * CYCLE_S / machines, seconds - FAULT_S - 30.0, CYCLE_S)
+        tones = tuple((index + number) % len(TONES_HZ) for number in range(len(starts)))
+        faults = [
+            (float(start), float(start) + FAULT_S, 1 + tone)
+            for start, tone in zip(starts, tones, strict=True)
+        ]
+        cursor, plan = folder / f"m{index}.cursor", folder / f"m{index}.json"
+        cursor.write_bytes(struct.pack("<q", 0))
+        plan.write_text(json.dumps(feeder | {"cursor": str(cursor), "faults": faults}))
+        source = {
+            "kind": "command",
+            "command": [sys.executable, "-S", "-E", str(program), str(plan)],
+            "sample_format": "s16le",
+            "sample_rate_hz": RATE_HZ,
+            "silence_timeout_s": 60,
+        }
+        told = tuple(TONES_HZ[tone] for tone in tones)
+        plans.append(SoundPlan(f"m{index}", cursor, told, source))
+    return plans
+
+
+def _healthy() -> FloatArray:
+    return machine_sound(LOOP_S, seed=0)
+
+
+def _tone(frequency_hz: float) -> FloatArray:
+    t_s = np.arange(LOOP_S * RATE_HZ) / RATE_HZ
+    return (0.3 * np.sin(2 * np.pi * frequency_hz * t_s)).astype(np.float32)
+
+
+def _as_s16(samples: FloatArray) -> bytes:
+    return (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()

@@ -1,0 +1,297 @@
+"""The daemon, the broker, the network, the disk and the subscriber, and what befalls them."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks._chaos.ledger import read_lines
+from benchmarks._chaos.network import Network
+from benchmarks._chaos.sound import SoundPlan
+from benchmarks._chaos.troubles import Trouble
+from monitor.errors import AuscultError
+from monitor.outbox_reader import read_outbox
+from tests.daemons import ROOT, toml
+from tests.mosquitto import Mosquitto
+
+BASE = "auscult/chaos"
+_TURN_S = 0.004
+_AIM_LASTS_S = 10.0
+_DISK = "6m"
+_MODULE = (sys.executable, "-m")
+_PARTS = "benchmarks._chaos"
+
+
+class World:
+    """Everything that runs. Driven by one thread that calls ``turn`` often.
+
+    ``done``: how often each kind of trouble really struck. ``problems``: what must
+    not happen, whatever strikes. ``no_disk``: why the disk cannot be filled, if so.
+    """
+
+    def __init__(
+        self, folder: Path, bundle: Path, sounds: Sequence[SoundPlan], rng: random.Random
+    ) -> None:
+        self.witness = folder / "witness"
+        self.received = folder / "received"
+        self.done: Counter[str] = Counter()
+        self.problems: list[str] = []
+        self._folder, self._sounds, self._rng = folder, sounds, rng
+        self._state = folder / "state"
+        self.no_disk = self._mount_small_disk()
+        self._broker = Mosquitto(folder / "broker", extra="max_inflight_messages 0")
+        self._network = Network(self._broker.port)
+        self._appointment = folder / "appointment"
+        self._config = folder / "config.toml"
+        self._config.write_text(self._settings(bundle))
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+        self._subscriber: subprocess.Popen[bytes] | None = None
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._broker_comes = False
+        self._subscriptions_seen = 0
+        self._cut_until_s = 0.0
+        self._kill_while_starting = False
+
+    def __enter__(self) -> Self:
+        self._start_broker()
+        self._subscriber = subprocess.Popen(
+            [
+                *_MODULE,
+                f"{_PARTS}.subscriber",
+                str(self._broker.port),
+                f"{BASE}/+/alert",
+                self.received,
+            ],
+            cwd=ROOT,
+        )
+        self._start_daemon()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for process in (self._daemon, self._subscriber):
+            if process is not None and process.poll() is None:
+                process.kill()
+                process.wait()
+        self._network.close()
+        self._broker.resume()
+        self._broker.kill()
+        if not self.no_disk:
+            subprocess.run(["umount", "--lazy", self._state], check=False)
+
+    def position_s(self) -> float:
+        """How much sound was delivered, the machines' mean."""
+        return sum(sound.position_s() for sound in self._sounds) / len(self._sounds)
+
+    def strike(self, trouble: Trouble) -> None:
+        """Let something happen, now or at the moment that it aims at."""
+        actions: dict[str, Callable[[Trouble], None]] = {
+            "kill daemon": self._strike_daemon,
+            "kill broker": self._strike_broker,
+            "pause broker": self._pause,
+            "cut network": self._cut,
+            "fill disk": self._fill,
+            "restart": self._restart,
+        }
+        actions[trouble.kind](trouble)
+
+    def turn(self) -> None:
+        """Do what is due, and bring back what was killed."""
+        now_s = time.monotonic()
+        while self._later and self._later[0][0] <= now_s:
+            heapq.heappop(self._later)[2]()
+        self._look_after_daemon()
+        if not self._broker.running and not self._broker_comes:  # killed in an ambush
+            self._broker_died(self._rng.uniform(0, 2.0))
+        if self._broker.running and now_s >= self._cut_until_s and self._subscribed():
+            self._network.open()
+        time.sleep(_TURN_S)
+
+    def calm_down(self, patience_s: float) -> None:
+        """No more troubles: wait until everything has been delivered, and stop the daemon."""
+        self._appointment.unlink(missing_ok=True)
+        self._network.forget_ambush()
+        deadline_s = time.monotonic() + patience_s
+        while not self._settled():
+            if time.monotonic() > deadline_s:
+                self.problems.append(f"not settled {patience_s:g} s after the last trouble")
+                break
+            for _ in range(50):
+                self.turn()
+        self._restart(Trouble(0, "restart"))
+        assert self._daemon is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._daemon.wait(10) != 0:
+                self.problems.append("the daemon did not end in order")
+        time.sleep(1.0)
+
+    # the daemon
+
+    def _settings(self, bundle: Path) -> str:
+        mqtt = {
+            "host": "127.0.0.1",
+            "port": self._network.port,
+            "base_topic": BASE,
+            "reconnect_min_s": 0.05,
+            "reconnect_max_s": 0.3,
+            "connect_timeout_s": 2.0,
+            "ack_timeout_s": 3.0,
+        }
+        parts = [
+            f"[mqtt]\n{toml(mqtt)}",
+            f"[service]\n{toml({'state_dir': str(self._state), 'log_format': 'json'})}",
+            f"[detector]\n{toml({'update_interval_s': 15.0})}",
+        ]
+        for sound in self._sounds:
+            table = {"id": sound.machine, "bundle": str(bundle)}
+            parts.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(sound.source)}")
+        return "\n".join(parts)
+
+    def _start_daemon(self) -> None:
+        with (self._folder / "daemon.log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [*_MODULE, f"{_PARTS}.witness", self._folder, "run", "--config", self._config],
+                cwd=ROOT,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+                stdout=log,
+                stderr=log,
+            )
+        self._stopping = False
+        if self._kill_while_starting:
+            self._kill_while_starting = False
+            self._after(self._rng.uniform(0.0, 2.0), self._kill_daemon)
+
+    def _look_after_daemon(self) -> None:
+        if self._daemon is None or (status := self._daemon.poll()) is None:
+            return
+        self._daemon = None
+        if status == -signal.SIGKILL:
+            self.done["kill daemon"] += 1
+        elif status != 0 or not self._stopping:
+            self.problems.append(f"the daemon ended by itself with status {status}")
+        self._after(self._rng.uniform(0.0, 0.3), self._start_daemon)
+
+    def _kill_daemon(self) -> None:
+        self._appointment.unlink(missing_ok=True)
+        if self._daemon is not None and self._daemon.poll() is None:
+            self._daemon.kill()
+
+    def _strike_daemon(self, trouble: Trouble) -> None:
+        if trouble.aim == "starting":
+            self._kill_while_starting = True
+        if trouble.aim in {"", "starting"} or self._appointment.exists():
+            self._kill_daemon()
+            return
+        unfinished = self._appointment.with_name("appointment.new")
+        unfinished.write_text(f"{trouble.aim},{trouble.delay_us}")
+        unfinished.rename(self._appointment)
+        self._after(_AIM_LASTS_S, self._kill_if_missed)
+
+    def _kill_if_missed(self) -> None:
+        if self._appointment.exists():
+            self._kill_daemon()
+
+    def _restart(self, _trouble: Trouble) -> None:
+        if self._daemon is not None and self._daemon.poll() is None and not self._stopping:
+            self._stopping = True
+            self._daemon.terminate()
+            self.done["restart"] += 1
+
+    # the broker and the way to it
+
+    def _start_broker(self) -> None:
+        self._subscriptions_seen = self._subscriptions()
+        self._broker.start()
+        self._broker_comes = False
+
+    def _subscriptions(self) -> int:
+        return sum(line["event"] == "subscribed" for line in read_lines(self.received))
+
+    def _subscribed(self) -> bool:
+        return self._network.is_open or self._subscriptions() > self._subscriptions_seen
+
+    def _broker_died(self, away_s: float) -> None:
+        self.done["kill broker"] += 1
+        self._broker_comes = True
+        self._network.close()
+        self._after(away_s, self._start_broker)
+
+    def _strike_broker(self, trouble: Trouble) -> None:
+        if not self._broker.running:
+            self._after(1.0, lambda: self._strike_broker(trouble))
+        elif trouble.aim:
+            self._network.ambush(trouble.aim, self._broker.kill)
+            if trouble.aim == "connecting":
+                self._network.cut()
+            self._after(_AIM_LASTS_S, self._kill_broker_if_missed)
+        else:
+            self._broker.kill()
+
+    def _kill_broker_if_missed(self) -> None:
+        if self._network.forget_ambush():
+            self._broker.kill()
+
+    def _pause(self, trouble: Trouble) -> None:
+        if not self._network.is_open:
+            self._after(1.0, lambda: self._pause(trouble))
+            return
+        self._broker.pause()
+        self.done["pause broker"] += 1
+        self._after(trouble.lasts_s, self._broker.resume)
+
+    def _cut(self, trouble: Trouble) -> None:
+        self._network.close()
+        self._cut_until_s = time.monotonic() + trouble.lasts_s
+        self.done["cut network"] += 1
+
+    # the disk
+
+    def _mount_small_disk(self) -> str:
+        """Why not, or nothing."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        if "AUSCULT_CHAOS_INSIDE" not in os.environ:
+            return "left out: only root can mount a small disk"
+        command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(self._state)]
+        mounted = subprocess.run(command, check=False, capture_output=True)
+        return "" if mounted.returncode == 0 else "left out: no small disk could be mounted"
+
+    def _fill(self, trouble: Trouble) -> None:
+        if self.no_disk:
+            return
+        filler = self._state / "filler"
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        self.done["fill disk"] += 1
+        self._after(trouble.lasts_s, lambda: filler.unlink(missing_ok=True))
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
+
+    def _settled(self) -> bool:
+        """Whether no alert stands and every one has been acknowledged."""
+        last = {line["machine"]: line for line in read_lines(self.witness)}
+        if self._later or any(line.get("kind") != "cleared" for line in last.values()):
+            return False
+        try:
+            return not read_outbox(self._state / "outbox.sqlite3").alerts
+        except AuscultError:
+            return False

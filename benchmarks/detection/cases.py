@@ -1,0 +1,124 @@
+"""The evaluation recordings as cases: what is trained on, what is judged, by machine.
+
+Every split is made by rule from names and a seed; no case looks at a label to choose.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DATA = Path(
+    os.environ.get(
+        "AUSCULT_DATA", Path(__file__).resolve().parent.parent.parent.parent / "shared" / "data"
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One machine: trained on ``train``, judged on recordings that it never heard.
+
+    ``references``: one file or folder a reference machine.
+    """
+
+    group: str
+    machine: str
+    train: tuple[Path, ...]
+    references: tuple[Path, ...]
+    healthy: tuple[Path, ...]
+    faulty: tuple[Path, ...]
+
+
+def all_cases(scratch: Path, seed: int) -> Iterator[Case]:
+    """Every case whose recordings are there."""
+    makers: dict[str, Callable[[Path, int], Iterator[Case]]] = {
+        "toycar": _toycar,
+        "uav_propeller": _drone,
+        "desk_fan": _fan,
+        "bldc_motor": _motors,
+    }
+    for folder, maker in makers.items():
+        if (DATA / folder).is_dir():
+            yield from maker(scratch, seed)
+
+
+def shuffled(paths: list[Path], seed: int) -> list[Path]:
+    """The paths in an order that depends on the seed alone."""
+    return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
+
+
+def files(folder: Path) -> list[Path]:
+    """The recordings in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
+    """Cars 01 and 02 alone, with the other cars, and with twenty clips and the other cars."""
+    unpacked = _unpack_toycar(scratch / "toycar")
+    for car in ("01", "02"):
+        train = files(unpacked / car / "train_normal")
+        others = tuple(unpacked / o / "train_normal" for o in ("01", "02", "03", "04") if o != car)
+        healthy = tuple(files(unpacked / car / "test_normal"))
+        faulty = tuple(files(unpacked / car / "test_anomaly"))
+        few = shuffled(train, seed)[:20]
+        machine = f"car {car}"
+        yield Case("toycar, alone", machine, tuple(train), (), healthy, faulty)
+        yield Case("toycar, with reference", machine, tuple(train), others, healthy, faulty)
+        yield Case("toycar, 20 clips and reference", machine, tuple(few), others, healthy, faulty)
+
+
+def _unpack_toycar(folder: Path) -> Path:
+    """One ``.npy`` of log-mel a clip, in folders by car, split and label."""
+    if not folder.exists():
+        with np.load(DATA / "toycar" / "toycar_logmel.npz", allow_pickle=False) as stored:
+            clips = stored["logmel_u8"]
+            columns = [stored[name] for name in ("machine_id", "split", "label")]
+            for index, (car, split, label) in enumerate(zip(*columns, strict=True)):
+                place = folder / str(car) / f"{split}_{label}"
+                place.mkdir(parents=True, exist_ok=True)
+                frames_db = clips[index].astype(np.float32) * np.float32(0.4) - np.float32(90.0)
+                np.save(place / f"{index:05d}.npy", frames_db)
+    return folder
+
+
+def _drone(_scratch: Path, seed: int) -> Iterator[Case]:
+    """Two thirds of the healthy flights to train on, the rest to judge."""
+    flights = shuffled(files(DATA / "uav_propeller" / "normal"), seed)
+    broken = tuple(files(DATA / "uav_propeller" / "broken"))
+    yield Case("drone", "drone", tuple(flights[:16]), (), tuple(flights[16:]), broken)
+
+
+def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
+    """Two thirds of the healthy recordings of each session to train on, the rest to judge."""
+    train: list[Path] = []
+    healthy: list[Path] = []
+    recordings = files(DATA / "desk_fan" / "on")
+    for _, session in itertools.groupby(recordings, key=lambda path: path.name.split("_")[1][:4]):
+        mixed = shuffled(list(session), seed)
+        cut = round(len(mixed) * 2 / 3)
+        train += mixed[:cut]
+        healthy += mixed[cut:]
+    faulty = files(DATA / "desk_fan" / "blade_fault")
+    yield Case("desk fan", "fan", tuple(train), (), tuple(healthy), tuple(faulty))
+
+
+def _motors(_scratch: Path, seed: int) -> Iterator[Case]:
+    """Half of a motor's eight healthy clips, the other motor as reference, in six folds."""
+    for motor, other in (("m1", "m2"), ("m2", "m1")):
+        clips = files(DATA / "bldc_motor" / "healthy" / motor)
+        faulty = tuple(files(DATA / "bldc_motor" / "propeller" / motor))
+        reference = (DATA / "bldc_motor" / "healthy" / other,)
+        halves = list(itertools.combinations(range(len(clips)), len(clips) // 2))
+        chosen = np.random.default_rng(seed).choice(len(halves), 3, replace=False)
+        for index in chosen:
+            half = halves[index]
+            for inside in (set(half), set(range(len(clips))) - set(half)):
+                train = tuple(clips[i] for i in sorted(inside))
+                healthy = tuple(clip for i, clip in enumerate(clips) if i not in inside)
+                yield Case("motor, 40 s and reference", motor, train, reference, healthy, faulty)

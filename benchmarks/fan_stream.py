@@ -1,0 +1,121 @@
+"""A desk fan in one stream: healthy, a blade fault, healthy again.
+
+    python -m benchmarks.fan_stream [--seeds 3]
+
+Trained on the healthy recordings but two of the first session; the stream is one of
+those two, a recording of the blade fault, and the other, each with every fault recording.
+Prints when the alert was raised and cleared, from the fault's start and end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks.detection.cases import DATA, files, shuffled
+from monitor.alert_record import AlertDraft
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.network import Network
+from monitor.replay import ReplaySinks, replay_recording
+from training.audio import AudioRequest, train_audio
+
+RAISED_WITHIN_S = 10.0
+CLEARED_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Recordings one after the other, and where the middle one begins and ends."""
+
+    path: Path
+    fault_from_s: float
+    fault_to_s: float
+
+
+def joined(parts: list[Path], path: Path) -> Stream:
+    """Three recordings as one file."""
+    sounds = [soundfile.read(part, dtype="float32") for part in parts]
+    rate_hz = sounds[0][1]
+    ends_s = np.cumsum([len(sound) for sound, _ in sounds]) / rate_hz
+    soundfile.write(path, np.concatenate([sound for sound, _ in sounds]), rate_hz)
+    return Stream(path, float(ends_s[0]), float(ends_s[1]))
+
+
+def splits(seed: int) -> tuple[list[Path], list[Path]]:
+    """Healthy recordings to train on, and two of the first session to listen to."""
+    healthy = files(DATA / "desk_fan" / "on")
+    first = [path for path in healthy if path.name.startswith("on_2020")]
+    held_out = shuffled(first, seed)[:2]
+    return [path for path in healthy if path not in held_out], held_out
+
+
+def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
+    """Kind and time in the stream of every alert, in seconds."""
+    heard: list[AlertDraft] = []
+    sinks = ReplaySinks(lambda _name, _score: None, lambda _name, alert: heard.append(alert))
+    summary = replay_recording(
+        stream.path,
+        bundle,
+        Network(bundle),
+        DetectorSettings(),
+        sinks,
+        machine="fan",
+        start_unix_s=0.0,
+    )
+    assert not summary.error, summary.error
+    return [(alert.kind, _seconds(alert.at)) for alert in heard]
+
+
+def _seconds(at: str) -> float:
+    return float(np.datetime64(at.rstrip("Z")).astype("datetime64[ms]").astype(np.int64)) / 1000
+
+
+def as_wanted(stream: Stream, alerts: list[tuple[str, float]]) -> bool:
+    """Raised once within ten seconds of the fault, cleared within twenty of its end, no more."""
+    if [kind for kind, _ in alerts] != ["raised", "cleared"]:
+        return False
+    raised_s, cleared_s = (at for _, at in alerts)
+    return (
+        0.0 < raised_s - stream.fault_from_s <= RAISED_WITHIN_S
+        and 0.0 < cleared_s - stream.fault_to_s <= CLEARED_WITHIN_S
+    )
+
+
+def main() -> None:
+    """Train, join, listen and print a row a stream."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    if not DATA.is_dir():
+        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
+    good = total = 0
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(options.seeds):
+            train, (before, after) = splits(seed)
+            bundle = train_audio(
+                AudioRequest(tuple(train), Path(name) / f"{seed}.bundle", seed=seed)
+            ).bundle
+            for fault in files(DATA / "desk_fan" / "blade_fault"):
+                stream = joined([before, fault, after], Path(name) / "stream.wav")
+                alerts = alerts_of(stream, bundle)
+                said = ", ".join(f"{kind} at {at:.1f} s" for kind, at in alerts) or "nothing"
+                good += as_wanted(stream, alerts)
+                total += 1
+                print(
+                    f"seed {seed}  fault {stream.fault_from_s:.1f} to {stream.fault_to_s:.1f} s: "
+                    f"{said}",
+                    flush=True,
+                )
+    print(f"{good} of {total} streams: raised once in time, cleared in time, nothing else")
+    sys.exit(good != total)
+
+
+if __name__ == "__main__":
+    main()

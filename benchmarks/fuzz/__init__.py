@@ -1,0 +1,1 @@
+"""Fuzzing of everything that comes from outside; ``python -m benchmarks.fuzzing``."""

@@ -1,0 +1,113 @@
+"""Run every image case for several seeds through the real commands, and print the table.
+
+    python benchmarks/images/run.py --mnist DIR --fashion DIR --out runs/images --seeds 0 1 2
+
+A case whose ``metrics.json`` is already there is not run again, so an interrupted benchmark goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A command, the figure it must reach and what is printed beside it."""
+
+    name: str
+    dataset: str
+    arguments: tuple[str, ...]
+    key: str
+    reach: str
+    beside: tuple[str, ...]
+
+
+CASES = (
+    Case("mnist-32", "mnist", ("mnist",), "mse_over_pca", "<= 0.35", ("test_mse", "pca_mse")),
+    Case(
+        "fashion-64", "fashion-mnist", ("mnist", "--latent-dim", "64"), "test_mse", "<= 0.0070",
+        ("pca_mse",),
+    ),
+    Case(
+        "denoise-supervised", "fashion-mnist", ("denoise", "--sigma", "0.2"), "psnr_db", ">= 23.5",
+        ("psnr_noisy_db", "pca_best_psnr_db", "psnr_per_image_db", "ssim"),
+    ),
+    Case(
+        "denoise-projection", "fashion-mnist",
+        ("denoise", "--sigma", "0.2", "--method", "projection"), "psnr_db", ">= 19.8",
+        ("psnr_noisy_db", "pca_psnr_db", "psnr_per_image_db", "ssim"),
+    ),
+    Case(
+        "oneclass-mnist", "mnist", ("oneclass",), "mean_auc", ">= 0.975",
+        ("error_mean_auc", "pca_mean_auc", "knn_mean_auc"),
+    ),
+    Case(
+        "oneclass-fashion", "fashion-mnist", ("oneclass",), "mean_auc", ">= 0.935",
+        ("error_mean_auc", "pca_mean_auc", "knn_mean_auc"),
+    ),
+    Case(
+        "two-and-three", "mnist", ("oneclass", "--normal", "2", "3"), "mean_auc", ">= 0.98",
+        ("error_mean_auc", "pca_mean_auc", "knn_mean_auc"),
+    ),
+)  # fmt: skip
+
+
+def run_case(case: Case, seed: int, folders: dict[str, Path], out: Path) -> dict[str, Any]:
+    """Run ``case`` unless it has been run, and return its metrics."""
+    folder = out / case.name / str(seed)
+    metrics = folder / "metrics.json"
+    if not metrics.exists():
+        print(f"{case.name}, seed {seed}", file=sys.stderr, flush=True)
+        command = [sys.executable, "-m", "monitor", "train", *case.arguments]
+        command += ["--dataset", case.dataset, "--data", str(folders[case.dataset])]
+        command += ["--out", str(folder), "--seed", str(seed)]
+        root = Path(__file__).resolve().parents[2]
+        subprocess.run(command, check=True, cwd=root, env=os.environ, stdout=sys.stderr)
+    document: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+    return document
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and, of more than one value, standard deviation."""
+    digits = 5 if abs(values[0]) < 0.05 else 4 if abs(values[0]) < 1 else 2
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def main() -> None:
+    """Run what is asked for and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mnist", type=Path, required=True)
+    parser.add_argument("--fashion", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/images"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES])
+    chosen = parser.parse_args()
+    folders = {"mnist": chosen.mnist.resolve(), "fashion-mnist": chosen.fashion.resolve()}
+    out = chosen.out.resolve()
+    print("| case | figure | reached | reach | beside it | seconds |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for case in CASES:
+        if chosen.cases and case.name not in chosen.cases:
+            continue
+        runs = [run_case(case, seed, folders, out) for seed in chosen.seeds]
+        reached = spread([run[case.key] for run in runs])
+        beside = ", ".join(f"{key} {spread([run[key] for run in runs])}" for key in case.beside)
+        seconds = max(run["seconds"] for run in runs)
+        print(
+            f"| {case.name} | {case.key} | {reached} | {case.reach} | {beside} | {seconds:.0f} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
