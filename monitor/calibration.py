@@ -131,11 +131,21 @@ def _block_values(
     series = [persistent_scores(recording.scores, rule) for recording in recordings]
     least = max(1, math.ceil(span_s / hop_s), rule.out_of)
     per_block = max(least, _decorrelation(series))
-    values = []
-    for persistent in series:
-        n_blocks = max(1, round(len(persistent) / per_block))
-        values.append(np.array([part.max() for part in np.array_split(persistent, n_blocks)]))
-    return _Blocks(values, per_block * hop_s)
+    return _Blocks([_maxima(persistent, per_block) for persistent in series], per_block * hop_s)
+
+
+def block_values(scores: FloatVector, rule: Persistence, per_block: int) -> FloatVector:
+    """The largest persistent score of every block of about ``per_block`` of them.
+
+    Shape: ``(n_scores,)`` to ``(n_blocks,)``, at least one. A false alarm is raised in a
+    block exactly when its value is over the threshold.
+    """
+    return _maxima(persistent_scores(scores, rule), per_block)
+
+
+def _maxima(persistent: FloatVector, per_block: int) -> FloatVector:
+    n_blocks = max(1, round(len(persistent) / per_block))
+    return np.array([part.max() for part in np.array_split(persistent, n_blocks)])
 
 
 def _decorrelation(series: Sequence[FloatVector]) -> int:
