@@ -28,11 +28,16 @@ RANKING = (
     "|---|---|---|---|---|---|---|---|",
 )
 _FALSE = f"false at {NOMINAL:.0%}"
-THRESHOLDS = (
-    f"| case | machine | {_FALSE}: recordings (0, +3, -3 dB) | {_FALSE}: decisions (0, +3, -3 dB) "
-    "| one a week: false alarms, faults alerted | one a day: false alarms, faults alerted |",
-    "|---|---|---|---|---|---|",
+_GAINS = ", ".join(f"{gain_db:+.0f}" for gain_db in GAINS_DB)
+_COLUMNS = (
+    "case",
+    "machine",
+    f"{_FALSE}: recordings ({_GAINS} dB)",
+    f"{_FALSE}: decisions ({_GAINS} dB)",
+    "one a week: false alarms, faults alerted",
+    "one a day: false alarms, faults alerted",
 )
+THRESHOLDS = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
 Row = Callable[[Sequence[Verdict]], str]
 
