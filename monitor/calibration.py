@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from monitor.calibration_record import Calibration
+from monitor.calibration_record import MOST_RECORDING_SCORES, Calibration
 from monitor.errors import BadInputError
 from monitor.generalised_pareto import fit_generalised_pareto
 from monitor.persistence import Persistence, persistent_scores
@@ -110,8 +110,16 @@ def calibrate(
         level_db=float(np.median(levels_db)),
         level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
         level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),
+        recording_scores=_standing_for_all(wholes.values),
         note=_note(seconds, false_alarms_per_week, supported),
     )
+
+
+def _standing_for_all(values: FloatVector) -> tuple[float, ...]:
+    """The values in rising order; where there are too many, evenly many of every height."""
+    n_kept = min(len(values), MOST_RECORDING_SCORES)
+    kept = np.linspace(0, len(values) - 1, n_kept).round().astype(int)
+    return tuple(np.sort(values)[kept].tolist())
 
 
 def _note(seconds: float, asked: float, supported: float) -> str:
