@@ -4,8 +4,9 @@
 
 The simulated pump is recorded at three speeds, the third in three recordings of
 twenty-one, and nobody says which is which. Judged are new recordings at each speed, well
-and with faults at their very beginning (severity 0.05, where 0.3 is early). Beside the score stands the same network with a
-single centre for everything, which is what a machine with regimes must not be given.
+and with faults at their very beginning (severity 0.05, where 0.3 is early). Beside the score
+stands the same network with a single centre for everything, which is what a machine with
+regimes must not be given.
 """
 
 from __future__ import annotations
