@@ -7,6 +7,10 @@ the largest persistent score in it. With ``L`` seconds a block, a budget of ``F`
 week allows ``p = F L / week`` a block, and the threshold is the ``1 - p`` quantile
 of the block values: the conformal one where there are enough blocks
 (``n + 1 >= 1 / p``), else that of a generalised Pareto tail.
+
+The tail is fitted to what adds up: the squares of distances, because the squared distance
+of normal evidence is a weighted sum of chi-squares, whose tail is exponential (Imhof 1961,
+Biometrika 48), and the plain error as it is, which is a mean of squares already.
 """
 
 from __future__ import annotations
@@ -68,9 +72,12 @@ def calibrate(
     persistence: Persistence,
     hop_s: float,
     span_s: float,
+    distances: bool,
     seed: int = 0,
 ) -> Calibration:
     """A threshold for at most ``false_alarms_per_week``, and what supports it.
+
+    ``distances``: whether scores are distances, or the plain error.
 
     Raises ``BadInputError`` when there is too little healthy sound to say
     anything: fewer than four independent blocks.
@@ -86,10 +93,11 @@ def calibrate(
         )
     allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
-    threshold, method = _threshold(blocks, allowed, np.random.default_rng(seed))
+    power = 2.0 if distances else 1.0
+    threshold, method = _threshold(blocks, allowed, power, seed)
     wholes = _Blocks([np.array([r.whole]) for r in heard], seconds / len(heard))
     allowed_whole = false_alarms_per_week * wholes.length_s / WEEK_S
-    recording_threshold, _ = _threshold(wholes, allowed_whole, np.random.default_rng(seed))
+    recording_threshold, _ = _threshold(wholes, allowed_whole, power, seed)
     scores = np.concatenate([recording.scores for recording in heard])
     levels_db = np.concatenate([recording.levels_db for recording in heard])
     means_db = np.array([recording.levels_db.mean() for recording in heard])
@@ -171,17 +179,21 @@ def _decorrelation(series: Sequence[FloatVector]) -> int:
 
 
 def _threshold(
-    blocks: _Blocks, allowed: float, rng: np.random.Generator
+    blocks: _Blocks, allowed: float, power: float, seed: int
 ) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
+    """The ``1 - allowed`` quantile of the values, its tail that of the values to ``power``."""
     values = blocks.values
     n = len(values)
     rank = math.ceil((n + 1) * (1.0 - allowed))
     if rank <= n:
         return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
-    estimate = _tail_quantile(values, allowed)
-    resampled = [_tail_quantile(_resample(blocks, rng), allowed) for _ in range(_BOOTSTRAPS)]
+    raised = _Blocks([group**power for group in blocks.by_recording], blocks.length_s)
+    rng = np.random.default_rng(seed)
+    estimate = _tail_quantile(raised.values, allowed)
+    resampled = [_tail_quantile(_resample(raised, rng), allowed) for _ in range(_BOOTSTRAPS)]
     bound = float(np.quantile(resampled, _BOOTSTRAP_CONFIDENCE))
-    return max(estimate, bound, float(values.max())), "generalised_pareto"
+    beyond = max(estimate, bound) ** (1.0 / power)
+    return max(beyond, float(values.max())), "generalised_pareto"
 
 
 def _resample(blocks: _Blocks, rng: np.random.Generator) -> FloatVector:

@@ -91,6 +91,7 @@ def recalibrate(
         ),
         hop_s=bundle.spec.window_hop_s,
         span_s=bundle.span_s,
+        distances=bundle.manifest.score.kind != "plain",
     )
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
     return Recalibration(load_bundle(bundle.path), before, fit)

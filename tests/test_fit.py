@@ -32,6 +32,7 @@ def calibration(n: int = 40) -> Calibration:
         persistence=Persistence(3, 4),
         hop_s=0.5,
         span_s=2.0,
+        distances=True,
     )
 
 

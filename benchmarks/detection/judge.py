@@ -190,6 +190,7 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
         persistence=_rule(bundle),
         hop_s=bundle.spec.window_hop_s,
         span_s=bundle.span_s,
+        distances=bundle.manifest.score.kind != "plain",
     )
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
     return Bundle(
