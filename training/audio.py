@@ -97,7 +97,7 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
         for machine in material.references
     ]
     _set_residual_scale(graph, heard, span_windows)
-    sound = gather(heard, heard_references, span_windows, seed=seed)
+    sound = gather(heard, heard_references, span_windows, parts=graph.layout.parts, seed=seed)
     choice = choose_score(sound, seed, request.score)
     logger.info("score: %s, %s", choice.kind, choice.reason)
 

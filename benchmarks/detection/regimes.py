@@ -128,7 +128,9 @@ def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int)
     heard = [hear(graph, recording, bundle.spec, cpu) for recording in recordings]
     spans = [h.spans(bundle.span_windows, step=bundle.span_windows) for h in heard]
     nowhere = [np.zeros(len(rows), dtype=np.intp) for rows in spans]
-    sound = gather(heard, [], bundle.span_windows, seed=seed, regime=nowhere)
+    sound = gather(
+        heard, [], bundle.span_windows, parts=graph.layout.parts, seed=seed, regime=nowhere
+    )
     everything = np.ones(len(heard), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=False)
     return replace(bundle, head=statistics.head(shrinkage))
