@@ -186,6 +186,12 @@ def main() -> None:
     write_section("sensitivity", f"{options.seeds} seeds.\n\n{text}")
 
 
+def _faults() -> dict[str, list[FloatArray]]:
+    """The sounds of each kind of fault."""
+    simulated = {kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS}
+    return {**simulated, "clock ticks": [np.tile(tick, 3) for tick in noises("clock_tick")]}
+
+
 def _curve_table(runs: list[dict[str, Curve]]) -> str:
     lines = [
         f"| fault | score | {' | '.join(f'{level} dB' for level in LEVELS_DB)} | AUC .9 at |",
