@@ -151,7 +151,7 @@ def make_bundle(
     calibration = calibrate(
         scored,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=Persistence.lasting(2.0, 0.9, span_s, spec.window_hop_s),
+        persistence=Persistence.lasting(4.0, 0.9, span_s, spec.window_hop_s),
         hop_s=spec.window_hop_s,
         span_s=span_s,
         distances=True,
