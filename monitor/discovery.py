@@ -56,6 +56,12 @@ class Discovery:
             self._announcer.publish_retained(topic, b"")
         self._announced = set(wanted)
 
+    def withdraw(self, machine: str) -> None:
+        """Take this machine out of Home Assistant, whether or not this process put it there."""
+        topic = self._topic(machine)
+        self._announcer.publish_retained(topic, b"")
+        self._announced.discard(topic)
+
     def _on_birth(self, _topic: str, payload: bytes) -> None:
         """Home Assistant has started. Whatever else arrives there is none of our business."""
         now_s = time.monotonic()

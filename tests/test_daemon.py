@@ -17,11 +17,14 @@ import pytest
 from monitor.bundle import Bundle
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray
+from monitor.outbox import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.daemons import Daemon, daemon
+from tests.disks import FlashCard, fill, small_disk_at
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 from tests.payload_check import check_message
+from tests.test_outbox import draft
 
 pytestmark = pytest.mark.slow
 
@@ -154,6 +157,105 @@ def test_a_broker_that_refuses_the_password_is_said_and_survived(
         watched.wait_until_said("refuses")
         assert watched.end() == 0
         assert WRONG not in watched.log.read_text()
+
+
+def test_a_machine_removed_while_the_daemon_was_down_is_taken_back(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """Its alert would stand for ever, and its last state be shown beside those of today."""
+    watched.mqtt(discovery=True)
+    watched.feed("goes", bundle.path, healthy_then_faulty())
+    watched.feed("quiet", bundle.path, machine_sound(15))
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/goes/alert"), 20)
+        wait_for(lambda: subscriber.payloads("/quiet/state"))
+        assert watched.end() == 0
+        watched.forget_machines()
+        watched.feed("comes", bundle.path, machine_sound(15))
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 20)
+        assert documents(subscriber, "/goes/alert")[1]["kind"] == "cleared"
+        wait_for(lambda: subscriber.payloads("/comes/score"), 20)
+    with retained(broker) as topics:
+        assert [topic for topic in topics if topic.endswith("/state")] == [
+            "auscult/test/comes/state"
+        ]
+        configs = [json.loads(p) for topic, p in topics.items() if topic.endswith("/config")]
+    names = {config["device"]["name"] for config in configs}
+    assert names == {"comes", "Auscult auscult/test"}
+
+
+# The disk.
+
+
+def health(subscriber: Subscriber) -> dict[str, Any]:
+    return (
+        documents(subscriber, "/health")[-1]["outbox"] if documents(subscriber, "/health") else {}
+    )
+
+
+def test_a_full_disk_is_survived_said_and_recovered_from(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle, manager: socket.socket
+) -> None:
+    """Somebody's log files would end the monitoring, or have it lose alerts in silence."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=15)
+    with small_disk_at(watched.folder / "state") as disk, Subscriber(broker) as subscriber:
+        filler = fill(disk)
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        assert health(subscriber)["state"] == "memory"
+        assert "full" in health(subscriber)["detail"]
+        assert watched.said("alerts are kept in memory")
+        assert "in memory" in told(manager, "in memory")
+        filler.unlink()
+        wait_for(lambda: health(subscriber)["state"] == "ok", 15)
+        assert watched.said("the disk takes alerts again")
+        assert health(subscriber)["unwritten"] == 0
+        assert watched.end() == 0
+    sequences = [alert["sequence"] for alert in documents(subscriber, "/m/alert")]
+    assert sequences[1] == sequences[0] + 1
+
+
+def test_a_disk_that_turns_read_only_is_survived_and_recovered_from(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A worn flash card would end the monitoring."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=8)
+    with FlashCard(watched.folder / "state") as card, Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        card.wear_out()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        wait_for(lambda: health(subscriber)["state"] == "memory")
+        assert watched.said("alerts are kept in memory")
+        card.replace()
+        wait_for(lambda: health(subscriber)["state"] == "ok", 15)
+        assert watched.end() == 0
+        raised, cleared = documents(subscriber, "/m/alert")
+        assert (raised["sequence"], cleared["sequence"]) == (1, 2)
+        with Outbox(watched.folder / "state" / "outbox.sqlite3") as outbox:
+            assert outbox.append(draft(machine="m")).sequence == 3
+
+
+def test_a_damaged_database_is_replaced_while_it_runs(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """One bad sector would end the monitoring, or every delivery after it."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=8)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        database = watched.folder / "state" / "outbox.sqlite3"
+        database.write_bytes(b"\xaa" * database.stat().st_size)
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        wait_for(lambda: health(subscriber).get("recoveries") == 1)
+        assert health(subscriber)["state"] == "ok"
+        assert watched.said("was damaged")
+        assert watched.end() == 0
+    raised, cleared = documents(subscriber, "/m/alert")
+    assert (raised["sequence"], cleared["sequence"]) == (1, 2)
+    assert list(database.parent.glob("outbox.sqlite3.damaged-*"))
 
 
 # Reload.

@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.systemd, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALL = "/srv/checkout/deploy/install.sh"
+UNIT = "/usr/local/lib/systemd/system/auscult.service"
 PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - of a broker that lives for a minute
 OPERATOR = "hears-everything"
 CERTIFICATES = "/etc/mosquitto/auscult"
@@ -483,14 +484,21 @@ def test_replay_is_a_service_without_network(node: Node) -> None:
 
 
 def test_install_again_changes_nothing_and_uninstall_takes_it_away(node: Node) -> None:
-    """An upgrade would overwrite the configuration, or a removal leave units behind."""
+    """An upgrade would overwrite the configuration, a second run interrupt the watch, or a
+    removal leave units behind."""
     node.systemctl("start", "auscult.service")
     program = node.system.run(["readlink", "/opt/auscult/venv"]).stdout
+    process = node.pid()
     before = (node.system.root / "etc/auscult/config.toml").read_text(encoding="utf-8")
     node.system.run([INSTALL], timeout_s=300)
     assert node.system.run(["readlink", "/opt/auscult/venv"]).stdout == program
     assert (node.system.root / "etc/auscult/config.toml").read_text(encoding="utf-8") == before
     assert node.show("ActiveState") == "active"
+    assert node.pid() == process
+    node.system.run(["sh", "-c", f"echo '# changed' >> {UNIT}"])  # as an older version's would be
+    node.system.run([INSTALL], timeout_s=300)
+    assert node.show("ActiveState") == "active"
+    assert node.pid() != process
     for _ in range(2):
         node.system.run([INSTALL, "--uninstall"])
         assert node.show("LoadState") in {"not-found", "masked"}
