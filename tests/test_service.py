@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -171,3 +172,20 @@ def test_a_reload_that_fails_in_any_way_changes_nothing_and_says_why(
     assert str(error) in caplog.text
     assert running.supervisor.machines["m"] is before
     assert running.feeds()
+
+
+def test_coverage_is_in_the_journal_by_the_hour(
+    running: Running,
+    bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever reads the journal of a night could not tell how much of it was heard."""
+    monkeypatch.setattr(running.service, "_coverage_due_s", time.monotonic())
+    monkeypatch.setattr(Service, "COVERAGE_INTERVAL_S", 0.2)
+    with caplog.at_level(logging.INFO):
+        running.supervisor.apply([plan(bundle, Network(bundle))])
+        wait_for(lambda: caplog.messages.count("coverage") >= 3)
+    record = next(one for one in caplog.records if one.message == "coverage")
+    assert vars(record)["machine"] == "m"
+    assert {"monitored_s", "degraded_s", "lost_s"} <= set(vars(record))
