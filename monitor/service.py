@@ -78,8 +78,9 @@ class Service:
             self._manager.ready()
 
     def _refuse(self, reason: str) -> None:
+        log.error("reload refused, nothing has changed")
         for line in reason.splitlines():
-            log.error("reload refused, nothing has changed: %s", line)
+            log.error("%s", f"reload refused: {line}")  # each mistake is an event of its own
         self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
 
     def _tick(self) -> None:

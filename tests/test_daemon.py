@@ -278,6 +278,9 @@ def test_a_bad_configuration_changes_nothing(
             watched.config.write_text(bad)
             watched.send(signal.SIGHUP)
             watched.wait_until_said(why)
+        watched.config.write_text(good + "".join(f"[unknown_{n}]\n" for n in range(9)))
+        watched.send(signal.SIGHUP)
+        watched.wait_until_said("unknown_8")
         wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
         wait_for(lambda: states(subscriber) == ["warming", "ok", "anomaly", "ok"])
         assert watched.end() == 0

@@ -268,6 +268,23 @@ def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
         assert all(later - earlier in (0, 1) for earlier, later in pairwise(sequence))
 
 
+def test_an_operator_looks_into_a_running_service(node: Node) -> None:
+    """The commands of deploy/README.md would say that the password is wrong and nothing waits."""
+    node.configure(configuration(node.port, fault_s=None))
+    node.systemctl("start", "auscult.service")
+    commands = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    exported = re.search(
+        r"^export (STATE_DIRECTORY=\S+) (CREDENTIALS_DIRECTORY=\S+)", commands, re.M
+    )
+    assert exported
+    for command in re.findall(r"^sudo -E (auscult .*?) +#", commands, re.M):
+        done = node.system.run(["env", exported[1], exported[2], *command.split()], check=False)
+        expected = {"selftest": "acknowledged in", "outbox": "0 not acknowledged"}
+        said = expected.get(command.split()[1], "")
+        assert said in done.stdout, done.stdout + done.stderr
+        assert done.returncode == 0 or "discovery" in command, done.stderr
+
+
 def test_a_reload_with_a_bad_file_leaves_it_running(node: Node) -> None:
     """A typing mistake would silence fifty machines."""
     node.systemctl("start", "auscult.service")
