@@ -395,6 +395,18 @@ def test_ready_is_not_said_before_the_bundles_are_loaded(
     assert "no such bundle" in line
 
 
+def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) -> None:
+    """A node that hangs once a month could never be understood."""
+    watched.feed("m", bundle.path, machine_sound(10))
+    watched.start()
+    watched.wait_until_said("ready")
+    assert watched.end(signal.SIGABRT) == -signal.SIGABRT
+    said = watched.log.read_text()
+    assert "Fatal Python error: Aborted" in said
+    assert "service.py" in said
+    assert "publisher.py" in said
+
+
 def test_an_unplugged_source_keeps_the_watchdog_fed(
     watched: Daemon, manager: socket.socket, bundle: Bundle
 ) -> None:
