@@ -125,7 +125,7 @@ class Daemon:
         has it."""
         family = []
         if self.process.poll() is None:
-            if number == signal.SIGKILL:
+            if number in {signal.SIGKILL, signal.SIGABRT}:
                 family = psutil.Process(self.process.pid).children(recursive=True)
             self.process.send_signal(number)
         status = self.process.wait(timeout_s)

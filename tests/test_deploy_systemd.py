@@ -244,6 +244,45 @@ def test_a_hung_daemon_is_ended_by_the_watchdog_and_comes_back(node: Node) -> No
     assert "Watchdog timeout" in node.system.journal("auscult.service")
 
 
+# Loaded by the daemon's interpreter before anything else: the pipeline hangs once, and never again.
+HANG = """
+import os, pathlib, time
+from monitor.pipeline import Pipeline
+push, calls = Pipeline.push, []
+def hang(self, block):
+    calls.append(1)
+    mark = pathlib.Path(os.environ["STATE_DIRECTORY"]) / "hung"
+    if len(calls) == 20 and not mark.exists():
+        mark.touch()
+        time.sleep(3600)
+    return push(self, block)
+Pipeline.push = hang
+"""
+
+
+def test_a_hung_pipeline_is_ended_by_the_watchdog_and_comes_back(node: Node) -> None:
+    """The process would live, answer signals and the broker, and never hear the machine again."""
+    node.system.write("/srv/hang/sitecustomize.py", HANG)
+    drop_in = "/etc/systemd/system/auscult.service.d/hang.conf"
+    node.system.write(drop_in, "[Service]\nEnvironment=PYTHONPATH=/srv/hang\n")
+    node.configure(configuration(node.port, fault_s=None) + "\n[service]\nstall_limit_s = 2\n")
+    node.systemctl("daemon-reload")
+    try:
+        node.systemctl("start", "auscult.service")
+        hung = node.pid()
+        wait_until(lambda: node.pid() not in (0, hung), 40, "a new process")
+        with node.subscriber() as subscriber:
+            wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "a score")
+        journal = node.system.journal("auscult.service")
+        assert "the watchdog is not fed: pump-7" in journal
+        assert "Watchdog timeout" in journal
+        assert 'File "/srv/hang/sitecustomize.py", line 9 in hang' in journal
+        assert node.show("NRestarts") == "1"
+    finally:
+        node.system.run(["rm", drop_in])
+        node.systemctl("daemon-reload")
+
+
 def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
     """The one alert that mattered would be lost to a power cut."""
     with node.subscriber() as subscriber:
