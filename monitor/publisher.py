@@ -97,11 +97,15 @@ class MqttPublisher:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._wake_in.close()
+        self._wake_out.close()
+        return True
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
-        with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody is to wake
             self._wake_in.send(b"\0")
 
     def publish_state(self, machine: str, payload: Mapping[str, Any]) -> None:

@@ -336,6 +336,34 @@ def test_another_broker_is_taken_by_reload(
         assert there.payloads("/info")
 
 
+def test_reloads_leave_nothing_behind(watched: Daemon, broker: Mosquitto, bundle: Bundle) -> None:
+    """A node that is reconfigured for years would run out of descriptors or threads."""
+    watched.mqtt(discovery=True)
+    watched.feed("m", bundle.path, machine_sound(20))
+
+    def used() -> tuple[int, int]:
+        process = psutil.Process(watched.process.pid)
+        return process.num_fds(), process.num_threads()
+
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/status")[-1:] == [b"online"])
+        wait_for(lambda: subscriber.payloads("/m/score"))
+        before = used()
+        for number in range(1, 11):
+            watched.mqtt(score_interval_s=0.5 + number / 1000)  # another plan and connection
+            watched.write()
+            watched.send(signal.SIGHUP)
+            connections = number + 1
+            wait_for(lambda n=connections: subscriber.payloads("/status").count(b"online") == n)  # type: ignore[misc]  # bound now
+        scores = len(subscriber.payloads("/m/score"))
+        wait_for(lambda: len(subscriber.payloads("/m/score")) > scores)
+        try:
+            wait_for(lambda: used() == before)
+        except AssertionError:
+            raise AssertionError(f"{before} became {used()}") from None
+
+
 # The service manager.
 
 

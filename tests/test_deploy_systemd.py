@@ -265,7 +265,7 @@ def test_a_hung_pipeline_is_ended_by_the_watchdog_and_comes_back(node: Node) -> 
     node.system.write("/srv/hang/sitecustomize.py", HANG)
     drop_in = "/etc/systemd/system/auscult.service.d/hang.conf"
     node.system.write(drop_in, "[Service]\nEnvironment=PYTHONPATH=/srv/hang\n")
-    node.configure(configuration(node.port, fault_s=None) + "\n[service]\nstall_limit_s = 2\n")
+    node.configure(configuration(node.port, fault_s=None) + "\n[service]\nstall_limit_s = 5\n")
     node.systemctl("daemon-reload")
     try:
         node.systemctl("start", "auscult.service")
@@ -276,7 +276,7 @@ def test_a_hung_pipeline_is_ended_by_the_watchdog_and_comes_back(node: Node) -> 
         journal = node.system.journal("auscult.service")
         assert "the watchdog is not fed: pump-7" in journal
         assert "Watchdog timeout" in journal
-        assert 'File "/srv/hang/sitecustomize.py", line 9 in hang' in journal
+        assert 'File "/srv/hang/sitecustomize.py"' in journal  # where it hung
         assert node.show("NRestarts") == "1"
     finally:
         node.system.run(["rm", drop_in])
