@@ -308,6 +308,14 @@ def test_machines_come_go_and_change_without_harm_to_the_others(
         wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 5)
         assert documents(subscriber, "/goes/alert")[1]["kind"] == "cleared"
         wait_for(lambda: states(subscriber, "stays") == ["warming", "ok", "anomaly", "ok"])
+        assert documents(subscriber, "/stays/state")[-1]["coverage"]["lost_s"] == 0.0
+        # One sample more or less, and every later number would be another.
+        whole = Pipeline(bundle, DetectorSettings()).push(AudioBlock(fault_and_back(), RATE_HZ, 0))
+        scores = {one["score"] for one in documents(subscriber, "/stays/score")}
+        assert scores <= {score.value for score in whole.scores}
+        assert [one["score"] for one in documents(subscriber, "/stays/alert")] == [
+            decision.score for decision in whole.decisions
+        ]
         with retained(broker) as topics:
             assert "auscult/test/goes/state" not in topics
             machines = json.loads(topics["auscult/test/info"])["machines"]
