@@ -96,6 +96,24 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
         assert json.loads(topics["auscult/test/m/state"])["reason"] == "stopped"
 
 
+def test_the_end_is_quick_beside_a_broker_that_hangs(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """systemd would kill it, and with it the alert that was just being written."""
+    watched.feed("m", bundle.path, healthy_then_faulty(), speed=5)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        broker.pause()
+        watched.wait_until_said("alert raised")
+        began_s = time.monotonic()
+        assert watched.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 2.0 * slowness()
+        broker.resume()
+    with Outbox(watched.folder / "state" / "outbox.sqlite3") as outbox:
+        assert [alert.kind for alert in outbox.pending()][:1] == ["raised"]
+
+
 def test_live_and_replayed_sound_are_judged_alike(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
