@@ -194,6 +194,20 @@ def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox)
             wait_for(lambda: outbox.depth() == 0)
 
 
+@pytest.mark.slow
+def test_a_silent_connection_is_noticed_though_nothing_waits(
+    broker: Mosquitto, outbox: Outbox
+) -> None:
+    """The daemon would call itself connected for hours after a cable was pulled."""
+    settings = broker.settings(keepalive_s=5, ack_timeout_s=60, connect_timeout_s=0.5)
+    with publishing(settings, outbox) as publisher:
+        wait_for(lambda: connected(publisher) and not publisher._flights)
+        broker.pause()
+        wait_for(lambda: not connected(publisher), 20)
+        broker.resume()
+        wait_for(lambda: connected(publisher))
+
+
 def test_a_mistake_of_ours_does_not_end_the_delivery(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
