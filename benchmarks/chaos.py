@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos [--seed N] [--minutes 60] [--kills 120] [--speed 40] [--json]
 
-Three machines, whose faults come and go by a plan, are watched by the real daemon.
+Six machines, whose faults come and go by a plan, are watched by the real daemon.
 By the seed's plan the daemon and a real mosquitto are killed with SIGKILL, at any
 moment and at moments aimed at: while starting, while connecting, inside the
 outbox's transaction, with an alert on the wire. The broker is paused, connections
@@ -37,7 +37,7 @@ from benchmarks._chaos.troubles import plan_troubles
 from benchmarks._chaos.world import World
 from tests.bundles import make_bundle
 
-MACHINES = 3
+MACHINES = 6
 PATIENCE_S = 120.0
 _INSIDE = "AUSCULT_CHAOS_INSIDE"
 

@@ -23,6 +23,8 @@ PREFIX=/opt/auscult
 ETC=/etc/auscult
 UNITS=/usr/local/lib/systemd/system
 COMMAND=/usr/local/bin/auscult
+# There while something new is installed that running services do not use yet.
+RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 UNIT_FILES="auscult.service auscult@.service auscult-replay.service"
 
@@ -57,17 +59,18 @@ fingerprint() {
 install_program() {
     python=$(find_python)
     "$python" "$ROOT/tools/system_packages.py" node
+    mkdir -p "$PREFIX/releases"
     release=$PREFIX/releases/$(fingerprint "$python" "$EXTRAS")
     if [ ! -e "$release/.complete" ]; then
         say "installing into $release"
         rm -rf "$release"
-        mkdir -p "$PREFIX/releases"
         # shellcheck disable=SC2086 # several words, or none
         "$python" "$ROOT/tools/setup_environment.py" --copy --venv "$release" \
             --torch-index "$TORCH_INDEX" $EXTRAS || { rm -rf "$release"; exit 69; }
         "$release/bin/auscult" --help >/dev/null || fail "the installed command does not start"
         touch "$release/.complete"
     fi
+    [ "$(readlink "$PREFIX/venv" 2>/dev/null)" = "$release" ] || touch "$RESTART_DUE"
     ln -sfn "$release" "$PREFIX/venv.new"
     mv -T "$PREFIX/venv.new" "$PREFIX/venv"
     mkdir -p "$(dirname "$COMMAND")"
@@ -97,12 +100,15 @@ install_configuration() {
 install_units() {
     install -d -m 0755 "$UNITS"
     for unit in $UNIT_FILES; do
+        cmp -s "$HERE/$unit" "$UNITS/$unit" || touch "$RESTART_DUE"
         install -m 0644 "$HERE/$unit" "$UNITS/$unit"
     done
     systemd_runs || { say "systemd does not run here: the units are installed, nothing is started"; return; }
     systemctl daemon-reload
-    # Services that run go on with the new program; services that do not are left alone.
+    [ -e "$RESTART_DUE" ] || return 0
+    # Services that run go on with what is new; services that do not are left alone.
     systemctl try-restart auscult.service 'auscult@*.service'
+    rm -f "$RESTART_DUE"
 }
 
 next_steps() {

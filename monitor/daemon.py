@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import logging
 import time
 from contextlib import ExitStack, suppress
@@ -40,6 +41,7 @@ def run_daemon(
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
     started_at = rfc3339(time.time())
+    faulthandler.enable()  # the watchdog's SIGABRT shall leave in the journal where it hung
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)

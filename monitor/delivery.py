@@ -35,11 +35,14 @@ class Delivery:
         self._publisher.start()
 
     def switch(self, settings: MqttSettings) -> bool:
-        """Deliver by other settings from now on; whether they were other ones.
+        """Deliver by other settings from now on; whether that took another connection.
 
-        What is retained has to be published again afterwards.
+        What is retained has to be published again after one.
         """
-        if settings == self._settings:
+        self._outbox.set_bounds(
+            max_alerts=settings.outbox_max_alerts, max_age_days=settings.outbox_max_age_days
+        )
+        if _connection(settings) == _connection(self._settings):
             return False
         self._publisher.stop()
         self._connect(settings)
@@ -52,10 +55,19 @@ class Delivery:
             log.warning("the broker did not take leave in time")
 
     def announce(self, info: Mapping[str, Any], machines: Collection[str]) -> None:
-        """Publish the description of the daemon; tell Home Assistant of it if that is wished."""
+        """Publish the description of the daemon; tell Home Assistant of it if that is wished.
+
+        A machine that was watched before a restart and is none of ``machines`` is forgotten.
+        """
+        for machine in self._outbox.watch(machines):
+            self.forget(machine)
         self._publisher.publish_info(info)
         if self._discovery is not None:
             self._discovery.announce(machines)
+
+    def stalled(self) -> bool:
+        """Whether nobody would deliver an alert any more, and nobody would say so."""
+        return self._publisher.stalled()
 
     def summary(self) -> str:
         """For the status line: ``outbox 0, broker connected``."""
@@ -89,6 +101,8 @@ class Delivery:
         if standing := self._outbox.open_alert(machine):
             self.alert(standing.cleared(rfc3339(time.time())))
         self._publisher.forget_machine(machine)
+        if self._discovery is not None:
+            self._discovery.withdraw(machine)
 
     def _connect(self, settings: MqttSettings) -> None:
         """Make, but not yet start, a publisher of these settings."""
@@ -97,3 +111,8 @@ class Delivery:
         self._discovery = (
             Discovery(settings, self._publisher, __version__) if settings.discovery else None
         )
+
+
+def _connection(settings: MqttSettings) -> dict[str, Any]:
+    """The settings that concern the connection, not the queue in front of it."""
+    return settings.model_dump(exclude={"outbox_max_alerts", "outbox_max_age_days"})

@@ -56,6 +56,12 @@ class Discovery:
             self._announcer.publish_retained(topic, b"")
         self._announced = set(wanted)
 
+    def withdraw(self, machine: str) -> None:
+        """Take this machine out of Home Assistant, whether or not this process put it there."""
+        topic = self._topic(machine)
+        self._announcer.publish_retained(topic, b"")
+        self._announced.discard(topic)
+
     def _on_birth(self, _topic: str, payload: bytes) -> None:
         """Home Assistant has started. Whatever else arrives there is none of our business."""
         now_s = time.monotonic()
@@ -64,8 +70,7 @@ class Discovery:
             self._announcer.republish(f"{self._settings.discovery_prefix}/device/")
 
     def _topic(self, machine: str) -> str:
-        prefix = self._settings.discovery_prefix
-        return f"{prefix}/device/{object_id(self._settings.base_topic, machine)}/config"
+        return config_topic(self._settings, machine)
 
     def _machine_device(self, machine: str) -> dict[str, Any]:
         unique = object_id(self._settings.base_topic, machine)
@@ -202,6 +207,12 @@ class Discovery:
             "components": components,
             "qos": 1,
         }
+
+
+def config_topic(settings: MqttSettings, machine: str) -> str:
+    """Where the device of a machine is announced, or with an empty name the daemon's."""
+    unique = object_id(settings.base_topic, machine)
+    return f"{settings.discovery_prefix}/device/{unique}/config"
 
 
 def object_id(base_topic: str, machine: str) -> str:

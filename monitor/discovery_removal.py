@@ -6,8 +6,9 @@ import contextlib
 import json
 import secrets
 import time
+from collections.abc import Collection
 
-from monitor.discovery import ORIGIN, object_id
+from monitor.discovery import ORIGIN, config_topic, object_id
 from monitor.errors import ServiceUnavailableError
 from monitor.mqtt_connection import BrokerError, Message, MqttConnection
 from monitor.mqtt_dial import dial
@@ -16,10 +17,13 @@ from monitor.mqtt_settings import MqttSettings
 _QUIET_S = 0.5
 
 
-def remove_discovery(settings: MqttSettings, timeout_s: float = 10.0) -> list[str]:
-    """Remove every retained discovery message of this ``base_topic``; their topics.
+def remove_discovery(
+    settings: MqttSettings, machines: Collection[str] = (), timeout_s: float = 10.0
+) -> list[str]:
+    """Remove every retained discovery message of this ``base_topic``; the topics cleared.
 
-    Also those of machines that are no longer configured. Raises
+    Also those of machines that are no longer configured, as far as the broker's access
+    list lets them be seen; those of ``machines`` and of their daemon in any case. Raises
     ``ServiceUnavailableError`` when the broker is out of reach or refuses.
     """
     client_id = f"auscult-remove-{secrets.token_hex(4)}"
@@ -27,7 +31,9 @@ def remove_discovery(settings: MqttSettings, timeout_s: float = 10.0) -> list[st
         connection = dial(settings.model_copy(update={"client_id": client_id}))
         try:
             deadline_s = time.monotonic() + timeout_s
-            topics = _find(connection, settings, deadline_s)
+            found = _find(connection, settings, deadline_s)
+            own = ("", *machines) if machines else ()
+            topics = sorted(found | {config_topic(settings, name) for name in own})
             _clear(connection, topics, deadline_s)
         finally:
             connection.close(orderly=True)
@@ -36,7 +42,7 @@ def remove_discovery(settings: MqttSettings, timeout_s: float = 10.0) -> list[st
     return topics
 
 
-def _find(connection: MqttConnection, settings: MqttSettings, deadline_s: float) -> list[str]:
+def _find(connection: MqttConnection, settings: MqttSettings, deadline_s: float) -> set[str]:
     """Retained messages come at once; when none has come for a while that was all."""
     connection.subscribe(f"{settings.discovery_prefix}/device/+/config")
     beginning = f"{settings.discovery_prefix}/device/{object_id(settings.base_topic, '')}"
@@ -48,7 +54,7 @@ def _find(connection: MqttConnection, settings: MqttSettings, deadline_s: float)
             quiet_by_s = time.monotonic() + _QUIET_S
             if message.topic.startswith(beginning) and _is_ours(message.payload):
                 found.add(message.topic)
-    return sorted(found)
+    return found
 
 
 def _clear(connection: MqttConnection, topics: list[str], deadline_s: float) -> None:

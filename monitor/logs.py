@@ -91,8 +91,9 @@ class JsonFormatter(logging.Formatter):
 class RepeatFilter(logging.Filter):
     """Lets the same event through a few times a minute and counts the rest.
 
-    Same means: logger, level, message template and ``machine``. The first record
-    after the minute carries ``repeated``, how many were held back.
+    Same means: logger, level, message template and ``machine``; a template that is
+    nothing but ``%s`` says nothing, and what fills it counts. The first record after
+    the minute carries ``repeated``, how many were held back.
     """
 
     PERIOD_S: ClassVar[float] = 60.0
@@ -105,7 +106,8 @@ class RepeatFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        key = (record.name, record.levelno, record.msg, getattr(record, "machine", None))
+        template = record.getMessage() if record.msg == "%s" else record.msg
+        key = (record.name, record.levelno, template, getattr(record, "machine", None))
         now = time.monotonic()
         period = self._seen.get(key)
         if period is None or now - period[0] >= self.PERIOD_S:

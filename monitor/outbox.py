@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -70,8 +70,7 @@ class Outbox:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self._max_alerts = max_alerts
-        self._max_age_s = max_age_days * _DAY_S
+        self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
         self._max_in_memory = max_in_memory
         self._clock = clock
         self._guard = threading.RLock()
@@ -84,6 +83,24 @@ class Outbox:
         except BaseException:
             self._unlock()
             raise
+
+    def set_bounds(self, *, max_alerts: int, max_age_days: float) -> None:
+        """Keep to other bounds from now on."""
+        with self._guard:
+            self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
+            self._next_age_check_s = 0.0
+            self._enforce_number()
+
+    def watch(self, machines: Collection[str]) -> list[str]:
+        """Remember that these are watched; the others that ever were, by this file."""
+        with self._guard:
+            self._check_open()
+            new = [name for name in machines if name not in self._disk.machines]
+            for name in new:
+                self._disk.machines[name] = MachineState(self._disk.sequence_floor)
+                self._disk.touch(name)
+            self._disk.flush()
+            return [name for name in self._disk.machines if name not in machines]
 
     def append(self, draft: AlertDraft) -> Alert:
         """Give the alert its identity and make it durable; it is on the disk on return.

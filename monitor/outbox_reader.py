@@ -32,7 +32,10 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
     except OSError as error:
         raise MissingInputError(f"outbox {path}: {error.strerror}") from error
     if not exists:
-        raise MissingInputError(f"outbox {path}: does not exist; no daemon has run with it yet")
+        raise MissingInputError(
+            f"outbox {path}: does not exist; no daemon has run with it yet, or with its state "
+            "elsewhere (for the service: STATE_DIRECTORY=/var/lib/auscult)"
+        )
     try:
         store = OutboxStore.open_read_only(path)
         try:

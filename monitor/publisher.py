@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _HEALTH_INTERVAL_S = 5.0
+_LONGEST_TURN_S = 30.0
 _MAX_IN_FLIGHT = 32
 _SAME_CLIENT_HINT = (
     "perhaps another client uses the same mqtt.client_id, or another daemon this mqtt.base_topic"
@@ -66,6 +67,7 @@ class MqttPublisher:
         self._refusal = ""
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
+        self._turn_began_s: float | None = None
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -95,11 +97,15 @@ class MqttPublisher:
         self.wake()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self._thread.is_alive():
+            return False
+        self._wake_in.close()
+        self._wake_out.close()
+        return True
 
     def wake(self) -> None:
         """There may be something new in the outbox."""
-        with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody is to wake
             self._wake_in.send(b"\0")
 
     def publish_state(self, machine: str, payload: Mapping[str, Any]) -> None:
@@ -146,6 +152,17 @@ class MqttPublisher:
         """Why there is no connection, in one line; ``None`` while there is one."""
         return self._error
 
+    def stalled(self) -> bool:
+        """Whether the thread has ended by itself, or hangs on a connection that stands.
+
+        Reaching for a broker may take as long as the resolver likes: that is no stall.
+        """
+        if self._thread.ident is None or self._stopping.is_set():
+            return False
+        turn_began_s = self._turn_began_s
+        hangs = turn_began_s is not None and time.monotonic() - turn_began_s > _LONGEST_TURN_S
+        return hangs or not self._thread.is_alive()
+
     def refusal(self) -> str:
         """The topics that the broker refuses, and why, in one line; empty when none."""
         return self._refusal
@@ -159,7 +176,7 @@ class MqttPublisher:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                connection = self._open()
+                self._use(self._open())
             except (BrokerError, ConfigError) as error:
                 # A password or certificate file that cannot be read is mended in time.
                 self._reconnection.failed(refused=getattr(error, "refused", True))
@@ -168,8 +185,6 @@ class MqttPublisher:
                 _log.exception("publisher: internal error")
                 self._reconnection.failed(refused=True)
                 self._lost(repr(error))
-            else:
-                self._use(connection)
             self._stopping.wait(self._reconnection.pause_s())
         self._error = "stopped"
 
@@ -194,14 +209,11 @@ class MqttPublisher:
         except ServiceUnavailableError as error:  # the outbox was closed
             self._lost(str(error))
             self._stopping.set()
-        except Exception as error:  # noqa: BLE001  # as above
-            _log.exception("publisher: internal error")
-            self._reconnection.failed(refused=True)
-            self._lost(repr(error))
         finally:
+            self._turn_began_s = None
+            self._flights.clear()
             # Without ``stopped`` on the broker the last will has to tell.
             connection.close(orderly=said_goodbye)
-            self._flights.clear()
 
     def _suspicion(self) -> str:
         """Why connections end so soon: the one message under way, or another client.
@@ -236,6 +248,7 @@ class MqttPublisher:
         broker = f"{self._settings.host}:{self._settings.port}"
         _log.info("connected to broker %s (%s)", broker, connection.protocol_name)
         while not self._stopping.is_set():
+            self._turn_began_s = time.monotonic()
             self._send_waiting(connection)
             self._turn(connection, _POLL_S)
         return self._finish(connection)

@@ -62,9 +62,10 @@ class Service:
         try:
             reading = self._reread()
         except AuscultError as error:
-            for line in str(error).splitlines():
-                log.error("reload refused, nothing has changed: %s", line)
-            self._complaint = f"; RELOAD REFUSED: {str(error).splitlines()[0]}"
+            self._refuse(str(error))
+        except Exception as error:  # whatever a file can do to us, what runs goes on
+            log.exception("internal error while reading the configuration")
+            self._refuse(repr(error))
         else:
             self._complaint = ""
             settings, plans = reading
@@ -76,8 +77,16 @@ class Service:
         finally:
             self._manager.ready()
 
+    def _refuse(self, reason: str) -> None:
+        log.error("reload refused, nothing has changed")
+        for line in reason.splitlines():
+            log.error("%s", f"reload refused: {line}")  # each mistake is an event of its own
+        self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
+
     def _tick(self) -> None:
         hanging = self._supervisor.stalled()
+        if self._delivery.stalled():
+            hanging.append("delivery")
         if not hanging:
             self._manager.watchdog()
         elif hanging != self._hanging:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from monitor.domain import FloatArray
 from tests.mosquitto import Mosquitto, wait_for
@@ -119,10 +121,18 @@ class Daemon:
         self.process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> int:
-        """Send a signal and wait; the exit status."""
+        """Send a signal and wait; the exit status. What a killed one leaves goes too, as systemd
+        has it."""
+        family = []
         if self.process.poll() is None:
+            if number in {signal.SIGKILL, signal.SIGABRT}:
+                family = psutil.Process(self.process.pid).children(recursive=True)
             self.process.send_signal(number)
-        return self.process.wait(timeout_s)
+        status = self.process.wait(timeout_s)
+        for left in family:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
+        return status
 
     def events(self) -> list[dict[str, Any]]:
         """The log so far."""

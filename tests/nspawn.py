@@ -109,6 +109,8 @@ class BootedSystem:
                 os.kill(self._leader, signal.SIGKILL)
                 self._nspawn.wait(STOP_PATIENCE_S)
         subprocess.run(["umount", "--lazy", str(self.root)], check=True)
+        for changes in (self._upper, self._work):  # gigabytes, with torch
+            shutil.rmtree(changes, ignore_errors=True)
 
     def run(
         self,

@@ -17,11 +17,14 @@ import pytest
 from monitor.bundle import Bundle
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray
+from monitor.outbox import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.daemons import Daemon, daemon
+from tests.disks import FlashCard, fill, small_disk_at
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 from tests.payload_check import check_message
+from tests.test_outbox import draft
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +96,24 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
         assert json.loads(topics["auscult/test/m/state"])["reason"] == "stopped"
 
 
+def test_the_end_is_quick_beside_a_broker_that_hangs(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """systemd would kill it, and with it the alert that was just being written."""
+    watched.feed("m", bundle.path, healthy_then_faulty(), speed=5)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        broker.pause()
+        watched.wait_until_said("alert raised")
+        began_s = time.monotonic()
+        assert watched.end(signal.SIGTERM) == 0
+        assert time.monotonic() - began_s < 2.0 * slowness()
+        broker.resume()
+    with Outbox(watched.folder / "state" / "outbox.sqlite3") as outbox:
+        assert [alert.kind for alert in outbox.pending()][:1] == ["raised"]
+
+
 def test_live_and_replayed_sound_are_judged_alike(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
@@ -156,6 +177,105 @@ def test_a_broker_that_refuses_the_password_is_said_and_survived(
         assert WRONG not in watched.log.read_text()
 
 
+def test_a_machine_removed_while_the_daemon_was_down_is_taken_back(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """Its alert would stand for ever, and its last state be shown beside those of today."""
+    watched.mqtt(discovery=True)
+    watched.feed("goes", bundle.path, healthy_then_faulty())
+    watched.feed("quiet", bundle.path, machine_sound(15))
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/goes/alert"), 20)
+        wait_for(lambda: subscriber.payloads("/quiet/state"))
+        assert watched.end() == 0
+        watched.forget_machines()
+        watched.feed("comes", bundle.path, machine_sound(15))
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 20)
+        assert documents(subscriber, "/goes/alert")[1]["kind"] == "cleared"
+        wait_for(lambda: subscriber.payloads("/comes/score"), 20)
+    with retained(broker) as topics:
+        assert [topic for topic in topics if topic.endswith("/state")] == [
+            "auscult/test/comes/state"
+        ]
+        configs = [json.loads(p) for topic, p in topics.items() if topic.endswith("/config")]
+    names = {config["device"]["name"] for config in configs}
+    assert names == {"comes", "Auscult auscult/test"}
+
+
+# The disk.
+
+
+def health(subscriber: Subscriber) -> dict[str, Any]:
+    return (
+        documents(subscriber, "/health")[-1]["outbox"] if documents(subscriber, "/health") else {}
+    )
+
+
+def test_a_full_disk_is_survived_said_and_recovered_from(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle, manager: socket.socket
+) -> None:
+    """Somebody's log files would end the monitoring, or have it lose alerts in silence."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=15)
+    with small_disk_at(watched.folder / "state") as disk, Subscriber(broker) as subscriber:
+        filler = fill(disk)
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        assert health(subscriber)["state"] == "memory"
+        assert "full" in health(subscriber)["detail"]
+        assert watched.said("alerts are kept in memory")
+        assert "in memory" in told(manager, "in memory")
+        filler.unlink()
+        wait_for(lambda: health(subscriber)["state"] == "ok", 15)
+        assert watched.said("the disk takes alerts again")
+        assert health(subscriber)["unwritten"] == 0
+        assert watched.end() == 0
+    sequences = [alert["sequence"] for alert in documents(subscriber, "/m/alert")]
+    assert sequences[1] == sequences[0] + 1
+
+
+def test_a_disk_that_turns_read_only_is_survived_and_recovered_from(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A worn flash card would end the monitoring."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=8)
+    with FlashCard(watched.folder / "state") as card, Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        card.wear_out()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        wait_for(lambda: health(subscriber)["state"] == "memory")
+        assert watched.said("alerts are kept in memory")
+        card.replace()
+        wait_for(lambda: health(subscriber)["state"] == "ok", 15)
+        assert watched.end() == 0
+        raised, cleared = documents(subscriber, "/m/alert")
+        assert (raised["sequence"], cleared["sequence"]) == (1, 2)
+        with Outbox(watched.folder / "state" / "outbox.sqlite3") as outbox:
+            assert outbox.append(draft(machine="m")).sequence == 3
+
+
+def test_a_damaged_database_is_replaced_while_it_runs(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """One bad sector would end the monitoring, or every delivery after it."""
+    watched.feed("m", bundle.path, fault_and_back(), speed=8)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/m/score"), 20)
+        database = watched.folder / "state" / "outbox.sqlite3"
+        database.write_bytes(b"\xaa" * database.stat().st_size)
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        wait_for(lambda: health(subscriber).get("recoveries") == 1)
+        assert health(subscriber)["state"] == "ok"
+        assert watched.said("was damaged")
+        assert watched.end() == 0
+    raised, cleared = documents(subscriber, "/m/alert")
+    assert (raised["sequence"], cleared["sequence"]) == (1, 2)
+    assert list(database.parent.glob("outbox.sqlite3.damaged-*"))
+
+
 # Reload.
 
 
@@ -176,6 +296,9 @@ def test_a_bad_configuration_changes_nothing(
             watched.config.write_text(bad)
             watched.send(signal.SIGHUP)
             watched.wait_until_said(why)
+        watched.config.write_text(good + "".join(f"[unknown_{n}]\n" for n in range(9)))
+        watched.send(signal.SIGHUP)
+        watched.wait_until_said("unknown_8")
         wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
         wait_for(lambda: states(subscriber) == ["warming", "ok", "anomaly", "ok"])
         assert watched.end() == 0
@@ -203,6 +326,14 @@ def test_machines_come_go_and_change_without_harm_to_the_others(
         wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 5)
         assert documents(subscriber, "/goes/alert")[1]["kind"] == "cleared"
         wait_for(lambda: states(subscriber, "stays") == ["warming", "ok", "anomaly", "ok"])
+        assert documents(subscriber, "/stays/state")[-1]["coverage"]["lost_s"] == 0.0
+        # One sample more or less, and every later number would be another.
+        whole = Pipeline(bundle, DetectorSettings()).push(AudioBlock(fault_and_back(), RATE_HZ, 0))
+        scores = {one["score"] for one in documents(subscriber, "/stays/score")}
+        assert scores <= {score.value for score in whole.scores}
+        assert [one["score"] for one in documents(subscriber, "/stays/alert")] == [
+            decision.score for decision in whole.decisions
+        ]
         with retained(broker) as topics:
             assert "auscult/test/goes/state" not in topics
             machines = json.loads(topics["auscult/test/info"])["machines"]
@@ -229,6 +360,34 @@ def test_another_broker_is_taken_by_reload(
         assert states(there)[0] == "ok"
         assert there.payloads("/status")[0] == b"online"
         assert there.payloads("/info")
+
+
+def test_reloads_leave_nothing_behind(watched: Daemon, broker: Mosquitto, bundle: Bundle) -> None:
+    """A node that is reconfigured for years would run out of descriptors or threads."""
+    watched.mqtt(discovery=True)
+    watched.feed("m", bundle.path, machine_sound(20))
+
+    def used() -> tuple[int, int]:
+        process = psutil.Process(watched.process.pid)
+        return process.num_fds(), process.num_threads()
+
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: subscriber.payloads("/status")[-1:] == [b"online"])
+        wait_for(lambda: subscriber.payloads("/m/score"))
+        before = used()
+        for number in range(1, 11):
+            watched.mqtt(score_interval_s=0.5 + number / 1000)  # another plan and connection
+            watched.write()
+            watched.send(signal.SIGHUP)
+            connections = number + 1
+            wait_for(lambda n=connections: subscriber.payloads("/status").count(b"online") == n)  # type: ignore[misc]  # bound now
+        scores = len(subscriber.payloads("/m/score"))
+        wait_for(lambda: len(subscriber.payloads("/m/score")) > scores)
+        try:
+            wait_for(lambda: used() == before)
+        except AssertionError:
+            raise AssertionError(f"{before} became {used()}") from None
 
 
 # The service manager.
@@ -288,6 +447,18 @@ def test_ready_is_not_said_before_the_bundles_are_loaded(
     (line,) = watched.log.read_text().splitlines()
     assert line.startswith('auscult: machine "m": ')
     assert "no such bundle" in line
+
+
+def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) -> None:
+    """A node that hangs once a month could never be understood."""
+    watched.feed("m", bundle.path, machine_sound(10))
+    watched.start()
+    watched.wait_until_said("ready")
+    assert watched.end(signal.SIGABRT) == -signal.SIGABRT
+    said = watched.log.read_text()
+    assert "Fatal Python error: Aborted" in said
+    assert "service.py" in said
+    assert "publisher.py" in said
 
 
 def test_an_unplugged_source_keeps_the_watchdog_fed(

@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.systemd, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALL = "/srv/checkout/deploy/install.sh"
+UNIT = "/usr/local/lib/systemd/system/auscult.service"
 PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - of a broker that lives for a minute
 OPERATOR = "hears-everything"
 CERTIFICATES = "/etc/mosquitto/auscult"
@@ -243,6 +244,45 @@ def test_a_hung_daemon_is_ended_by_the_watchdog_and_comes_back(node: Node) -> No
     assert "Watchdog timeout" in node.system.journal("auscult.service")
 
 
+# Loaded by the daemon's interpreter before anything else: the pipeline hangs once, and never again.
+HANG = """
+import os, pathlib, time
+from monitor.pipeline import Pipeline
+push, calls = Pipeline.push, []
+def hang(self, block):
+    calls.append(1)
+    mark = pathlib.Path(os.environ["STATE_DIRECTORY"]) / "hung"
+    if len(calls) == 20 and not mark.exists():
+        mark.touch()
+        time.sleep(3600)
+    return push(self, block)
+Pipeline.push = hang
+"""
+
+
+def test_a_hung_pipeline_is_ended_by_the_watchdog_and_comes_back(node: Node) -> None:
+    """The process would live, answer signals and the broker, and never hear the machine again."""
+    node.system.write("/srv/hang/sitecustomize.py", HANG)
+    drop_in = "/etc/systemd/system/auscult.service.d/hang.conf"
+    node.system.write(drop_in, "[Service]\nEnvironment=PYTHONPATH=/srv/hang\n")
+    node.configure(configuration(node.port, fault_s=None) + "\n[service]\nstall_limit_s = 5\n")
+    node.systemctl("daemon-reload")
+    try:
+        node.systemctl("start", "auscult.service")
+        hung = node.pid()
+        wait_until(lambda: node.pid() not in (0, hung), 40, "a new process")
+        with node.subscriber() as subscriber:
+            wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "a score")
+        journal = node.system.journal("auscult.service")
+        assert "the watchdog is not fed: pump-7" in journal
+        assert "Watchdog timeout" in journal
+        assert 'File "/srv/hang/sitecustomize.py"' in journal  # where it hung
+        assert node.show("NRestarts") == "1"
+    finally:
+        node.system.run(["rm", drop_in])
+        node.systemctl("daemon-reload")
+
+
 def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
     """The one alert that mattered would be lost to a power cut."""
     with node.subscriber() as subscriber:
@@ -265,6 +305,23 @@ def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
         assert len({alert["event_id"] for alert in raised}) == 1
         sequence = [alert["sequence"] for alert in alerts(subscriber)]
         assert all(later - earlier in (0, 1) for earlier, later in pairwise(sequence))
+
+
+def test_an_operator_looks_into_a_running_service(node: Node) -> None:
+    """The commands of deploy/README.md would say that the password is wrong and nothing waits."""
+    node.configure(configuration(node.port, fault_s=None))
+    node.systemctl("start", "auscult.service")
+    commands = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    exported = re.search(
+        r"^export (STATE_DIRECTORY=\S+) (CREDENTIALS_DIRECTORY=\S+)", commands, re.M
+    )
+    assert exported
+    for command in re.findall(r"^sudo -E (auscult .*?) +#", commands, re.M):
+        done = node.system.run(["env", exported[1], exported[2], *command.split()], check=False)
+        expected = {"selftest": "acknowledged in", "outbox": "0 not acknowledged"}
+        said = expected.get(command.split()[1], "")
+        assert said in done.stdout, done.stdout + done.stderr
+        assert done.returncode == 0 or "discovery" in command, done.stderr
 
 
 def test_a_reload_with_a_bad_file_leaves_it_running(node: Node) -> None:
@@ -483,14 +540,21 @@ def test_replay_is_a_service_without_network(node: Node) -> None:
 
 
 def test_install_again_changes_nothing_and_uninstall_takes_it_away(node: Node) -> None:
-    """An upgrade would overwrite the configuration, or a removal leave units behind."""
+    """An upgrade would overwrite the configuration, a second run interrupt the watch, or a
+    removal leave units behind."""
     node.systemctl("start", "auscult.service")
     program = node.system.run(["readlink", "/opt/auscult/venv"]).stdout
+    process = node.pid()
     before = (node.system.root / "etc/auscult/config.toml").read_text(encoding="utf-8")
     node.system.run([INSTALL], timeout_s=300)
     assert node.system.run(["readlink", "/opt/auscult/venv"]).stdout == program
     assert (node.system.root / "etc/auscult/config.toml").read_text(encoding="utf-8") == before
     assert node.show("ActiveState") == "active"
+    assert node.pid() == process
+    node.system.run(["sh", "-c", f"echo '# changed' >> {UNIT}"])  # as an older version's would be
+    node.system.run([INSTALL], timeout_s=300)
+    assert node.show("ActiveState") == "active"
+    assert node.pid() != process
     for _ in range(2):
         node.system.run([INSTALL, "--uninstall"])
         assert node.show("LoadState") in {"not-found", "masked"}

@@ -94,10 +94,11 @@ def test_every_hardening_line_is_explained(unit: str) -> None:
     assert [key for key in sorted(keys) if f"`{key}=" not in explained] == []
 
 
-def test_every_security_claim_is_held_by_a_test_that_exists() -> None:
+@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+def test_every_claim_is_held_by_a_test_that_exists(page: str) -> None:
     """A claim whose test was renamed or removed would go on reassuring people."""
-    claims = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    named = re.findall(r"`(tests/\w+\.py)(?:::(\w+))?`", claims)
+    claims = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests|benchmarks)/\w+\.py)(?:::(\w+))?`", claims)
     assert len(named) > 20
     for file, test in named:
         text = (ROOT / file).read_text(encoding="utf-8")

@@ -186,6 +186,26 @@ def test_announced_on_birth_and_removed(tmp_path: Path) -> None:
         remove_discovery(mine)
 
 
+def test_removal_does_not_need_to_see_what_it_removes(tmp_path: Path) -> None:
+    """Where nodes hear nothing, the command would remove nothing and say that all is well."""
+    acl = "user node\ntopic write #\nuser operator\ntopic readwrite #\n"
+    users = {"node": "n", "operator": "o"}
+    with Mosquitto(tmp_path / "broker", acl=acl, users=users) as broker:
+        mine = broker.settings(discovery=True, username="node", password="n")  # noqa: S106  # here only
+        with (
+            Outbox(tmp_path / "outbox.sqlite3") as outbox,
+            Subscriber(broker, username="operator", password="o") as assistant,  # noqa: S106  # as above
+        ):
+            publisher = MqttPublisher(mine, outbox)
+            Discovery(mine, publisher, "1").announce(["pump-7"])
+            publisher.start()
+            wait_for(lambda: len(assistant.messages("config")) == 2)
+            publisher.stop()
+            assert len(remove_discovery(mine, ["pump-7"])) == 2
+            wait_for(lambda: len(assistant.messages("config")) == 4)
+            assert assistant.payloads("config")[2:] == [b"", b""]
+
+
 def test_removal_touches_only_its_own(tmp_path: Path) -> None:
     """Removing one daemon's devices must not remove the neighbour's, nor other people's."""
     with Mosquitto(tmp_path / "broker") as broker:

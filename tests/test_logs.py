@@ -88,3 +88,14 @@ def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> N
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [event["machine"] for event in events] == ["a"] * 5 + ["b", "a"]
     assert events[-1]["repeated"] == 45
+
+
+def test_different_reasons_do_not_hold_each_other_back() -> None:
+    """The tenth mistake in a file, or the broker's newest complaint, would never be told."""
+    stream = lines_of("json")
+    reasons = [f"line {number}: no such key" for number in range(20)]
+    for reason in reasons:
+        for _ in range(10):
+            log.error("%s", reason)
+    said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert said == [reason for reason in reasons for _ in range(logs.RepeatFilter.BURST)]

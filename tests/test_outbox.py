@@ -22,6 +22,7 @@ from monitor.errors import BadInputError, ConfigError, MissingInputError, Servic
 from monitor.outbox import Outbox
 from monitor.outbox_reader import read_outbox
 from monitor.uuid7 import Uuid7Generator
+from tests.disks import fill, small_disk_at
 from tests.mosquitto import wait_for
 
 _JUMPED = 1_700_000_000
@@ -154,6 +155,33 @@ def test_oldest_updates_are_dropped_first_and_counted(path: Path) -> None:
     with Outbox(path) as outbox:
         assert outbox.health().dropped == dropped
     assert read_outbox(path).dropped == dropped
+
+
+def test_bounds_can_be_changed_while_it_is_open(path: Path) -> None:
+    """A reload that lowers them would change nothing until the next restart."""
+    now_s = 2e9
+    with Outbox(path, clock=lambda: now_s) as outbox:
+        outbox.append(draft())
+        for _ in range(20):
+            outbox.append(draft("updated"))
+        outbox.set_bounds(max_alerts=10, max_age_days=30)
+        assert outbox.depth() == 10
+        assert outbox.pending(1)[0].kind == "raised"
+        now_s += 2 * 86_400
+        outbox.set_bounds(max_alerts=10, max_age_days=1)
+        assert outbox.machines_waiting() == []
+        assert outbox.health().dropped == {"raised": 1, "updated": 20}
+
+
+def test_it_knows_who_was_ever_watched(path: Path) -> None:
+    """A machine that was removed while the daemon was down would never be taken back."""
+    with Outbox(path) as outbox:
+        assert outbox.watch(["pump-7", "fan-2"]) == []
+        outbox.append(draft(machine="old"))
+    with Outbox(path) as outbox:
+        assert set(outbox.watch(["fan-2", "new"])) == {"pump-7", "old"}
+        assert outbox.append(draft(machine="fan-2")).sequence == 1
+        assert outbox.append(draft(machine="old")).sequence == 2
 
 
 def test_old_alerts_are_dropped_by_age(path: Path) -> None:
@@ -321,31 +349,8 @@ class TestBrokenDisk:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 6 MB of its own."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", tmp_path],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode != 0:
-        pytest.skip("mounting a tmpfs is not permitted here")
-    try:
-        yield tmp_path
-    finally:
-        subprocess.run(["umount", "-l", tmp_path], check=True)
-
-
-def _fill(folder: Path) -> Path:
-    filler = folder / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while file.write(b"\xaa" * 4096):
-                pass
-        except OSError:
-            pass
-    return filler
+    with small_disk_at(tmp_path) as disk:
+        yield disk
 
 
 class TestFullDisk:
@@ -355,7 +360,7 @@ class TestFullDisk:
         """Alerts of the hours until somebody cleans up would not survive a restart."""
         path = small_disk / "outbox.sqlite3"
         with Outbox(path) as outbox:
-            _fill(small_disk)
+            fill(small_disk)
             for _ in range(300):
                 alert = outbox.append(draft())
             assert outbox.health().state == "ok"
@@ -371,7 +376,7 @@ class TestFullDisk:
         """With no room left at all the daemon must go on, and write when it can."""
         path = small_disk / "outbox.sqlite3"
         with Outbox(path, max_alerts=100_000) as outbox:
-            filler = _fill(small_disk)
+            filler = fill(small_disk)
             number = 0
             while outbox.health().state == "ok":
                 number += 1

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.mqtt_connection import MqttConnection
 from monitor.mqtt_dial import probe
 from monitor.mqtt_settings import MqttSettings
 from monitor.outbox import Outbox
@@ -170,6 +171,63 @@ def test_paused_broker_is_noticed_and_nothing_is_sent_twice_in_order(
         wait_for(lambda: sequences(subscriber.payloads("pump-7/alert")) == [1, 2, 3])
         wait_for(lambda: subscriber.payloads("status")[-1] == b"online")
         assert publisher.delivery().acknowledged == 3
+
+
+def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox) -> None:
+    """A broker with a full disk takes everything, answers every ping, and keeps nothing."""
+    with _OldBroker(acknowledges=False) as mute:
+        settings = MqttSettings(
+            host="127.0.0.1",
+            port=mute.port,
+            protocol="3.1.1",
+            ack_timeout_s=0.3,
+            reconnect_min_s=0.05,
+            reconnect_max_s=0.1,
+        )
+        with publishing(settings, outbox) as publisher:
+            outbox.append(draft())
+            publisher.wake()
+            wait_for(lambda: "no acknowledgement for 0.3 s" in (publisher.connection_error() or ""))
+            wait_for(lambda: publisher.delivery().connections >= 3)
+            assert (outbox.depth(), publisher.delivery().acknowledged) == (1, 0)
+            mute.acknowledges = True
+            wait_for(lambda: outbox.depth() == 0)
+
+
+@pytest.mark.slow
+def test_a_silent_connection_is_noticed_though_nothing_waits(
+    broker: Mosquitto, outbox: Outbox
+) -> None:
+    """The daemon would call itself connected for hours after a cable was pulled."""
+    settings = broker.settings(keepalive_s=5, ack_timeout_s=60, connect_timeout_s=0.5)
+    with publishing(settings, outbox) as publisher:
+        wait_for(lambda: connected(publisher) and not publisher._flights)
+        broker.pause()
+        wait_for(lambda: not connected(publisher), 20)
+        broker.resume()
+        wait_for(lambda: connected(publisher))
+
+
+def test_a_mistake_of_ours_does_not_end_the_delivery(
+    broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One odd moment would leave every later alert on the disk."""
+    close = MqttConnection.close
+
+    def close_and_fail(connection: MqttConnection, *, orderly: bool) -> None:
+        close(connection, orderly=orderly)
+        monkeypatch.undo()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(MqttConnection, "close", close_and_fail)
+    with publishing(broker.settings(), outbox) as publisher:
+        wait_for(lambda: connected(publisher))
+        broker.kill()
+        wait_for(lambda: "a bug" in (publisher.connection_error() or ""))
+        broker.start()
+        outbox.append(draft())
+        wait_for(lambda: outbox.depth() == 0)
+        assert not publisher.stalled()
 
 
 def test_falls_back_to_311_where_mqtt_5_is_not_spoken(outbox: Outbox) -> None:
@@ -442,7 +500,13 @@ def test_probe_says_what_works(tmp_path: Path) -> None:
 
 
 class _OldBroker:
-    """Just enough of a broker of 2014: it refuses MQTT 5 as MQTT 3.1.1 says and takes all else."""
+    """Just enough of a broker of 2014: it refuses MQTT 5 as MQTT 3.1.1 says and takes all else.
+
+    ``acknowledges``: whether it says so.
+    """
+
+    def __init__(self, *, acknowledges: bool = True) -> None:
+        self.acknowledges = acknowledges
 
     def __enter__(self) -> _OldBroker:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -475,7 +539,7 @@ class _OldBroker:
                     peer.sendall(b"\x20\x02\x00" + (b"\x00" if old_enough else b"\x01"))
                     if not old_enough:
                         return
-                elif header[0] >> 4 == 3 and header[0] & 6:  # PUBLISH, QoS 1
+                elif header[0] >> 4 == 3 and header[0] & 6 and self.acknowledges:  # PUBLISH, QoS 1
                     topic_bytes = int.from_bytes(body[:2], "big")
                     peer.sendall(b"\x40\x02" + body[2 + topic_bytes : 4 + topic_bytes])
                 elif header[0] >> 4 == 12:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -197,6 +199,33 @@ def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
     assert listener.ended_s < 0.5
     psutil.wait_procs(family, timeout=1.0)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sound card whose driver hangs would have the watchdog restart the service for ever."""
+    kill = os.killpg
+    released = threading.Event()
+
+    def refuse(group: int, number: int) -> None:
+        if not released.is_set():
+            raise PermissionError(number)  # as for a program of root's; a hung driver does nothing
+        kill(group, number)
+
+    monkeypatch.setattr(os, "killpg", refuse)
+    settings = python("out.write(bytes(3200)); out.flush(); time.sleep(61)", silence_timeout_s=0.5)
+    with Listener(settings) as listener:
+        listener.wait(lambda: len(listener.states()) == 2, "a second state")
+        stalled, hangs = listener.states()
+        assert (stalled.reason, hangs.reason) == ("stalled", "stalled")
+        assert "hangs and cannot be ended" in hangs.detail
+        time.sleep(2.0)
+        (child,) = [c for c in psutil.Process().children() if "sleep(61)" in c.cmdline()[-1]]
+        assert listener.n_samples() == 1_600
+        released.set()
+        child.kill()
+        listener.wait_for_samples(3_200)
 
 
 def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:

@@ -1,4 +1,4 @@
-"""Sound for chaos: three machines whose faults come and go by a plan.
+"""Sound for chaos: machines whose faults come and go by a plan.
 
 The sound stands still while nobody listens: a program started anew goes on where
 the last one was ended, so that an hour of sound is an hour that was delivered, and

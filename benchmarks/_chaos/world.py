@@ -98,8 +98,8 @@ class World:
             subprocess.run(["umount", "--lazy", self._state], check=False)
 
     def position_s(self) -> float:
-        """How much sound was delivered, the machines' mean."""
-        return sum(sound.position_s() for sound in self._sounds) / len(self._sounds)
+        """How much sound was delivered to the machine that lags most."""
+        return min(sound.position_s() for sound in self._sounds)
 
     def strike(self, trouble: Trouble) -> None:
         """Let something happen, now or at the moment that it aims at."""

@@ -34,5 +34,7 @@ def outbox(config: Path, *, as_json: bool) -> None:
 
 def remove_discovery(config: Path, *, as_json: bool) -> None:
     """Take this daemon's devices out of Home Assistant."""
-    topics = discovery_removal.remove_discovery(load_config(config).mqtt)
+    settings = load_config(config)
+    machines = [machine.id for machine in settings.machines]
+    topics = discovery_removal.remove_discovery(settings.mqtt, machines)
     emit({"removed": topics}, [*topics, f"{len(topics)} removed"], as_json=as_json)

@@ -16,6 +16,7 @@ _PIPE_BYTES = 1 << 20
 """Room for what comes while nobody reads: 5 s of mono sound at 48 kHz in floats."""
 _KEPT_STDERR_BYTES = 4096
 _TERMINATE_S = 0.2
+_KILL_S = 0.2
 _POLL_S = 0.01
 # Ours, and no business of a program that somebody configured.
 _PRIVATE_VARIABLES = ("AUSCULT_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
@@ -86,12 +87,22 @@ class ChildProcess:
                 return None
             time.sleep(_POLL_S)
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended, also some time after ``end``."""
+        return self._process.poll() is not None
+
     def end(self) -> None:
-        """End it and all its descendants: asked first, then killed."""
+        """End it and all its descendants: asked first, then killed.
+
+        One that hangs in a driver, or belongs to somebody else, cannot be killed: it is
+        left behind, and ``gone`` tells when it has ended after all.
+        """
         self._signal(signal.SIGTERM)
         self.exit_status(_TERMINATE_S)
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_KILL_S)
         self._selector.close()
         for pipe in self._pipes:
             pipe.close()

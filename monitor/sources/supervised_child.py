@@ -88,6 +88,7 @@ class SupervisedChild:
         self._quoted_lines = quoted_lines
         self._backoff = backoff
         self._masking = Masking(arguments)
+        self._left_behind: ChildProcess | None = None
 
     def output(self, stop: threading.Event) -> Iterator[bytes | ChildEnded]:
         """What the child writes, as it comes, and each time how it ended.
@@ -112,6 +113,9 @@ class SupervisedChild:
 
     def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
         """What one run of the program writes; returns how it ended, ``None`` when stopped."""
+        if self._left_behind is not None and not self._left_behind.gone:
+            # Another one would hang in the same driver, and another one after it.
+            return ChildEnded("stalled", f"{self._name} hangs and cannot be ended")
         try:
             child = ChildProcess(self._arguments)
         except (OSError, ValueError) as error:
@@ -133,6 +137,7 @@ class SupervisedChild:
             return None
         finally:
             child.end()
+            self._left_behind = None if child.gone else child
 
     def _exited(self, child: ChildProcess) -> ChildEnded:
         status = child.exit_status(wait_s=_TERMINATE_S)

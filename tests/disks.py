@@ -1,0 +1,80 @@
+"""Small disks of a test's own, to be filled, broken and mended. Only root can mount them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+
+def _mount(*arguments: object) -> None:
+    """Skip the calling test, saying why, where that is not permitted."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    done = subprocess.run(
+        ["mount", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+
+
+@contextmanager
+def small_disk_at(folder: Path) -> Iterator[Path]:
+    """A file system of 6 MB at ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", folder)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no room on the disk of ``folder``; the file to remove to have it back."""
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while file.write(b"\xaa" * 4096):
+            pass
+    return filler
+
+
+class FlashCard:
+    """An ext4 file system of 8 MB at ``folder`` that can wear out; a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._images = [folder.with_name(folder.name + ".img")]
+
+    def __enter__(self) -> FlashCard:
+        make = shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/sbin:/usr/sbin")
+        if make is None:
+            pytest.skip("mkfs.ext4 is not installed (e2fsprogs)")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._images[0].open("wb") as file:
+            file.truncate(8 << 20)
+        subprocess.run([make, "-q", self._images[0]], check=True)
+        self._insert()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _image in self._images:
+            subprocess.run(["umount", "-l", self._folder], check=True)
+
+    def wear_out(self) -> None:
+        """As the kernel does after an I/O error: read-only at once, whatever is open."""
+        subprocess.run(["mount", "-o", "remount,abort", self._folder], check=True)
+
+    def replace(self) -> None:
+        """Another card with what could be read from the old one."""
+        copy = self._images[-1].with_suffix(".copy")
+        shutil.copy(self._images[-1], copy)
+        self._images.append(copy)
+        self._insert()
+
+    def _insert(self) -> None:
+        _mount("-o", "loop,errors=remount-ro", self._images[-1], self._folder)

@@ -1,0 +1,42 @@
+"""The outbox and the publisher together, as a reload exchanges them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monitor.delivery import Delivery
+from monitor.mqtt_settings import MqttSettings
+from monitor.outbox import Outbox
+from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.test_outbox import draft
+
+
+def test_other_bounds_take_effect_without_another_connection(tmp_path: Path) -> None:
+    """Lowering a bound by reload would change nothing, or break a good connection."""
+    settings = MqttSettings(host="127.0.0.1", port=1)
+    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
+        delivery = Delivery(settings, outbox)
+        for _ in range(30):
+            delivery.alert(draft("updated"))
+        assert not delivery.switch(settings.model_copy(update={"outbox_max_alerts": 10}))
+        assert outbox.depth() == 10
+        assert delivery.switch(settings.model_copy(update={"port": 2}))
+        delivery.stop()
+
+
+def test_what_waits_goes_to_the_new_broker(tmp_path: Path) -> None:
+    """The alerts of the hour in which the old broker was away would wait for it for ever."""
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Subscriber(broker) as subscriber,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        delivery = Delivery(broker.settings(port=1), outbox)
+        delivery.start()
+        for kind in ("raised", "cleared"):
+            delivery.alert(draft(kind))
+        wait_for(lambda: "refused" in delivery.summary())
+        delivery.switch(broker.settings())
+        wait_for(lambda: len(subscriber.payloads("pump-7/alert")) == 2)
+        wait_for(lambda: delivery.summary() == "outbox 0, broker connected")
+        delivery.stop()

@@ -1,0 +1,191 @@
+"""The daemon at work: what keeps the watchdog fed, what does not, and reloads that go wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitor.bundle import Bundle
+from monitor.delivery import Delivery
+from monitor.errors import ConfigError
+from monitor.mqtt_connection import MqttConnection
+from monitor.mqtt_settings import MqttSettings
+from monitor.network import Network
+from monitor.outbox import Outbox
+from monitor.pipeline import Pipeline
+from monitor.service import Reading, Service
+from monitor.signals import SignalQueue
+from monitor.supervisor import Supervisor
+from monitor.systemd import Notifier
+from tests.bundles import make_bundle
+from tests.mosquitto import Mosquitto, wait_for
+from tests.test_machine import plan
+
+
+class Manager:
+    """systemd's side: what the service said, with the time at which it said it."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._said: list[tuple[float, str]] = []
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def said(self, word: str, since_s: float = 0.0) -> bool:
+        return any(word in text for at_s, text in self._said if at_s >= since_s)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(OSError):
+            while text := self._socket.recv(4096):
+                self._said.append((time.monotonic(), text.decode()))
+
+
+class Running:
+    """A service with a real delivery in a thread of its own, beside a manager that listens."""
+
+    def __init__(self, folder: Path, outbox: Outbox, settings: MqttSettings) -> None:
+        self.manager = Manager(folder / "notify")
+        environment = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"}
+        self.delivery = Delivery(settings, outbox)
+        self.supervisor = Supervisor(self.delivery)
+        self.signals = SignalQueue()
+        self.reread: Callable[[], Reading] = lambda: (_ for _ in ()).throw(AssertionError("unused"))
+        self.service = Service(
+            self.supervisor,
+            self.delivery,
+            Notifier(environment),
+            self._reread,
+            lambda _reading: None,
+        )
+        self.thread = threading.Thread(target=self.service.run, args=(self.signals,), daemon=True)
+
+    def _reread(self) -> Reading:
+        return self.reread()
+
+    def stop(self) -> None:
+        self.signals._commands.put("stop")
+        self.thread.join(5)
+        self.supervisor.stop()
+        self.delivery.stop()
+        self.manager.close()
+
+    def feeds(self) -> bool:
+        """Whether the watchdog is fed from now on."""
+        since_s = time.monotonic()
+        time.sleep(0.5)
+        return self.manager.said("WATCHDOG=1", since_s)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with (
+        Mosquitto(tmp_path / "broker") as broker,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        one = Running(tmp_path, outbox, broker.settings())
+        one.delivery.start()
+        one.thread.start()
+        try:
+            yield one
+        finally:
+            one.stop()
+
+
+def test_a_hung_pipeline_starves_the_watchdog(
+    running: Running, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that hangs would go unheard for ever behind a service that looks healthy."""
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        hanging.set()
+        release.wait(30)
+        raise RuntimeError("released")
+
+    monkeypatch.setattr(Pipeline, "push", hang)
+    assert running.feeds()
+    running.supervisor.apply([replace(plan(bundle, Network(bundle)), stall_limit_s=0.3)])
+    assert hanging.wait(10)
+    wait_for(lambda: not running.feeds())
+    release.set()
+    wait_for(running.feeds)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # meant to
+def test_a_dead_publisher_starves_the_watchdog(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alerts would wait on the disk for ever behind a service that looks healthy."""
+    wait_for(lambda: "connected" in running.delivery.summary())
+    assert running.feeds()
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(MqttConnection, "poll", die)
+    wait_for(lambda: not running.feeds())
+
+
+def test_a_broker_that_is_away_starves_nobody(tmp_path: Path) -> None:
+    """An unreachable broker would restart the service for ever, and nobody would listen."""
+    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
+        one = Running(tmp_path, outbox, MqttSettings(host="127.0.0.1", port=1))
+        one.delivery.start()
+        one.thread.start()
+        wait_for(lambda: one.manager.said("refused"))
+        assert one.feeds()
+        one.stop()
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigError("line 3: no such key"), RuntimeError("a bug of ours"), OSError(5, "I/O")]
+)
+def test_a_reload_that_fails_in_any_way_changes_nothing_and_says_why(
+    running: Running, bundle: Bundle, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that trips a mistake of ours would end the watch over every machine."""
+
+    def fail() -> Reading:
+        raise error
+
+    running.supervisor.apply([plan(bundle, Network(bundle))])
+    before = running.supervisor.machines["m"]
+    running.reread = fail
+    running.signals._commands.put("reload")
+    wait_for(lambda: running.manager.said("RELOAD REFUSED"))
+    assert str(error) in caplog.text
+    assert running.supervisor.machines["m"] is before
+    assert running.feeds()
+
+
+def test_coverage_is_in_the_journal_by_the_hour(
+    running: Running,
+    bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whoever reads the journal of a night could not tell how much of it was heard."""
+    monkeypatch.setattr(running.service, "_coverage_due_s", time.monotonic())
+    monkeypatch.setattr(Service, "COVERAGE_INTERVAL_S", 0.2)
+    with caplog.at_level(logging.INFO):
+        running.supervisor.apply([plan(bundle, Network(bundle))])
+        wait_for(lambda: caplog.messages.count("coverage") >= 3)
+    record = next(one for one in caplog.records if one.message == "coverage")
+    assert vars(record)["machine"] == "m"
+    assert {"monitored_s", "degraded_s", "lost_s"} <= set(vars(record))
