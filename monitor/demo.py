@@ -30,7 +30,7 @@ from monitor.calibration_record import Calibration
 from monitor.demo_broker import EmbeddedBroker
 from monitor.demo_subscriber import DemoSubscriber
 from monitor.domain import AudioBlock
-from monitor.errors import ServiceUnavailableError, UsageError
+from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
 from monitor.source_settings import SimulatedFault, SimulatedSettings
 from monitor.sources import open_source
 
@@ -87,11 +87,15 @@ class DemoResult:
 def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
     """Run it all, ``say``-ing each step in a line; files and the picture go to ``out``.
 
-    Raises ``UsageError`` when the extras that it needs are not installed, and
-    ``ServiceUnavailableError`` when one of its own parts does not come up.
+    Raises ``UsageError`` when the extras that it needs are not installed,
+    ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
+    when one of its own parts does not come up.
     """
     begun_s = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingInputError(f"--out {out}: cannot be made: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
     live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
     say(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")

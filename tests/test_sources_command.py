@@ -179,6 +179,9 @@ def test_a_program_killed_by_a_signal_says_so() -> None:
     with Listener(python("os.kill(os.getpid(), 11)")) as listener:
         state = listener.wait_for_state()
     assert "was killed by SIGSEGV" in state.detail
+    with Listener(python("os.kill(os.getpid(), 40)")) as listener:
+        state = listener.wait_for_state()
+    assert "was killed by signal 40" in state.detail
 
 
 def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
