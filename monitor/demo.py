@@ -117,7 +117,10 @@ def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
 
 
 def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
-    """The machine's healthy sound as recordings of equal length."""
+    """The machine's healthy sound as recordings of equal length.
+
+    Raises ``ServiceUnavailableError`` when the disk does not take them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     n_samples = round(RECORDING_S * settings.sample_rate_hz)
     offline = settings.model_copy(
@@ -128,7 +131,12 @@ def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
     for number in range(RECORDINGS):
         piece = sound[number * n_samples : (number + 1) * n_samples]
         path = folder / f"healthy-{number:02d}.flac"
-        soundfile.write(path, piece, settings.sample_rate_hz, subtype="PCM_24")
+        try:
+            soundfile.write(path, piece, settings.sample_rate_hz, subtype="PCM_24")
+        except soundfile.LibsndfileError as error:
+            raise ServiceUnavailableError(
+                f"{path}: cannot be written, is the disk full? ({error.error_string})"
+            ) from None
     return folder
 
 

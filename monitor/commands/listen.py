@@ -27,7 +27,8 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
     """Capture ``seconds`` of sound into FLAC files below ``out``.
 
     Raises ``ServiceUnavailableError`` when the source gives nothing for
-    ``PATIENCE_S`` or comes to its end before; what was heard is kept.
+    ``PATIENCE_S`` or comes to its end before, and when the disk is full; the files
+    that were complete by then are kept.
     """
     logging.basicConfig(level=logging.ERROR)
     settings = load_config(config).machine(machine)
