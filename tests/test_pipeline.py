@@ -89,6 +89,17 @@ def test_any_cut_gives_the_same_scores_decisions_and_states(
     assert plain(pieces) == plain(whole)
 
 
+@pytest.mark.parametrize("offset", [-1, 1, 1_999])
+def test_a_cut_beside_every_change_of_the_source_changes_nothing(
+    bundle: Bundle, network: Network, offset: int
+) -> None:
+    """Sound after a silence would begin a sample earlier or later, by the size of the blocks."""
+    cuts = [cell * RATE_HZ // 4 + offset for cell in range(1, 4 * len(EVENTFUL) // RATE_HZ)]
+    whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
+    pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts)
+    assert plain(pieces) == plain(whole)
+
+
 def test_a_fault_is_raised_and_cleared_and_the_microphones_faults_are_not(
     bundle: Bundle, network: Network
 ) -> None:
