@@ -3,7 +3,7 @@
 import os
 
 # ONNX Runtime reports its use to its maker unless this is set before it is imported
-# (docs/decisions/0006-nothing-leaves-the-node.md).
+# (docs/decisions/0009-nothing-leaves-the-node.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __version__ = "0.1.0"

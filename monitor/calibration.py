@@ -7,6 +7,10 @@ the largest persistent score in it. With ``L`` seconds a block, a budget of ``F`
 week allows ``p = F L / week`` a block, and the threshold is the ``1 - p`` quantile
 of the block values: the conformal one where there are enough blocks
 (``n + 1 >= 1 / p``), else that of a generalised Pareto tail.
+
+The tail is fitted to what adds up: the squares of distances, because the squared distance
+of normal evidence is a weighted sum of chi-squares, whose tail is exponential (Imhof 1961,
+Biometrika 48), and the plain error as it is, which is a mean of squares already.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from monitor.calibration_record import Calibration
+from monitor.calibration_record import MOST_RECORDING_SCORES, Calibration
 from monitor.errors import BadInputError
 from monitor.generalised_pareto import fit_generalised_pareto
 from monitor.persistence import Persistence, persistent_scores
@@ -68,9 +72,12 @@ def calibrate(
     persistence: Persistence,
     hop_s: float,
     span_s: float,
+    distances: bool,
     seed: int = 0,
 ) -> Calibration:
     """A threshold for at most ``false_alarms_per_week``, and what supports it.
+
+    ``distances``: whether scores are distances, or the plain error.
 
     Raises ``BadInputError`` when there is too little healthy sound to say
     anything: fewer than four independent blocks.
@@ -86,10 +93,11 @@ def calibrate(
         )
     allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
-    threshold, method = _threshold(blocks, allowed, np.random.default_rng(seed))
+    power = 2.0 if distances else 1.0
+    threshold, method = _threshold(blocks, allowed, power, seed)
     wholes = _Blocks([np.array([r.whole]) for r in heard], seconds / len(heard))
     allowed_whole = false_alarms_per_week * wholes.length_s / WEEK_S
-    recording_threshold, _ = _threshold(wholes, allowed_whole, np.random.default_rng(seed))
+    recording_threshold, _ = _threshold(wholes, allowed_whole, power, seed)
     scores = np.concatenate([recording.scores for recording in heard])
     levels_db = np.concatenate([recording.levels_db for recording in heard])
     means_db = np.array([recording.levels_db.mean() for recording in heard])
@@ -110,8 +118,16 @@ def calibrate(
         level_db=float(np.median(levels_db)),
         level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
         level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),
+        recording_scores=_standing_for_all(wholes.values),
         note=_note(seconds, false_alarms_per_week, supported),
     )
+
+
+def _standing_for_all(values: FloatVector) -> tuple[float, ...]:
+    """The values in rising order; where there are too many, evenly many of every height."""
+    n_kept = min(len(values), MOST_RECORDING_SCORES)
+    kept = np.linspace(0, len(values) - 1, n_kept).round().astype(int)
+    return tuple(np.sort(values)[kept].tolist())
 
 
 def _note(seconds: float, asked: float, supported: float) -> str:
@@ -131,11 +147,21 @@ def _block_values(
     series = [persistent_scores(recording.scores, rule) for recording in recordings]
     least = max(1, math.ceil(span_s / hop_s), rule.out_of)
     per_block = max(least, _decorrelation(series))
-    values = []
-    for persistent in series:
-        n_blocks = max(1, round(len(persistent) / per_block))
-        values.append(np.array([part.max() for part in np.array_split(persistent, n_blocks)]))
-    return _Blocks(values, per_block * hop_s)
+    return _Blocks([_maxima(persistent, per_block) for persistent in series], per_block * hop_s)
+
+
+def block_values(scores: FloatVector, rule: Persistence, per_block: int) -> FloatVector:
+    """The largest persistent score of every block of about ``per_block`` of them.
+
+    Shape: ``(n_scores,)`` to ``(n_blocks,)``, at least one. A false alarm is raised in a
+    block exactly when its value is over the threshold.
+    """
+    return _maxima(persistent_scores(scores, rule), per_block)
+
+
+def _maxima(persistent: FloatVector, per_block: int) -> FloatVector:
+    n_blocks = max(1, round(len(persistent) / per_block))
+    return np.array([part.max() for part in np.array_split(persistent, n_blocks)])
 
 
 def _decorrelation(series: Sequence[FloatVector]) -> int:
@@ -153,17 +179,21 @@ def _decorrelation(series: Sequence[FloatVector]) -> int:
 
 
 def _threshold(
-    blocks: _Blocks, allowed: float, rng: np.random.Generator
+    blocks: _Blocks, allowed: float, power: float, seed: int
 ) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
+    """The ``1 - allowed`` quantile of the values, its tail that of the values to ``power``."""
     values = blocks.values
     n = len(values)
     rank = math.ceil((n + 1) * (1.0 - allowed))
     if rank <= n:
         return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
-    estimate = _tail_quantile(values, allowed)
-    resampled = [_tail_quantile(_resample(blocks, rng), allowed) for _ in range(_BOOTSTRAPS)]
+    raised = _Blocks([group**power for group in blocks.by_recording], blocks.length_s)
+    rng = np.random.default_rng(seed)
+    estimate = _tail_quantile(raised.values, allowed)
+    resampled = [_tail_quantile(_resample(raised, rng), allowed) for _ in range(_BOOTSTRAPS)]
     bound = float(np.quantile(resampled, _BOOTSTRAP_CONFIDENCE))
-    return max(estimate, bound, float(values.max())), "generalised_pareto"
+    beyond = max(estimate, bound) ** (1.0 / power)
+    return max(beyond, float(values.max())), "generalised_pareto"
 
 
 def _resample(blocks: _Blocks, rng: np.random.Generator) -> FloatVector:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+MOST_RECORDING_SCORES = 256
+
 
 class Calibration(BaseModel):
     """A threshold, the budget that it was set for, and the sound that supports it.
@@ -16,6 +18,8 @@ class Calibration(BaseModel):
     supports; a smaller one rests on the extrapolated tail. ``score_median`` and
     ``score_deviation`` describe healthy scores, the deviation that of block
     values. ``level_low_db`` to ``level_high_db`` is the range of levels heard.
+    ``recording_scores``: the scores of whole healthy recordings in rising order, at most
+    ``MOST_RECORDING_SCORES`` that stand for all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,4 +40,5 @@ class Calibration(BaseModel):
     level_db: FiniteFloat
     level_low_db: FiniteFloat
     level_high_db: FiniteFloat
+    recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_RECORDING_SCORES)
     note: str = Field(max_length=2000)

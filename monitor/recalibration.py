@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from monitor.calibration import HealthyRecording, calibrate
 from monitor.calibration_record import Calibration
 from monitor.detector_settings import DetectorSettings
 from monitor.errors import BadInputError
+from monitor.fit import Fit, fit_of_recordings
 from monitor.network import Network
 from monitor.persistence import Persistence
 from monitor.pipeline import Pipeline, PipelineOutput
@@ -46,23 +48,16 @@ def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
     yield pipeline.finish()
 
 
-def misfit(calibration: Calibration, recordings: Sequence[HealthyRecording]) -> str:
-    """Why these recordings are not of the bundle's machine as it was, or an empty string.
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """A bundle with its new threshold, and how the new recordings sound to it.
 
-    A bundle knows one machine. Where most healthy recordings of a machine score
-    over the threshold for most of their length, either the machine is another
-    one or it has changed beyond what a threshold can mend.
+    ``before``: the calibration that was replaced, if there was one.
     """
-    over = [float(np.median(r.scores)) > calibration.threshold for r in recordings]
-    if not over or sum(over) <= len(over) / 2:
-        return ""
-    typical = float(np.median(np.concatenate([r.scores for r in recordings])))
-    return (
-        f"this bundle does not fit this machine: {sum(over)} of {len(over)} healthy recordings "
-        f"score over its threshold (typically {typical:.3g}, the threshold is "
-        f"{calibration.threshold:.3g}, the machine it was made for gave "
-        f"{calibration.score_median:.3g}); train a bundle on this machine's own sound"
-    )
+
+    bundle: Bundle
+    before: Calibration | None
+    fit: Fit
 
 
 def recalibrate(
@@ -72,8 +67,8 @@ def recalibrate(
     false_alarms_per_week: float,
     detector: DetectorSettings | None = None,
     force: bool = False,
-) -> Bundle:
-    """Give the bundle a new threshold and return it as it is now.
+) -> Recalibration:
+    """Give the bundle a new threshold.
 
     Raises ``BadInputError`` where there is too little sound, or where the
     recordings are not of the bundle's machine and ``force`` is not given.
@@ -81,9 +76,9 @@ def recalibrate(
     network = Network(bundle)
     healthy = [score_healthy(recording, bundle, network) for recording in recordings]
     before = bundle.manifest.calibration
-    complaint = misfit(before, healthy) if before is not None else ""
-    if complaint and not force:
-        raise BadInputError(f"{bundle.path}: {complaint}, or give --force")
+    fit = fit_of_recordings(before, healthy) if before is not None else Fit(True)
+    if not fit.fits and not force:
+        raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
     settings = detector or DetectorSettings()
     calibration = calibrate(
         healthy,
@@ -96,6 +91,7 @@ def recalibrate(
         ),
         hop_s=bundle.spec.window_hop_s,
         span_s=bundle.span_s,
+        distances=bundle.manifest.score.kind != "plain",
     )
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
-    return load_bundle(bundle.path)
+    return Recalibration(load_bundle(bundle.path), before, fit)

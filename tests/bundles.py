@@ -154,6 +154,7 @@ def make_bundle(
         persistence=Persistence.lasting(2.0, 0.9, span_s, spec.window_hop_s),
         hop_s=spec.window_hop_s,
         span_s=span_s,
+        distances=True,
     )
     write_manifest(path, bundle.manifest.model_copy(update={"calibration": calibration}))
     return load_bundle(path)

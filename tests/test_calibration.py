@@ -39,6 +39,7 @@ def test_the_budget_is_kept_on_unseen_healthy_sound(budget: float) -> None:
         persistence=RULE,
         hop_s=HOP_S,
         span_s=SPAN_S,
+        distances=True,
     )
     unseen = [recording(2_000, rng) for _ in range(150)]
     weeks = sum(r.seconds for r in unseen) / WEEK_S
@@ -51,10 +52,20 @@ def test_enough_sound_makes_it_a_count_and_little_sound_says_so() -> None:
     rng = np.random.default_rng(2)
     recordings = [recording(300, rng) for _ in range(40)]
     counted = calibrate(
-        recordings, false_alarms_per_week=2_000.0, persistence=RULE, hop_s=HOP_S, span_s=SPAN_S
+        recordings,
+        false_alarms_per_week=2_000.0,
+        persistence=RULE,
+        hop_s=HOP_S,
+        span_s=SPAN_S,
+        distances=True,
     )
     extrapolated = calibrate(
-        recordings, false_alarms_per_week=1.0, persistence=RULE, hop_s=HOP_S, span_s=SPAN_S
+        recordings,
+        false_alarms_per_week=1.0,
+        persistence=RULE,
+        hop_s=HOP_S,
+        span_s=SPAN_S,
+        distances=True,
     )
     assert counted.method == "conformal"
     assert extrapolated.method == "generalised_pareto"
@@ -72,7 +83,32 @@ def test_too_little_healthy_sound_is_an_error() -> None:
             persistence=RULE,
             hop_s=HOP_S,
             span_s=SPAN_S,
+            distances=True,
         )
+
+
+@pytest.mark.parametrize("d", [10, 100, 288])
+def test_far_beyond_what_was_heard_the_threshold_of_distances_is_near_the_truth(d: int) -> None:
+    """Too low a threshold wakes people for nothing, too high a one hears no fault."""
+    rng = np.random.default_rng(d)
+    chance = 1e-5
+    thresholds = []
+    for _ in range(10):
+        distances = np.sqrt(rng.chisquare(d, 200))
+        thresholds.append(
+            calibrate(
+                [HealthyRecording(np.array([x]), np.array([-30.0]), 1.0, x) for x in distances],
+                false_alarms_per_week=chance * WEEK_S,
+                persistence=Persistence(1, 1),
+                hop_s=1.0,
+                span_s=1.0,
+                distances=True,
+            ).threshold
+        )
+    truth = float(np.sqrt(stats.chi2.ppf(1.0 - chance, d)))
+    assert sum(threshold > truth for threshold in thresholds) >= 8
+    assert np.median(thresholds) < 1.3 * truth
+    assert max(thresholds) < 1.6 * truth
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.15])

@@ -40,7 +40,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
     """A node would be left behind that cannot do its job."""
-    config = configured(tmp_path, bundle.path, broker)
+    soundfile.write(tmp_path / "well.wav", machine_sound(12, seed=9), RATE_HZ)
+    path = str(tmp_path / "well.wav")
+    config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
     outcome = auscult("selftest", "--config", config)
     assert outcome.status == 0, outcome
     assert [line.split()[:2] for line in outcome.out.splitlines()] == [
@@ -49,6 +51,7 @@ def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosqu
         ["ok", "broker"],
         ["ok", "alert"],
         ["ok", "source"],
+        ["ok", "fit"],
     ]
     assert all(one["ok"] for one in auscult("selftest", "--config", config, "--json").json)
 
@@ -77,6 +80,18 @@ def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitt
     outcome = auscult("selftest", "--config", config)
     assert outcome.status == 69
     assert "silence" in outcome.out.splitlines()[-1]
+
+
+def test_selftest_says_that_a_bundle_is_for_another_machine(
+    bundle: Bundle, tmp_path: Path, broker: Mosquitto
+) -> None:
+    """A bundle would be trusted on a machine that it has never heard."""
+    soundfile.write(tmp_path / "other.wav", machine_sound(12, fault=0.3), RATE_HZ)
+    path = str(tmp_path / "other.wav")
+    config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
+    outcome = auscult("selftest", "--config", config)
+    assert outcome.status == 65
+    assert "does not fit this machine" in outcome.out.splitlines()[-1]
 
 
 def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from monitor.detector_settings import DetectorSettings
 from monitor.domain import Score
 from monitor.errors import BadInputError
 from monitor.features import log_mel_frames
+from monitor.fit import fit_of_recordings
 from monitor.network import Network
-from monitor.recalibration import misfit, recalibrate, score_healthy
+from monitor.recalibration import recalibrate, score_healthy
 from monitor.replay import RecordingSummary, ReplaySinks, replay_recording
 from tests.bundles import SPEC, machine_sound, make_bundle
 
@@ -121,7 +122,7 @@ def test_a_new_threshold_leaves_the_model_untouched(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle")
     again = recalibrate(
         bundle, write_healthy(tmp_path / "new"), false_alarms_per_week=10.0, force=True
-    )
+    ).bundle
     assert again.manifest.files == bundle.manifest.files
     assert again.calibration.false_alarms_per_week == 10.0
     assert again.calibration.healthy_s == pytest.approx(6 * 12.0, abs=3)
@@ -135,4 +136,4 @@ def test_another_machines_sound_is_said_not_to_fit(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="does not fit this machine: 6 of 6"):
         recalibrate(bundle, foreign, false_alarms_per_week=1.0)
     own = [score_healthy(p, bundle, Network(bundle)) for p in write_healthy(tmp_path / "own")]
-    assert misfit(bundle.calibration, own) == ""
+    assert fit_of_recordings(bundle.calibration, own).complaint == ""

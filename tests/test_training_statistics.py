@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pytest
 
 from tests.tiny_sound import SPEC, frames_of
-from training.covariance import DIAGONAL, SHRINKAGES, scatter_of
+from training.covariance import DIAGONAL, scatter_of
 from training.crossfit import HealthySound, fit_statistics, fold_heads, gather
+from training.evaluation import roc_auc
 from training.heard import Heard, distances, heard_of
 from training.recordings import Recording, folds
 from training.regimes import find_regimes
@@ -42,16 +43,36 @@ def sound_of(rows: Rows, rng: np.random.Generator, references: Sequence[Rows] = 
         [recording_of(row, rng) for row in rows],
         [[recording_of(row, rng) for row in machine] for machine in references],
         3,
+        parts=(),
         seed=0,
     )
 
 
-def test_whitening_makes_much_data_white() -> None:
-    """If it did not, the distance would not be Mahalanobis'."""
-    rows = correlated(np.random.default_rng(0), 4000)
-    whitener = scatter_of([rows - rows.mean(axis=0)]).whitener(SHRINKAGES[0])
-    covariance = np.cov((rows - rows.mean(axis=0)) @ whitener.T, rowvar=False)
-    assert np.abs(np.diag(covariance)[-2:] - 1.0).max() < 0.1
+@pytest.mark.parametrize("shrinkage", [0.003, 0.3, DIAGONAL])
+def test_the_distance_is_that_of_the_shrunk_covariance(shrinkage: float) -> None:
+    """If it were not, the distance would not be Mahalanobis'."""
+    rows = correlated(np.random.default_rng(0), 400)
+    whitener = scatter_of([rows - rows.mean(axis=0)]).whitener(shrinkage)
+    covariance = np.cov(rows, rowvar=False)
+    shrunk = (1 - shrinkage) * covariance + shrinkage * np.diag(np.diag(covariance))
+    np.testing.assert_allclose(whitener.T @ whitener, np.linalg.inv(shrunk), rtol=1e-6, atol=1e-9)
+
+
+def test_a_change_in_a_small_part_does_not_drown_in_a_large_one() -> None:
+    """Knocking is a change of few numbers, beside hundreds that vary by chance."""
+    rng = np.random.default_rng(0)
+    scatter = scatter_of([rng.normal(size=(4000, 60))])
+    well, knocking = rng.normal(size=(500, 60)), rng.normal(size=(500, 60))
+    knocking[:, 56:] += 1.0
+    labels = np.repeat([0, 1], 500)
+    auc, mean = [], []
+    for parts in ((), (slice(0, 56), slice(56, 60))):
+        whitener = scatter.whitener(0.003, parts)
+        squared = np.square(np.concatenate((well, knocking)) @ whitener.T).sum(axis=1)
+        auc.append(roc_auc(labels, squared))
+        mean.append(squared[:500].mean())
+    assert auc[1] > auc[0] + 0.05
+    assert mean == pytest.approx([60.0, 60.0], rel=0.05)
 
 
 def test_full_shrinkage_is_the_diagonal() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from monitor.bundle import Bundle
@@ -22,8 +21,7 @@ from monitor.network import Network
 from monitor.replay import RaisedAlert
 from monitor.resampling import StreamResampler
 from monitor.sources.recordings import recording_blocks
-
-_TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
+from training.frequency_axis import label_in_hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +149,12 @@ def _figure(section: HeardSection, spec: LogMelSpec) -> Figure:
             image = axes.imshow(values, origin="lower", aspect="auto", extent=extent, **style)
             figure.colorbar(image, ax=axes, pad=0.01)
             axes.set_title(name, loc="left")
-            _frequency_axis(axes, spec)
+            label_in_hz(axes, spec)
         panels[2].set_xlabel("time in the recording (s)")
         profile = figure.add_subplot(grid[2, 1])
         profile.plot(section.residual_db.mean(axis=1), np.arange(spec.n_mels))
         profile.axvline(0.0, color="0.6", linewidth=0.8)
         profile.set_xlabel("mean (dB)")
         profile.set_ylim(-0.5, spec.n_mels - 0.5)
-        _frequency_axis(profile, spec)
+        label_in_hz(profile, spec)
     return figure
-
-
-def _frequency_axis(axes: Axes, spec: LogMelSpec) -> None:
-    """Ticks at round frequencies on an axis of mel bands."""
-    peaks_hz = spec.band_corners_hz[1:-1]
-    shown = [hz for hz in _TICKS_HZ if peaks_hz[0] <= hz <= peaks_hz[-1]]
-    axes.set_yticks(np.interp(shown, peaks_hz, np.arange(spec.n_mels)), [f"{hz:g}" for hz in shown])
-    axes.set_ylabel("Hz")

@@ -97,14 +97,14 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
         for machine in material.references
     ]
     _set_residual_scale(graph, heard, span_windows)
-    sound = gather(heard, heard_references, span_windows, seed=seed)
+    sound = gather(heard, heard_references, span_windows, parts=graph.layout.parts, seed=seed)
     choice = choose_score(sound, seed, request.score)
     logger.info("score: %s, %s", choice.kind, choice.reason)
 
     fold = folds(len(heard), CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, material.recordings, fold)
     healthy = _cross_fitted(sound, choice, trial)
-    calibration = _calibrate(healthy, request, material)
+    calibration = _calibrate(healthy, choice, request, material)
     logger.info("%s", calibration.note)
 
     scorings = with_network(trial, sound, choice)
@@ -176,7 +176,10 @@ def _cross_fitted(sound: HealthySound, choice: Choice, trial: Trial) -> list[Hea
 
 
 def _calibrate(
-    healthy: Sequence[HealthyRecording], request: AudioRequest, material: Material
+    healthy: Sequence[HealthyRecording],
+    choice: Choice,
+    request: AudioRequest,
+    material: Material,
 ) -> Calibration:
     detector: DetectorSettings = request.settings.detector
     hop_s, span_s = material.spec.window_hop_s, material.span_s
@@ -188,6 +191,7 @@ def _calibrate(
         ),
         hop_s=hop_s,
         span_s=span_s,
+        distances=choice.kind != "plain",
         seed=request.seed,
     )
 

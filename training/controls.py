@@ -123,6 +123,7 @@ def without_network(
         [hear_raw(recording) for recording in trial.recordings],
         [[hear_raw(recording) for recording in machine] for machine in references],
         trial.span_windows,
+        parts=trial.graph.layout.parts_without_network,
         seed=trial.seed,
         regime=regime,
     )

@@ -35,11 +35,21 @@ class Scatter:
     eigenvalues: FloatArray
     basis: FloatArray
 
-    def whitener(self, shrinkage: float) -> FloatArray:
-        """W with ``W^T W`` the inverse of the shrunk covariance. Shape: ``(d, d)``."""
-        if shrinkage >= DIAGONAL:
-            return np.diag(1.0 / self.deviations)
-        scaled: FloatArray = (self.basis / np.sqrt(self._shrunk(shrinkage))).T / self.deviations
+    def whitener(self, shrinkage: float, parts: Sequence[slice] = ()) -> FloatArray:
+        """W, with ``|W x|`` the distance of centred evidence ``x``. Shape: ``(d, d)``.
+
+        Without ``parts`` ``W^T W`` is the inverse of the shrunk covariance (Mahalanobis).
+        That gives every number the same say, and a change in a few numbers drowns in what
+        many others do by chance. With them, the squared distance of each part, given the
+        parts before it, is measured in units of its chance spread, which goes with the
+        square root of its length: together they are the sum of the parts' standard scores,
+        scaled to the same mean as without.
+        """
+        correlation = (self.basis * self.eigenvalues) @ self.basis.T
+        shrunk = (1.0 - shrinkage) * correlation + shrinkage * np.eye(len(correlation))
+        # Row i of the inverse factor is what number i says beyond those before it.
+        innovations = np.linalg.inv(np.linalg.cholesky(shrunk))
+        scaled: FloatArray = _say(parts, len(shrunk))[:, None] * innovations / self.deviations
         return scaled
 
     def fit_of(self, rows: FloatArray, shrinkage: float) -> tuple[FloatArray, FloatArray]:
@@ -56,6 +66,15 @@ class Scatter:
 
     def _shrunk(self, shrinkage: float) -> FloatArray:
         return (1.0 - shrinkage) * self.eigenvalues + shrinkage
+
+
+def _say(parts: Sequence[slice], n_numbers: int) -> FloatArray:
+    """What each number's innovation is multiplied by. Shape: ``(d,)``."""
+    weight = np.ones(n_numbers)
+    for part in parts:
+        weight[part] = 1.0 / np.sqrt(len(weight[part]))
+    say: FloatArray = np.sqrt(weight / weight.mean())
+    return say
 
 
 def scatter_of(groups: Sequence[FloatArray]) -> Scatter:

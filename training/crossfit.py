@@ -27,13 +27,14 @@ class HealthySound:
     """A machine's recordings, those of its reference machines, and the machine's regimes.
 
     ``regime``: for each recording the regime of each of its spans, as the means of
-    ``span_rows`` belong to them.
+    ``span_rows`` belong to them. ``parts``: of the evidence, see ``Statistics``.
     """
 
     recordings: tuple[Heard, ...]
     span_rows: tuple[FloatRows, ...]
     regime: tuple[npt.NDArray[np.intp], ...]
     references: tuple[tuple[Heard, ...], ...]
+    parts: tuple[slice, ...]
 
     @property
     def n_regimes(self) -> int:
@@ -43,14 +44,18 @@ class HealthySound:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Centres ``(n_regimes, d)`` of the machine and the scatter around them."""
+    """Centres ``(n_regimes, d)`` of the machine and the scatter around them.
+
+    ``parts``: the parts of the evidence that have an equal say, see ``Scatter.whitener``.
+    """
 
     centres: FloatRows
     scatter: Scatter
+    parts: tuple[slice, ...]
 
     def head(self, shrinkage: float) -> Head:
         """What the runtime compares evidence with."""
-        return Head(self.centres, self.scatter.whitener(shrinkage))
+        return Head(self.centres, self.scatter.whitener(shrinkage, self.parts))
 
 
 def gather(
@@ -58,6 +63,7 @@ def gather(
     references: Sequence[Sequence[Heard]],
     span_windows: int,
     *,
+    parts: Sequence[slice],
     seed: int,
     regime: Sequence[npt.NDArray[np.intp]] | None = None,
 ) -> HealthySound:
@@ -68,6 +74,7 @@ def gather(
         span_rows,
         tuple(find_regimes(span_rows, seed) if regime is None else regime),
         tuple(tuple(reference) for reference in references),
+        tuple(parts),
     )
 
 
@@ -94,7 +101,8 @@ def fit_statistics(
     ]
     if use_references:
         groups += [_centred(all_rows(reference)) for reference in sound.references]
-    return Statistics(centres, scatter_of([group for group in groups if len(group) > 1] or groups))
+    scatter = scatter_of([group for group in groups if len(group) > 1] or groups)
+    return Statistics(centres, scatter, sound.parts)
 
 
 @dataclass(frozen=True, slots=True)

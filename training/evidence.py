@@ -53,6 +53,16 @@ class EvidenceLayout:
         """The mean level-free log-mel of each band."""
         return slice(self.n_mels, 2 * self.n_mels)
 
+    @property
+    def parts(self) -> tuple[slice, slice]:
+        """What has an equal say in a distance: residual with spectrum, and flutter."""
+        return slice(0, 2 * self.n_mels), slice(2 * self.n_mels, self.length)
+
+    @property
+    def parts_without_network(self) -> tuple[slice, slice]:
+        """The same for the evidence that needs no network."""
+        return slice(0, self.n_mels), slice(self.n_mels, self.n_mels + self.n_groups)
+
     def grouping(self) -> Tensor:
         """The matrix that averages bands into groups. Shape: ``(n_groups, n_mels)``."""
         matrix = torch.zeros(self.n_groups, self.n_mels)

@@ -15,11 +15,12 @@ from monitor.calibration import HealthyRecording
 from monitor.distance import Head
 from monitor.domain import FloatArray
 from monitor.log_mel_spec import LogMelSpec
-from monitor.recording_score import RecordingScore, block_edges
+from monitor.recording_score import BLOCK_S, RecordingScore, block_edges
 from training.evidence import EvidenceGraph
 from training.recordings import Recording
 
 _BATCH = 128
+_ROWS_A_BLOCK = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,9 @@ class Heard:
     """One recording's windows after the graph, ``n`` of them.
 
     ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``; ``band_residual``:
-    ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_blocks, d)``, the evidence
-    averaged over blocks of some ten seconds, what covariances are estimated from.
+    ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_rows, d)``, the evidence
+    averaged over blocks of some ten seconds, what covariances are estimated from; those of
+    a recording of at least two blocks overlap, which makes the most of it (Welch 1967).
     """
 
     name: str
@@ -77,9 +79,16 @@ def heard_of(
     level_db: FloatArray,
 ) -> Heard:
     """What was heard of a recording, with its blocks. Shape: ``(n, d)``, ``(n,)``, ``(n,)``."""
-    edges = block_edges(len(evidence), spec)
-    rows = np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
+    rows = _rows(evidence, spec)
     return Heard(recording.name, recording.seconds(spec), evidence, loss, level_db, rows)
+
+
+def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
+    per_block = spec.windows_in(BLOCK_S)
+    if len(evidence) >= 2 * per_block:
+        return _sliding_mean(evidence, per_block)[:: max(1, per_block // _ROWS_A_BLOCK)]
+    edges = block_edges(len(evidence), spec)
+    return np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
 
 
 def score_heard(

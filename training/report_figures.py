@@ -8,15 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from monitor.domain import FloatArray
 from monitor.log_mel_spec import LogMelSpec
+from training.frequency_axis import label_in_hz
 from training.loop import HistoryRow
 
 _DPI = 100
-_TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 
 
 def loss_curves(history: Sequence[HistoryRow], best_epoch: int) -> Figure:
@@ -62,7 +61,7 @@ def reconstruction(heard_db: FloatArray, expected_db: FloatArray, spec: LogMelSp
         figure.colorbar(image, ax=axes, pad=0.02)
         axes.set_title(name)
         axes.set_xlabel("s")
-        _frequency_axis(axes, spec)
+        label_in_hz(axes, spec)
     return figure
 
 
@@ -96,11 +95,3 @@ def embedded(content: bytes, description: str) -> str:
     """A PNG as an HTML element that needs no other file."""
     data = base64.b64encode(content).decode("ascii")
     return f"<img alt='{description}' src='data:image/png;base64,{data}'>"
-
-
-def _frequency_axis(axes: Axes, spec: LogMelSpec) -> None:
-    """Ticks at round frequencies on an axis of mel bands."""
-    peaks_hz = spec.band_corners_hz[1:-1]
-    shown = [hz for hz in _TICKS_HZ if peaks_hz[0] <= hz <= peaks_hz[-1]]
-    axes.set_yticks(np.interp(shown, peaks_hz, np.arange(spec.n_mels)), [f"{hz:g}" for hz in shown])
-    axes.set_ylabel("Hz")

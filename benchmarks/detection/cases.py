@@ -39,7 +39,7 @@ def all_cases(scratch: Path, seed: int) -> Iterator[Case]:
     """Every case whose recordings are there."""
     makers: dict[str, Callable[[Path, int], Iterator[Case]]] = {
         "toycar": _toycar,
-        "uav_propeller": _drone,
+        "uav_propeller": lambda _scratch, seed: drone(seed),
         "desk_fan": _fan,
         "bldc_motor": _motors,
     }
@@ -87,7 +87,7 @@ def _unpack_toycar(folder: Path) -> Path:
     return folder
 
 
-def _drone(_scratch: Path, seed: int) -> Iterator[Case]:
+def drone(seed: int) -> Iterator[Case]:
     """Two thirds of the healthy flights to train on, the rest to judge."""
     flights = shuffled(files(DATA / "uav_propeller" / "normal"), seed)
     broken = tuple(files(DATA / "uav_propeller" / "broken"))

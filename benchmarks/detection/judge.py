@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.covariance import LedoitWolf
 
 from benchmarks.detection.cases import Case
 from monitor.bundle import Bundle
-from monitor.calibration import WEEK_S, HealthyRecording, calibrate
+from monitor.calibration import WEEK_S, HealthyRecording, block_values, calibrate
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.network import Network
@@ -22,6 +22,7 @@ from monitor.recording_score import RecordingScore
 from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import partial_auc, roc_auc
+from training.heard import heard_of, score_heard
 from training.recordings import read_machine, read_recording
 
 NOMINAL = 0.05
@@ -30,7 +31,13 @@ GAINS_DB = (0.0, 3.0, -3.0)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one case with one seed. AUC and partial AUC by score."""
+    """What became of one case with one seed. AUC and partial AUC by score.
+
+    ``false_rate`` and ``false_decisions``, by gain: the share of healthy recordings over the
+    threshold for whole recordings, and of their stretches that would have raised an alert,
+    both at a nominal ``NOMINAL``. Whoever averages them weights them by ``n_healthy`` and
+    ``n_blocks``.
+    """
 
     group: str
     machine: str
@@ -38,13 +45,17 @@ class Verdict:
     auc: dict[str, float]
     pauc: dict[str, float]
     false_rate: dict[float, float]
-    false_alarms: int
+    n_healthy: int
+    false_decisions: dict[float, float]
+    n_blocks: int
     healthy_hours: float
-    false_per_day_budget: int
+    false_alarms: int
     alerted: float
+    false_alarms_daily: int
+    alerted_daily: float
     train_s: float
     cost_ratio: float
-    reason: str = field(default="", repr=False)
+    reason: str
 
 
 def judge(case: Case, seed: int, out: Path) -> Verdict:
@@ -61,32 +72,39 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
         "plain error": np.array([float(one.loss.mean()) for one in heard]),
         "no network": _without_network(case, bundle, [one.spectrum for one in heard]),
     }
-    nominal = _threshold_at(NOMINAL, result.healthy, bundle)
     n_healthy = len(case.healthy)
-    rates = {
-        gain_db: float(
-            np.mean(
-                [h.with_gain(gain_db, network).score(bundle) > nominal for h in heard[:n_healthy]]
-            )
-        )
+    by_gain = {
+        gain_db: [one.with_gain(gain_db, network) for one in heard[:n_healthy]]
         for gain_db in GAINS_DB
     }
-    alerts = [_alerts(path, bundle, network) for path in (*case.healthy, *case.faulty)]
-    daily = _rethresholded(bundle, result.healthy, 7.0)
+    nominal, decision = _nominal_thresholds(result.healthy, bundle)
+    rates = {gain_db: _share_over(by_gain[gain_db], bundle, nominal) for gain_db in GAINS_DB}
+    blocks = {
+        gain_db: np.concatenate([one.block_values(bundle) for one in by_gain[gain_db]])
+        for gain_db in GAINS_DB
+    }
+    paths = (*case.healthy, *case.faulty)
+    weekly = [_alerts(path, bundle, network) for path in paths]
+    daily_bundle = _rethresholded(bundle, result.healthy, 7.0)
+    daily = [_alerts(path, daily_bundle, network) for path in paths]
     return Verdict(
-        case.group,
-        case.machine,
-        bundle.manifest.score.kind,
-        {name: roc_auc(labels, values) for name, values in scores.items()},
-        {name: partial_auc(labels, values) for name, values in scores.items()},
-        rates,
-        sum(alerts[:n_healthy]),
-        sum(h.seconds for h in heard[:n_healthy]) / 3600,
-        sum(_alerts(path, daily, network) for path in case.healthy),
-        float(np.mean([count > 0 for count in alerts[n_healthy:]])),
-        train_s,
-        _cost_ratio(case.healthy[0], bundle, network),
-        bundle.manifest.score.reason,
+        group=case.group,
+        machine=case.machine,
+        score_kind=bundle.manifest.score.kind,
+        auc={name: roc_auc(labels, values) for name, values in scores.items()},
+        pauc={name: partial_auc(labels, values) for name, values in scores.items()},
+        false_rate=rates,
+        n_healthy=n_healthy,
+        false_decisions={g: float(np.mean(values > decision)) for g, values in blocks.items()},
+        n_blocks=len(blocks[0.0]),
+        healthy_hours=sum(one.seconds for one in heard[:n_healthy]) / 3600,
+        false_alarms=sum(weekly[:n_healthy]),
+        alerted=float(np.mean([count > 0 for count in weekly[n_healthy:]])),
+        false_alarms_daily=sum(daily[:n_healthy]),
+        alerted_daily=float(np.mean([count > 0 for count in daily[n_healthy:]])),
+        train_s=train_s,
+        cost_ratio=_cost_ratio(case.healthy[0], bundle, network),
+        reason=bundle.manifest.score.reason,
     )
 
 
@@ -97,8 +115,8 @@ class _Heard:
         recording = read_recording(path, bundle.spec)
         windows_db = recording.windows(bundle.spec) + np.float32(gain_db)
         output = network.run(windows_db)
-        self._path, self._bundle = path, bundle
-        self.evidence, self.loss = output.evidence, output.loss
+        self._path, self._bundle, self._recording = path, bundle, recording
+        self.evidence, self.loss, self._level_db = output.evidence, output.loss, output.level_db
         self.seconds = recording.seconds(bundle.spec)
         self.spectrum = spectrum_of(recording.frames_db)
 
@@ -110,6 +128,16 @@ class _Heard:
         for evidence, loss in zip(self.evidence, self.loss, strict=True):
             whole.push(evidence, float(loss))
         return whole.value
+
+    def block_values(self, bundle: Bundle) -> npt.NDArray[np.float64]:
+        """What the detector would compare with its threshold, a number a block."""
+        spec, score = bundle.spec, bundle.manifest.score
+        heard = heard_of(
+            self._recording, spec, evidence=self.evidence, loss=self.loss, level_db=self._level_db
+        )
+        scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
+        per_block = round(bundle.calibration.block_s / spec.window_hop_s)
+        return block_values(scores, _rule(bundle), per_block)
 
 
 def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
@@ -135,28 +163,44 @@ def _without_network(
     return np.asarray(np.einsum("nd,de,ne->n", offsets, precision, offsets))
 
 
-def _threshold_at(share: float, healthy: Sequence[HealthyRecording], bundle: Bundle) -> float:
-    """The threshold for whole recordings that this share of healthy ones should pass."""
+def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> tuple[float, float]:
+    """The thresholds that a share ``NOMINAL`` of healthy recordings and blocks should pass."""
     seconds = float(np.mean([recording.seconds for recording in healthy]))
-    return _rethresholded(bundle, healthy, share * WEEK_S / seconds).calibration.recording_threshold
+    by_recording = _rethresholded(bundle, healthy, NOMINAL * WEEK_S / seconds)
+    by_block = _rethresholded(bundle, healthy, NOMINAL * WEEK_S / bundle.calibration.block_s)
+    return by_recording.calibration.recording_threshold, by_block.calibration.threshold
+
+
+def _share_over(heard: Sequence[_Heard], bundle: Bundle, threshold: float) -> float:
+    return float(np.mean([one.score(bundle) > threshold for one in heard]))
+
+
+def _rule(bundle: Bundle) -> Persistence:
+    settings = DetectorSettings()
+    return Persistence.lasting(
+        settings.min_fault_s, settings.persistence_share, bundle.span_s, bundle.spec.window_hop_s
+    )
 
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
     """The bundle as it would be with another budget of false alarms a week."""
-    settings, spec = DetectorSettings(), bundle.spec
-    rule = Persistence.lasting(
-        settings.min_fault_s, settings.persistence_share, bundle.span_s, spec.window_hop_s
-    )
     calibration = calibrate(
         healthy,
         false_alarms_per_week=budget,
-        persistence=rule,
-        hop_s=spec.window_hop_s,
+        persistence=_rule(bundle),
+        hop_s=bundle.spec.window_hop_s,
         span_s=bundle.span_s,
+        distances=bundle.manifest.score.kind != "plain",
     )
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
     return Bundle(
-        bundle.path, manifest, spec, bundle.head, bundle.selftest, bundle.model, bundle.sha256
+        bundle.path,
+        manifest,
+        bundle.spec,
+        bundle.head,
+        bundle.selftest,
+        bundle.model,
+        bundle.sha256,
     )
 
 
@@ -171,15 +215,7 @@ def _alerts(path: Path, bundle: Bundle, network: Network) -> int:
 def _cost_ratio(path: Path, bundle: Bundle, network: Network) -> float:
     """Processor time of replaying with the bundle's score over that with the plain error."""
     score = bundle.manifest.score.model_copy(update={"kind": "plain"})
-    plain = Bundle(
-        bundle.path,
-        bundle.manifest.model_copy(update={"score": score}),
-        bundle.spec,
-        bundle.head,
-        bundle.selftest,
-        bundle.model,
-        bundle.sha256,
-    )
+    plain = replace(bundle, manifest=bundle.manifest.model_copy(update={"score": score}))
 
     def cost(chosen: Bundle) -> float:
         started = time.process_time()

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import soundfile
 from sklearn.covariance import LedoitWolf
 
+from benchmarks._page import write_section
 from benchmarks.detection.cases import DATA, Case, all_cases
 from benchmarks.detection.judge import spectrum_of
 from benchmarks.detection.mixing import FAULTS, RATE_HZ, at_level, noises, read, simulated_fault
@@ -86,33 +87,48 @@ def pieces(paths: tuple[Path, ...]) -> list[FloatArray]:
     return cut
 
 
-def curve(
-    healthy: list[FloatArray], judges: Judges, fault: dict[str, list[FloatArray]]
-) -> dict[str, npt.NDArray[np.float64]]:
-    """AUC by level for every score, all kinds of the fault together. Shape: ``(n_levels,)``."""
-    clean = [judges.scores(piece) for piece in healthy]
-    sounds = [sound for kind in fault.values() for sound in kind]
-    by_score: dict[str, list[float]] = defaultdict(list)
-    for level_db in LEVELS_DB:
-        mixed = [
-            judges.scores(at_level(piece, sounds[i % len(sounds)], level_db, 0))
-            for i, piece in enumerate(healthy)
+Curve = dict[str, npt.NDArray[np.float64]]
+"""AUC by level for every score. Shape: ``(n_levels,)``."""
+
+
+def curves(
+    healthy: list[FloatArray], judges: Judges, faults: dict[str, list[FloatArray]]
+) -> dict[str, Curve]:
+    """The curve of each kind of fault, every piece of healthy sound with every kind."""
+    clean = np.array([judges.scores(piece) for piece in healthy])
+    found: dict[str, Curve] = {}
+    for kind, sounds in faults.items():
+        by_level = [
+            [
+                judges.scores(at_level(piece, sounds[i % len(sounds)], level_db, 0))
+                for i, piece in enumerate(healthy)
+            ]
+            for level_db in LEVELS_DB
         ]
-        labels = [0] * len(clean) + [1] * len(mixed)
-        for index, name in enumerate(SCORES):
-            values = [row[index] for row in (*clean, *mixed)]
-            by_score[name].append(roc_auc(labels, values))
-    return {name: np.array(values) for name, values in by_score.items()}
+        labels = np.repeat([0, 1], len(healthy))
+        found[kind] = {
+            name: np.array(
+                [
+                    roc_auc(labels, np.concatenate((clean[:, i], np.array(mixed)[:, i])))
+                    for mixed in by_level
+                ]
+            )
+            for i, name in enumerate(SCORES)
+        }
+    return found
 
 
 def level_reached_db(aucs: npt.NDArray[np.float64]) -> float:
-    """The level at which the curve reaches an AUC of 0.9, between levels by a straight line."""
+    """The level at which the curve reaches an AUC of 0.9, between levels by a straight line.
+
+    Infinite where it never does, minus infinite where it is above at the lowest level.
+    """
     above = np.flatnonzero(aucs >= WANTED_AUC)
     if not above.size:
         return float("inf")
     first = int(above[0])
     if first == 0:
-        return float(LEVELS_DB[0])
+        return float("-inf")
     low, high = aucs[first - 1], aucs[first]
     share = (WANTED_AUC - low) / (high - low)
     return float(LEVELS_DB[first - 1] + share * (LEVELS_DB[first] - LEVELS_DB[first - 1]))
@@ -148,7 +164,7 @@ def main() -> None:
     options = parser.parse_args()
     if not (DATA / "uav_propeller").is_dir():
         parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
-    curves: dict[str, list[dict[str, npt.NDArray[np.float64]]]] = defaultdict(list)
+    runs: list[dict[str, Curve]] = []
     intruders: dict[str, list[str]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -157,24 +173,48 @@ def main() -> None:
             bundle = train_audio(
                 AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
             ).bundle
-            judges, healthy = Judges(case, bundle), pieces(case.healthy)
-            simulated = {k: [simulated_fault(k, PIECE_S, s) for s in range(3)] for k in FAULTS}
-            ticks = {"clock_tick": [np.tile(t, 3) for t in noises("clock_tick")]}
-            for title, fault in (("simulated faults", simulated), ("clock ticks", ticks)):
-                curves[title].append(curve(healthy, judges, fault))
+            healthy = pieces(case.healthy)
+            faults = {
+                kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS
+            }
+            faults["clock ticks"] = [np.tile(tick, 3) for tick in noises("clock_tick")]
+            runs.append(curves(healthy, Judges(case, bundle), faults))
             for kind, row in intruder_alerts(healthy, bundle, folder).items():
                 intruders[kind].append(row)
-    print("| fault | score | " + " | ".join(f"{db} dB" for db in LEVELS_DB) + " | AUC .9 at |")
-    print("|---" * (len(LEVELS_DB) + 3) + "|")
-    for title, runs in curves.items():
+    text = "\n\n".join((_curve_table(runs), _intruder_table(intruders)))
+    print(text)
+    write_section("sensitivity", f"{options.seeds} seeds.\n\n{text}")
+
+
+def _faults() -> dict[str, list[FloatArray]]:
+    """The sounds of each kind of fault."""
+    simulated = {kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS}
+    return {**simulated, "clock ticks": [np.tile(tick, 3) for tick in noises("clock_tick")]}
+
+
+def _curve_table(runs: list[dict[str, Curve]]) -> str:
+    lines = [
+        f"| fault | score | {' | '.join(f'{level} dB' for level in LEVELS_DB)} | AUC .9 at |",
+        "|---" * (len(LEVELS_DB) + 3) + "|",
+    ]
+    for kind in runs[0]:
         for score in SCORES:
-            mean = np.mean([run[score] for run in runs], axis=0)
+            mean = np.mean([run[kind][score] for run in runs], axis=0)
             figures = " | ".join(f"{auc:.2f}" for auc in mean)
-            print(f"| {title} | {score} | {figures} | {level_reached_db(mean):.0f} dB |")
-    print("\n| noise | alerts, 10 dB below for 5 s | alerts, equal level for 1 s |\n|---|---|---|")
-    for kind, rows in intruders.items():
-        for row in rows:
-            print(f"| {kind} | {row} |")
+            reached_db = level_reached_db(mean)
+            below = f"below {LEVELS_DB[0]}"
+            at = below if reached_db == float("-inf") else f"{reached_db:.1f}"
+            lines.append(f"| {kind} | {score} | {figures} | {at} dB |")
+    return "\n".join(lines)
+
+
+def _intruder_table(intruders: dict[str, list[str]]) -> str:
+    lines = [
+        "| noise | alerts, 10 dB below for 5 s | alerts, equal level for 1 s |",
+        "|---|---|---|",
+    ]
+    lines += [f"| {kind} | {row} |" for kind, rows in intruders.items() for row in rows]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.bundle import load_bundle
+from monitor.calibration_record import Calibration
 from monitor.commands.output import emit, message
 from monitor.recalibration import recalibrate
 from monitor.sources.recordings import recording_files
@@ -32,18 +33,32 @@ def calibrate(
             before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
         )
     recordings = recording_files(arguments)
-    bundle = recalibrate(
-        bundle, recordings, false_alarms_per_week=false_alarms_per_week, force=force
-    )
-    calibration = bundle.calibration
-    was = f"{before.threshold:.4g}" if before else "none"
-    if calibration.note:
-        message(calibration.note)
-    now = (
-        f"{calibration.threshold:.4g} for {calibration.false_alarms_per_week:g} false alarms a week"
-    )
+    done = recalibrate(bundle, recordings, false_alarms_per_week=false_alarms_per_week, force=force)
+    calibration = done.bundle.calibration
+    for line in (done.fit.complaint, calibration.note):
+        if line:
+            message(line)
     emit(
-        {"bundle": str(path), "sha256": bundle.sha256, **calibration.model_dump(mode="json")},
-        [f"threshold {was} -> {now}"],
+        {
+            "bundle": str(path),
+            "sha256": done.bundle.sha256,
+            **calibration.model_dump(mode="json"),
+            "before": before.model_dump(mode="json") if before else None,
+            "fits": done.fit.fits,
+            "complaint": done.fit.complaint,
+        },
+        _before_and_after(before, calibration),
         as_json=as_json,
     )
+
+
+def _before_and_after(before: Calibration | None, after: Calibration) -> list[str]:
+    was = f"{before.threshold:.4g}" if before else "none"
+    heard = f"{before.score_median:.4g}" if before else "unknown"
+    return [
+        (
+            f"threshold {was} -> {after.threshold:.4g} for {after.false_alarms_per_week:g} "
+            "false alarms a week"
+        ),
+        f"typical healthy score {heard} -> {after.score_median:.4g}",
+    ]

@@ -11,19 +11,23 @@ from pathlib import Path
 from monitor.bundle import load_bundle
 from monitor.commands.output import columns, emit
 from monitor.config import MachineSettings, load_config
+from monitor.detector_settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
-from monitor.errors import AuscultError, BundleError, ServiceUnavailableError
+from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnavailableError
+from monitor.fit import fit_of_sound
 from monitor.level import LevelMeter
 from monitor.mqtt_dial import probe
 from monitor.mqtt_settings import MqttSettings
 from monitor.network import Network
+from monitor.pipeline import Pipeline
+from monitor.recording_score import RecordingScore
 from monitor.scorer import run_selftest
 from monitor.signal_check import SignalCheck
 from monitor.sources import open_source
 
-HEARD_S = 2.0
-"""So much sound is listened to."""
-PATIENCE_S = 15.0
+HEARD_S = 12.0
+"""So much sound is listened to: one block of a recording's score, and what comes before it."""
+PATIENCE_S = 30.0
 """So long it may take to come."""
 
 
@@ -48,7 +52,8 @@ def selftest(config: Path, *, as_json: bool) -> int:
     findings += map(_try_bundle, settings.machines)
     findings += _try_broker(settings.mqtt)
     with ThreadPoolExecutor(max_workers=len(settings.machines)) as pool:
-        findings += pool.map(_try_source, settings.machines)
+        for found in pool.map(_try_source, settings.machines):
+            findings += found
     rows = [("ok" if one.ok else "FAILED", one.what, one.detail) for one in findings]
     emit([asdict(one) for one in findings], columns(rows), as_json=as_json)
     return next((one.exit_status for one in findings if not one.ok), 0)
@@ -73,42 +78,85 @@ def _try_broker(settings: MqttSettings) -> list[Finding]:
     ]
 
 
-def _try_source(machine: MachineSettings) -> Finding:
+def _try_source(machine: MachineSettings) -> list[Finding]:
+    """Whether the machine is heard, and whether it sounds like the bundle's."""
     what = f"source of {machine.id}"
     stop = threading.Event()
     patience = threading.Timer(PATIENCE_S, stop.set)
     patience.daemon = True
     patience.start()
+    listener = _Listener(machine)
     try:
-        ok, detail = _hear(machine, stop)
+        ok, detail = listener.hear(stop)
     except AuscultError as error:
-        return Finding(what, False, str(error), error.exit_status)
+        return [Finding(what, False, str(error), error.exit_status)]
     finally:
         patience.cancel()
         stop.set()
-    return Finding(what, ok, detail, 0 if ok else ServiceUnavailableError.exit_status)
+    findings = [Finding(what, ok, detail, 0 if ok else ServiceUnavailableError.exit_status)]
+    if ok:
+        findings += listener.fit()
+    return findings
 
 
-def _hear(machine: MachineSettings, stop: threading.Event) -> tuple[bool, str]:
-    """Whether the source is heard, and how."""
-    check, meter, heard_s = SignalCheck(), LevelMeter(), 0.0
-    state, trouble, rate_hz = SourceState(SourceStatus.OK), "", 0
-    for item in open_source(machine.source).blocks(stop):
-        if isinstance(item, LogMelBlock):
-            return True, f"{item.frames_db.shape[1]} bands of log-mel"
-        if isinstance(item, AudioBlock):
-            state = check.push(item)
-            meter.push(item.samples)
-            rate_hz = item.sample_rate_hz
-            heard_s += len(item.samples) / rate_hz
-            if heard_s >= HEARD_S:
+class _Listener:
+    """Listens to one machine for some seconds, and scores them where its bundle can be read."""
+
+    def __init__(self, machine: MachineSettings) -> None:
+        self._machine = machine
+        self._check, self._meter = SignalCheck(), LevelMeter()
+        self._heard_s = 0.0
+        self._pipeline: Pipeline | None = None
+        try:
+            bundle = load_bundle(machine.bundle)
+            self._whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+            self._pipeline = Pipeline(bundle, DetectorSettings(), whole=self._whole)
+        except BundleError:
+            pass  # the bundle's own line says what is wrong with it
+
+    def hear(self, stop: threading.Event) -> tuple[bool, str]:
+        """Whether the source is heard, and how."""
+        state, trouble, how = SourceState(SourceStatus.OK), "", ""
+        for item in open_source(self._machine.source).blocks(stop):
+            if isinstance(item, SourceState):
+                if item.status is SourceStatus.UNAVAILABLE:
+                    trouble = item.detail or item.reason
+                continue
+            if isinstance(item, AudioBlock):
+                state = self._check.push(item)
+                self._meter.push(item.samples)
+                how = f"at {item.sample_rate_hz} Hz"
+            else:
+                how = f"as {item.frames_db.shape[1]} bands of log-mel"
+            self._score(item)
+            if self._heard_s >= HEARD_S:
                 break
-        elif item.status is SourceStatus.UNAVAILABLE:
-            trouble = item.detail or item.reason
-    if heard_s == 0.0:
-        return False, trouble or f"nothing heard within {PATIENCE_S:g} s"
-    level_dbfs = meter.read_dbfs()
-    level = "not sound" if level_dbfs is None else f"{level_dbfs:.1f} dBFS"
-    if state.status is not SourceStatus.OK:
-        return False, f"{state.reason}: {state.detail} ({rate_hz} Hz, {level})"
-    return True, f"heard {heard_s:.1f} s at {rate_hz} Hz, {level}"
+        if not how:
+            return False, trouble or f"nothing heard within {PATIENCE_S:g} s"
+        how += self._level()
+        if state.status is not SourceStatus.OK:
+            return False, f"{state.reason}: {state.detail} ({how})"
+        return True, f"heard {self._heard_s:.1f} s {how}"
+
+    def fit(self) -> list[Finding]:
+        """Whether what was heard could be the bundle's machine when it is well."""
+        if self._pipeline is None or self._whole.empty:
+            return []
+        what = f"fit of {self._machine.id}"
+        fit = fit_of_sound(self._pipeline.bundle.calibration, self._whole.value, self._heard_s)
+        if not fit.fits:
+            return [Finding(what, False, fit.complaint, BadInputError.exit_status)]
+        return [Finding(what, True, f"scores {self._whole.value:.3g}, as healthy recordings do")]
+
+    def _score(self, block: AudioBlock | LogMelBlock) -> None:
+        if isinstance(block, AudioBlock):
+            self._heard_s = (block.first_sample + len(block.samples)) / block.sample_rate_hz
+        elif self._pipeline is not None:
+            n_frames = block.first_frame + len(block.frames_db)
+            self._heard_s = n_frames / self._pipeline.bundle.spec.frame_rate_hz
+        if self._pipeline is not None:
+            self._pipeline.push(block)
+
+    def _level(self) -> str:
+        level_dbfs = self._meter.read_dbfs()
+        return "" if level_dbfs is None else f", {level_dbfs:.1f} dBFS"

@@ -1,0 +1,162 @@
+"""A machine of three speeds, one of them rare: are they all healthy, and faults still heard?
+
+    python -m benchmarks.detection.regimes [--seeds 3]
+
+The simulated pump is recorded at three speeds, the third in three recordings of
+twenty-one, and nobody says which is which. Judged are new recordings at each speed, well
+and with faults at their very beginning (severity 0.05, where 0.3 is early). Beside the score
+stands the same network with a single centre for everything, which is what a machine with
+regimes must not be given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from benchmarks._page import write_section
+from benchmarks.detection.mixing import FAULTS, RATE_HZ
+from monitor.bundle import Bundle
+from monitor.domain import AudioBlock
+from monitor.network import Network
+from monitor.recording_score import RecordingScore
+from monitor.source_settings import SimulatedFault, SimulatedSettings
+from monitor.sources import open_source
+from training.audio import AudioRequest, train_audio
+from training.audio_bundle import network_of
+from training.crossfit import fit_statistics, gather
+from training.evaluation import roc_auc
+from training.evidence import EvidenceGraph
+from training.heard import hear
+from training.recordings import read_machine, read_recording
+
+SPEEDS_HZ = (24.5, 17.0, 31.0)
+TRAINED = (10, 8, 3)
+JUDGED = 6
+SECONDS = 15.0
+SEVERITY = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Scores of new recordings by speed: well ``(JUDGED,)`` each, faulty ``(n_faults,)`` each."""
+
+    well: tuple[npt.NDArray[np.float64], ...]
+    faulty: tuple[npt.NDArray[np.float64], ...]
+
+    @property
+    def auc(self) -> float:
+        """All speeds together."""
+        well, faulty = np.concatenate(self.well), np.concatenate(self.faulty)
+        return roc_auc([0] * len(well) + [1] * len(faulty), np.concatenate((well, faulty)))
+
+    @property
+    def rare_over_common(self) -> float:
+        """The median healthy score at the rare speed over that at the commonest: 1 is right."""
+        return float(np.median(self.well[-1]) / np.median(self.well[0]))
+
+
+def record(path: Path, speed_hz: float, seed: int, fault: str = "") -> Path:
+    """One recording of the pump, well or with an early fault from its beginning."""
+    faults: tuple[SimulatedFault, ...] = ()
+    if fault:
+        early = {"kind": fault, "severity": SEVERITY, "ramp_s": 0.0}
+        faults = (SimulatedFault.model_validate(early),)
+    settings = SimulatedSettings(
+        seed=seed, speed_hz=speed_hz, realtime=False, duration_s=SECONDS, faults=faults
+    )
+    blocks = open_source(settings).blocks(threading.Event())
+    samples = np.concatenate([b.samples for b in blocks if isinstance(b, AudioBlock)])
+    soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    return path
+
+
+def judge(folder: Path, seed: int) -> tuple[int, Judged, Judged]:
+    """Regimes found, the scores with them, and the scores with one centre."""
+    healthy = folder / "healthy"
+    healthy.mkdir(parents=True)
+    first_seed = 10_000 * seed
+    for regime, (speed_hz, count) in enumerate(zip(SPEEDS_HZ, TRAINED, strict=True)):
+        for i in range(count):
+            record(healthy / f"{regime}_{i}.wav", speed_hz, first_seed + 100 * regime + i)
+    result = train_audio(AudioRequest((healthy,), folder / "bundle", seed=seed))
+    lumped = _with_one_centre(result.bundle, healthy, result.choice.shrinkage, seed)
+    new = [
+        (
+            [
+                record(folder / f"w{r}_{i}.wav", s, first_seed + 5_000 + 100 * r + i)
+                for i in range(JUDGED)
+            ],
+            [
+                record(folder / f"f{r}_{kind}.wav", s, first_seed + 7_000 + 100 * r + i, kind)
+                for i, kind in enumerate(FAULTS)
+            ],
+        )
+        for r, s in enumerate(SPEEDS_HZ)
+    ]
+    return result.n_regimes, _judged(result.bundle, new), _judged(lumped, new)
+
+
+def _judged(bundle: Bundle, new: list[tuple[list[Path], list[Path]]]) -> Judged:
+    network = Network(bundle)
+
+    def score(path: Path) -> float:
+        output = network.run(read_recording(path, bundle.spec).windows(bundle.spec))
+        whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+        for evidence, loss in zip(output.evidence, output.loss, strict=True):
+            whole.push(evidence, float(loss))
+        return whole.value
+
+    return Judged(
+        tuple(np.array([score(path) for path in well]) for well, _ in new),
+        tuple(np.array([score(path) for path in faulty]) for _, faulty in new),
+    )
+
+
+def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int) -> Bundle:
+    graph = EvidenceGraph(network_of(bundle)).eval()
+    cpu = torch.device("cpu")
+    recordings = read_machine([healthy], bundle.spec)
+    heard = [hear(graph, recording, bundle.spec, cpu) for recording in recordings]
+    spans = [h.spans(bundle.span_windows, step=bundle.span_windows) for h in heard]
+    nowhere = [np.zeros(len(rows), dtype=np.intp) for rows in spans]
+    sound = gather(
+        heard, [], bundle.span_windows, parts=graph.layout.parts, seed=seed, regime=nowhere
+    )
+    everything = np.ones(len(heard), dtype=bool)
+    statistics = fit_statistics(sound, everything, use_references=False)
+    return replace(bundle, head=statistics.head(shrinkage))
+
+
+def main() -> None:
+    """Run the seeds, print the table and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    lines = [
+        "| seed | regimes found | AUC | rare over common | AUC, one centre | rare over common |",
+        "|---|---|---|---|---|---|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(options.seeds):
+            n_regimes, regimes, lumped = judge(Path(folder) / str(seed), seed)
+            figures = [
+                f"{judged.auc:.3f} | {judged.rare_over_common:.2f}" for judged in (regimes, lumped)
+            ]
+            lines.append(f"| {seed} | {n_regimes} | {' | '.join(figures)} |")
+            print(lines[-1], flush=True)
+    text = "\n".join(lines)
+    print(text)
+    write_section("regimes", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Is this the machine that the bundle was made from, as it was when it was well?
+
+A bundle knows one machine. Recordings said to be healthy are compared with the scores
+that the bundle's own healthy recordings got from statistics that did not see them. Where
+the new ones lie higher by more than chance, either the machine is another one or it has
+changed; a new threshold would hide which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.calibration import HealthyRecording
+from monitor.calibration_record import Calibration
+from monitor.recording_score import BLOCK_S
+
+_CHANCE = 1e-3
+_SUSPICIOUS = 0.75
+_FOREIGN = 0.9
+_BEYOND = 0.5
+_NEARLY = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What the comparison says.
+
+    ``complaint``: one line for people, empty where the bundle fits. ``fits``: False where a
+    threshold from these recordings should not be trusted.
+    """
+
+    fits: bool
+    complaint: str = ""
+
+
+def fit_of_recordings(calibration: Calibration, recordings: Sequence[HealthyRecording]) -> Fit:
+    """Whether healthy recordings are of the bundle's machine.
+
+    They are not where most of them score over the threshold for most of their length, or
+    where their scores stand out from the bundle's own by the rank test of Mann and Whitney
+    (1947, Ann. Math. Statist. 18) with a chance below one in a thousand: nearly all above
+    nearly all is refused, a lesser shift is only told.
+    """
+    over = [float(np.median(r.scores)) > calibration.threshold for r in recordings]
+    if sum(over) > len(over) / 2:
+        typical = float(np.median(np.concatenate([r.scores for r in recordings])))
+        return Fit(
+            False,
+            f"this bundle does not fit this machine: {sum(over)} of {len(over)} healthy "
+            f"recordings score over its threshold (typically {typical:.3g}, the threshold is "
+            f"{calibration.threshold:.3g}, the machine it was made for gave "
+            f"{calibration.score_median:.3g}); train a bundle on this machine's own sound",
+        )
+    least_s = _comparable_s(calibration)
+    new = [recording.whole for recording in recordings if recording.seconds >= least_s]
+    share, chance = _higher(new, calibration.recording_scores)
+    if chance > _CHANCE or share < _SUSPICIOUS:
+        return Fit(True)
+    figures = (
+        f"a new recording scores higher than a healthy one of the bundle's in {share:.0%} of all "
+        f"pairs (typically {np.median(new):.3g} against "
+        f"{np.median(calibration.recording_scores):.3g})"
+    )
+    if share >= _FOREIGN:
+        return Fit(
+            False,
+            f"this bundle does not fit this machine: {figures}; train a bundle on this machine's "
+            "own sound, or, if it is the same machine and it is well, go on from the bundle with "
+            "train audio --continue",
+        )
+    return Fit(
+        True,
+        f"these recordings do not sound like those that the bundle was made from: {figures}; "
+        "if they are of another machine, the bundle does not fit it",
+    )
+
+
+def fit_of_sound(calibration: Calibration, whole: float, seconds: float) -> Fit:
+    """Whether so many seconds, scored as a whole, could be the bundle's machine when well."""
+    healthy = calibration.recording_scores
+    if not healthy or seconds < _comparable_s(calibration):
+        return Fit(True)
+    limit = max(healthy) + _BEYOND * (max(healthy) - float(np.median(healthy)))
+    if whole <= limit:
+        return Fit(True)
+    return Fit(
+        False,
+        f"scores {whole:.3g}, the healthy recordings of the bundle at most {max(healthy):.3g}: "
+        "the machine is not well now, or the bundle does not fit this machine",
+    )
+
+
+def _comparable_s(calibration: Calibration) -> float:
+    """Shorter sound than this scores higher, because less of its flutter cancels."""
+    return _NEARLY * min(BLOCK_S, calibration.healthy_s / calibration.recordings)
+
+
+def _higher(new: Sequence[float], own: Sequence[float]) -> tuple[float, float]:
+    """How often a new value is above an own one, and the chance of that where they are alike.
+
+    The chance is that of the normal approximation, with its continuity correction. (1/2, 1)
+    where there is nothing to compare.
+    """
+    if not new or not own:
+        return 0.5, 1.0
+    n_pairs = len(new) * len(own)
+    pairs = np.subtract.outer(np.asarray(new), np.asarray(own))
+    wins = float((pairs > 0).sum() + 0.5 * (pairs == 0).sum())
+    deviation = math.sqrt(n_pairs * (len(new) + len(own) + 1) / 12.0)
+    beyond = (wins - 0.5 * n_pairs - 0.5) / deviation
+    return wins / n_pairs, 0.5 * math.erfc(beyond / math.sqrt(2.0))

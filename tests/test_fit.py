@@ -1,0 +1,101 @@
+"""Whether a bundle fits the machine it hears."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from monitor.calibration import HealthyRecording, calibrate
+from monitor.calibration_record import MOST_RECORDING_SCORES, Calibration
+from monitor.fit import _higher, fit_of_recordings, fit_of_sound
+from monitor.persistence import Persistence
+
+SECONDS = 10.0
+
+
+def recordings(
+    n: int, whole: float, seed: int = 0, seconds: float = SECONDS
+) -> list[HealthyRecording]:
+    """Recordings of a machine whose whole recordings score ``whole``, give or take 1."""
+    rng = np.random.default_rng(seed)
+    return [
+        HealthyRecording(w + rng.normal(size=20), np.full(20, -30.0), seconds, float(w))
+        for w in rng.normal(whole, 1.0, n)
+    ]
+
+
+def calibration(n: int = 40) -> Calibration:
+    return calibrate(
+        recordings(n, 20.0, seed=1),
+        false_alarms_per_week=1.0,
+        persistence=Persistence(3, 4),
+        hop_s=0.5,
+        span_s=2.0,
+        distances=True,
+    )
+
+
+def test_recordings_of_the_same_machine_fit() -> None:
+    """Calibrating again would be refused to those who do it right."""
+    complaints = [
+        fit_of_recordings(calibration(), recordings(12, 20.0, seed)).complaint
+        for seed in range(2, 52)
+    ]
+    assert complaints.count("") >= 49
+
+
+def test_another_machine_under_the_threshold_is_refused() -> None:
+    """A threshold far above healthy scores would let another machine pass for this one."""
+    known = calibration()
+    foreign = recordings(8, 23.0)
+    assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
+    fit = fit_of_recordings(known, foreign)
+    assert not fit.fits
+    assert "does not fit this machine" in fit.complaint
+
+
+def test_a_lesser_shift_is_told_and_not_refused() -> None:
+    """A machine that has aged could not be calibrated, or nobody would hear that it has."""
+    fit = fit_of_recordings(calibration(), recordings(40, 21.2))
+    assert fit.fits
+    assert "do not sound like" in fit.complaint
+
+
+def test_few_recordings_prove_nothing() -> None:
+    """Two odd recordings would be taken for another machine."""
+    assert fit_of_recordings(calibration(), recordings(2, 23.0)).complaint == ""
+
+
+def test_short_recordings_are_not_held_against_long_ones() -> None:
+    """Clips of some seconds score higher by nature and would pass for another machine."""
+    assert fit_of_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
+
+
+def test_sound_far_beyond_everything_healthy_is_told() -> None:
+    """A self-test on the wrong machine would be passed."""
+    known = calibration()
+    assert fit_of_sound(known, 20.0, SECONDS).fits
+    assert fit_of_sound(known, max(known.recording_scores), SECONDS).fits
+    told = fit_of_sound(known, 30.0, SECONDS)
+    assert not told.fits
+    assert "does not fit this machine" in told.complaint
+    assert fit_of_sound(known, 30.0, 2.0).fits
+
+
+@pytest.mark.parametrize(("n", "shift"), [(8, 3.0), (30, 0.5), (100, 0.0)])
+def test_the_chance_is_that_of_the_rank_test(n: int, shift: float) -> None:
+    """A wrong chance would refuse healthy machines or let foreign ones pass."""
+    rng = np.random.default_rng(n)
+    new, own = rng.normal(shift, size=n).tolist(), rng.normal(size=n + 5).tolist()
+    expected = stats.mannwhitneyu(new, own, alternative="greater", method="asymptotic")
+    share, chance = _higher(new, own)
+    assert share == pytest.approx(expected.statistic / (n * (n + 5)))
+    assert chance == pytest.approx(expected.pvalue, rel=1e-6)
+
+
+def test_many_recordings_are_kept_as_few_that_stand_for_them() -> None:
+    """The manifest would grow with every recording."""
+    kept = calibration(1000).recording_scores
+    assert len(kept) == MOST_RECORDING_SCORES
+    assert np.median(kept) == pytest.approx(20.0, abs=0.1)

@@ -1,0 +1,88 @@
+"""Whole recordings of real machines through training and replay, where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks.detection import cases
+from benchmarks.detection.mixing import RATE_HZ, at_level, noises, read
+from benchmarks.fan_stream import alerts_of, as_wanted, joined, splits
+from monitor.detector_settings import DetectorSettings
+from monitor.network import Network
+from monitor.replay import ReplaySinks, replay_recording
+from tests.conftest import shared_data
+from training.audio import AudioRequest, AudioResult, train_audio
+from training.evaluation import roc_auc
+
+pytestmark = [pytest.mark.data, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def drone() -> cases.Case:
+    shared_data("uav_propeller")
+    return next(cases.drone(0))
+
+
+@pytest.fixture(scope="module")
+def trained(drone: cases.Case, tmp_path_factory: pytest.TempPathFactory) -> AudioResult:
+    return train_audio(AudioRequest(drone.train, tmp_path_factory.mktemp("drone") / "bundle"))
+
+
+def judged(trained: AudioResult, path: Path) -> tuple[float, int]:
+    """The score of a recording, and how many alerts it raised."""
+    sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
+    summary = replay_recording(
+        path,
+        trained.bundle,
+        Network(trained.bundle),
+        DetectorSettings(),
+        sinks,
+        machine="drone",
+        start_unix_s=0.0,
+    )
+    assert not summary.error
+    return summary.score, summary.alerts
+
+
+def test_broken_propellers_are_told_from_whole_flights(
+    trained: AudioResult, drone: cases.Case
+) -> None:
+    """A missed fault costs the machine, a false alarm costs trust."""
+    healthy = [judged(trained, path) for path in drone.healthy]
+    broken = [judged(trained, path) for path in drone.faulty]
+    labels = [0] * len(healthy) + [1] * len(broken)
+    assert roc_auc(labels, [score for score, _ in healthy + broken]) >= 0.99
+    assert sum(alerts for _, alerts in healthy) <= 1
+    assert np.mean([alerts > 0 for _, alerts in broken]) >= 0.9
+
+
+@pytest.mark.parametrize("lasting", [(-10.0, 5), (0.0, 1)], ids=["faint", "loud"])
+@pytest.mark.parametrize("noise", ["chainsaw", "helicopter", "clock_tick"])
+def test_everyday_noises_raise_nothing(
+    trained: AudioResult,
+    drone: cases.Case,
+    tmp_path: Path,
+    noise: str,
+    lasting: tuple[float, int],
+) -> None:
+    """Somebody would be woken because somebody else cuts wood."""
+    shared_data("esc10_noise")
+    level_db, seconds = lasting
+    flight = read(drone.healthy[0])[10 * RATE_HZ : 35 * RATE_HZ]
+    clip = noises(noise)[0][: seconds * RATE_HZ]
+    mixed = tmp_path / "mixed.wav"
+    soundfile.write(mixed, at_level(flight, clip, level_db, 10 * RATE_HZ), RATE_HZ, "FLOAT")
+    assert judged(trained, mixed)[1] == 0
+
+
+def test_a_fan_s_broken_blade_is_raised_and_cleared_in_one_stream(tmp_path: Path) -> None:
+    """An alert that comes late or stays is as bad as none."""
+    faults = cases.files(shared_data("desk_fan") / "blade_fault")
+    train, (before, after) = splits(0)
+    bundle = train_audio(AudioRequest(tuple(train), tmp_path / "fan.bundle")).bundle
+    stream = joined([before, faults[0], after], tmp_path / "stream.wav")
+    assert as_wanted(stream, alerts_of(stream, bundle))
