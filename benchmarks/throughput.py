@@ -1,12 +1,13 @@
 """Replay throughput in multiples of real time, on one core, in one run.
 
-    python benchmarks/throughput.py [--minutes M] [--hours H]
+    python -m benchmarks.throughput [--minutes M] [--hours H]
 
 Side by side on the same file: this project's replay; the field's usual pipeline
 (librosa log-mel, five stacked frames, a dense 640-128x4-8-128x4-640 autoencoder in
 eager torch: the shape of the DCASE 2020 Task 2 baseline); and the floor, which is
 decoding, ``rfft``, the mel product and the ONNX graph with nothing around them.
-Then the peak memory of replaying ten minutes and of replaying ten hours.
+Processor time is counted, so that what else the machine does matters little. Then the
+peak memory of replaying ten minutes and of replaying ten hours.
 """
 
 from __future__ import annotations
@@ -124,10 +125,10 @@ def floor(recording: Path, bundle_path: Path) -> Callable[[], None]:
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """How long one run takes."""
-    started = time.perf_counter()
+    """The processor time of one run: with one thread its duration on an idle core."""
+    started = time.process_time()
     run()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def peak_megabytes(recording: Path, bundle: Path) -> float:

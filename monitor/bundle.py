@@ -91,8 +91,7 @@ def load_bundle(path: Path) -> Bundle:
 
     Raises ``BundleError`` naming the file and what is wrong with it.
     """
-    if not path.is_dir():
-        raise BundleError(f"{path}: no such bundle; expected a folder with {MANIFEST} in it")
+    _check_folder(path)
     raw = _read(path / MANIFEST, _LARGEST_MANIFEST)
     manifest = _parse_manifest(path / MANIFEST, raw)
     for name in (MODEL, HEAD, SELFTEST):
@@ -100,11 +99,12 @@ def load_bundle(path: Path) -> Bundle:
             raise BundleError(f"{path / MANIFEST}: files: {name} is missing from the list")
     contents = {name: _verified(path, name, manifest.files[name]) for name in manifest.files}
     spec = manifest.spec
-    if spec.filterbank_sha256 != manifest.filterbank_sha256:
-        raise BundleError(
-            f"{path / MANIFEST}: filterbank_sha256 does not belong to these features; "
-            "the bundle was made for another feature spec, train it again"
-        )
+    for name in ("features_sha256", "filterbank_sha256"):
+        if getattr(spec, name) != getattr(manifest, name):
+            raise BundleError(
+                f"{path / MANIFEST}: {name} does not belong to these features; "
+                "the bundle was made for another feature spec, train it again"
+            )
     head = _parse_head(path / HEAD, contents[HEAD])
     selftest = _parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
     return Bundle(
@@ -154,6 +154,7 @@ def save_bundle(
         (path / name).write_bytes(content)
     manifest = BundleManifest(
         features=spec.to_dict(),
+        features_sha256=spec.features_sha256,
         filterbank_sha256=spec.filterbank_sha256,
         span_s=span_s,
         score=score,
@@ -175,6 +176,15 @@ def write_manifest(path: Path, manifest: BundleManifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path / MANIFEST)
+
+
+def _check_folder(path: Path) -> None:
+    try:
+        is_there = path.is_dir()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be opened ({error.strerror})") from error
+    if not is_there:
+        raise BundleError(f"{path}: no such bundle; expected a folder with {MANIFEST} in it")
 
 
 def _read(path: Path, largest: int) -> bytes:
@@ -205,7 +215,8 @@ def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path}: {where}: {first['msg']}") from error
+        says = first["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{path}: {where}: {says}") from error
 
 
 def _verified(path: Path, name: str, expected: str) -> bytes:

@@ -30,8 +30,10 @@ class ScoreChoice(BaseModel):
 class BundleManifest(BaseModel):
     """Everything in ``bundle.json``.
 
-    ``files`` holds the SHA-256 of every other file, ``filterbank_sha256`` that of
-    the mel weights, so that a build that computes another filterbank is noticed.
+    ``files`` holds the SHA-256 of every other file, ``features_sha256`` that of the
+    features the network learned with, so that others put beside it are noticed, and
+    ``filterbank_sha256`` that of the mel weights, so that a build that computes another
+    filterbank is.
     ``provenance`` is for people: recordings, versions, seeds, controls.
     """
 
@@ -39,6 +41,7 @@ class BundleManifest(BaseModel):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     features: dict[str, Any]
+    features_sha256: Sha256
     filterbank_sha256: Sha256
     span_s: FiniteFloat = Field(gt=0, le=3600)
     score: ScoreChoice

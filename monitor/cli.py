@@ -9,6 +9,7 @@ are quick. The exit statuses are those of ``monitor.errors``, with 0 for done an
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -19,10 +20,11 @@ from typing import Annotated, Literal
 import typer
 
 from monitor import __version__
-from monitor.errors import AuscultError, UsageError
+from monitor.errors import AuscultError, ServiceUnavailableError, UsageError
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 app = typer.Typer(
     name="auscult",
@@ -32,12 +34,19 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Config = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+# Whether a file can be read is found out where it is read, with the exit status that belongs to it.
+Config = Annotated[Path, typer.Option("--config", help="The configuration file.", readable=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-BundlePath = Annotated[Path, typer.Argument(help="A bundle's folder.", metavar="BUNDLE")]
+BundlePath = Annotated[
+    Path, typer.Argument(help="A bundle's folder.", metavar="BUNDLE", readable=False)
+]
 Recordings = Annotated[
     list[Path],
-    typer.Argument(help="Recordings, or folders that are searched for them.", metavar="RECORDING"),
+    typer.Argument(
+        help="Recordings, or folders that are searched for them.",
+        metavar="RECORDING",
+        readable=False,
+    ),
 ]
 DEFAULT_CONFIG = Path("config.toml")
 
@@ -71,9 +80,17 @@ def run_command(arguments: Sequence[str]) -> int:
         # Nobody reads any more: not even the interpreter's last flush may fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception:  # noqa: BLE001  # a bug keeps its traceback and still gets its exit status
-        traceback.print_exc()
-        return EXIT_BUG
+    except Exception as error:  # noqa: BLE001  # a bug still gets its exit status
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """The exit status of what nobody handled: the disk's trouble, or a bug with its traceback."""
+    if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+        _complain(f"{error.filename or 'the output'}: cannot be written: {error.strerror}")
+        return ServiceUnavailableError.exit_status
+    traceback.print_exception(error)
+    return EXIT_BUG
 
 
 def invoke(typer_app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
@@ -85,7 +102,8 @@ def invoke(typer_app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     except typer.TyperException as error:
-        raise UsageError(f"{error.format_message().rstrip('.')} (see {name} --help)") from None
+        where = getattr(getattr(error, "ctx", None), "command_path", name)
+        raise UsageError(f"{error.format_message().rstrip('.')} (see {where} --help)") from None
     return result if isinstance(result, int) else 0
 
 
@@ -154,7 +172,8 @@ def replay(
     alerts: Annotated[Path | None, typer.Option(help="One alert a line, JSON lines.")] = None,
     publish: Annotated[bool, typer.Option(help="Publish the alerts, marked as replayed.")] = False,
     config: Annotated[
-        Path | None, typer.Option(help="The configuration: [detector], and [mqtt] to publish.")
+        Path | None,
+        typer.Option(help="The configuration: [detector], and [mqtt] to publish.", readable=False),
     ] = None,
     machine: Annotated[str | None, typer.Option(help="The machine's id in the alerts.")] = None,
     fail_on_alert: Annotated[bool, typer.Option(help="Exit 1 if an alert was raised.")] = False,
@@ -196,7 +215,8 @@ def calibrate(
     bundle: BundlePath,
     recordings: Recordings,
     false_alarms_per_week: Annotated[
-        float | None, typer.Option(help="The budget; by default the bundle's own.", min=1e-6)
+        float | None,
+        typer.Option(help="The budget; by default the bundle's own.", min=1e-6, max=1e6),
     ] = None,
     force: Annotated[
         bool, typer.Option(help="Also with recordings that seem to be of another machine.")
@@ -221,7 +241,7 @@ def devices(as_json: AsJson = False) -> None:
 def record(
     machine: Annotated[str, typer.Argument(help="The machine's id.", metavar="MACHINE")],
     out: Annotated[Path, typer.Option(help="The folder for the FLAC files.")],
-    seconds: Annotated[float, typer.Option(help="How much to record.", min=0.1)],
+    seconds: Annotated[float, typer.Option(help="How much to record.", min=0.1, max=1e7)],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:

@@ -40,8 +40,11 @@ def explain(
     ``where`` names the file and line, or the environment variable, of a path.
     """
     problems: dict[KeyPath, list[str]] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
         loc = detail["loc"]
+        if detail["type"] == "too_short" and any(_is_below(other["loc"], loc) for other in details):
+            continue  # the elements are there, and what is wrong with them is said
         if detail["type"] == "union_tag_invalid":
             loc = (*loc, _discriminator(detail))
         path = _path_in(document, loc, is_missing=detail["type"] == "missing")
@@ -52,6 +55,10 @@ def explain(
         f"{where(path)}: {_name(path, document)}{' or '.join(says)}"
         for path, says in problems.items()
     ]
+
+
+def _is_below(loc: tuple[str | int, ...], above: tuple[str | int, ...]) -> bool:
+    return len(loc) > len(above) and loc[: len(above)] == above
 
 
 def _path_in(document: Any, loc: tuple[str | int, ...], *, is_missing: bool) -> KeyPath:
@@ -104,6 +111,8 @@ def _say(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         return f'"{context["tag"]}" is none of {", ".join(known)}{hint}'
     if kind == "union_tag_not_found":
         return f"needs a {_discriminator(detail)}"
+    if kind == "too_short":
+        return f"is empty, at least {context['min_length']} must be there"
     says = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
     if kind != "missing" and isinstance(detail["input"], str | int | float):
         says += f", not {detail['input']!r}"

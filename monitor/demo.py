@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from monitor.calibration_record import Calibration
 from monitor.demo_broker import EmbeddedBroker
 from monitor.demo_subscriber import DemoSubscriber
 from monitor.domain import AudioBlock
-from monitor.errors import ServiceUnavailableError, UsageError
+from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
 from monitor.source_settings import SimulatedFault, SimulatedSettings
 from monitor.sources import open_source
 
@@ -41,6 +41,7 @@ RECORDINGS = 24
 RECORDING_S = 30.0
 FAULT = SimulatedFault(kind="bearing", onset_s=9.0, end_s=21.0, severity=1.0)
 LATEST_CLEARED_S = 45.0
+READY_WITHIN_S = 30.0
 AFTERWARDS_S = 2.0
 """So long after it was cleared nothing else may be raised."""
 
@@ -64,7 +65,7 @@ class DemoResult:
             self.raised_s = at_s
         elif kind == "cleared" and self.raised_s is not None and self.cleared_s is None:
             self.cleared_s = at_s
-        else:
+        elif kind != "updated":
             self.other_alerts += 1
         bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert["bands_hz"])
         say(
@@ -87,11 +88,15 @@ class DemoResult:
 def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
     """Run it all, ``say``-ing each step in a line; files and the picture go to ``out``.
 
-    Raises ``UsageError`` when the extras that it needs are not installed, and
-    ``ServiceUnavailableError`` when one of its own parts does not come up.
+    Raises ``UsageError`` when the extras that it needs are not installed,
+    ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
+    when one of its own parts does not come up.
     """
     begun_s = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingInputError(f"--out {out}: cannot be made: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
     live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
     say(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
@@ -113,7 +118,10 @@ def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
 
 
 def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
-    """The machine's healthy sound as recordings of equal length."""
+    """The machine's healthy sound as recordings of equal length.
+
+    Raises ``ServiceUnavailableError`` when the disk does not take them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     n_samples = round(RECORDING_S * settings.sample_rate_hz)
     offline = settings.model_copy(
@@ -124,7 +132,12 @@ def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
     for number in range(RECORDINGS):
         piece = sound[number * n_samples : (number + 1) * n_samples]
         path = folder / f"healthy-{number:02d}.flac"
-        soundfile.write(path, piece, settings.sample_rate_hz, subtype="PCM_24")
+        try:
+            soundfile.write(path, piece, settings.sample_rate_hz, subtype="PCM_24")
+        except soundfile.LibsndfileError as error:
+            raise ServiceUnavailableError(
+                f"{path}: cannot be written, is the disk full? ({error.error_string})"
+            ) from None
     return folder
 
 
@@ -173,7 +186,7 @@ def running_daemon(config: Path, log: Path) -> Iterator[float]:
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as readiness, log.open("wb") as stderr:
         readiness.bind("")  # a free abstract address
-        readiness.settimeout(30)
+        readiness.settimeout(0.2)
         address = "@" + readiness.getsockname()[1:].decode("ascii")
         process = subprocess.Popen(  # noqa: S603  # this very program
             [sys.executable, "-m", "monitor", "run", "--config", str(config)],
@@ -181,16 +194,24 @@ def running_daemon(config: Path, log: Path) -> Iterator[float]:
             stderr=stderr,
         )
         try:
-            while b"READY=1" not in readiness.recv(4096):
-                pass
+            wait_until_ready(process, readiness, log)
             yield time.time()
-        except TimeoutError:
-            raise ServiceUnavailableError(f"the daemon is not ready; see {log}") from None
         finally:
             process.terminate()
             status = process.wait(10)
         if status != 0:
             raise ServiceUnavailableError(f"the daemon ended with status {status}; see {log}")
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], readiness: socket.socket, log: Path) -> None:
+    """Wait for the daemon's word. Raises ``ServiceUnavailableError`` with its last one instead."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        with suppress(TimeoutError):
+            if b"READY=1" in readiness.recv(4096):
+                return
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise ServiceUnavailableError(f"the daemon is not ready: {' '.join(said) or 'it says nothing'}")
 
 
 def follow(

@@ -21,7 +21,8 @@ from monitor.log_mel_spec import LogMelSpec, mel_filterbank
 
 __all__ = ["FrameWindows", "LogMelSpec", "LogMelStream", "log_mel_frames", "log_mel_windows"]
 
-_FRAMES_AT_ONCE = 256
+_FRAMES_AT_ONCE = 64
+"""So many that what is computed of them stays in the processor's cache."""
 
 
 class _SparseBands(NamedTuple):

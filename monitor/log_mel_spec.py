@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
@@ -113,6 +114,13 @@ class LogMelSpec:
         """Where a band hands over to its neighbours: midpoints between the peaks, Hz."""
         low, peak, high = self.band_corners_hz[band : band + 3]
         return float((low + peak) / 2), float((peak + high) / 2)
+
+    @property
+    def features_sha256(self) -> str:
+        """SHA-256 of all fields as JSON, to tell one specification from another."""
+        # All as floats: 8000 and 8000.0 are one frequency.
+        values = {name: float(value) for name, value in self.to_dict().items()}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def filterbank_sha256(self) -> str:

@@ -20,6 +20,7 @@ from monitor.machine_report import MachineReport, Outlet
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.sources import open_source
 from monitor.sources.protocol import SourceItem
+from monitor.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Machine:
 
     LEAST_PAUSE_S: ClassVar[float] = 1.0
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
+    _turns: ClassVar[Turns] = Turns()
 
     def __init__(self, plan: MachinePlan, outlet: Outlet) -> None:
         self.plan = plan
@@ -156,7 +158,8 @@ class Machine:
     def _hear(self, pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> None:
         self._available = True
         self._report.arrived(block)
-        output = pipeline.push(block)
+        with self._turns.take():
+            output = pipeline.push(block)
         # What was decided while a stop was asked for is still told: it would not be decided again.
         if self._left_behind.is_set():
             return

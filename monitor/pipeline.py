@@ -38,7 +38,6 @@ _DRIFT_DETAIL = (
     "healthy scores have been rising slowly; if the machine is well, run auscult calibrate "
     "or auscult train audio --continue with recordings of today"
 )
-_CHECK_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -100,8 +99,12 @@ class Pipeline:
                 self._broken = False
                 self._judge(self._scorer.push(windows), output)
             else:
-                for signal, run in self._runs(block):
-                    self._push_run(signal, run, output)
+                for run in self._runs(block):
+                    if isinstance(run, AudioBlock):
+                        self._push_run(run, output)
+                    else:
+                        self._gap()
+                        self._become(run, output)
         except SourceFault as fault:
             self._gap()
             self._become(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
@@ -117,31 +120,31 @@ class Pipeline:
             self._judge(scores, output)
         return output
 
-    def _runs(self, block: AudioBlock) -> Iterator[tuple[SourceState, AudioBlock]]:
-        """The block in runs over which the signal's state is the same.
+    def _runs(self, block: AudioBlock) -> Iterator[AudioBlock | SourceState]:
+        """The parts of the block that can be scored, and between them why the rest cannot.
 
-        The signal is looked at in pieces that end at fixed positions of the stream,
-        whatever the size of the blocks.
+        What becomes of a sample was known before its cell of the signal check began, so
+        that it does not matter where the stream is cut. (Samples that are not numbers
+        are refused with what came with them; no source gives any.)
         """
-        every = max(1, round(block.sample_rate_hz * _CHECK_EVERY_S))
-        run_start, n_samples = 0, len(block.samples)
-        state: SourceState | None = None
-        start = 0
+        cell_samples = self._check.cell_samples(block.sample_rate_hz)
+        run_start, start, n_samples = 0, 0, len(block.samples)
         while start < n_samples:
-            end = min(n_samples, start + every - (block.first_sample + start) % every)
-            now = self._check.push(_part(block, start, end))
-            if state is not None and _differ(now, state):
-                yield state, _part(block, run_start, start)
-                run_start = start
-            state, start = now, end
-        if state is not None:
-            yield state, _part(block, run_start, n_samples)
+            end = min(n_samples, start + cell_samples - (block.first_sample + start) % cell_samples)
+            before, after = self._check.state, self._check.push(_part(block, start, end))
+            flows = before.status is SourceStatus.OK and after.reason != "not_finite"
+            if not flows or after.status is not SourceStatus.OK:
+                run_end = end if flows else start
+                if run_start < run_end:
+                    yield _part(block, run_start, run_end)
+                run_start = end
+            if after.status is not SourceStatus.OK:
+                yield after
+            start = end
+        if run_start < n_samples:
+            yield _part(block, run_start, n_samples)
 
-    def _push_run(self, signal: SourceState, run: AudioBlock, output: PipelineOutput) -> None:
-        if signal.status is not SourceStatus.OK:
-            self._gap()
-            self._become(signal, output)
-            return
+    def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
         resampled = self._resampler.push(replace(run, discontinuous=self._broken))
         self._broken = False
         windows = self._stream.push(resampled) if resampled is not None else []

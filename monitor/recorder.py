@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Self
 
 import soundfile
 
-from monitor.domain import AudioBlock
-from monitor.errors import MissingInputError
+from monitor.domain import AudioBlock, FloatArray
+from monitor.errors import MissingInputError, ServiceUnavailableError
 
 
 class FlacRecorder:
@@ -19,7 +20,9 @@ class FlacRecorder:
     file would be of no use to it: ``seconds`` are cut into about a dozen, each of 10
     to 300 seconds. A file bears its final name only once it is complete.
 
-    Raises ``MissingInputError`` when ``folder`` cannot be written.
+    Raises ``MissingInputError`` when ``folder`` cannot be written, and
+    ``ServiceUnavailableError`` when the disk takes no more; the file that it does not
+    hold is removed.
     """
 
     LEAST_S: ClassVar[float] = 10.0
@@ -59,7 +62,7 @@ class FlacRecorder:
                 self._file = self._open(rate_hz)
             room = max(1, round((self._piece_s - self._piece_written_s) * rate_hz))
             piece, samples = samples[:room], samples[room:]
-            self._file.write(piece)
+            self._write(piece)
             self._written_s += len(piece) / rate_hz
             self._piece_written_s += len(piece) / rate_hz
             if len(piece) == room:
@@ -68,12 +71,32 @@ class FlacRecorder:
 
     def close(self) -> None:
         """Complete the file being written."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except soundfile.LibsndfileError as error:
+                raise self._abandoned(error) from None
             final = self._path.with_suffix("")
             self._path.rename(final)
             self.files.append(final)
+
+    def _write(self, samples: FloatArray) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(samples)
+        except soundfile.LibsndfileError as error:
+            file, self._file = self._file, None
+            with contextlib.suppress(soundfile.LibsndfileError):  # says the same once more
+                file.close()
+            raise self._abandoned(error) from None
+
+    def _abandoned(self, error: soundfile.LibsndfileError) -> ServiceUnavailableError:
+        self._path.unlink(missing_ok=True)
+        return ServiceUnavailableError(
+            f"{self._path}: cannot be written, is the disk full? ({error.error_string})"
+        )
 
     def _open(self, sample_rate_hz: int) -> soundfile.SoundFile:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")

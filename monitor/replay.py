@@ -11,7 +11,7 @@ from monitor.alerting import alert_draft
 from monitor.bundle import Bundle
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import Alert, AudioBlock, Score
-from monitor.errors import AuscultError, BadInputError
+from monitor.errors import BadInputError, MissingInputError
 from monitor.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.recording_score import RecordingScore
@@ -77,7 +77,7 @@ def replay_recording(
     """Score one recording as one stream that began at ``start_unix_s``.
 
     A recording that cannot be read to its end gives a summary with an error, after
-    the scores of what could be read.
+    the scores of what could be read. What the sinks raise is passed on.
     """
     whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
     pipeline = Pipeline(bundle, detector, network, whole)
@@ -105,7 +105,7 @@ def replay_recording(
         alerts += take(pipeline.finish())
         if whole.empty:
             raise BadInputError(_nothing_to_score(recording, pipeline, seconds))
-    except AuscultError as error:
+    except (BadInputError, MissingInputError) as error:
         return RecordingSummary(
             str(recording), seconds, 0.0, threshold, alerts, str(error), error.exit_status
         )

@@ -87,9 +87,16 @@ class SignalCheck:
         self._whole = True
         self.state = _OK
 
+    def cell_samples(self, sample_rate_hz: int) -> int:
+        """Samples in a cell: only where one ends, at a multiple of this, may the state change.
+
+        Except for samples that are not finite, which change it at once.
+        """
+        return max(1, round(sample_rate_hz * self._limits.cell_s))
+
     def push(self, block: AudioBlock) -> SourceState:
         """The state of the signal after ``block``. Shape: ``block.samples`` is ``(n_samples,)``."""
-        cell_samples = max(1, round(block.sample_rate_hz * self._limits.cell_s))
+        cell_samples = self.cell_samples(block.sample_rate_hz)
         if block.discontinuous or cell_samples != len(self._cell):
             self._cell = np.empty(cell_samples, dtype=np.float32)
             self._filled = block.first_sample % cell_samples

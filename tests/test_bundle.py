@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from monitor.bundle import Bundle, load_bundle
 from monitor.errors import BundleError
+from monitor.log_mel_spec import LogMelSpec
 from monitor.network import Network
 from tests.bundles import make_bundle
 
@@ -72,6 +74,10 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
         (lambda v: v["features"].update(n_mels=10**9), "n_mels must be a whole number"),
         (lambda v: v["features"].update(n_mels=64), "another feature spec"),
         (lambda v: v["features"].update(f_min_hz=50.0), "another feature spec"),
+        (lambda v: v["features"].update(hop_length=256), "another feature spec"),
+        (lambda v: v["features"].update(window_hop_frames=8), "another feature spec"),
+        (lambda v: v["features"].update(power_floor=1e-12), "another feature spec"),
+        (lambda v: v["features"].update(n_mels=0), r"features: n_mels must be"),
         (lambda v: v["calibration"].update(threshold=float("nan")), "threshold"),
         (lambda v: v.update(span_s=-1), "span_s"),
         (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
@@ -98,7 +104,8 @@ def test_a_manifest_that_is_not_json_is_refused(copied: Path, content: bytes) ->
 
 def test_windows_of_another_shape_are_refused(copied: Path) -> None:
     """A graph for other features would fail on the first window instead of at start."""
-    edit(copied, lambda v: v["features"].update(window_frames=16))  # type: ignore[attr-defined]  # parsed JSON
+    spec = replace(LogMelSpec(), window_frames=16)
+    edit(copied, lambda v: v.update(features=spec.to_dict(), features_sha256=spec.features_sha256))
     with pytest.raises(BundleError, match=r"selftest.npz: windows of shape \(128, 32\)"):
         load_bundle(copied)
 

@@ -59,12 +59,21 @@ def test_help_is_quick() -> None:
         (["replay"], 64, "Missing argument"),
         (["run", "--log-format", "xml"], 64, "xml"),
         (["discovery"], 64, "--remove"),
+        (["replay", "--bogus"], 64, "(see auscult replay --help)"),
+        (["train"], 64, "Missing command (see auscult train --help)"),
+        (["train", "audio"], 64, "(see auscult train audio --help)"),
         (["train", "bogus"], 64, "bogus"),
         (["check", "--config", "/nowhere.toml"], 66, "/nowhere.toml"),
         (["run", "--config", "/nowhere.toml"], 66, "/nowhere.toml"),
         (["inspect", "/nowhere"], 78, "/nowhere"),
         (["replay", "/nowhere", "x.wav"], 78, "/nowhere"),
         (["calibrate", "/nowhere", "x.wav"], 78, "/nowhere"),
+        (["calibrate", "b", "x.wav", "--false-alarms-per-week", "inf"], 64, "per-week"),
+        (["calibrate", "b", "x.wav", "--false-alarms-per-week", "nan"], 64, "per-week"),
+        (["train", "audio", "x.wav", "--out", "b", "--false-alarms-per-week", "inf"], 64, "week"),
+        (["record", "m", "--out", "o", "--seconds", "inf"], 64, "--seconds"),
+        (["demo", "--out", "/dev/null"], 66, "--out /dev/null"),
+        (["inspect", "/" + "n" * 300], 78, "cannot be opened"),
     ],
 )
 def test_a_mistake_gets_one_line_and_its_status(
@@ -89,6 +98,22 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = auscult("check")
     assert outcome.status == 70
     assert "Traceback" in outcome.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
+def test_a_full_disk_is_no_bug(bundle: Bundle) -> None:
+    """Nobody could tell a disk that is full from a fault of the program."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "monitor", "inspect", bundle.path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    assert done.returncode == 69
+    assert done.stderr == "auscult: the output: cannot be written: No space left on device\n"
 
 
 def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,17 @@ def test_record_gives_up_on_a_source_that_gives_nothing(
     assert time.monotonic() - began_s < 5
 
 
+def test_record_says_when_the_source_ended_before(bundle: Bundle, tmp_path: Path) -> None:
+    """A script would train on a third of what it asked for."""
+    soundfile.write(tmp_path / "short.wav", machine_sound(12), RATE_HZ)
+    config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "short.wav"))
+    arguments = ("record", "pump-7", "--config", config, "--out", tmp_path / "out")
+    outcome = auscult(*arguments, "--seconds", 45, "--json")
+    assert outcome.status == 69
+    assert "came to its end after 12.0 s, 45 s were asked for" in outcome.err
+    assert outcome.json["seconds"] == 12.0
+
+
 def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_path: Path) -> None:
     """A typing error would be a KeyError."""
     config = configured(tmp_path, bundle.path)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ import soundfile
 from monitor.bundle import Bundle
 from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
+from tests.daemons import ROOT
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
 from tests.payload_check import check_message
 
@@ -98,8 +103,47 @@ def test_an_unreadable_file_is_a_row_and_the_others_are_done(
     assert len(table) == 5
     assert "text.wav" in table["text.wav"]["error"]
     assert "short" in table["short.wav"]["error"]
+    line = next(line for line in outcome.out.splitlines() if "text.wav" in line)
+    assert "0.000" not in line
     assert table["text.wav"]["score"] == ""
     assert table["fault.flac"]["error"] == ""
+
+
+def test_two_tables_are_not_written_to_one_file(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """One would be written over the other, and the recording after it."""
+    table = tmp_path / "t.csv"
+    outcome = auscult("replay", bundle.path, recordings, "--scores", table, "--files", table)
+    assert outcome.status == 64
+    assert "written by --scores already" in outcome.err
+    assert not table.exists()
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None,
+    reason="root may read everything, and there is no setpriv to give that up",
+)
+def test_a_file_without_permission_is_a_row(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """One file of another user's would stop the night's replay."""
+    secret, files = tmp_path / "secret.wav", tmp_path / "f.csv"
+    soundfile.write(secret, machine_sound(5), RATE_HZ)
+    secret.chmod(0)
+    as_anybody = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    replay = (sys.executable, "-m", "monitor", "replay", bundle.path, secret)
+    done = subprocess.run(
+        [*(as_anybody if os.geteuid() == 0 else ()), *replay, recordings, "--files", files],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 65, done.stderr
+    table = {Path(row["file"]).name: row for row in rows(files)}
+    assert "cannot be opened: Permission denied" in table["secret.wav"]["error"]
+    assert table["fault.flac"]["alerts"] == "1"
 
 
 def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
@@ -117,6 +161,9 @@ def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
         (["{recordings}", "--publish"], 64, "--config"),
         (["{recordings}", "--scores", "/nowhere/s.csv"], 66, "/nowhere/s.csv"),
         (["{recordings}", "--machine", "a/b"], 64, "a/b"),
+        (["{recordings}", "--scores", "{recordings}/fault.flac"], 64, "a recording to replay"),
+        (["{recordings}", "--files", "/dev/full"], 69, "/dev/full: cannot be written"),
+        (["{recordings}", "--alerts", "/dev/full"], 69, "/dev/full: cannot be written"),
     ],
 )
 def test_a_replay_that_cannot_be_done_says_why(

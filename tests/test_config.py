@@ -150,6 +150,30 @@ def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) 
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("find", "replace", "says"),
+    [
+        ('id = "pump-7"', 'id = "pump 7"', "becomes a level of MQTT"),
+        ("bundle =", "bndle = 1\nbundle =", 'bndle is not a known key; did you mean "bundle"?'),
+        ('kind = "file"', 'kind = "flie"', '"flie" is none of'),
+    ],
+)
+def test_a_mistake_in_the_only_machine_is_not_called_a_missing_machine(
+    tmp_path: Path, find: str, replace: str, says: str
+) -> None:
+    """The one line that matters would be followed by one that is wrong."""
+    only_one = VALID[: VALID.rindex("[[machine]]")].replace(find, replace)
+    assert [says in line for line in refusal(tmp_path, only_one).splitlines()] == [True]
+
+
+def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
+    """What is wrong with it would be told in the words of a library."""
+    assert (
+        refusal(tmp_path, "machine = []\n")
+        == "config.toml:1: machine is empty, at least 1 must be there"
+    )
+
+
 def test_no_machine_is_no_configuration(tmp_path: Path) -> None:
     """A daemon that watches nothing would look healthy."""
     assert refusal(tmp_path, "[mqtt]\n") == "config.toml: machine is missing"

@@ -328,6 +328,39 @@ def test_a_pipeline_that_hangs_is_a_stall(
     assert machine.join(2)
 
 
+def test_machines_take_turns_at_computing(
+    bundle: Bundle,
+    network: Network,
+    record: Record,
+    scripts: dict[int, Script],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred machines would pass the interpreter to and fro and be seconds late."""
+    push, lock, inside, most = Pipeline.push, threading.Lock(), 0, 0
+
+    def watched(pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
+        nonlocal inside, most
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.005)
+        output = push(pipeline, block)
+        with lock:
+            inside -= 1
+        return output
+
+    monkeypatch.setattr(Pipeline, "push", watched)
+    machines = [Machine(plan(bundle, network, f"m{n}", seed=n), record) for n in range(4)]
+    for number, machine in enumerate(machines):
+        scripts[number] = playing(*cut(machine_sound(2), 1600))
+        machine.start()
+    for machine in machines:
+        wait_for(lambda machine=machine: machine.coverage()["monitored_s"] == 2.0)  # type: ignore[misc]  # bound now
+        machine.ask_to_stop()
+        assert machine.join(2)
+    assert most == 1
+
+
 def test_a_source_that_says_nothing_at_all_is_a_stall(
     bundle: Bundle, network: Network, record: Record, scripts: dict[int, Script]
 ) -> None:

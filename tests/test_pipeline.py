@@ -75,13 +75,27 @@ def eventful() -> FloatArray:
 EVENTFUL = eventful()
 
 
-@settings(max_examples=12)
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 44_100])
+@settings(max_examples=8)
 @given(data=st.data())
 def test_any_cut_gives_the_same_scores_decisions_and_states(
-    bundle: Bundle, network: Network, data: st.DataObject
+    bundle: Bundle, network: Network, rate_hz: int, data: st.DataObject
 ) -> None:
     """Live sound would be judged otherwise than a recording of it."""
+    # Played too fast the sound is another, but as eventful.
     cuts = data.draw(st.lists(st.integers(0, len(EVENTFUL)), max_size=60))
+    whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [], rate_hz)
+    pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts, rate_hz)
+    assert len(whole.scores) > 10
+    assert plain(pieces) == plain(whole)
+
+
+@pytest.mark.parametrize("offset", [-1, 1, 1_999])
+def test_a_cut_beside_every_change_of_the_source_changes_nothing(
+    bundle: Bundle, network: Network, offset: int
+) -> None:
+    """Sound after a silence would begin a sample earlier or later, by the size of the blocks."""
+    cuts = [cell * RATE_HZ // 4 + offset for cell in range(1, 4 * len(EVENTFUL) // RATE_HZ)]
     whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
     pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts)
     assert plain(pieces) == plain(whole)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import resource
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import AudioBlock
+from monitor.errors import ServiceUnavailableError
 from monitor.recorder import FlacRecorder
 
 
@@ -42,3 +46,27 @@ def test_any_length_is_completed_to_the_sample(seconds: float, rate_hz: int, blo
         lengths = [soundfile.info(path).frames for path in recorder.files]
         assert abs(sum(lengths) - seconds * rate_hz) < 1
         assert list(Path(folder).glob("*.part")) == []
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may be larger than 100 kB, as on a disk that is full there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_leaves_no_half_recording(tmp_path: Path) -> None:
+    """A recording without its end would be trained on, or the command end in a traceback."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
+
+    def record() -> None:
+        with FlacRecorder(tmp_path, "pump-7", 100.0) as recorder:
+            for second in range(100):
+                recorder.push(AudioBlock(noise, 16_000, second * 16_000))
+
+    with pytest.raises(ServiceUnavailableError, match="cannot be written, is the disk full"):
+        record()
+    assert list(tmp_path.iterdir()) == []

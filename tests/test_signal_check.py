@@ -111,6 +111,18 @@ def test_a_loud_machine_that_clips_now_and_then_is_listened_to() -> None:
     assert reasons(np.clip(noise(10, 0.65), -1, 1)) == [""]
 
 
+def test_cells_lie_at_the_same_places_after_a_gap() -> None:
+    """A stream that was joined late would be judged otherwise than its recording."""
+    joined = 1_000
+    check = SignalCheck()
+    for position in range(joined, 20_000, 500):
+        zeros = AudioBlock(np.zeros(500, np.float32), RATE_HZ, position, position == joined)
+        if check.push(zeros).reason == "silence":
+            break
+    # The rest of the first quarter second says nothing; the two after it are silent.
+    assert position + 500 == 3 * 4_000
+
+
 def test_a_discontinuity_keeps_the_state_until_sound_proves_otherwise() -> None:
     """An input that drops out once a second would never be found silent."""
     check = SignalCheck()

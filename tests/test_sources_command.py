@@ -21,7 +21,7 @@ from monitor.source_settings import CommandSettings, SampleFormat
 from monitor.sources.files import read_blocks
 from monitor.sources.masking import Masking
 from monitor.sources.pcm import PcmStream
-from monitor.sources.supervised_child import Backoff
+from monitor.sources.supervised_child import Backoff, SupervisedChild
 from tests.listening import Listener
 
 RATE_HZ = 16_000
@@ -181,6 +181,9 @@ def test_a_program_killed_by_a_signal_says_so() -> None:
     with Listener(python("os.kill(os.getpid(), 11)")) as listener:
         state = listener.wait_for_state()
     assert "was killed by SIGSEGV" in state.detail
+    with Listener(python("os.kill(os.getpid(), 40)")) as listener:
+        state = listener.wait_for_state()
+    assert "was killed by signal 40" in state.detail
 
 
 def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
@@ -277,6 +280,18 @@ def test_a_password_in_the_command_is_in_no_state(caplog: pytest.LogCaptureFixtu
         state = listener.wait_for_state()
     assert "cannot open rtsp://***@camera/1" in state.detail
     assert "correct-horse" not in caplog.text + repr(settings) + str(listener.items())
+
+
+def test_a_program_that_cannot_start_is_not_tried_all_the_time() -> None:
+    """A camera that is down would cost a core, and fill the log."""
+    child = SupervisedChild(
+        ["no-such-program"], name="none", timeout_s=5.0, backoff=Backoff(0.2, 0.4)
+    )
+    stop = threading.Event()
+    threading.Timer(1.5, stop.set).start()
+    attempts = len(list(child.output(stop)))
+    # Pauses of 0.2, 0.4, 0.4 ... s, each up to a quarter more or less.
+    assert 3 <= attempts <= 7
 
 
 def test_pauses_grow_to_a_bound_and_differ() -> None:

@@ -104,6 +104,11 @@ def _cut(path: Path, share: float) -> None:
     path.write_bytes(content[: round(len(content) * share)])
 
 
+def _shortened(path: Path, n_bytes: int) -> None:
+    soundfile.write(path, noise(5 * RATE_HZ), RATE_HZ)
+    path.write_bytes(path.read_bytes()[:-n_bytes])
+
+
 def _truncated(path: Path) -> None:
     soundfile.write(path, noise(RATE_HZ), RATE_HZ)
     _cut(path, 0.6)
@@ -112,6 +117,12 @@ def _truncated(path: Path) -> None:
 def _truncated_mp3(path: Path) -> None:
     soundfile.write(path, noise(10 * RATE_HZ), RATE_HZ)
     _cut(path, 0.5)
+
+
+def _without_last_page(path: Path) -> None:
+    soundfile.write(path, noise(5 * RATE_HZ), RATE_HZ)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"OggS")])
 
 
 def _header_only(path: Path) -> None:
@@ -152,6 +163,9 @@ def _fifo_like(path: Path) -> None:
 DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "truncated wav": ("a.wav", _truncated, "truncated"),
     "truncated flac": ("a.flac", _truncated, "truncated or damaged"),
+    "truncated ogg": ("a.ogg", _truncated, "truncated"),
+    "ogg cut between pages": ("a.ogg", _without_last_page, "its last page is missing"),
+    "ogg cut by a byte": ("a.ogg", lambda path: _shortened(path, 1), "its last page is missing"),
     "truncated mp3": ("a.mp3", _truncated_mp3, "truncated or damaged"),
     "cut inside the header": ("a.wav", _header_only, "cut off inside its header"),
     "zero length": ("a.wav", Path.touch, "empty"),

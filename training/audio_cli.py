@@ -25,12 +25,13 @@ def audio(
             help="Healthy recordings of one machine, or folders that are searched for them: "
             "wav, flac, ogg, mp3, and .npy log-mel.",
             metavar="RECORDING",
+            readable=False,
         ),
     ],
     *,
     out: Annotated[Path, typer.Option(help="The bundle's folder.", metavar="BUNDLE")],
     false_alarms_per_week: Annotated[
-        float, typer.Option(help="The budget that the threshold is set for.", min=1e-6)
+        float, typer.Option(help="The budget that the threshold is set for.", min=1e-6, max=1e6)
     ] = 1.0,
     reference: Annotated[
         list[Path] | None,
@@ -38,6 +39,7 @@ def audio(
             help="A file or folder of healthy recordings of another machine of the same type, "
             "to learn what varies between machines. Repeatable, one for each machine.",
             metavar="RECORDING",
+            readable=False,
         ),
     ] = None,
     score: Annotated[
@@ -50,6 +52,7 @@ def audio(
             "--continue",
             help="Go on from the network of this bundle, with its features and span.",
             metavar="BUNDLE",
+            readable=False,
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the sound.", min=1)] = None,
@@ -57,7 +60,10 @@ def audio(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML with [training], [features] and the [detector] to calibrate for."),
+        typer.Option(
+            help="TOML with [training], [features] and the [detector] to calibrate for.",
+            readable=False,
+        ),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also TensorBoard scalars in BUNDLE/tensorboard.")

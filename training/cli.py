@@ -8,7 +8,6 @@ from training import audio_cli, image_cli
 
 app = typer.Typer(
     help="Train: bundles from recordings, and the companion cases on images.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

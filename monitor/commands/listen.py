@@ -27,7 +27,8 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
     """Capture ``seconds`` of sound into FLAC files below ``out``.
 
     Raises ``ServiceUnavailableError`` when the source gives nothing for
-    ``PATIENCE_S``; what was heard before is kept.
+    ``PATIENCE_S`` or comes to its end before, and when the disk is full; the files
+    that were complete by then are kept.
     """
     logging.basicConfig(level=logging.ERROR)
     settings = load_config(config).machine(machine)
@@ -54,6 +55,11 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
         map(str, recorder.files),
         as_json=as_json,
     )
+    if not recorder.complete:
+        raise ServiceUnavailableError(
+            f"source {settings.source.kind}: came to its end after {recorder.seconds:.1f} s, "
+            f"{seconds:g} s were asked for"
+        )
 
 
 def sound(settings: SourceSettings, *, patience_s: float) -> Iterator[AudioBlock]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import typer
+
+from monitor.errors import MissingInputError, ServiceUnavailableError
 
 
 def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
@@ -17,6 +20,41 @@ def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
         return
     for line in lines:
         typer.echo(line)
+
+
+class ResultFile:
+    """A text file that a command writes its results to.
+
+    Raises ``MissingInputError`` where it cannot be made and
+    ``ServiceUnavailableError`` where the disk takes no more of it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = path.open("w", encoding="utf-8", newline="")
+        except OSError as error:
+            raise MissingInputError(f"{path}: cannot be written: {error.strerror}") from error
+
+    def write(self, text: str) -> int:
+        """Append ``text``; how many characters that were."""
+        try:
+            return self._file.write(text)
+        except OSError as error:
+            raise self._full(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            self._file.close()
+        except OSError as error:
+            if exc_info[0] is None:
+                raise self._full(error) from None
+
+    def _full(self, error: OSError) -> ServiceUnavailableError:
+        return ServiceUnavailableError(f"{self._path}: cannot be written: {error.strerror}")
 
 
 def message(text: str) -> None:

@@ -6,22 +6,22 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from monitor.alert_record import AlertDraft, alert_to_dict
 from monitor.bundle import Bundle, load_bundle
 from monitor.commands.alert_numbers import AlertNumbers
-from monitor.commands.output import columns, emit, progress
+from monitor.commands.output import ResultFile, columns, emit, progress
 from monitor.commands.publishing import publish_alerts
 from monitor.config import Settings, check_machine_id, load_config
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import Alert, Score
-from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
+from monitor.errors import AuscultError, BadInputError, UsageError
 from monitor.network import Network
 from monitor.replay import (
     DrawAlert,
@@ -65,6 +65,7 @@ def replay(request: ReplayRequest) -> int:
     settings = load_config(request.config) if request.config else None
     bundle = load_bundle(request.bundle)
     recordings = recording_files(request.recordings)
+    _refuse_overwriting(request, recordings)
     with ExitStack() as stack:
         results = stack.enter_context(_results(request, bundle, settings))
         network = Network(bundle)
@@ -103,7 +104,7 @@ class _Results:
         request: ReplayRequest,
         bundle: Bundle,
         machine: str,
-        outputs: dict[str, IO[str] | None],
+        outputs: dict[str, ResultFile | None],
     ) -> None:
         self.machine = machine
         self.summaries: list[RecordingSummary] = []
@@ -157,7 +158,7 @@ class _Results:
             (
                 one.file,
                 f"{one.seconds:.1f}",
-                f"{one.score:.3f}",
+                "" if one.error else f"{one.score:.3f}",
                 f"{one.threshold:.3f}",
                 str(one.alerts),
                 one.error or ("anomalous" if one.anomalous else ""),
@@ -184,7 +185,7 @@ def _results(
     machine = _machine(request, settings)
     with ExitStack() as stack:
         outputs = {
-            name: stack.enter_context(_create(path)) if path else None
+            name: stack.enter_context(ResultFile(path)) if path else None
             for name, path in (
                 ("scores", request.scores),
                 ("files", request.files),
@@ -194,14 +195,19 @@ def _results(
         yield _Results(request, bundle, machine, outputs)
 
 
-def _create(path: Path) -> IO[str]:
-    try:
-        return path.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise MissingInputError(f"{path}: cannot be written: {error.strerror}") from error
+def _refuse_overwriting(request: ReplayRequest, recordings: Iterable[Path]) -> None:
+    """Raise ``UsageError`` where a table would be written over a recording or another table."""
+    taken = {recording.resolve(): "is a recording to replay" for recording in recordings}
+    for option in ("scores", "files", "alerts"):
+        path: Path | None = getattr(request, option)
+        if path is None or path.is_char_device():
+            continue
+        if use := taken.get(path.resolve()):
+            raise UsageError(f"--{option} {path}: {use}; name another file")
+        taken[path.resolve()] = f"is written by --{option} already"
 
 
-def _table(file: IO[str] | None, names: tuple[str, ...]) -> Any:
+def _table(file: ResultFile | None, names: tuple[str, ...]) -> Any:
     """A CSV writer with its header written, or ``None``."""
     if file is None:
         return None

@@ -15,6 +15,7 @@ from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError
 from monitor.source_settings import Channel
 from monitor.sources.channels import first_unsound, one_channel
+from monitor.sources.ogg_pages import check_ogg_is_whole
 from monitor.sources.wav_header import check_wav_is_whole
 
 BLOCK_S = 4.0
@@ -135,6 +136,7 @@ def _open_descriptor(path: Path) -> int:
             raise BadInputError(f"{path}: empty; {_EXPECTED}")
         _check_magic(path, os.pread(descriptor, 4, 0))
         check_wav_is_whole(descriptor, path)
+        check_ogg_is_whole(descriptor, path)
     except OSError as error:
         os.close(descriptor)
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None

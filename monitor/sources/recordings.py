@@ -30,17 +30,26 @@ def recording_files(
     """
     found: dict[Path, None] = {}
     for argument in arguments:
+        _check_there(argument)
         if argument.is_dir():
             below = list(_below(argument, suffixes))
             if not below:
                 names = ", ".join(sorted(suffixes))
                 raise MissingInputError(f"{argument}: holds no recordings ({names})")
             found.update(dict.fromkeys(below))
-        elif argument.exists():
-            found[argument] = None
         else:
-            raise MissingInputError(f"{argument}: no such file or folder")
+            found[argument] = None
     return list(found)
+
+
+def _check_there(path: Path) -> None:
+    """Raise ``MissingInputError`` where there is nothing, or nothing to be looked at."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise MissingInputError(f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be opened: {error.strerror}") from None
 
 
 def _below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:

@@ -58,6 +58,13 @@ class Backoff:
         return planned_s * self._random.uniform(0.75, 1.25)
 
 
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have no names
+        return f"signal {number}"
+
+
 class SupervisedChild:
     """Runs a program again and again and yields what it writes.
 
@@ -144,7 +151,7 @@ class SupervisedChild:
         if status is None:
             detail = f"{self._name} closed its output"
         elif status < 0:
-            detail = f"{self._name} was killed by {signal.Signals(-status).name}"
+            detail = f"{self._name} was killed by {_signal_name(-status)}"
         else:
             detail = f"{self._name} ended with status {status}"
         return ChildEnded("exited", self._quoting(detail, child), status)

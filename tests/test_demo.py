@@ -1,0 +1,71 @@
+"""The demo: the main job on embedded parts, and what it calls good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.demo import DemoResult, configuration, running_daemon
+from monitor.errors import ServiceUnavailableError
+from monitor.source_settings import SimulatedSettings
+from tests.command_line import process
+from tests.payload_check import check_message
+
+
+def received(*alerts: tuple[str, float]) -> DemoResult:
+    result = DemoResult()
+    for kind, at_s in alerts:
+        alert: dict[str, Any] = {"kind": kind, "at": "", "score": 9.0, "threshold": 5.0}
+        result.take(alert | {"bands_hz": []}, at_s, lambda _line: None)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("alerts", "good"),
+    [
+        ([("raised", 13.0), ("cleared", 27.0)], True),
+        ([("raised", 13.0), ("updated", 20.0), ("cleared", 27.0)], True),
+        ([], False),
+        ([("raised", 13.0)], False),
+        ([("raised", 5.0), ("cleared", 27.0)], False),
+        ([("raised", 22.0), ("cleared", 27.0)], False),
+        ([("raised", 13.0), ("cleared", 18.0)], False),
+        ([("raised", 13.0), ("cleared", 27.0), ("raised", 28.0)], False),
+        ([("raised", 13.0), ("raised", 14.0), ("cleared", 27.0)], False),
+    ],
+)
+def test_only_the_fault_raised_and_cleared_is_good(
+    alerts: list[tuple[str, float]], good: bool
+) -> None:
+    """The demo would praise itself for a false alarm, or for a fault that was missed."""
+    assert received(*alerts).good is good
+
+
+def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
+    """Whoever tries the demo would wait half a minute and be told nothing."""
+    config = tmp_path / "config.toml"
+    config.write_text(configuration(1883, tmp_path / "no bundle", SimulatedSettings()))
+    with (
+        pytest.raises(ServiceUnavailableError, match=r"not ready: .*no such bundle"),
+        running_daemon(config, tmp_path / "daemon.log"),
+    ):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_demo_finds_its_fault_and_nothing_else(tmp_path: Path) -> None:
+    """The first thing that anybody tries would fail."""
+    done = process("demo", "--out", tmp_path, "--seed", "3", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["good"]
+    assert [alert["kind"] for alert in result["alerts"]] == ["raised", "cleared"]
+    for alert in result["alerts"]:
+        check_message("BASE/m/alert", json.dumps(alert).encode())
+    assert any(low < 3_800 and high > 2_900 for low, high in result["alerts"][0]["bands_hz"])
+    assert len(result["scores"]) > 20
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,48 @@
+"""The level meter: decibels that people can turn gains by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from monitor.domain import FloatArray
+from monitor.level import FLOOR_DBFS, LevelMeter
+
+
+def sine(amplitude: float) -> FloatArray:
+    t_s = np.arange(16_000) / 16_000
+    return (amplitude * np.sin(2 * np.pi * 100 * t_s)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("samples", "level_dbfs"),
+    [
+        (np.sign(sine(1.0) + np.float32(0.01)), 0.0),
+        (sine(1.0), -3.01),
+        (sine(0.1), -23.01),
+        (np.zeros(1_000, np.float32), FLOOR_DBFS),
+    ],
+)
+def test_levels_are_those_of_the_field(samples: FloatArray, level_dbfs: float) -> None:
+    """A gain would be set by figures that mean something else."""
+    meter = LevelMeter()
+    for piece in np.array_split(samples, 7):
+        meter.push(piece)
+    assert meter.read_dbfs() == pytest.approx(level_dbfs, abs=0.01)
+
+
+def test_a_reading_begins_anew() -> None:
+    """The level of today would be mixed with that of last week."""
+    meter = LevelMeter()
+    meter.push(sine(1.0))
+    meter.read_dbfs()
+    meter.push(sine(0.1))
+    assert meter.read_dbfs() == pytest.approx(-23.01, abs=0.01)
+
+
+def test_nothing_and_what_is_no_number_have_no_level() -> None:
+    """A state would say NaN, which is no JSON."""
+    meter = LevelMeter()
+    assert meter.read_dbfs() is None
+    meter.push(np.array([np.nan], np.float32))
+    assert meter.read_dbfs() is None
