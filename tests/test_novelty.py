@@ -109,6 +109,15 @@ def test_mirroring_turns_about_half() -> None:
     assert torch.equal(turned[~same][0], images[0].flip(2))
 
 
+def test_any_latent_size_has_a_network() -> None:
+    """``denoise --latent-dim 32`` would be refused because of a default that nobody chose."""
+    chosen = {
+        dim: default_settings("supervised", (1, 28, 28), 50, latent_dim=dim) for dim in (32, 98)
+    }
+    assert (chosen[32].architecture, chosen[32].latent_dim) == ("convolutional", 32)
+    assert (chosen[98].architecture, chosen[98].latent_dim) == ("spatial", 98)
+
+
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 17, 30), (3, 128, 96), (1, 6, 6)])
 @pytest.mark.parametrize("case", ["mnist", "supervised", "projection", "oneclass"])
 def test_defaults_fit_images_of_any_size(case: str, shape: tuple[int, int, int]) -> None:

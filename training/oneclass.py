@@ -20,13 +20,13 @@ from monitor.errors import UsageError
 from training.datasets import ImageData
 from training.evaluation import roc_auc
 from training.image_figures import save_grid, save_histogram, save_rows
-from training.image_training import ImageSettings, gaussian_noise, train_image_model
+from training.image_training import GaussianNoise, ImageSettings, train_image_model
 from training.images import ImageSet, split_validation
 from training.linear import fit_pca
 from training.loop import FitResult, HistoryRow, write_history
 from training.mnist import density_metrics
 from training.novelty import NoveltyScorer, Scores, fit_novelty
-from training.outputs import open_output, table, write_metrics, write_run
+from training.outputs import finish_run, open_output, table, write_run
 
 FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
@@ -86,10 +86,13 @@ def one_class(
     metrics: dict[str, Any] = {"dataset": data.name, "latent_dim": settings.latent_dim}
     kinds = ("", "error_", "residual_", "density_", "pca_", "knn_")
     metrics |= {f"{kind}auc": {} for kind in kinds}
+    places = [folder if len(groups) == 1 else folder / name for name in names]
     history: list[HistoryRow] = []
-    for name, group in zip(names, groups, strict=True):
-        place = folder if len(groups) == 1 else open_output(folder / name)
+    earlier_seconds = 0.0
+    for name, group, place in zip(names, groups, places, strict=True):
+        open_output(place)
         case = _run_case(data, group, settings, place, tensorboard=tensorboard, name=name)
+        earlier_seconds += case.result.earlier_seconds
         for kind in kinds:
             metrics[f"{kind}auc"][name] = case.auc[kind]
         history += case.result.history
@@ -110,8 +113,8 @@ def one_class(
         numbered = [replace(row, epoch=i) for i, row in enumerate(history, start=1)]
         write_history(folder / "history.csv", numbered)
     metrics |= {"architecture": settings.architecture, "seed": settings.seed}
-    metrics["seconds"] = time.monotonic() - started
-    write_metrics(folder, metrics)
+    metrics["seconds"] = time.monotonic() - started + earlier_seconds
+    finish_run(folder, metrics, *places)
     return OneClass(metrics)
 
 
@@ -126,7 +129,12 @@ def _run_case(
 ) -> _Case:
     normal = data.train.take(np.isin(data.train.labels, group))
     scorer, result = train_novelty(
-        normal, settings, folder=folder, tensorboard=tensorboard, description=f"normal: {name}"
+        normal,
+        settings,
+        folder=folder,
+        keep_checkpoint=True,
+        tensorboard=tensorboard,
+        description=f"normal: {name}",
     )
     x_test = data.test.scaled()
     anomalous = ~np.isin(data.test.labels, group)
@@ -153,6 +161,7 @@ def train_novelty(
     settings: ImageSettings,
     *,
     folder: Path | None = None,
+    keep_checkpoint: bool = False,
     tensorboard: bool = False,
     description: str = "normal images",
 ) -> tuple[NoveltyScorer, FitResult]:
@@ -167,8 +176,9 @@ def train_novelty(
         x_train,
         x_held_out,
         settings,
-        corrupt=gaussian_noise(TRAINING_NOISE, clip=False),
+        corrupt=GaussianNoise(TRAINING_NOISE, clip=False),
         folder=folder,
+        keep_checkpoint=keep_checkpoint,
         tensorboard=tensorboard,
         description=description,
     )
