@@ -102,7 +102,7 @@ def train_image_model(
     identity = {
         **asdict(settings),
         "spec": asdict(spec),
-        "images": _fingerprint(train, validation),
+        "images": fingerprint(train, validation),
         "noise": None if corrupt is None else asdict(corrupt),
     }
     with training_listeners(
@@ -201,7 +201,7 @@ def _fixed(corrupt: GaussianNoise, images: Tensor, seed: int) -> Tensor:
     return corrupted
 
 
-def _fingerprint(*arrays: FloatArray) -> str:
+def fingerprint(*arrays: FloatArray) -> str:
     """Return what tells these images from all others."""
     digest = hashlib.sha256()
     for array in arrays:

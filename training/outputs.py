@@ -11,6 +11,7 @@ from monitor.errors import MissingInputError
 from training.image_figures import save_history
 from training.image_model import ImageModel
 from training.loop import CHECKPOINT_NAME, FitResult, write_history
+from training.turns import TURNS_CHECKPOINT_NAME
 
 METRICS_NAME = "metrics.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -42,6 +43,7 @@ def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> N
     (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
     for place in (folder, *trained_in):
         (place / CHECKPOINT_NAME).unlink(missing_ok=True)
+        (place / TURNS_CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
