@@ -102,7 +102,7 @@ def test_turns_of_normal_images_are_told_and_others_are_not() -> None:
     """The network would have learned nothing, or know images that it has never seen."""
     normal = bars(400, 0)
     arrows = _arrows(normal.take(normal.labels == 0).scaled())
-    model, result = fit_turns(arrows[:150], arrows[150:], replace(SETTINGS, epochs=160))
+    model, result = fit_turns(arrows[:150], arrows[150:], replace(SETTINGS, epochs=240))
     chance = 8 * np.log(8)
     assert result.best_loss < 0.3 * chance
     noise = np.random.default_rng(0).random((50, 1, 12, 12), dtype=np.float32)
