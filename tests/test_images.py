@@ -118,6 +118,48 @@ def test_a_folder_without_the_files_names_the_missing_one(tmp_path: Path) -> Non
         datasets.load_dataset("mnist", tmp_path)
 
 
+class _CutShort(_Quiet):
+    def do_GET(self) -> None:
+        """Promise more than is sent, as a broken connection does."""
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"x" * 10)
+
+
+def test_a_download_that_breaks_off_is_named(tmp_path: Path) -> None:
+    """A broken connection would end in a traceback, or half a file be kept."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _CutShort) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{running.server_port}/"
+        with pytest.raises(ServiceUnavailableError, match="could not be downloaded"):
+            datasets.load_dataset("mnist", cache=tmp_path, urls=[url])
+        running.shutdown()
+        thread.join()
+    assert not list(tmp_path.rglob("*ubyte*"))
+
+
+@pytest.mark.usefixtures("origin")
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """A cache on a read-only disk would end in a traceback."""
+    (tmp_path / "cache").write_text("a file is in the way", encoding="utf-8")
+    with pytest.raises(MissingInputError, match="XDG_CACHE_HOME"):
+        datasets.load_dataset("mnist", cache=tmp_path / "cache")
+
+
+@pytest.mark.usefixtures("origin")
+@pytest.mark.parametrize("gzipped", [True, False])
+def test_the_other_data_set_is_not_taken_for_the_one_asked_for(
+    tmp_path: Path, gzipped: bool
+) -> None:
+    """Figures for digits would be filed as those for clothes."""
+    folder = write_idx_folder(tmp_path / "digits", gzipped=gzipped)
+    assert datasets.load_dataset("mnist", folder).name == "mnist"
+    with pytest.raises(UsageError, match="holds mnist, not fashion-mnist"):
+        datasets.load_dataset("fashion-mnist", folder)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("name", "folder"), [("mnist", "mnist"), ("fashion-mnist", "fashion_mnist")]
@@ -149,6 +191,14 @@ def test_a_grey_frame_among_colour_ones_becomes_colour(tmp_path: Path) -> None:
     frames = read_image_folder(folder)
     assert frames.shape == (3, 12, 12)
     assert (frames.pixels[2] == 80).all()
+
+
+def test_grey_frames_of_sixteen_bits_keep_their_shades(tmp_path: Path) -> None:
+    """Frames of a scientific camera would all be white."""
+    shades = np.linspace(0, 65535, 144).reshape(12, 12).astype(np.uint16)
+    Image.fromarray(shades).save(tmp_path / "deep.png")
+    frames = read_image_folder(tmp_path)
+    np.testing.assert_array_equal(frames.pixels[0, 0], shades >> 8)
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:

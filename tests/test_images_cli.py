@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 
 from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
 from tests.tiny_images import write_frames, write_idx_folder
+from training import denoising, oneclass
 from training.cli import app
 from training.image_model import load_image_model
+from training.loop import FitResult, fit
 
 RUNNER = CliRunner()
 
@@ -67,6 +69,62 @@ def test_a_network_worse_than_pca_says_so(tmp_path: Path, idx_folder: Path) -> N
     """A reader of the table would take an untrained network for a good one."""
     printed = train("mnist", "--data", idx_folder, "--out", tmp_path, "--epochs", 1)
     assert "NOT better than PCA" in printed
+
+
+def test_a_recurrent_network_has_the_cell_that_is_asked_for(
+    tmp_path: Path, idx_folder: Path
+) -> None:
+    """An LSTM could not be had from the command line."""
+    train(
+        "mnist", "--data", idx_folder, "--out", tmp_path, "--architecture", "recurrent",
+        "--cell", "lstm", "--latent-dim", 2, "--epochs", 1,
+    )  # fmt: skip
+    model = load_image_model(tmp_path / "weights.safetensors")
+    assert model.network.spec.cell == "lstm"
+
+
+def test_an_interruption_after_a_class_does_not_cost_it(
+    tmp_path: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine trained classes would be trained again for the tenth's sake."""
+    arguments = ["oneclass", "--data", idx_folder, "--latent-dim", 3, "--epochs", 2]
+    trained: list[int] = []
+
+    def counting(*given: Any, **named: Any) -> FitResult:
+        result = fit(*given, **named)
+        trained.append(len(result.history) if result.earlier_seconds == 0 else 0)
+        return result
+
+    def interrupted(*_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("training.image_training.fit", counting)
+    train(*arguments, "--out", tmp_path / "whole")
+    with monkeypatch.context() as broken:
+        broken.setattr(oneclass, "save_rows", interrupted)
+        with pytest.raises(InterruptedError):
+            train(*arguments, "--out", tmp_path / "resumed")
+    train(*arguments, "--out", tmp_path / "resumed")
+    assert trained == [2, 2, 2, 0, 2]
+    whole, resumed = (metrics_of(tmp_path / name) for name in ("whole", "resumed"))
+    assert whole["auc"] == resumed["auc"]
+    assert not list(tmp_path.rglob("checkpoint*"))
+
+
+def test_an_interrupted_run_is_not_continued_on_other_noise(
+    tmp_path: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A denoiser for one noise would silently be finished for another."""
+
+    def interrupted(*_: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr(denoising, "write_run", interrupted)
+    arguments = ["denoise", "--data", idx_folder, "--out", tmp_path, "--epochs", 1]
+    with pytest.raises(InterruptedError):
+        train(*arguments, "--sigma", 0.2)
+    with pytest.raises(UsageError, match="image_noise"):
+        train(*arguments, "--sigma", 0.3)
 
 
 def test_mse_goes_with_a_linear_output(tmp_path: Path, idx_folder: Path) -> None:
@@ -144,7 +202,7 @@ def test_an_unfit_frame_is_listed_first(tmp_path: Path) -> None:
         image.rotate(90).save(others / "odd.png")
     printed = train(
         "oneclass", "--data", ordinary, "--score", others, "--out", tmp_path / "run",
-        "--false-alarm-rate", 0.05,
+        "--false-alarm-rate", 0.05, "--epochs", 100,
     )  # fmt: skip
     with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -160,7 +218,7 @@ def test_an_unfit_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> None
     folder = write_frames(tmp_path / "frames", 100)
     with Image.open(folder / "042.png") as image:
         image.rotate(90).save(folder / "042.png")
-    train("oneclass", "--data", folder, "--out", tmp_path / "run")
+    train("oneclass", "--data", folder, "--out", tmp_path / "run", "--epochs", 100)
     with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["file"] == str(folder / "042.png")

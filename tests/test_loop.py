@@ -63,6 +63,8 @@ def run(
     checkpoint: Path | None = None,
     settings: LoopSettings = SETTINGS,
     after_epoch: int = 0,
+    *,
+    keep_checkpoint: bool = False,
 ) -> FitResult:
     """Train ``module`` on the examples."""
     return fit(
@@ -72,6 +74,7 @@ def run(
         settings,
         validate=lambda m: float(loss(m, (examples(),))),
         checkpoint=checkpoint,
+        keep_checkpoint=keep_checkpoint,
         listeners=[Interrupter(after_epoch)],
     )
 
@@ -106,6 +109,18 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     assert [row.train_loss for row in result.history] == [
         row.train_loss for row in expected.history
     ]
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_that_is_kept_spares_all_training(tmp_path: Path) -> None:
+    """What comes after training, if it is interrupted, would cost all the training again."""
+    whole, again = network(), network()
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    first = run(whole, checkpoint, keep_checkpoint=True)
+    second = run(again, checkpoint)
+    assert torch.equal(weights(whole), weights(again))
+    assert second.history == first.history
+    assert second.earlier_seconds == first.seconds > first.earlier_seconds == 0
     assert not checkpoint.exists()
 
 

@@ -12,8 +12,9 @@ import torch
 from monitor.errors import BadInputError, MissingInputError, UsageError
 from training.autoencoder import Architecture, NetworkSpec
 from training.image_model import ImageModel, load_image_model
+from training.image_training import evidence_lower_bound
 from training.layers import halvings
-from training.networks import build_network, require_bottleneck
+from training.networks import VariationalAutoencoder, build_network, require_bottleneck
 from training.objectives import Objective, fit_objective
 
 ARCHITECTURES = get_args(Architecture)
@@ -81,6 +82,21 @@ def test_a_recurrent_network_sees_every_row(cell: str) -> None:
     network.encode(x).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
     assert x.grad is not None
     assert (x.grad[0, 0].abs().sum(dim=1) > 0).all()
+
+
+def test_a_variational_network_can_be_shown_noise_and_asked_for_the_image() -> None:
+    """A variational denoiser would be trained without ever seeing noise."""
+    spec = NetworkSpec("variational", (1, 8, 8), 4, width=0.1)
+    network = build_network(spec).eval()
+    assert isinstance(network, VariationalAutoencoder)
+    images, other = torch.rand(3, 1, 8, 8), torch.rand(3, 1, 8, 8)
+
+    def bound(seen: torch.Tensor | None) -> torch.Tensor:
+        torch.manual_seed(0)
+        return evidence_lower_bound(network, Objective("bce"), images, seen)
+
+    assert torch.equal(bound(None), bound(images))
+    assert (bound(None) != bound(other)).all()
 
 
 def test_an_image_of_another_shape_is_refused() -> None:

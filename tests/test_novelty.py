@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.stats import multivariate_normal, norm
 
 from monitor.errors import UsageError
@@ -22,6 +24,7 @@ from training.layers import halvings
 from training.networks import build_network
 from training.oneclass import one_class, train_novelty
 from training.projection import censored_negative_log_likelihood, project
+from training.turns import TurnNetwork, fit_turns, turns_of
 
 SETTINGS = ImageSettings("dense", latent_dim=3, epochs=30, width=0.1, learning_rate=5e-3)
 
@@ -80,8 +83,37 @@ def test_what_was_not_learned_scores_higher() -> None:
     scorer, _ = train_novelty(normal.take(normal.labels == 0), SETTINGS)
     test = bars(100, 1)
     scores = scorer.score(test.scaled())
-    for name in ("error", "density", "residual", "combined"):
+    for name in ("error", "residual", "density", "turned", "features", "combined"):
         assert roc_auc(test.labels == 1, getattr(scores, name)) > 0.9, name
+
+
+@pytest.mark.parametrize(("shape", "n_turns"), [((2, 9, 9), 8), ((1, 6, 9), 4)])
+def test_turns_are_different_and_keep_the_shape(shape: tuple[int, int, int], n_turns: int) -> None:
+    """A network would be asked to tell apart what is the same, or images would change shape."""
+    image = torch.arange(float(np.prod(shape))).reshape(1, *shape)
+    turned = [turn.apply(image) for turn in turns_of(*shape[1:])]
+    assert all(t.shape == image.shape for t in turned)
+    assert len({tuple(t.flatten().tolist()) for t in turned}) == n_turns
+    assert torch.equal(turned[0], image)
+    assert TurnNetwork(shape).eval()(image).shape == (1, n_turns)
+
+
+def test_turns_of_normal_images_are_told_and_others_are_not() -> None:
+    """The network would have learned nothing, or know images that it has never seen."""
+    normal = bars(400, 0)
+    arrows = _arrows(normal.take(normal.labels == 0).scaled())
+    model, result = fit_turns(arrows[:150], arrows[150:], replace(SETTINGS, epochs=240))
+    chance = 8 * np.log(8)
+    assert result.best_loss < 0.3 * chance
+    noise = np.random.default_rng(0).random((50, 1, 12, 12), dtype=np.float32)
+    assert np.exp(model.log_surprise(noise)).mean() > 2 * np.exp(model.log_surprise(arrows)).mean()
+
+
+def _arrows(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Darken upright bars to the right and below, so that no two turns look alike."""
+    ramp = np.linspace(1.0, 0.2, images.shape[-1], dtype=np.float32)
+    floor = 0.3 * ramp[None, :] ** 2
+    return np.asarray(np.maximum(images * ramp[:, None], floor), dtype=np.float32)
 
 
 def test_a_class_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -107,6 +139,15 @@ def test_mirroring_turns_about_half() -> None:
     same = (turned == images).flatten(1).all(dim=1)
     assert 100 < int(same.sum()) < 300
     assert torch.equal(turned[~same][0], images[0].flip(2))
+
+
+def test_any_latent_size_has_a_network() -> None:
+    """``denoise --latent-dim 32`` would be refused because of a default that nobody chose."""
+    chosen = {
+        dim: default_settings("supervised", (1, 28, 28), 50, latent_dim=dim) for dim in (32, 98)
+    }
+    assert (chosen[32].architecture, chosen[32].latent_dim) == ("convolutional", 32)
+    assert (chosen[98].architecture, chosen[98].latent_dim) == ("spatial", 98)
 
 
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 17, 30), (3, 128, 96), (1, 6, 6)])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import logging
 import os
-import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Mapping, Sequence
@@ -14,13 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from monitor.errors import BadInputError, MissingInputError, ServiceUnavailableError
+from monitor.errors import (
+    BadInputError,
+    MissingInputError,
+    ServiceUnavailableError,
+    UsageError,
+)
 from training.images import ImageSet, read_idx_images
+from training.listeners import download_bar
 
 logger = logging.getLogger(__name__)
 
 DatasetName = Literal["mnist", "fashion-mnist"]
 _MAX_BYTES = 64 * 2**20
+_CHUNK_BYTES = 2**18
 _TIMEOUT_S = 30.0
 _FILES = (
     ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -72,7 +79,10 @@ ORIGINS: dict[DatasetName, Origin] = {
         class_names=tuple("0123456789"),
     ),
     "fashion-mnist": Origin(
-        urls=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+        urls=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
         sha256={
             "t10k-labels-idx1-ubyte": (
                 "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
@@ -111,8 +121,9 @@ def load_dataset(
     """Read data set ``name`` from ``folder``, or download it to ``cache`` and read it from there.
 
     In ``folder`` the IDX files may be gzipped (``.gz``) or not; they are the user's and not held
-    against checksums. ``urls`` are tried in order instead of the published addresses. Raises
-    MissingInputError, BadInputError or ServiceUnavailableError.
+    against checksums, but the other data set's published files are refused (UsageError). ``urls``
+    are tried in order instead of the published addresses. Raises MissingInputError, BadInputError
+    or ServiceUnavailableError as well.
     """
     origin = ORIGINS[name]
     if folder is None:
@@ -125,6 +136,7 @@ def load_dataset(
     )
     if train.shape != test.shape:
         raise BadInputError(f"{folder}: training images {train.shape}, test images {test.shape}")
+    _refuse_another_set(name, folder)
     return ImageData(name, train, test)
 
 
@@ -140,6 +152,16 @@ def _find(folder: Path, name: str) -> Path:
     raise MissingInputError(f"{folder}: {name} or {name}.gz is missing")
 
 
+def _refuse_another_set(name: DatasetName, folder: Path) -> None:
+    """Raise UsageError if ``folder`` holds another known data set than ``name``."""
+    labels = "t10k-labels-idx1-ubyte"
+    content = _find(folder, labels).read_bytes()
+    found = {_content_sha256(content), hashlib.sha256(content).hexdigest()}
+    for other, origin in ORIGINS.items():
+        if other != name and origin.sha256[labels] in found:
+            raise UsageError(f"{folder} holds {other}, not {name}; --dataset {other} reads it")
+
+
 def _fetch(name: str, folder: Path, origin: Origin, urls: Sequence[str]) -> None:
     """Make sure that ``folder/name.gz`` is there and verified."""
     target = folder / f"{name}.gz"
@@ -150,24 +172,46 @@ def _fetch(name: str, folder: Path, origin: Origin, urls: Sequence[str]) -> None
         url = f"{base.rstrip('/')}/{name}.gz"
         logger.info("downloading %s", url)
         try:
-            with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - addresses are constants or the caller's
-                content = response.read(_MAX_BYTES + 1)
-        except (urllib.error.URLError, OSError) as error:
+            content = _download(url)
+        except (http.client.HTTPException, OSError) as error:
             reasons.append(f"{url}: {error}")
             continue
         found = _content_sha256(content)
         if found != origin.sha256[name]:
             reasons.append(f"{url}: SHA-256 {found[:12]}..., not {origin.sha256[name][:12]}...")
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(target.name + ".part")
-        unfinished.write_bytes(content)
-        unfinished.replace(target)
+        _keep(content, target)
         return
     raise ServiceUnavailableError(
         f"{name}.gz could not be downloaded ({'; '.join(reasons)}); "
         "--data DIR reads the IDX files from a folder"
     )
+
+
+def _download(url: str) -> bytes:
+    """Return what is at ``url``, at most a byte more than ``_MAX_BYTES``, behind a progress bar."""
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - addresses are constants or the caller's
+        size = int(response.headers.get("Content-Length") or 0)
+        with download_bar(url.rsplit("/", 1)[-1], size or None) as advance:
+            content = bytearray()
+            while part := response.read(min(_CHUNK_BYTES, _MAX_BYTES + 1 - len(content))):
+                content += part
+                advance(len(part))
+    return bytes(content)
+
+
+def _keep(content: bytes, target: Path) -> None:
+    """Write ``target`` at once, so that a crash leaves no half of it."""
+    unfinished = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content)
+        unfinished.replace(target)
+    except OSError as error:
+        raise MissingInputError(
+            f"{target}: the download cannot be kept there ({error.strerror}); XDG_CACHE_HOME names "
+            "another place for it"
+        ) from error
 
 
 def _content_sha256(packed: bytes) -> str:

@@ -22,11 +22,11 @@ from training.density import fit_density
 from training.evaluation import mean_psnr_db, psnr_db, ssim
 from training.image_figures import save_grid, save_rows
 from training.image_model import ImageModel
-from training.image_training import ImageSettings, gaussian_noise, train_image_model
+from training.image_training import GaussianNoise, ImageSettings, train_image_model
 from training.images import ImageSet, add_noise, split_validation
 from training.linear import Pca, fit_pca
 from training.mnist import VALIDATION_FRACTION, density_metrics
-from training.outputs import open_output, table, verdict, write_metrics, write_run
+from training.outputs import finish_run, open_output, table, verdict, write_run
 from training.projection import project
 
 FloatArray = NDArray[np.float32]
@@ -46,7 +46,7 @@ class Denoising:
     def table(self) -> str:
         """Return the short table that the command prints: PSNR and SSIM on the test images."""
         m = self.metrics
-        better = verdict(m["psnr_db"], m["pca_best_psnr_db"], higher_is_better=True)
+        better = verdict(m["psnr_db"], m["pca_best_psnr_db"], higher_is_better=True, floor="PCA")
         best = f"PCA-{m['pca_best_components']} (best of PCA)"
         rows = [
             ("noisy", f"{m['psnr_noisy_db']:.2f} dB  SSIM {m['ssim_noisy']:.3f}"),
@@ -86,8 +86,9 @@ def denoise(
         train.scaled(),
         validation.scaled(),
         settings,
-        corrupt=gaussian_noise(sigma) if method == "supervised" else None,
+        corrupt=GaussianNoise(sigma) if method == "supervised" else None,
         folder=folder,
+        keep_checkpoint=True,
         tensorboard=tensorboard,
         description=f"{data.name}, {method} denoising",
     )
@@ -122,8 +123,8 @@ def denoise(
     rows = [("clean", clean), ("noisy", noisy), ("PCA", linear), *classical.items()]
     rows.append((method, denoised))
     save_rows(folder / "denoised.png", [(name, images[:_N_SHOWN]) for name, images in rows])
-    metrics["seconds"] = time.monotonic() - started
-    write_metrics(folder, metrics)
+    metrics["seconds"] = time.monotonic() - started + result.earlier_seconds
+    finish_run(folder, metrics)
     return Denoising(model, metrics)
 
 

@@ -19,10 +19,15 @@ from training.image_folder import split_frames
 from training.image_training import ImageSettings
 from training.images import ImageSet
 from training.linear import fit_pca
+from training.loop import FitResult
 from training.mnist import density_metrics
+from training.novelty import NoveltyScorer
 from training.oneclass import train_novelty
-from training.outputs import open_output, table, verdict, write_metrics, write_run
+from training.outputs import finish_run, open_output, table, verdict, write_run
 
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.float64]
+OTHER_HALF = "other-half"
 _N_SHOWN = 10
 
 
@@ -62,10 +67,10 @@ def find_unfit_frames(
     """Train on ``ordinary`` frames, judge ``others`` and write everything to ``out``.
 
     Without ``others`` the ordinary frames themselves are judged, each half by a network trained on
-    the other half, because a network knows by heart what it was trained on. The threshold is the
-    score that a share ``false_alarm_rate`` of ordinary frames would exceed if scores were normal,
-    with the median and the median deviation of frames not trained on, which a few unfit ones among
-    them do not move.
+    the other half (the second one's files are in ``other-half``), because a network knows by heart
+    what it was trained on. The threshold is the score that a share ``false_alarm_rate`` of ordinary
+    frames would exceed if scores were normal, with the median and the median deviation of frames
+    not trained on, which a few unfit ones among them do not move.
 
     ``frames.csv`` has ``file,score,threshold,anomalous``, the worst first; ``frames.png`` shows the
     worst with maps of their error.
@@ -84,47 +89,97 @@ def find_unfit_frames(
         if others is None
         else split_frames(ordinary, settings.seed)
     )
-    scorer, result = train_novelty(first, settings, folder=folder, tensorboard=tensorboard)
-    held_out = scorer.score(second.scaled()).combined
-    judged, scores, rebuilt = second, held_out, scorer.model.reconstruct(second.scaled())
-    if others is None:
-        mirror, _ = train_novelty(second, settings)
-        judged = _joined(second, first)
-        scores = np.concatenate([held_out, mirror.score(first.scaled()).combined])
-        rebuilt = np.concatenate([rebuilt, mirror.model.reconstruct(first.scaled())])
-        held_out = scores
-    else:
-        judged, scores = others, scorer.score(others.scaled()).combined
-        rebuilt = scorer.model.reconstruct(others.scaled())
-    threshold = robust_threshold(held_out, false_alarm_rate)
-    unfit = scores > threshold
-    order = np.argsort(-scores)
-    ranking = tuple((judged.names[i], float(scores[i]), bool(unfit[i])) for i in order)
-    worst = order[:_N_SHOWN]
-    save_error_maps(folder / "frames.png", judged.take(worst).scaled(), rebuilt[worst])
-    save_histogram(folder / "score.png", {"judged": scores, "not trained on": held_out}, "score")
-    write_run(folder, scorer.model, result)
-    _write_ranking(folder / "frames.csv", ranking, threshold)
-    x = second.scaled()
+    run = _Run(settings, folder, tensorboard)
+    scorer, result = run.train(first)
+    rebuilt = scorer.model.reconstruct(second.scaled())
+    judged = (
+        _judge_itself(run, scorer, first, second)
+        if others is None
+        else _judge(scorer, others, scorer.score(second.scaled()).combined)
+    )
+    threshold = robust_threshold(judged.held_out, false_alarm_rate)
+    unfit = judged.scores > threshold
+    order = np.argsort(-judged.scores)
+    ranking = tuple(
+        (judged.frames.names[i], float(judged.scores[i]), bool(unfit[i])) for i in order
+    )
     metrics: dict[str, Any] = {
-        "n_frames": len(judged),
+        "n_frames": len(judged.frames),
         "n_unfit": int(unfit.sum()),
         "threshold": threshold,
         "false_alarm_rate": false_alarm_rate,
-        "held_out_mse": float(np.square(scorer.model.reconstruct(x) - x).mean()),
-        **_pca(first, x, settings.latent_dim),
+        "held_out_mse": float(np.square(rebuilt - second.scaled()).mean()),
+        **_pca(first, second.scaled(), settings.latent_dim),
         "latent_dim": settings.latent_dim,
         "architecture": settings.architecture,
         "parameters": scorer.model.n_parameters,
         "seed": settings.seed,
     }
     if with_density:
-        metrics |= density_metrics(scorer.density, scorer.model.encode(x))
+        metrics |= density_metrics(scorer.density, scorer.model.encode(second.scaled()))
         samples = scorer.model.decode(scorer.density.sample(100, settings.seed))
         save_grid(folder / "samples.png", samples, n_columns=10)
-    metrics["seconds"] = time.monotonic() - started
-    write_metrics(folder, metrics)
+    write_run(folder, scorer.model, result)
+    _write_ranking(folder / "frames.csv", ranking, threshold)
+    _write_figures(folder, judged, order[:_N_SHOWN])
+    metrics["seconds"] = time.monotonic() - started + run.earlier_seconds
+    finish_run(folder, metrics, folder / OTHER_HALF)
     return FrameReport(ranking, metrics)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Where and how the one or two networks of a run are trained."""
+
+    settings: ImageSettings
+    folder: Path
+    tensorboard: bool
+    earlier_seconds: float = 0.0
+
+    def train(self, frames: ImageSet, part: str = ".") -> tuple[NoveltyScorer, FitResult]:
+        """Train on ``frames``, in the subfolder ``part``."""
+        scorer, result = train_novelty(
+            frames,
+            self.settings,
+            folder=open_output(self.folder / part),
+            keep_checkpoint=True,
+            tensorboard=self.tensorboard,
+        )
+        self.earlier_seconds += result.earlier_seconds
+        return scorer, result
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Frames with their scores and reconstructions, and the scores of ordinary frames that no
+    network was trained on."""
+
+    frames: ImageSet
+    scores: DoubleArray
+    rebuilt: FloatArray
+    held_out: DoubleArray
+
+
+def _judge(scorer: NoveltyScorer, frames: ImageSet, held_out: DoubleArray) -> _Judged:
+    x = frames.scaled()
+    return _Judged(frames, scorer.score(x).combined, scorer.model.reconstruct(x), held_out)
+
+
+def _judge_itself(run: _Run, scorer: NoveltyScorer, first: ImageSet, second: ImageSet) -> _Judged:
+    """Judge the second half by ``scorer``, trained on the first one, and the first one in turn."""
+    mirror, result = run.train(second, OTHER_HALF)
+    write_run(run.folder / OTHER_HALF, mirror.model, result)
+    pairs = ((scorer, second.scaled()), (mirror, first.scaled()))
+    scores = np.concatenate([judge.score(x).combined for judge, x in pairs])
+    rebuilt = np.concatenate([judge.model.reconstruct(x) for judge, x in pairs])
+    return _Judged(_joined(second, first), scores, rebuilt, held_out=scores)
+
+
+def _write_figures(folder: Path, judged: _Judged, worst: NDArray[np.int64]) -> None:
+    frames = judged.frames.take(worst).scaled()
+    save_error_maps(folder / "frames.png", frames, judged.rebuilt[worst])
+    groups = {"judged": judged.scores, "not trained on": judged.held_out}
+    save_histogram(folder / "score.png", groups, "score")
 
 
 def robust_threshold(scores: NDArray[np.float64], false_alarm_rate: float) -> float:

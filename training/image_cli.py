@@ -29,6 +29,7 @@ Data = Annotated[
 ]
 Architecture = Annotated[ArchitectureOption | None, typer.Option(help="The kind of network.")]
 LatentDim = Annotated[int | None, typer.Option(help="Numbers in the bottleneck.")]
+Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="The unit of a recurrent network.")]
 Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
 Seed = Annotated[int, typer.Option(min=0, help="For weights, batches, noise and splits.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
@@ -52,6 +53,7 @@ def mnist(
     dataset: Dataset = "mnist",
     data: Data = None,
     architecture: Architecture = None,
+    cell: Cell = "gru",
     latent_dim: LatentDim = None,
     loss: Annotated[
         Literal["bce", "mse"],
@@ -74,6 +76,7 @@ def mnist(
         images.train.shape,
         len(images.train),
         architecture=architecture,
+        cell=cell,
         latent_dim=latent_dim,
         loss=loss,
         epochs=epochs,
@@ -101,6 +104,7 @@ def denoise(
     dataset: Dataset = "fashion-mnist",
     data: Data = None,
     architecture: Architecture = None,
+    cell: Cell = "gru",
     latent_dim: LatentDim = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -119,6 +123,7 @@ def denoise(
         images.train.shape,
         len(images.train),
         architecture=architecture,
+        cell=cell,
         latent_dim=latent_dim,
         epochs=epochs,
         seed=seed,
@@ -154,6 +159,7 @@ def oneclass(
     dataset: Dataset = "mnist",
     data: Data = None,
     architecture: Architecture = None,
+    cell: Cell = "gru",
     latent_dim: LatentDim = None,
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -183,6 +189,7 @@ def oneclass(
         images.train.shape,
         len(images.train) if is_folder and not classes else len(images.train) // n_classes,
         architecture=architecture,
+        cell=cell,
         latent_dim=latent_dim,
         epochs=epochs,
         seed=seed,

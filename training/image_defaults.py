@@ -49,7 +49,7 @@ def default_settings(
     """
     default = _DEFAULTS[case]
     given = {key: value for key, value in chosen.items() if value is not None}
-    architecture = given.get("architecture", _architecture(default, shape))
+    architecture = given.get("architecture", _architecture(default, shape, given.get("latent_dim")))
     steps_an_epoch = max(1, n_images // default.batch_size)
     values = {
         "architecture": architecture,
@@ -63,10 +63,21 @@ def default_settings(
     return ImageSettings(**{**values, **given})
 
 
-def _architecture(default: _Default, shape: tuple[int, int, int]) -> Architecture:
-    """Return the default, but nothing dense for large images: its weights grow with their size."""
+def _architecture(
+    default: _Default, shape: tuple[int, int, int], latent_dim: int | None
+) -> Architecture:
+    """Return the default where it can be had.
+
+    Nothing dense is for large images, because its weights grow with their size, and a spatial code
+    needs a ``latent_dim`` that fills its grid.
+    """
     is_large = default.architecture == "dense" and math.prod(shape) > _MAX_DENSE_INPUT
-    return "convolutional" if is_large else default.architecture
+    is_uneven = (
+        default.architecture == "spatial"
+        and latent_dim is not None
+        and latent_dim % math.prod(halvings(*shape[1:])[-1]) != 0
+    )
+    return "convolutional" if is_large or is_uneven else default.architecture
 
 
 def _latent_dim(default: _Default, architecture: Architecture, shape: tuple[int, int, int]) -> int:

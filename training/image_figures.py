@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from training.linear import fit_pca
@@ -116,6 +117,9 @@ def save_histogram(path: Path, groups: Mapping[str, NDArray[np.float64]], label:
     if logarithmic:
         bins = np.geomspace(everything.min(), everything.max() * 1.001, 60)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         bins = np.linspace(everything.min(), everything.max() + 1e-9, 60)
     for name, values in groups.items():

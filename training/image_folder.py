@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from monitor.errors import BadInputError, MissingInputError
 from training.images import MAX_ELEMENTS, ImageSet
@@ -66,9 +66,15 @@ def _read(path: Path) -> NDArray[np.uint8]:
     """Return a frame as ``(height, width, 1 or 3)``."""
     try:
         with Image.open(path) as image:
-            grey = image.mode in ("1", "L", "LA", "I", "I;16")
-            converted = image.convert("L" if grey else "RGB")
-            pixels = np.asarray(converted, dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+            grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+            pixels = _eight_bits(image, grey=grey)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInputError(f"{path}: not a readable image ({error})") from error
     return pixels[:, :, None] if grey else pixels
+
+
+def _eight_bits(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        # Grey of sixteen bits: Pillow's own conversion would clip it at 255.
+        return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+    return np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)

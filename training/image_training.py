@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from monitor.errors import UsageError
-from training.autoencoder import Architecture, Autoencoder, NetworkSpec
+from training.autoencoder import Architecture, Autoencoder, Cell, NetworkSpec
 from training.batches import TensorBatches
 from training.image_model import ImageModel
 from training.listeners import training_listeners
@@ -29,7 +29,6 @@ from training.networks import VariationalAutoencoder, build_network
 from training.objectives import LossName, Objective, fit_objective
 
 FloatArray = NDArray[np.float32]
-Corrupt = Callable[[Tensor], Tensor]
 _VALIDATION_BATCH = 1000
 
 
@@ -37,8 +36,8 @@ _VALIDATION_BATCH = 1000
 class ImageSettings:
     """How to train one autoencoder of images; the defaults suit 28 x 28 grey images on two cores.
 
-    ``width`` scales the network's hidden layers; ``mirrored`` also shows every image left for
-    right, half of the time.
+    ``width`` scales the network's hidden layers; ``cell`` is the unit of a recurrent one;
+    ``mirrored`` also shows every image left for right, half of the time.
     """
 
     architecture: Architecture = "convolutional"
@@ -48,6 +47,7 @@ class ImageSettings:
     batch_size: int = 128
     learning_rate: float = 4e-3
     width: float = 1.0
+    cell: Cell = "gru"
     mirrored: bool = False
     seed: int = 0
     device: str = "auto"
@@ -62,8 +62,9 @@ def train_image_model(
     validation: FloatArray,
     settings: ImageSettings,
     *,
-    corrupt: Corrupt | None = None,
+    corrupt: GaussianNoise | None = None,
     folder: Path | None = None,
+    keep_checkpoint: bool = False,
     tensorboard: bool = False,
     description: str = "training",
 ) -> tuple[ImageModel, FitResult]:
@@ -71,7 +72,8 @@ def train_image_model(
 
     With ``corrupt`` the network sees corrupted images and is asked for the clean ones. The weights
     kept are those of the epoch with the least error on ``validation``. In ``folder`` an
-    interrupted run's checkpoint is kept and found again.
+    interrupted run's checkpoint is kept and found again; a finished run's stays there only with
+    ``keep_checkpoint``.
     """
     seed_everything(settings.seed)
     device = resolve_device(settings.device)
@@ -79,7 +81,12 @@ def train_image_model(
     objective = fit_objective(settings.loss, x)
     shape = (int(x.shape[1]), int(x.shape[2]), int(x.shape[3]))
     spec = NetworkSpec(
-        settings.architecture, shape, settings.latent_dim, objective.output, settings.width
+        settings.architecture,
+        shape,
+        settings.latent_dim,
+        objective.output,
+        settings.width,
+        settings.cell,
     )
     network = build_network(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub leaves this form out
     corrupted = v if corrupt is None else _fixed(corrupt, v, settings.seed)
@@ -92,7 +99,12 @@ def train_image_model(
     def validate(_: nn.Module) -> float:
         return _validation_error(model, corrupted, v)
 
-    identity = {**asdict(settings), "spec": asdict(spec), "n_images": len(train)}
+    identity = {
+        **asdict(settings),
+        "spec": asdict(spec),
+        "images": fingerprint(train, validation),
+        "noise": None if corrupt is None else asdict(corrupt),
+    }
     with training_listeners(
         description,
         tensorboard_dir=folder / "tensorboard" if tensorboard and folder else None,
@@ -104,6 +116,7 @@ def train_image_model(
             LoopSettings(settings.epochs, settings.learning_rate, seed=settings.seed),
             validate=validate,
             checkpoint=None if folder is None else folder / CHECKPOINT_NAME,
+            keep_checkpoint=keep_checkpoint,
             identity={f"image_{key}": value for key, value in identity.items()},
             listeners=listeners,
         )
@@ -116,26 +129,33 @@ def mirror_half(images: Tensor) -> Tensor:
     return torch.where(chosen, images.flip(3), images)
 
 
-def gaussian_noise(sigma: float, *, clip: bool = True) -> Corrupt:
-    """Return a corruption that adds Gaussian noise of ``sigma``, clipped to 0..1 or not."""
+@dataclass(frozen=True, slots=True)
+class GaussianNoise:
+    """Adds Gaussian noise of deviation ``sigma`` to images in 0..1, clipped to 0..1 or not."""
 
-    def corrupt(images: Tensor) -> Tensor:
-        noisy = images + sigma * torch.randn_like(images)
-        return noisy.clamp(0.0, 1.0) if clip else noisy
+    sigma: float
+    clip: bool = True
 
-    return corrupt
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return noisy ``images``, with random numbers from torch's global generator."""
+        noisy = images + self.sigma * torch.randn_like(images)
+        return noisy.clamp(0.0, 1.0) if self.clip else noisy
 
 
 def evidence_lower_bound(
-    network: VariationalAutoencoder, objective: Objective, images: Tensor
+    network: VariationalAutoencoder,
+    objective: Objective,
+    images: Tensor,
+    seen: Tensor | None = None,
 ) -> Tensor:
     """Return the evidence lower bound of each image in nats ``(n,)``, from one sample of its code.
+
+    The encoder sees ``seen`` (noisy images, say) in place of the images if it is given.
 
     The likelihood is the objective's: Bernoulli of the pixels (grey values taken as
     probabilities), or normal of the standardised pixels with variance 1/2 up to a constant.
     """
-    x = objective.prepare(images)
-    mean, log_variance = network.posterior(x)
+    mean, log_variance = network.posterior(objective.prepare(images if seen is None else seen))
     z = mean + torch.randn_like(mean) * torch.exp(0.5 * log_variance)
     raw = network.decode_raw(z).float()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(dim=1)
@@ -154,7 +174,7 @@ def reduced_precision(device: torch.device) -> contextlib.AbstractContextManager
 def _loss(network: Autoencoder, objective: Objective, seen: Tensor, clean: Tensor) -> Tensor:
     with reduced_precision(clean.device):
         if isinstance(network, VariationalAutoencoder):
-            return -evidence_lower_bound(network, objective, clean).mean()
+            return -evidence_lower_bound(network, objective, clean, seen).mean()
         raw = network.reconstruct_raw(objective.prepare(seen))
     return objective.losses(raw.float(), clean).mean()
 
@@ -166,16 +186,25 @@ def _validation_error(model: ImageModel, seen: Tensor, clean: Tensor) -> float:
         torch.split(seen, _VALIDATION_BATCH), torch.split(clean, _VALIDATION_BATCH), strict=True
     ):
         if isinstance(model.network, VariationalAutoencoder):
-            bound = evidence_lower_bound(model.network, model.objective, b)
+            bound = evidence_lower_bound(model.network, model.objective, b, a)
             total -= float(bound.sum()) * b[0].numel()
         else:
             total += float((model.reconstruct_tensor(a) - b).square().sum())
     return total / clean.numel()
 
 
-def _fixed(corrupt: Corrupt, images: Tensor, seed: int) -> Tensor:
+def _fixed(corrupt: GaussianNoise, images: Tensor, seed: int) -> Tensor:
     """Corrupt ``images`` with random numbers that are the same in every run of ``seed``."""
     seed_everything(seed, 1)
     corrupted = torch.cat([corrupt(part) for part in torch.split(images, _VALIDATION_BATCH)])
     seed_everything(seed)
     return corrupted
+
+
+def fingerprint(*arrays: FloatArray) -> str:
+    """Return what tells these images from all others."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

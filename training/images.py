@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ FloatArray = NDArray[np.float32]
 
 MAX_ELEMENTS = 2**31
 _UNSIGNED_BYTE = 0x08
+_LONGEST_HEADER = 4 + 4 * 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def read_idx(path: Path) -> UInt8Array:
         raise MissingInputError(f"{path}: cannot be opened ({error.strerror})") from error
     if content[:2] == b"\x1f\x8b":
         try:
-            content = gzip.decompress(content)
+            with gzip.open(io.BytesIO(content)) as packed:
+                content = packed.read(MAX_ELEMENTS + _LONGEST_HEADER + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise BadInputError(f"{path}: damaged gzip file ({error})") from error
     if len(content) < 4 or content[:2] != b"\x00\x00":

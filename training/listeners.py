@@ -1,14 +1,20 @@
-"""What may listen to a training run: a progress bar on a terminal, TensorBoard scalars."""
+"""What may listen to a training run: a progress bar on a terminal, TensorBoard scalars.
+
+And the progress bar of a download, on a terminal too.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from training.loop import HistoryRow, Listener
+if TYPE_CHECKING:
+    # Only for types: what downloads a data set need not wait for torch.
+    from training.loop import HistoryRow, Listener
 
 
 @contextmanager
@@ -36,6 +42,24 @@ def training_listeners(
             bar.close()
         if board is not None:
             board.close()
+
+
+@contextmanager
+def download_bar(name: str, n_bytes: int | None) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the size of each part that has arrived of ``n_bytes``.
+
+    A bar goes to standard error only if that is a terminal; ``n_bytes`` None is an unknown size.
+    """
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where a terminal shows it
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415 - as above
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=n_bytes)
+        yield lambda n: progress.advance(task, n)
 
 
 class _Bar:

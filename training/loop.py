@@ -77,12 +77,15 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """``seconds`` counts the epochs of every leg of a resumed run."""
+    """``seconds`` counts the epochs of every leg of a resumed run, ``earlier_seconds`` those of the
+    legs before this one.
+    """
 
     history: tuple[HistoryRow, ...]
     best_epoch: int
     best_loss: float
     seconds: float
+    earlier_seconds: float = 0.0
 
 
 class Batches(Protocol[BatchT_co]):
@@ -154,6 +157,7 @@ def fit(
     *,
     validate: Callable[[nn.Module], float] | None = None,
     checkpoint: Path | None = None,
+    keep_checkpoint: bool = False,
     identity: dict[str, Any] | None = None,
     listeners: Sequence[Listener] = (),
 ) -> FitResult:
@@ -163,9 +167,10 @@ def fit(
     without gradients, is what the best epoch is chosen by (without it, the training loss). The
     caller puts module and batches on one device.
 
-    With ``checkpoint`` the run's state is kept there after every epoch and removed at the end; if
-    the file is there at the start the run goes on from it. ``identity`` is JSON that tells this
-    run from others, beside the settings.
+    With ``checkpoint`` the run's state is kept there after every epoch and removed at the end,
+    unless ``keep_checkpoint`` leaves that to a caller who has more to do. If the file is there at
+    the start the run goes on from it. ``identity`` is JSON that tells this run from others, beside
+    the settings.
 
     Raises UsageError if the checkpoint is another run's, AuscultError if the loss is not finite.
     """
@@ -174,6 +179,7 @@ def fit(
         module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     run = _resume(module, optimizer, checkpoint, run_identity)
+    earlier_seconds = run.seconds
     while len(run.history) < settings.epochs and not _out_of_patience(run, settings):
         epoch = len(run.history)
         started = time.monotonic()
@@ -195,9 +201,11 @@ def fit(
             listener.on_epoch(row)
     module.load_state_dict(run.best_weights)
     module.eval()
-    if checkpoint is not None:
+    if checkpoint is not None and not keep_checkpoint:
         checkpoint.unlink(missing_ok=True)
-    return FitResult(tuple(run.history), run.best_epoch, run.best_loss, run.seconds)
+    return FitResult(
+        tuple(run.history), run.best_epoch, run.best_loss, run.seconds, earlier_seconds
+    )
 
 
 def write_history(path: Path, history: Sequence[HistoryRow]) -> None:

@@ -22,7 +22,7 @@ from training.images import split_validation
 from training.linear import fit_pca
 from training.loop import seed_everything
 from training.networks import VariationalAutoencoder
-from training.outputs import open_output, table, verdict, write_metrics, write_run
+from training.outputs import finish_run, open_output, table, verdict, write_run
 
 FloatArray = NDArray[np.float32]
 VALIDATION_FRACTION = 0.1
@@ -78,6 +78,7 @@ def reconstruct(
         validation.scaled(),
         settings,
         folder=folder,
+        keep_checkpoint=True,
         tensorboard=tensorboard,
         description=f"{data.name}, {settings.architecture} {settings.latent_dim}",
     )
@@ -117,8 +118,8 @@ def reconstruct(
     )
     labels, names = data.test.labels, data.test.class_names
     save_latent_space(folder / "latent.png", codes, labels, names, model.decode)
-    metrics["seconds"] = time.monotonic() - started
-    write_metrics(folder, metrics)
+    metrics["seconds"] = time.monotonic() - started + result.earlier_seconds
+    finish_run(folder, metrics)
     return Reconstruction(model, metrics)
 
 

@@ -1,14 +1,16 @@
-"""How far an image is from what an autoencoder learned as normal.
+"""How far an image is from what is known to be normal.
 
-Three views of one image x with code z and reconstruction x_hat: the squared error summed over
-elements (the textbook score), the density of z (a novel image may well be reconstructed, from a
-code that no normal one has), and the residual x_hat - x measured with the covariance of normal
-residuals. Each is put on the scale of held-out normal images, and the score is their sum.
+Four views of one image x, the first two by an autoencoder with code z and reconstruction x_hat:
+the residual x_hat - x measured with the covariance of normal residuals, and the density of z (a
+novel image may well be reconstructed, from a code that no normal one has). The other two are by a
+network that tells how normal images have been turned: how badly it can tell, and the density of
+its features. Each is put on the scale of held-out normal images, and the score is their sum. The
+squared error summed over elements, the textbook score, stands beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,23 +18,29 @@ from numpy.typing import NDArray
 from training.density import CodeDensity, fit_density
 from training.image_model import ImageModel
 from training.linear import Pca, fit_pca
+from training.turns import TurnModel
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 _RESIDUAL_AXES = 60
 _RESIDUAL_FLOOR = 0.03
+_MAX_FEATURE_AXES = 40
+_LEAST_FEATURE_VARIANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """Scores ``(n,)`` of images, higher is more novel.
 
-    ``error`` is the squared error summed over elements; ``combined`` is the one to decide by.
+    ``error`` is the squared error summed over elements; ``combined``, the sum of the four others
+    on their scales, is the one to decide by.
     """
 
     error: DoubleArray
-    density: DoubleArray
     residual: DoubleArray
+    density: DoubleArray
+    turned: DoubleArray
+    features: DoubleArray
     combined: DoubleArray
 
 
@@ -57,6 +65,18 @@ class ResidualMetric:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureDensity:
+    """A density of a turn network's features, along the axes on which normal images differ."""
+
+    pca: Pca
+    density: CodeDensity
+
+    def novelty(self, features: FloatArray) -> DoubleArray:
+        """Return minus the log density ``(n,)`` of features ``(n, d)`` in nats."""
+        return -self.density.log_density(self.pca.encode(features))
+
+
+@dataclass(frozen=True, slots=True)
 class _Scale:
     centre: float
     spread: float
@@ -67,35 +87,58 @@ class _Scale:
 
 @dataclass(frozen=True, slots=True)
 class NoveltyScorer:
-    """A model with everything learned from normal images that its scores need."""
+    """Networks with everything learned from normal images that their scores need."""
 
     model: ImageModel
+    turns: TurnModel
     density: CodeDensity
     residual_metric: ResidualMetric
-    scales: tuple[_Scale, _Scale, _Scale]
+    features: FeatureDensity
+    scales: tuple[_Scale, ...] = ()
 
     def score(self, images: FloatArray) -> Scores:
         """Score images ``(n, c, h, w)`` in 0..1."""
-        error, density, residual = _views(self.model, self.density, self.residual_metric, images)
-        terms = (np.sqrt(error), density, np.sqrt(residual))
-        scaled = [s.apply(t) for s, t in zip(self.scales, terms, strict=True)]
-        combined = 0.5 * (scaled[0] + scaled[2]) + scaled[1]
-        return Scores(error, density, residual, combined)
+        error, views = self.views(images)
+        scaled = [s.apply(v) for s, v in zip(self.scales, views, strict=True)]
+        residual, density, turned, features = views
+        return Scores(error, residual, density, turned, features, np.sum(scaled, axis=0))
+
+    def views(self, images: FloatArray) -> tuple[DoubleArray, tuple[DoubleArray, ...]]:
+        """Return the squared error ``(n,)``, and residual, density, turned and features."""
+        residuals = _residuals(self.model, images)
+        error = np.square(residuals, dtype=np.float64).sum(axis=1)
+        return error, (
+            np.sqrt(self.residual_metric.distance(residuals)),
+            -self.density.log_density(self.model.encode(images)),
+            self.turns.log_surprise(images),
+            self.features.novelty(self.turns.features(images)),
+        )
 
 
 def fit_novelty(
-    model: ImageModel, train: FloatArray, held_out: FloatArray, *, seed: int = 0
+    model: ImageModel, turns: TurnModel, train: FloatArray, held_out: FloatArray, *, seed: int = 0
 ) -> NoveltyScorer:
     """Learn densities and scales from normal images.
 
-    ``held_out`` must not have trained ``model``: residuals of training images are too small.
+    ``held_out`` must not have trained the networks: residuals of training images are too small.
     """
-    mixture = fit_density(model.encode(train), model.encode(held_out), seed=seed)
-    metric = _fit_residual_metric(_residuals(model, held_out))
-    error, density, residual = _views(model, mixture, metric, held_out)
-    terms = (np.sqrt(error), density, np.sqrt(residual))
-    first, second, third = (_Scale(float(np.median(t)), max(float(np.std(t)), 1e-9)) for t in terms)
-    return NoveltyScorer(model, mixture, metric, (first, second, third))
+    scorer = NoveltyScorer(
+        model,
+        turns,
+        fit_density(model.encode(train), model.encode(held_out), seed=seed),
+        _fit_residual_metric(_residuals(model, held_out)),
+        _fit_features(turns.features(train), turns.features(held_out), seed),
+    )
+    _, views = scorer.views(held_out)
+    scales = tuple(_Scale(float(np.median(v)), max(float(np.std(v)), 1e-9)) for v in views)
+    return replace(scorer, scales=scales)
+
+
+def _fit_features(train: FloatArray, held_out: FloatArray, seed: int) -> FeatureDensity:
+    pca = fit_pca(train, min(_MAX_FEATURE_AXES, *train.shape))
+    n_axes = max(1, int((pca.variances > _LEAST_FEATURE_VARIANCE * pca.variances[0]).sum()))
+    pca = Pca(pca.mean, pca.components[:n_axes], pca.variances[:n_axes])
+    return FeatureDensity(pca, fit_density(pca.encode(train), pca.encode(held_out), seed=seed))
 
 
 def _fit_residual_metric(residuals: FloatArray) -> ResidualMetric:
@@ -105,14 +148,6 @@ def _fit_residual_metric(residuals: FloatArray) -> ResidualMetric:
     total = float(np.square(residuals - pca.mean, dtype=np.float64).sum(axis=1).mean())
     tail = max(total - float(pca.variances.sum()), 0.0) / max(d - n_axes, 1)
     return ResidualMetric(pca, tail, _RESIDUAL_FLOOR)
-
-
-def _views(
-    model: ImageModel, density: CodeDensity, metric: ResidualMetric, images: FloatArray
-) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-    residuals = _residuals(model, images)
-    error = np.square(residuals, dtype=np.float64).sum(axis=1)
-    return error, -density.log_density(model.encode(images)), metric.distance(residuals)
 
 
 def _residuals(model: ImageModel, images: FloatArray) -> FloatArray:

@@ -20,17 +20,19 @@ from monitor.errors import UsageError
 from training.datasets import ImageData
 from training.evaluation import roc_auc
 from training.image_figures import save_grid, save_histogram, save_rows
-from training.image_training import ImageSettings, gaussian_noise, train_image_model
+from training.image_training import GaussianNoise, ImageSettings, train_image_model
 from training.images import ImageSet, split_validation
 from training.linear import fit_pca
 from training.loop import FitResult, HistoryRow, write_history
 from training.mnist import density_metrics
 from training.novelty import NoveltyScorer, Scores, fit_novelty
-from training.outputs import open_output, table, write_metrics, write_run
+from training.outputs import finish_run, open_output, table, write_run
+from training.turns import fit_turns
 
 FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
 TRAINING_NOISE = 0.1
+TURNS_WEIGHTS_NAME = "turns.safetensors"
 _N_NEIGHBOURS = 2
 _N_SHOWN = 16
 
@@ -84,16 +86,20 @@ def one_class(
     groups = [_class_indices(data, normal)] if normal else [[i] for i in present_classes(data)]
     names = ["+".join(data.train.class_names[i] for i in group) for group in groups]
     metrics: dict[str, Any] = {"dataset": data.name, "latent_dim": settings.latent_dim}
-    kinds = ("", "error_", "residual_", "density_", "pca_", "knn_")
+    kinds = ("", "error_", "residual_", "density_", "turned_", "features_", "pca_", "knn_")
     metrics |= {f"{kind}auc": {} for kind in kinds}
+    places = [folder if len(groups) == 1 else folder / name for name in names]
     history: list[HistoryRow] = []
-    for name, group in zip(names, groups, strict=True):
-        place = folder if len(groups) == 1 else open_output(folder / name)
+    earlier_seconds = 0.0
+    for name, group, place in zip(names, groups, places, strict=True):
+        open_output(place)
         case = _run_case(data, group, settings, place, tensorboard=tensorboard, name=name)
+        earlier_seconds += case.result.earlier_seconds
         for kind in kinds:
             metrics[f"{kind}auc"][name] = case.auc[kind]
         history += case.result.history
         write_run(place, case.scorer.model, case.result)
+        case.scorer.turns.save(place / TURNS_WEIGHTS_NAME)
         _write_figures(data, group, case, place)
         if with_density:
             codes = case.scorer.density.sample(100, settings.seed)
@@ -110,8 +116,8 @@ def one_class(
         numbered = [replace(row, epoch=i) for i, row in enumerate(history, start=1)]
         write_history(folder / "history.csv", numbered)
     metrics |= {"architecture": settings.architecture, "seed": settings.seed}
-    metrics["seconds"] = time.monotonic() - started
-    write_metrics(folder, metrics)
+    metrics["seconds"] = time.monotonic() - started + earlier_seconds
+    finish_run(folder, metrics, *places)
     return OneClass(metrics)
 
 
@@ -126,7 +132,12 @@ def _run_case(
 ) -> _Case:
     normal = data.train.take(np.isin(data.train.labels, group))
     scorer, result = train_novelty(
-        normal, settings, folder=folder, tensorboard=tensorboard, description=f"normal: {name}"
+        normal,
+        settings,
+        folder=folder,
+        keep_checkpoint=True,
+        tensorboard=tensorboard,
+        description=f"normal: {name}",
     )
     x_test = data.test.scaled()
     anomalous = ~np.isin(data.test.labels, group)
@@ -140,6 +151,8 @@ def _run_case(
         "error_": scores.error,
         "residual_": scores.residual,
         "density_": scores.density,
+        "turned_": scores.turned,
+        "features_": scores.features,
         "pca_": np.square(pca.reconstruct(flat) - flat).sum(axis=1),
         "knn_": neighbours.kneighbors(flat)[0].mean(axis=1),
     }
@@ -153,13 +166,16 @@ def train_novelty(
     settings: ImageSettings,
     *,
     folder: Path | None = None,
+    keep_checkpoint: bool = False,
     tensorboard: bool = False,
     description: str = "normal images",
 ) -> tuple[NoveltyScorer, FitResult]:
     """Train on normal images only, and fit what scores new ones.
 
-    The network learns to take a little noise away, which keeps it from copying whatever it is
-    shown. A part of the images is held out of training, for the epoch, densities and scales.
+    The autoencoder learns to take a little noise away, which keeps it from copying whatever it is
+    shown; a second network learns how the images have been turned. A part of the images is held
+    out of training, for the epochs, densities and scales. The result is the autoencoder's, but
+    ``earlier_seconds`` is that of both.
     """
     train, held_out = split_validation(normal, HELD_OUT_FRACTION, settings.seed)
     x_train, x_held_out = train.scaled(), held_out.scaled()
@@ -167,12 +183,23 @@ def train_novelty(
         x_train,
         x_held_out,
         settings,
-        corrupt=gaussian_noise(TRAINING_NOISE, clip=False),
+        corrupt=GaussianNoise(TRAINING_NOISE, clip=False),
         folder=folder,
+        keep_checkpoint=keep_checkpoint,
         tensorboard=tensorboard,
         description=description,
     )
-    return fit_novelty(model, x_train, x_held_out, seed=settings.seed), result
+    turns, turns_result = fit_turns(
+        x_train,
+        x_held_out,
+        settings,
+        folder=folder,
+        keep_checkpoint=keep_checkpoint,
+        description=f"{description}, turned",
+    )
+    earlier_seconds = result.earlier_seconds + turns_result.earlier_seconds
+    scorer = fit_novelty(model, turns, x_train, x_held_out, seed=settings.seed)
+    return scorer, replace(result, earlier_seconds=earlier_seconds)
 
 
 def _write_figures(data: ImageData, group: Sequence[int], case: _Case, folder: Path) -> None:

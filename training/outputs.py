@@ -10,7 +10,8 @@ from typing import Any
 from monitor.errors import MissingInputError
 from training.image_figures import save_history
 from training.image_model import ImageModel
-from training.loop import FitResult, write_history
+from training.loop import CHECKPOINT_NAME, FitResult, write_history
+from training.turns import TURNS_CHECKPOINT_NAME
 
 METRICS_NAME = "metrics.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -32,10 +33,17 @@ def write_run(folder: Path, model: ImageModel, result: FitResult) -> None:
     save_history(folder / "loss.png", result.history)
 
 
-def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write ``metrics.json``, last of all files: where it is, the run is complete."""
+def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> None:
+    """Write ``metrics.json``, last of all files: where it is, the run is complete.
+
+    Then the checkpoints in ``folder`` and the folders ``trained_in`` are removed; until here an
+    interruption costs none of the training.
+    """
     text = json.dumps(dict(metrics), indent=2, allow_nan=False)
     (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+    for place in (folder, *trained_in):
+        (place / CHECKPOINT_NAME).unlink(missing_ok=True)
+        (place / TURNS_CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
@@ -44,7 +52,13 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def verdict(ours: float, linear: float, *, higher_is_better: bool) -> str:
-    """Say in words whether the network beats PCA."""
+def verdict(
+    ours: float,
+    linear: float,
+    *,
+    higher_is_better: bool,
+    floor: str = "PCA of the same bottleneck",
+) -> str:
+    """Say in words whether the network beats PCA, the ``floor``."""
     better = ours > linear if higher_is_better else ours < linear
-    return "better than PCA" if better else "NOT better than PCA of the same bottleneck"
+    return "better than PCA" if better else f"NOT better than {floor}"
