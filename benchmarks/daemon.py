@@ -6,7 +6,8 @@ A real mosquitto, the real daemon in a process of its own, simulated 16 kHz mach
 real time, the network that is trained by default. Latency is from the last sample of a
 window to its score at a subscriber, every score counted. The share of the processor
 with one machine is measured on sound from a program (`command`), the simulation left
-out. Needs mosquitto.
+out. Needs mosquitto. What else runs on the machine shows in the latency: the load
+is printed beside it.
 """
 
 from __future__ import annotations
@@ -181,6 +182,7 @@ def main() -> None:
         ("last sample to published score, 99th percentile", f"{p99:.0f} ms", TARGETS["latency"]),
         ("share of a core, all streams and their simulation", f"{load:.0%}", ""),
         ("resident memory, all streams", f"{many_mb:.0f} MB", ""),
+        ("load of the machine, this benchmark's own included", f"{os.getloadavg()[0]:.1f}", ""),
     ]
     for what, figure, target in rows:
         print(f"{what:52} {figure:>10}   {target}")

@@ -459,19 +459,21 @@ def test_what_was_decided_while_stopping_is_still_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A fault that ends during a restart or reload would never have been."""
-    judge = Pipeline.push
+    judge, decided = Pipeline.push, threading.Event()
 
     def stop_at_decision(pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         output = judge(pipeline, block)
         if output.decisions:
             machine.ask_to_stop()
+            decided.set()
         return output
 
     monkeypatch.setattr(Pipeline, "push", stop_at_decision)
     scripts[0] = playing(*cut(machine_sound(15, fault=0.3), 1600))
     machine = Machine(plan(bundle, network), record)
     machine.start()
-    wait_for(lambda: machine.join(0.1), 20)
+    assert decided.wait(20)
+    assert machine.join(20)
     assert [alert.kind for alert in record.alerts] == ["raised"]
 
 
