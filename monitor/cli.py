@@ -214,6 +214,7 @@ def replay(
 def calibrate(
     bundle: BundlePath,
     recordings: Recordings,
+    *,
     false_alarms_per_week: Annotated[
         float | None,
         typer.Option(help="The budget; by default the bundle's own.", min=1e-6, max=1e6),
@@ -221,12 +222,18 @@ def calibrate(
     force: Annotated[
         bool, typer.Option(help="Also with recordings that seem to be of another machine.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The configuration whose [detector] the threshold is set for."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Set a new threshold from new healthy recordings; the model stays as it is."""
     from monitor.commands.calibrate import calibrate as calibrate_command
 
-    calibrate_command(bundle, recordings, false_alarms_per_week, force=force, as_json=as_json)
+    calibrate_command(
+        bundle, recordings, false_alarms_per_week, config=config, force=force, as_json=as_json
+    )
 
 
 @app.command()

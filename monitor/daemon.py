@@ -7,6 +7,7 @@ import faulthandler
 import logging
 import time
 from contextlib import ExitStack, suppress
+from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,7 +42,8 @@ def run_daemon(
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
     started_at = rfc3339(time.time())
-    faulthandler.enable()  # the watchdog's SIGABRT shall leave in the journal where it hung
+    with suppress(UnsupportedOperation):  # a caller may have put in a stream without a descriptor
+        faulthandler.enable()  # the watchdog's SIGABRT shall leave in the journal where it hung
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)

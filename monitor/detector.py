@@ -42,9 +42,7 @@ class DetectorRule:
         return cls(
             threshold=threshold,
             clear_threshold=threshold - settings.hysteresis * way_back,
-            persistence=Persistence.lasting(
-                settings.min_fault_s, settings.persistence_share, span_s, hop_s
-            ),
+            persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
             clear_samples=round(settings.clear_after_s * sample_rate_hz),
             quiet_samples=round(settings.quiet_s * sample_rate_hz),
             update_samples=round(settings.update_interval_s * sample_rate_hz),

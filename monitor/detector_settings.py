@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.persistence import Persistence
+
 
 class DetectorSettings(BaseModel):
     """How long a fault must last, when it is over, and how often it is repeated."""
@@ -46,3 +48,7 @@ class DetectorSettings(BaseModel):
         le=86_400.0,
         description="Seconds between `updated` messages while an alert stands.",
     )
+
+    def persistence(self, *, span_s: float, hop_s: float) -> Persistence:
+        """How many of how many scores must be over the threshold, one coming every ``hop_s``."""
+        return Persistence.lasting(self.min_fault_s, self.persistence_share, span_s, hop_s)

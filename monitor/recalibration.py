@@ -15,7 +15,6 @@ from monitor.detector_settings import DetectorSettings
 from monitor.errors import BadInputError
 from monitor.fit import Fit, fit_of_recordings
 from monitor.network import Network
-from monitor.persistence import Persistence
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.recording_score import RecordingScore
 from monitor.sources.recordings import recording_blocks
@@ -83,12 +82,7 @@ def recalibrate(
     calibration = calibrate(
         healthy,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=Persistence.lasting(
-            settings.min_fault_s,
-            settings.persistence_share,
-            bundle.span_s,
-            bundle.spec.window_hop_s,
-        ),
+        persistence=settings.persistence(span_s=bundle.span_s, hop_s=bundle.spec.window_hop_s),
         hop_s=bundle.spec.window_hop_s,
         span_s=bundle.span_s,
         distances=bundle.manifest.score.kind != "plain",

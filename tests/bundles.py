@@ -17,12 +17,12 @@ from onnx import TensorProto, helper, numpy_helper
 from monitor.bundle import Bundle, Head, SelfTest, load_bundle, save_bundle, write_manifest
 from monitor.bundle_manifest import ScoreChoice, ScoreKind
 from monitor.calibration import HealthyRecording, calibrate
+from monitor.detector_settings import DetectorSettings
 from monitor.distance import distance
 from monitor.domain import FloatArray, LogMelWindow
 from monitor.features import log_mel_windows
 from monitor.log_mel_spec import LogMelSpec
 from monitor.network import Network
-from monitor.persistence import Persistence
 from monitor.recording_score import RecordingScore
 from monitor.scorer import Scorer
 
@@ -151,7 +151,7 @@ def make_bundle(
     calibration = calibrate(
         scored,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=Persistence.lasting(4.0, 0.9, span_s, spec.window_hop_s),
+        persistence=DetectorSettings().persistence(span_s=span_s, hop_s=spec.window_hop_s),
         hop_s=spec.window_hop_s,
         span_s=span_s,
         distances=True,

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from monitor import __version__
 from monitor.bundle import Bundle
-from tests.bundles import make_bundle
+from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult, configured, process
 from tests.daemons import ROOT
 
@@ -151,6 +152,23 @@ def test_check_names_every_machine(bundle: Bundle, tmp_path: Path) -> None:
     assert "pump-7" in auscult("check", "--config", config).out
     (machine,) = auscult("check", "--config", config, "--json").json["machines"]
     assert machine["bundle_sha256"] == bundle.sha256
+
+
+def test_check_tells_of_a_threshold_for_faults_of_another_length(tmp_path: Path) -> None:
+    """The budget of false alarms would silently be another one."""
+    bundle = make_bundle(tmp_path / "bundle")
+    config = configured(tmp_path, bundle.path)
+    assert auscult("check", "--config", config).err == ""
+    config.write_text(config.read_text() + "\n[detector]\nmin_fault_s = 0.5\n")
+    told = auscult("check", "--config", config)
+    assert told.status == 0
+    assert "pump-7: its threshold was set for" in told.err
+    healthy = tmp_path / "healthy"
+    healthy.mkdir()
+    for seed in range(8):
+        soundfile.write(healthy / f"{seed}.wav", machine_sound(15, seed=seed), SPEC.sample_rate_hz)
+    assert auscult("calibrate", bundle.path, healthy, "--config", config).status == 0
+    assert auscult("check", "--config", config).err == ""
 
 
 def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:

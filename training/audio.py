@@ -21,7 +21,6 @@ from monitor.calibration_record import Calibration
 from monitor.detector_settings import DetectorSettings
 from monitor.distance import Head
 from monitor.domain import FloatArray
-from monitor.persistence import Persistence
 from training.audio_bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.controls import (
     Control,
@@ -186,9 +185,7 @@ def _calibrate(
     return calibrate(
         healthy,
         false_alarms_per_week=request.false_alarms_per_week,
-        persistence=Persistence.lasting(
-            detector.min_fault_s, detector.persistence_share, span_s, hop_s
-        ),
+        persistence=detector.persistence(span_s=span_s, hop_s=hop_s),
         hop_s=hop_s,
         span_s=span_s,
         distances=choice.kind != "plain",

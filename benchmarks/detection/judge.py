@@ -176,10 +176,7 @@ def _share_over(heard: Sequence[_Heard], bundle: Bundle, threshold: float) -> fl
 
 
 def _rule(bundle: Bundle) -> Persistence:
-    settings = DetectorSettings()
-    return Persistence.lasting(
-        settings.min_fault_s, settings.persistence_share, bundle.span_s, bundle.spec.window_hop_s
-    )
+    return DetectorSettings().persistence(span_s=bundle.span_s, hop_s=bundle.spec.window_hop_s)
 
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:

@@ -8,6 +8,7 @@ from pathlib import Path
 from monitor.bundle import load_bundle
 from monitor.calibration_record import Calibration
 from monitor.commands.output import emit, message
+from monitor.config import load_config
 from monitor.recalibration import recalibrate
 from monitor.sources.recordings import recording_files
 
@@ -19,6 +20,7 @@ def calibrate(
     arguments: Sequence[Path],
     false_alarms_per_week: float | None,
     *,
+    config: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -33,7 +35,13 @@ def calibrate(
             before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
         )
     recordings = recording_files(arguments)
-    done = recalibrate(bundle, recordings, false_alarms_per_week=false_alarms_per_week, force=force)
+    done = recalibrate(
+        bundle,
+        recordings,
+        false_alarms_per_week=false_alarms_per_week,
+        detector=load_config(config).detector if config else None,
+        force=force,
+    )
     calibration = done.bundle.calibration
     for line in (done.fit.complaint, calibration.note):
         if line:
