@@ -17,12 +17,16 @@ from monitor.persistence import Persistence
 
 @dataclass(frozen=True, slots=True)
 class DetectorRule:
-    """``DetectorSettings`` for one bundle, in scores and samples."""
+    """``DetectorSettings`` for one bundle, in scores and samples.
+
+    ``persistence``: of the scores over ``threshold`` that raise an alert; ``clearing``: of
+    those below ``clear_threshold`` that clear it.
+    """
 
     threshold: float
     clear_threshold: float
     persistence: Persistence
-    clear_samples: int
+    clearing: Persistence
     quiet_samples: int
     update_samples: int
 
@@ -43,7 +47,9 @@ class DetectorRule:
             threshold=threshold,
             clear_threshold=threshold - settings.hysteresis * way_back,
             persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
-            clear_samples=round(settings.clear_after_s * sample_rate_hz),
+            clearing=Persistence.lasting(
+                settings.clear_after_s, settings.persistence_share, 0.0, hop_s
+            ),
             quiet_samples=round(settings.quiet_s * sample_rate_hz),
             update_samples=round(settings.update_interval_s * sample_rate_hz),
         )
@@ -51,26 +57,29 @@ class DetectorRule:
 
 @dataclass(slots=True)
 class _Standing:
-    """The alert that stands: what has been seen since it was raised."""
+    """The alert that stands: what has been seen since it was raised.
+
+    ``below``: which of the last scores were below the clearing threshold.
+    """
 
     started_sample: int
     peak_score: float
     told_sample: int
-    below_since: int | None = None
+    below: deque[bool]
 
 
 class Detector:
     """One machine's decisions.
 
-    State: which of the last scores were over the threshold (``_over``), since when
-    (``_over_since``), the alert that stands, if any, and when the last one was
-    cleared.
+    State: the last scores, whether they were over the threshold and where they end
+    (``_last``), since when they have lasted (``_lasting_since``), the alert that stands, if
+    any, and when the last one was cleared.
     """
 
     def __init__(self, rule: DetectorRule) -> None:
         self.rule = rule
-        self._over: deque[bool] = deque(maxlen=rule.persistence.out_of)
-        self._over_since: int | None = None
+        self._last: deque[tuple[bool, int]] = deque(maxlen=rule.persistence.out_of)
+        self._lasting_since: int | None = None
         self._standing: _Standing | None = None
         self._cleared_sample: int | None = None
 
@@ -81,53 +90,51 @@ class Detector:
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
         """Go on with an alert that was raised before the detector was made."""
-        self._standing = _Standing(at_sample, peak_score, at_sample)
+        self._standing = self._stand(at_sample, peak_score, at_sample)
 
     def gap(self) -> None:
         """Sound was lost: what was pending is forgotten, an alert that stands goes on."""
-        self._over.clear()
-        self._over_since = None
+        self._last.clear()
+        self._lasting_since = None
         if self._standing is not None:
-            self._standing.below_since = None
+            self._standing.below.clear()
 
     def push(self, score: Score) -> Decision | None:
         """The decision that this score brings, if any. Scores come in order of their samples."""
-        over = score.value > self.rule.threshold
-        self._over.append(over)
-        if not any(self._over):
-            self._over_since = None
-        elif over and self._over_since is None:
-            self._over_since = score.end_sample
+        self._last.append((score.value > self.rule.threshold, score.end_sample))
+        over = [end_sample for is_over, end_sample in self._last if is_over]
+        if len(over) < self.rule.persistence.required:
+            self._lasting_since = None
+        elif self._lasting_since is None:
+            self._lasting_since = over[0]
         if self._standing is None:
             return self._raise_if_lasting(score)
         return self._follow(self._standing, score)
 
+    def _stand(self, started_sample: int, peak_score: float, told_sample: int) -> _Standing:
+        below: deque[bool] = deque(maxlen=self.rule.clearing.out_of)
+        return _Standing(started_sample, peak_score, told_sample, below)
+
     def _raise_if_lasting(self, score: Score) -> Decision | None:
-        if sum(self._over) < self.rule.persistence.required:
+        if self._lasting_since is None:
             return None
         if (
             self._cleared_sample is not None
             and score.end_sample - self._cleared_sample < self.rule.quiet_samples
         ):
             return None
-        started = score.end_sample if self._over_since is None else self._over_since
-        self._standing = _Standing(started, score.value, score.end_sample)
+        self._standing = self._stand(self._lasting_since, score.value, score.end_sample)
         return self._decision("raised", self._standing, score)
 
     def _follow(self, standing: _Standing, score: Score) -> Decision | None:
         standing.peak_score = max(standing.peak_score, score.value)
-        if score.value >= self.rule.clear_threshold:
-            standing.below_since = None
-        elif standing.below_since is None:
-            standing.below_since = score.end_sample
-        if (
-            standing.below_since is not None
-            and score.end_sample - standing.below_since >= self.rule.clear_samples
-        ):
+        standing.below.append(score.value < self.rule.clear_threshold)
+        clearing = self.rule.clearing
+        if len(standing.below) == clearing.out_of and sum(standing.below) >= clearing.required:
             self._standing = None
             self._cleared_sample = score.end_sample
-            self._over.clear()
-            self._over_since = None
+            self._last.clear()
+            self._lasting_since = None
             return self._decision("cleared", standing, score)
         if score.end_sample - standing.told_sample >= self.rule.update_samples:
             standing.told_sample = score.end_sample

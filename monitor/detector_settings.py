@@ -34,7 +34,7 @@ class DetectorSettings(BaseModel):
         default=5.0,
         ge=0.0,
         le=86_400.0,
-        description="Seconds below the clearing threshold until an alert is cleared.",
+        description="Seconds over which that share of the scores must be below the clearing one.",
     )
     quiet_s: float = Field(
         default=10.0,

@@ -19,7 +19,7 @@ def rule(required: int = 8, out_of: int = 10, *, clear: int = 5, quiet: int = 0)
         threshold=10.0,
         clear_threshold=8.0,
         persistence=Persistence(required, out_of),
-        clear_samples=clear * HOP,
+        clearing=Persistence(max(1, clear - 1), clear),
         quiet_samples=quiet * HOP,
         update_samples=50 * HOP,
     )
@@ -41,7 +41,7 @@ def test_a_lasting_fault_is_raised_once_and_cleared_once() -> None:
     assert (raised.kind, cleared.kind) == ("raised", "cleared")
     assert raised.started_sample == cleared.started_sample == 20 * HOP + 16 * HOP
     assert raised.at_sample == (20 + 7) * HOP + 16 * HOP
-    assert cleared.at_sample == (50 + 5) * HOP + 16 * HOP
+    assert cleared.at_sample == (50 + 3) * HOP + 16 * HOP
     assert cleared.peak_score == 20.0
 
 
@@ -57,6 +57,20 @@ def test_scores_between_the_two_thresholds_neither_raise_nor_clear() -> None:
     assert kinds == ["raised"]
 
 
+def test_a_single_high_score_does_not_hold_up_the_clearing() -> None:
+    """Healthy scores that now and then reach the threshold would let an alert stand for ever."""
+    values = [20.0] * 10 + [1.0, 1.0, 1.0, 11.0] * 10
+    kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule()))]
+    assert kinds == [("raised", 7), ("cleared", 14)]
+
+
+def test_a_fault_began_with_the_scores_that_lasted() -> None:
+    """A single high score long before would be told as the fault's beginning."""
+    values = [1.0] * 5 + [20.0] + [1.0] * 9 + [20.0] + [1.0] * 9 + [20.0] * 10
+    (raised,) = decisions(values, Detector(rule()))
+    assert raised.started_sample == 25 * HOP + 16 * HOP
+
+
 def test_a_standing_alert_is_updated_at_its_interval() -> None:
     """A fault of days would look forgotten, or flood the broker."""
     kinds = [d.kind for d in decisions([20.0] * 160, Detector(rule()))]
@@ -67,7 +81,7 @@ def test_quiet_time_delays_the_next_alert_but_does_not_swallow_it() -> None:
     """A fault that comes straight back would be lost, or would ring without pause."""
     values = [20.0] * 10 + [1.0] * 6 + [20.0] * 60
     kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule(quiet=40)))]
-    assert kinds == [("raised", 7), ("cleared", 15), ("raised", 55)]
+    assert kinds == [("raised", 7), ("cleared", 13), ("raised", 53)]
 
 
 def test_a_gap_forgets_what_was_pending_and_keeps_what_stands() -> None:
