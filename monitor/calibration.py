@@ -88,8 +88,8 @@ def calibrate(
     if len(blocks.values) < _LEAST_BLOCKS:
         needed_s = _LEAST_BLOCKS * (span_s + persistence.out_of * hop_s)
         raise BadInputError(
-            f"{seconds:.0f} s of healthy sound in {len(heard)} recordings is too little to set "
-            f"a threshold: at least {_LEAST_BLOCKS} recordings or {needed_s:.0f} s are needed"
+            f"{seconds:.0f} s of healthy sound in {_counted(len(heard), 'recording')} is too little "
+            f"to set a threshold: at least {_LEAST_BLOCKS} recordings or {needed_s:.0f} s are needed"
         )
     allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
@@ -136,9 +136,18 @@ def _note(seconds: float, asked: float, supported: float) -> str:
     if supported <= asked:
         return f"{heard} of healthy sound support the budget of {asked:g} false alarms a week"
     return (
-        f"{heard} of healthy sound support at best {supported:.3g} false alarms a week by "
+        f"{heard} of healthy sound support at best {_rounded(supported)} false alarms a week by "
         f"counting; the threshold for {asked:g} a week is extrapolated from the tail of the scores"
     )
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _rounded(number: float) -> str:
+    """Two or three digits that count, never an exponent."""
+    return f"{number:.2g}" if number < 10 else f"{round(number, 2 - len(str(int(number)))):.0f}"
 
 
 def _block_values(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 _PRIOR_WEIGHT = 30.0
 _PRIOR_SHAPE = 0.0
-_HEAVIEST_SHAPE = 0.2
+_HEAVIEST_SHAPE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def fit_generalised_pareto(excesses: npt.NDArray[np.float64]) -> GeneralisedPare
     ``excesses``: shape ``(n,)``, >= 0, at least one. The shape is drawn towards 0
     (an exponential tail) with the weight of thirty observations, as Vehtari, Simpson,
     Gelman, Yao and Gabry (Pareto smoothed importance sampling, 2024) draw theirs
-    towards one half, and is at most 0.2: from few excesses a heavy tail is noise,
+    towards one half, and is at most 0.1: from few excesses a heavy tail is noise,
     and a threshold from it would never be passed.
     """
     x = np.sort(np.asarray(excesses, dtype=np.float64))

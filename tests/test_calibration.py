@@ -111,7 +111,7 @@ def test_far_beyond_what_was_heard_the_threshold_of_distances_is_near_the_truth(
     assert max(thresholds) < 1.6 * truth
 
 
-@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.15])
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.08])
 def test_the_tail_fit_agrees_with_scipy_on_plenty_of_data(shape: float) -> None:
     """Thresholds far out would rest on a wrong tail."""
     excesses = stats.genpareto.rvs(shape, scale=2.0, size=5_000, random_state=3)

@@ -212,3 +212,4 @@ def test_a_missing_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixt
     status = run_command(["train", "audio", str(tmp_path / "no"), "--out", str(tmp_path / "b")])
     assert status == 66
     assert str(tmp_path / "no") in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()

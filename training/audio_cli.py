@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -80,7 +82,7 @@ def audio(
     _log_to_standard_error()
     request = AudioRequest(
         recordings=tuple(recordings),
-        out=_writable(out),
+        out=out,
         references=tuple(reference or ()),
         false_alarms_per_week=false_alarms_per_week,
         seed=seed,
@@ -90,7 +92,7 @@ def audio(
         settings=_settings(config, epochs),
     )
     board = out / "tensorboard" if tensorboard else None
-    with training_listeners("training", tensorboard_dir=board) as listeners:
+    with _folder(out), training_listeners("training", tensorboard_dir=board) as listeners:
         result = train_audio(request, listeners)
     report = write_report(result)
     typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
@@ -111,13 +113,21 @@ def _settings(config: Path | None, epochs: int | None) -> AudioSettings:
     return settings.model_copy(update={"training": training})
 
 
-def _writable(folder: Path) -> Path:
-    """The folder, made before anything is trained for it."""
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """The folder, made before anything is trained for it; taken away again if nothing came."""
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MissingInputError(f"--out {folder}: {error.strerror}") from error
-    return folder
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
 
 
 def _document(result: AudioResult) -> dict[str, object]:
