@@ -87,9 +87,10 @@ def calibrate(
     blocks = _block_values(heard, persistence, hop_s, span_s)
     if len(blocks.values) < _LEAST_BLOCKS:
         needed_s = _LEAST_BLOCKS * (span_s + persistence.out_of * hop_s)
+        heard_in = _counted(len(heard), "recording")
         raise BadInputError(
-            f"{seconds:.0f} s of healthy sound in {_counted(len(heard), 'recording')} is too little "
-            f"to set a threshold: at least {_LEAST_BLOCKS} recordings or {needed_s:.0f} s are needed"
+            f"{seconds:.0f} s of healthy sound in {heard_in} is too little to set a threshold: "
+            f"at least {_LEAST_BLOCKS} recordings or {needed_s:.0f} s are needed"
         )
     allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
