@@ -77,6 +77,11 @@ class Bundle:
         return self.spec.windows_in(self.manifest.span_s)
 
     @property
+    def heard_span_s(self) -> float:
+        """How much sound the windows of a span are made from, near ``span_s``."""
+        return self.spec.seconds_of(self.span_windows)
+
+    @property
     def calibration(self) -> Calibration:
         """The threshold and what supports it. Raises ``BundleError`` where there is none."""
         if self.manifest.calibration is None:

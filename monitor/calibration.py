@@ -23,7 +23,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from monitor.calibration_record import MOST_RECORDING_SCORES, Calibration
+from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.errors import BadInputError
 from monitor.generalised_pareto import fit_generalised_pareto
 from monitor.persistence import Persistence, persistent_scores
@@ -44,18 +44,19 @@ class HealthyRecording:
 
     ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer;
     ``levels_db``: the same shape, the level beside each score; ``whole``: the score
-    of the recording as a whole.
+    of the recording as a whole, ``stretches`` those of its stretches of ten seconds.
     """
 
     scores: FloatVector
     levels_db: FloatVector
     seconds: float
     whole: float
+    stretches: FloatVector
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """Block values by recording, and the length of a block in seconds."""
+    """Block values by recording, and the mean length of a block in seconds."""
 
     by_recording: list[FloatVector]
     length_s: float
@@ -120,26 +121,37 @@ def calibrate(
         level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
         level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),
         recording_scores=_standing_for_all(wholes.values),
-        note=_note(seconds, false_alarms_per_week, supported),
+        stretch_scores=_standing_for_all(np.concatenate([r.stretches for r in heard])),
+        note=_note(heard, false_alarms_per_week, supported, persistence.needs_s(span_s, hop_s)),
     )
 
 
 def _standing_for_all(values: FloatVector) -> tuple[float, ...]:
     """The values in rising order; where there are too many, evenly many of every height."""
-    n_kept = min(len(values), MOST_RECORDING_SCORES)
+    n_kept = min(len(values), MOST_SCORES)
     kept = np.linspace(0, len(values) - 1, n_kept).round().astype(int)
     return tuple(np.sort(values)[kept].tolist())
 
 
-def _note(seconds: float, asked: float, supported: float) -> str:
+def _note(
+    recordings: Sequence[HealthyRecording], asked: float, supported: float, needs_s: float
+) -> str:
     """What the healthy sound supports, in words for whoever reads the bundle."""
+    seconds = sum(recording.seconds for recording in recordings)
     heard = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
-    if supported <= asked:
-        return f"{heard} of healthy sound support the budget of {asked:g} false alarms a week"
-    return (
-        f"{heard} of healthy sound support at best {_rounded(supported)} false alarms a week by "
-        f"counting; the threshold for {asked:g} a week is extrapolated from the tail of the scores"
-    )
+    note = f"{heard} of healthy sound support the budget of {asked:g} false alarms a week"
+    if supported > asked:
+        note = (
+            f"{heard} of healthy sound support at best {_rounded(supported)} false alarms a week "
+            f"by counting; the threshold for {asked:g} a week is extrapolated from the tail of "
+            "the scores"
+        )
+    if float(np.median([recording.seconds for recording in recordings])) < needs_s:
+        note += (
+            f"; recordings as short as these raise no alert, which takes {needs_s:.1f} s of "
+            "unbroken sound, and are told apart by the score of the whole recording only"
+        )
+    return note
 
 
 def _counted(n: int, noun: str) -> str:
@@ -157,7 +169,10 @@ def _block_values(
     series = [persistent_scores(recording.scores, rule) for recording in recordings]
     least = max(1, math.ceil(span_s / hop_s), rule.out_of)
     per_block = max(least, _decorrelation(series))
-    return _Blocks([_maxima(persistent, per_block) for persistent in series], per_block * hop_s)
+    values = [_maxima(persistent, per_block) for persistent in series]
+    # A short recording's block holds fewer scores and is that much less of a chance.
+    lengths = [len(s) / len(v) for s, v in zip(series, values, strict=True) for _ in v]
+    return _Blocks(values, hop_s * float(np.mean(np.maximum(lengths, span_s / hop_s))))
 
 
 def block_values(scores: FloatVector, rule: Persistence, per_block: int) -> FloatVector:

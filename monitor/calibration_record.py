@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-MOST_RECORDING_SCORES = 256
+MOST_SCORES = 256
 
 
 class Calibration(BaseModel):
@@ -19,7 +19,7 @@ class Calibration(BaseModel):
     ``score_deviation`` describe healthy scores, the deviation that of block
     values. ``level_low_db`` to ``level_high_db`` is the range of levels heard.
     ``recording_scores``: the scores of whole healthy recordings in rising order, at most
-    ``MOST_RECORDING_SCORES`` that stand for all.
+    ``MOST_SCORES`` that stand for all; ``stretch_scores`` those of their ten seconds each.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,5 +40,6 @@ class Calibration(BaseModel):
     level_db: FiniteFloat
     level_low_db: FiniteFloat
     level_high_db: FiniteFloat
-    recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_RECORDING_SCORES)
+    recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
+    stretch_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
     note: str = Field(max_length=2000)

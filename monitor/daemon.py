@@ -73,6 +73,8 @@ def run_daemon(
         def announce(reading: Reading) -> None:
             settings, plans = reading
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
+            for complaint in filter(None, (plan.complaint for plan in plans)):
+                log.warning(complaint)
             delivery.announce(_info(plans, started_at), [plan.settings.id for plan in plans])
 
         delivery.start()

@@ -47,8 +47,8 @@ class DetectorRule:
             threshold=threshold,
             clear_threshold=threshold - settings.hysteresis * way_back,
             persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
-            clearing=Persistence.lasting(
-                settings.clear_after_s, settings.persistence_share, 0.0, hop_s
+            clearing=Persistence.share_of(
+                settings.clear_after_s, settings.persistence_share, hop_s
             ),
             quiet_samples=round(settings.quiet_s * sample_rate_hz),
             update_samples=round(settings.update_interval_s * sample_rate_hz),

@@ -13,7 +13,7 @@ class DetectorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_fault_s: float = Field(
-        default=4.0,
+        default=3.0,
         ge=0.0,
         le=3600.0,
         description="A sound shorter than this never raises an alert, however loud it is.",
@@ -22,7 +22,7 @@ class DetectorSettings(BaseModel):
         default=0.9,
         gt=0.0,
         le=1.0,
-        description="Share of the scores over that time that must be above the threshold.",
+        description="Share of the scores looked at that must be above the threshold.",
     )
     hysteresis: float = Field(
         default=0.25,
@@ -50,5 +50,8 @@ class DetectorSettings(BaseModel):
     )
 
     def persistence(self, *, span_s: float, hop_s: float) -> Persistence:
-        """How many of how many scores must be over the threshold, one coming every ``hop_s``."""
+        """How many of how many scores must be over the threshold.
+
+        ``span_s``: of sound that a score is made from; one comes every ``hop_s``.
+        """
         return Persistence.lasting(self.min_fault_s, self.persistence_share, span_s, hop_s)

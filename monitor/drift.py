@@ -21,8 +21,8 @@ _LEVEL_TIME_S = 10.0
 class DriftWatch:
     """A one-sided cumulative sum over healthy scores (Page 1954, Biometrika 41).
 
-    Once a block of ``calibration.block_s`` the block's mean score, in healthy
-    standard deviations above the healthy median, less an allowance of 0.75, is
+    Once a block of ``calibration.block_s``, at least as long as an alert takes, its mean score,
+    in healthy standard deviations above the healthy median, less an allowance of 0.75, is
     added to a sum that never falls below 0; above 15 it is drift. With independent
     normal scores that is reached by chance once in some e^22 blocks, and by a shift of
     1.5 deviations in twenty. One block adds at most 4, so that no single event is
@@ -32,7 +32,8 @@ class DriftWatch:
     def __init__(self, calibration: Calibration, hop_s: float) -> None:
         self._median = calibration.score_median
         self._deviation = max(calibration.score_deviation, 1e-6)
-        self._per_block = max(1, math.ceil(calibration.block_s / hop_s))
+        blocks_apart = math.ceil(calibration.block_s / hop_s)
+        self._per_block = max(blocks_apart, calibration.persistence_out_of)
         self._block: list[float] = []
         self._sum = 0.0
 

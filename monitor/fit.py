@@ -80,8 +80,8 @@ def fit_of_recordings(calibration: Calibration, recordings: Sequence[HealthyReco
 
 
 def fit_of_sound(calibration: Calibration, whole: float, seconds: float) -> Fit:
-    """Whether so many seconds, scored as a whole, could be the bundle's machine when well."""
-    healthy = calibration.recording_scores
+    """Whether some ten seconds, scored as a whole, could be the bundle's machine when well."""
+    healthy = calibration.stretch_scores
     if not healthy or seconds < _comparable_s(calibration):
         return Fit(True)
     limit = max(healthy) + _BEYOND * (max(healthy) - float(np.median(healthy)))
@@ -89,8 +89,8 @@ def fit_of_sound(calibration: Calibration, whole: float, seconds: float) -> Fit:
         return Fit(True)
     return Fit(
         False,
-        f"scores {whole:.3g}, the healthy recordings of the bundle at most {max(healthy):.3g}: "
-        "the machine is not well now, or the bundle does not fit this machine",
+        f"scores {whole:.3g}, ten seconds of the bundle's healthy sound at most "
+        f"{max(healthy):.3g}: the machine is not well now, or the bundle does not fit this machine",
     )
 
 

@@ -104,6 +104,10 @@ class LogMelSpec:
         """How many windows make a span of ``span_s`` seconds, at least one."""
         return max(1, 1 + round((span_s - self.window_s) / self.window_hop_s))
 
+    def seconds_of(self, n_windows: int) -> float:
+        """How much sound so many successive windows are made from, at least one."""
+        return self.window_s + (n_windows - 1) * self.window_hop_s
+
     @cached_property
     def band_corners_hz(self) -> npt.NDArray[np.float64]:
         """Corners of the triangles, Hz. Shape: ``(n_mels + 2,)``; band b peaks at b + 1."""

@@ -28,6 +28,20 @@ class MachinePlan:
     score_interval_s: float
     stall_limit_s: float
 
+    @property
+    def complaint(self) -> str:
+        """That the threshold was set for faults lasting otherwise than they must, if so."""
+        bundle, calibration = self.bundle, self.bundle.calibration
+        rule = self.detector.persistence(span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s)
+        required, out_of = calibration.persistence_required, calibration.persistence_out_of
+        if (rule.required, rule.out_of) == (required, out_of):
+            return ""
+        return (
+            f"{self.settings.id}: its threshold was set for {required} of {out_of} scores above "
+            f"it, [detector] asks for {rule.required} of {rule.out_of}: the budget of false alarms "
+            "may not hold; run auscult calibrate with --config"
+        )
+
     def same_as(self, other: MachinePlan) -> bool:
         """Whether a machine that runs by the other plan already runs by this one."""
         return (

@@ -1,8 +1,8 @@
 """Persistence: a score counts only when it lasts.
 
 A sound of ``T`` seconds is heard by every scoring span that touches it, so it
-keeps ``T + span`` seconds of scores high. For a fault to have lasted ``T``
-seconds, k of the last n scores must be over the threshold with n covering
+keeps ``T + span`` seconds of scores high. A fault must last longer than that: k of
+the last n scores must be over the threshold, with k more than fit into
 ``T + span``. That is the same as saying that the *persistent score*, the k-th
 largest of the last n, is over the threshold; calibration therefore works on
 persistent scores and the detector on counts, and both mean the same.
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,26 @@ class Persistence:
 
     @classmethod
     def lasting(cls, min_fault_s: float, share: float, span_s: float, hop_s: float) -> Persistence:
-        """The rule for faults of at least ``min_fault_s`` seconds, scored every ``hop_s``."""
+        """The rule that no sound shorter than ``min_fault_s`` can meet, however loud it is.
+
+        A sound of ``T`` seconds is in ``ceil((T + span_s) / hop_s)`` scores at the most, one
+        coming every ``hop_s``; one more than that must be over the threshold, and are to be
+        ``share`` of those that are looked at.
+        """
         if min_fault_s <= 0:
             return cls(1, 1)
-        out_of = max(1, math.ceil((min_fault_s + span_s) / hop_s))
-        return cls(max(1, math.ceil(share * out_of)), out_of)
+        required = math.ceil((min_fault_s + span_s) / hop_s - _ROUNDING) + 1
+        return cls(required, math.ceil(required / share - _ROUNDING))
+
+    def needs_s(self, span_s: float, hop_s: float) -> float:
+        """Seconds of unbroken sound from which so many scores can come."""
+        return span_s + (self.required - 1) * hop_s
+
+    @classmethod
+    def share_of(cls, seconds: float, share: float, hop_s: float) -> Persistence:
+        """The rule for a share of the scores over so many seconds, of one score at least."""
+        out_of = max(1, round(seconds / hop_s))
+        return cls(max(1, math.ceil(share * out_of - _ROUNDING)), out_of)
 
 
 def persistent_scores(

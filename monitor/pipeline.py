@@ -72,7 +72,7 @@ class Pipeline:
             DetectorRule.of(
                 detector,
                 calibration,
-                span_s=bundle.span_s,
+                span_s=bundle.heard_span_s,
                 hop_s=hop_s,
                 sample_rate_hz=spec.sample_rate_hz,
             )

@@ -15,6 +15,7 @@ from monitor.detector_settings import DetectorSettings
 from monitor.errors import BadInputError
 from monitor.fit import Fit, fit_of_recordings
 from monitor.network import Network
+from monitor.persistence import Persistence
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.recording_score import RecordingScore
 from monitor.sources.recordings import recording_blocks
@@ -38,6 +39,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         np.array([score.level_db for score in scores]),
         scores[-1].end_sample / bundle.spec.sample_rate_hz,
         whole.value,
+        whole.stretches,
     )
 
 
@@ -67,7 +69,7 @@ def recalibrate(
     detector: DetectorSettings | None = None,
     force: bool = False,
 ) -> Recalibration:
-    """Give the bundle a new threshold.
+    """Give the bundle a new threshold, for the rule of ``detector`` or for the one it had.
 
     Raises ``BadInputError`` where there is too little sound, or where the
     recordings are not of the bundle's machine and ``force`` is not given.
@@ -78,14 +80,22 @@ def recalibrate(
     fit = fit_of_recordings(before, healthy) if before is not None else Fit(True)
     if not fit.fits and not force:
         raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
-    settings = detector or DetectorSettings()
     calibration = calibrate(
         healthy,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=settings.persistence(span_s=bundle.span_s, hop_s=bundle.spec.window_hop_s),
+        persistence=_rule(bundle, detector),
         hop_s=bundle.spec.window_hop_s,
-        span_s=bundle.span_s,
+        span_s=bundle.heard_span_s,
         distances=bundle.manifest.score.kind != "plain",
     )
     write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
     return Recalibration(load_bundle(bundle.path), before, fit)
+
+
+def _rule(bundle: Bundle, detector: DetectorSettings | None) -> Persistence:
+    before = bundle.manifest.calibration
+    if detector is None and before is not None:
+        return Persistence(before.persistence_required, before.persistence_out_of)
+    return (detector or DetectorSettings()).persistence(
+        span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s
+    )

@@ -34,10 +34,11 @@ def block_edges(n_windows: int, spec: LogMelSpec) -> list[int]:
 
 
 class RecordingScore:
-    """Windows to one score, in constant memory.
+    """Windows to one score, in as good as constant memory.
 
     State: sums of the evidence and loss over the block being filled and over the
-    one before it, which takes a short rest in, and the sum over finished blocks.
+    one before it, which takes a short rest in, and the scores of finished blocks, one
+    for every ten seconds.
     """
 
     def __init__(self, spec: LogMelSpec, kind: ScoreKind, head: Head) -> None:
@@ -46,7 +47,7 @@ class RecordingScore:
         self._head = head
         self._filling = _Sum()
         self._before: _Sum | None = None
-        self._squares, self._n_blocks = 0.0, 0
+        self._finished: list[float] = []
         self._loss, self._n_windows = 0.0, 0
 
     @property
@@ -58,14 +59,22 @@ class RecordingScore:
         """Take one window. Shape: ``evidence`` is ``(d,)``."""
         self._loss += loss
         self._n_windows += 1
-        if self._plain:
-            return
         if self._filling.n == self._per_block:
             if self._before is not None:
-                self._squares += distance(self._before.mean, self._head) ** 2
-                self._n_blocks += 1
+                self._finished.append(self._score(self._before))
             self._before, self._filling = self._filling, _Sum()
-        self._filling.add(evidence)
+        self._filling.add(loss if self._plain else evidence)
+
+    @property
+    def stretches(self) -> npt.NDArray[np.float64]:
+        """The scores of the blocks of what was heard so far. Shape: ``(n_blocks,)``, none empty."""
+        if self.empty:
+            return np.empty(0)
+        last = [self._filling]
+        if self._before is not None:
+            whole = 2 * self._filling.n >= self._per_block
+            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
+        return np.array([*self._finished, *map(self._score, last)])
 
     @property
     def value(self) -> float:
@@ -74,22 +83,20 @@ class RecordingScore:
             raise ValueError("nothing was heard")
         if self._plain:
             return self._loss / self._n_windows
-        last = [self._filling]
-        if self._before is not None:
-            whole = 2 * self._filling.n >= self._per_block
-            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
-        squares = self._squares + sum(distance(part.mean, self._head) ** 2 for part in last)
-        return math.sqrt(squares / (self._n_blocks + len(last)))
+        return math.sqrt(float(np.square(self.stretches).mean()))
+
+    def _score(self, block: _Sum) -> float:
+        return float(block.mean) if self._plain else distance(block.mean, self._head)
 
 
 class _Sum:
-    """A running sum of evidence vectors."""
+    """A running sum of evidence vectors, or of losses."""
 
     def __init__(self, total: npt.NDArray[np.float64] | float = 0.0, n: int = 0) -> None:
         self.total, self.n = total, n
 
-    def add(self, evidence: FloatArray) -> None:
-        self.total = self.total + evidence.astype(np.float64)
+    def add(self, values: FloatArray | float) -> None:
+        self.total = self.total + np.asarray(values, dtype=np.float64)
         self.n += 1
 
     def plus(self, other: _Sum) -> _Sum:

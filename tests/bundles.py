@@ -146,14 +146,17 @@ def make_bundle(
                 np.array([s.level_db for s in scores]),
                 len(samples) / spec.sample_rate_hz,
                 whole.value,
+                whole.stretches,
             )
         )
     calibration = calibrate(
         scored,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=DetectorSettings().persistence(span_s=span_s, hop_s=spec.window_hop_s),
+        persistence=DetectorSettings().persistence(
+            span_s=bundle.heard_span_s, hop_s=spec.window_hop_s
+        ),
         hop_s=spec.window_hop_s,
-        span_s=span_s,
+        span_s=bundle.heard_span_s,
         distances=True,
     )
     write_manifest(path, bundle.manifest.model_copy(update={"calibration": calibration}))

@@ -18,8 +18,9 @@ RULE = Persistence.lasting(2.0, 0.9, SPAN_S, HOP_S)
 def recording(n_scores: int, rng: np.random.Generator) -> HealthyRecording:
     """Scores as correlated as overlapping spans make them."""
     smooth = np.convolve(rng.normal(size=n_scores + 15), np.ones(16) / 4, "valid")[:n_scores]
+    whole = 20.0 + float(smooth.mean())
     return HealthyRecording(
-        20.0 + smooth, np.full(n_scores, -30.0), n_scores * HOP_S, 20 + smooth.mean()
+        20.0 + smooth, np.full(n_scores, -30.0), n_scores * HOP_S, whole, np.array([whole])
     )
 
 
@@ -30,11 +31,14 @@ def alarms(scores: np.ndarray, threshold: float) -> int:
 
 
 @pytest.mark.parametrize("budget", [5_000.0, 1_000.0, 100.0])
-def test_the_budget_is_kept_on_unseen_healthy_sound(budget: float) -> None:
+@pytest.mark.parametrize(("n_scores", "n_recordings"), [(300, 60), (RULE.out_of + 4, 600)])
+def test_the_budget_is_kept_on_unseen_healthy_sound(
+    budget: float, n_scores: int, n_recordings: int
+) -> None:
     """The operator would be woken more often than was promised."""
     rng = np.random.default_rng(1)
     calibration = calibrate(
-        [recording(300, rng) for _ in range(60)],
+        [recording(n_scores, rng) for _ in range(n_recordings)],
         false_alarms_per_week=budget,
         persistence=RULE,
         hop_s=HOP_S,
@@ -97,7 +101,10 @@ def test_far_beyond_what_was_heard_the_threshold_of_distances_is_near_the_truth(
         distances = np.sqrt(rng.chisquare(d, 200))
         thresholds.append(
             calibrate(
-                [HealthyRecording(np.array([x]), np.array([-30.0]), 1.0, x) for x in distances],
+                [
+                    HealthyRecording(np.array([x]), np.array([-30.0]), 1.0, x, np.array([x]))
+                    for x in distances
+                ],
                 false_alarms_per_week=chance * WEEK_S,
                 persistence=Persistence(1, 1),
                 hop_s=1.0,
@@ -126,6 +133,37 @@ def test_the_tail_fit_agrees_with_scipy_on_plenty_of_data(shape: float) -> None:
 def test_equal_excesses_have_no_tail() -> None:
     """A stuck score would end in a division by zero."""
     assert fit_generalised_pareto(np.zeros(20)).quantile(0.99) == 0.0
+
+
+@pytest.mark.parametrize("span_s", [0.8, 2.0, 10.0, 40.0])
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.0])
+@pytest.mark.parametrize("hop_s", [0.25, 0.512])
+def test_no_sound_shorter_than_the_least_fault_can_meet_the_rule(
+    span_s: float, share: float, hop_s: float
+) -> None:
+    """A slammed door would wake somebody although the setting says that it cannot."""
+    least_s = 3.0
+    rule = Persistence.lasting(least_s, share, span_s, hop_s)
+    ends_s = span_s + hop_s * np.arange(4000)
+    for onset_s in np.linspace(300.0, 301.0, 41):
+        for lasts_s, meets in ((least_s - 1e-3, False), (rule.required * hop_s, True)):
+            touched = (ends_s > onset_s) & (ends_s - span_s < onset_s + lasts_s)
+            assert bool((persistent_scores(touched.astype(float), rule) > 0.5).any()) is meets
+
+
+def test_recordings_too_short_for_an_alert_are_said_to_be() -> None:
+    """The silence of clips that cannot raise an alert would be taken for health."""
+    rng = np.random.default_rng(4)
+    for n_scores, told in ((RULE.required - 8, True), (300, False)):
+        short = calibrate(
+            [recording(n_scores, rng) for _ in range(40)],
+            false_alarms_per_week=1.0,
+            persistence=RULE,
+            hop_s=HOP_S,
+            span_s=SPAN_S,
+            distances=True,
+        )
+        assert ("raise no alert" in short.note) is told
 
 
 def test_a_recording_shorter_than_the_rule_counts_once() -> None:

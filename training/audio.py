@@ -181,7 +181,7 @@ def _calibrate(
     material: Material,
 ) -> Calibration:
     detector: DetectorSettings = request.settings.detector
-    hop_s, span_s = material.spec.window_hop_s, material.span_s
+    hop_s, span_s = material.spec.window_hop_s, material.spec.seconds_of(material.span_windows)
     return calibrate(
         healthy,
         false_alarms_per_week=request.false_alarms_per_week,

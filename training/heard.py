@@ -30,7 +30,7 @@ class Heard:
     ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``; ``band_residual``:
     ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_rows, d)``, the evidence
     averaged over blocks of some ten seconds, what covariances are estimated from; those of
-    a recording of at least two blocks overlap, which makes the most of it (Welch 1967).
+    a recording longer than a block overlap, which makes the most of it (Welch 1967).
     """
 
     name: str
@@ -85,7 +85,7 @@ def heard_of(
 
 def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
     per_block = spec.windows_in(BLOCK_S)
-    if len(evidence) >= 2 * per_block:
+    if len(evidence) > per_block:
         return _sliding_mean(evidence, per_block)[:: max(1, per_block // _ROWS_A_BLOCK)]
     edges = block_edges(len(evidence), spec)
     return np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
@@ -103,7 +103,7 @@ def score_heard(
     else:
         scores = distances(heard.spans(span_windows), head)
     levels_db = _sliding_mean(heard.level_db[:, None], span_windows)[:, 0]
-    return HealthyRecording(scores, levels_db, heard.seconds, whole.value)
+    return HealthyRecording(scores, levels_db, heard.seconds, whole.value, whole.stretches)
 
 
 def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:

@@ -176,7 +176,9 @@ def _share_over(heard: Sequence[_Heard], bundle: Bundle, threshold: float) -> fl
 
 
 def _rule(bundle: Bundle) -> Persistence:
-    return DetectorSettings().persistence(span_s=bundle.span_s, hop_s=bundle.spec.window_hop_s)
+    return DetectorSettings().persistence(
+        span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s
+    )
 
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
@@ -186,7 +188,7 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
         false_alarms_per_week=budget,
         persistence=_rule(bundle),
         hop_s=bundle.spec.window_hop_s,
-        span_s=bundle.span_s,
+        span_s=bundle.heard_span_s,
         distances=bundle.manifest.score.kind != "plain",
     )
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})

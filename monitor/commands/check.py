@@ -6,8 +6,7 @@ from pathlib import Path
 
 from monitor.commands.output import columns, emit, message
 from monitor.config import load_config
-from monitor.detector_settings import DetectorSettings
-from monitor.machine_plan import MachinePlan, make_plans
+from monitor.machine_plan import make_plans
 
 
 def check(config: Path, *, as_json: bool) -> None:
@@ -44,23 +43,6 @@ def check(config: Path, *, as_json: bool) -> None:
         for plan in plans
     ]
     for plan in plans:
-        told = _set_for_another_rule(plan, settings.detector)
-        if told:
-            message(told)
+        if plan.complaint:
+            message(plan.complaint)
     emit(document, [*columns(rows), f"{config}: good"], as_json=as_json)
-
-
-def _set_for_another_rule(plan: MachinePlan, detector: DetectorSettings) -> str:
-    """That the threshold's budget counts on faults lasting otherwise than they must, if so."""
-    bundle, calibration = plan.bundle, plan.bundle.calibration
-    rule = detector.persistence(span_s=bundle.span_s, hop_s=bundle.spec.window_hop_s)
-    if (rule.required, rule.out_of) == (
-        calibration.persistence_required,
-        calibration.persistence_out_of,
-    ):
-        return ""
-    return (
-        f"{plan.settings.id}: its threshold was set for {calibration.persistence_required} of "
-        f"{calibration.persistence_out_of} scores above it, [detector] asks for {rule.required} of "
-        f"{rule.out_of}: the budget of false alarms may not hold; calibrate it with --config"
-    )

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any
 from monitor.alert_record import AlertDraft, alert_to_dict
 from monitor.bundle import Bundle, load_bundle
 from monitor.commands.alert_numbers import AlertNumbers
-from monitor.commands.output import ResultFile, columns, emit, progress
+from monitor.commands.output import ResultFile, columns, emit, message, progress
 from monitor.commands.publishing import publish_alerts
 from monitor.config import Settings, check_machine_id, load_config
 from monitor.detector_settings import DetectorSettings
@@ -84,6 +84,7 @@ def replay(request: ReplayRequest) -> int:
                 )
             )
         progress("")
+        _tell_of_short_ones(results.summaries, bundle, detector)
         if request.draw_alert is not None:
             for raised_alert in results.raised:
                 request.draw_alert(bundle, network, raised_alert)
@@ -94,6 +95,20 @@ def replay(request: ReplayRequest) -> int:
         return BadInputError.exit_status
     raised = any(alert.kind == "raised" for alert in results.alerts)
     return EXIT_ALERT if request.fail_on_alert and raised else 0
+
+
+def _tell_of_short_ones(
+    summaries: Sequence[RecordingSummary], bundle: Bundle, detector: DetectorSettings
+) -> None:
+    """Nobody should take the silence of clips that cannot raise an alert for health."""
+    span_s, hop_s = bundle.heard_span_s, bundle.spec.window_hop_s
+    needs_s = detector.persistence(span_s=span_s, hop_s=hop_s).needs_s(span_s, hop_s)
+    n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
+    if n_short:
+        message(
+            f"{n_short} of {len(summaries)} recordings are shorter than the {needs_s:.1f} s of "
+            "unbroken sound that an alert takes: see the scores of the files"
+        )
 
 
 class _Results:
