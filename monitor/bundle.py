@@ -221,6 +221,8 @@ def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         says = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            says = "missing; if the bundle was made by an earlier version, train it again"
         raise BundleError(f"{path}: {where}: {says}") from error
 
 

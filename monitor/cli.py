@@ -87,7 +87,9 @@ def run_command(arguments: Sequence[str]) -> int:
 def _unforeseen(error: Exception) -> int:
     """The exit status of what nobody handled: the disk's trouble, or a bug with its traceback."""
     if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
-        _complain(f"{error.filename or 'the output'}: cannot be written: {error.strerror}")
+        # Reading can fail in this way as well, and not every error knows its file.
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"trouble with the disk: {where}{error.strerror}")
         return ServiceUnavailableError.exit_status
     traceback.print_exception(error)
     return EXIT_BUG

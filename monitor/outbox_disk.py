@@ -73,6 +73,7 @@ class OutboxDisk:
         self._path = path
         self._clock = clock
         self._store: OutboxStore | None = None
+        self._taken_over = False  # until then the file may know alerts that ``machines`` does not
         self._must_reopen = False
         self._counts: Counter[str] = Counter()
         self._unwritten = _Unwritten()
@@ -226,17 +227,30 @@ class OutboxDisk:
         lost = not self._path.exists()
         if not lost:
             _check_header(self._path)
-        if self._store is not None and self._store.writable and not (self._must_reopen or lost):
+        must_open = self._must_reopen or lost or not self._taken_over
+        if self._store is not None and self._store.writable and not must_open:
             return self._store
-        fresh = OutboxStore.open(self._path)
+        fresh = self._open_writable()
         if self._store is not None:
             if lost:  # deleted under us: the open file still has its rows
                 self._adopt_alerts(self._store.alerts(limit=-1))
             self._store.close()
         self._store, self._must_reopen = fresh, False
-        self._counts = fresh.counts()
         self._unwritten.machines |= set(self.machines)
         self._unwritten.drops = True
+        return fresh
+
+    def _open_writable(self) -> OutboxStore:
+        """The file as it is now, and what it knows where it could not be read before."""
+        fresh = OutboxStore.open(self._path)
+        try:
+            if self._taken_over:
+                self._counts = fresh.counts()
+            else:
+                self._adopt(fresh)
+        except BaseException:
+            fresh.close()
+            raise
         return fresh
 
     def _failed(self, error: Exception) -> None:
@@ -272,15 +286,24 @@ class OutboxDisk:
             _log.error("outbox %s: cannot be read either: %s", self._path, error)
 
     def _adopt(self, store: OutboxStore) -> None:
-        for row in store.machines():
+        machines, counts, drops = store.machines(), store.counts(), store.drops()
+        for row in machines:
             self._adopt_machine(row)
-        self._counts = store.counts()
-        self.drops = store.drops()
+        self._counts = counts
+        self.drops.update(drops)  # adds to those of this process
+        self._taken_over = True
 
     def _adopt_machine(self, row: StoredMachine) -> None:
-        last_sequence = max(int(row.last_sequence), self.sequence_floor)
-        state = MachineState(last_sequence, parse_alert(row.open_alert))
-        self.machines.setdefault(row.machine, state)
+        """What a file knows of a machine; what this process knows better stays.
+
+        A machine that is only watched, from before the file could be read, takes over
+        its open alert. One that has had alerts since keeps its own, and no number is
+        given twice.
+        """
+        state = self.machines.setdefault(row.machine, MachineState(self.sequence_floor))
+        if not self._taken_over and state.last_sequence == self.sequence_floor:
+            state.open = parse_alert(row.open_alert)
+        state.last_sequence = max(state.last_sequence, int(row.last_sequence))
 
     def _adopt_alerts(self, rows: list[StoredAlert]) -> int:
         """Put alerts from another file in front of those in memory; how many."""
@@ -313,6 +336,7 @@ class OutboxDisk:
             if isinstance(row.last_sequence, int) and isinstance(row.machine, str):
                 self._adopt_machine(row)
         saved = self._adopt_alerts(alerts)
+        self._taken_over = True
         self._counts.clear()
         self.recoveries += 1
         _log.error(

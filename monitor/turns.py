@@ -11,10 +11,15 @@ from typing import ClassVar
 class Turns:
     """One thread at a time computes, as long as none of them hangs.
 
-    The interpreter runs one thread at a time anyway, and numpy lets go of it with every
-    array. A hundred threads that compute at once pass it to and fro between the cores
-    tens of thousands of times a second, and a block that takes a millisecond takes
-    seconds. A thread that waits for its turn asks for nothing meanwhile.
+    All machines of a daemon thereby share about one core. That gives something up:
+    ONNX Runtime lets go of the interpreter during an inference, so some of the work
+    could go on beside other work. It is the better trade, because most of the rest
+    needs the interpreter, and numpy lets go of it with every array: a hundred threads
+    that compute at once pass it to and fro between the cores tens of thousands of times
+    a second, and a block that takes a millisecond takes seconds. A hundred streams on
+    two cores gave 71 % of their scores without turns, with a p99 latency of 4.6 s;
+    with turns the p99 was about 105 ms. A thread that waits for its turn asks for
+    nothing meanwhile.
 
     One that hangs during its turn costs every other a wait of ``PATIENCE_S``, once:
     then they go on without turns until it is back.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from monitor.bundle import Bundle, load_bundle
 from monitor.errors import BundleError
-from monitor.log_mel_spec import LogMelSpec
+from monitor.log_mel_spec import LogMelSpec, mel_filterbank
 from monitor.network import Network
 from tests.bundles import make_bundle
 
@@ -83,6 +84,8 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
         (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
         (lambda v: v["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda v: v.update(features=[]), "features"),
+        (lambda v: v.pop("features_sha256"), "features_sha256: missing.*earlier version, train it"),
+        (lambda v: v.pop("filterbank_sha256"), "filterbank_sha256: missing.*train it again"),
     ],
 )
 def test_an_impossible_manifest_is_refused(
@@ -100,6 +103,17 @@ def test_a_manifest_that_is_not_json_is_refused(copied: Path, content: bytes) ->
     (copied / "bundle.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"bundle\.json"):
         load_bundle(copied)
+
+
+def test_the_hashes_of_the_features_are_what_the_page_says() -> None:
+    """Nobody could make a bundle by other means: it would be refused, with no way to say why."""
+    page = (Path(__file__).parent.parent / "docs" / "bundles.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for spec in (LogMelSpec(), LogMelSpec(sample_rate_hz=48_000, n_mels=64, f_max_hz=20_000)):
+        names = {"features": spec.to_dict(), "weights": mel_filterbank(spec)}
+        exec(code, names)  # noqa: S102  # the project's own page
+        assert names["features_sha256"] == spec.features_sha256
+        assert names["filterbank_sha256"] == spec.filterbank_sha256
 
 
 def test_windows_of_another_shape_are_refused(copied: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -114,7 +116,19 @@ def test_a_full_disk_is_no_bug(bundle: Bundle) -> None:
             cwd=ROOT,
         )
     assert done.returncode == 69
-    assert done.stderr == "auscult: the output: cannot be written: No space left on device\n"
+    assert done.stderr == "auscult: trouble with the disk: No space left on device\n"
+
+
+def test_a_file_on_a_broken_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a file that cannot be read would be told that it cannot be written."""
+
+    def unreadable(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "healthy.flac")
+
+    monkeypatch.setattr("monitor.commands.check.check", unreadable)
+    outcome = auscult("check")
+    assert outcome.status == 69
+    assert outcome.err == "auscult: trouble with the disk: healthy.flac: Input/output error\n"
 
 
 def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

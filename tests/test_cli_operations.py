@@ -16,7 +16,7 @@ from monitor.detector_settings import DetectorSettings
 from monitor.domain import AudioBlock
 from monitor.outbox import Outbox
 from monitor.pipeline import Pipeline
-from tests.bundles import machine_sound, make_bundle
+from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import daemon
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
@@ -70,6 +70,18 @@ def test_selftest_says_what_is_broken_and_tries_the_rest(tmp_path: Path) -> None
         ["FAILED", "source"],
     ]
     assert "nothing.wav" in outcome.out
+
+
+def test_selftest_does_not_wait_for_seconds_of_log_mel_without_a_bundle(tmp_path: Path) -> None:
+    """An operator would wait half a minute to read that 0.0 s were heard."""
+    np.save(tmp_path / "a.npy", np.full((600, SPEC.n_mels), -40.0, np.float32), allow_pickle=False)
+    config = configured(
+        tmp_path, tmp_path / "nowhere", kind="logmel", path=str(tmp_path / "a.npy"), realtime=True
+    )
+    begun_s = time.monotonic()
+    outcome = auscult("selftest", "--config", config)
+    assert time.monotonic() - begun_s < 10
+    assert outcome.out.splitlines()[-1].endswith(f"heard as {SPEC.n_mels} bands of log-mel")
 
 
 def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:

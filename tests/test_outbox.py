@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -267,6 +268,17 @@ def test_kill_loses_nothing_that_append_returned(path: Path) -> None:
     assert sequences == list(range(1, len(sequences) + 1))
 
 
+def _spoil_index(path: Path) -> None:
+    """Overwrite an index page of the file: the rows themselves are whole."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'alerts_by_kind'"
+        ).fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
 class TestBrokenDisk:
     """What a failing disk may cost: durability for a while, never an alert."""
 
@@ -303,14 +315,7 @@ class TestBrokenDisk:
         """A single bad page must not cost every waiting alert."""
         with Outbox(path) as outbox:
             alerts = [outbox.append(draft(machine=f"m{i % 3}")) for i in range(30)]
-        with path.open("r+b") as file:  # an index page: the rows themselves are whole
-            connection = sqlite3.connect(path)
-            (root,) = connection.execute(
-                "SELECT rootpage FROM sqlite_schema WHERE name = 'alerts_by_kind'"
-            ).fetchone()
-            connection.close()
-            file.seek((root - 1) * 4096)
-            file.write(b"\xff" * 4096)
+        _spoil_index(path)
         with Outbox(path) as outbox:
             assert outbox.health().recoveries == 1
             assert outbox.pending() == alerts
@@ -328,6 +333,36 @@ class TestBrokenDisk:
         with Outbox(path) as outbox:
             assert outbox.pending() == [first, second]
             assert outbox.append(draft()).sequence == 3
+
+    @pytest.mark.parametrize("damaged", [False, True])
+    def test_read_too_late_its_open_alert_stands(self, path: Path, damaged: bool) -> None:
+        """An alert from before a disk that came late would never be cleared."""
+        with Outbox(path, max_alerts=2) as outbox:
+            raised = [outbox.append(draft(machine=name)) for name in ("idle", "heard")]
+            outbox.append(draft("updated", machine="idle"))  # one too many: dropped
+        away = path.parent.rename(path.parent.with_name("not mounted"))
+        path.parent.write_text("nothing is mounted here")
+        with Outbox(path) as outbox:
+            assert outbox.watch(["idle", "heard"]) == []
+            own = outbox.append(draft("cleared", machine="heard"))
+            assert outbox.health().state == "memory"
+            path.parent.unlink()
+            away.rename(path.parent)
+            if damaged:
+                _spoil_index(path)
+            assert outbox.append(draft(machine="other")).sequence > _JUMPED
+            assert outbox.health().state == "ok"
+            opened = outbox.open_alert("idle")
+            assert opened is not None
+            assert opened.last.alert_id == raised[0].alert_id
+        with Outbox(path) as outbox:
+            cleared = outbox.append(draft("cleared", machine="idle"))
+            assert cleared.alert_id == raised[0].alert_id
+            assert cleared.sequence > _JUMPED
+            assert outbox.open_alert("heard") is None
+            assert outbox.append(draft(machine="heard")).sequence == own.sequence + 1
+            if not damaged:  # drops are not among what is saved
+                assert outbox.health().dropped == {"updated": 1}
 
     def test_only_so_many_are_kept_in_memory(self, path: Path) -> None:
         """A disk that is broken for a month must not end in the kernel killing the daemon."""

@@ -92,6 +92,21 @@ def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == {"train", "demo", "dev"}
 
 
+def pages() -> list[str]:
+    """What people read: README.md, the changelog, docs/ and the notes on deployment."""
+    names = ["README.md", "CHANGELOG.md", "deploy/README.md"]
+    found = (path for path in (ROOT / "docs").rglob("*") if path.suffix in {".md", ".yaml"})
+    return [*names, *sorted(path.relative_to(ROOT).as_posix() for path in found)]
+
+
+@pytest.mark.parametrize("page", pages())
+def test_no_page_has_a_gap_where_a_figure_belongs(page: str) -> None:
+    """A reader would find a placeholder, or a heading over nothing, where a result should be."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.findall(r".*@@.*", text) == []
+    assert re.findall(r"<!-- (\S+) -->\s*<!-- /\1 -->", text) == []
+
+
 def test_continuous_integration_runs_make_test() -> None:
     """A weaker check than what developers run would let broken changes in."""
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -128,6 +128,8 @@ class _Listener:
                 how = f"at {item.sample_rate_hz} Hz"
             else:
                 how = f"as {item.frames_db.shape[1]} bands of log-mel"
+                if self._pipeline is None:  # only a bundle knows how long a frame is
+                    break
             self._score(item)
             if self._heard_s >= HEARD_S:
                 break
@@ -136,7 +138,7 @@ class _Listener:
         how += self._level()
         if state.status is not SourceStatus.OK:
             return False, f"{state.reason}: {state.detail} ({how})"
-        return True, f"heard {self._heard_s:.1f} s {how}"
+        return True, f"heard {self._heard_s:.1f} s {how}" if self._heard_s else f"heard {how}"
 
     def fit(self) -> list[Finding]:
         """Whether what was heard could be the bundle's machine when it is well."""
