@@ -13,7 +13,7 @@ class DetectorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min_fault_s: float = Field(
-        default=3.0,
+        default=3.5,
         ge=0.0,
         le=3600.0,
         description="A sound shorter than this never raises an alert, however loud it is.",
