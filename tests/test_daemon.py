@@ -377,7 +377,7 @@ def test_another_broker_is_taken_by_reload(
 def test_reloads_leave_nothing_behind(watched: Daemon, broker: Mosquitto, bundle: Bundle) -> None:
     """A node that is reconfigured for years would run out of descriptors or threads."""
     watched.mqtt(discovery=True)
-    watched.feed("m", bundle.path, machine_sound(20))
+    watched.feed("m", bundle.path, machine_sound(120), speed=10)
 
     def used() -> tuple[int, int]:
         process = psutil.Process(watched.process.pid)

@@ -84,13 +84,17 @@ def test_a_missing_window_starts_a_new_span(bundle: Bundle, network: Network) ->
 
 
 def test_a_fault_scores_far_above_healthy_sound(bundle: Bundle, network: Network) -> None:
-    """The score would not tell a fault from health."""
+    """The score would not tell a fault from health.
+
+    The threshold is for scores that last: a single healthy one may reach it.
+    """
 
     def highest(fault: float) -> float:
         windows = log_mel_windows(machine_sound(8.0, seed=77, fault=fault), SPEC)
         return max(s.value for s in Scorer(bundle, network).push(as_windows(windows, SPEC)))
 
-    assert highest(0.1) > bundle.calibration.threshold > highest(0.0)
+    assert highest(0.1) > 2.0 * bundle.calibration.threshold
+    assert highest(0.0) < 1.2 * bundle.calibration.threshold
 
 
 def test_the_band_error_points_at_the_faults_frequency(bundle: Bundle, network: Network) -> None:
