@@ -116,7 +116,7 @@ def calibrate(
         persistence_required=persistence.required,
         persistence_out_of=persistence.out_of,
         score_median=float(np.median(scores)),
-        score_deviation=float(np.std(np.concatenate(blocks.by_recording))),
+        score_deviation=float(np.std(blocks.values)),
         level_db=float(np.median(levels_db)),
         level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
         level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),

@@ -65,6 +65,11 @@ class RecordingScore:
             self._before, self._filling = self._filling, _Sum()
         self._filling.add(loss if self._plain else evidence)
 
+    def extend(self, evidence: FloatArray, loss: FloatArray) -> None:
+        """Take the next windows. Shape: ``(n, d)`` and ``(n,)``."""
+        for one_evidence, one_loss in zip(evidence, loss, strict=True):
+            self.push(one_evidence, float(one_loss))
+
     @property
     def stretches(self) -> npt.NDArray[np.float64]:
         """The scores of the blocks of what was heard so far. Shape: ``(n_blocks,)``, none empty."""

@@ -63,8 +63,7 @@ class Scorer:
             return []
         output = self._network.run(np.stack([window.values_db for window in windows]))
         if self._whole is not None:
-            for evidence, loss in zip(output.evidence, output.loss, strict=True):
-                self._whole.push(evidence, float(loss))
+            self._whole.extend(output.evidence, output.loss)
         rows = _rows(output)
         hop = self._spec.window_hop_samples
         firsts = np.array([window.first_sample for window in windows])

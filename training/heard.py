@@ -96,8 +96,7 @@ def score_heard(
 ) -> HealthyRecording:
     """The scores that the runtime would give for what was heard."""
     whole = RecordingScore(spec, kind, head)
-    for evidence, loss in zip(heard.evidence, heard.loss, strict=True):
-        whole.push(evidence, float(loss))
+    whole.extend(heard.evidence, heard.loss)
     if kind == "plain":
         scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
     else:

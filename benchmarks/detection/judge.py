@@ -125,8 +125,7 @@ class _Heard:
 
     def score(self, bundle: Bundle) -> float:
         whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
-        for evidence, loss in zip(self.evidence, self.loss, strict=True):
-            whole.push(evidence, float(loss))
+        whole.extend(self.evidence, self.loss)
         return whole.value
 
     def block_values(self, bundle: Bundle) -> npt.NDArray[np.float64]:

@@ -111,8 +111,7 @@ def _judged(bundle: Bundle, new: list[tuple[list[Path], list[Path]]]) -> Judged:
     def score(path: Path) -> float:
         output = network.run(read_recording(path, bundle.spec).windows(bundle.spec))
         whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
-        for evidence, loss in zip(output.evidence, output.loss, strict=True):
-            whole.push(evidence, float(loss))
+        whole.extend(output.evidence, output.loss)
         return whole.value
 
     return Judged(

@@ -60,8 +60,7 @@ class Judges:
         recording = Recording("piece", log_mel_frames(samples, spec))
         output = self._network.run(recording.windows(spec))
         whole = RecordingScore(spec, self._bundle.manifest.score.kind, self._bundle.head)
-        for evidence, loss in zip(output.evidence, output.loss, strict=True):
-            whole.push(evidence, float(loss))
+        whole.extend(output.evidence, output.loss)
         offset = spectrum_of(recording.frames_db) - self._centre
         return whole.value, float(output.loss.mean()), float(offset @ self._precision @ offset)
 
