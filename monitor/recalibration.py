@@ -80,16 +80,29 @@ def recalibrate(
     fit = fit_of_recordings(before, healthy) if before is not None else Fit(True)
     if not fit.fits and not force:
         raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
-    calibration = calibrate(
+    calibration = calibration_of(
+        bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
+    )
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
+    return Recalibration(load_bundle(bundle.path), before, fit)
+
+
+def calibration_of(
+    bundle: Bundle,
+    healthy: Sequence[HealthyRecording],
+    rule: Persistence,
+    *,
+    false_alarms_per_week: float,
+) -> Calibration:
+    """The calibration that these healthy scores of the bundle give. Raises as ``calibrate``."""
+    return calibrate(
         healthy,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=_rule(bundle, detector),
+        persistence=rule,
         hop_s=bundle.spec.window_hop_s,
         span_s=bundle.heard_span_s,
         distances=bundle.manifest.score.kind != "plain",
     )
-    write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
-    return Recalibration(load_bundle(bundle.path), before, fit)
 
 
 def _rule(bundle: Bundle, detector: DetectorSettings | None) -> Persistence:

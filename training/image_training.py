@@ -163,10 +163,12 @@ def evidence_lower_bound(
 
 
 def reduced_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return a context that multiplies in bfloat16 where the processor does so in hardware."""
-    if device.type == "cuda" or (
-        device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16")
-    ):
+    """Return a context that multiplies in bfloat16 on a graphics processor.
+
+    Not on a CPU: with AVX-512's bfloat16 a training step of these small convolutions takes 1.3 to
+    1.5 times as long as with float32.
+    """
+    if device.type == "cuda":
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()
 

@@ -13,11 +13,12 @@ from sklearn.covariance import LedoitWolf
 
 from benchmarks.detection.cases import Case
 from monitor.bundle import Bundle
-from monitor.calibration import WEEK_S, HealthyRecording, block_values, calibrate
+from monitor.calibration import WEEK_S, HealthyRecording, block_values
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.network import Network
 from monitor.persistence import Persistence
+from monitor.recalibration import calibration_of
 from monitor.recording_score import RecordingScore
 from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
@@ -124,9 +125,7 @@ class _Heard:
         return _Heard(self._path, self._bundle, network, gain_db) if gain_db else self
 
     def score(self, bundle: Bundle) -> float:
-        whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
-        whole.extend(self.evidence, self.loss)
-        return whole.value
+        return whole_score(self.evidence, self.loss, bundle)
 
     def block_values(self, bundle: Bundle) -> npt.NDArray[np.float64]:
         """What the detector would compare with its threshold, a number a block."""
@@ -137,6 +136,13 @@ class _Heard:
         scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
         per_block = round(bundle.calibration.block_s / spec.window_hop_s)
         return block_values(scores, _rule(bundle), per_block)
+
+
+def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float:
+    """The bundle's score of a recording of ``n`` windows. Shape: ``(n, d)`` and ``(n,)``."""
+    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    whole.extend(evidence, loss)
+    return whole.value
 
 
 def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
@@ -182,24 +188,9 @@ def _rule(bundle: Bundle) -> Persistence:
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
     """The bundle as it would be with another budget of false alarms a week."""
-    calibration = calibrate(
-        healthy,
-        false_alarms_per_week=budget,
-        persistence=_rule(bundle),
-        hop_s=bundle.spec.window_hop_s,
-        span_s=bundle.heard_span_s,
-        distances=bundle.manifest.score.kind != "plain",
-    )
+    calibration = calibration_of(bundle, healthy, _rule(bundle), false_alarms_per_week=budget)
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
-    return Bundle(
-        bundle.path,
-        manifest,
-        bundle.spec,
-        bundle.head,
-        bundle.selftest,
-        bundle.model,
-        bundle.sha256,
-    )
+    return replace(bundle, manifest=manifest)
 
 
 def _alerts(path: Path, bundle: Bundle, network: Network) -> int:

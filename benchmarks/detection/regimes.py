@@ -23,11 +23,11 @@ import soundfile
 import torch
 
 from benchmarks._page import write_section
+from benchmarks.detection.judge import whole_score
 from benchmarks.detection.mixing import FAULTS, RATE_HZ
 from monitor.bundle import Bundle
 from monitor.domain import AudioBlock
 from monitor.network import Network
-from monitor.recording_score import RecordingScore
 from monitor.source_settings import SimulatedFault, SimulatedSettings
 from monitor.sources import open_source
 from training.audio import AudioRequest, train_audio
@@ -110,9 +110,7 @@ def _judged(bundle: Bundle, new: list[tuple[list[Path], list[Path]]]) -> Judged:
 
     def score(path: Path) -> float:
         output = network.run(read_recording(path, bundle.spec).windows(bundle.spec))
-        whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
-        whole.extend(output.evidence, output.loss)
-        return whole.value
+        return whole_score(output.evidence, output.loss, bundle)
 
     return Judged(
         tuple(np.array([score(path) for path in well]) for well, _ in new),

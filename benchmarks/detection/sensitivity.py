@@ -23,14 +23,13 @@ from sklearn.covariance import LedoitWolf
 
 from benchmarks._page import write_section
 from benchmarks.detection.cases import DATA, Case, all_cases
-from benchmarks.detection.judge import spectrum_of
+from benchmarks.detection.judge import spectrum_of, whole_score
 from benchmarks.detection.mixing import FAULTS, RATE_HZ, at_level, noises, read, simulated_fault
 from monitor.bundle import Bundle
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.features import log_mel_frames
 from monitor.network import Network
-from monitor.recording_score import RecordingScore
 from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import roc_auc
@@ -59,10 +58,9 @@ class Judges:
         spec = self._bundle.spec
         recording = Recording("piece", log_mel_frames(samples, spec))
         output = self._network.run(recording.windows(spec))
-        whole = RecordingScore(spec, self._bundle.manifest.score.kind, self._bundle.head)
-        whole.extend(output.evidence, output.loss)
+        whole = whole_score(output.evidence, output.loss, self._bundle)
         offset = spectrum_of(recording.frames_db) - self._centre
-        return whole.value, float(output.loss.mean()), float(offset @ self._precision @ offset)
+        return whole, float(output.loss.mean()), float(offset @ self._precision @ offset)
 
 
 def _pieces_of(recordings: list[Recording]) -> list[Recording]:
@@ -173,11 +171,7 @@ def main() -> None:
                 AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
             ).bundle
             healthy = pieces(case.healthy)
-            faults = {
-                kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS
-            }
-            faults["clock ticks"] = [np.tile(tick, 3) for tick in noises("clock_tick")]
-            runs.append(curves(healthy, Judges(case, bundle), faults))
+            runs.append(curves(healthy, Judges(case, bundle), _faults()))
             for kind, row in intruder_alerts(healthy, bundle, folder).items():
                 intruders[kind].append(row)
     text = "\n\n".join((_curve_table(runs), _intruder_table(intruders)))
