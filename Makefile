@@ -12,6 +12,8 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Tests of real programs, which mostly wait, beside those that compute (tests/conftest.py).
+BESIDE ?= -n 2 --dist loadgroup
 TESTS ?=
 BENCH ?= *
 ARGS ?=
@@ -33,7 +35,7 @@ demo: $(DEMO_ENVIRONMENT)
 	@$(BIN)/auscult demo $(ARGS)
 
 test: $(VENV)/.dev system-packages
-	@$(BIN)/python -m pytest $(ARGS) $(TESTS)
+	@$(BIN)/python -m pytest $(BESIDE) $(ARGS) $(TESTS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -35,6 +35,8 @@ class Machine:
 
     LEAST_PAUSE_S: ClassVar[float] = 1.0
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
+    STANDING_CHECK_S: ClassVar[float] = 60.0
+    """How often to ask for an alert of an earlier process: its disk may have come late."""
     _turns: ClassVar[Turns] = Turns()
 
     def __init__(self, plan: MachinePlan, outlet: Outlet) -> None:
@@ -50,6 +52,7 @@ class Machine:
         self._available = True
         self._busy_since_s: float | None = None
         self._last_item_s = time.monotonic()
+        self._standing_check_s = 0.0
 
     @property
     def state(self) -> SourceState:
@@ -126,8 +129,7 @@ class Machine:
         """Carry one stream of samples, numbered from 0, to its end or until stopped."""
         plan = self.plan
         pipeline = Pipeline(plan.bundle, plan.detector, plan.network)
-        if standing := self._outlet.open_alert(self.id):
-            pipeline.detector.resume(standing.peak_score)
+        self._take_up_standing_alert(pipeline)
         self._report.begin_stream()
         self._last_item_s = time.monotonic()
         blocks = open_source(plan.settings.source).blocks(self._stop)
@@ -158,6 +160,8 @@ class Machine:
     def _hear(self, pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> None:
         self._available = True
         self._report.arrived(block)
+        if time.monotonic() >= self._standing_check_s:
+            self._take_up_standing_alert(pipeline)
         with self._turns.take():
             output = pipeline.push(block)
         # What was decided while a stop was asked for is still told: it would not be decided again.
@@ -166,6 +170,13 @@ class Machine:
         self._report.judged(block, usable=_is_judged(pipeline.state))
         self._tell(output)
         self._report.show(pipeline.state)
+
+    def _take_up_standing_alert(self, pipeline: Pipeline) -> None:
+        """Go on with an alert that was raised before this stream began."""
+        self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
+        standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
+        if standing is not None:
+            pipeline.detector.resume(standing.peak_score)
 
     def _tell(self, output: PipelineOutput) -> None:
         for decision in output.decisions:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 # A test that starts real programs is as slow as they are: these run after the quick ones.
 SLOWER_MARKERS = ("data", "slow", "systemd")
+REAL_PROGRAMS = "real programs"
 
 settings.register_profile("default", deadline=None)
 settings.register_profile(
@@ -37,10 +38,14 @@ def shared_data(name: str) -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick tests first, so that a plain mistake shows in seconds."""
+    """Quick tests first, so that a plain mistake shows in seconds; where tests run side by side,
+    those of real programs one after another on one worker, and files whole on the other."""
 
     def slowness(item: pytest.Item) -> int:
         marked = [i for i, name in enumerate(SLOWER_MARKERS, 1) if item.get_closest_marker(name)]
         return max(marked, default=0)
 
     items.sort(key=slowness)
+    for item in items:
+        group = REAL_PROGRAMS if slowness(item) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -244,6 +244,40 @@ def test_an_alert_goes_on_after_a_restart(
     assert cleared.peak_score >= raised.peak_score
 
 
+def test_an_alert_known_late_is_cleared_all_the_same(
+    bundle: Bundle,
+    network: Network,
+    record: Record,
+    scripts: dict[int, Script],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An alert from a disk that came after the start would stand until the next fault."""
+    monkeypatch.setattr(Machine, "STANDING_CHECK_S", 0.0)
+    samples = fault_and_back()
+    scripts[0] = playing(*cut(samples[: 35 * RATE_HZ], 1600))
+    earlier = Machine(plan(bundle, network), record)
+    earlier.start()
+    wait_for(lambda: record.alerts)
+    earlier.ask_to_stop()
+    assert earlier.join(2)
+    well = cut(machine_sound(30), 1600)
+
+    def disk_comes_late(_stop: threading.Event) -> Iterator[SourceItem]:
+        yield from well[:100]
+        monkeypatch.setattr(Record, "open_alert", known)
+        yield from well[100:]
+
+    known = Record.open_alert
+    monkeypatch.setattr(Record, "open_alert", lambda *_: None)
+    scripts[0] = disk_comes_late
+    later_machine = Machine(plan(bundle, network), record)
+    later_machine.start()
+    wait_for(lambda: later_machine.ended)
+    raised, *_, cleared = record.alerts
+    assert cleared.kind == "cleared"
+    assert cleared.alert_id == raised.alert_id
+
+
 def test_silence_is_a_state_and_no_score(
     bundle: Bundle, network: Network, record: Record, scripts: dict[int, Script]
 ) -> None:

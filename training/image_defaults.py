@@ -33,7 +33,7 @@ class _Default:
 
 _DEFAULTS: dict[Case, _Default] = {
     "mnist": _Default("convolutional", 32, epochs=8),
-    "supervised": _Default("spatial", 588, epochs=12, width=4 / 3, mirrored=True),
+    "supervised": _Default("spatial", 588, epochs=10, width=4 / 3, mirrored=True),
     "projection": _Default("convolutional", 64, epochs=8),
     "oneclass": _Default("dense", 16, epochs=25, batch_size=256, learning_rate=2e-3, width=0.5),
 }

@@ -5,8 +5,9 @@
 Trains with the defaults on healthy recordings alone and judges recordings that were
 not trained on. Beside the score stand the plain reconstruction error of the same
 network and a control without a network: the Mahalanobis distance (Ledoit-Wolf) of a
-recording's mean log-mel spectrum. All data sets together are written to
-``docs/benchmarks.md``; with ``--only`` the tables are printed and nothing is written.
+recording's mean log-mel spectrum. Then the modules beside this one: how faint a fault is
+still heard, what everyday noises raise, several healthy regimes. All of it is written to
+``docs/benchmarks.md``; with ``--only`` the first tables are printed and nothing else is done.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from itertools import groupby
 import numpy as np
 
 from benchmarks._page import write_section
+from benchmarks.detection import intruders, regimes, sensitivity
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.jobs import judge_all
 from benchmarks.detection.judge import GAINS_DB, NOMINAL, Verdict
@@ -103,8 +105,14 @@ def main() -> None:
         verdicts.append(verdict)
     text = "\n\n".join((table(RANKING, ranking, verdicts), table(THRESHOLDS, thresholds, verdicts)))
     print(text)
-    if not options.only:
-        write_section("detection", f"{options.seeds} seeds.\n\n{text}")
+    if options.only:
+        return
+    write_section("detection", f"{options.seeds} seeds.\n\n{text}")
+    for module in (sensitivity, intruders, regimes):
+        if not (lacking := [name for name in module.NEEDED if not (DATA / name).is_dir()]):
+            module.measure(options.seeds)
+        else:
+            print(f"{module.__name__}: left out, {DATA} has no {', '.join(lacking)}")
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.covariance import LedoitWolf
 
 from benchmarks.detection.cases import Case
+from benchmarks.detection.control import SpectrumDistance, spectrum_of
 from monitor.bundle import Bundle
 from monitor.calibration import WEEK_S, HealthyRecording, block_values
 from monitor.detector_settings import DetectorSettings
@@ -24,7 +24,7 @@ from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import partial_auc, roc_auc
 from training.heard import heard_of, score_heard
-from training.recordings import read_machine, read_recording
+from training.recordings import read_recording
 
 NOMINAL = 0.05
 GAINS_DB = (0.0, 3.0, -3.0)
@@ -68,10 +68,11 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
     network = Network(bundle)
     labels = np.array([0] * len(case.healthy) + [1] * len(case.faulty))
     heard = [_Heard(path, bundle, network) for path in (*case.healthy, *case.faulty)]
+    control = SpectrumDistance(case, bundle.spec)
     scores = {
         "auscult": np.array([one.score(bundle) for one in heard]),
         "plain error": np.array([float(one.loss.mean()) for one in heard]),
-        "no network": _without_network(case, bundle, [one.spectrum for one in heard]),
+        "no network": np.array([control.of(one.spectrum) for one in heard]),
     }
     n_healthy = len(case.healthy)
     by_gain = {
@@ -143,29 +144,6 @@ def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float
     whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
     whole.extend(evidence, loss)
     return whole.value
-
-
-def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
-    """The mean log-mel without its level. Shape: ``(n_frames, n_mels)`` to ``(n_mels,)``."""
-    mean = frames_db.mean(axis=0, dtype=np.float64)
-    return np.asarray(mean - mean.mean())
-
-
-def _without_network(
-    case: Case, bundle: Bundle, spectra: Sequence[npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
-    """Mahalanobis distance of the mean spectrum, references centred on themselves."""
-
-    def rows(paths: Sequence[Path]) -> npt.NDArray[np.float64]:
-        return np.stack([spectrum_of(r.frames_db) for r in read_machine(paths, bundle.spec)])
-
-    own = rows(case.train)
-    centre = own.mean(axis=0)
-    machines = [own, *(rows([reference]) for reference in case.references)]
-    centred = np.concatenate([machine - machine.mean(axis=0) for machine in machines])
-    precision = LedoitWolf(assume_centered=True).fit(centred).precision_
-    offsets = np.stack(spectra) - centre
-    return np.asarray(np.einsum("nd,de,ne->n", offsets, precision, offsets))
 
 
 def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> tuple[float, float]:

@@ -38,6 +38,7 @@ from training.evidence import EvidenceGraph
 from training.heard import hear
 from training.recordings import read_machine, read_recording
 
+NEEDED: tuple[str, ...] = ()
 SPEEDS_HZ = (24.5, 17.0, 31.0)
 TRAINED = (10, 8, 3)
 JUDGED = 6
@@ -133,26 +134,28 @@ def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int)
     return replace(bundle, head=statistics.head(shrinkage))
 
 
-def main() -> None:
+def measure(seeds: int) -> None:
     """Run the seeds, print the table and write it down."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
     lines = [
         "| seed | regimes found | AUC | rare over common | AUC, one centre | rare over common |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(options.seeds):
+        for seed in range(seeds):
             n_regimes, regimes, lumped = judge(Path(folder) / str(seed), seed)
             figures = [
                 f"{judged.auc:.3f} | {judged.rare_over_common:.2f}" for judged in (regimes, lumped)
             ]
             lines.append(f"| {seed} | {n_regimes} | {' | '.join(figures)} |")
             print(lines[-1], flush=True)
-    text = "\n".join(lines)
-    print(text)
-    write_section("regimes", text)
+    write_section("regimes", "\n".join(lines))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    measure(parser.parse_args().seeds)
 
 
 if __name__ == "__main__":

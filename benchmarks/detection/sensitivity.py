@@ -1,12 +1,10 @@
-"""How faint a fault is still heard: AUC against its level, and what intruders raise.
+"""How faint a fault is still heard: AUC against its level.
 
     python -m benchmarks.detection.sensitivity [--seeds 3]
 
-Trained on two thirds of the drone's healthy flights. Ten-second pieces of the other
-flights are judged as they are and with a fault mixed in, from -30 to +6 dB of the
-machine's own level: simulated faults, and clock ticks. Beside the score stand the plain
-error of the same network and the control without one. Then everyday noises: 10 dB below
-the machine for as long as they last, and as loud as the machine for one second.
+Healthy recordings that were not trained on are judged as they are and with a fault mixed in for
+all their length, from -30 to +6 dB of the machine's own level: simulated faults, and clock ticks.
+Beside the score stand the plain error of the same network and the control without one.
 """
 
 from __future__ import annotations
@@ -14,32 +12,35 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-from sklearn.covariance import LedoitWolf
 
 from benchmarks._page import write_section
 from benchmarks.detection.cases import DATA, Case, all_cases
-from benchmarks.detection.judge import spectrum_of, whole_score
-from benchmarks.detection.mixing import FAULTS, RATE_HZ, at_level, noises, read, simulated_fault
+from benchmarks.detection.control import SpectrumDistance, spectrum_of
+from benchmarks.detection.injection import PIECE_S, Piece, in_pieces, pieces_of
+from benchmarks.detection.judge import whole_score
+from benchmarks.detection.mixing import FAULTS, noises, simulated_fault
 from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
-from monitor.features import log_mel_frames
 from monitor.network import Network
-from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import roc_auc
-from training.recordings import Recording, read_machine
+from training.recordings import Recording
 
+NEEDED = ("esc10_noise",)
+GROUPS = ("drone", "desk fan", "motor, 40 s and reference", "toycar, with reference")
 LEVELS_DB = tuple(range(-30, 7, 6))
-PIECE_S = 10
-CLASSES = ("clock_tick", "chainsaw", "helicopter")
 SCORES = ("auscult", "plain error", "no network")
 WANTED_AUC = 0.9
+
+Curve = npt.NDArray[np.float64]
+"""AUC by level. Shape: ``(n_levels,)``."""
+Curves = dict[tuple[str, str], Curve]
+"""By kind of fault and score."""
 
 
 class Judges:
@@ -47,75 +48,54 @@ class Judges:
 
     def __init__(self, case: Case, bundle: Bundle) -> None:
         self._bundle, self._network = bundle, Network(bundle)
-        spectra = np.stack(
-            [spectrum_of(r.frames_db) for r in _pieces_of(read_machine(case.train, bundle.spec))]
-        )
-        self._centre = spectra.mean(axis=0)
-        self._precision = LedoitWolf(assume_centered=True).fit(spectra - self._centre).precision_
+        self._control = SpectrumDistance(case, bundle.spec, in_pieces)
 
-    def scores(self, samples: FloatArray) -> tuple[float, float, float]:
+    def scores(self, frames_db: FloatArray) -> tuple[float, float, float]:
         """The score, the plain error, the distance of the mean spectrum."""
-        spec = self._bundle.spec
-        recording = Recording("piece", log_mel_frames(samples, spec))
-        output = self._network.run(recording.windows(spec))
-        whole = whole_score(output.evidence, output.loss, self._bundle)
-        offset = spectrum_of(recording.frames_db) - self._centre
-        return whole, float(output.loss.mean()), float(offset @ self._precision @ offset)
+        windows_db = Recording("piece", frames_db).windows(self._bundle.spec)
+        output = self._network.run(windows_db)
+        return (
+            whole_score(output.evidence, output.loss, self._bundle),
+            float(output.loss.mean()),
+            self._control.of(spectrum_of(frames_db)),
+        )
 
 
-def _pieces_of(recordings: list[Recording]) -> list[Recording]:
-    """Ten-second stretches, so that the control learns from what it will judge."""
-    frames = round(PIECE_S * RATE_HZ / 512)
-    return [
-        Recording(r.name, r.frames_db[first : first + frames])
-        for r in recordings
-        for first in range(0, len(r.frames_db) - frames + 1, frames)
-    ]
+def cases(scratch: Path, seed: int) -> Iterator[Case]:
+    """One case a machine, the first where there are several."""
+    seen = set()
+    for case in all_cases(scratch, seed):
+        if case.group in GROUPS and (case.group, case.machine) not in seen:
+            seen.add((case.group, case.machine))
+            yield case
 
 
-def pieces(paths: tuple[Path, ...]) -> list[FloatArray]:
-    """Ten-second pieces of the recordings, the first and the last of each left out."""
-    length = PIECE_S * RATE_HZ
-    cut = []
-    for path in paths:
-        sound = read(path)
-        starts = range(length, len(sound) - 2 * length + 1, length)
-        cut += [sound[start : start + length] for start in starts]
-    return cut
+def faults() -> dict[str, list[FloatArray]]:
+    """The sounds of each kind of fault."""
+    simulated = {kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS}
+    return {**simulated, "clock ticks": [np.tile(tick, 3) for tick in noises("clock_tick")]}
 
 
-Curve = dict[str, npt.NDArray[np.float64]]
-"""AUC by level for every score. Shape: ``(n_levels,)``."""
-
-
-def curves(
-    healthy: list[FloatArray], judges: Judges, faults: dict[str, list[FloatArray]]
-) -> dict[str, Curve]:
-    """The curve of each kind of fault, every piece of healthy sound with every kind."""
-    clean = np.array([judges.scores(piece) for piece in healthy])
-    found: dict[str, Curve] = {}
-    for kind, sounds in faults.items():
-        by_level = [
-            [
-                judges.scores(at_level(piece, sounds[i % len(sounds)], level_db, 0))
-                for i, piece in enumerate(healthy)
-            ]
-            for level_db in LEVELS_DB
-        ]
-        labels = np.repeat([0, 1], len(healthy))
-        found[kind] = {
-            name: np.array(
+def curves(healthy: Sequence[Piece], judges: Judges, sounds: dict[str, list[FloatArray]]) -> Curves:
+    """Every piece of healthy sound with every kind of fault at every level."""
+    clean = np.array([judges.scores(piece.frames_db) for piece in healthy])
+    labels = np.repeat([0, 1], len(healthy))
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for kind, kept in sounds.items():
+        for level_db in LEVELS_DB:
+            mixed = np.array(
                 [
-                    roc_auc(labels, np.concatenate((clean[:, i], np.array(mixed)[:, i])))
-                    for mixed in by_level
+                    judges.scores(piece.with_sound(kept[i % len(kept)], level_db))
+                    for i, piece in enumerate(healthy)
                 ]
             )
-            for i, name in enumerate(SCORES)
-        }
-    return found
+            for i, score in enumerate(SCORES):
+                auc = roc_auc(labels, np.concatenate((clean[:, i], mixed[:, i])))
+                found[kind, score].append(auc)
+    return {key: np.array(aucs) for key, aucs in found.items()}
 
 
-def level_reached_db(aucs: npt.NDArray[np.float64]) -> float:
+def level_reached_db(aucs: Curve) -> float:
     """The level at which the curve reaches an AUC of 0.9, between levels by a straight line.
 
     Infinite where it never does, minus infinite where it is above at the lowest level.
@@ -131,83 +111,98 @@ def level_reached_db(aucs: npt.NDArray[np.float64]) -> float:
     return float(LEVELS_DB[first - 1] + share * (LEVELS_DB[first] - LEVELS_DB[first - 1]))
 
 
-def intruder_alerts(healthy: list[FloatArray], bundle: Bundle, folder: Path) -> dict[str, str]:
-    """Alerts that everyday noises raise, by class: of the lasting faint and of the loud second."""
-    network = Network(bundle)
-    sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
+def mean_curves(runs: Sequence[Curves]) -> Curves:
+    """The mean AUC at every level; of no runs, nothing."""
+    keys = runs[0] if runs else ()
+    return {key: np.mean([run[key] for run in runs], axis=0) for key in keys}
 
-    def raised(sound: FloatArray) -> int:
-        path = folder / "mixed.wav"
-        soundfile.write(path, sound, RATE_HZ, subtype="FLOAT")
-        return replay_recording(
-            path, bundle, network, DetectorSettings(), sinks, machine="m", start_unix_s=0.0
-        ).alerts
 
-    table = {}
-    long = [np.concatenate(healthy[i : i + 2]) for i in range(0, len(healthy) - 1, 2)]
-    for name in CLASSES:
-        clips = noises(name)
-        pairs = [(long[i % len(long)], clip) for i, clip in enumerate(clips)]
-        faint = sum(raised(at_level(m, clip, -10.0, 8 * RATE_HZ)) for m, clip in pairs)
-        loud = sum(raised(at_level(m, clip[:RATE_HZ], 0.0, 8 * RATE_HZ)) for m, clip in pairs)
-        table[name] = f"{faint} of {len(pairs)} | {loud} of {len(pairs)}"
-    return table
+def reached_table(by_group: dict[str, list[Curves]]) -> str:
+    """The level at which each score reaches an AUC of .9, a row a machine and kind of fault."""
+    lines = [
+        f"| machine | fault | {' | '.join(SCORES)} | gain over the plain error |",
+        "|---" * (len(SCORES) + 3) + "|",
+    ]
+    for group, runs in by_group.items():
+        mean = mean_curves(runs)
+        for kind in dict.fromkeys(kind for kind, _ in mean):
+            levels = [level_reached_db(mean[kind, score]) for score in SCORES]
+            cells = [*map(_level, levels), _gain(levels[0], levels[1])]
+            lines.append(f"| {group} | {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def curve_table(curves_by_key: Curves) -> str:
+    """AUC by level, a row a kind of fault and score."""
+    lines = [
+        f"| fault | score | {' | '.join(f'{level} dB' for level in LEVELS_DB)} |",
+        "|---" * (len(LEVELS_DB) + 2) + "|",
+    ]
+    for (kind, score), aucs in curves_by_key.items():
+        lines.append(f"| {kind} | {score} | {' | '.join(f'{auc:.2f}' for auc in aucs)} |")
+    return "\n".join(lines)
+
+
+def overall(curves_by_key: Curves) -> Curves:
+    """The mean over all kinds of fault."""
+    kinds = dict.fromkeys(kind for kind, _ in curves_by_key)
+    return {
+        ("all", score): np.mean([curves_by_key[kind, score] for kind in kinds], axis=0)
+        for score in SCORES
+    }
+
+
+def _level(level_db: float) -> str:
+    if level_db == float("-inf"):
+        return f"below {LEVELS_DB[0]} dB"
+    return "never" if level_db == float("inf") else f"{level_db:.1f} dB"
+
+
+def _gain(ours_db: float, plain_db: float) -> str:
+    """Both bounded by the levels that were tried."""
+    if ours_db == plain_db:
+        return "both below" if ours_db < 0 else "neither"
+    bounded = np.clip([plain_db, ours_db], LEVELS_DB[0], LEVELS_DB[-1])
+    sign = "" if np.isfinite([ours_db, plain_db]).all() else "more than "
+    return f"{sign}{bounded[0] - bounded[1]:.1f} dB"
+
+
+def measure(seeds: int) -> None:
+    """Measure, print and write down."""
+    by_group: dict[str, list[Curves]] = defaultdict(list)
+    sounds = faults()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for seed in range(seeds):
+            for number, case in enumerate(cases(folder, seed)):
+                out = folder / f"{seed}-{number}.bundle"
+                request = AudioRequest(case.train, out, references=case.references, seed=seed)
+                bundle = train_audio(request).bundle
+                healthy = pieces_of(case.healthy, bundle.spec)
+                by_group[case.group].append(curves(healthy, Judges(case, bundle), sounds))
+    machines = [mean_curves(runs) for runs in by_group.values()]
+    mean = mean_curves(machines)
+    total = {"all": [{**mean, **overall(mean)}]}
+    text = "\n\n".join(
+        (
+            f"{seeds} seeds. Where an AUC of .9 is reached:",
+            reached_table({**by_group, **total}),
+            "AUC by level, mean of the machines:",
+            curve_table(total["all"][0]),
+        )
+    )
+    print(text)
+    write_section("sensitivity", text)
 
 
 def main() -> None:
-    """Measure and print."""
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    if not (DATA / "uav_propeller").is_dir():
+    if not all((DATA / folder).is_dir() for folder in NEEDED):
         parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
-    runs: list[dict[str, Curve]] = []
-    intruders: dict[str, list[str]] = defaultdict(list)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for seed in range(options.seeds):
-            case = next(c for c in all_cases(folder, seed) if c.group == "drone")
-            bundle = train_audio(
-                AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
-            ).bundle
-            healthy = pieces(case.healthy)
-            runs.append(curves(healthy, Judges(case, bundle), _faults()))
-            for kind, row in intruder_alerts(healthy, bundle, folder).items():
-                intruders[kind].append(row)
-    text = "\n\n".join((_curve_table(runs), _intruder_table(intruders)))
-    print(text)
-    write_section("sensitivity", f"{options.seeds} seeds.\n\n{text}")
-
-
-def _faults() -> dict[str, list[FloatArray]]:
-    """The sounds of each kind of fault."""
-    simulated = {kind: [simulated_fault(kind, PIECE_S, s) for s in range(3)] for kind in FAULTS}
-    return {**simulated, "clock ticks": [np.tile(tick, 3) for tick in noises("clock_tick")]}
-
-
-def _curve_table(runs: list[dict[str, Curve]]) -> str:
-    lines = [
-        f"| fault | score | {' | '.join(f'{level} dB' for level in LEVELS_DB)} | AUC .9 at |",
-        "|---" * (len(LEVELS_DB) + 3) + "|",
-    ]
-    for kind in runs[0]:
-        for score in SCORES:
-            mean = np.mean([run[kind][score] for run in runs], axis=0)
-            figures = " | ".join(f"{auc:.2f}" for auc in mean)
-            reached_db = level_reached_db(mean)
-            below = f"below {LEVELS_DB[0]}"
-            at = below if reached_db == float("-inf") else f"{reached_db:.1f}"
-            lines.append(f"| {kind} | {score} | {figures} | {at} dB |")
-    return "\n".join(lines)
-
-
-def _intruder_table(intruders: dict[str, list[str]]) -> str:
-    lines = [
-        "| noise | alerts, 10 dB below for 5 s | alerts, equal level for 1 s |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {kind} | {row} |" for kind, rows in intruders.items() for row in rows]
-    return "\n".join(lines)
+    measure(options.seeds)
 
 
 if __name__ == "__main__":

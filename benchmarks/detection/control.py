@@ -1,0 +1,46 @@
+"""The control without a network: how unusual a mean spectrum is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.covariance import LedoitWolf
+
+from benchmarks.detection.cases import Case
+from monitor.domain import FloatArray
+from monitor.log_mel_spec import LogMelSpec
+from training.recordings import Recording, read_machine
+
+Cut = Callable[[Sequence[Recording]], Sequence[Recording]]
+
+
+def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
+    """The mean log-mel without its level. Shape: ``(n_frames, n_mels)`` to ``(n_mels,)``."""
+    mean = frames_db.mean(axis=0, dtype=np.float64)
+    return np.asarray(mean - mean.mean())
+
+
+class SpectrumDistance:
+    """Squared Mahalanobis distance (Ledoit-Wolf) of a mean spectrum from a case's healthy ones.
+
+    Every reference machine is centred on itself. ``cut`` divides the recordings into what the
+    statistics are to be of; as they are without it.
+    """
+
+    def __init__(self, case: Case, spec: LogMelSpec, cut: Cut = list) -> None:
+        def spectra(paths: Sequence[Path]) -> npt.NDArray[np.float64]:
+            return np.stack([spectrum_of(r.frames_db) for r in cut(read_machine(paths, spec))])
+
+        own = spectra(case.train)
+        self._centre = own.mean(axis=0)
+        machines = [own, *(spectra([reference]) for reference in case.references)]
+        centred = np.concatenate([machine - machine.mean(axis=0) for machine in machines])
+        self._precision = LedoitWolf(assume_centered=True).fit(centred).precision_
+
+    def of(self, spectrum: npt.NDArray[np.float64]) -> float:
+        """The distance of one spectrum, >= 0. Shape: ``(n_mels,)``."""
+        offset = spectrum - self._centre
+        return float(offset @ self._precision @ offset)

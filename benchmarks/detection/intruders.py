@@ -1,0 +1,104 @@
+"""What everyday noises raise: a false alarm each, for the machine is well.
+
+    python -m benchmarks.detection.intruders [--seeds 3]
+
+Trained on two thirds of the drone's healthy flights. Into twenty-second pieces of the others
+come noises: 10 dB below the machine for as long as they last, and as loud as the machine for one
+second. Beside the alerts stand those that the same pieces raise by themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks._page import write_section
+from benchmarks.detection.cases import DATA, drone
+from benchmarks.detection.injection import sound_pieces
+from benchmarks.detection.mixing import RATE_HZ, at_level, noises
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.domain import FloatArray
+from monitor.network import Network
+from monitor.replay import ReplaySinks, replay_recording
+from training.audio import AudioRequest, train_audio
+
+NEEDED = ("uav_propeller", "esc10_noise")
+CLASSES = ("clock_tick", "chainsaw", "helicopter")
+START = 8 * RATE_HZ
+HEADER = (
+    "| seed | noise | pieces | by themselves | 10 dB below for 5 s | equal level for 1 s |",
+    "|---|---|---|---|---|---|",
+)
+
+
+class Alarm:
+    """A bundle that is replayed sounds."""
+
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self._bundle, self._network = bundle, Network(bundle)
+        self._path = folder / "mixed.wav"
+
+    def alerts(self, sounds: Sequence[FloatArray]) -> int:
+        """Alerts raised in all of them."""
+        return sum(map(self._raised, sounds))
+
+    def _raised(self, sound: FloatArray) -> int:
+        soundfile.write(self._path, sound, RATE_HZ, subtype="FLOAT")
+        sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
+        detector = DetectorSettings()
+        return replay_recording(
+            self._path, self._bundle, self._network, detector, sinks, machine="m", start_unix_s=0.0
+        ).alerts
+
+
+def twenty_second_pieces(paths: Sequence[Path]) -> list[FloatArray]:
+    """Successive ten-second pieces of one recording, two by two."""
+    long = []
+    for path in paths:
+        pieces = list(sound_pieces(path))
+        long += [np.concatenate(pieces[i : i + 2]) for i in range(0, len(pieces) - 1, 2)]
+    return long
+
+
+def rows(seed: int, folder: Path) -> list[str]:
+    """One seed's rows of the table."""
+    case = next(drone(seed))
+    bundle = train_audio(AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)).bundle
+    alarm = Alarm(bundle, folder)
+    machine = twenty_second_pieces(case.healthy)
+    lines = []
+    for name in CLASSES:
+        pairs = [(machine[i % len(machine)], clip) for i, clip in enumerate(noises(name))]
+        alone = alarm.alerts([m for m, _ in pairs])
+        faint = alarm.alerts([at_level(m, clip, -10.0, START) for m, clip in pairs])
+        loud = alarm.alerts([at_level(m, clip[:RATE_HZ], 0.0, START) for m, clip in pairs])
+        lines.append(f"| {seed} | {name} | {len(pairs)} | {alone} | {faint} | {loud} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def measure(seeds: int) -> None:
+    """Measure, print and write down."""
+    with tempfile.TemporaryDirectory() as name:
+        lines = [line for seed in range(seeds) for line in rows(seed, Path(name))]
+    write_section("intruders", "\n".join((*HEADER, *lines)))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    if not all((DATA / folder).is_dir() for folder in NEEDED):
+        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
+    measure(options.seeds)
+
+
+if __name__ == "__main__":
+    main()
