@@ -13,6 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SLOWER_MARKERS = ("data", "slow", "systemd")
 REAL_PROGRAMS = "real programs"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two workers of two threads each on two cores wait for each other, up to thirty times as long.
+    for library in ("OMP", "OPENBLAS"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 settings.register_profile("default", deadline=None)
 settings.register_profile(
     "ci",

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.systemd, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).resolve().parent.parent
 MOST_COMMANDS = 6
-RECORDED_S = 100
+RECORDED_S = 60
 SERVER = "PULSE_SERVER=unix:/run/vmic/native"
 
 
