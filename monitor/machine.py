@@ -20,7 +20,7 @@ from monitor.machine_report import MachineReport, Outlet
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.sources import open_source
 from monitor.sources.protocol import SourceItem
-from monitor.turns import Turns
+from monitor.turns import COMPUTING
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,6 @@ class Machine:
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
     STANDING_CHECK_S: ClassVar[float] = 60.0
     """How often to ask for an alert of an earlier process: its disk may have come late."""
-    _turns: ClassVar[Turns] = Turns()
 
     def __init__(self, plan: MachinePlan, outlet: Outlet) -> None:
         self.plan = plan
@@ -162,7 +161,7 @@ class Machine:
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
             self._take_up_standing_alert(pipeline)
-        with self._turns.take():
+        with COMPUTING.take():
             output = pipeline.push(block)
         # What was decided while a stop was asked for is still told: it would not be decided again.
         if self._left_behind.is_set():

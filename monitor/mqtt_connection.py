@@ -37,6 +37,16 @@ _MAX_INCOMING_BYTES = 64 * 1024
 _MAX_HELD_MESSAGES = 100
 
 
+def _json_properties() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = "application/json"
+    return properties
+
+
+_JSON = _json_properties()
+
+
 class BrokerError(Exception):
     """No connection, or no longer; one line for people.
 
@@ -131,9 +141,7 @@ class MqttConnection:
         """Hand a message over; the number by which a QoS 1 message is acknowledged."""
         properties = None
         if self.protocol == MQTT_5 and message.payload.startswith(b"{"):
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
-            properties.PayloadFormatIndicator = 1
-            properties.ContentType = "application/json"
+            properties = _JSON
         info = self._client.publish(
             message.topic,
             message.payload,

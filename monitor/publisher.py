@@ -33,6 +33,7 @@ from monitor.topics import OFFLINE, ONLINE, STOPPED, Topics
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
+_SCORES_EVERY_S = 0.02  # a hundred machines would wake the thread hundreds of times a second
 _HEALTH_INTERVAL_S = 5.0
 _LONGEST_TURN_S = 30.0
 _MAX_IN_FLIGHT = 32
@@ -79,6 +80,7 @@ class MqttPublisher:
         self._reconnection = Reconnection(settings.reconnect_min_s, settings.reconnect_max_s)
         self._only_311 = False
         self._health_due_s = 0.0
+        self._scores_due_s = 0.0
 
     def start(self) -> None:
         """Begin to connect; a broker that is away is tried again for ever."""
@@ -121,8 +123,10 @@ class MqttPublisher:
         if self._error is None:
             encoded = encode(payload)
             with self._scores_guard:
+                is_first = not self._scores
                 self._scores[machine] = encoded
-            self.wake()
+            if is_first:
+                self.wake()
 
     def publish_retained(self, topic: str, payload: bytes) -> None:
         """Keep ``payload`` retained on ``topic``, now and after each reconnection.
@@ -250,7 +254,7 @@ class MqttPublisher:
         while not self._stopping.is_set():
             self._turn_began_s = time.monotonic()
             self._send_waiting(connection)
-            self._turn(connection, _POLL_S)
+            self._turn(connection, self._idle_s())
         return self._finish(connection)
 
     def _finish(self, connection: MqttConnection) -> bool:
@@ -294,10 +298,20 @@ class MqttPublisher:
         later = self._flights.topics() | resting
         for topic, payload in self._retained.take_unsent(window - len(self._flights), later):
             self._send_retained(connection, topic, payload)
+        if time.monotonic() < self._scores_due_s:
+            return
         with self._scores_guard:
             scores, self._scores = self._scores, {}
+        if scores:
+            self._scores_due_s = time.monotonic() + _SCORES_EVERY_S
         for machine, payload in scores.items():
             connection.send(Message(self._topics.score(machine), payload, qos=0))
+
+    def _idle_s(self) -> float:
+        """How long nothing has to be sent, if nothing new comes."""
+        if not self._scores:
+            return _POLL_S
+        return min(_POLL_S, max(0.0, self._scores_due_s - time.monotonic()))
 
     def _send_retained(self, connection: MqttConnection, topic: str, payload: bytes) -> None:
         mid = connection.send(Message(topic, payload, retain=True))

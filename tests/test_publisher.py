@@ -398,6 +398,18 @@ def test_scores_are_sent_or_forgotten_but_never_queued(broker: Mosquitto, outbox
         assert len(subscriber.payloads("score")) == 1
 
 
+def test_the_newest_score_of_every_machine_arrives(broker: Mosquitto, outbox: Outbox) -> None:
+    """Scores that are sent together would leave some out, or the last ones until the next."""
+    with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
+        wait_for(lambda: connected(publisher))
+        for number in range(3):
+            for machine in range(30):
+                publisher.publish_score(f"m{machine}", {"score": number})
+        for machine in range(30):
+            ending = f"/m{machine}/score"
+            wait_for(lambda ending=ending: subscriber.payloads(ending)[-1:] == [b'{"score":2}'])  # type: ignore[misc]  # bound now
+
+
 def test_health_tells_of_the_outbox_and_the_delivery(broker: Mosquitto, tmp_path: Path) -> None:
     """Drops and undelivered alerts that nobody sees are no better than losses."""
     with Outbox(tmp_path / "small.sqlite3", max_alerts=10) as outbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 
 from monitor.domain import FloatArray
 from monitor.source_settings import SimulatedFault, SimulatedSettings
+from monitor.sources.protocol import SourceItem
+from monitor.sources.simulated import SimulatedSource
 from monitor.sources.simulated_machine import SimulatedMachine
 from monitor.sources.simulated_motion import Motion
+from monitor.turns import COMPUTING
 from tests.listening import Listener
 
 RATE_HZ = 16_000
@@ -228,3 +232,16 @@ def test_the_settings_of_a_fault_are_checked() -> None:
     """A fault that ends before it begins would never be heard, and nobody told."""
     with pytest.raises(ValueError, match="end_s must be greater than onset_s"):
         SimulatedFault(kind="rub", onset_s=2.0, end_s=1.0)
+
+
+def test_it_computes_in_turn_with_everything_else() -> None:
+    """A hundred of them would fight over the interpreter with what listens to them."""
+    source = SimulatedSource(simulated(realtime=False, duration_s=0.3))
+    heard: list[SourceItem] = []
+    thread = threading.Thread(target=lambda: heard.extend(source.blocks(threading.Event())))
+    with COMPUTING.take():
+        thread.start()
+        thread.join(0.3)
+        assert not heard
+    thread.join(5)
+    assert len(heard) == 3

@@ -10,6 +10,7 @@ from monitor.source_settings import SimulatedSettings
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem
 from monitor.sources.simulated_machine import SimulatedMachine
+from monitor.turns import COMPUTING
 
 
 class SimulatedSource:
@@ -28,7 +29,8 @@ class SimulatedSource:
         total = None if settings.duration_s is None else round(settings.duration_s * rate_hz)
         first_sample = 0
         while total is None or first_sample < total:
-            samples = machine.cell(first_sample // machine.cell_samples)
+            with COMPUTING.take():
+                samples = machine.cell(first_sample // machine.cell_samples)
             if total is not None:
                 samples = samples[: total - first_sample]
             if not pacer.wait((first_sample + len(samples)) / rate_hz, stop):
