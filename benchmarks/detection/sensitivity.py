@@ -117,14 +117,13 @@ def mean_curves(runs: Sequence[Curves]) -> Curves:
     return {key: np.mean([run[key] for run in runs], axis=0) for key in keys}
 
 
-def reached_table(by_group: dict[str, list[Curves]]) -> str:
+def reached_table(by_machine: dict[str, Curves]) -> str:
     """The level at which each score reaches an AUC of .9, a row a machine and kind of fault."""
     lines = [
         f"| machine | fault | {' | '.join(SCORES)} | gain over the plain error |",
         "|---" * (len(SCORES) + 3) + "|",
     ]
-    for group, runs in by_group.items():
-        mean = mean_curves(runs)
+    for group, mean in by_machine.items():
         for kind in dict.fromkeys(kind for kind, _ in mean):
             levels = [level_reached_db(mean[kind, score]) for score in SCORES]
             cells = [*map(_level, levels), _gain(levels[0], levels[1])]
@@ -143,13 +142,11 @@ def curve_table(curves_by_key: Curves) -> str:
     return "\n".join(lines)
 
 
-def overall(curves_by_key: Curves) -> Curves:
-    """The mean over all kinds of fault."""
-    kinds = dict.fromkeys(kind for kind, _ in curves_by_key)
-    return {
-        ("all", score): np.mean([curves_by_key[kind, score] for kind in kinds], axis=0)
-        for score in SCORES
-    }
+def with_all_kinds(by_kind: Curves) -> Curves:
+    """The curves, and their mean over all kinds of fault."""
+    kinds = dict.fromkeys(kind for kind, _ in by_kind)
+    mean = {("all", s): np.mean([by_kind[kind, s] for kind in kinds], axis=0) for s in SCORES}
+    return {**by_kind, **mean}
 
 
 def _level(level_db: float) -> str:
@@ -180,15 +177,14 @@ def measure(seeds: int) -> None:
                 bundle = train_audio(request).bundle
                 healthy = pieces_of(case.healthy, bundle.spec)
                 by_group[case.group].append(curves(healthy, Judges(case, bundle), sounds))
-    machines = [mean_curves(runs) for runs in by_group.values()]
-    mean = mean_curves(machines)
-    total = {"all": [{**mean, **overall(mean)}]}
+    by_machine = {group: with_all_kinds(mean_curves(runs)) for group, runs in by_group.items()}
+    by_machine["all"] = mean_curves(list(by_machine.values()))
     text = "\n\n".join(
         (
             f"{seeds} seeds. Where an AUC of .9 is reached:",
-            reached_table({**by_group, **total}),
+            reached_table(by_machine),
             "AUC by level, mean of the machines:",
-            curve_table(total["all"][0]),
+            curve_table(by_machine["all"]),
         )
     )
     print(text)
