@@ -60,7 +60,10 @@ def log_mel_frames(samples: FloatArray, spec: LogMelSpec) -> FloatArray:
     Shape: ``(n_samples,)`` at ``spec.sample_rate_hz``, full scale +-1, to
     ``(n_frames, n_mels)`` float32 in dB with
     ``n_frames = 1 + (n_samples - n_fft) // hop_length``, none if that is negative.
+    Raises ``ValueError`` for another number of dimensions.
     """
+    if samples.ndim != 1:
+        raise ValueError(f"samples of shape {samples.shape}, expected one channel")
     n_frames = max(0, 1 + (len(samples) - spec.n_fft) // spec.hop_length)
     frames_db = np.empty((n_frames, spec.n_mels), dtype=np.float32)
     if n_frames == 0:

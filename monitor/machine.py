@@ -128,8 +128,8 @@ class Machine:
         """Carry one stream of samples, numbered from 0, to its end or until stopped."""
         plan = self.plan
         pipeline = Pipeline(plan.bundle, plan.detector, plan.network)
-        self._take_up_standing_alert(pipeline)
         self._report.begin_stream()
+        self._take_up_standing_alert(pipeline)
         self._last_item_s = time.monotonic()
         blocks = open_source(plan.settings.source).blocks(self._stop)
         try:
@@ -175,7 +175,9 @@ class Machine:
         self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
         standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
         if standing is not None:
-            pipeline.detector.resume(standing.peak_score)
+            rate_hz = self.plan.bundle.spec.sample_rate_hz
+            at_sample = round(self._report.position_s * rate_hz)
+            pipeline.detector.resume(standing.peak_score, at_sample)
 
     def _tell(self, output: PipelineOutput) -> None:
         for decision in output.decisions:

@@ -72,6 +72,11 @@ class MachineReport:
         self._level = LevelMeter()
         self._end_s = 0.0
 
+    @property
+    def position_s(self) -> float:
+        """How much of the stream has arrived."""
+        return self._end_s
+
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
         """A block came in: date it, and account for what is missing before it."""
         begin_s, end_s = self._seconds_of(block)

@@ -260,6 +260,7 @@ class MqttPublisher:
     def _finish(self, connection: MqttConnection) -> bool:
         """Empty what can be emptied before the deadline, then say ``stopped``."""
         reserve_s = 0.3
+        self._scores_due_s = 0.0
         while (left_s := self._stop_by_s - reserve_s - time.monotonic()) > 0:
             self._send_waiting(connection)
             if not self._flights:

@@ -398,8 +398,11 @@ def test_scores_are_sent_or_forgotten_but_never_queued(broker: Mosquitto, outbox
         assert len(subscriber.payloads("score")) == 1
 
 
-def test_the_newest_score_of_every_machine_arrives(broker: Mosquitto, outbox: Outbox) -> None:
+def test_the_newest_score_of_every_machine_arrives(
+    broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Scores that are sent together would leave some out, or the last ones until the next."""
+    monkeypatch.setattr("monitor.publisher._POLL_S", 60.0)  # nothing but a wake-up helps
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         wait_for(lambda: connected(publisher))
         for number in range(3):
@@ -408,6 +411,20 @@ def test_the_newest_score_of_every_machine_arrives(broker: Mosquitto, outbox: Ou
         for machine in range(30):
             ending = f"/m{machine}/score"
             wait_for(lambda ending=ending: subscriber.payloads(ending)[-1:] == [b'{"score":2}'])  # type: ignore[misc]  # bound now
+
+
+def test_the_last_scores_are_sent_before_the_end(
+    broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a chart shows last would not be what was heard last."""
+    monkeypatch.setattr("monitor.publisher._SCORES_EVERY_S", 60.0)
+    with Subscriber(broker) as subscriber:
+        with publishing(broker.settings(), outbox) as publisher:
+            wait_for(lambda: connected(publisher))
+            publisher.publish_score("pump-7", {"score": 1})
+            wait_for(lambda: subscriber.payloads("score") == [b'{"score":1}'])
+            publisher.publish_score("pump-7", {"score": 2})
+        wait_for(lambda: subscriber.payloads("score")[-1:] == [b'{"score":2}'])
 
 
 def test_health_tells_of_the_outbox_and_the_delivery(broker: Mosquitto, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from monitor.domain import FloatArray
 from monitor.log_mel_spec import LogMelSpec
 from training.recordings import Recording, read_machine
 
-Cut = Callable[[Sequence[Recording]], Sequence[Recording]]
+Cut = Callable[[Sequence[Recording], LogMelSpec], Sequence[Recording]]
 
 
 def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
@@ -23,16 +23,22 @@ def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(mean - mean.mean())
 
 
+def as_they_are(recordings: Sequence[Recording], _spec: LogMelSpec) -> Sequence[Recording]:
+    """Recordings, not cut."""
+    return recordings
+
+
 class SpectrumDistance:
     """Squared Mahalanobis distance (Ledoit-Wolf) of a mean spectrum from a case's healthy ones.
 
     Every reference machine is centred on itself. ``cut`` divides the recordings into what the
-    statistics are to be of; as they are without it.
+    statistics are to be of.
     """
 
-    def __init__(self, case: Case, spec: LogMelSpec, cut: Cut = list) -> None:
+    def __init__(self, case: Case, spec: LogMelSpec, cut: Cut = as_they_are) -> None:
         def spectra(paths: Sequence[Path]) -> npt.NDArray[np.float64]:
-            return np.stack([spectrum_of(r.frames_db) for r in cut(read_machine(paths, spec))])
+            recordings = cut(read_machine(paths, spec), spec)
+            return np.stack([spectrum_of(r.frames_db) for r in recordings])
 
         own = spectra(case.train)
         self._centre = own.mean(axis=0)

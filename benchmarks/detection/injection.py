@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from monitor.domain import FloatArray
 from monitor.features import log_mel_frames
 from monitor.log_mel_spec import LogMelSpec
 from training.recordings import Recording, read_recording
+
+T = TypeVar("T")
 
 PIECE_S = 10
 MOST_PIECES = 40
@@ -79,9 +81,13 @@ def _power(frames_db: FloatArray) -> npt.NDArray[np.float64]:
 
 def pieces_of(paths: Sequence[Path], spec: LogMelSpec) -> list[Piece]:
     """Ten-second pieces of the recordings, at most ``MOST_PIECES``, evenly chosen."""
-    found = [piece for path in paths for piece in _cut(path, spec)]
-    kept = np.linspace(0, len(found) - 1, min(len(found), MOST_PIECES)).round().astype(int)
-    return [found[i] for i in kept]
+    return evenly([piece for path in paths for piece in _cut(path, spec)], MOST_PIECES)
+
+
+def evenly(things: Sequence[T], most: int) -> list[T]:
+    """At most so many of them, the first and the last among them."""
+    kept = np.linspace(0, len(things) - 1, min(len(things), most)).round().astype(int)
+    return [things[i] for i in kept]
 
 
 def sound_pieces(path: Path) -> Iterator[FloatArray]:
@@ -97,9 +103,9 @@ def sound_pieces(path: Path) -> Iterator[FloatArray]:
         yield sound[start : start + length]
 
 
-def in_pieces(recordings: Sequence[Recording]) -> list[Recording]:
+def in_pieces(recordings: Sequence[Recording], spec: LogMelSpec) -> list[Recording]:
     """Recordings in stretches of ten seconds, shorter ones as they are."""
-    frames = round(PIECE_S * RATE_HZ / 512)
+    frames = round(PIECE_S * spec.frame_rate_hz)
     return [
         Recording(r.name, r.frames_db[first : first + frames])
         for r in recordings

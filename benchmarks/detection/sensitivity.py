@@ -31,7 +31,7 @@ from training.audio import AudioRequest, train_audio
 from training.evaluation import roc_auc
 from training.recordings import Recording
 
-NEEDED = ("esc10_noise",)
+NEEDED = ("esc10_noise", "uav_propeller", "desk_fan", "bldc_motor", "toycar")
 GROUPS = ("drone", "desk fan", "motor, 40 s and reference", "toycar, with reference")
 LEVELS_DB = tuple(range(-30, 7, 6))
 SCORES = ("auscult", "plain error", "no network")
@@ -156,17 +156,22 @@ def _level(level_db: float) -> str:
 
 
 def _gain(ours_db: float, plain_db: float) -> str:
-    """Both bounded by the levels that were tried."""
-    if ours_db == plain_db:
+    """How much less ours needs; a bound where one of them is beyond the levels that were tried."""
+    if ours_db == plain_db and not np.isfinite(ours_db):
         return "both below" if ours_db < 0 else "neither"
     bounded = np.clip([plain_db, ours_db], LEVELS_DB[0], LEVELS_DB[-1])
-    sign = "" if np.isfinite([ours_db, plain_db]).all() else "more than "
-    return f"{sign}{bounded[0] - bounded[1]:.1f} dB"
+    bound = ""
+    if ours_db == float("-inf") or plain_db == float("inf"):
+        bound = "more than "
+    elif ours_db == float("inf") or plain_db == float("-inf"):
+        bound = "less than "
+    return f"{bound}{bounded[0] - bounded[1]:.1f} dB"
 
 
 def measure(seeds: int) -> None:
     """Measure, print and write down."""
     by_group: dict[str, list[Curves]] = defaultdict(list)
+    n_pieces: dict[str, int] = defaultdict(int)
     sounds = faults()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -176,12 +181,15 @@ def measure(seeds: int) -> None:
                 request = AudioRequest(case.train, out, references=case.references, seed=seed)
                 bundle = train_audio(request).bundle
                 healthy = pieces_of(case.healthy, bundle.spec)
+                n_pieces[case.group] += len(healthy)
                 by_group[case.group].append(curves(healthy, Judges(case, bundle), sounds))
     by_machine = {group: with_all_kinds(mean_curves(runs)) for group, runs in by_group.items()}
+    counted = ", ".join(f"{group} {n}" for group, n in n_pieces.items())
     by_machine["all"] = mean_curves(list(by_machine.values()))
+    head = f"{seeds} seeds; healthy pieces, all seeds together: {counted}."
     text = "\n\n".join(
         (
-            f"{seeds} seeds. Where an AUC of .9 is reached:",
+            f"{head} The level at which the mean AUC is .9:",
             reached_table(by_machine),
             "AUC by level, mean of the machines:",
             curve_table(by_machine["all"]),

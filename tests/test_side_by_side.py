@@ -1,0 +1,44 @@
+"""The suite itself: tests of real programs never run beside each other."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+_TESTS = """
+import os, pathlib, pytest
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_real(number):
+    with pathlib.Path("real").open("a") as file:
+        file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+@pytest.mark.parametrize("number", range(4))
+def test_quick(number):
+    with pathlib.Path("quick-{name}").open("a") as file:
+        file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
+"""
+
+
+def test_real_programs_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
+    """Two systemds would boot under one name, and every bundle would be trained twice."""
+    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n data\n systemd\n")
+    for name in ("a", "b", "c"):
+        (tmp_path / f"test_{name}.py").write_text(_TESTS.format(name=name))
+    side_by_side = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *side_by_side],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    workers = {
+        name: (tmp_path / name).read_text(encoding="utf-8").split()
+        for name in ("real", "quick-a", "quick-b", "quick-c")
+    }
+    assert len(workers["real"]) == 12
+    assert all(len(set(found)) == 1 for found in workers.values())
