@@ -12,7 +12,7 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Tests of real programs, which mostly wait, beside those that compute (tests/conftest.py).
+# Tests of booted systems, which mostly wait, beside the others (tests/conftest.py).
 BESIDE ?= -n 2 --dist loadgroup --no-loadscope-reorder
 TESTS ?=
 BENCH ?= *

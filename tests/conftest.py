@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, settings
 ROOT = Path(__file__).resolve().parent.parent
 # A test that starts real programs is as slow as they are: these run after the quick ones.
 SLOWER_MARKERS = ("data", "slow", "systemd")
-REAL_PROGRAMS = "real-programs"
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Two workers of two threads each on two cores wait for each other, up to thirty times as long.
@@ -46,8 +45,8 @@ def shared_data(name: str) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, so that a plain mistake shows in seconds.
 
-    Where tests run side by side, those of real programs come first instead, one after another on
-    one worker, and the other worker has the rest, file by file.
+    Where tests run side by side, those that boot a system come first instead, one after another on
+    one worker, then the other slow ones, which mostly wait, and every file stays on one worker.
     """
     is_beside = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -55,10 +54,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = [i for i, name in enumerate(SLOWER_MARKERS, 1) if item.get_closest_marker(name)]
         return max(marked, default=0)
 
-    def is_real(item: pytest.Item) -> bool:
-        return any(item.get_closest_marker(name) for name in ("slow", "systemd"))
-
-    items.sort(key=lambda item: not is_real(item) if is_beside else slowness(item))
+    items.sort(key=lambda item: -slowness(item) if is_beside else slowness(item))
     for item in items:
-        group = REAL_PROGRAMS if is_real(item) else item.path.stem
+        group = "systemd" if item.get_closest_marker("systemd") else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))

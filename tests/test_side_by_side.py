@@ -1,4 +1,4 @@
-"""The suite itself: tests of real programs never run beside each other."""
+"""The suite itself: no two systems are booted at once, and files stay whole."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 _TESTS = """
 import os, pathlib, pytest
-@pytest.mark.slow
+@pytest.mark.systemd
 @pytest.mark.parametrize("number", range(4))
-def test_real(number):
-    with pathlib.Path("real").open("a") as file:
+def test_boot(number):
+    with pathlib.Path("boot").open("a") as file:
         file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
 @pytest.mark.parametrize("number", range(4))
 def test_quick(number):
@@ -21,7 +21,7 @@ def test_quick(number):
 """
 
 
-def test_real_programs_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
+def test_systems_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
     """Two systemds would boot under one name, and every bundle would be trained twice."""
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n data\n systemd\n")
@@ -38,7 +38,7 @@ def test_real_programs_have_one_worker_and_files_stay_whole(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     workers = {
         name: (tmp_path / name).read_text(encoding="utf-8").split()
-        for name in ("real", "quick-a", "quick-b", "quick-c")
+        for name in ("boot", "quick-a", "quick-b", "quick-c")
     }
-    assert len(workers["real"]) == 12
+    assert len(workers["boot"]) == 12
     assert all(len(set(found)) == 1 for found in workers.values())
