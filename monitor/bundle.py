@@ -26,9 +26,12 @@ from pydantic import ValidationError
 
 from monitor.bundle_manifest import SCHEMA_VERSION, BundleManifest, ScoreChoice
 from monitor.calibration_record import Calibration
+from monitor.detector_settings import DetectorSettings
 from monitor.distance import Head
 from monitor.errors import BundleError
 from monitor.log_mel_spec import LogMelSpec
+from monitor.persistence import Persistence
+from monitor.recording_score import RecordingScore
 
 __all__ = ["Bundle", "Head", "SelfTest", "load_bundle", "save_bundle", "write_manifest"]
 
@@ -80,6 +83,14 @@ class Bundle:
     def heard_span_s(self) -> float:
         """How much sound the windows of a span are made from, near ``span_s``."""
         return self.spec.seconds_of(self.span_windows)
+
+    def persistence(self, detector: DetectorSettings) -> Persistence:
+        """How many of how many of this bundle's scores must be over the threshold."""
+        return detector.persistence(span_s=self.heard_span_s, hop_s=self.spec.window_hop_s)
+
+    def recording_score(self) -> RecordingScore:
+        """A new score for one whole recording, by this bundle's statistics."""
+        return RecordingScore(self.spec, self.manifest.score.kind, self.head)
 
     @property
     def calibration(self) -> Calibration:

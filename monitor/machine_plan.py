@@ -31,8 +31,7 @@ class MachinePlan:
     @property
     def complaint(self) -> str:
         """That the threshold was set for faults lasting otherwise than they must, if so."""
-        bundle, calibration = self.bundle, self.bundle.calibration
-        rule = self.detector.persistence(span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s)
+        rule, calibration = self.bundle.persistence(self.detector), self.bundle.calibration
         required, out_of = calibration.persistence_required, calibration.persistence_out_of
         if (rule.required, rule.out_of) == (required, out_of):
             return ""

@@ -17,7 +17,6 @@ from monitor.fit import Fit, fit_of_recordings
 from monitor.network import Network
 from monitor.persistence import Persistence
 from monitor.pipeline import Pipeline, PipelineOutput
-from monitor.recording_score import RecordingScore
 from monitor.sources.recordings import recording_blocks
 
 
@@ -26,7 +25,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
 
     Raises ``BadInputError`` where it cannot be read or holds nothing to score.
     """
-    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    whole = bundle.recording_score()
     pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
     scores = [score for output in _outputs(pipeline, recording) for score in output.scores]
     if not scores:
@@ -109,6 +108,4 @@ def _rule(bundle: Bundle, detector: DetectorSettings | None) -> Persistence:
     before = bundle.manifest.calibration
     if detector is None and before is not None:
         return Persistence(before.persistence_required, before.persistence_out_of)
-    return (detector or DetectorSettings()).persistence(
-        span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s
-    )
+    return bundle.persistence(detector or DetectorSettings())

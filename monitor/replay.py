@@ -14,7 +14,6 @@ from monitor.domain import Alert, AudioBlock, Score
 from monitor.errors import BadInputError, MissingInputError
 from monitor.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
-from monitor.recording_score import RecordingScore
 from monitor.source_settings import Channel
 from monitor.sources.recordings import recording_blocks
 
@@ -79,7 +78,7 @@ def replay_recording(
     A recording that cannot be read to its end gives a summary with an error, after
     the scores of what could be read. What the sinks raise is passed on.
     """
-    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    whole = bundle.recording_score()
     pipeline = Pipeline(bundle, detector, network, whole)
     threshold = bundle.calibration.recording_threshold
     alerts, seconds = 0, 0.0

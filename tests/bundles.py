@@ -23,7 +23,6 @@ from monitor.domain import FloatArray, LogMelWindow
 from monitor.features import log_mel_windows
 from monitor.log_mel_spec import LogMelSpec
 from monitor.network import Network
-from monitor.recording_score import RecordingScore
 from monitor.scorer import Scorer
 
 SPEC = LogMelSpec()
@@ -137,7 +136,7 @@ def make_bundle(
     network = Network(bundle)
     scored = []
     for samples, values in zip(recordings, windows, strict=True):
-        whole = RecordingScore(spec, kind, head)
+        whole = bundle.recording_score()
         scorer = Scorer(bundle, network, whole)
         scores = scorer.push(as_windows(values, spec)) + scorer.flush()
         scored.append(
@@ -152,9 +151,7 @@ def make_bundle(
     calibration = calibrate(
         scored,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=DetectorSettings().persistence(
-            span_s=bundle.heard_span_s, hop_s=spec.window_hop_s
-        ),
+        persistence=bundle.persistence(DetectorSettings()),
         hop_s=spec.window_hop_s,
         span_s=bundle.heard_span_s,
         distances=True,

@@ -14,7 +14,6 @@ from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, UsageError
 from monitor.features import FrameWindows
 from monitor.network import Network
-from monitor.recording_score import RecordingScore
 from monitor.scorer import Scorer, run_selftest
 from tests.tiny_sound import SETTINGS, SPEC, frames_of, write_machine
 from training.audio import AudioRequest, AudioResult, train_audio
@@ -45,7 +44,7 @@ def trained(request_: AudioRequest) -> AudioResult:
 
 def score_of(result: AudioResult, seed: int, fault_db: float = 0.0) -> float:
     bundle = result.bundle
-    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    whole = bundle.recording_score()
     scorer = Scorer(bundle, Network(bundle), whole)
     frames = frames_of(seed, fault_db=fault_db)
     scorer.push(FrameWindows(bundle.spec).push(LogMelBlock(frames, 0)))

@@ -17,9 +17,7 @@ from monitor.calibration import WEEK_S, HealthyRecording, block_values
 from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.network import Network
-from monitor.persistence import Persistence
 from monitor.recalibration import calibration_of
-from monitor.recording_score import RecordingScore
 from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import partial_auc, roc_auc
@@ -136,12 +134,12 @@ class _Heard:
         )
         scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
         per_block = round(bundle.calibration.block_s / spec.window_hop_s)
-        return block_values(scores, _rule(bundle), per_block)
+        return block_values(scores, bundle.persistence(DetectorSettings()), per_block)
 
 
 def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float:
     """The bundle's score of a recording of ``n`` windows. Shape: ``(n, d)`` and ``(n,)``."""
-    whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+    whole = bundle.recording_score()
     whole.extend(evidence, loss)
     return whole.value
 
@@ -158,15 +156,10 @@ def _share_over(heard: Sequence[_Heard], bundle: Bundle, threshold: float) -> fl
     return float(np.mean([one.score(bundle) > threshold for one in heard]))
 
 
-def _rule(bundle: Bundle) -> Persistence:
-    return DetectorSettings().persistence(
-        span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s
-    )
-
-
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
     """The bundle as it would be with another budget of false alarms a week."""
-    calibration = calibration_of(bundle, healthy, _rule(bundle), false_alarms_per_week=budget)
+    rule = bundle.persistence(DetectorSettings())
+    calibration = calibration_of(bundle, healthy, rule, false_alarms_per_week=budget)
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
     return replace(bundle, manifest=manifest)
 

@@ -101,8 +101,8 @@ def _tell_of_short_ones(
     summaries: Sequence[RecordingSummary], bundle: Bundle, detector: DetectorSettings
 ) -> None:
     """Nobody should take the silence of clips that cannot raise an alert for health."""
-    span_s, hop_s = bundle.heard_span_s, bundle.spec.window_hop_s
-    needs_s = detector.persistence(span_s=span_s, hop_s=hop_s).needs_s(span_s, hop_s)
+    rule = bundle.persistence(detector)
+    needs_s = rule.needs_s(bundle.heard_span_s, bundle.spec.window_hop_s)
     n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
     if n_short:
         message(

@@ -20,7 +20,6 @@ from monitor.mqtt_dial import probe
 from monitor.mqtt_settings import MqttSettings
 from monitor.network import Network
 from monitor.pipeline import Pipeline
-from monitor.recording_score import RecordingScore
 from monitor.scorer import run_selftest
 from monitor.signal_check import SignalCheck
 from monitor.sources import open_source
@@ -109,7 +108,7 @@ class _Listener:
         self._pipeline: Pipeline | None = None
         try:
             bundle = load_bundle(machine.bundle)
-            self._whole = RecordingScore(bundle.spec, bundle.manifest.score.kind, bundle.head)
+            self._whole = bundle.recording_score()
             self._pipeline = Pipeline(bundle, DetectorSettings(), whole=self._whole)
         except BundleError:
             pass  # the bundle's own line says what is wrong with it
