@@ -32,6 +32,11 @@ def machine_sound(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
     settings = SimulatedSettings(
         kind="simulated", seed=seed, sample_rate_hz=RATE_HZ, realtime=False, duration_s=seconds
     )
+    return sound_of(settings)
+
+
+def sound_of(settings: SimulatedSettings) -> npt.NDArray[np.float32]:
+    """All that a simulated machine of some duration says. Shape: ``(n_samples,)``."""
     blocks = open_source(settings).blocks(threading.Event())
     return np.concatenate([block.samples for block in blocks if isinstance(block, AudioBlock)])
 

@@ -21,6 +21,7 @@ import numpy as np
 from benchmarks._page import write_section
 from benchmarks.detection import intruders, regimes, sensitivity
 from benchmarks.detection.cases import DATA
+from benchmarks.detection.command import exit_without, lacking
 from benchmarks.detection.jobs import judge_all
 from benchmarks.detection.judge import GAINS_DB, NOMINAL, Verdict
 
@@ -97,8 +98,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     options = parser.parse_args()
-    if not DATA.is_dir():
-        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
+    exit_without(parser, ["."])  # sets that are missing are left out
     verdicts = []
     for case, seed, verdict in judge_all(options.seeds, options.only, options.jobs):
         print(f"{case.group}, {case.machine}, seed {seed}: {verdict}", flush=True)
@@ -109,10 +109,10 @@ def main() -> None:
         return
     write_section("detection", f"{options.seeds} seeds.\n\n{text}")
     for module in (sensitivity, intruders, regimes):
-        if not (lacking := [name for name in module.NEEDED if not (DATA / name).is_dir()]):
-            module.measure(options.seeds)
+        if missing := lacking(module.NEEDED):
+            print(f"{module.__name__}: left out, {DATA} has no {', '.join(missing)}")
         else:
-            print(f"{module.__name__}: left out, {DATA} has no {', '.join(lacking)}")
+            module.measure(options.seeds)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ second. Before them stand the alerts that the pieces raise by themselves.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +17,14 @@ import numpy as np
 import soundfile
 
 from benchmarks._page import write_section
-from benchmarks.detection.cases import DATA, drone
+from benchmarks.detection.cases import drone
+from benchmarks.detection.command import run
 from benchmarks.detection.injection import evenly, sound_pieces
+from benchmarks.detection.judge import n_alerts
 from benchmarks.detection.mixing import RATE_HZ, at_level, noises
 from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.network import Network
-from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 
 NEEDED = ("uav_propeller", "esc10_noise")
@@ -50,11 +49,7 @@ class Alarm:
 
     def _raised(self, sound: FloatArray) -> int:
         soundfile.write(self._path, sound, RATE_HZ, subtype="FLOAT")
-        sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
-        detector = DetectorSettings()
-        return replay_recording(
-            self._path, self._bundle, self._network, detector, sinks, machine="m", start_unix_s=0.0
-        ).alerts
+        return n_alerts(self._path, self._bundle, self._network)
 
 
 def twenty_second_pieces(paths: Sequence[Path]) -> list[FloatArray]:
@@ -92,15 +87,5 @@ def measure(seeds: int) -> None:
     write_section("intruders", "\n".join((*HEADER, *lines)))
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    if not all((DATA / folder).is_dir() for folder in NEEDED):
-        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
-    measure(options.seeds)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, NEEDED, measure)

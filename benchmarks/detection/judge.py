@@ -84,9 +84,9 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
         for gain_db in GAINS_DB
     }
     paths = (*case.healthy, *case.faulty)
-    weekly = [_alerts(path, bundle, network) for path in paths]
+    weekly = [n_alerts(path, bundle, network) for path in paths]
     daily_bundle = _rethresholded(bundle, result.healthy, 7.0)
-    daily = [_alerts(path, daily_bundle, network) for path in paths]
+    daily = [n_alerts(path, daily_bundle, network) for path in paths]
     return Verdict(
         group=case.group,
         machine=case.machine,
@@ -164,7 +164,8 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
     return replace(bundle, manifest=manifest)
 
 
-def _alerts(path: Path, bundle: Bundle, network: Network) -> int:
+def n_alerts(path: Path, bundle: Bundle, network: Network) -> int:
+    """How many alerts a replay of the recording raises."""
     sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
     summary = replay_recording(
         path, bundle, network, DetectorSettings(), sinks, machine="m", start_unix_s=0.0
@@ -179,7 +180,7 @@ def _cost_ratio(path: Path, bundle: Bundle, network: Network) -> float:
 
     def cost(chosen: Bundle) -> float:
         started = time.process_time()
-        _alerts(path, chosen, network)
+        n_alerts(path, chosen, network)
         return time.process_time() - started
 
     return float(np.median([cost(bundle) / cost(plain) for _ in range(5)]))

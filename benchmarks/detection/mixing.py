@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
+from benchmarks._machine import sound_of
 from benchmarks.detection.cases import DATA, files
-from monitor.domain import AudioBlock, FloatArray
+from monitor.domain import FloatArray
 from monitor.source_settings import SimulatedFault, SimulatedSettings
-from monitor.sources import open_source
 
 RATE_HZ = 16_000
 FAULTS = ("bearing", "imbalance", "looseness", "rub", "cavitation")
@@ -40,17 +39,12 @@ def simulated_fault(kind: str, seconds: float, seed: int) -> FloatArray:
     fault = SimulatedFault.model_validate({"kind": kind, "onset_s": 0.0, "severity": 1.0})
     well = SimulatedSettings(seed=seed, realtime=False, duration_s=seconds)
     broken = well.model_copy(update={"faults": (fault,)})
-    return _sound(broken) - _sound(well)
+    return sound_of(broken) - sound_of(well)
 
 
 def noises(name: str) -> list[FloatArray]:
     """The clips of one class of everyday noises."""
     return [read(path) for path in files(DATA / "esc10_noise" / name)]
-
-
-def _sound(settings: SimulatedSettings) -> FloatArray:
-    blocks = open_source(settings).blocks(threading.Event())
-    return np.concatenate([b.samples for b in blocks if isinstance(b, AudioBlock)])
 
 
 def _rms(samples: FloatArray) -> float:

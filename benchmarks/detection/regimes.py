@@ -11,9 +11,7 @@ regimes must not be given.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,14 +20,14 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from benchmarks._machine import sound_of
 from benchmarks._page import write_section
+from benchmarks.detection.command import run
 from benchmarks.detection.judge import whole_score
 from benchmarks.detection.mixing import FAULTS, RATE_HZ
 from monitor.bundle import Bundle
-from monitor.domain import AudioBlock
 from monitor.network import Network
 from monitor.source_settings import SimulatedFault, SimulatedSettings
-from monitor.sources import open_source
 from training.audio import AudioRequest, train_audio
 from training.audio_bundle import network_of
 from training.crossfit import fit_statistics, gather
@@ -74,9 +72,7 @@ def record(path: Path, speed_hz: float, seed: int, fault: str = "") -> Path:
     settings = SimulatedSettings(
         seed=seed, speed_hz=speed_hz, realtime=False, duration_s=SECONDS, faults=faults
     )
-    blocks = open_source(settings).blocks(threading.Event())
-    samples = np.concatenate([b.samples for b in blocks if isinstance(b, AudioBlock)])
-    soundfile.write(path, samples, RATE_HZ, subtype="FLOAT")
+    soundfile.write(path, sound_of(settings), RATE_HZ, subtype="FLOAT")
     return path
 
 
@@ -151,12 +147,5 @@ def measure(seeds: int) -> None:
     write_section("regimes", "\n".join(lines))
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    measure(parser.parse_args().seeds)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, NEEDED, measure)

@@ -9,7 +9,6 @@ Beside the score stand the plain error of the same network and the control witho
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks._page import write_section
-from benchmarks.detection.cases import DATA, Case, all_cases
+from benchmarks.detection.cases import Case, all_cases
+from benchmarks.detection.command import run
 from benchmarks.detection.control import SpectrumDistance, spectrum_of
 from benchmarks.detection.injection import PIECE_S, Piece, in_pieces, pieces_of
 from benchmarks.detection.judge import whole_score
@@ -199,15 +199,5 @@ def measure(seeds: int) -> None:
     write_section("sensitivity", text)
 
 
-def main() -> None:
-    """The command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=3)
-    options = parser.parse_args()
-    if not all((DATA / folder).is_dir() for folder in NEEDED):
-        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
-    measure(options.seeds)
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, NEEDED, measure)
