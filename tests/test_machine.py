@@ -222,18 +222,26 @@ def test_a_source_that_fails_is_tried_again_and_harms_no_other(
     supervisor.stop()
 
 
+def raised_and_stopped(
+    watched: MachinePlan, record: Record, scripts: dict[int, Script]
+) -> np.ndarray[Any, Any]:
+    """Stop a machine while its alert stands; the sound that it would have heard next."""
+    samples = fault_and_back()
+    scripts[0] = playing(*cut(samples[: 35 * RATE_HZ], 1600))
+    machine = Machine(watched, record)
+    machine.start()
+    wait_for(lambda: record.alerts)
+    machine.ask_to_stop()
+    assert machine.join(2)
+    return samples[35 * RATE_HZ :]
+
+
 def test_an_alert_goes_on_after_a_restart(
     bundle: Bundle, network: Network, record: Record, scripts: dict[int, Script]
 ) -> None:
     """A killed daemon would leave an alert standing for ever, or raise it twice."""
-    samples = fault_and_back()
-    scripts[0] = playing(*cut(samples[: 35 * RATE_HZ], 1600))
-    first = Machine(plan(bundle, network), record)
-    first.start()
-    wait_for(lambda: record.alerts)
-    first.ask_to_stop()
-    assert first.join(2)
-    scripts[0] = playing(*cut(samples[35 * RATE_HZ :], 1600), forever=False)
+    rest = raised_and_stopped(plan(bundle, network), record, scripts)
+    scripts[0] = playing(*cut(rest, 1600), forever=False)
     second = Machine(plan(bundle, network), record)
     second.start()
     wait_for(lambda: second.ended)
@@ -254,13 +262,7 @@ def test_an_alert_known_late_is_cleared_all_the_same(
     """An alert from a disk that came after the start would stand until the next fault."""
     monkeypatch.setattr(Machine, "STANDING_CHECK_S", 0.0)
     quick_to_tell = DetectorSettings(update_interval_s=10.0)
-    samples = fault_and_back()
-    scripts[0] = playing(*cut(samples[: 35 * RATE_HZ], 1600))
-    earlier = Machine(plan(bundle, network), record)
-    earlier.start()
-    wait_for(lambda: record.alerts)
-    earlier.ask_to_stop()
-    assert earlier.join(2)
+    raised_and_stopped(plan(bundle, network), record, scripts)
     well = cut(machine_sound(30), 1600)
 
     def disk_comes_late(_stop: threading.Event) -> Iterator[SourceItem]:
