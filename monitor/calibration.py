@@ -6,7 +6,8 @@ independent of each other. A block is one chance of a false alarm; its value is
 the largest persistent score in it. With ``L`` seconds a block, a budget of ``F`` a
 week allows ``p = F L / week`` a block, and the threshold is the ``1 - p`` quantile
 of the block values: the conformal one where there are enough blocks
-(``n + 1 >= 1 / p``), else that of a generalised Pareto tail.
+(``n + 1 >= 1 / p``), else that of a generalised Pareto tail
+(:mod:`monitor.far_quantile`).
 
 The tail is fitted to what adds up: the squares of distances, because the squared distance
 of normal evidence is a weighted sum of chi-squares, whose tail is exponential (Imhof 1961,
@@ -25,15 +26,11 @@ import numpy.typing as npt
 
 from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.errors import BadInputError
-from monitor.generalised_pareto import fit_generalised_pareto
+from monitor.far_quantile import far_quantile
 from monitor.persistence import Persistence, persistent_scores
 
 WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4
-_TAIL_SHARE = 0.25
-_LEAST_TAIL = 10
-_BOOTSTRAPS = 200
-_BOOTSTRAP_CONFIDENCE = 0.8
 
 FloatVector = npt.NDArray[np.float64]
 
@@ -212,30 +209,5 @@ def _threshold(
     rank = math.ceil((n + 1) * (1.0 - allowed))
     if rank <= n:
         return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
-    raised = _Blocks([group**power for group in blocks.by_recording], blocks.length_s)
-    rng = np.random.default_rng(seed)
-    estimate = _tail_quantile(raised.values, allowed)
-    resampled = [_tail_quantile(_resample(raised, rng), allowed) for _ in range(_BOOTSTRAPS)]
-    bound = float(np.quantile(resampled, _BOOTSTRAP_CONFIDENCE))
-    beyond = max(estimate, bound) ** (1.0 / power)
-    return max(beyond, float(values.max())), "generalised_pareto"
-
-
-def _resample(blocks: _Blocks, rng: np.random.Generator) -> FloatVector:
-    """A bootstrap sample: recordings with replacement, or blocks where recordings are few."""
-    groups = blocks.by_recording
-    if len(groups) < 5:
-        return rng.choice(blocks.values, len(blocks.values))
-    return np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
-
-
-def _tail_quantile(values: FloatVector, allowed: float) -> float:
-    """The ``1 - allowed`` quantile by peaks over a threshold (Coles 2001, section 4.3)."""
-    if len(values) < 2:
-        return float(values.max())
-    n_tail = min(len(values) - 1, max(_LEAST_TAIL, round(_TAIL_SHARE * len(values))))
-    ordered = np.sort(values)
-    start = float(ordered[-n_tail - 1])
-    excesses = ordered[-n_tail:] - start
-    tail = fit_generalised_pareto(excesses)
-    return start + tail.quantile(1.0 - allowed * len(values) / n_tail)
+    beyond = far_quantile([group**power for group in blocks.by_recording], allowed, seed)
+    return beyond ** (1.0 / power), "generalised_pareto"

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 _PRIOR_WEIGHT = 30.0
 _PRIOR_SHAPE = 0.0
-_HEAVIEST_SHAPE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +29,15 @@ class GeneralisedPareto:
         return self.scale * math.expm1(self.shape * beyond) / self.shape
 
 
-def fit_generalised_pareto(excesses: npt.NDArray[np.float64]) -> GeneralisedPareto:
+def fit_generalised_pareto(
+    excesses: npt.NDArray[np.float64], *, lightest: float, heaviest: float
+) -> GeneralisedPareto:
     """Zhang and Stephens' (2009, Technometrics 51) quasi-Bayesian estimate.
 
     ``excesses``: shape ``(n,)``, >= 0, at least one. The shape is drawn towards 0
     (an exponential tail) with the weight of thirty observations, as Vehtari, Simpson,
     Gelman, Yao and Gabry (Pareto smoothed importance sampling, 2024) draw theirs
-    towards one half, and is at most 0.1: from few excesses a heavy tail is noise,
-    and a threshold from it would never be passed.
+    towards one half, and kept from ``lightest`` to ``heaviest``.
     """
     x = np.sort(np.asarray(excesses, dtype=np.float64))
     n = len(x)
@@ -56,6 +56,6 @@ def fit_generalised_pareto(excesses: npt.NDArray[np.float64]) -> GeneralisedPare
     best = float(theta @ (weights / weights.sum()))
     raw_shape = float(np.log1p(-best * x).mean())
     shape = (n * raw_shape + _PRIOR_WEIGHT * _PRIOR_SHAPE) / (n + _PRIOR_WEIGHT)
-    shape = min(shape, _HEAVIEST_SHAPE)
+    shape = float(np.clip(shape, lightest, heaviest))
     # The mean of the distribution is scale / (1 - shape): keep the mean that was seen.
     return GeneralisedPareto(shape, mean * (1.0 - shape))

@@ -95,17 +95,16 @@ def drone(seed: int) -> Iterator[Case]:
 
 
 def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
-    """Two thirds of the healthy recordings of each session to train on, the rest to judge."""
-    train: list[Path] = []
-    healthy: list[Path] = []
-    recordings = files(DATA / "desk_fan" / "on")
-    for _, session in itertools.groupby(recordings, key=lambda path: path.name.split("_")[1][:4]):
-        mixed = shuffled(list(session), seed)
-        cut = round(len(mixed) * 2 / 3)
-        train += mixed[:cut]
-        healthy += mixed[cut:]
-    faulty = files(DATA / "desk_fan" / "blade_fault")
-    yield Case("desk fan", "fan", tuple(train), (), tuple(healthy), tuple(faulty))
+    """Three folds of the healthy recordings, each session shared out over all of them."""
+    sessions = itertools.groupby(
+        files(DATA / "desk_fan" / "on"), key=lambda path: path.name.split("_")[1][:4]
+    )
+    mixed = [path for _, session in sessions for path in shuffled(list(session), seed)]
+    faulty = tuple(files(DATA / "desk_fan" / "blade_fault"))
+    for fold in range(3):
+        healthy = tuple(mixed[fold::3])
+        train = tuple(path for path in mixed if path not in healthy)
+        yield Case("desk fan", "fan", train, (), healthy, faulty)
 
 
 def _motors(_scratch: Path, seed: int) -> Iterator[Case]:

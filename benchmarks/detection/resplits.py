@@ -1,0 +1,100 @@
+"""The drone's statistics and threshold from many choices of flights, after one trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.detection.cases import drone
+from monitor.bundle import Bundle
+from monitor.detector_settings import DetectorSettings
+from monitor.network import Network
+from monitor.persistence import persistent_scores
+from monitor.recalibration import calibration_of
+from training.audio import CROSS_FIT_FOLDS, AudioRequest, train_audio
+from training.crossfit import fit_statistics, fold_heads, gather
+from training.evidence import EvidenceLayout
+from training.heard import Heard, heard_of, score_heard
+from training.recordings import folds, read_recording
+from training.score_choice import choose_score
+
+SPLITS = 8
+INSIDE = 16
+_COLUMNS = (
+    "network",
+    "thresholds from, to",
+    "unseen flights that pass",
+    "broken recordings that do not",
+)
+HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
+
+
+def rows(seeds: int, folder: Path) -> Iterator[str]:
+    """A row a network: ``SPLITS`` random choices of sixteen flights, a threshold from each."""
+    for seed in range(seeds):
+        case = next(drone(seed))
+        request = AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
+        bundle = train_audio(request).bundle
+        flights = _heard(bundle, sorted((*case.train, *case.healthy)))
+        broken = _heard(bundle, case.faulty)
+        results = []
+        for split in range(SPLITS):
+            order = np.random.default_rng((seed, split)).permutation(len(flights))
+            mixed = [flights[i] for i in order]
+            results.append(_judged(bundle, mixed[:INSIDE], mixed[INSIDE:], broken, split))
+        thresholds, alarms, missed = zip(*results, strict=True)
+        yield (
+            f"| {seed} | {min(thresholds):.0f}, {max(thresholds):.0f} "
+            f"| {sum(alarms)} of {SPLITS * (len(flights) - INSIDE)} "
+            f"| {sum(missed)} of {SPLITS * len(broken)} |"
+        )
+
+
+def _heard(bundle: Bundle, paths: Sequence[Path]) -> list[Heard]:
+    network = Network(bundle)
+    heard = []
+    for path in paths:
+        recording = read_recording(path, bundle.spec)
+        out = network.run(recording.windows(bundle.spec))
+        heard.append(
+            heard_of(
+                recording,
+                bundle.spec,
+                evidence=out.evidence,
+                loss=out.loss,
+                level_db=out.level_db,
+            )
+        )
+    return heard
+
+
+def _judged(
+    bundle: Bundle,
+    inside: Sequence[Heard],
+    unseen: Sequence[Heard],
+    broken: Sequence[Heard],
+    seed: int,
+) -> tuple[float, int, int]:
+    """The threshold, how many unseen flights pass it, how many broken recordings do not."""
+    spec, span, kind = bundle.spec, bundle.span_windows, bundle.manifest.score.kind
+    rule = bundle.persistence(DetectorSettings())
+    parts = EvidenceLayout(spec.n_mels).parts
+    sound = gather(inside, [], span, parts=parts, seed=seed)
+    shrinkage = choose_score(sound, seed, kind).shrinkage
+    fold = folds(len(inside), CROSS_FIT_FOLDS, seed)
+    healthy = [
+        score_heard(inside[int(i)], spec, span, kind, one.head)
+        for one in fold_heads(sound, fold, shrinkage, use_references=False)
+        for i in np.flatnonzero(~one.inside)
+    ]
+    threshold = calibration_of(bundle, healthy, rule, false_alarms_per_week=1.0).threshold
+    everything = np.ones(len(inside), dtype=bool)
+    head = fit_statistics(sound, everything, use_references=False).head(shrinkage)
+
+    def passes(heard: Heard) -> bool:
+        scores = score_heard(heard, spec, span, kind, head).scores
+        return bool(persistent_scores(scores, rule).max() > threshold)
+
+    return threshold, sum(map(passes, unseen)), sum(not passes(one) for one in broken)
