@@ -1,6 +1,6 @@
 """The outbox's memory of what is on the disk, and of what should be and is not yet.
 
-Everything is written through: what the disk does not know is in ``_Unwritten``, and
+Everything is written through: what the disk does not know is in ``Unwritten``, and
 ``flush`` tries to bring that to zero in one transaction. While the disk is full,
 read-only or broken the queue goes on in memory, and the first ``flush`` that succeeds
 writes the lot. A damaged file is put aside and replaced.
@@ -14,7 +14,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from monitor.domain import Alert
@@ -30,29 +30,13 @@ from monitor.outbox_store import (
     StoreTooNewError,
     is_damage,
 )
+from monitor.outbox_unwritten import Unwritten
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 _MAGIC = b"SQLite format 3\0"
 _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
-
-
-@dataclass(slots=True)
-class _Unwritten:
-    """What the disk does not know yet."""
-
-    alerts: dict[str, tuple[Alert, float]] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-    removed_early: set[str] = field(default_factory=set)
-    """Removed while only in memory; on the disk after all if a failed commit was none."""
-    machines: set[str] = field(default_factory=set)
-    drops: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.alerts or self.removed or self.removed_early or self.machines or self.drops
-        )
 
 
 class OutboxDisk:
@@ -76,7 +60,7 @@ class OutboxDisk:
         self._taken_over = False  # until then the file may know alerts that ``machines`` does not
         self._must_reopen = False
         self._counts: Counter[str] = Counter()
-        self._unwritten = _Unwritten()
+        self._unwritten = Unwritten()
         self._next_try_s = 0.0
 
     def open(self) -> None:
@@ -109,15 +93,11 @@ class OutboxDisk:
 
     def put(self, alert: Alert) -> None:
         """Add an alert at the end; on the disk with the next ``flush``."""
-        self._unwritten.alerts[alert.event_id] = (alert, self._clock())
+        self._unwritten.put(alert, self._clock())
 
     def remove(self, event_ids: Collection[str], *, dropped: bool = False) -> None:
         """Forget alerts; unknown ids change nothing. ``dropped``: ``drops`` has changed."""
-        for event_id in event_ids:
-            if self._unwritten.alerts.pop(event_id, None) is None:
-                self._unwritten.removed.add(event_id)
-            else:
-                self._unwritten.removed_early.add(event_id)
+        self._unwritten.remove(event_ids)
         self._unwritten.drops |= dropped
 
     def flush(self) -> None:
@@ -137,17 +117,12 @@ class OutboxDisk:
     def read(self, limit: int, machine: str | None) -> list[Alert]:
         """The oldest alerts, of one machine or of all, in order."""
         alerts = self._read_stored(limit, machine)
-        for alert, _ in self._unwritten.alerts.values():
-            if len(alerts) >= limit:
-                break
-            if machine is None or alert.machine == machine:
-                alerts.append(alert)
-        return alerts
+        return [*alerts, *islice(self._unwritten.of(machine), limit - len(alerts))]
 
     def machines_waiting(self) -> list[str]:
         """The machines that have alerts in the queue."""
         names = dict.fromkeys(name for name, number in self._counts.items() if number > 0)
-        names |= dict.fromkeys(alert.machine for alert, _ in self._unwritten.alerts.values())
+        names |= dict.fromkeys(alert.machine for alert in self._unwritten.of(None))
         return list(names)
 
     def depth(self) -> int:
@@ -170,13 +145,11 @@ class OutboxDisk:
                 self._failed(error)
         found = [(row.event_id, row.machine, row.kind) for row in rows]
         found = [entry for entry in found if entry[0] not in self._unwritten.removed]
-        return (found + self.oldest_unwritten(number, only_updated=only_updated))[:number]
+        return (found + self._unwritten.oldest(number, only_updated=only_updated))[:number]
 
     def oldest_unwritten(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
         """The same of those that are only in memory."""
-        alerts = (alert for alert, _ in self._unwritten.alerts.values())
-        found: list[tuple[str, str, str]] = [(a.event_id, a.machine, a.kind) for a in alerts]
-        return [entry for entry in found if not only_updated or entry[2] == "updated"][:number]
+        return self._unwritten.oldest(number, only_updated=only_updated)
 
     def appended_before(self, unix_s: float) -> list[tuple[str, str, str]]:
         """The same of those on the disk that are older than a time."""
@@ -217,8 +190,8 @@ class OutboxDisk:
             if todo.drops:
                 store.put_drops(self.drops)
         self._counts.subtract(removed)
-        self._counts.update(alert.machine for alert, _ in todo.alerts.values())
-        self._unwritten = _Unwritten()
+        self._counts.update(alert.machine for alert in todo.of(None))
+        self._unwritten = Unwritten()
         if self.trouble:
             self.trouble = ""
             _log.warning("outbox: the disk takes alerts again; all %d are written", self.depth())

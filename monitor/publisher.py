@@ -23,6 +23,7 @@ from monitor.mqtt_connection import (
 )
 from monitor.mqtt_dial import dial
 from monitor.mqtt_settings import MqttSettings
+from monitor.newest_scores import NewestScores
 from monitor.outbox import Outbox
 from monitor.payloads import encode, health_payload
 from monitor.reconnection import Reconnection
@@ -33,7 +34,7 @@ from monitor.topics import OFFLINE, ONLINE, STOPPED, Topics
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
-_SCORES_EVERY_S = 0.02  # a hundred machines would wake the thread hundreds of times a second
+_SCORES_EVERY_S = 0.02
 _HEALTH_INTERVAL_S = 5.0
 _LONGEST_TURN_S = 30.0
 _MAX_IN_FLIGHT = 32
@@ -61,8 +62,7 @@ class MqttPublisher:
         self._outbox = outbox
         self._topics = Topics(settings.base_topic)
         self._retained = RetainedTopics(first=self._topics.status)
-        self._scores: dict[str, bytes] = {}
-        self._scores_guard = threading.Lock()
+        self._scores = NewestScores(_SCORES_EVERY_S)
         self._handlers: dict[str, MessageHandler] = {}
         self._error: str | None = "not connected yet"
         self._refusal = ""
@@ -80,7 +80,6 @@ class MqttPublisher:
         self._reconnection = Reconnection(settings.reconnect_min_s, settings.reconnect_max_s)
         self._only_311 = False
         self._health_due_s = 0.0
-        self._scores_due_s = 0.0
 
     def start(self) -> None:
         """Begin to connect; a broker that is away is tried again for ever."""
@@ -120,13 +119,8 @@ class MqttPublisher:
 
     def publish_score(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Send the newest score if there is a connection; one not sent yet is replaced."""
-        if self._error is None:
-            encoded = encode(payload)
-            with self._scores_guard:
-                is_first = not self._scores
-                self._scores[machine] = encoded
-            if is_first:
-                self.wake()
+        if self._error is None and self._scores.put(machine, encode(payload)):
+            self.wake()
 
     def publish_retained(self, topic: str, payload: bytes) -> None:
         """Keep ``payload`` retained on ``topic``, now and after each reconnection.
@@ -238,8 +232,7 @@ class MqttPublisher:
         if error != self._error and not self._stopping.is_set():
             _log.warning("%s", error, extra={"alerts_waiting": self._outbox.depth()})
         self._error = error
-        with self._scores_guard:
-            self._scores.clear()
+        self._scores.clear()
 
     def _serve(self, connection: MqttConnection) -> bool:
         """Until stopped; whether the broker then knows that we have."""
@@ -254,13 +247,13 @@ class MqttPublisher:
         while not self._stopping.is_set():
             self._turn_began_s = time.monotonic()
             self._send_waiting(connection)
-            self._turn(connection, self._idle_s())
+            self._turn(connection, self._scores.due_in_s(_POLL_S))
         return self._finish(connection)
 
     def _finish(self, connection: MqttConnection) -> bool:
         """Empty what can be emptied before the deadline, then say ``stopped``."""
         reserve_s = 0.3
-        self._scores_due_s = 0.0
+        self._scores.hurry()
         while (left_s := self._stop_by_s - reserve_s - time.monotonic()) > 0:
             self._send_waiting(connection)
             if not self._flights:
@@ -299,20 +292,8 @@ class MqttPublisher:
         later = self._flights.topics() | resting
         for topic, payload in self._retained.take_unsent(window - len(self._flights), later):
             self._send_retained(connection, topic, payload)
-        if time.monotonic() < self._scores_due_s:
-            return
-        with self._scores_guard:
-            scores, self._scores = self._scores, {}
-        if scores:
-            self._scores_due_s = time.monotonic() + _SCORES_EVERY_S
-        for machine, payload in scores.items():
+        for machine, payload in self._scores.take_due().items():
             connection.send(Message(self._topics.score(machine), payload, qos=0))
-
-    def _idle_s(self) -> float:
-        """How long nothing has to be sent, if nothing new comes."""
-        if not self._scores:
-            return _POLL_S
-        return min(_POLL_S, max(0.0, self._scores_due_s - time.monotonic()))
 
     def _send_retained(self, connection: MqttConnection, topic: str, payload: bytes) -> None:
         mid = connection.send(Message(topic, payload, retain=True))
