@@ -58,16 +58,29 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file())
 
 
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def two_thirds(n: int) -> int:
+    """How many of ``n`` healthy recordings are trained on where the others are judged."""
+    return round(n * 2 / 3)
+
+
 def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
-    """Cars 01 and 02 alone, with the other cars, and with twenty clips and the other cars."""
+    """Each car that has test clips: alone, with the other cars, with twenty clips and those."""
     unpacked = _unpack_toycar(scratch / "toycar")
-    for car in ("01", "02"):
-        train = files(unpacked / car / "train_normal")
-        others = tuple(unpacked / o / "train_normal" for o in ("01", "02", "03", "04") if o != car)
-        healthy = tuple(files(unpacked / car / "test_normal"))
-        faulty = tuple(files(unpacked / car / "test_anomaly"))
+    cars = folders(unpacked)
+    for car in cars:
+        if not {"test_normal", "test_anomaly"} <= {part.name for part in folders(car)}:
+            continue
+        train = files(car / "train_normal")
+        others = tuple(other / "train_normal" for other in cars if other != car)
+        healthy = tuple(files(car / "test_normal"))
+        faulty = tuple(files(car / "test_anomaly"))
         few = shuffled(train, seed)[:20]
-        machine = f"car {car}"
+        machine = f"car {car.name}"
         yield Case("toycar, alone", machine, tuple(train), (), healthy, faulty)
         yield Case("toycar, with reference", machine, tuple(train), others, healthy, faulty)
         yield Case("toycar, 20 clips and reference", machine, tuple(few), others, healthy, faulty)
@@ -91,7 +104,8 @@ def drone(seed: int) -> Iterator[Case]:
     """Two thirds of the healthy flights to train on, the rest to judge."""
     flights = shuffled(files(DATA / "uav_propeller" / "normal"), seed)
     broken = tuple(files(DATA / "uav_propeller" / "broken"))
-    yield Case("drone", "drone", tuple(flights[:16]), (), tuple(flights[16:]), broken)
+    cut = two_thirds(len(flights))
+    yield Case("drone", "drone", tuple(flights[:cut]), (), tuple(flights[cut:]), broken)
 
 
 def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
@@ -108,11 +122,14 @@ def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
 
 
 def _motors(_scratch: Path, seed: int) -> Iterator[Case]:
-    """Half of a motor's eight healthy clips, the other motor as reference, in six folds."""
-    for motor, other in (("m1", "m2"), ("m2", "m1")):
-        clips = files(DATA / "bldc_motor" / "healthy" / motor)
-        faulty = tuple(files(DATA / "bldc_motor" / "propeller" / motor))
-        reference = (DATA / "bldc_motor" / "healthy" / other,)
+    """Half of a motor's healthy clips, the other motors as reference, in six folds."""
+    motors = folders(DATA / "bldc_motor" / "healthy")
+    for motor in motors:
+        faults = DATA / "bldc_motor" / "propeller" / motor.name
+        if not faults.is_dir():
+            continue
+        clips, faulty = files(motor), tuple(files(faults))
+        references = tuple(other for other in motors if other != motor)
         halves = list(itertools.combinations(range(len(clips)), len(clips) // 2))
         chosen = np.random.default_rng(seed).choice(len(halves), 3, replace=False)
         for index in chosen:
@@ -120,4 +137,5 @@ def _motors(_scratch: Path, seed: int) -> Iterator[Case]:
             for inside in (set(half), set(range(len(clips))) - set(half)):
                 train = tuple(clips[i] for i in sorted(inside))
                 healthy = tuple(clip for i, clip in enumerate(clips) if i not in inside)
-                yield Case("motor, 40 s and reference", motor, train, reference, healthy, faulty)
+                name = "motor, 40 s and reference"
+                yield Case(name, motor.name, train, references, healthy, faulty)

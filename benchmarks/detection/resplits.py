@@ -21,7 +21,6 @@ from training.recordings import folds, read_recording
 from training.score_choice import choose_score
 
 SPLITS = 8
-INSIDE = 16
 _COLUMNS = (
     "network",
     "thresholds from, to",
@@ -32,22 +31,22 @@ HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
 
 def rows(seeds: int, folder: Path) -> Iterator[str]:
-    """A row a network: ``SPLITS`` random choices of sixteen flights, a threshold from each."""
+    """A row a network: ``SPLITS`` random choices of two thirds, a threshold from each."""
     for seed in range(seeds):
         case = next(drone(seed))
         request = AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
         bundle = train_audio(request).bundle
         flights = _heard(bundle, sorted((*case.train, *case.healthy)))
         broken = _heard(bundle, case.faulty)
-        results = []
+        results, inside = [], len(case.train)
         for split in range(SPLITS):
             order = np.random.default_rng((seed, split)).permutation(len(flights))
             mixed = [flights[i] for i in order]
-            results.append(_judged(bundle, mixed[:INSIDE], mixed[INSIDE:], broken, split))
+            results.append(_judged(bundle, mixed[:inside], mixed[inside:], broken, split))
         thresholds, alarms, missed = zip(*results, strict=True)
         yield (
             f"| {seed} | {min(thresholds):.0f}, {max(thresholds):.0f} "
-            f"| {sum(alarms)} of {SPLITS * (len(flights) - INSIDE)} "
+            f"| {sum(alarms)} of {SPLITS * (len(flights) - inside)} "
             f"| {sum(missed)} of {SPLITS * len(broken)} |"
         )
 

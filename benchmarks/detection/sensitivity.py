@@ -31,7 +31,7 @@ from training.audio import AudioRequest, train_audio
 from training.evaluation import roc_auc
 from training.recordings import Recording
 
-NEEDED = ("esc10_noise", "uav_propeller", "desk_fan", "bldc_motor", "toycar")
+NEEDED = ("esc10_noise",)
 GROUPS = ("drone", "desk fan", "motor, 40 s and reference", "toycar, with reference")
 LEVELS_DB = tuple(range(-30, 7, 6))
 SCORES = ("auscult", "plain error", "no network")
