@@ -4,10 +4,9 @@ The budget is alarms per week, so the threshold is set on what raises an alarm:
 the persistent score (:mod:`monitor.persistence`), in blocks long enough to be
 independent of each other. A block is one chance of a false alarm; its value is
 the largest persistent score in it. With ``L`` seconds a block, a budget of ``F`` a
-week allows ``p = F L / week`` a block, and the threshold is the ``1 - p`` quantile
-of the block values: the conformal one where there are enough blocks
-(``n + 1 >= 1 / p``), else that of a generalised Pareto tail
-(:mod:`monitor.far_quantile`).
+week allows ``p = F L / week`` a block. Where there are enough blocks
+(``n + 1 >= 1 / p``) the threshold is the conformal ``1 - p`` quantile of their values,
+else it is extrapolated (:mod:`monitor.rare_threshold`).
 
 The tail is fitted to what adds up: the squares of distances, because the squared distance
 of normal evidence is a weighted sum of chi-squares, whose tail is exponential (Imhof 1961,
@@ -26,8 +25,8 @@ import numpy.typing as npt
 
 from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.errors import BadInputError
-from monitor.far_quantile import far_quantile
 from monitor.persistence import Persistence, persistent_scores
+from monitor.rare_threshold import rare_threshold
 
 WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4
@@ -203,11 +202,11 @@ def _decorrelation(series: Sequence[FloatVector]) -> int:
 def _threshold(
     blocks: _Blocks, allowed: float, power: float, seed: int
 ) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
-    """The ``1 - allowed`` quantile of the values, its tail that of the values to ``power``."""
+    """What ``allowed`` of the values pass: counted, or extrapolated from their ``power``."""
     values = blocks.values
     n = len(values)
     rank = math.ceil((n + 1) * (1.0 - allowed))
     if rank <= n:
         return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
-    beyond = far_quantile([group**power for group in blocks.by_recording], allowed, seed)
+    beyond = rare_threshold([group**power for group in blocks.by_recording], allowed, seed)
     return beyond ** (1.0 / power), "generalised_pareto"

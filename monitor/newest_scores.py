@@ -10,6 +10,7 @@ class NewestScores:
     """Payloads by machine: put by any thread, taken by one at most every ``every_s``.
 
     A hundred machines would otherwise wake the thread that sends hundreds of times a second.
+    ``take_due``, ``due_in_s`` and ``hurry`` belong to that thread alone.
     """
 
     def __init__(self, every_s: float) -> None:

@@ -117,12 +117,12 @@ class OutboxDisk:
     def read(self, limit: int, machine: str | None) -> list[Alert]:
         """The oldest alerts, of one machine or of all, in order."""
         alerts = self._read_stored(limit, machine)
-        return [*alerts, *islice(self._unwritten.of(machine), limit - len(alerts))]
+        return [*alerts, *islice(self._unwritten.each(machine), max(0, limit - len(alerts)))]
 
     def machines_waiting(self) -> list[str]:
         """The machines that have alerts in the queue."""
         names = dict.fromkeys(name for name, number in self._counts.items() if number > 0)
-        names |= dict.fromkeys(alert.machine for alert in self._unwritten.of(None))
+        names |= dict.fromkeys(alert.machine for alert in self._unwritten.each())
         return list(names)
 
     def depth(self) -> int:
@@ -190,7 +190,7 @@ class OutboxDisk:
             if todo.drops:
                 store.put_drops(self.drops)
         self._counts.subtract(removed)
-        self._counts.update(alert.machine for alert in todo.of(None))
+        self._counts.update(alert.machine for alert in todo.each())
         self._unwritten = Unwritten()
         if self.trouble:
             self.trouble = ""

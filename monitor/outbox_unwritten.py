@@ -42,13 +42,13 @@ class Unwritten:
             else:
                 self.removed_early.add(event_id)
 
-    def of(self, machine: str | None) -> Iterator[Alert]:
-        """The alerts to add of one machine, or of all, in order."""
+    def each(self, machine: str | None = None) -> Iterator[Alert]:
+        """The alerts to add, of one machine or of all, in order."""
         for alert, _ in self.alerts.values():
             if machine is None or alert.machine == machine:
                 yield alert
 
     def oldest(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
         """``(event_id, machine, kind)`` of the first alerts to add."""
-        found = (alert for alert in self.of(None) if not only_updated or alert.kind == "updated")
+        found = (alert for alert in self.each() if not only_updated or alert.kind == "updated")
         return [(alert.event_id, alert.machine, alert.kind) for alert in islice(found, number)]

@@ -12,7 +12,7 @@ from sklearn.covariance import LedoitWolf
 from benchmarks.detection.cases import Case
 from monitor.domain import FloatArray
 from monitor.log_mel_spec import LogMelSpec
-from training.recordings import Recording, read_machine
+from training.recordings import Recording, read_machine, read_recording
 
 Cut = Callable[[Sequence[Recording], LogMelSpec], Sequence[Recording]]
 
@@ -40,6 +40,7 @@ class SpectrumDistance:
             recordings = cut(read_machine(paths, spec), spec)
             return np.stack([spectrum_of(r.frames_db) for r in recordings])
 
+        self._spec = spec
         own = spectra(case.train)
         self._centre = own.mean(axis=0)
         machines = [own, *(spectra([reference]) for reference in case.references)]
@@ -50,3 +51,7 @@ class SpectrumDistance:
         """The distance of one spectrum, >= 0. Shape: ``(n_mels,)``."""
         offset = spectrum - self._centre
         return float(offset @ self._precision @ offset)
+
+    def of_file(self, path: Path) -> float:
+        """The distance of a whole recording."""
+        return self.of(spectrum_of(read_recording(path, self._spec).frames_db))

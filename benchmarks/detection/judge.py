@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.detection.cases import Case
-from benchmarks.detection.control import SpectrumDistance, spectrum_of
+from benchmarks.detection.control import SpectrumDistance
+from benchmarks.detection.listening import listen
 from monitor.bundle import Bundle
 from monitor.calibration import WEEK_S, HealthyRecording, block_values
 from monitor.detector_settings import DetectorSettings
@@ -21,8 +22,7 @@ from monitor.recalibration import calibration_of
 from monitor.replay import ReplaySinks, replay_recording
 from training.audio import AudioRequest, train_audio
 from training.evaluation import partial_auc, roc_auc
-from training.heard import heard_of, score_heard
-from training.recordings import read_recording
+from training.heard import Heard, score_heard
 
 NOMINAL = 0.05
 GAINS_DB = (0.0, 3.0, -3.0)
@@ -65,25 +65,25 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
     bundle = result.bundle
     network = Network(bundle)
     labels = np.array([0] * len(case.healthy) + [1] * len(case.faulty))
-    heard = [_Heard(path, bundle, network) for path in (*case.healthy, *case.faulty)]
+    paths = (*case.healthy, *case.faulty)
+    heard = [listen(path, bundle, network) for path in paths]
     control = SpectrumDistance(case, bundle.spec)
     scores = {
-        "auscult": np.array([one.score(bundle) for one in heard]),
+        "auscult": np.array([whole_score(one.evidence, one.loss, bundle) for one in heard]),
         "plain error": np.array([float(one.loss.mean()) for one in heard]),
-        "no network": np.array([control.of(one.spectrum) for one in heard]),
+        "no network": np.array([control.of_file(path) for path in paths]),
     }
     n_healthy = len(case.healthy)
     by_gain = {
-        gain_db: [one.with_gain(gain_db, network) for one in heard[:n_healthy]]
+        gain_db: [listen(path, bundle, network, gain_db) for path in case.healthy]
         for gain_db in GAINS_DB
     }
     nominal, decision = _nominal_thresholds(result.healthy, bundle)
     rates = {gain_db: _share_over(by_gain[gain_db], bundle, nominal) for gain_db in GAINS_DB}
     blocks = {
-        gain_db: np.concatenate([one.block_values(bundle) for one in by_gain[gain_db]])
+        gain_db: np.concatenate([_block_values(one, bundle) for one in by_gain[gain_db]])
         for gain_db in GAINS_DB
     }
-    paths = (*case.healthy, *case.faulty)
     weekly = [n_alerts(path, bundle, network) for path in paths]
     daily_bundle = _rethresholded(bundle, result.healthy, 7.0)
     daily = [n_alerts(path, daily_bundle, network) for path in paths]
@@ -108,33 +108,12 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
     )
 
 
-class _Heard:
-    """One recording after the graph of a bundle."""
-
-    def __init__(self, path: Path, bundle: Bundle, network: Network, gain_db: float = 0.0) -> None:
-        recording = read_recording(path, bundle.spec)
-        windows_db = recording.windows(bundle.spec) + np.float32(gain_db)
-        output = network.run(windows_db)
-        self._path, self._bundle, self._recording = path, bundle, recording
-        self.evidence, self.loss, self._level_db = output.evidence, output.loss, output.level_db
-        self.seconds = recording.seconds(bundle.spec)
-        self.spectrum = spectrum_of(recording.frames_db)
-
-    def with_gain(self, gain_db: float, network: Network) -> _Heard:
-        return _Heard(self._path, self._bundle, network, gain_db) if gain_db else self
-
-    def score(self, bundle: Bundle) -> float:
-        return whole_score(self.evidence, self.loss, bundle)
-
-    def block_values(self, bundle: Bundle) -> npt.NDArray[np.float64]:
-        """What the detector would compare with its threshold, a number a block."""
-        spec, score = bundle.spec, bundle.manifest.score
-        heard = heard_of(
-            self._recording, spec, evidence=self.evidence, loss=self.loss, level_db=self._level_db
-        )
-        scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
-        per_block = round(bundle.calibration.block_s / spec.window_hop_s)
-        return block_values(scores, bundle.persistence(DetectorSettings()), per_block)
+def _block_values(heard: Heard, bundle: Bundle) -> npt.NDArray[np.float64]:
+    """What the detector would compare with its threshold, a number a block."""
+    spec, score = bundle.spec, bundle.manifest.score
+    scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
+    per_block = round(bundle.calibration.block_s / spec.window_hop_s)
+    return block_values(scores, bundle.persistence(DetectorSettings()), per_block)
 
 
 def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float:
@@ -152,8 +131,9 @@ def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> 
     return by_recording.calibration.recording_threshold, by_block.calibration.threshold
 
 
-def _share_over(heard: Sequence[_Heard], bundle: Bundle, threshold: float) -> float:
-    return float(np.mean([one.score(bundle) > threshold for one in heard]))
+def _share_over(heard: Sequence[Heard], bundle: Bundle, threshold: float) -> float:
+    scores = [whole_score(one.evidence, one.loss, bundle) for one in heard]
+    return float(np.mean([score > threshold for score in scores]))
 
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:

@@ -1,0 +1,87 @@
+"""Simulated healthy values of which it is known how often they pass a threshold.
+
+They stand for squared distances: chi-squares, of recordings that are alike, that differ from each
+other, or that are of a machine with a quieter and a louder state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """Values that are a chi-square of ``own`` each, plus an offset a recording.
+
+    The offset is ``size`` times a chi-square of ``between``, and ``louder`` more for the share
+    ``often`` of recordings in which the machine is in its louder state.
+    """
+
+    name: str
+    own: int
+    between: int = 0
+    size: float = 0.0
+    louder: float = 0.0
+    often: float = 0.0
+
+    def draw(self, n_recordings: int, n_values: int, rng: np.random.Generator) -> list[Vector]:
+        """The values of so many recordings; the louder state is in its share of them exactly."""
+        offsets = self._offsets(rng.random(n_recordings))
+        offsets[: round(self.often * n_recordings)] += self.louder
+        return [offset + rng.chisquare(self.own, n_values) for offset in offsets]
+
+    def alarms(self, threshold: float, n_values: int) -> float:
+        """Recordings that pass the threshold, per value.
+
+        Once a recording: hysteresis keeps an alert standing between two values that pass.
+        """
+        # Evenly many recordings in every decade of rarity.
+        rarity = np.logspace(-9, 0, 20_000)
+        offsets = self._offsets(1.0 - rarity)
+        quiet, loud = (
+            float(np.trapezoid(self._passed(threshold - offsets - more, n_values), rarity))
+            for more in (0.0, self.louder)
+        )
+        return ((1.0 - self.often) * quiet + self.often * loud) / n_values
+
+    def truth(self, n_values: int, allowed: float) -> float:
+        """The threshold with ``allowed`` alarms a value."""
+        low, high = 0.0, 10_000.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.alarms(middle, n_values) > allowed else (low, middle)
+        return high
+
+    def _offsets(self, probability: Vector) -> Vector:
+        if not self.between:
+            return np.zeros_like(probability)
+        offsets: Vector = self.size * stats.chi2.ppf(probability, self.between)
+        return offsets
+
+    def _passed(self, beyond_offset: Vector, n_values: int) -> Vector:
+        """The chance that any of a recording's values is beyond."""
+        one = np.minimum(stats.chi2.sf(beyond_offset, self.own), 1.0 - 1e-12)
+        chance: Vector = -np.expm1(n_values * np.log1p(-one))
+        return chance
+
+
+ALIKE = (
+    Healthy("alike, chi-square of 4", 4),
+    Healthy("alike, chi-square of 30", 30),
+    Healthy("alike, chi-square of 288", 288),
+)
+UNLIKE = (
+    Healthy("unlike by as much, chi-squares of 8", 8, 8, 1.0),
+    Healthy("unlike by far more, chi-squares of 8 and 2", 8, 2, 4.0),
+)
+TWO_STATES = tuple(
+    Healthy(f"two states, {often:.0%} in the louder one", 30, louder=60.0, often=often)
+    for often in (0.125, 0.25, 0.5)
+)
+KINDS = (*ALIKE, *UNLIKE, *TWO_STATES)

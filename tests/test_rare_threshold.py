@@ -1,0 +1,116 @@
+"""Thresholds beyond everything that was heard: kept, and much the same whoever was heard."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.detection.known_healthy import ALIKE, KINDS, TWO_STATES, UNLIKE, Healthy
+from monitor.rare_threshold import pieces, rare_threshold, run_maxima
+
+ALLOWED = 1e-5
+
+values = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)
+recordings = st.lists(values, min_size=1, max_size=6)
+
+
+@given(recordings, st.integers(0, 9))
+def test_a_run_counts_once_and_no_run_goes_on_in_the_next_recording(
+    groups: list[list[float]], start: int
+) -> None:
+    """Alarms would be counted that nobody gets, or two recordings' taken for one."""
+    expected = [
+        max(run)
+        for group in groups
+        for over, run in groupby(group, key=lambda value: value > start)
+        if over
+    ]
+    found = run_maxima([np.array(group) for group in groups], float(start))
+    assert found.tolist() == expected
+
+
+@given(recordings)
+def test_a_bootstrap_draws_recordings_or_long_stretches_of_the_few_there_are(
+    groups: list[list[float]],
+) -> None:
+    """What follows on what, or how recordings differ, would be shuffled away."""
+    arrays = [np.array(group) for group in groups]
+    drawn_from = pieces(arrays)
+    assert np.concatenate(drawn_from).tolist() == np.concatenate(arrays).tolist()
+    if len(groups) >= 5:
+        assert [len(piece) for piece in drawn_from] == [len(group) for group in groups]
+    lengths = [len(piece) for piece in pieces([np.arange(30.0), np.arange(70.0)])]
+    assert lengths == [10] * 10
+
+
+def distances(n_odd: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Squared distances of sixteen recordings; odd ones are long and some 48 away, not 32."""
+    groups = []
+    for i in range(16):
+        n_values = 12 if i < n_odd else int(rng.integers(5, 11))
+        level = (2150.0 if i < n_odd else 850.0) + 60.0 * rng.standard_normal()
+        groups.append(level + rng.gamma(4.0, 35.0, n_values))
+    return groups
+
+
+@pytest.mark.parametrize("n_odd", [1, 2, 4, 8, 15])
+def test_a_threshold_does_not_hang_on_how_many_recordings_are_odd(n_odd: int) -> None:
+    """Which days were recorded would decide whether faults are missed or sleep is lost."""
+    rng = np.random.default_rng(0)
+    squared = [rare_threshold(distances(n_odd, rng), ALLOWED, seed) for seed in range(20)]
+    thresholds = np.sqrt(squared)
+    assert thresholds.max() < 1.4 * thresholds.min()
+    assert thresholds.min() > 50.0
+    assert thresholds.max() < 70.0
+
+
+@pytest.mark.parametrize("sizes", [(16, 8), (8, 30), (170, 1)], ids=str)
+@pytest.mark.parametrize("kind", [*ALIKE, *TWO_STATES], ids=lambda kind: kind.name)
+def test_the_budget_is_kept_and_faults_are_heard(kind: Healthy, sizes: tuple[int, int]) -> None:
+    """The operator would be woken more often than was promised, or no fault would be heard."""
+    kept, over = held_against_the_truth(kind, sizes)
+    assert kept >= 0.75
+    assert over < 1.6
+
+
+@pytest.mark.parametrize("kind", UNLIKE, ids=lambda kind: kind.name)
+def test_recordings_unlike_each_other_are_not_taken_for_alike(kind: Healthy) -> None:
+    """A machine that differs from day to day would raise alerts on every new day."""
+    kept, over = held_against_the_truth(kind, (16, 8))
+    assert kept >= 0.2
+    assert 0.85 < over < 1.6
+
+
+def held_against_the_truth(kind: Healthy, sizes: tuple[int, int]) -> tuple[float, float]:
+    """The share of calibrations that keep the budget; the median threshold, in true distances."""
+    rng = np.random.default_rng(1)
+    squared = [rare_threshold(kind.draw(*sizes, rng), ALLOWED, seed) for seed in range(20)]
+    truth = kind.truth(sizes[1], ALLOWED)
+    over = float(np.sqrt(np.median(squared) / truth))
+    return float(np.mean(np.array(squared) >= truth)), over
+
+
+def test_the_truth_of_the_simulated_recordings_is_what_is_drawn() -> None:
+    """The thresholds would be held against a wrong truth."""
+    rng = np.random.default_rng(2)
+    for kind in KINDS:
+        threshold = np.quantile([max(group) for group in kind.draw(2_000, 8, rng)], 0.99)
+        passed = np.mean([max(group) > threshold for group in kind.draw(40_000, 8, rng)])
+        assert kind.alarms(float(threshold), 8) * 8 == pytest.approx(passed, rel=0.2)
+
+
+def test_few_recordings_and_few_values_have_a_threshold_too() -> None:
+    """A first hour with a machine would end in a traceback."""
+    for groups in ([np.array([3.0])], [np.full(6, 2.0)], [np.arange(4.0), np.arange(3.0)]):
+        assert np.isfinite(rare_threshold(groups, 1e-4, 0))
+
+
+def test_no_threshold_is_beneath_what_was_heard() -> None:
+    """Sound that is known to be healthy would raise an alert."""
+    rng = np.random.default_rng(3)
+    groups = [*rng.chisquare(30, (40, 8)), np.array([500.0])]
+    assert rare_threshold(groups, 0.01, 0) >= 500.0
