@@ -202,7 +202,7 @@ def _decorrelation(series: Sequence[FloatVector]) -> int:
 def _threshold(
     blocks: _Blocks, allowed: float, power: float, seed: int
 ) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
-    """What ``allowed`` of the values pass: counted, or extrapolated from their ``power``."""
+    """What ``allowed`` of the values pass: counted, or extrapolated from their powers."""
     values = blocks.values
     n = len(values)
     rank = math.ceil((n + 1) * (1.0 - allowed))

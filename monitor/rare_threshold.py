@@ -1,7 +1,7 @@
 """A threshold that healthy values pass more rarely than was ever heard.
 
-What a budget of alarms counts is not values but runs of them: an alert that was raised stands
-until the machine is well again, which hysteresis makes later than the end of the run. So the
+What a budget of alarms counts is not values but runs of them: an alert stands for as long as a
+run does, and hysteresis keeps it standing beyond that. So the
 tail that is extrapolated is that of the largest value of every run over a start (declustering;
 Coles 2001, An Introduction to Statistical Modeling of Extreme Values, section 5.3). Value by
 value, a single odd recording, whose every value is high, is taken for so many independent ones.
@@ -21,7 +21,8 @@ from monitor.generalised_pareto import fit_generalised_pareto
 
 _TAIL_SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
 _LEAST_TAIL = 10
-"""Fewer values say so little of their tail that it rather begins too low, which is cautious."""
+"""Fewer values say too little of their tail. It begins lower then, which is cautious, and from
+fewer than twenty values takes the gap between two states for a tail after all."""
 _LIGHTEST_SHAPE, _HEAVIEST_SHAPE = -0.05, 0.1
 """From few runs any other shape is noise. A heavier tail makes a threshold that no fault passes,
 a lighter one ends soon: it says that a healthy machine can hardly be louder than it was."""
@@ -42,11 +43,11 @@ def rare_threshold(groups: Sequence[FloatVector], allowed: float, seed: int) -> 
     """
     rng = np.random.default_rng(seed)
     drawn_from = pieces(groups)
-    estimates = [_estimates(groups, allowed)]
+    estimates = []
     for _ in range(_BOOTSTRAPS):
-        drawn = rng.integers(0, len(drawn_from), len(drawn_from))
-        estimates.append(_estimates([drawn_from[i] for i in drawn], allowed))
-    bounds = np.maximum(np.quantile(estimates[1:], _CONFIDENCE, axis=0), estimates[0])
+        drawn = [drawn_from[i] for i in rng.integers(0, len(drawn_from), len(drawn_from))]
+        estimates.append([beyond(drawn, allowed, share) for share in _TAIL_SHARES])
+    bounds = np.quantile(estimates, _CONFIDENCE, axis=0)
     return max(float(bounds.min()), *(float(group.max()) for group in groups))
 
 
@@ -62,7 +63,7 @@ def run_maxima(groups: Sequence[FloatVector], start: float) -> FloatVector:
     begins = np.flatnonzero(over & ~goes_on)
     if not len(begins):
         return np.empty(0)
-    # Up to the next run there are only values that are not over the start besides.
+    # Up to the next run nothing else is over the start.
     maxima: FloatVector = np.maximum.reduceat(values, begins)
     return maxima
 
@@ -84,16 +85,12 @@ def pieces(groups: Sequence[FloatVector]) -> list[FloatVector]:
     ]
 
 
-def _estimates(groups: Sequence[FloatVector], allowed: float) -> list[float]:
-    """The threshold without caution, from each start."""
+def beyond(groups: Sequence[FloatVector], allowed: float, share: float) -> float:
+    """The threshold without caution, by peaks over a start (Coles 2001, section 4.3).
+
+    The start is what ``share`` of the values pass, or ten of them where that is more.
+    """
     ordered = np.sort(np.concatenate(groups))
-    return [_beyond(groups, ordered, allowed, share) for share in _TAIL_SHARES]
-
-
-def _beyond(
-    groups: Sequence[FloatVector], ordered: FloatVector, allowed: float, share: float
-) -> float:
-    """By peaks over a start (Coles 2001, section 4.3), which ``share`` of the values pass."""
     n_values = len(ordered)
     n_tail = min(n_values - 1, max(_LEAST_TAIL, round(share * n_values)))
     start = float(ordered[-n_tail - 1])

@@ -25,7 +25,7 @@ from monitor.rare_threshold import rare_threshold
 NEEDED = ()
 ALLOWED = 1e-5
 CALIBRATIONS = 40
-SIZES = ((170, 1), (16, 8), (2, 60))
+SIZES = ((170, 1), (16, 1), (16, 8), (8, 4), (2, 60))
 _COLUMNS = (
     "simulated healthy values",
     "recordings, values each",

@@ -63,11 +63,6 @@ def folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def two_thirds(n: int) -> int:
-    """How many of ``n`` healthy recordings are trained on where the others are judged."""
-    return round(n * 2 / 3)
-
-
 def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
     """Each car that has test clips: alone, with the other cars, with twenty clips and those."""
     unpacked = _unpack_toycar(scratch / "toycar")
@@ -104,7 +99,7 @@ def drone(seed: int) -> Iterator[Case]:
     """Two thirds of the healthy flights to train on, the rest to judge."""
     flights = shuffled(files(DATA / "uav_propeller" / "normal"), seed)
     broken = tuple(files(DATA / "uav_propeller" / "broken"))
-    cut = two_thirds(len(flights))
+    cut = round(len(flights) * 2 / 3)
     yield Case("drone", "drone", tuple(flights[:cut]), (), tuple(flights[cut:]), broken)
 
 

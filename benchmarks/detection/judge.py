@@ -76,6 +76,8 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
     n_healthy = len(case.healthy)
     by_gain = {
         gain_db: [listen(path, bundle, network, gain_db) for path in case.healthy]
+        if gain_db
+        else heard[:n_healthy]
         for gain_db in GAINS_DB
     }
     nominal, decision = _nominal_thresholds(result.healthy, bundle)

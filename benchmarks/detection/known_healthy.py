@@ -41,7 +41,7 @@ class Healthy:
 
         Once a recording: hysteresis keeps an alert standing between two values that pass.
         """
-        # Evenly many recordings in every decade of rarity.
+        # As many recordings in every decade of rarity.
         rarity = np.logspace(-9, 0, 20_000)
         offsets = self._offsets(1.0 - rarity)
         quiet, loud = (
