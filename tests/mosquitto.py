@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,12 +25,19 @@ from paho.mqtt.properties import Properties
 
 from monitor.mqtt_settings import MqttSettings
 
+BELOW_EPHEMERAL = range(20_000, 32_768)
+
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody uses, and that no outgoing connection is given by the kernel.
+
+    So it stays free while the server on it is restarted, whatever runs beside.
+    """
+    for port in random.SystemRandom().sample(BELOW_EPHEMERAL, 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:

@@ -8,6 +8,8 @@ import struct
 import threading
 from collections.abc import Callable
 
+from tests.mosquitto import free_port
+
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -20,9 +22,8 @@ class Network:
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._guard = threading.Lock()
         self._ambush: tuple[str, Callable[[], None]] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self._accepting: threading.Thread | None = None
+        self.port = free_port()
 
     def open(self) -> None:
         """Accept connections."""
@@ -32,7 +33,8 @@ class Network:
             listener.bind(("127.0.0.1", self.port))
             listener.listen()
             self._listener = listener
-            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            self._accepting = threading.Thread(target=self._accept, args=(listener,), daemon=True)
+            self._accepting.start()
 
     def close(self) -> None:
         """Refuse connections and reset those there are."""
@@ -41,6 +43,10 @@ class Network:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+        # The kernel goes on listening until ``accept`` has returned.
+        accepting = self._accepting
+        if accepting is not None and accepting is not threading.current_thread():
+            accepting.join()
         self.cut()
 
     def cut(self) -> None:
