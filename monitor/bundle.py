@@ -11,19 +11,16 @@ anything is read.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
+from monitor.bundle_arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
 from monitor.bundle_manifest import SCHEMA_VERSION, BundleManifest, ScoreChoice
 from monitor.calibration_record import Calibration
 from monitor.detector_settings import DetectorSettings
@@ -41,20 +38,6 @@ HEAD = "head.npz"
 SELFTEST = "selftest.npz"
 _LARGEST_MANIFEST = 4 * 2**20
 _LARGEST_FILE = 256 * 2**20
-_LARGEST_ARRAYS = 256 * 2**20
-_LARGEST_EVIDENCE = 16_384
-
-FloatArray = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """Windows ``(n, n_mels, n_frames)`` that are one span, and what they must give."""
-
-    windows_db: FloatArray
-    loss: FloatArray
-    evidence: FloatArray
-    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +76,13 @@ class Bundle:
         return RecordingScore(self.spec, self.manifest.score.kind, self.head)
 
     @property
+    def reference_names(self) -> tuple[str, ...]:
+        """What the reference machines of ``head`` are called, as far as that is known."""
+        recorded = self.manifest.provenance.get("references")
+        named = recorded if isinstance(recorded, list) else []
+        return tuple(str(one.get("name", "")) if isinstance(one, dict) else "" for one in named)
+
+    @property
     def calibration(self) -> Calibration:
         """The threshold and what supports it. Raises ``BundleError`` where there is none."""
         if self.manifest.calibration is None:
@@ -121,8 +111,8 @@ def load_bundle(path: Path) -> Bundle:
                 f"{path / MANIFEST}: {name} does not belong to these features; "
                 "the bundle was made for another feature spec, train it again"
             )
-    head = _parse_head(path / HEAD, contents[HEAD])
-    selftest = _parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
+    head = parse_head(path / HEAD, contents[HEAD])
+    selftest = parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
     return Bundle(
         path=path,
         manifest=manifest,
@@ -157,13 +147,8 @@ def save_bundle(
     (path / MANIFEST).unlink(missing_ok=True)
     files = {
         MODEL: model,
-        HEAD: _npz(centres=np.float32(head.centres), whitener=np.float32(head.whitener)),
-        SELFTEST: _npz(
-            windows_db=selftest.windows_db,
-            loss=selftest.loss,
-            evidence=selftest.evidence,
-            score=np.float64(selftest.score),
-        ),
+        HEAD: pack_head(head),
+        SELFTEST: pack_selftest(selftest),
         **(extra_files or {}),
     }
     for name, content in files.items():
@@ -246,67 +231,3 @@ def _verified(path: Path, name: str, expected: str) -> bytes:
             "the file was changed or damaged, copy the bundle again"
         )
     return content
-
-
-def _npz(**arrays: npt.ArrayLike) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            # A fixed date keeps the hash of equal arrays equal.
-            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-            with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _arrays(path: Path, content: bytes, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    """The named arrays, each finite. The unpacked size is checked before anything is unpacked."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:
-                raise BundleError(f"{path}: unpacks to more than {_LARGEST_ARRAYS} bytes")
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in names}
-    except BundleError:
-        raise
-    except Exception as error:  # what zipfile and numpy raise for damage shares no other base
-        reason = " ".join((str(error) or repr(error)).split())[:200]
-        raise BundleError(
-            f"{path}: does not hold the arrays {', '.join(names)} ({reason})"
-        ) from error
-    for name, array in arrays.items():
-        # numpy gives the bytes of a member that is no array.
-        is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"
-        if not is_float or not np.isfinite(array).all():
-            raise BundleError(f"{path}: {name} must be finite floating-point numbers")
-    return arrays
-
-
-def _parse_head(path: Path, content: bytes) -> Head:
-    arrays = _arrays(path, content, ("centres", "whitener"))
-    centres, whitener = arrays["centres"], arrays["whitener"]
-    if centres.ndim != 2 or whitener.ndim != 2 or centres.shape[1] != whitener.shape[1]:
-        raise BundleError(
-            f"{path}: centres {centres.shape} and whitener {whitener.shape} do not fit together"
-        )
-    if centres.shape[1] > _LARGEST_EVIDENCE:
-        raise BundleError(f"{path}: evidence of {centres.shape[1]} numbers is more than can be")
-    return Head(centres.astype(np.float64), whitener.astype(np.float64))
-
-
-def _parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
-    arrays = _arrays(path, content, ("windows_db", "loss", "evidence", "score"))
-    windows = arrays["windows_db"]
-    if windows.ndim != 3 or windows.shape[1:] != (spec.n_mels, spec.window_frames):
-        raise BundleError(
-            f"{path}: windows of shape {windows.shape[1:]}, the features make "
-            f"{(spec.n_mels, spec.window_frames)}"
-        )
-    if not 1 <= len(windows) <= 4096 or arrays["score"].shape != ():
-        raise BundleError(f"{path}: holds {len(windows)} windows and score {arrays['score'].shape}")
-    return SelfTest(
-        windows.astype(np.float32),
-        arrays["loss"].astype(np.float32),
-        arrays["evidence"].astype(np.float32),
-        float(arrays["score"]),
-    )

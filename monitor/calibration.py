@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.errors import BadInputError
+from monitor.likeness import Likeness
 from monitor.persistence import Persistence, persistent_scores
 from monitor.rare_threshold import rare_threshold
 
@@ -40,7 +41,8 @@ class HealthyRecording:
 
     ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer;
     ``levels_db``: the same shape, the level beside each score; ``whole``: the score
-    of the recording as a whole, ``stretches`` those of its stretches of ten seconds.
+    of the recording as a whole, ``stretches`` those of its stretches of ten seconds;
+    ``likeness``: whose sound it is, where reference machines are known.
     """
 
     scores: FloatVector
@@ -48,6 +50,7 @@ class HealthyRecording:
     seconds: float
     whole: float
     stretches: FloatVector
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+
+def _none() -> npt.NDArray[np.float64]:
+    return np.empty((0, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +19,15 @@ class Head:
     ``centres``: ``(n_regimes, d)``, the evidence of each healthy regime.
     ``whitener``: ``(k, d)``; the score is the smallest
     ``|whitener (evidence - centre)|``. For the plain score both are ``(0, d)``.
+    ``references``: ``(n_references, d)``, the healthy evidence of other machines of the type,
+    and ``reference_limits`` ``(n_references,)``, how far towards each of them the machine's own
+    healthy sound may lie (see ``likeness.py``).
     """
 
     centres: npt.NDArray[np.float64]
     whitener: npt.NDArray[np.float64]
+    references: npt.NDArray[np.float64] = field(default_factory=_none)
+    reference_limits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
 
 def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:

@@ -3,12 +3,14 @@
 A bundle knows one machine. Recordings said to be healthy are compared with the scores
 that the bundle's own healthy recordings got from statistics that did not see them. Where
 the new ones lie higher by more than chance, either the machine is another one or it has
-changed; a new threshold would hide which.
+changed; a new threshold would hide which. Where reference machines are known, sound that
+lies on their side is theirs, however low it scores.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from monitor.calibration import HealthyRecording
 from monitor.calibration_record import Calibration
+from monitor.likeness import Likeness
 from monitor.recording_score import BLOCK_S
 
 _CHANCE = 1e-3
@@ -37,41 +40,119 @@ class Fit:
     complaint: str = ""
 
 
-def fit_of_recordings(calibration: Calibration, recordings: Sequence[HealthyRecording]) -> Fit:
+def fit_of_recordings(
+    calibration: Calibration,
+    recordings: Sequence[HealthyRecording],
+    references: Sequence[str] = (),
+) -> Fit:
     """Whether healthy recordings are of the bundle's machine.
 
-    They are not where most of them score over the threshold for most of their length, or
-    where their scores stand out from the bundle's own by the rank test of Mann and Whitney
-    (1947, Ann. Math. Statist. 18) with a chance below one in a thousand: nearly all above
-    nearly all is refused, a lesser shift is only told.
+    They are not where most of them are more like a reference machine (``references``: what
+    those are called), where most score over the threshold for most of their length or far
+    beyond everything healthy, or where their scores stand out from the bundle's own by the
+    rank test of Mann and Whitney (1947, Ann. Math. Statist. 18) with a chance below one in a
+    thousand: nearly all above nearly all is refused, a lesser shift is only told.
     """
-    over = [float(np.median(r.scores)) > calibration.threshold for r in recordings]
-    if sum(over) > len(over) / 2:
-        typical = float(np.median(np.concatenate([r.scores for r in recordings])))
-        return Fit(
-            False,
-            f"this bundle does not fit this machine: {sum(over)} of {len(over)} healthy "
-            f"recordings score over its threshold (typically {typical:.3g}, the threshold is "
-            f"{calibration.threshold:.3g}, the machine it was made for gave "
-            f"{calibration.score_median:.3g}); train a bundle on this machine's own sound",
-        )
     least_s = _comparable_s(calibration)
     new = [recording.whole for recording in recordings if recording.seconds >= least_s]
+    return (
+        _a_reference_machine(recordings, references)
+        or _over_the_threshold(calibration, recordings)
+        or _far_beyond_own(calibration, new)
+        or _higher_than_own(calibration, new)
+        or Fit(True)
+    )
+
+
+def fit_of_sound(
+    calibration: Calibration,
+    whole: float,
+    seconds: float,
+    likeness: Likeness | None = None,
+    references: Sequence[str] = (),
+) -> Fit:
+    """Whether some ten seconds, scored as a whole, could be the bundle's machine when well."""
+    healthy = calibration.stretch_scores
+    if not healthy or seconds < _comparable_s(calibration):
+        return Fit(True)
+    if likeness is not None and likeness.is_the_references:
+        return Fit(
+            False,
+            f"more like {_called(likeness.reference, references)} than like the machine the bundle "
+            "was made for: the bundle does not fit this machine, or the machine is not well now",
+        )
+    if whole <= _highest_believable(calibration):
+        return Fit(True)
+    return Fit(
+        False,
+        f"scores {whole:.3g}, ten seconds of the bundle's healthy sound at most "
+        f"{max(healthy):.3g}: the machine is not well now, or the bundle does not fit this machine",
+    )
+
+
+def _refused(why: str, *, may_have_aged: bool = True) -> Fit:
+    way_out = "train a bundle on this machine's own sound"
+    if may_have_aged:
+        way_out += (
+            ", or, if it is the same machine and it is well, go on from the bundle with "
+            "train audio --continue"
+        )
+    return Fit(False, f"this bundle does not fit this machine: {why}; {way_out}")
+
+
+def _a_reference_machine(
+    recordings: Sequence[HealthyRecording], references: Sequence[str]
+) -> Fit | None:
+    known = [r.likeness for r in recordings if r.likeness is not None]
+    theirs = [likeness.reference for likeness in known if likeness.is_the_references]
+    if len(theirs) <= len(known) / 2:
+        return None
+    nearest = _called(Counter(theirs).most_common(1)[0][0], references)
+    return _refused(
+        f"{len(theirs)} of {len(known)} recordings are more like {nearest} than like the machine "
+        "it was made for",
+        may_have_aged=False,
+    )
+
+
+def _over_the_threshold(
+    calibration: Calibration, recordings: Sequence[HealthyRecording]
+) -> Fit | None:
+    over = [float(np.median(r.scores)) > calibration.threshold for r in recordings]
+    if sum(over) <= len(over) / 2:
+        return None
+    typical = float(np.median(np.concatenate([r.scores for r in recordings])))
+    return _refused(
+        f"{sum(over)} of {len(over)} healthy recordings score over its threshold (typically "
+        f"{typical:.3g}, the threshold is {calibration.threshold:.3g}, the machine it was made for "
+        f"gave {calibration.score_median:.3g})",
+        may_have_aged=False,
+    )
+
+
+def _far_beyond_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
+    limit = _highest_believable(calibration)
+    beyond = sum(whole > limit for whole in new)
+    if beyond <= len(new) / 2:
+        return None
+    return _refused(
+        f"{beyond} of {len(new)} recordings score far beyond everything healthy (typically "
+        f"{np.median(new):.3g}, ten seconds of the bundle's healthy sound at most "
+        f"{max(calibration.stretch_scores):.3g})"
+    )
+
+
+def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
     share, chance = _higher(new, calibration.recording_scores)
     if chance > _CHANCE or share < _SUSPICIOUS:
-        return Fit(True)
+        return None
     figures = (
         f"a new recording scores higher than a healthy one of the bundle's in {share:.0%} of all "
         f"pairs (typically {np.median(new):.3g} against "
         f"{np.median(calibration.recording_scores):.3g})"
     )
     if share >= _FOREIGN:
-        return Fit(
-            False,
-            f"this bundle does not fit this machine: {figures}; train a bundle on this machine's "
-            "own sound, or, if it is the same machine and it is well, go on from the bundle with "
-            "train audio --continue",
-        )
+        return _refused(figures)
     return Fit(
         True,
         f"these recordings do not sound like those that the bundle was made from: {figures}; "
@@ -79,19 +160,17 @@ def fit_of_recordings(calibration: Calibration, recordings: Sequence[HealthyReco
     )
 
 
-def fit_of_sound(calibration: Calibration, whole: float, seconds: float) -> Fit:
-    """Whether some ten seconds, scored as a whole, could be the bundle's machine when well."""
+def _called(reference: int, names: Sequence[str]) -> str:
+    name = f" ({names[reference]})" if reference < len(names) else ""
+    return f"reference machine {reference + 1}{name}"
+
+
+def _highest_believable(calibration: Calibration) -> float:
+    """A score of ten seconds that a healthy machine may have, though none was heard so high."""
     healthy = calibration.stretch_scores
-    if not healthy or seconds < _comparable_s(calibration):
-        return Fit(True)
-    limit = max(healthy) + _BEYOND * (max(healthy) - float(np.median(healthy)))
-    if whole <= limit:
-        return Fit(True)
-    return Fit(
-        False,
-        f"scores {whole:.3g}, ten seconds of the bundle's healthy sound at most "
-        f"{max(healthy):.3g}: the machine is not well now, or the bundle does not fit this machine",
-    )
+    if not healthy:
+        return math.inf
+    return max(healthy) + _BEYOND * (max(healthy) - float(np.median(healthy)))
 
 
 def _comparable_s(calibration: Calibration) -> float:

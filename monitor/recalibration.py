@@ -39,6 +39,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         scores[-1].end_sample / bundle.spec.sample_rate_hz,
         whole.value,
         whole.stretches,
+        whole.likeness,
     )
 
 
@@ -76,7 +77,9 @@ def recalibrate(
     network = Network(bundle)
     healthy = [score_healthy(recording, bundle, network) for recording in recordings]
     before = bundle.manifest.calibration
-    fit = fit_of_recordings(before, healthy) if before is not None else Fit(True)
+    fit = Fit(True)
+    if before is not None:
+        fit = fit_of_recordings(before, healthy, bundle.reference_names)
     if not fit.fits and not force:
         raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
     calibration = calibration_of(

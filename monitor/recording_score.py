@@ -10,6 +10,7 @@ seconds and an hour of the same machine give the same.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from monitor.bundle_manifest import ScoreKind
 from monitor.distance import Head, distance
 from monitor.domain import FloatArray
+from monitor.likeness import Bearings, Likeness, likeness_of, take_bearings
 from monitor.log_mel_spec import LogMelSpec
 
 BLOCK_S = 10.0
@@ -37,8 +39,8 @@ class RecordingScore:
     """Windows to one score, in as good as constant memory.
 
     State: sums of the evidence and loss over the block being filled and over the
-    one before it, which takes a short rest in, and the scores of finished blocks, one
-    for every ten seconds.
+    one before it, which takes a short rest in, and of finished blocks, one for every ten
+    seconds, the score and where it lies towards reference machines.
     """
 
     def __init__(self, spec: LogMelSpec, kind: ScoreKind, head: Head) -> None:
@@ -47,7 +49,7 @@ class RecordingScore:
         self._head = head
         self._filling = _Sum()
         self._before: _Sum | None = None
-        self._finished: list[float] = []
+        self._finished: list[_Judged] = []
         self._loss, self._n_windows = 0.0, 0
 
     @property
@@ -61,7 +63,7 @@ class RecordingScore:
         self._n_windows += 1
         if self._filling.n == self._per_block:
             if self._before is not None:
-                self._finished.append(self._score(self._before))
+                self._finished.append(self._judge(self._before))
             self._before, self._filling = self._filling, _Sum()
         self._filling.add(loss if self._plain else evidence)
 
@@ -73,13 +75,7 @@ class RecordingScore:
     @property
     def stretches(self) -> npt.NDArray[np.float64]:
         """The scores of the blocks of what was heard so far. Shape: ``(n_blocks,)``, none empty."""
-        if self.empty:
-            return np.empty(0)
-        last = [self._filling]
-        if self._before is not None:
-            whole = 2 * self._filling.n >= self._per_block
-            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
-        return np.array([*self._finished, *map(self._score, last)])
+        return np.array([block.score for block in self._judged()])
 
     @property
     def value(self) -> float:
@@ -90,8 +86,33 @@ class RecordingScore:
             return self._loss / self._n_windows
         return math.sqrt(float(np.square(self.stretches).mean()))
 
-    def _score(self, block: _Sum) -> float:
-        return float(block.mean) if self._plain else distance(block.mean, self._head)
+    @property
+    def likeness(self) -> Likeness | None:
+        """Whose sound it was, None where no reference machine is known or nothing was heard."""
+        bearings = [block.bearings for block in self._judged()]
+        return likeness_of([b for b in bearings if b is not None], self._head.reference_limits)
+
+    def _judged(self) -> list[_Judged]:
+        """Every block of what was heard so far."""
+        if self.empty:
+            return []
+        last = [self._filling]
+        if self._before is not None:
+            whole = 2 * self._filling.n >= self._per_block
+            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
+        return [*self._finished, *map(self._judge, last)]
+
+    def _judge(self, block: _Sum) -> _Judged:
+        if self._plain:
+            return _Judged(float(block.mean), None)
+        return _Judged(distance(block.mean, self._head), take_bearings(block.mean, self._head))
+
+
+class _Judged(NamedTuple):
+    """What is kept of a block."""
+
+    score: float
+    bearings: Bearings | None
 
 
 class _Sum:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 
 from monitor.bundle import Bundle, load_bundle
+from monitor.bundle_arrays import pack_head, parse_head
+from monitor.distance import Head
 from monitor.errors import BundleError
 from monitor.log_mel_spec import LogMelSpec, mel_filterbank
 from monitor.network import Network
@@ -41,6 +44,43 @@ def test_loading_gives_what_was_saved(original: Bundle) -> None:
     assert again.sha256 == original.sha256
     assert again.manifest == original.manifest
     assert np.array_equal(again.head.whitener, original.head.whitener)
+
+
+def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
+    """A bundle would take a reference machine for its own after it was loaded."""
+    n_numbers = original.head.centres.shape[1]
+    head = replace(
+        original.head, references=np.ones((2, n_numbers)), reference_limits=np.array([0.75, 2.0])
+    )
+    again = parse_head(Path("head.npz"), pack_head(head))
+    assert np.array_equal(again.references, head.references)
+    assert np.array_equal(again.reference_limits, head.reference_limits)
+    recorded = {"references": [{"name": "pump-1"}, {"nothing": 0}, "text"]}
+    manifest = original.manifest.model_copy(update={"provenance": recorded})
+    assert replace(original, manifest=manifest).reference_names == ("pump-1", "", "")
+    assert original.reference_names == ()
+
+
+def test_a_head_without_references_is_whole() -> None:
+    """Bundles that others make would be refused for what they need not hold."""
+    buffer = io.BytesIO()
+    np.savez(buffer, centres=np.zeros((1, 4), np.float32), whitener=np.eye(4, dtype=np.float32))
+    head = parse_head(Path("head.npz"), buffer.getvalue())
+    assert head.references.shape == (0, 4)
+    assert head.reference_limits.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("references", "limits"),
+    [((2, 3), (2,)), ((2, 4), (1,)), ((4,), (4,)), ((2, 4, 1), (2,)), ((0, 4), (1,)), ((), ())],
+)
+def test_references_that_do_not_fit_are_refused(
+    references: tuple[int, ...], limits: tuple[int, ...]
+) -> None:
+    """A self-test on such a bundle would end in a traceback."""
+    head = Head(np.zeros((1, 4)), np.eye(4), np.ones(references), np.ones(limits))
+    with pytest.raises(BundleError, match=r"head\.npz: references .* do not fit together"):
+        parse_head(Path("head.npz"), pack_head(head))
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz"])

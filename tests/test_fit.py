@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,6 +11,7 @@ from scipy import stats
 from monitor.calibration import HealthyRecording, calibrate
 from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.fit import _higher, fit_of_recordings, fit_of_sound
+from monitor.likeness import Likeness
 from monitor.persistence import Persistence
 
 SECONDS = 10.0
@@ -72,6 +75,41 @@ def test_few_recordings_prove_nothing() -> None:
 def test_short_recordings_are_not_held_against_long_ones() -> None:
     """Clips of some seconds score higher by nature and would pass for another machine."""
     assert fit_of_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
+
+
+def with_ways(recordings: list[HealthyRecording], ways: list[float]) -> list[HealthyRecording]:
+    return [
+        replace(recording, likeness=Likeness(1, way, limit=0.7))
+        for recording, way in zip(recordings, ways, strict=True)
+    ]
+
+
+def test_a_reference_machine_is_refused_by_name_however_low_it_scores() -> None:
+    """The neighbour whose variety is part of the covariance scores as low as the machine."""
+    known, own = calibration(), recordings(8, 20.0, seed=3)
+    theirs = with_ways(own, [0.9, 1.1, 0.8, 0.75, 0.6, 1.0, 0.9, 0.2])
+    fit = fit_of_recordings(known, theirs, ["pump-1", "pump-2"])
+    assert not fit.fits
+    assert "does not fit this machine: 6 of 8 recordings are more like" in fit.complaint
+    assert "reference machine 2 (pump-2)" in fit.complaint
+    assert "reference machine 2 than" in fit_of_recordings(known, theirs).complaint
+    half = with_ways(own, [0.9] * 4 + [0.1] * 4)
+    assert fit_of_recordings(known, half).complaint == ""
+    told = fit_of_sound(known, 20.0, SECONDS, theirs[0].likeness, ["pump-1", "pump-2"])
+    assert not told.fits
+    assert "more like reference machine 2 (pump-2)" in told.complaint
+    assert "does not fit this machine" in told.complaint
+    assert fit_of_sound(known, 20.0, SECONDS, theirs[-1].likeness).fits
+
+
+def test_few_recordings_far_beyond_everything_healthy_are_refused() -> None:
+    """Of four healthy recordings and eight foreign ones no rank test can say anything."""
+    known, foreign = calibration(4), recordings(8, 30.0)
+    assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
+    fit = fit_of_recordings(known, foreign)
+    assert not fit.fits
+    assert "8 of 8 recordings score far beyond everything healthy" in fit.complaint
+    assert "--continue" in fit.complaint
 
 
 def test_sound_far_beyond_everything_healthy_is_told() -> None:

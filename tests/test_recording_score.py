@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.distance import Head, distance
+from monitor.likeness import likeness_of, take_bearings
 from monitor.log_mel_spec import LogMelSpec
 from monitor.recording_score import RecordingScore, block_edges
 
@@ -58,9 +59,34 @@ def test_the_plain_score_is_the_mean_loss() -> None:
     assert running.value == 3.0
 
 
+@settings(max_examples=30)
+@given(n_windows=st.integers(1, 5 * PER_BLOCK))
+def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
+    """A long recording would be another machine's by how it is read."""
+    head = Head(np.zeros((1, 5)), np.eye(5), np.full((1, 5), 0.5), np.array([0.7]))
+    evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
+    running = RecordingScore(SPEC, "diagonal", head)
+    running.extend(evidence, np.ones(n_windows, np.float32))
+    blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(block_edges(n_windows, SPEC))]
+    taken = [take_bearings(block.mean(axis=0), head) for block in blocks]
+    expected = likeness_of([one for one in taken if one is not None], head.reference_limits)
+    assert running.likeness is not None
+    assert expected is not None
+    assert running.likeness.way == pytest.approx(expected.way)
+
+
+def test_the_plain_score_knows_no_other_machine() -> None:
+    """The loss says how odd a sound is and nothing of whose it is."""
+    running = RecordingScore(SPEC, "plain", Head(np.empty((0, 5)), np.empty((0, 5))))
+    running.push(np.zeros(5, np.float32), 1.0)
+    assert running.likeness is None
+
+
 def test_nothing_heard_has_no_score() -> None:
     """An empty recording would pass for a healthy one."""
     running = RecordingScore(SPEC, "diagonal", HEAD)
     assert running.empty
+    assert running.likeness is None
+    assert not len(running.stretches)
     with pytest.raises(ValueError, match="nothing was heard"):
         _ = running.value

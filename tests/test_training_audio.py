@@ -13,7 +13,9 @@ from monitor.cli import run_command
 from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, UsageError
 from monitor.features import FrameWindows
+from monitor.fit import fit_of_recordings
 from monitor.network import Network
+from monitor.recalibration import recalibrate, score_healthy
 from monitor.scorer import Scorer, run_selftest
 from tests.tiny_sound import SETTINGS, SPEC, frames_of, write_machine
 from training.audio import AudioRequest, AudioResult, train_audio
@@ -33,8 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def request_(folder: Path) -> AudioRequest:
     own = write_machine(folder / "own", 12)
-    other = write_machine(folder / "other", 8, first_seed=100)
-    return AudioRequest((own,), folder / "bundle", (other,), settings=SETTINGS, device="cpu")
+    twin = write_machine(folder / "twin", 8, first_seed=100)
+    tilted = write_machine(folder / "tilted", 8, first_seed=300, regime=1.0)
+    references = (twin, tilted)
+    return AudioRequest((own,), folder / "bundle", references, settings=SETTINGS, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +93,20 @@ def test_the_bundle_tells_how_it_was_made(trained: AudioResult) -> None:
     assert {control["name"] for control in provenance["controls"]} >= {"plain error", "no network"}
     assert bundle.manifest.score.reason
     assert bundle.calibration.recordings == 12
+
+
+def test_a_reference_machine_does_not_pass_for_the_machine(
+    trained: AudioResult, folder: Path
+) -> None:
+    """Two microphones swapped between neighbours would be calibrated to stay that way."""
+    foreign = sorted((folder / "tilted").iterdir())
+    with pytest.raises(BadInputError, match=r"more like reference machine 2 \(.*tilted\)"):
+        recalibrate(trained.bundle, foreign, false_alarms_per_week=1.0)
+    fresh = sorted(write_machine(folder / "fresh", 8, first_seed=400).iterdir())
+    bundle, network = trained.bundle, Network(trained.bundle)
+    own = [score_healthy(path, bundle, network) for path in fresh]
+    assert all(r.likeness and not r.likeness.is_the_references for r in own)
+    assert fit_of_recordings(bundle.calibration, own).complaint == ""
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:

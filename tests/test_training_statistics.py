@@ -14,6 +14,7 @@ from training.crossfit import HealthySound, fit_statistics, fold_heads, gather
 from training.evaluation import roc_auc
 from training.heard import Heard, distances, heard_of
 from training.recordings import Recording, folds
+from training.reference_limits import MOST_OF_THE_WAY, reference_limits
 from training.regimes import find_regimes
 from training.score_choice import choose_score
 
@@ -183,3 +184,25 @@ def test_a_score_can_be_asked_for_and_the_reason_says_so() -> None:
     assert (choice.kind, choice.shrinkage) == ("diagonal", DIAGONAL)
     assert "asked for" in choice.reason
     assert "covariance" in choice.reason
+
+
+def limits_for(n_recordings: int, offset: float, seed: int) -> Rows:
+    """The limit towards one reference machine that is ``offset`` away in every number."""
+    rng = np.random.default_rng(seed)
+    machines = rng.normal(size=(n_recordings, D)), offset + rng.normal(size=(20, D))
+    sound = sound_of(machines[0], rng, [machines[1]])
+    fold = folds(n_recordings, 10, seed=0)
+    heads = fold_heads(sound, fold, DIAGONAL, use_references=True)
+    return reference_limits(sound, heads)
+
+
+def test_own_sound_is_let_as_far_towards_a_reference_machine_as_it_goes() -> None:
+    """Of machines that nothing tells apart, one would now and then be taken for the other."""
+    assert limits_for(12, 6.0, seed=0) == pytest.approx(MOST_OF_THE_WAY)
+    alike = [float(limits_for(12, 0.0, seed)[0]) for seed in range(10)]
+    assert np.median(alike) > 1.2
+
+
+def test_two_recordings_say_nothing_about_reference_machines() -> None:
+    """A limit that rests on nothing would be trusted."""
+    assert np.isinf(limits_for(2, 6.0, seed=0)).all()

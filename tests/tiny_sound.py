@@ -35,9 +35,11 @@ def frames_of(
     return frames.astype(np.float32)
 
 
-def write_machine(folder: Path, n_recordings: int, *, first_seed: int = 0) -> Path:
+def write_machine(
+    folder: Path, n_recordings: int, *, first_seed: int = 0, regime: float = 0.0
+) -> Path:
     """A folder of healthy ``.npy`` recordings."""
     folder.mkdir(parents=True)
     for index in range(n_recordings):
-        np.save(folder / f"{index:02d}.npy", frames_of(first_seed + index))
+        np.save(folder / f"{index:02d}.npy", frames_of(first_seed + index, regime=regime))
     return folder

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,18 +26,18 @@ from training.controls import (
     Control,
     Trial,
     compare_scores,
-    head_for,
     heads_of,
     verdict,
     with_network,
     without_network,
 )
-from training.crossfit import HealthySound, fit_statistics, gather
+from training.crossfit import FoldHead, HealthySound, fit_statistics, gather, head_for
 from training.evidence import EvidenceGraph
 from training.heard import Heard, hear, score_heard
 from training.loop import FitResult, Listener, resolve_device
 from training.material import AudioRequest, Material, read_material
 from training.recordings import folds
+from training.reference_limits import reference_limits
 from training.score_choice import Choice, choose_score
 from training.sound_training import split_recordings, train_network
 
@@ -102,7 +102,8 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
 
     fold = folds(len(heard), CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, material.recordings, fold)
-    healthy = _cross_fitted(sound, choice, trial)
+    heads = heads_of(sound, fold, choice)
+    healthy = _cross_fitted(sound, choice, trial, heads)
     calibration = _calibrate(healthy, choice, request, material)
     logger.info("%s", calibration.note)
 
@@ -112,9 +113,8 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     judged = verdict(controls)
     logger.info("%s", judged)
 
-    model = SoundModel(
-        graph.cpu(), spec, material.span_s, choice, _final_head(sound, choice), calibration
-    )
+    head = _final_head(sound, choice, heads)
+    model = SoundModel(graph.cpu(), spec, material.span_s, choice, head, calibration)
     sample_db = material.recordings[0].windows(spec)[:span_windows]
     provenance = {
         **_provenance(request, material, choice, sound.n_regimes),
@@ -166,8 +166,9 @@ def _set_residual_scale(graph: EvidenceGraph, heard: Sequence[Heard], span_windo
     graph.residual_deviation.copy_(torch.from_numpy(deviations))
 
 
-def _cross_fitted(sound: HealthySound, choice: Choice, trial: Trial) -> list[HealthyRecording]:
-    heads = heads_of(sound, trial.fold, choice)
+def _cross_fitted(
+    sound: HealthySound, choice: Choice, trial: Trial, heads: Sequence[FoldHead]
+) -> list[HealthyRecording]:
     return [
         score_heard(heard, trial.spec, trial.span_windows, choice.kind, head_for(heads, index))
         for index, heard in enumerate(sound.recordings)
@@ -193,13 +194,17 @@ def _calibrate(
     )
 
 
-def _final_head(sound: HealthySound, choice: Choice) -> Head:
+def _final_head(sound: HealthySound, choice: Choice, heads: Sequence[FoldHead]) -> Head:
+    n_numbers = sound.recordings[0].evidence.shape[1]
+    nothing = np.empty((0, n_numbers))
     if choice.kind == "plain":
-        n_numbers = sound.recordings[0].evidence.shape[1]
-        return Head(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
+        return Head(nothing, nothing)
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
-    return statistics.head(choice.shrinkage)
+    head, limits = statistics.head(choice.shrinkage), reference_limits(sound, heads)
+    if np.isfinite(limits).all():
+        return replace(head, reference_limits=limits)
+    return replace(head, references=nothing, reference_limits=np.empty(0))
 
 
 def _scores_before(material: Material, device: torch.device) -> list[HealthyRecording]:

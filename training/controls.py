@@ -18,7 +18,7 @@ from monitor.bundle_manifest import ScoreKind
 from monitor.distance import Head
 from monitor.log_mel_spec import LogMelSpec
 from monitor.recording_score import BLOCK_S
-from training.crossfit import FoldHead, HealthySound, fold_heads, gather
+from training.crossfit import FoldHead, HealthySound, fold_heads, gather, head_for
 from training.disturbances import DISTURBANCES, Disturbance
 from training.evaluation import roc_auc
 from training.evidence import EvidenceGraph
@@ -178,11 +178,3 @@ def _scores(
         heard = scoring.hear(excerpt)
         scores.append(score_heard(heard, trial.spec, trial.span_windows, scoring.kind, head).whole)
     return np.array(scores)
-
-
-def head_for(heads: Sequence[FoldHead], index: int) -> Head:
-    """The head that was made without recording ``index``; the only one where there is one."""
-    for fold in heads:
-        if not fold.inside[index]:
-            return fold.head
-    return heads[0].head

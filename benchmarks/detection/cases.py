@@ -65,7 +65,7 @@ def folders(folder: Path) -> list[Path]:
 
 def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
     """Each car that has test clips: alone, with the other cars, with twenty clips and those."""
-    unpacked = _unpack_toycar(scratch / "toycar")
+    unpacked = unpack_toycar(scratch / "toycar")
     cars = folders(unpacked)
     for car in cars:
         if not {"test_normal", "test_anomaly"} <= {part.name for part in folders(car)}:
@@ -81,7 +81,7 @@ def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
         yield Case("toycar, 20 clips and reference", machine, tuple(few), others, healthy, faulty)
 
 
-def _unpack_toycar(folder: Path) -> Path:
+def unpack_toycar(folder: Path) -> Path:
     """One ``.npy`` of log-mel a clip, in folders by car, split and label."""
     if not folder.exists():
         with np.load(DATA / "toycar" / "toycar_logmel.npz", allow_pickle=False) as stored:

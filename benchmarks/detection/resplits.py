@@ -18,8 +18,7 @@ from monitor.network import Network
 from monitor.persistence import persistent_scores
 from monitor.recalibration import calibration_of
 from training.audio import CROSS_FIT_FOLDS, AudioRequest, train_audio
-from training.controls import head_for
-from training.crossfit import fit_statistics, fold_heads, gather
+from training.crossfit import fit_statistics, fold_heads, gather, head_for
 from training.evidence import EvidenceLayout
 from training.heard import Heard, score_heard
 from training.recordings import folds

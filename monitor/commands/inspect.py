@@ -33,6 +33,7 @@ def description(bundle: Bundle) -> dict[str, Any]:
             "regimes": int(bundle.head.centres.shape[0]),
             "evidence": int(bundle.head.centres.shape[1]),
             "rank": int(bundle.head.whitener.shape[0]),
+            "references": int(bundle.head.references.shape[0]),
         },
         "checks": {"files": "verified", "selftest": "passed"},
     }

@@ -144,7 +144,14 @@ class _Listener:
         if self._pipeline is None or self._whole.empty:
             return []
         what = f"fit of {self._machine.id}"
-        fit = fit_of_sound(self._pipeline.bundle.calibration, self._whole.value, self._heard_s)
+        bundle = self._pipeline.bundle
+        fit = fit_of_sound(
+            bundle.calibration,
+            self._whole.value,
+            self._heard_s,
+            self._whole.likeness,
+            bundle.reference_names,
+        )
         if not fit.fits:
             return [Finding(what, False, fit.complaint, BadInputError.exit_status)]
         return [Finding(what, True, f"scores {self._whole.value:.3g}, as healthy recordings do")]

@@ -1,0 +1,160 @@
+"""Is a bundle said not to fit where it hears another machine of the same type?
+
+    python -m benchmarks.detection.another_machine [--seeds 3]
+
+A bundle is made from part of one machine's healthy recordings, with other machines as
+``--reference`` or without. Then it is given healthy recordings that it was not made from, of
+its own machine, of the reference machines and of machines that it has never heard: all of
+them at once to what ``auscult calibrate`` asks, and each alone, some ten seconds, to what
+``auscult selftest`` asks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks._page import write_section
+from benchmarks.detection.cases import DATA, files, folders, shuffled, unpack_toycar
+from benchmarks.detection.command import run
+from monitor.fit import fit_of_recordings, fit_of_sound
+from monitor.network import Network
+from monitor.recalibration import score_healthy
+from training.audio import AudioRequest, train_audio
+
+NEEDED = ("toycar", "bldc_motor")
+OWN, REFERENCE, STRANGER = "its own", "a reference machine", "never heard"
+MOST_RECORDINGS = 25
+_COLUMNS = (
+    "bundle from",
+    "sound of",
+    "calibrate: refused",
+    "told",
+    "passed",
+    "selftest, one recording: told",
+)
+HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One bundle to make, and whose sound it is then given, by ``OWN`` and the others."""
+
+    case: str
+    train: tuple[Path, ...]
+    references: tuple[Path, ...]
+    given: tuple[tuple[str, tuple[Path, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was said of one machine's sound: to all of it, and to how many recordings alone."""
+
+    case: str
+    whose: str
+    refused: bool
+    told: bool
+    alone: int
+    recordings: int
+
+
+def trials(scratch: Path, seed: int) -> Iterator[Trial]:
+    """Every bundle that one seed makes."""
+    yield from _motors(seed)
+    yield from _cars(scratch, seed)
+
+
+def _motors(seed: int) -> Iterator[Trial]:
+    """Halves of a motor's clips, with the other motors as reference and without; all of them."""
+    motors = folders(DATA / "bldc_motor" / "healthy")
+    for motor in motors:
+        clips = files(motor)
+        others = tuple(other for other in motors if other != motor)
+        known = tuple((REFERENCE, tuple(files(other))) for other in others)
+        unknown = tuple((STRANGER, sound) for _, sound in known)
+        halves = list(itertools.combinations(clips, len(clips) // 2))
+        for index in np.random.default_rng(seed).choice(len(halves), 3, replace=False):
+            half = halves[index]
+            own = (OWN, tuple(clip for clip in clips if clip not in half))
+            yield Trial("motor, 4 recordings and reference", half, others, (own, *known))
+            yield Trial("motor, 4 recordings alone", half, (), (own, *unknown))
+        yield Trial("motor, 8 recordings alone", tuple(clips), (), unknown)
+
+
+def _cars(scratch: Path, seed: int) -> Iterator[Trial]:
+    """Many and few clips of a car, all other cars but one as reference."""
+    cars = [car / "train_normal" for car in folders(unpack_toycar(scratch / "toycar"))]
+    for number, car in enumerate(cars):
+        clips = shuffled(files(car), seed)
+        references = [other for other in cars if other != car]
+        stranger = references.pop((seed + number) % len(references))
+        given = (
+            (OWN, tuple(clips[-MOST_RECORDINGS:])),
+            *((REFERENCE, _some(reference, seed)) for reference in references),
+            (STRANGER, _some(stranger, seed)),
+        )
+        for count in (len(clips) - MOST_RECORDINGS, 20):
+            case = f"toycar, {count} clips and two references"
+            yield Trial(case, tuple(clips[:count]), tuple(references), given)
+
+
+def _some(folder: Path, seed: int) -> tuple[Path, ...]:
+    return tuple(shuffled(files(folder), seed)[:MOST_RECORDINGS])
+
+
+def ask(trial: Trial, seed: int, out: Path) -> Iterator[Answer]:
+    """Make the bundle and hear what is said of each machine's sound."""
+    request = AudioRequest(trial.train, out, references=trial.references, seed=seed)
+    bundle = train_audio(request).bundle
+    calibration, names, network = bundle.calibration, bundle.reference_names, Network(bundle)
+    for whose, paths in trial.given:
+        heard = [score_healthy(path, bundle, network) for path in paths]
+        together = fit_of_recordings(calibration, heard, names)
+        alone = [fit_of_sound(calibration, r.whole, r.seconds, r.likeness, names) for r in heard]
+        yield Answer(
+            trial.case,
+            whose,
+            refused=not together.fits,
+            told=together.fits and bool(together.complaint),
+            alone=sum(not one.fits for one in alone),
+            recordings=len(heard),
+        )
+
+
+def row(answers: list[Answer]) -> str:
+    """What was said in one case of one kind of machine."""
+    refused, told = sum(a.refused for a in answers), sum(a.told for a in answers)
+    recordings = sum(a.recordings for a in answers)
+    return (
+        f"| {answers[0].case} | {answers[0].whose} | {refused} | {told} "
+        f"| {len(answers) - refused - told} "
+        f"| {sum(a.alone for a in answers)} of {recordings} |"
+    )
+
+
+def measure(seeds: int) -> None:
+    """Run every seed, print the table and write it down."""
+    torch.set_num_threads(1)
+    answers: list[Answer] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            for number, trial in enumerate(trials(Path(folder), seed)):
+                for answer in ask(trial, seed, Path(folder) / f"{seed}_{number}.bundle"):
+                    print(f"seed {seed}: {answer}", flush=True)
+                    answers.append(answer)
+    kinds = [OWN, REFERENCE, STRANGER]
+    answers.sort(key=lambda a: (a.case, kinds.index(a.whose)))
+    groups = itertools.groupby(answers, key=lambda a: (a.case, a.whose))
+    text = "\n".join([*HEADER, *(row(list(members)) for _, members in groups)])
+    print(text)
+    write_section("another machine", f"{seeds} seeds.\n\n{text}")
+
+
+if __name__ == "__main__":
+    run(__doc__, NEEDED, measure)

@@ -1,0 +1,140 @@
+"""The arrays of a bundle as bytes, and back, where nothing in them is trusted.
+
+``head.npz``: what averaged evidence is compared with. ``selftest.npz``: windows and the
+scores they must give. Nothing is unpickled, and sizes are checked before anything is
+unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.distance import Head
+from monitor.errors import BundleError
+from monitor.log_mel_spec import LogMelSpec
+
+_LARGEST_ARRAYS = 256 * 2**20
+_LARGEST_EVIDENCE = 16_384
+_OPTIONAL = ("references", "reference_limits")
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """Windows ``(n, n_mels, n_frames)`` that are one span, and what they must give."""
+
+    windows_db: FloatArray
+    loss: FloatArray
+    evidence: FloatArray
+    score: float
+
+
+def pack_head(head: Head) -> bytes:
+    """``head.npz``."""
+    return _npz(
+        centres=np.float32(head.centres),
+        whitener=np.float32(head.whitener),
+        references=np.float32(head.references),
+        reference_limits=np.float32(head.reference_limits),
+    )
+
+
+def parse_head(path: Path, content: bytes) -> Head:
+    """What ``pack_head`` made; ``references`` with ``reference_limits`` may be missing.
+
+    Raises ``BundleError``.
+    """
+    arrays = _arrays(path, content, ("centres", "whitener"), _OPTIONAL)
+    centres, whitener = arrays["centres"], arrays["whitener"]
+    if centres.ndim != 2 or whitener.ndim != 2 or centres.shape[1] != whitener.shape[1]:
+        raise BundleError(
+            f"{path}: centres {centres.shape} and whitener {whitener.shape} do not fit together"
+        )
+    if centres.shape[1] > _LARGEST_EVIDENCE:
+        raise BundleError(f"{path}: evidence of {centres.shape[1]} numbers is more than can be")
+    references = arrays.get("references", np.empty((0, centres.shape[1])))
+    limits = arrays.get("reference_limits", np.empty(0))
+    fitting = references.ndim == 2 and limits.shape == references.shape[:1]
+    if not fitting or (len(references) and references.shape[1] != centres.shape[1]):
+        raise BundleError(
+            f"{path}: references {references.shape}, reference_limits {limits.shape} and centres "
+            f"{centres.shape} do not fit together"
+        )
+    return Head(*(array.astype(np.float64) for array in (centres, whitener, references, limits)))
+
+
+def pack_selftest(selftest: SelfTest) -> bytes:
+    """``selftest.npz``."""
+    return _npz(
+        windows_db=selftest.windows_db,
+        loss=selftest.loss,
+        evidence=selftest.evidence,
+        score=np.float64(selftest.score),
+    )
+
+
+def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
+    """What ``pack_selftest`` made, for windows of these features. Raises ``BundleError``."""
+    arrays = _arrays(path, content, ("windows_db", "loss", "evidence", "score"))
+    windows = arrays["windows_db"]
+    if windows.ndim != 3 or windows.shape[1:] != (spec.n_mels, spec.window_frames):
+        raise BundleError(
+            f"{path}: windows of shape {windows.shape[1:]}, the features make "
+            f"{(spec.n_mels, spec.window_frames)}"
+        )
+    if not 1 <= len(windows) <= 4096 or arrays["score"].shape != ():
+        raise BundleError(f"{path}: holds {len(windows)} windows and score {arrays['score'].shape}")
+    return SelfTest(
+        windows.astype(np.float32),
+        arrays["loss"].astype(np.float32),
+        arrays["evidence"].astype(np.float32),
+        float(arrays["score"]),
+    )
+
+
+def _npz(**arrays: npt.ArrayLike) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            # A fixed date keeps the hash of equal arrays equal.
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _arrays(
+    path: Path, content: bytes, names: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays, each finite, and the optional ones that are there.
+
+    The unpacked size is checked before anything is unpacked.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:
+                raise BundleError(f"{path}: unpacks to more than {_LARGEST_ARRAYS} bytes")
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            wanted = (*names, *(name for name in optional if name in stored))
+            arrays = {name: stored[name] for name in wanted}
+    except BundleError:
+        raise
+    except Exception as error:  # what zipfile and numpy raise for damage shares no other base
+        reason = " ".join((str(error) or repr(error)).split())[:200]
+        raise BundleError(
+            f"{path}: does not hold the arrays {', '.join(names)} ({reason})"
+        ) from error
+    for name, array in arrays.items():
+        # numpy gives the bytes of a member that is no array.
+        is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"
+        if not is_float or not np.isfinite(array).all():
+            raise BundleError(f"{path}: {name} must be finite floating-point numbers")
+    return arrays

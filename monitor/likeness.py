@@ -1,0 +1,92 @@
+"""Is this sound more like the bundle's own machine, or like one of its reference machines?
+
+A score cannot tell: what varies between machines of one type is part of the covariance, and
+a reference machine may well lie within what is healthy. But where a reference machine's
+sound is, is known, and so is whether new sound lies on its side: the linear discriminant of
+Fisher (1936, Annals of Eugenics 7) with the score's covariance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.distance import Head
+
+FloatArray = npt.NDArray[np.float64]
+_LEAST_BETWEEN = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """Where sound lies between the machine's own and that of the nearest reference machine.
+
+    ``reference``: which one, an index of ``Head.references``. ``way``: how far towards it, 0
+    where the machine's own healthy sound is on average and 1 where the reference machine's is;
+    it may lie beyond both. ``limit``: how far the machine's own sound may lie.
+    """
+
+    reference: int
+    way: float
+    limit: float
+
+    @property
+    def is_the_references(self) -> bool:
+        """Whether it is the reference machine's sound and not the machine's own."""
+        return self.way > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Bearings:
+    """Squared distances of one piece of evidence, in the units of the score.
+
+    ``own``: to the machine's nearest centre; ``to_reference`` ``(n_references,)``: to each
+    reference machine; ``between`` ``(n_references,)``: from that centre to each of them.
+    """
+
+    own: float
+    to_reference: FloatArray
+    between: FloatArray
+
+    @property
+    def ways(self) -> FloatArray:
+        """How far towards each reference machine. Shape: ``(n_references,)``.
+
+        ``|x - centre|^2 - |x - reference|^2`` is linear in ``x``; over the squared distance
+        between the two it is -1 at the centre and 1 at the reference machine.
+        """
+        lead = (self.own - self.to_reference) / np.maximum(self.between, _LEAST_BETWEEN)
+        ways: FloatArray = 0.5 * (1.0 + lead)
+        return ways
+
+
+def take_bearings(evidence: FloatArray, head: Head) -> Bearings | None:
+    """Shape: ``(d,)``. None where the head knows no reference machine."""
+    if not len(head.references) or not len(head.centres):
+        return None
+    to_centres = np.square((evidence - head.centres) @ head.whitener.T).sum(axis=1)
+    centre = head.centres[np.argmin(to_centres)]
+    return Bearings(
+        float(to_centres.min()),
+        np.square((evidence - head.references) @ head.whitener.T).sum(axis=1),
+        np.square((centre - head.references) @ head.whitener.T).sum(axis=1),
+    )
+
+
+def likeness_of(pieces: Sequence[Bearings], limits: FloatArray) -> Likeness | None:
+    """What the pieces of one recording say together, None where there are none.
+
+    Shape: ``limits`` is ``(n_references,)``.
+    """
+    if not pieces:
+        return None
+    together = Bearings(
+        float(np.mean([piece.own for piece in pieces])),
+        np.mean([piece.to_reference for piece in pieces], axis=0),
+        np.mean([piece.between for piece in pieces], axis=0),
+    )
+    nearest = int(np.argmin(together.to_reference))
+    return Likeness(nearest, float(together.ways[nearest]), float(limits[nearest]))
