@@ -19,12 +19,15 @@ import numpy.typing as npt
 from monitor.distance import Head
 from monitor.errors import BundleError
 from monitor.log_mel_spec import LogMelSpec
+from monitor.mean_shift import Sample
 
 _LARGEST_ARRAYS = 256 * 2**20
 _LARGEST_EVIDENCE = 16_384
-_OPTIONAL = ("references", "reference_limits")
+_REFERENCES = ("references", "reference_limits")
+_HEALTHY = ("healthy_mean", "healthy_variance", "healthy_recordings")
 
 FloatArray = npt.NDArray[np.float32]
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +42,24 @@ class SelfTest:
 
 def pack_head(head: Head) -> bytes:
     """``head.npz``."""
-    return _npz(
-        centres=np.float32(head.centres),
-        whitener=np.float32(head.whitener),
-        references=np.float32(head.references),
-        reference_limits=np.float32(head.reference_limits),
-    )
+    arrays = {
+        "centres": head.centres,
+        "whitener": head.whitener,
+        "references": head.references,
+        "reference_limits": head.reference_limits,
+    }
+    if (healthy := head.healthy) is not None:
+        values = (healthy.mean, healthy.variance, np.array(healthy.n))
+        arrays |= dict(zip(_HEALTHY, values, strict=True))
+    return _npz(**{name: np.float32(array) for name, array in arrays.items()})
 
 
 def parse_head(path: Path, content: bytes) -> Head:
-    """What ``pack_head`` made; ``references`` with ``reference_limits`` may be missing.
+    """What ``pack_head`` made; references and healthy recordings may be missing.
 
     Raises ``BundleError``.
     """
-    arrays = _arrays(path, content, ("centres", "whitener"), _OPTIONAL)
+    arrays = _arrays(path, content, ("centres", "whitener"), (*_REFERENCES, *_HEALTHY))
     centres, whitener = arrays["centres"], arrays["whitener"]
     if centres.ndim != 2 or whitener.ndim != 2 or centres.shape[1] != whitener.shape[1]:
         raise BundleError(
@@ -68,7 +75,23 @@ def parse_head(path: Path, content: bytes) -> Head:
             f"{path}: references {references.shape}, reference_limits {limits.shape} and centres "
             f"{centres.shape} do not fit together"
         )
-    return Head(*(array.astype(np.float64) for array in (centres, whitener, references, limits)))
+    healthy = _parse_healthy(path, arrays, centres.shape[1])
+    known = [array.astype(np.float64) for array in (centres, whitener, references, limits)]
+    return Head(known[0], known[1], known[2], known[3], healthy)
+
+
+def _parse_healthy(path: Path, arrays: Arrays, n_numbers: int) -> Sample | None:
+    given = [arrays[name] for name in _HEALTHY if name in arrays]
+    if not given:
+        return None
+    if [array.shape for array in given] != [(n_numbers,), (n_numbers,), ()]:
+        raise BundleError(
+            f"{path}: {', '.join(_HEALTHY)} must be {n_numbers}, {n_numbers} numbers and one"
+        )
+    mean, variance, count = (array.astype(np.float64) for array in given)
+    if count < 2 or (variance < 0).any():
+        raise BundleError(f"{path}: no variance of {count:g} healthy recordings is like that")
+    return Sample(mean, variance, int(count))
 
 
 def pack_selftest(selftest: SelfTest) -> bytes:
@@ -113,7 +136,7 @@ def _npz(**arrays: npt.ArrayLike) -> bytes:
 
 def _arrays(
     path: Path, content: bytes, names: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> dict[str, npt.NDArray[Any]]:
+) -> Arrays:
     """The named arrays, each finite, and the optional ones that are there.
 
     The unpacked size is checked before anything is unpacked.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from monitor.mean_shift import Sample
+
 
 def _none() -> npt.NDArray[np.float64]:
     return np.empty((0, 0))
@@ -21,13 +23,15 @@ class Head:
     ``|whitener (evidence - centre)|``. For the plain score both are ``(0, d)``.
     ``references``: ``(n_references, d)``, the healthy evidence of other machines of the type,
     and ``reference_limits`` ``(n_references,)``, how far towards each of them the machine's own
-    healthy sound may lie (see ``likeness.py``).
+    healthy sound may lie (see ``likeness.py``). ``healthy``: the evidence of the machine's
+    healthy recordings, each averaged over all of its length, where it is known.
     """
 
     centres: npt.NDArray[np.float64]
     whitener: npt.NDArray[np.float64]
     references: npt.NDArray[np.float64] = field(default_factory=_none)
     reference_limits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    healthy: Sample | None = None
 
 
 def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:

@@ -19,6 +19,8 @@ import numpy as np
 from monitor.calibration import HealthyRecording
 from monitor.calibration_record import Calibration
 from monitor.likeness import Likeness
+from monitor.mean_shift import Sample, mean_shift, sample_of
+from monitor.rank_test import share_higher
 from monitor.recording_score import BLOCK_S
 
 _CHANCE = 1e-3
@@ -26,6 +28,10 @@ _SUSPICIOUS = 0.75
 _FOREIGN = 0.9
 _BEYOND = 0.5
 _NEARLY = 0.9
+_FEWEST = 4
+_BY_CHANCE = 2.4
+_SMALL = 0.1
+_LARGE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +50,30 @@ def fit_of_recordings(
     calibration: Calibration,
     recordings: Sequence[HealthyRecording],
     references: Sequence[str] = (),
+    healthy: Sample | None = None,
 ) -> Fit:
     """Whether healthy recordings are of the bundle's machine.
 
     They are not where most of them are more like a reference machine (``references``: what
     those are called), where most score over the threshold for most of their length or far
-    beyond everything healthy, or where their scores stand out from the bundle's own by the
+    beyond everything healthy, where their scores stand out from the bundle's own by the
     rank test of Mann and Whitney (1947, Ann. Math. Statist. 18) with a chance below one in a
-    thousand: nearly all above nearly all is refused, a lesser shift is only told.
+    thousand, or where their evidence is shifted from that of the bundle's own (``healthy``)
+    by much more than chance. Nearly all above nearly all, and a shift as between two
+    machines, is refused; a lesser one is only told.
     """
     least_s = _comparable_s(calibration)
     new = [recording.whole for recording in recordings if recording.seconds >= least_s]
-    return (
-        _a_reference_machine(recordings, references)
-        or _over_the_threshold(calibration, recordings)
-        or _far_beyond_own(calibration, new)
-        or _higher_than_own(calibration, new)
-        or Fit(True)
+    findings = (
+        _a_reference_machine(recordings, references),
+        _over_the_threshold(calibration, recordings),
+        _far_beyond_own(calibration, new),
+        _higher_than_own(calibration, new),
+        _shifted_from_own(recordings, healthy),
     )
+    told = [finding for finding in findings if finding is not None]
+    refusals = [finding for finding in told if not finding.fits]
+    return next(iter((*refusals, *told)), Fit(True))
 
 
 def fit_of_sound(
@@ -98,6 +110,14 @@ def _refused(why: str, *, may_have_aged: bool = True) -> Fit:
             "train audio --continue"
         )
     return Fit(False, f"this bundle does not fit this machine: {why}; {way_out}")
+
+
+def _told(figures: str) -> Fit:
+    return Fit(
+        True,
+        f"these recordings do not sound like those that the bundle was made from: {figures}; "
+        "if they are of another machine, the bundle does not fit it",
+    )
 
 
 def _a_reference_machine(
@@ -143,7 +163,7 @@ def _far_beyond_own(calibration: Calibration, new: Sequence[float]) -> Fit | Non
 
 
 def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
-    share, chance = _higher(new, calibration.recording_scores)
+    share, chance = share_higher(new, calibration.recording_scores)
     if chance > _CHANCE or share < _SUSPICIOUS:
         return None
     figures = (
@@ -153,11 +173,21 @@ def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | No
     )
     if share >= _FOREIGN:
         return _refused(figures)
-    return Fit(
-        True,
-        f"these recordings do not sound like those that the bundle was made from: {figures}; "
-        "if they are of another machine, the bundle does not fit it",
+    return _told(figures)
+
+
+def _shifted_from_own(recordings: Sequence[HealthyRecording], healthy: Sample | None) -> Fit | None:
+    rows = [recording.evidence for recording in recordings if recording.evidence is not None]
+    if healthy is None or len(rows) < _FEWEST:
+        return None
+    shift = mean_shift(healthy, sample_of(np.stack(rows)))
+    if shift is None or shift.strength < _BY_CHANCE or shift.size < _SMALL:
+        return None
+    figures = (
+        f"{len(rows)} recordings differ from the bundle's own in the same way, by "
+        f"{math.sqrt(shift.size):.2g} standard deviations ({shift.strength:.1f} times chance)"
     )
+    return _refused(figures) if shift.size > _LARGE else _told(figures)
 
 
 def _called(reference: int, names: Sequence[str]) -> str:
@@ -176,19 +206,3 @@ def _highest_believable(calibration: Calibration) -> float:
 def _comparable_s(calibration: Calibration) -> float:
     """Shorter sound than this scores higher, because less of its flutter cancels."""
     return _NEARLY * min(BLOCK_S, calibration.healthy_s / calibration.recordings)
-
-
-def _higher(new: Sequence[float], own: Sequence[float]) -> tuple[float, float]:
-    """How often a new value is above an own one, and the chance of that where they are alike.
-
-    The chance is that of the normal approximation, with its continuity correction. (1/2, 1)
-    where there is nothing to compare.
-    """
-    if not new or not own:
-        return 0.5, 1.0
-    n_pairs = len(new) * len(own)
-    pairs = np.subtract.outer(np.asarray(new), np.asarray(own))
-    wins = float((pairs > 0).sum() + 0.5 * (pairs == 0).sum())
-    deviation = math.sqrt(n_pairs * (len(new) + len(own) + 1) / 12.0)
-    beyond = (wins - 0.5 * n_pairs - 0.5) / deviation
-    return wins / n_pairs, 0.5 * math.erfc(beyond / math.sqrt(2.0))

@@ -40,6 +40,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         whole.value,
         whole.stretches,
         whole.likeness,
+        whole.evidence,
     )
 
 
@@ -79,7 +80,7 @@ def recalibrate(
     before = bundle.manifest.calibration
     fit = Fit(True)
     if before is not None:
-        fit = fit_of_recordings(before, healthy, bundle.reference_names)
+        fit = fit_of_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
     if not fit.fits and not force:
         raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
     calibration = calibration_of(

@@ -51,6 +51,7 @@ class RecordingScore:
         self._before: _Sum | None = None
         self._finished: list[_Judged] = []
         self._loss, self._n_windows = 0.0, 0
+        self._evidence = _Sum()
 
     @property
     def empty(self) -> bool:
@@ -61,6 +62,7 @@ class RecordingScore:
         """Take one window. Shape: ``evidence`` is ``(d,)``."""
         self._loss += loss
         self._n_windows += 1
+        self._evidence.add(evidence)
         if self._filling.n == self._per_block:
             if self._before is not None:
                 self._finished.append(self._judge(self._before))
@@ -91,6 +93,11 @@ class RecordingScore:
         """Whose sound it was, None where no reference machine is known or nothing was heard."""
         bearings = [block.bearings for block in self._judged()]
         return likeness_of([b for b in bearings if b is not None], self._head.reference_limits)
+
+    @property
+    def evidence(self) -> npt.NDArray[np.float64] | None:
+        """The mean evidence of what was heard so far, None for nothing. Shape: ``(d,)``."""
+        return None if self.empty else self._evidence.mean
 
     def _judged(self) -> list[_Judged]:
         """Every block of what was heard so far."""

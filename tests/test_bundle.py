@@ -18,6 +18,7 @@ from monitor.bundle_arrays import pack_head, parse_head
 from monitor.distance import Head
 from monitor.errors import BundleError
 from monitor.log_mel_spec import LogMelSpec, mel_filterbank
+from monitor.mean_shift import sample_of
 from monitor.network import Network
 from tests.bundles import make_bundle
 
@@ -61,6 +62,37 @@ def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
     assert original.reference_names == ()
 
 
+def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> None:
+    """A loaded bundle would take any machine of its type for its own."""
+    rows = np.random.default_rng(0).normal(size=(7, original.head.centres.shape[1]))
+    head = replace(original.head, healthy=sample_of(rows.astype(np.float32).astype(np.float64)))
+    again = parse_head(Path("head.npz"), pack_head(head)).healthy
+    assert again is not None
+    assert head.healthy is not None
+    np.testing.assert_allclose(again.mean, head.healthy.mean, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(again.variance, head.healthy.variance, rtol=1e-6)
+    assert again.n == 7
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"healthy_mean": np.zeros(4)},
+        {"healthy_mean": np.zeros(4), "healthy_variance": np.ones(4)},
+        {"healthy_mean": np.zeros(3), "healthy_variance": np.ones(3), "healthy_recordings": 5.0},
+        {"healthy_mean": np.zeros(4), "healthy_variance": -np.ones(4), "healthy_recordings": 5.0},
+        {"healthy_mean": np.zeros(4), "healthy_variance": np.ones(4), "healthy_recordings": 1.0},
+    ],
+)
+def test_healthy_recordings_that_cannot_be_are_refused(arrays: dict[str, object]) -> None:
+    """A calibration with such a bundle would end in a traceback."""
+    given = {"centres": np.zeros((1, 4)), "whitener": np.eye(4)} | arrays
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.float32(array) for name, array in given.items()})  # type: ignore[arg-type]  # arrays and numbers
+    with pytest.raises(BundleError, match=r"head\.npz: .*healthy"):
+        parse_head(Path("head.npz"), buffer.getvalue())
+
+
 def test_a_head_without_references_is_whole() -> None:
     """Bundles that others make would be refused for what they need not hold."""
     buffer = io.BytesIO()
@@ -68,6 +100,7 @@ def test_a_head_without_references_is_whole() -> None:
     head = parse_head(Path("head.npz"), buffer.getvalue())
     assert head.references.shape == (0, 4)
     assert head.reference_limits.shape == (0,)
+    assert head.healthy is None
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,16 @@ def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
     assert running.likeness.way == pytest.approx(expected.way)
 
 
+def test_the_evidence_of_a_recording_is_its_mean() -> None:
+    """Recordings would be compared by their last stretch."""
+    evidence = np.random.default_rng(0).normal(size=(3 * PER_BLOCK + 2, 5)).astype(np.float32)
+    for kind, head in (("plain", Head(np.empty((0, 5)), np.empty((0, 5)))), ("diagonal", HEAD)):
+        running = RecordingScore(SPEC, kind, head)  # type: ignore[arg-type]  # both are kinds
+        running.extend(evidence, np.ones(len(evidence), np.float32))
+        assert running.evidence is not None
+        np.testing.assert_allclose(running.evidence, evidence.mean(axis=0), atol=1e-6)
+
+
 def test_the_plain_score_knows_no_other_machine() -> None:
     """The loss says how odd a sound is and nothing of whose it is."""
     running = RecordingScore(SPEC, "plain", Head(np.empty((0, 5)), np.empty((0, 5))))
@@ -87,6 +97,7 @@ def test_nothing_heard_has_no_score() -> None:
     running = RecordingScore(SPEC, "diagonal", HEAD)
     assert running.empty
     assert running.likeness is None
+    assert running.evidence is None
     assert not len(running.stretches)
     with pytest.raises(ValueError, match="nothing was heard"):
         _ = running.value

@@ -106,7 +106,22 @@ def test_a_reference_machine_does_not_pass_for_the_machine(
     bundle, network = trained.bundle, Network(trained.bundle)
     own = [score_healthy(path, bundle, network) for path in fresh]
     assert all(r.likeness and not r.likeness.is_the_references for r in own)
-    assert fit_of_recordings(bundle.calibration, own).complaint == ""
+    assert bundle.head.healthy is not None
+    assert bundle.head.healthy.n == 12
+    fit = fit_of_recordings(bundle.calibration, own, bundle.reference_names, bundle.head.healthy)
+    assert fit.complaint == ""
+
+
+def test_a_machine_that_was_never_heard_does_not_pass_for_the_machine(
+    trained: AudioResult, folder: Path
+) -> None:
+    """A bundle would be trusted on whatever does not score high."""
+    stranger = write_machine(folder / "stranger", 8, first_seed=500, regime=0.3)
+    bundle, network = trained.bundle, Network(trained.bundle)
+    alone = replace(bundle, head=replace(bundle.head, references=np.empty((0, 0))))
+    heard = [score_healthy(path, alone, network) for path in sorted(stranger.iterdir())]
+    fit = fit_of_recordings(bundle.calibration, heard, (), bundle.head.healthy)
+    assert "differ from the bundle's own in the same way" in fit.complaint
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:

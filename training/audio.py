@@ -21,6 +21,7 @@ from monitor.calibration_record import Calibration
 from monitor.detector_settings import DetectorSettings
 from monitor.distance import Head
 from monitor.domain import FloatArray
+from monitor.mean_shift import sample_of
 from training.audio_bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.controls import (
     Control,
@@ -195,16 +196,17 @@ def _calibrate(
 
 
 def _final_head(sound: HealthySound, choice: Choice, heads: Sequence[FoldHead]) -> Head:
-    n_numbers = sound.recordings[0].evidence.shape[1]
-    nothing = np.empty((0, n_numbers))
+    means = np.stack([heard.evidence.mean(axis=0, dtype=np.float64) for heard in sound.recordings])
+    healthy = sample_of(means) if len(means) > 1 else None
+    nothing = np.empty((0, means.shape[1]))
     if choice.kind == "plain":
-        return Head(nothing, nothing)
+        return Head(nothing, nothing, healthy=healthy)
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
     head, limits = statistics.head(choice.shrinkage), reference_limits(sound, heads)
-    if np.isfinite(limits).all():
-        return replace(head, reference_limits=limits)
-    return replace(head, references=nothing, reference_limits=np.empty(0))
+    if not np.isfinite(limits).all():
+        return Head(head.centres, head.whitener, healthy=healthy)
+    return replace(head, reference_limits=limits, healthy=healthy)
 
 
 def _scores_before(material: Material, device: torch.device) -> list[HealthyRecording]:

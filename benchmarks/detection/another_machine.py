@@ -115,7 +115,7 @@ def ask(trial: Trial, seed: int, out: Path) -> Iterator[Answer]:
     calibration, names, network = bundle.calibration, bundle.reference_names, Network(bundle)
     for whose, paths in trial.given:
         heard = [score_healthy(path, bundle, network) for path in paths]
-        together = fit_of_recordings(calibration, heard, names)
+        together = fit_of_recordings(calibration, heard, names, bundle.head.healthy)
         alone = [fit_of_sound(calibration, r.whole, r.seconds, r.likeness, names) for r in heard]
         yield Answer(
             trial.case,
