@@ -38,6 +38,7 @@ HEAD = "head.npz"
 SELFTEST = "selftest.npz"
 _LARGEST_MANIFEST = 4 * 2**20
 _LARGEST_FILE = 256 * 2**20
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Bundle:
         """What the reference machines of ``head`` are called, as far as that is known."""
         recorded = self.manifest.provenance.get("references")
         named = recorded if isinstance(recorded, list) else []
-        return tuple(str(one.get("name", "")) if isinstance(one, dict) else "" for one in named)
+        names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in named]
+        return tuple("".join(filter(str.isprintable, name))[-_LONGEST_NAME:] for name in names)
 
     @property
     def calibration(self) -> Calibration:
@@ -112,6 +114,8 @@ def load_bundle(path: Path) -> Bundle:
                 "the bundle was made for another feature spec, train it again"
             )
     head = parse_head(path / HEAD, contents[HEAD])
+    if manifest.score.kind != "plain" and not min(*head.centres.shape, len(head.whitener)):
+        raise BundleError(f"{path / HEAD}: holds no centre or no whitener to score with")
     selftest = parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
     return Bundle(
         path=path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from monitor.mean_shift import Sample
 
 _LARGEST_ARRAYS = 256 * 2**20
 _LARGEST_EVIDENCE = 16_384
-_REFERENCES = ("references", "reference_limits")
+_LARGEST_NUMBER = np.finfo(np.float32).max
+_MOST_MACHINES = 65_536
+_REFERENCES = ("references", "reference_machines", "reference_limits")
 _HEALTHY = ("healthy_mean", "healthy_variance", "healthy_recordings")
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,15 +44,13 @@ class SelfTest:
 
 def pack_head(head: Head) -> bytes:
     """``head.npz``."""
-    arrays = {
-        "centres": head.centres,
-        "whitener": head.whitener,
-        "references": head.references,
-        "reference_limits": head.reference_limits,
-    }
+    arrays: Arrays = {"centres": head.centres, "whitener": head.whitener}
+    if len(head.references):
+        known = (head.references, head.reference_machines, head.reference_limits)
+        arrays |= dict(zip(_REFERENCES, known, strict=True))
     if (healthy := head.healthy) is not None:
-        values = (healthy.mean, healthy.variance, np.array(healthy.n))
-        arrays |= dict(zip(_HEALTHY, values, strict=True))
+        figures = (healthy.mean, healthy.variance, np.array(healthy.n))
+        arrays |= dict(zip(_HEALTHY, figures, strict=True))
     return _npz(**{name: np.float32(array) for name, array in arrays.items()})
 
 
@@ -67,31 +67,46 @@ def parse_head(path: Path, content: bytes) -> Head:
         )
     if centres.shape[1] > _LARGEST_EVIDENCE:
         raise BundleError(f"{path}: evidence of {centres.shape[1]} numbers is more than can be")
-    references = arrays.get("references", np.empty((0, centres.shape[1])))
-    limits = arrays.get("reference_limits", np.empty(0))
-    fitting = references.ndim == 2 and limits.shape == references.shape[:1]
-    if not fitting or (len(references) and references.shape[1] != centres.shape[1]):
+    head = Head(centres.astype(np.float64), whitener.astype(np.float64))
+    return _with_healthy(path, _with_references(path, head, arrays), arrays)
+
+
+def _with_references(path: Path, head: Head, arrays: Arrays) -> Head:
+    given = [arrays[name] for name in _REFERENCES if name in arrays]
+    if not given:
+        return head
+    n_numbers = head.centres.shape[1]
+    n_references = len(given[0]) if given[0].ndim else 0
+    wanted = [(n_references, n_numbers), (n_references,), (n_references,)]
+    if n_numbers == 0 or [array.shape for array in given] != wanted:
         raise BundleError(
-            f"{path}: references {references.shape}, reference_limits {limits.shape} and centres "
-            f"{centres.shape} do not fit together"
+            f"{path}: {', '.join(_REFERENCES)} of shapes "
+            f"{', '.join(str(array.shape) for array in given)} do not fit {n_numbers} numbers"
         )
-    healthy = _parse_healthy(path, arrays, centres.shape[1])
-    known = [array.astype(np.float64) for array in (centres, whitener, references, limits)]
-    return Head(known[0], known[1], known[2], known[3], healthy)
+    references, machines, limits = given
+    if n_references and not 0 <= machines.min() <= machines.max() < _MOST_MACHINES:
+        raise BundleError(f"{path}: reference_machines must be 0 to {_MOST_MACHINES - 1}")
+    return replace(
+        head,
+        references=references.astype(np.float64),
+        reference_machines=machines.astype(np.intp),
+        reference_limits=limits.astype(np.float64),
+    )
 
 
-def _parse_healthy(path: Path, arrays: Arrays, n_numbers: int) -> Sample | None:
+def _with_healthy(path: Path, head: Head, arrays: Arrays) -> Head:
     given = [arrays[name] for name in _HEALTHY if name in arrays]
     if not given:
-        return None
-    if [array.shape for array in given] != [(n_numbers,), (n_numbers,), ()]:
+        return head
+    n_numbers = head.centres.shape[1]
+    if n_numbers == 0 or [array.shape for array in given] != [(n_numbers,), (n_numbers,), ()]:
         raise BundleError(
             f"{path}: {', '.join(_HEALTHY)} must be {n_numbers}, {n_numbers} numbers and one"
         )
     mean, variance, count = (array.astype(np.float64) for array in given)
     if count < 2 or (variance < 0).any():
         raise BundleError(f"{path}: no variance of {count:g} healthy recordings is like that")
-    return Sample(mean, variance, int(count))
+    return replace(head, healthy=Sample(mean, variance, int(count)))
 
 
 def pack_selftest(selftest: SelfTest) -> bytes:
@@ -158,6 +173,6 @@ def _arrays(
     for name, array in arrays.items():
         # numpy gives the bytes of a member that is no array.
         is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"
-        if not is_float or not np.isfinite(array).all():
+        if not is_float or not (np.abs(array) <= _LARGEST_NUMBER).all():
             raise BundleError(f"{path}: {name} must be finite floating-point numbers")
     return arrays

@@ -42,8 +42,8 @@ class HealthyRecording:
     ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer;
     ``levels_db``: the same shape, the level beside each score; ``whole``: the score
     of the recording as a whole, ``stretches`` those of its stretches of ten seconds;
-    ``likeness``: whose sound it is, where reference machines are known; ``evidence``: shape
-    ``(d,)``, averaged over the recording, where it is asked for.
+    ``likeness``: whose sound it is, where reference machines are known; ``mean_offset``:
+    shape ``(d,)``, its evidence less the nearest healthy, on average.
     """
 
     scores: FloatVector
@@ -52,7 +52,7 @@ class HealthyRecording:
     whole: float
     stretches: FloatVector
     likeness: Likeness | None = None
-    evidence: FloatVector | None = None
+    mean_offset: FloatVector | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,19 @@ class Head:
     ``centres``: ``(n_regimes, d)``, the evidence of each healthy regime.
     ``whitener``: ``(k, d)``; the score is the smallest
     ``|whitener (evidence - centre)|``. For the plain score both are ``(0, d)``.
-    ``references``: ``(n_references, d)``, the healthy evidence of other machines of the type,
-    and ``reference_limits`` ``(n_references,)``, how far towards each of them the machine's own
-    healthy sound may lie (see ``likeness.py``). ``healthy``: the evidence of the machine's
-    healthy recordings, each averaged over all of its length, where it is known.
+    ``references``: ``(n_references, d)``, the evidence of each healthy regime of other machines
+    of the type; ``reference_machines`` ``(n_references,)``, which machine's it is, from 0;
+    ``reference_limits`` ``(n_references,)``, how far towards it the machine's own healthy sound
+    may lie (see ``likeness.py``). ``healthy``: how the machine's healthy recordings lie around
+    their nearest centres on average, where it is known.
     """
 
     centres: npt.NDArray[np.float64]
     whitener: npt.NDArray[np.float64]
     references: npt.NDArray[np.float64] = field(default_factory=_none)
+    reference_machines: npt.NDArray[np.intp] = field(
+        default_factory=lambda: np.empty(0, dtype=np.intp)
+    )
     reference_limits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     healthy: Sample | None = None
 
@@ -40,5 +44,16 @@ def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:
     With the inverse square root of the healthy covariance for a whitener this is
     Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
     """
+    return float(np.sqrt(_squared(evidence, head).min()))
+
+
+def offset(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
+    """The evidence less its nearest centre, of which there must be one. Shape: ``(d,)``."""
+    nearest: npt.NDArray[np.float64] = evidence - head.centres[_squared(evidence, head).argmin()]
+    return nearest
+
+
+def _squared(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
     whitened = (evidence - head.centres) @ head.whitener.T
-    return float(np.sqrt(np.square(whitened).sum(axis=1).min()))
+    squared: npt.NDArray[np.float64] = np.square(whitened).sum(axis=1)
+    return squared

@@ -27,11 +27,11 @@ _CHANCE = 1e-3
 _SUSPICIOUS = 0.75
 _FOREIGN = 0.9
 _BEYOND = 0.5
+_BEYOND_OF_FEW = 4.0
 _NEARLY = 0.9
 _FEWEST = 4
 _BY_CHANCE = 2.4
 _SMALL = 0.1
-_LARGE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ def fit_of_recordings(
 ) -> Fit:
     """Whether healthy recordings are of the bundle's machine.
 
-    They are not where most of them are more like a reference machine (``references``: what
-    those are called), where most score over the threshold for most of their length or far
-    beyond everything healthy, where their scores stand out from the bundle's own by the
-    rank test of Mann and Whitney (1947, Ann. Math. Statist. 18) with a chance below one in a
-    thousand, or where their evidence is shifted from that of the bundle's own (``healthy``)
-    by much more than chance. Nearly all above nearly all, and a shift as between two
-    machines, is refused; a lesser one is only told.
+    Refused is where most of them score over the threshold for most of their length, are more
+    like a reference machine (``references``: what those are called) or score far beyond
+    everything healthy, and where nearly all score higher than nearly all of the bundle's own
+    (the rank test of Mann and Whitney, a chance below one in a thousand). Told is where fewer
+    do, and where all differ from the bundle's own (``healthy``) in the same way by much more
+    than chance: that may be another machine, or another day. Of fewer than four recordings
+    only those over the threshold are refused.
     """
     least_s = _comparable_s(calibration)
     new = [recording.whole for recording in recordings if recording.seconds >= least_s]
@@ -90,7 +90,7 @@ def fit_of_sound(
     if likeness is not None and likeness.is_the_references:
         return Fit(
             False,
-            f"more like {_called(likeness.reference, references)} than like the machine the bundle "
+            f"more like {_called(likeness.machine, references)} than like the machine the bundle "
             "was made for: the bundle does not fit this machine, or the machine is not well now",
         )
     if whole <= _highest_believable(calibration):
@@ -124,15 +124,15 @@ def _a_reference_machine(
     recordings: Sequence[HealthyRecording], references: Sequence[str]
 ) -> Fit | None:
     known = [r.likeness for r in recordings if r.likeness is not None]
-    theirs = [likeness.reference for likeness in known if likeness.is_the_references]
+    theirs = [likeness.machine for likeness in known if likeness.is_the_references]
     if len(theirs) <= len(known) / 2:
         return None
     nearest = _called(Counter(theirs).most_common(1)[0][0], references)
-    return _refused(
+    why = (
         f"{len(theirs)} of {len(known)} recordings are more like {nearest} than like the machine "
-        "it was made for",
-        may_have_aged=False,
+        "that the bundle was made for"
     )
+    return _told(why) if len(known) < _FEWEST else _refused(why, may_have_aged=False)
 
 
 def _over_the_threshold(
@@ -155,11 +155,12 @@ def _far_beyond_own(calibration: Calibration, new: Sequence[float]) -> Fit | Non
     beyond = sum(whole > limit for whole in new)
     if beyond <= len(new) / 2:
         return None
-    return _refused(
+    why = (
         f"{beyond} of {len(new)} recordings score far beyond everything healthy (typically "
         f"{np.median(new):.3g}, ten seconds of the bundle's healthy sound at most "
         f"{max(calibration.stretch_scores):.3g})"
     )
+    return _told(why) if len(new) < _FEWEST else _refused(why)
 
 
 def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
@@ -177,30 +178,33 @@ def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | No
 
 
 def _shifted_from_own(recordings: Sequence[HealthyRecording], healthy: Sample | None) -> Fit | None:
-    rows = [recording.evidence for recording in recordings if recording.evidence is not None]
-    if healthy is None or len(rows) < _FEWEST:
+    offsets = [r.mean_offset for r in recordings if r.mean_offset is not None]
+    if healthy is None or len(offsets) < _FEWEST:
         return None
-    shift = mean_shift(healthy, sample_of(np.stack(rows)))
+    shift = mean_shift(healthy, sample_of(np.stack(offsets)))
     if shift is None or shift.strength < _BY_CHANCE or shift.size < _SMALL:
         return None
-    figures = (
-        f"{len(rows)} recordings differ from the bundle's own in the same way, by "
+    return _told(
+        f"all {len(offsets)} differ from the bundle's own in the same way, by "
         f"{math.sqrt(shift.size):.2g} standard deviations ({shift.strength:.1f} times chance)"
     )
-    return _refused(figures) if shift.size > _LARGE else _told(figures)
 
 
-def _called(reference: int, names: Sequence[str]) -> str:
-    name = f" ({names[reference]})" if reference < len(names) else ""
-    return f"reference machine {reference + 1}{name}"
+def _called(machine: int, names: Sequence[str]) -> str:
+    name = names[machine] if machine < len(names) else ""
+    return f"reference machine {machine + 1}" + (f" ({name})" if name else "")
 
 
 def _highest_believable(calibration: Calibration) -> float:
-    """A score of ten seconds that a healthy machine may have, though none was heard so high."""
+    """A score of ten seconds that a healthy machine may have, though none was heard so high.
+
+    The highest of few values is a poor guess at how high they go.
+    """
     healthy = calibration.stretch_scores
     if not healthy:
         return math.inf
-    return max(healthy) + _BEYOND * (max(healthy) - float(np.median(healthy)))
+    reach = max(healthy) - float(np.median(healthy))
+    return max(healthy) + (_BEYOND + _BEYOND_OF_FEW / len(healthy)) * reach
 
 
 def _comparable_s(calibration: Calibration) -> float:

@@ -24,12 +24,12 @@ _LEAST_BETWEEN = 1e-12
 class Likeness:
     """Where sound lies between the machine's own and that of the nearest reference machine.
 
-    ``reference``: which one, an index of ``Head.references``. ``way``: how far towards it, 0
-    where the machine's own healthy sound is on average and 1 where the reference machine's is;
-    it may lie beyond both. ``limit``: how far the machine's own sound may lie.
+    ``machine``: which one, counted from 0. ``way``: how far towards it, 0 where the machine's
+    own healthy sound is on average and 1 where the reference machine's is; it may lie beyond
+    both. ``limit``: how far the machine's own sound may lie.
     """
 
-    reference: int
+    machine: int
     way: float
     limit: float
 
@@ -44,7 +44,7 @@ class Bearings:
     """Squared distances of one piece of evidence, in the units of the score.
 
     ``own``: to the machine's nearest centre; ``to_reference`` ``(n_references,)``: to each
-    reference machine; ``between`` ``(n_references,)``: from that centre to each of them.
+    regime of reference machines; ``between`` ``(n_references,)``: from that centre to each.
     """
 
     own: float
@@ -53,7 +53,7 @@ class Bearings:
 
     @property
     def ways(self) -> FloatArray:
-        """How far towards each reference machine. Shape: ``(n_references,)``.
+        """How far towards each regime of reference machines. Shape: ``(n_references,)``.
 
         ``|x - centre|^2 - |x - reference|^2`` is linear in ``x``; over the squared distance
         between the two it is -1 at the centre and 1 at the reference machine.
@@ -76,11 +76,8 @@ def take_bearings(evidence: FloatArray, head: Head) -> Bearings | None:
     )
 
 
-def likeness_of(pieces: Sequence[Bearings], limits: FloatArray) -> Likeness | None:
-    """What the pieces of one recording say together, None where there are none.
-
-    Shape: ``limits`` is ``(n_references,)``.
-    """
+def likeness_of(pieces: Sequence[Bearings], head: Head) -> Likeness | None:
+    """What the pieces of one recording say together, None where there are none."""
     if not pieces:
         return None
     together = Bearings(
@@ -89,4 +86,8 @@ def likeness_of(pieces: Sequence[Bearings], limits: FloatArray) -> Likeness | No
         np.mean([piece.between for piece in pieces], axis=0),
     )
     nearest = int(np.argmin(together.to_reference))
-    return Likeness(nearest, float(together.ways[nearest]), float(limits[nearest]))
+    return Likeness(
+        int(head.reference_machines[nearest]),
+        float(together.ways[nearest]),
+        float(head.reference_limits[nearest]),
+    )

@@ -40,7 +40,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         whole.value,
         whole.stretches,
         whole.likeness,
-        whole.evidence,
+        whole.mean_offset,
     )
 
 

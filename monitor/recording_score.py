@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.bundle_manifest import ScoreKind
-from monitor.distance import Head, distance
+from monitor.distance import Head, distance, offset
 from monitor.domain import FloatArray
 from monitor.likeness import Bearings, Likeness, likeness_of, take_bearings
 from monitor.log_mel_spec import LogMelSpec
@@ -39,8 +39,8 @@ class RecordingScore:
     """Windows to one score, in as good as constant memory.
 
     State: sums of the evidence and loss over the block being filled and over the
-    one before it, which takes a short rest in, and of finished blocks, one for every ten
-    seconds, the score and where it lies towards reference machines.
+    one before it, which takes a short rest in; of finished blocks, one for every ten
+    seconds, the score and where it lies towards reference machines, and their summed offsets.
     """
 
     def __init__(self, spec: LogMelSpec, kind: ScoreKind, head: Head) -> None:
@@ -51,7 +51,7 @@ class RecordingScore:
         self._before: _Sum | None = None
         self._finished: list[_Judged] = []
         self._loss, self._n_windows = 0.0, 0
-        self._evidence = _Sum()
+        self._offsets = _Sum()
 
     @property
     def empty(self) -> bool:
@@ -62,10 +62,10 @@ class RecordingScore:
         """Take one window. Shape: ``evidence`` is ``(d,)``."""
         self._loss += loss
         self._n_windows += 1
-        self._evidence.add(evidence)
         if self._filling.n == self._per_block:
             if self._before is not None:
                 self._finished.append(self._judge(self._before))
+                self._offsets = self._offsets.plus(self._offset(self._before))
             self._before, self._filling = self._filling, _Sum()
         self._filling.add(loss if self._plain else evidence)
 
@@ -92,22 +92,35 @@ class RecordingScore:
     def likeness(self) -> Likeness | None:
         """Whose sound it was, None where no reference machine is known or nothing was heard."""
         bearings = [block.bearings for block in self._judged()]
-        return likeness_of([b for b in bearings if b is not None], self._head.reference_limits)
+        return likeness_of([b for b in bearings if b is not None], self._head)
 
     @property
-    def evidence(self) -> npt.NDArray[np.float64] | None:
-        """The mean evidence of what was heard so far, None for nothing. Shape: ``(d,)``."""
-        return None if self.empty else self._evidence.mean
+    def mean_offset(self) -> npt.NDArray[np.float64] | None:
+        """The blocks' evidence less their nearest centres, on average. Shape: ``(d,)``.
+
+        None for the plain score, and where nothing was heard.
+        """
+        if self._plain or self.empty:
+            return None
+        offsets = self._offsets
+        for block in self._last():
+            offsets = offsets.plus(self._offset(block))
+        return offsets.mean
 
     def _judged(self) -> list[_Judged]:
         """Every block of what was heard so far."""
-        if self.empty:
-            return []
-        last = [self._filling]
-        if self._before is not None:
-            whole = 2 * self._filling.n >= self._per_block
-            last = [self._before, self._filling] if whole else [self._before.plus(self._filling)]
-        return [*self._finished, *map(self._judge, last)]
+        return [*self._finished, *map(self._judge, self._last())]
+
+    def _last(self) -> list[_Sum]:
+        """The blocks that are not finished."""
+        if self._before is None:
+            return [] if self.empty else [self._filling]
+        if 2 * self._filling.n >= self._per_block:
+            return [self._before, self._filling]
+        return [self._before.plus(self._filling)]
+
+    def _offset(self, block: _Sum) -> _Sum:
+        return _Sum() if self._plain else _Sum(offset(block.mean, self._head), 1)
 
     def _judge(self, block: _Sum) -> _Judged:
         if self._plain:

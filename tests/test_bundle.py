@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from monitor.bundle import Bundle, load_bundle
@@ -33,6 +35,15 @@ def copied(original: Bundle, tmp_path: Path) -> Path:
     return shutil.copytree(original.path, tmp_path / "pump.bundle")
 
 
+def head_of(**arrays: npt.ArrayLike) -> bytes:
+    """A ``head.npz`` of four numbers, with more or other arrays in it."""
+    buffer = io.BytesIO()
+    given: dict[str, npt.ArrayLike] = {"centres": np.zeros((1, 4)), "whitener": np.eye(4), **arrays}
+    as_floats = {name: np.asarray(array, dtype=float) for name, array in given.items()}
+    np.savez(buffer, allow_pickle=False, **as_floats)
+    return buffer.getvalue()
+
+
 def edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
     values = json.loads((path / "bundle.json").read_text())
     change(values)
@@ -51,14 +62,18 @@ def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
     """A bundle would take a reference machine for its own after it was loaded."""
     n_numbers = original.head.centres.shape[1]
     head = replace(
-        original.head, references=np.ones((2, n_numbers)), reference_limits=np.array([0.75, 2.0])
+        original.head,
+        references=np.ones((3, n_numbers)),
+        reference_machines=np.array([0, 1, 1]),
+        reference_limits=np.array([0.75, 2.0, 0.875]),
     )
     again = parse_head(Path("head.npz"), pack_head(head))
     assert np.array_equal(again.references, head.references)
+    assert np.array_equal(again.reference_machines, head.reference_machines)
     assert np.array_equal(again.reference_limits, head.reference_limits)
-    recorded = {"references": [{"name": "pump-1"}, {"nothing": 0}, "text"]}
+    recorded = {"references": [{"name": "pump-1"}, {"nothing": 0}, "text", {"name": "a\nb\x1b[2J"}]}
     manifest = original.manifest.model_copy(update={"provenance": recorded})
-    assert replace(original, manifest=manifest).reference_names == ("pump-1", "", "")
+    assert replace(original, manifest=manifest).reference_names == ("pump-1", "", "", "ab[2J")
     assert original.reference_names == ()
 
 
@@ -84,36 +99,79 @@ def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> Non
         {"healthy_mean": np.zeros(4), "healthy_variance": np.ones(4), "healthy_recordings": 1.0},
     ],
 )
-def test_healthy_recordings_that_cannot_be_are_refused(arrays: dict[str, object]) -> None:
+def test_healthy_recordings_that_cannot_be_are_refused(arrays: dict[str, npt.ArrayLike]) -> None:
     """A calibration with such a bundle would end in a traceback."""
-    given = {"centres": np.zeros((1, 4)), "whitener": np.eye(4)} | arrays
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.float32(array) for name, array in given.items()})  # type: ignore[arg-type]  # arrays and numbers
     with pytest.raises(BundleError, match=r"head\.npz: .*healthy"):
-        parse_head(Path("head.npz"), buffer.getvalue())
+        parse_head(Path("head.npz"), head_of(**arrays))
 
 
 def test_a_head_without_references_is_whole() -> None:
     """Bundles that others make would be refused for what they need not hold."""
-    buffer = io.BytesIO()
-    np.savez(buffer, centres=np.zeros((1, 4), np.float32), whitener=np.eye(4, dtype=np.float32))
-    head = parse_head(Path("head.npz"), buffer.getvalue())
-    assert head.references.shape == (0, 4)
+    head = parse_head(Path("head.npz"), head_of())
+    assert not len(head.references)
     assert head.reference_limits.shape == (0,)
     assert head.healthy is None
 
 
 @pytest.mark.parametrize(
-    ("references", "limits"),
-    [((2, 3), (2,)), ((2, 4), (1,)), ((4,), (4,)), ((2, 4, 1), (2,)), ((0, 4), (1,)), ((), ())],
+    ("references", "machines", "limits"),
+    [
+        ((2, 3), [0, 1], (2,)),
+        ((2, 4), [0, 1], (1,)),
+        ((2, 4), [0], (2,)),
+        ((2, 4), [0, -1], (2,)),
+        ((2, 4), [0, 1e9], (2,)),
+        ((4,), [0] * 4, (4,)),
+        ((2, 4, 1), [0, 1], (2,)),
+        ((), 0.0, ()),
+    ],
 )
 def test_references_that_do_not_fit_are_refused(
-    references: tuple[int, ...], limits: tuple[int, ...]
+    references: tuple[int, ...], machines: npt.ArrayLike, limits: tuple[int, ...]
 ) -> None:
     """A self-test on such a bundle would end in a traceback."""
-    head = Head(np.zeros((1, 4)), np.eye(4), np.ones(references), np.ones(limits))
-    with pytest.raises(BundleError, match=r"head\.npz: references .* do not fit together"):
-        parse_head(Path("head.npz"), pack_head(head))
+    content = head_of(
+        references=np.ones(references),
+        reference_machines=machines,
+        reference_limits=np.ones(limits),
+    )
+    with pytest.raises(BundleError, match=r"head\.npz: .*reference_machines"):
+        parse_head(Path("head.npz"), content)
+
+
+def test_half_of_what_is_known_of_references_is_refused() -> None:
+    """Which half is missing would show in the first self-test."""
+    with pytest.raises(BundleError, match=r"head\.npz: references, .* do not fit"):
+        parse_head(Path("head.npz"), head_of(references=np.ones((2, 4))))
+
+
+@pytest.mark.parametrize("name", ["centres", "whitener", "healthy_mean"])
+def test_numbers_beyond_single_precision_are_refused(name: str) -> None:
+    """Their squares are infinite, and an infinite score is an alarm for ever."""
+    arrays: dict[str, npt.ArrayLike] = {
+        "centres": np.zeros((1, 4)),
+        "whitener": np.eye(4),
+        "healthy_mean": np.zeros(4),
+        "healthy_variance": np.ones(4),
+        "healthy_recordings": 5.0,
+    }
+    arrays[name] = np.full_like(arrays[name], 1e300)
+    with pytest.raises(BundleError, match=f"{name} must be finite"):
+        parse_head(Path("head.npz"), head_of(**arrays))
+
+
+@pytest.mark.parametrize(("n_centres", "rank"), [(0, 4), (1, 0)])
+def test_a_head_that_measures_nothing_is_refused(
+    original: Bundle, copied: Path, n_centres: int, rank: int
+) -> None:
+    """The first window would end in a traceback."""
+    n_numbers = original.head.centres.shape[1]
+    content = pack_head(Head(np.zeros((n_centres, n_numbers)), np.ones((rank, n_numbers))))
+    (copied / "head.npz").write_bytes(content)
+    files = {**original.manifest.files, "head.npz": hashlib.sha256(content).hexdigest()}
+    edit(copied, lambda v: v.update(files=files))
+    with pytest.raises(BundleError, match=r"head\.npz: holds no centre"):
+        load_bundle(copied)
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz"])

@@ -11,7 +11,7 @@ from monitor.calibration import HealthyRecording, calibrate
 from monitor.calibration_record import MOST_SCORES, Calibration
 from monitor.fit import fit_of_recordings, fit_of_sound
 from monitor.likeness import Likeness
-from monitor.mean_shift import sample_of
+from monitor.mean_shift import Sample
 from monitor.persistence import Persistence
 
 SECONDS = 10.0
@@ -92,7 +92,11 @@ def test_a_reference_machine_is_refused_by_name_however_low_it_scores() -> None:
     assert not fit.fits
     assert "does not fit this machine: 6 of 8 recordings are more like" in fit.complaint
     assert "reference machine 2 (pump-2)" in fit.complaint
-    assert "reference machine 2 than" in fit_of_recordings(known, theirs).complaint
+    for names in ((), ("pump-1", "")):
+        assert "reference machine 2 than" in fit_of_recordings(known, theirs, names).complaint
+    few = fit_of_recordings(known, theirs[:3], ["pump-1", "pump-2"])
+    assert few.fits
+    assert "3 of 3 recordings are more like reference machine 2 (pump-2)" in few.complaint
     half = with_ways(own, [0.9] * 4 + [0.1] * 4)
     assert fit_of_recordings(known, half).complaint == ""
     told = fit_of_sound(known, 20.0, SECONDS, theirs[0].likeness, ["pump-1", "pump-2"])
@@ -110,40 +114,45 @@ def test_few_recordings_far_beyond_everything_healthy_are_refused() -> None:
     assert not fit.fits
     assert "8 of 8 recordings score far beyond everything healthy" in fit.complaint
     assert "--continue" in fit.complaint
+    one = fit_of_recordings(known, foreign[:1])
+    assert one.fits
+    assert "1 of 1 recordings score far beyond everything healthy" in one.complaint
 
 
-def with_evidence(
+def with_offsets(
     recordings: list[HealthyRecording], mean: float, seed: int = 0
 ) -> list[HealthyRecording]:
-    rng = np.random.default_rng(seed)
-    return [replace(one, evidence=rng.normal(mean, 1.0, 30)) for one in recordings]
+    """Recordings whose offsets have the given mean and the variance 1, exactly."""
+    rows = np.random.default_rng(seed).normal(size=(len(recordings), 30))
+    rows = mean + (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1)
+    return [replace(one, mean_offset=row) for one, row in zip(recordings, rows, strict=True)]
+
+
+HEALTHY = Sample(np.zeros(30), np.ones(30), 40)
 
 
 @pytest.mark.parametrize(
-    ("shift", "fits", "says"),
-    [(0.0, True, ""), (0.55, True, "do not sound like"), (1.2, False, "does not fit this machine")],
+    ("n", "shift", "told"),
+    [(16, 0.0, False), (16, 0.42, False), (16, 0.5, True), (16, 3.0, True), (200, 0.3, False)],
 )
-def test_a_shift_that_all_recordings_share_is_seen_below_every_score(
-    shift: float, fits: bool, says: str
+def test_a_shift_that_all_recordings_share_is_told_below_every_score(
+    n: int, shift: float, told: bool
 ) -> None:
-    """Another machine of the type would be calibrated as long as it scores like this one."""
-    known, new = calibration(), recordings(16, 20.0, seed=5)
-    healthy = sample_of(np.random.default_rng(1).normal(0.0, 1.0, (40, 30)))
-    fit = fit_of_recordings(known, with_evidence(new, shift), (), healthy)
-    assert fit.fits == fits
-    assert says in fit.complaint
-    assert bool(says) == bool(fit.complaint)
-    few = with_evidence(new[:3], shift)
-    assert fit_of_recordings(known, few, (), healthy).complaint == ""
+    """Another machine of the type would be calibrated in silence as long as it scores low."""
+    new = with_offsets(recordings(n, 20.0, seed=5), shift)
+    fit = fit_of_recordings(calibration(), new, (), HEALTHY)
+    assert fit.fits
+    assert ("differ from the bundle's own in the same way" in fit.complaint) == told
+    assert bool(fit.complaint) == told
+    assert fit_of_recordings(calibration(), new[:3], (), HEALTHY).complaint == ""
+    assert fit_of_recordings(calibration(), new).complaint == ""
 
 
 def test_a_refusal_comes_before_a_warning() -> None:
     """What is only told would hide that a bundle does not fit."""
-    healthy = sample_of(np.random.default_rng(1).normal(0.0, 1.0, (40, 30)))
-    aged = recordings(40, 21.2)
-    assert "do not sound like" in fit_of_recordings(calibration(), aged).complaint
-    fit = fit_of_recordings(calibration(), with_evidence(aged, 1.2), (), healthy)
-    assert not fit.fits
+    aged = with_offsets(recordings(8, 23.0), 3.0)
+    assert "scores higher" in fit_of_recordings(calibration(), aged, (), HEALTHY).complaint
+    assert not fit_of_recordings(calibration(), aged, (), HEALTHY).fits
 
 
 def test_sound_far_beyond_everything_healthy_is_told() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,8 @@ def head_of(seed: int, n_references: int = 3) -> Head:
     rng = np.random.default_rng(seed)
     whitener = rng.normal(size=(D, D)) + 3.0 * np.eye(D)
     centre, references = rng.normal(size=(1, D)), 3.0 * rng.normal(size=(n_references, D))
-    return Head(centre, whitener, references, LIMITS[:n_references])
+    machines = np.array([5, 7, 9])[:n_references]
+    return Head(centre, whitener, references, machines, LIMITS[:n_references])
 
 
 def bearings_of(evidence: np.ndarray, head: Head) -> Bearings:
@@ -57,12 +60,12 @@ def test_the_nearest_reference_is_named_with_its_limit() -> None:
     """The wrong machine would be named, or held to another one's limit."""
     head = head_of(0)
     for index, reference in enumerate(head.references):
-        likeness = likeness_of([bearings_of(reference, head)], head.reference_limits)
+        likeness = likeness_of([bearings_of(reference, head)], head)
         assert likeness is not None
-        assert (likeness.reference, likeness.limit) == (index, LIMITS[index])
+        assert (likeness.machine, likeness.limit) == (5 + 2 * index, LIMITS[index])
         assert likeness.way == pytest.approx(1.0)
         assert likeness.is_the_references
-        home = likeness_of([bearings_of(head.centres[0], head)], head.reference_limits)
+        home = likeness_of([bearings_of(head.centres[0], head)], head)
         assert home is not None
         assert not home.is_the_references
 
@@ -71,7 +74,7 @@ def test_of_several_regimes_the_nearest_counts() -> None:
     """A machine in its second speed would pass for another machine."""
     head = head_of(1, 1)
     second = head.references[0] + 0.3 * (head.references[0] - head.centres[0])
-    two = Head(np.stack([head.centres[0], second]), head.whitener, head.references, LIMITS[:1])
+    two = replace(head, centres=np.stack([head.centres[0], second]))
     assert bearings_of(second, head).ways[0] > 1.0
     assert bearings_of(second, two).ways[0] == pytest.approx(0.0)
 
@@ -81,7 +84,7 @@ def test_pieces_speak_together() -> None:
     head = head_of(2, 1)
     own = bearings_of(head.centres[0], head)
     odd = bearings_of(head.references[0], head)
-    together = likeness_of([own, own, own, odd], head.reference_limits)
+    together = likeness_of([own, own, own, odd], head)
     assert together is not None
     assert together.way == pytest.approx(0.25)
 
@@ -90,4 +93,4 @@ def test_without_references_nothing_is_said() -> None:
     """A bundle that knows one machine would name another."""
     head = head_of(0)
     assert take_bearings(np.zeros(D), Head(head.centres, head.whitener)) is None
-    assert likeness_of([], LIMITS) is None
+    assert likeness_of([], head) is None

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.distance import Head, distance
+from monitor.distance import Head, distance, offset
 from monitor.likeness import likeness_of, take_bearings
 from monitor.log_mel_spec import LogMelSpec
 from monitor.recording_score import RecordingScore, block_edges
@@ -63,26 +63,32 @@ def test_the_plain_score_is_the_mean_loss() -> None:
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
 def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
     """A long recording would be another machine's by how it is read."""
-    head = Head(np.zeros((1, 5)), np.eye(5), np.full((1, 5), 0.5), np.array([0.7]))
+    reference = np.full((1, 5), 0.5), np.zeros(1, dtype=np.intp), np.array([0.7])
+    head = Head(np.zeros((1, 5)), np.eye(5), *reference)
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
     running = RecordingScore(SPEC, "diagonal", head)
     running.extend(evidence, np.ones(n_windows, np.float32))
     blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(block_edges(n_windows, SPEC))]
     taken = [take_bearings(block.mean(axis=0), head) for block in blocks]
-    expected = likeness_of([one for one in taken if one is not None], head.reference_limits)
+    expected = likeness_of([one for one in taken if one is not None], head)
     assert running.likeness is not None
     assert expected is not None
     assert running.likeness.way == pytest.approx(expected.way)
 
 
-def test_the_evidence_of_a_recording_is_its_mean() -> None:
-    """Recordings would be compared by their last stretch."""
-    evidence = np.random.default_rng(0).normal(size=(3 * PER_BLOCK + 2, 5)).astype(np.float32)
-    for kind, head in (("plain", Head(np.empty((0, 5)), np.empty((0, 5)))), ("diagonal", HEAD)):
-        running = RecordingScore(SPEC, kind, head)  # type: ignore[arg-type]  # both are kinds
-        running.extend(evidence, np.ones(len(evidence), np.float32))
-        assert running.evidence is not None
-        np.testing.assert_allclose(running.evidence, evidence.mean(axis=0), atol=1e-6)
+@settings(max_examples=30)
+@given(n_windows=st.integers(1, 5 * PER_BLOCK))
+def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_windows: int) -> None:
+    """A change of speed halfway would pass for a change of the machine."""
+    head = Head(np.array([[0.0] * 5, [9.0] * 5]), np.eye(5))
+    evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
+    evidence[n_windows // 2 :] += 9.0
+    running = RecordingScore(SPEC, "diagonal", head)
+    running.extend(evidence, np.ones(n_windows, np.float32))
+    blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(block_edges(n_windows, SPEC))]
+    expected = np.mean([offset(block.mean(axis=0), head) for block in blocks], axis=0)
+    assert running.mean_offset is not None
+    np.testing.assert_allclose(running.mean_offset, expected, atol=1e-9)
 
 
 def test_the_plain_score_knows_no_other_machine() -> None:
@@ -90,6 +96,7 @@ def test_the_plain_score_knows_no_other_machine() -> None:
     running = RecordingScore(SPEC, "plain", Head(np.empty((0, 5)), np.empty((0, 5))))
     running.push(np.zeros(5, np.float32), 1.0)
     assert running.likeness is None
+    assert running.mean_offset is None
 
 
 def test_nothing_heard_has_no_score() -> None:
@@ -97,7 +104,7 @@ def test_nothing_heard_has_no_score() -> None:
     running = RecordingScore(SPEC, "diagonal", HEAD)
     assert running.empty
     assert running.likeness is None
-    assert running.evidence is None
+    assert running.mean_offset is None
     assert not len(running.stretches)
     with pytest.raises(ValueError, match="nothing was heard"):
         _ = running.value

@@ -8,13 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from monitor.distance import Head
+from monitor.likeness import likeness_of, take_bearings
 from tests.tiny_sound import SPEC, frames_of
 from training.covariance import DIAGONAL, scatter_of
 from training.crossfit import HealthySound, fit_statistics, fold_heads, gather
 from training.evaluation import roc_auc
+from training.healthy_sample import healthy_sample
 from training.heard import Heard, distances, heard_of
 from training.recordings import Recording, folds
-from training.reference_limits import MOST_OF_THE_WAY, reference_limits
+from training.reference_machines import MOST_OF_THE_WAY, with_references
 from training.regimes import find_regimes
 from training.score_choice import choose_score
 
@@ -186,23 +189,78 @@ def test_a_score_can_be_asked_for_and_the_reason_says_so() -> None:
     assert "covariance" in choice.reason
 
 
-def limits_for(n_recordings: int, offset: float, seed: int) -> Rows:
-    """The limit towards one reference machine that is ``offset`` away in every number."""
+def known_from(n_recordings: int, references: Sequence[Rows], seed: int) -> Head:
+    """The head of a machine around zero that knows these reference machines."""
     rng = np.random.default_rng(seed)
-    machines = rng.normal(size=(n_recordings, D)), offset + rng.normal(size=(20, D))
-    sound = sound_of(machines[0], rng, [machines[1]])
-    fold = folds(n_recordings, 10, seed=0)
-    heads = fold_heads(sound, fold, DIAGONAL, use_references=True)
-    return reference_limits(sound, heads)
+    sound = sound_of(rng.normal(size=(n_recordings, D)), rng, references)
+    heads = fold_heads(sound, folds(n_recordings, 10, seed=0), DIAGONAL, use_references=True)
+    everything = np.ones(n_recordings, dtype=bool)
+    head = fit_statistics(sound, everything, use_references=True).head(DIAGONAL)
+    return with_references(head, sound, heads, seed=0)
+
+
+def machine_at(offset: float, seed: int, n: int = 20) -> Rows:
+    return offset + np.random.default_rng(1000 + seed).normal(size=(n, D))
 
 
 def test_own_sound_is_let_as_far_towards_a_reference_machine_as_it_goes() -> None:
     """Of machines that nothing tells apart, one would now and then be taken for the other."""
-    assert limits_for(12, 6.0, seed=0) == pytest.approx(MOST_OF_THE_WAY)
-    alike = [float(limits_for(12, 0.0, seed)[0]) for seed in range(10)]
-    assert np.median(alike) > 1.2
+    apart = known_from(12, [machine_at(6.0, 0)], seed=0)
+    assert apart.reference_limits == pytest.approx(MOST_OF_THE_WAY)
+    taken = []
+    for seed in range(20):
+        head = known_from(12, [machine_at(0.0, seed)], seed)
+        for row in np.random.default_rng(500 + seed).normal(size=(40, D)):
+            bearings = take_bearings(row, head)
+            assert bearings is not None
+            taken.append(bearings.ways[0] > head.reference_limits[0])
+    assert 0.02 < np.mean(taken) < 0.15
+
+
+def test_a_reference_machine_of_two_speeds_is_known_at_both() -> None:
+    """Its mean lies between them, where it is never heard."""
+    slow, fast = machine_at(8.0, 0), machine_at(8.0, 1)
+    fast[:, ::2] -= 16.0
+    head = known_from(12, [machine_at(-6.0, 2), np.concatenate((slow, fast))], seed=0)
+    assert list(head.reference_machines) == [0, 1, 1]
+    for row in (*slow[:5], *fast[:5]):
+        bearings = take_bearings(row, head)
+        assert bearings is not None
+        likeness = likeness_of([bearings], head)
+        assert likeness is not None
+        assert (likeness.machine, likeness.is_the_references) == (1, True)
 
 
 def test_two_recordings_say_nothing_about_reference_machines() -> None:
     """A limit that rests on nothing would be trusted."""
-    assert np.isinf(limits_for(2, 6.0, seed=0)).all()
+    assert not len(known_from(2, [machine_at(6.0, 0)], seed=0).references)
+    assert not len(known_from(12, [], seed=0).references)
+
+
+def test_healthy_recordings_are_known_by_how_they_lie_around_their_regimes() -> None:
+    """A speed that the machine has always had would be a shift of the machine."""
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(200, D))
+    rows[:40, ::2] += 30.0
+    sound = sound_of(rows, rng)
+    assert sound.n_regimes == 2
+    head = fit_statistics(sound, np.ones(200, dtype=bool), use_references=False).head(DIAGONAL)
+    sample = healthy_sample(sound, range(200), head)
+    assert sample is not None
+    assert sample.n == 40
+    np.testing.assert_allclose(sample.mean, 0.0, atol=1e-2)
+    np.testing.assert_allclose(sample.variance.mean(), 1.0, rtol=0.1)
+
+
+def test_stretches_of_one_file_are_one_recording() -> None:
+    """An hour of one day would stand for eight days, and every other day for a change."""
+    rng = np.random.default_rng(4)
+    days = 3.0 * rng.normal(size=(4, D))
+    file = [0, 0, 1, 1, 2, 2, 3]
+    sound = sound_of(days[file] + 0.1 * rng.normal(size=(7, D)), rng)
+    head = fit_statistics(sound, np.ones(7, dtype=bool), use_references=False).head(DIAGONAL)
+    sample = healthy_sample(sound, file, head)
+    assert sample is not None
+    assert sample.n == 4
+    np.testing.assert_allclose(sample.variance, days.var(axis=0, ddof=1), rtol=0.3)
+    assert healthy_sample(sound, [0, 0, 0, 1, 1, 2, 2], head) is None

@@ -21,7 +21,6 @@ from monitor.calibration_record import Calibration
 from monitor.detector_settings import DetectorSettings
 from monitor.distance import Head
 from monitor.domain import FloatArray
-from monitor.mean_shift import sample_of
 from training.audio_bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.controls import (
     Control,
@@ -34,11 +33,12 @@ from training.controls import (
 )
 from training.crossfit import FoldHead, HealthySound, fit_statistics, gather, head_for
 from training.evidence import EvidenceGraph
+from training.healthy_sample import healthy_sample
 from training.heard import Heard, hear, score_heard
 from training.loop import FitResult, Listener, resolve_device
 from training.material import AudioRequest, Material, read_material
 from training.recordings import folds
-from training.reference_limits import reference_limits
+from training.reference_machines import with_references
 from training.score_choice import Choice, choose_score
 from training.sound_training import split_recordings, train_network
 
@@ -89,6 +89,11 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     device = resolve_device(request.device)
     spec, span_windows, seed = material.spec, material.span_windows, request.seed
 
+    if material.continued and len(material.continued.head.references) and not request.references:
+        logger.warning(
+            "%s knows reference machines; without --reference the new bundle knows none",
+            material.continued.path,
+        )
     healthy_before = _scores_before(material, device)
     graph, history = _learn(request, material, device, listeners)
     heard = [hear(graph, recording, spec, device) for recording in material.recordings]
@@ -114,7 +119,7 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     judged = verdict(controls)
     logger.info("%s", judged)
 
-    head = _final_head(sound, choice, heads)
+    head = _final_head(sound, choice, heads, material, seed)
     model = SoundModel(graph.cpu(), spec, material.span_s, choice, head, calibration)
     sample_db = material.recordings[0].windows(spec)[:span_windows]
     provenance = {
@@ -195,18 +200,17 @@ def _calibrate(
     )
 
 
-def _final_head(sound: HealthySound, choice: Choice, heads: Sequence[FoldHead]) -> Head:
-    means = np.stack([heard.evidence.mean(axis=0, dtype=np.float64) for heard in sound.recordings])
-    healthy = sample_of(means) if len(means) > 1 else None
-    nothing = np.empty((0, means.shape[1]))
+def _final_head(
+    sound: HealthySound, choice: Choice, heads: Sequence[FoldHead], material: Material, seed: int
+) -> Head:
     if choice.kind == "plain":
-        return Head(nothing, nothing, healthy=healthy)
+        n_numbers = sound.recordings[0].evidence.shape[1]
+        return Head(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
-    head, limits = statistics.head(choice.shrinkage), reference_limits(sound, heads)
-    if not np.isfinite(limits).all():
-        return Head(head.centres, head.whitener, healthy=healthy)
-    return replace(head, reference_limits=limits, healthy=healthy)
+    head = with_references(statistics.head(choice.shrinkage), sound, heads, seed)
+    file = [recording.file for recording in material.recordings]
+    return replace(head, healthy=healthy_sample(sound, file, head))
 
 
 def _scores_before(material: Material, device: torch.device) -> list[HealthyRecording]:

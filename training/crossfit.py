@@ -41,32 +41,21 @@ class HealthySound:
         """How many regimes the machine was heard in."""
         return int(max(labels.max() for labels in self.regime)) + 1
 
-    @property
-    def reference_centres(self) -> FloatRows:
-        """The mean evidence of each reference machine. Shape: ``(n_references, d)``."""
-        n_numbers = self.recordings[0].evidence.shape[1]
-        means = [all_rows(reference).mean(axis=0) for reference in self.references]
-        return np.array(means).reshape(len(means), n_numbers)
-
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Centres ``(n_regimes, d)`` of the machine and the scatter around them.
 
     ``parts``: the parts of the evidence that have an equal say, see ``Scatter.whitener``.
-    ``references``: ``(n_references, d)``, the centres of the reference machines.
     """
 
     centres: FloatRows
     scatter: Scatter
     parts: tuple[slice, ...]
-    references: FloatRows
 
     def head(self, shrinkage: float) -> Head:
-        """What the runtime compares evidence with, the limits towards references left open."""
-        limits = np.full(len(self.references), np.inf)
-        whitener = self.scatter.whitener(shrinkage, self.parts)
-        return Head(self.centres, whitener, self.references, limits)
+        """What the runtime compares evidence with."""
+        return Head(self.centres, self.scatter.whitener(shrinkage, self.parts))
 
 
 def gather(
@@ -113,7 +102,7 @@ def fit_statistics(
     if use_references:
         groups += [_centred(all_rows(reference)) for reference in sound.references]
     scatter = scatter_of([group for group in groups if len(group) > 1] or groups)
-    return Statistics(centres, scatter, sound.parts, sound.reference_centres)
+    return Statistics(centres, scatter, sound.parts)
 
 
 @dataclass(frozen=True, slots=True)

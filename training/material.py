@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from monitor.bundle import Bundle, load_bundle
@@ -70,7 +70,8 @@ def read_material(request: AudioRequest) -> Material:
     span_s = continued.span_s if continued else request.settings.training.span_s
     least_frames = round(_LEAST_STRETCH_S * spec.frame_rate_hz)
     read = read_machine(request.recordings, spec)
-    recordings = cut_into(read, _LEAST_STRETCHES, least_frames)
+    numbered = [replace(recording, file=number) for number, recording in enumerate(read)]
+    recordings = cut_into(numbered, _LEAST_STRETCHES, least_frames)
     references = tuple(tuple(read_machine([path], spec)) for path in request.references)
     seconds = sum(recording.seconds(spec) for recording in recordings)
     logger.info(

@@ -30,11 +30,13 @@ _LEAST_DEVIATION_DB = 1e-3
 class Recording:
     """One recording, or a stretch of one.
 
-    ``frames_db``: float32 ``(n_frames, n_mels)``.
+    ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
+    those that were read, which its stretches have in common.
     """
 
     name: str
     frames_db: FloatArray = field(repr=False)
+    file: int = 0
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
         """The windows that the runtime would see. Shape: ``(n, n_mels, window_frames)``."""
