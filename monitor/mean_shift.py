@@ -47,7 +47,7 @@ def sample_of(rows: FloatArray) -> Sample:
 
 
 def mean_shift(own: Sample, new: Sample) -> Shift | None:
-    """The shift between two samples, None where they are worth fewer than five recordings.
+    """The shift between two samples, None where they are worth four recordings or fewer.
 
     Recordings that vary much less than those of the other set were made in one state of
     the machine. They count for less than they are, because the shift that they have in

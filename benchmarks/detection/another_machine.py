@@ -4,9 +4,9 @@
 
 A bundle is made from part of one machine's healthy recordings, with other machines as
 ``--reference`` or without. Then it is given healthy recordings that it was not made from, of
-its own machine, of the reference machines and of machines that it has never heard: all of
-them at once to what ``auscult calibrate`` asks, and each alone, some ten seconds, to what
-``auscult selftest`` asks.
+its own machine, on the same days and on later ones, of the reference machines and of machines
+that it has never heard: all of them at once to what ``auscult calibrate`` asks, and each alone
+to what ``auscult selftest`` asks.
 """
 
 from __future__ import annotations
@@ -21,15 +21,23 @@ import numpy as np
 import torch
 
 from benchmarks._page import write_section
-from benchmarks.detection.cases import DATA, files, folders, shuffled, unpack_toycar
+from benchmarks.detection.cases import (
+    DATA,
+    files,
+    folders,
+    sessions_of,
+    shuffled,
+    unpack_toycar,
+)
 from benchmarks.detection.command import run
 from monitor.fit import fit_of_recordings, fit_of_sound
 from monitor.network import Network
 from monitor.recalibration import score_healthy
 from training.audio import AudioRequest, train_audio
 
-NEEDED = ("toycar", "bldc_motor")
-OWN, REFERENCE, STRANGER = "its own", "a reference machine", "never heard"
+NEEDED = ("toycar", "bldc_motor", "uav_propeller", "desk_fan")
+OWN, LATER = "its own", "its own, later"
+REFERENCE, STRANGER = "a reference machine", "never heard"
 MOST_RECORDINGS = 25
 _COLUMNS = (
     "bundle from",
@@ -68,6 +76,7 @@ def trials(scratch: Path, seed: int) -> Iterator[Trial]:
     """Every bundle that one seed makes."""
     yield from _motors(seed)
     yield from _cars(scratch, seed)
+    yield from _later()
 
 
 def _motors(seed: int) -> Iterator[Trial]:
@@ -102,6 +111,15 @@ def _cars(scratch: Path, seed: int) -> Iterator[Trial]:
         for count in (len(clips) - MOST_RECORDINGS, 20):
             case = f"toycar, {count} clips and two references"
             yield Trial(case, tuple(clips[:count]), tuple(references), given)
+
+
+def _later() -> Iterator[Trial]:
+    """The drone's first flights and the fan's first session, and what was recorded after them."""
+    flights = tuple(files(DATA / "uav_propeller" / "normal"))
+    cut = round(len(flights) * 2 / 3)
+    yield Trial(f"drone, {cut} first flights", flights[:cut], (), ((LATER, flights[cut:]),))
+    sessions = [tuple(session) for session in sessions_of(files(DATA / "desk_fan" / "on"))]
+    yield Trial("desk fan, one session", sessions[0], (), ((LATER, sessions[1]),))
 
 
 def _some(folder: Path, seed: int) -> tuple[Path, ...]:
@@ -148,7 +166,7 @@ def measure(seeds: int) -> None:
                 for answer in ask(trial, seed, Path(folder) / f"{seed}_{number}.bundle"):
                     print(f"seed {seed}: {answer}", flush=True)
                     answers.append(answer)
-    kinds = [OWN, REFERENCE, STRANGER]
+    kinds = [OWN, LATER, REFERENCE, STRANGER]
     answers.sort(key=lambda a: (a.case, kinds.index(a.whose)))
     groups = itertools.groupby(answers, key=lambda a: (a.case, a.whose))
     text = "\n".join([*HEADER, *(row(list(members)) for _, members in groups)])

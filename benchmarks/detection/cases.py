@@ -63,6 +63,12 @@ def folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
+def sessions_of(recordings: list[Path]) -> list[list[Path]]:
+    """The desk fan's recordings by the year in their names."""
+    years = itertools.groupby(recordings, key=lambda path: path.name.split("_")[1][:4])
+    return [list(session) for _, session in years]
+
+
 def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
     """Each car that has test clips: alone, with the other cars, with twenty clips and those."""
     unpacked = unpack_toycar(scratch / "toycar")
@@ -105,10 +111,8 @@ def drone(seed: int) -> Iterator[Case]:
 
 def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
     """Three folds of the healthy recordings, each session shared out over all of them."""
-    sessions = itertools.groupby(
-        files(DATA / "desk_fan" / "on"), key=lambda path: path.name.split("_")[1][:4]
-    )
-    mixed = [path for _, session in sessions for path in shuffled(list(session), seed)]
+    sessions = sessions_of(files(DATA / "desk_fan" / "on"))
+    mixed = [path for session in sessions for path in shuffled(session, seed)]
     faulty = tuple(files(DATA / "desk_fan" / "blade_fault"))
     for fold in range(3):
         healthy = tuple(mixed[fold::3])
