@@ -75,6 +75,11 @@ def _with_references(path: Path, head: Head, arrays: Arrays) -> Head:
     given = [arrays[name] for name in _REFERENCES if name in arrays]
     if not given:
         return head
+    if len(given) < len(_REFERENCES):
+        raise BundleError(
+            f"{path}: holds only some of {', '.join(_REFERENCES)}; if the bundle was made by an "
+            "earlier version, train it again"
+        )
     n_numbers = head.centres.shape[1]
     n_references = len(given[0]) if given[0].ndim else 0
     wanted = [(n_references, n_numbers), (n_references,), (n_references,)]

@@ -4,7 +4,8 @@ A bundle knows one machine. Recordings said to be healthy are compared with the 
 that the bundle's own healthy recordings got from statistics that did not see them. Where
 the new ones lie higher by more than chance, either the machine is another one or it has
 changed; a new threshold would hide which. Where reference machines are known, sound that
-lies on their side is theirs, however low it scores.
+lies on their side is theirs, however low it scores. And recordings that differ from the
+bundle's own all in the same way, more than by chance, are another machine's or another day's.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _shifted_from_own(recordings: Sequence[HealthyRecording], healthy: Sample | 
     if shift is None or shift.strength < _BY_CHANCE or shift.size < _SMALL:
         return None
     return _told(
-        f"all {len(offsets)} differ from the bundle's own in the same way, by "
+        f"all {len(offsets)} together differ from the bundle's own, on average by "
         f"{math.sqrt(shift.size):.2g} standard deviations ({shift.strength:.1f} times chance)"
     )
 

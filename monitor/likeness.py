@@ -43,17 +43,19 @@ class Likeness:
 class Bearings:
     """Squared distances of one piece of evidence, in the units of the score.
 
-    ``own``: to the machine's nearest centre; ``to_reference`` ``(n_references,)``: to each
-    regime of reference machines; ``between`` ``(n_references,)``: from that centre to each.
+    ``own``: to the machine's nearest centre; ``to_reference``: to the nearest regime of each
+    reference machine, ``between``: from that centre to that regime, and ``limits``: how far
+    towards it the machine's own sound may lie, ``(n_machines,)`` each.
     """
 
     own: float
     to_reference: FloatArray
     between: FloatArray
+    limits: FloatArray
 
     @property
     def ways(self) -> FloatArray:
-        """How far towards each regime of reference machines. Shape: ``(n_references,)``.
+        """How far towards each reference machine. Shape: ``(n_machines,)``.
 
         ``|x - centre|^2 - |x - reference|^2`` is linear in ``x``; over the squared distance
         between the two it is -1 at the centre and 1 at the reference machine.
@@ -69,25 +71,33 @@ def take_bearings(evidence: FloatArray, head: Head) -> Bearings | None:
         return None
     to_centres = np.square((evidence - head.centres) @ head.whitener.T).sum(axis=1)
     centre = head.centres[np.argmin(to_centres)]
-    return Bearings(
-        float(to_centres.min()),
-        np.square((evidence - head.references) @ head.whitener.T).sum(axis=1),
-        np.square((centre - head.references) @ head.whitener.T).sum(axis=1),
-    )
+    to_regimes = np.square((evidence - head.references) @ head.whitener.T).sum(axis=1)
+    nearest = _nearest_of_each(head.reference_machines, to_regimes)
+    between = np.square((centre - head.references[nearest]) @ head.whitener.T).sum(axis=1)
+    limits = head.reference_limits[nearest]
+    return Bearings(float(to_centres.min()), to_regimes[nearest], between, limits)
 
 
 def likeness_of(pieces: Sequence[Bearings], head: Head) -> Likeness | None:
-    """What the pieces of one recording say together, None where there are none."""
+    """What the pieces of one recording say together, None where there are none.
+
+    A machine may change its speed from piece to piece, so each piece has its own regimes.
+    """
     if not pieces:
         return None
     together = Bearings(
         float(np.mean([piece.own for piece in pieces])),
         np.mean([piece.to_reference for piece in pieces], axis=0),
         np.mean([piece.between for piece in pieces], axis=0),
+        np.mean([piece.limits for piece in pieces], axis=0),
     )
     nearest = int(np.argmin(together.to_reference))
-    return Likeness(
-        int(head.reference_machines[nearest]),
-        float(together.ways[nearest]),
-        float(head.reference_limits[nearest]),
-    )
+    machine = int(np.unique(head.reference_machines)[nearest])
+    return Likeness(machine, float(together.ways[nearest]), float(together.limits[nearest]))
+
+
+def _nearest_of_each(machines: npt.NDArray[np.intp], squared: FloatArray) -> npt.NDArray[np.intp]:
+    """The index of the nearest regime of each machine, machines in rising order."""
+    by_machine = np.lexsort((squared, machines))
+    first: npt.NDArray[np.intp] = np.unique(machines[by_machine], return_index=True)[1]
+    return by_machine[first]

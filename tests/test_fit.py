@@ -142,7 +142,7 @@ def test_a_shift_that_all_recordings_share_is_told_below_every_score(
     new = with_offsets(recordings(n, 20.0, seed=5), shift)
     fit = fit_of_recordings(calibration(), new, (), HEALTHY)
     assert fit.fits
-    assert ("differ from the bundle's own in the same way" in fit.complaint) == told
+    assert ("together differ from the bundle's own" in fit.complaint) == told
     assert bool(fit.complaint) == told
     assert fit_of_recordings(calibration(), new[:3], (), HEALTHY).complaint == ""
     assert fit_of_recordings(calibration(), new).complaint == ""
@@ -150,9 +150,24 @@ def test_a_shift_that_all_recordings_share_is_told_below_every_score(
 
 def test_a_refusal_comes_before_a_warning() -> None:
     """What is only told would hide that a bundle does not fit."""
-    aged = with_offsets(recordings(8, 23.0), 3.0)
-    assert "scores higher" in fit_of_recordings(calibration(), aged, (), HEALTHY).complaint
-    assert not fit_of_recordings(calibration(), aged, (), HEALTHY).fits
+    known = calibration()
+    faulty = with_ways(recordings(3, 2.0 * known.threshold), [0.9, 0.9, 0.9])
+    fit = fit_of_recordings(known, faulty)
+    assert not fit.fits
+    assert "3 of 3 healthy recordings score over its threshold" in fit.complaint
+
+
+def test_the_fewer_healthy_scores_the_farther_healthy_sound_may_lie() -> None:
+    """Of four recordings the highest is passed by every fifth new one of the same machine."""
+
+    def limit(n: int) -> float:
+        stretches = np.linspace(19.0, 21.0, n)
+        known = calibration().model_copy(update={"stretch_scores": tuple(stretches)})
+        scores = np.linspace(21.0, 25.0, 400)
+        return float(scores[[fit_of_sound(known, s, SECONDS).fits for s in scores]].max())
+
+    assert limit(4) == pytest.approx(22.5, abs=0.02)
+    assert limit(40) == pytest.approx(21.6, abs=0.02)
 
 
 def test_sound_far_beyond_everything_healthy_is_told() -> None:

@@ -79,6 +79,18 @@ def test_of_several_regimes_the_nearest_counts() -> None:
     assert bearings_of(second, two).ways[0] == pytest.approx(0.0)
 
 
+def test_a_reference_machine_may_change_its_speed_within_a_recording() -> None:
+    """Half a recording at each of its speeds would lie near neither."""
+    regimes = np.array([[8.0, 6.0], [8.0, -6.0], [30.0, 0.0]])
+    machines, limits = np.array([0, 0, 1]), np.array([0.5, 0.9, 0.6])
+    head = Head(np.zeros((1, 2)), np.eye(2), regimes, machines, limits)
+    likeness = likeness_of([bearings_of(regimes[0], head), bearings_of(regimes[1], head)], head)
+    assert likeness is not None
+    assert (likeness.machine, likeness.is_the_references) == (0, True)
+    assert likeness.way == pytest.approx(1.0)
+    assert likeness.limit == pytest.approx(0.7)
+
+
 def test_pieces_speak_together() -> None:
     """One odd stretch would decide for a whole recording."""
     head = head_of(2, 1)

@@ -121,7 +121,7 @@ def test_a_machine_that_was_never_heard_does_not_pass_for_the_machine(
     alone = replace(bundle, head=replace(bundle.head, references=np.empty((0, 0))))
     heard = [score_healthy(path, alone, network) for path in sorted(stranger.iterdir())]
     fit = fit_of_recordings(bundle.calibration, heard, (), bundle.head.healthy)
-    assert "differ from the bundle's own in the same way" in fit.complaint
+    assert "together differ from the bundle's own" in fit.complaint
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:
@@ -131,7 +131,10 @@ def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: Aud
 
 
 def test_training_goes_on_from_a_bundle(
-    trained: AudioResult, request_: AudioRequest, folder: Path
+    trained: AudioResult,
+    request_: AudioRequest,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A machine that has changed for good is learned from where its network stands."""
     later = write_machine(folder / "later", 10, first_seed=200)
@@ -148,6 +151,7 @@ def test_training_goes_on_from_a_bundle(
     assert (after.band_mean_db == before.band_mean_db).all()
     assert result.bundle.manifest.provenance["continued"] == trained.bundle.sha256
     assert len(result.healthy_before) == 10
+    assert "without --reference the new bundle knows none" in caplog.text
     page = write_report(result).read_text(encoding="utf-8")
     assert "Before and after" in page
 
@@ -161,9 +165,12 @@ def test_the_report_is_one_page_with_its_figures(trained: AudioResult) -> None:
     assert {"report.html", "loss.png", "reconstruction.png", "scores.png", "history.csv"} <= names
 
 
-def test_the_plain_error_can_be_asked_for(request_: AudioRequest, folder: Path) -> None:
+def test_the_plain_error_can_be_asked_for(
+    request_: AudioRequest, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """`--score` must give a bundle that works, whatever the rule would have chosen."""
-    result = train_audio(replace(request_, score="plain", out=folder / "plain", references=()))
+    result = train_audio(replace(request_, score="plain", out=folder / "plain"))
+    assert "too little sound, or a plain score, to tell the reference machines apart" in caplog.text
     assert result.bundle.manifest.score.kind == "plain"
     assert score_of(result, 60, fault_db=12.0) > score_of(result, 60)
 

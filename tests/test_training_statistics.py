@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +197,7 @@ def known_from(n_recordings: int, references: Sequence[Rows], seed: int) -> Head
     heads = fold_heads(sound, folds(n_recordings, 10, seed=0), DIAGONAL, use_references=True)
     everything = np.ones(n_recordings, dtype=bool)
     head = fit_statistics(sound, everything, use_references=True).head(DIAGONAL)
-    return with_references(head, sound, heads, seed=0)
+    return with_references(head, sound, range(n_recordings), heads, seed=0)
 
 
 def machine_at(offset: float, seed: int, n: int = 20) -> Rows:
@@ -235,6 +236,12 @@ def test_two_recordings_say_nothing_about_reference_machines() -> None:
     """A limit that rests on nothing would be trusted."""
     assert not len(known_from(2, [machine_at(6.0, 0)], seed=0).references)
     assert not len(known_from(12, [], seed=0).references)
+    rng = np.random.default_rng(5)
+    sound = sound_of(rng.normal(size=(8, D)), rng, [machine_at(6.0, 0)])
+    head = fit_statistics(sound, np.ones(8, dtype=bool), use_references=False).head(DIAGONAL)
+    file = [0] * 4 + [1] * 4
+    heads = fold_heads(sound, np.array(file), DIAGONAL, use_references=False)
+    assert not len(with_references(head, sound, file, heads, seed=0).references)
 
 
 def test_healthy_recordings_are_known_by_how_they_lie_around_their_regimes() -> None:
@@ -245,11 +252,30 @@ def test_healthy_recordings_are_known_by_how_they_lie_around_their_regimes() -> 
     sound = sound_of(rows, rng)
     assert sound.n_regimes == 2
     head = fit_statistics(sound, np.ones(200, dtype=bool), use_references=False).head(DIAGONAL)
-    sample = healthy_sample(sound, range(200), head)
+    sample = healthy_sample(sound, range(200), head, SPEC)
     assert sample is not None
     assert sample.n == 40
     np.testing.assert_allclose(sample.mean, 0.0, atol=1e-2)
     np.testing.assert_allclose(sample.variance.mean(), 1.0, rtol=0.1)
+
+
+def test_the_variance_that_centres_take_away_is_made_up_for() -> None:
+    """With as many speeds as pairs of recordings, every machine would seem to have shifted."""
+    variances = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        rows = rng.normal(size=(8, D)) + 40.0 * np.repeat(np.eye(4, D), 2, axis=0)
+        sound = sound_of(rows, rng)
+        pairs = [np.full(len(spans), i // 2) for i, spans in enumerate(sound.span_rows)]
+        sound = replace(sound, regime=tuple(pairs))
+        head = fit_statistics(sound, np.ones(8, dtype=bool), use_references=False).head(DIAGONAL)
+        sample = healthy_sample(sound, range(8), head, SPEC)
+        assert sample is not None
+        assert sample.n == 2
+        variances.append(sample.variance.mean())
+        # One of the regimes was heard in one file alone.
+        assert healthy_sample(sound, [0, 0, 1, 2, 3, 4, 5, 6], head, SPEC) is None
+    assert np.mean(variances) == pytest.approx(1.0, abs=0.15)
 
 
 def test_stretches_of_one_file_are_one_recording() -> None:
@@ -259,8 +285,8 @@ def test_stretches_of_one_file_are_one_recording() -> None:
     file = [0, 0, 1, 1, 2, 2, 3]
     sound = sound_of(days[file] + 0.1 * rng.normal(size=(7, D)), rng)
     head = fit_statistics(sound, np.ones(7, dtype=bool), use_references=False).head(DIAGONAL)
-    sample = healthy_sample(sound, file, head)
+    sample = healthy_sample(sound, file, head, SPEC)
     assert sample is not None
     assert sample.n == 4
     np.testing.assert_allclose(sample.variance, days.var(axis=0, ddof=1), rtol=0.3)
-    assert healthy_sample(sound, [0, 0, 0, 1, 1, 2, 2], head) is None
+    assert healthy_sample(sound, [0, 0, 0, 1, 1, 2, 2], head, SPEC) is None

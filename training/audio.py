@@ -89,11 +89,6 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     device = resolve_device(request.device)
     spec, span_windows, seed = material.spec, material.span_windows, request.seed
 
-    if material.continued and len(material.continued.head.references) and not request.references:
-        logger.warning(
-            "%s knows reference machines; without --reference the new bundle knows none",
-            material.continued.path,
-        )
     healthy_before = _scores_before(material, device)
     graph, history = _learn(request, material, device, listeners)
     heard = [hear(graph, recording, spec, device) for recording in material.recordings]
@@ -120,6 +115,7 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     logger.info("%s", judged)
 
     head = _final_head(sound, choice, heads, material, seed)
+    _warn_without_references(head, request, material)
     model = SoundModel(graph.cpu(), spec, material.span_s, choice, head, calibration)
     sample_db = material.recordings[0].windows(spec)[:span_windows]
     provenance = {
@@ -208,9 +204,24 @@ def _final_head(
         return Head(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
-    head = with_references(statistics.head(choice.shrinkage), sound, heads, seed)
-    file = [recording.file for recording in material.recordings]
-    return replace(head, healthy=healthy_sample(sound, file, head))
+    file = np.array([recording.file for recording in material.recordings])
+    by_file = heads if len(np.unique(file)) == len(file) else heads_of(sound, file, choice)
+    head = statistics.head(choice.shrinkage)
+    head = with_references(head, sound, file.tolist(), by_file, seed)
+    return replace(head, healthy=healthy_sample(sound, file.tolist(), head, material.spec))
+
+
+def _warn_without_references(head: Head, request: AudioRequest, material: Material) -> None:
+    """Who gave reference machines counts on their being told from the machine."""
+    if len(head.references):
+        return
+    if request.references:
+        logger.warning("too little sound, or a plain score, to tell the reference machines apart")
+    elif material.continued and len(material.continued.head.references):
+        logger.warning(
+            "%s knows reference machines; without --reference the new bundle knows none",
+            material.continued.path,
+        )
 
 
 def _scores_before(material: Material, device: torch.device) -> list[HealthyRecording]:

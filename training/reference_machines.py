@@ -16,39 +16,46 @@ import numpy.typing as npt
 from monitor.distance import Head
 from monitor.likeness import take_bearings
 from training.crossfit import FoldHead, HealthySound, head_for
-from training.heard import all_rows
+from training.heard import Heard, all_rows
 from training.regimes import find_regimes, regime_centres
 
-LEAST_RECORDINGS = 3
+LEAST_FILES = 3
 MOST_OF_THE_WAY = 2.0 / 3.0
 _DEVIATIONS = 1.5
 
 
-def with_references(head: Head, sound: HealthySound, heads: Sequence[FoldHead], seed: int) -> Head:
+def with_references(
+    head: Head, sound: HealthySound, file: Sequence[int], heads: Sequence[FoldHead], seed: int
+) -> Head:
     """The head, knowing the regimes of every reference machine.
 
-    ``heads``: one for each fold of the machine's recordings. As it was where there are fewer
-    than ``LEAST_RECORDINGS`` to learn the limits from.
+    ``file``: of which file each of the machine's recordings is, or a stretch. ``heads``: one for
+    each fold of recordings, and no file in two folds. The head stays as it was where there are
+    fewer than ``LEAST_FILES`` to learn the limits from.
     """
-    if len(sound.recordings) < LEAST_RECORDINGS or not sound.references:
+    if len(set(file)) < LEAST_FILES or not sound.references:
         return head
-    centres = [_regimes_of(sound, machine, seed) for machine in range(len(sound.references))]
+    centres = [_regimes_of(recordings, seed) for recordings in sound.references]
+    machines = np.repeat(np.arange(len(centres)), [len(rows) for rows in centres])
     known = replace(
         head,
         references=np.concatenate(centres),
-        reference_machines=np.repeat(np.arange(len(centres)), [len(rows) for rows in centres]),
+        reference_machines=machines,
+        reference_limits=np.full(len(machines), np.inf),
     )
-    return replace(known, reference_limits=_limits(known, sound, heads))
+    return replace(known, reference_limits=_limits(known, sound, heads)[machines])
 
 
-def _regimes_of(sound: HealthySound, machine: int, seed: int) -> npt.NDArray[np.float64]:
-    recordings = sound.references[machine]
+def _regimes_of(recordings: Sequence[Heard], seed: int) -> npt.NDArray[np.float64]:
     labels = np.concatenate(find_regimes([heard.rows for heard in recordings], seed))
     return regime_centres(all_rows(recordings), labels)
 
 
 def _limits(known: Head, sound: HealthySound, heads: Sequence[FoldHead]) -> npt.NDArray[np.float64]:
-    """Two thirds of the way, or beyond the machine's own left-out sound if that lies further."""
+    """Two thirds of the way, or beyond the machine's own left-out sound if that lies further.
+
+    Shape: ``(n_machines,)``.
+    """
     bearings = [
         take_bearings(row, replace(known, centres=fold.centres, whitener=fold.whitener))
         for index, heard in enumerate(sound.recordings)
