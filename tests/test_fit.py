@@ -133,7 +133,15 @@ HEALTHY = Sample(np.zeros(30), np.ones(30), 40)
 
 @pytest.mark.parametrize(
     ("n", "shift", "told"),
-    [(16, 0.0, False), (16, 0.42, False), (16, 0.5, True), (16, 3.0, True), (200, 0.3, False)],
+    [
+        (16, 0.0, False),
+        (16, 0.42, False),
+        (16, 0.5, True),
+        (16, 3.0, True),
+        (200, 0.3, False),
+        (5, 0.7, False),
+        (5, 0.8, True),
+    ],
 )
 def test_a_shift_that_all_recordings_share_is_told_below_every_score(
     n: int, shift: float, told: bool
