@@ -6,8 +6,8 @@ Trains with the defaults on healthy recordings alone and judges recordings that 
 not trained on. Beside the score stand the plain reconstruction error of the same
 network and a control without a network: the Mahalanobis distance (Ledoit-Wolf) of a
 recording's mean log-mel spectrum. Then the modules beside this one: whether thresholds
-keep their budget, how faint a fault is still heard, what everyday noises raise, several healthy
-regimes. All of it is written to
+keep their budget, how faint a fault is still heard, what everyday noises raise, whether another
+machine is told, several healthy regimes. All of it is written to
 ``docs/benchmarks.md``; with ``--only`` the first tables are printed and nothing else is done.
 """
 
@@ -20,7 +20,7 @@ from itertools import groupby
 import numpy as np
 
 from benchmarks._page import write_section
-from benchmarks.detection import budget, intruders, regimes, sensitivity
+from benchmarks.detection import another_machine, budget, intruders, regimes, sensitivity
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.command import exit_without, lacking
 from benchmarks.detection.jobs import judge_all
@@ -109,7 +109,7 @@ def main() -> None:
     if options.only:
         return
     write_section("detection", f"{options.seeds} seeds.\n\n{text}")
-    for module in (budget, sensitivity, intruders, regimes):
+    for module in (budget, sensitivity, intruders, another_machine, regimes):
         if missing := lacking(module.NEEDED):
             print(f"{module.__name__}: left out, {DATA} has no {', '.join(missing)}")
         else:
