@@ -33,6 +33,7 @@ import psutil
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks._machine import RATE_HZ, trained_bundle
+from tests.mosquitto import free_port
 
 SETTLE_S = 20.0
 TARGETS = {"ready": "< 2 s", "memory": "< 100 MB", "share": "< 1 %", "latency": "< 250 ms"}
@@ -81,9 +82,7 @@ def configuration(folder: Path, port: int, sources: list[str]) -> Path:
 @contextmanager
 def broker(folder: Path) -> Iterator[int]:
     """A mosquitto on a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     config = folder / "mosquitto.conf"
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n", encoding="utf-8")
     path = os.environ["PATH"] + ":/usr/sbin"

@@ -10,10 +10,6 @@ import numpy.typing as npt
 from monitor.mean_shift import Sample
 
 
-def _none() -> npt.NDArray[np.float64]:
-    return np.empty((0, 0))
-
-
 @dataclass(frozen=True, slots=True)
 class Head:
     """What averaged evidence is compared with.
@@ -30,7 +26,7 @@ class Head:
 
     centres: npt.NDArray[np.float64]
     whitener: npt.NDArray[np.float64]
-    references: npt.NDArray[np.float64] = field(default_factory=_none)
+    references: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
     reference_machines: npt.NDArray[np.intp] = field(
         default_factory=lambda: np.empty(0, dtype=np.intp)
     )
@@ -44,16 +40,23 @@ def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:
     With the inverse square root of the healthy covariance for a whitener this is
     Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
     """
-    return float(np.sqrt(_squared(evidence, head).min()))
+    return float(np.sqrt(to_centres(evidence, head).min()))
 
 
 def offset(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
     """The evidence less its nearest centre, of which there must be one. Shape: ``(d,)``."""
-    nearest: npt.NDArray[np.float64] = evidence - head.centres[_squared(evidence, head).argmin()]
+    nearest: npt.NDArray[np.float64] = evidence - head.centres[to_centres(evidence, head).argmin()]
     return nearest
 
 
-def _squared(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
-    whitened = (evidence - head.centres) @ head.whitener.T
-    squared: npt.NDArray[np.float64] = np.square(whitened).sum(axis=1)
+def squared_lengths(
+    differences: npt.NDArray[np.float64], whitener: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """``|whitener x|^2`` of every row ``x``. Shape: ``(n, d)`` and ``(k, d)`` to ``(n,)``."""
+    squared: npt.NDArray[np.float64] = np.square(differences @ whitener.T).sum(axis=1)
     return squared
+
+
+def to_centres(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
+    """The squared distance to each centre. Shape: ``(d,)`` to ``(n_regimes,)``."""
+    return squared_lengths(evidence - head.centres, head.whitener)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from monitor.distance import Head
+from monitor.distance import Head, squared_lengths, to_centres
 
 FloatArray = npt.NDArray[np.float64]
 _LEAST_BETWEEN = 1e-12
@@ -69,13 +69,16 @@ def take_bearings(evidence: FloatArray, head: Head) -> Bearings | None:
     """Shape: ``(d,)``. None where the head knows no reference machine."""
     if not len(head.references) or not len(head.centres):
         return None
-    to_centres = np.square((evidence - head.centres) @ head.whitener.T).sum(axis=1)
-    centre = head.centres[np.argmin(to_centres)]
-    to_regimes = np.square((evidence - head.references) @ head.whitener.T).sum(axis=1)
+    own = to_centres(evidence, head)
+    to_regimes = squared_lengths(evidence - head.references, head.whitener)
     nearest = _nearest_of_each(head.reference_machines, to_regimes)
-    between = np.square((centre - head.references[nearest]) @ head.whitener.T).sum(axis=1)
-    limits = head.reference_limits[nearest]
-    return Bearings(float(to_centres.min()), to_regimes[nearest], between, limits)
+    between = head.centres[own.argmin()] - head.references[nearest]
+    return Bearings(
+        float(own.min()),
+        to_regimes[nearest],
+        squared_lengths(between, head.whitener),
+        head.reference_limits[nearest],
+    )
 
 
 def likeness_of(pieces: Sequence[Bearings], head: Head) -> Likeness | None:

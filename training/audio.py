@@ -204,11 +204,10 @@ def _final_head(
         return Head(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
-    file = np.array([recording.file for recording in material.recordings])
-    by_file = heads if len(np.unique(file)) == len(file) else heads_of(sound, file, choice)
-    head = statistics.head(choice.shrinkage)
-    head = with_references(head, sound, file.tolist(), by_file, seed)
-    return replace(head, healthy=healthy_sample(sound, file.tolist(), head, material.spec))
+    file = [recording.file for recording in material.recordings]
+    by_file = heads if len(set(file)) == len(file) else heads_of(sound, np.array(file), choice)
+    head = with_references(statistics.head(choice.shrinkage), sound, file, by_file, seed)
+    return replace(head, healthy=healthy_sample(sound, file, head, material.spec))
 
 
 def _warn_without_references(head: Head, request: AudioRequest, material: Material) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from monitor.bundle_manifest import ScoreKind
 from monitor.calibration import HealthyRecording
-from monitor.distance import Head
+from monitor.distance import Head, squared_lengths
 from monitor.domain import FloatArray
 from monitor.log_mel_spec import LogMelSpec
 from monitor.recording_score import BLOCK_S, RecordingScore, block_edges
@@ -107,7 +107,7 @@ def score_heard(
 
 def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
     """The distance of every row from its nearest centre. Shape: ``(n, d)`` to ``(n,)``."""
-    squared = [np.square((rows - centre) @ head.whitener.T).sum(axis=1) for centre in head.centres]
+    squared = [squared_lengths(rows - centre, head.whitener) for centre in head.centres]
     nearest: npt.NDArray[np.float64] = np.sqrt(np.min(squared, axis=0))
     return nearest
 

@@ -56,12 +56,11 @@ def _limits(known: Head, sound: HealthySound, heads: Sequence[FoldHead]) -> npt.
 
     Shape: ``(n_machines,)``.
     """
-    bearings = [
-        take_bearings(row, replace(known, centres=fold.centres, whitener=fold.whitener))
-        for index, heard in enumerate(sound.recordings)
-        for fold in [head_for(heads, index)]
-        for row in heard.rows
-    ]
+    bearings = []
+    for index, heard in enumerate(sound.recordings):
+        fold = head_for(heads, index)
+        left_out = replace(known, centres=fold.centres, whitener=fold.whitener)
+        bearings += [take_bearings(row, left_out) for row in heard.rows]
     ways = np.array([one.ways for one in bearings if one is not None])
     limits: npt.NDArray[np.float64] = ways.mean(axis=0) + _DEVIATIONS * ways.std(axis=0, ddof=1)
     return np.maximum(limits, MOST_OF_THE_WAY)
