@@ -1,20 +1,24 @@
 #!/bin/sh
-# Install Auscult as a service on this machine, or upgrade it, or take it away.
+# Install, upgrade or remove Auscult as a service on this machine.
 #
-#   sudo deploy/install.sh               install or upgrade; run it as often as you like
-#   sudo deploy/install.sh --train       with what `auscult train` needs (torch without CUDA)
-#   sudo deploy/install.sh --uninstall   take it away; configuration, bundles and state stay
-#   sudo deploy/install.sh --uninstall --purge      take those away as well
+#   sudo deploy/install.sh               install or upgrade; safe to run again
+#   sudo deploy/install.sh --train       also install the trainer (torch, CPU build)
+#   sudo deploy/install.sh --no-train    remove the trainer
+#   sudo deploy/install.sh --uninstall   remove the program; keep configuration, bundles and state
+#   sudo deploy/install.sh --uninstall --purge      remove everything
 #
-# What goes where:
-#   /opt/auscult                    the program, a release a folder; `venv` points to the current one
+# Without --train or --no-train, an installed trainer is kept.
+#
+# Paths:
+#   /opt/auscult                    the program: one folder per release, `venv` links to the current
 #   /usr/local/bin/auscult          the command
 #   /usr/local/lib/systemd/system   the units
 #   /etc/auscult                    config.toml, mqtt_password, bundles; never overwritten
-#   /var/lib/auscult                the service's state, made by systemd
+#   /var/lib/auscult                the service's state, created by systemd
 #
-# The network is used for the Python package index and, where something is missing, for apt.
-# PYTHON=/usr/bin/python3.12 chooses the interpreter; TORCH_INDEX the index of torch's CPU builds.
+# The script downloads from the Python package index and, if something is missing, with apt.
+# Environment: PYTHON=/usr/bin/python3.12 selects the interpreter, TORCH_INDEX=URL the package
+# index for torch's CPU builds.
 set -eu
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -23,17 +27,21 @@ PREFIX=/opt/auscult
 ETC=/etc/auscult
 UNITS=/usr/local/lib/systemd/system
 COMMAND=/usr/local/bin/auscult
-# There while something new is installed that running services do not use yet.
+# This file exists while running services still use the previous program or unit.
 RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 UNIT_FILES="auscult.service auscult@.service auscult-replay.service"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+usage() {
+    say "install.sh: $*"
+    sed -n '4,10s/^# \{0,1\}//p' "$0" >&2
+    exit 64
+}
 systemd_runs() { [ -d /run/systemd/system ]; }
 
-# The units hide home folders, so an interpreter that lives in one could not be started by them.
+# Only interpreters under /usr: the units hide home folders.
 find_python() {
     names="python3 python3.14 python3.13 python3.12 python3.11"
     for candidate in ${PYTHON:-$(for name in $names; do echo "/usr/bin/$name /usr/local/bin/$name"; done)}; do
@@ -43,10 +51,10 @@ sys.exit(sys.version_info < (3, 11) or not sys.base_prefix.startswith("/usr"))' 
             return
         fi
     done
-    fail "Python 3.11 or newer is needed under /usr (sudo apt-get install python3 python3-venv)"
+    fail "no Python 3.11 or newer found under /usr (sudo apt-get install python3 python3-venv)"
 }
 
-# What is installed depends on these files and the choices made, and on nothing else.
+# The release's name: a hash of everything that decides its content.
 fingerprint() {
     (
         cd "$ROOT"
@@ -54,6 +62,28 @@ fingerprint() {
             -type f ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum
         printf '%s %s\n' "$1" "$2"
     ) | sha256sum | cut -c1-16
+}
+
+trainer_is_installed() {
+    for torch in "$PREFIX"/venv/lib/python3*/site-packages/torch; do
+        [ ! -d "$torch" ] || return 0
+    done
+    return 1
+}
+
+# Sets EXTRAS from the options, or from what is installed.
+choose_extras() {
+    if [ -z "$TRAIN" ]; then
+        TRAIN=no
+        if trainer_is_installed; then
+            TRAIN=yes
+            say "keeping the installed trainer (--no-train removes it)"
+        fi
+    elif [ "$TRAIN" = no ] && trainer_is_installed; then
+        say "removing the trainer"
+    fi
+    EXTRAS=
+    [ "$TRAIN" = no ] || EXTRAS="--extra train"
 }
 
 install_program() {
@@ -64,7 +94,7 @@ install_program() {
     if [ ! -e "$release/.complete" ]; then
         say "installing into $release"
         rm -rf "$release"
-        # shellcheck disable=SC2086 # several words, or none
+        # shellcheck disable=SC2086 # EXTRAS is two words or none
         "$python" "$ROOT/tools/setup_environment.py" --copy --venv "$release" \
             --torch-index "$TORCH_INDEX" $EXTRAS || { rm -rf "$release"; exit 69; }
         "$release/bin/auscult" --help >/dev/null || fail "the installed command does not start"
@@ -75,7 +105,7 @@ install_program() {
     mv -T "$PREFIX/venv.new" "$PREFIX/venv"
     mkdir -p "$(dirname "$COMMAND")"
     ln -sfn "$PREFIX/venv/bin/auscult" "$COMMAND"
-    # The replay's root: systemd mounts into it what a replay may see.
+    # The root directory of auscult-replay.service: systemd mounts there what a replay may read.
     mkdir -p "$PREFIX/root"
     rm -rf "$PREFIX/share"
     mkdir -p "$PREFIX/share"
@@ -93,7 +123,7 @@ install_configuration() {
     install -d -m 0755 "$ETC" "$ETC/bundles" "$ETC/machines"
     [ -e "$ETC/config.toml" ] || install -m 0644 "$ROOT/config.toml" "$ETC/config.toml"
     [ -e "$ETC/replay.env" ] || install -m 0644 "$HERE/replay.env" "$ETC/replay.env"
-    # Readable by root alone; systemd hands it to the service, and only to it.
+    # Readable by root only; systemd passes it to the service as a credential.
     [ -e "$ETC/mqtt_password" ] || install -m 0600 /dev/null "$ETC/mqtt_password"
 }
 
@@ -103,10 +133,10 @@ install_units() {
         cmp -s "$HERE/$unit" "$UNITS/$unit" || touch "$RESTART_DUE"
         install -m 0644 "$HERE/$unit" "$UNITS/$unit"
     done
-    systemd_runs || { say "systemd does not run here: the units are installed, nothing is started"; return; }
+    systemd_runs || { say "systemd is not running: the units are installed but not started"; return; }
     systemctl daemon-reload
     [ -e "$RESTART_DUE" ] || return 0
-    # Services that run go on with what is new; services that do not are left alone.
+    # Restart running services on the new release; stopped ones stay stopped.
     systemctl try-restart auscult.service 'auscult@*.service'
     rm -f "$RESTART_DUE"
 }
@@ -114,9 +144,12 @@ install_units() {
 next_steps() {
     say "installed $(readlink "$PREFIX/venv")"
     systemctl is-active --quiet auscult.service 2>/dev/null && return
-    say "next: edit $ETC/config.toml, put bundles into $ETC/bundles and, where the broker wants"
-    say "one, the password into $ETC/mqtt_password; then"
-    say "    auscult check --config $ETC/config.toml && sudo systemctl enable --now auscult.service"
+    say "next steps:"
+    say "  1. edit $ETC/config.toml"
+    say "  2. put the bundles into $ETC/bundles"
+    say "  3. if the broker needs a password: put it into $ETC/mqtt_password"
+    say "  4. auscult check --config $ETC/config.toml"
+    say "  5. sudo systemctl enable --now auscult.service"
 }
 
 uninstall() {
@@ -140,30 +173,32 @@ uninstall() {
         rm -rf "$ETC" /var/lib/auscult /var/lib/auscult-* \
             /var/lib/private/auscult /var/lib/private/auscult-* \
             /etc/systemd/system/auscult.service.d /etc/systemd/system/auscult@*.service.d
-        say "uninstalled, with configuration and state"
+        say "uninstalled; configuration, bundles and state are removed"
     else
-        say "uninstalled; $ETC and /var/lib/auscult are kept (--purge takes them away as well)"
+        say "uninstalled; $ETC and /var/lib/auscult are kept (--uninstall --purge removes them)"
     fi
 }
 
-EXTRAS=
+TRAIN=
 UNINSTALL=no
 PURGE=no
 for argument in "$@"; do
     case $argument in
-        --train) EXTRAS="--extra train" ;;
+        --train) TRAIN=yes ;;
+        --no-train) TRAIN=no ;;
         --uninstall) UNINSTALL=yes ;;
         --purge) PURGE=yes ;;
-        *) usage ;;
+        *) usage "unknown option: $argument" ;;
     esac
 done
-[ "$PURGE" = no ] || [ "$UNINSTALL" = yes ] || usage
+[ "$PURGE" = no ] || [ "$UNINSTALL" = yes ] || usage "--purge needs --uninstall"
 [ "$(id -u)" = 0 ] || fail "must be root: sudo $0 $*"
 umask 022
 
 if [ "$UNINSTALL" = yes ]; then
     uninstall
 else
+    choose_extras
     install_program
     install_configuration
     install_units

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
+from tests.installer import run_installer
 from tests.mosquitto import free_port, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -261,3 +262,30 @@ def test_a_node_hears_nothing_from_the_example_broker(broker: Broker) -> None:
     assert node.received == []
     for client in (node, operator):
         client.close()
+
+
+def test_a_later_run_keeps_the_trainer(tmp_path: Path) -> None:
+    """An upgrade without `--train` would remove the trainer from a node that trains."""
+    first, second = run_installer(tmp_path, "--train", "")
+    assert (first.status, second.status) == (0, 0)
+    assert first.has_trainer
+    assert second.has_trainer
+    assert second.release != first.release
+    assert "keeping the installed trainer (--no-train removes it)" in second.output.splitlines()
+
+
+def test_the_trainer_is_removed_when_asked_for(tmp_path: Path) -> None:
+    """`--no-train` would leave gigabytes on the node, or a later run would install them again."""
+    runs = run_installer(tmp_path, "--train", "--no-train", "")
+    assert [run.status for run in runs] == [0, 0, 0]
+    assert [run.has_trainer for run in runs] == [True, False, False]
+    assert "removing the trainer" in runs[1].output.splitlines()
+    assert "trainer" not in runs[2].output
+
+
+def test_the_trainer_is_not_installed_by_default(tmp_path: Path) -> None:
+    """Every node would download gigabytes that it does not use."""
+    (run,) = run_installer(tmp_path, "")
+    assert run.status == 0
+    assert not run.has_trainer
+    assert "trainer" not in run.output
