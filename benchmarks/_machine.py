@@ -13,8 +13,8 @@ import numpy.typing as npt
 import soundfile
 
 from monitor.domain import AudioBlock
-from monitor.source_settings import SimulatedSettings
-from monitor.sources import open_source
+from monitor.sources.registry import open_source
+from monitor.sources.settings import SimulatedSettings
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 RATE_HZ = 16_000

@@ -20,12 +20,12 @@ import soundfile
 
 from benchmarks.detection.cases import DATA, files, shuffled
 from benchmarks.detection.command import exit_without
-from monitor.alert_record import AlertDraft
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
-from monitor.network import Network
-from monitor.replay import ReplaySinks, replay_recording
-from training.audio import AudioRequest, train_audio
+from monitor.alerts import AlertDraft
+from monitor.detection.settings import DetectorSettings
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.offline.replay import ReplaySinks, replay_recording
+from training.sound.train import AudioRequest, train_audio
 
 RAISED_WITHIN_S = 10.0
 CLEARED_WITHIN_S = 20.0

@@ -32,10 +32,10 @@ ROUNDS = 5
 
 def ours(recording: Path, bundle_path: Path) -> Callable[[], None]:
     """The whole replay of a recording, rows written."""
-    from monitor.bundle import load_bundle
-    from monitor.detector_settings import DetectorSettings
-    from monitor.network import Network
-    from monitor.replay import ReplaySinks, replay_recording
+    from monitor.detection.settings import DetectorSettings
+    from monitor.model.bundle import load_bundle
+    from monitor.model.network import Network
+    from monitor.offline.replay import ReplaySinks, replay_recording
 
     bundle = load_bundle(bundle_path)
     network = Network(bundle)
@@ -97,9 +97,9 @@ def floor(recording: Path, bundle_path: Path) -> Callable[[], None]:
     import numpy as np
     import soundfile
 
-    from monitor.bundle import load_bundle
-    from monitor.log_mel_spec import mel_filterbank
-    from monitor.network import Network
+    from monitor.features.log_mel_spec import mel_filterbank
+    from monitor.model.bundle import load_bundle
+    from monitor.model.network import Network
 
     bundle = load_bundle(bundle_path)
     network = Network(bundle)

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from training.datasets import load_dataset
-from training.denoising import Method, denoise
-from training.image_defaults import default_settings
+from training.images.datasets import load_dataset
+from training.images.defaults import default_settings
+from training.images.denoising import Method, denoise
 
 SIGMA = 0.2
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets import load_dataset
-from training.evaluation import roc_auc
-from training.image_defaults import default_settings
-from training.oneclass import train_novelty
+from training.images.datasets import load_dataset
+from training.images.defaults import default_settings
+from training.images.oneclass import train_novelty
+from training.metrics import roc_auc
 
 arguments = dict(enumerate(sys.argv[1:]))
 folder = None if arguments.get(0, "-") == "-" else Path(arguments[0])

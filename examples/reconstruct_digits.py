@@ -8,9 +8,9 @@ DATA is a folder of MNIST's IDX files; without it, or as "-", they are downloade
 import sys
 from pathlib import Path
 
-from training.datasets import load_dataset
-from training.image_defaults import default_settings
-from training.mnist import reconstruct
+from training.images.datasets import load_dataset
+from training.images.defaults import default_settings
+from training.images.reconstruction import reconstruct
 
 arguments = dict(enumerate(sys.argv[1:]))
 folder = None if arguments.get(0, "-") == "-" else Path(arguments[0])

@@ -143,7 +143,7 @@ def run(
     # Machines run beside each other: one matrix product must not spread over all cores. OpenBLAS
     # reads this when numpy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from monitor.daemon import run_daemon
+    from monitor.service.daemon import run_daemon
 
     run_daemon(config, log_format=log_format, until_ended=until_ended)
 
@@ -191,7 +191,7 @@ def replay(
 
     draw_alert = None
     if report is not None:
-        from training.alert_page import page_writer
+        from training.sound.alert_page import page_writer
 
         draw_alert = page_writer(report)
 
@@ -241,7 +241,7 @@ def calibrate(
 @app.command()
 def devices(as_json: AsJson = False) -> None:
     """The microphones that PortAudio sees."""
-    from monitor.commands.listen import devices as devices_command
+    from monitor.commands.record import devices as devices_command
 
     devices_command(as_json=as_json)
 
@@ -255,7 +255,7 @@ def record(
     as_json: AsJson = False,
 ) -> None:
     """Capture from a configured source into FLAC files, ready for `train audio`."""
-    from monitor.commands.listen import record as record_command
+    from monitor.commands.record import record as record_command
 
     record_command(config, machine, out, seconds, as_json=as_json)
 
@@ -271,7 +271,7 @@ def selftest(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
 @app.command()
 def outbox(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """The alerts that no broker has acknowledged yet."""
-    from monitor.commands.delivery import outbox as outbox_command
+    from monitor.commands.outbox import outbox as outbox_command
 
     outbox_command(config, as_json=as_json)
 
@@ -283,7 +283,7 @@ def discovery(
     as_json: AsJson = False,
 ) -> None:
     """Home Assistant's view of the machines: remove it."""
-    from monitor.commands.delivery import remove_discovery
+    from monitor.commands.outbox import remove_discovery
 
     if not remove:
         raise UsageError("discovery: say what to do: --remove takes the machines out")

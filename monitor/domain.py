@@ -8,11 +8,20 @@ is never accumulated.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from monitor.alerts import AlertKind
+
+
+def rfc3339(unix_s: float) -> str:
+    """UTC with milliseconds, as in ``2026-11-23T10:15:30.250Z``."""
+    moment = datetime.fromtimestamp(unix_s, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -105,9 +114,6 @@ class SourceState:
     detail: str = ""
 
 
-AlertKind = Literal["raised", "updated", "cleared"]
-
-
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the detector says: an anomaly was raised, updated or cleared.
@@ -125,29 +131,3 @@ class Decision:
     threshold: float
     loss: float
     band_error: FloatArray = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """An alert as it is published; see ``docs/mqtt.md`` for every field.
-
-    ``at`` and ``started_at`` are RFC 3339 in UTC with milliseconds.
-    ``sequence`` counts the alerts of one machine and is never reused.
-    """
-
-    event_id: str
-    alert_id: str
-    kind: AlertKind
-    machine: str
-    at: str
-    started_at: str
-    score: float
-    peak_score: float
-    threshold: float
-    loss: float
-    false_alarms_per_week: float
-    bands_hz: tuple[tuple[float, float], ...]
-    bundle_sha256: str
-    sequence: int
-    replayed: bool = False
-    schema_version: int = 1

@@ -11,25 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from monitor.bundle import Bundle
-from monitor.detector import Detector, DetectorRule
-from monitor.detector_settings import DetectorSettings
-from monitor.domain import (
-    AudioBlock,
-    Decision,
-    LogMelBlock,
-    Score,
-    SourceState,
-    SourceStatus,
-)
-from monitor.drift import DriftWatch, LevelWatch
+from monitor.audio.resampling import StreamResampler
+from monitor.audio.signal_check import SignalCheck
+from monitor.detection.detector import Detector, DetectorRule
+from monitor.detection.drift import DriftWatch, LevelWatch
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import AudioBlock, Decision, LogMelBlock, Score, SourceState, SourceStatus
 from monitor.errors import SourceFault
-from monitor.features import FrameWindows, LogMelStream
-from monitor.network import Network
-from monitor.recording_score import RecordingScore
-from monitor.resampling import StreamResampler
-from monitor.scorer import Scorer
-from monitor.signal_check import SignalCheck
+from monitor.features.log_mel import FrameWindows, LogMelStream
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.model.recording_score import RecordingScore
+from monitor.model.scorer import Scorer
 
 _OK = SourceState(SourceStatus.OK)
 _WARMING = SourceState(SourceStatus.WARMING)
@@ -59,7 +52,7 @@ class Pipeline:
     def __init__(
         self,
         bundle: Bundle,
-        detector: DetectorSettings,
+        detector: DetectorSettings | None = None,
         network: Network | None = None,
         whole: RecordingScore | None = None,
     ) -> None:
@@ -70,7 +63,7 @@ class Pipeline:
         self.state = _WARMING
         self.detector = Detector(
             DetectorRule.of(
-                detector,
+                detector or DetectorSettings(),
                 calibration,
                 span_s=bundle.heard_span_s,
                 hop_s=hop_s,

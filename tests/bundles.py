@@ -14,16 +14,17 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from monitor.bundle import Bundle, Head, SelfTest, load_bundle, save_bundle, write_manifest
-from monitor.bundle_manifest import ScoreChoice, ScoreKind
-from monitor.calibration import HealthyRecording, calibrate
-from monitor.detector_settings import DetectorSettings
-from monitor.distance import distance
+from monitor.calibration.threshold import HealthyRecording, calibrate
+from monitor.detection.detector import persistence_of
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray, LogMelWindow
-from monitor.features import log_mel_windows
-from monitor.log_mel_spec import LogMelSpec
-from monitor.network import Network
-from monitor.scorer import Scorer
+from monitor.features.log_mel import log_mel_windows
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.bundle import Bundle, Head, SelfTest, load_bundle, save_bundle, write_manifest
+from monitor.model.head import distance
+from monitor.model.manifest import ScoreChoice, ScoreKind
+from monitor.model.network import Network
+from monitor.model.scorer import Scorer
 
 SPEC = LogMelSpec()
 SPAN_S = 4.0
@@ -151,7 +152,7 @@ def make_bundle(
     calibration = calibrate(
         scored,
         false_alarms_per_week=false_alarms_per_week,
-        persistence=bundle.persistence(DetectorSettings()),
+        persistence=persistence_of(bundle, DetectorSettings()),
         hop_s=spec.window_hop_s,
         span_s=bundle.heard_span_s,
         distances=True,

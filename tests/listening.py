@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceState, SourceStatus
-from monitor.source_settings import SourceSettings
-from monitor.sources import open_source
 from monitor.sources.protocol import SourceItem
+from monitor.sources.registry import open_source
+from monitor.sources.settings import SourceSettings
 
 
 class Listener:

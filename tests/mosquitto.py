@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from monitor.mqtt_settings import MqttSettings
+from monitor.mqtt.settings import MqttSettings
 
 BELOW_EPHEMERAL = range(20_000, 32_768)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from monitor.payloads import SCHEMAS, schema
+from monitor.mqtt.payloads import SCHEMAS, schema
 
 
 @functools.cache

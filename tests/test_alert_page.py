@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from monitor.network import Network
+from monitor.model.network import Network
 from tests.bundles import SPEC, machine_sound, make_bundle
-from training.alert_page import hear_section, write_alert_page
+from training.sound.alert_page import hear_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
 

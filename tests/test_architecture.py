@@ -1,4 +1,4 @@
-"""The house stands as docs/architecture.md draws it: floors, and what no file may do."""
+"""Packages import only what docs/architecture.md allows, and no file does what it must not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DRAWING = ROOT / "docs" / "architecture.md"
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("monitor", "training")
 
 HEAVY = {
@@ -33,15 +33,33 @@ HEAVY = {
     "training",
 }
 # Files of the runtime that may load the trainer, and only inside a function.
-LAZY_TRAINERS = {"monitor/cli.py", "monitor/demo.py"}
+LAZY_TRAINERS = {"monitor/cli.py", "monitor/demo/run.py"}
 # Files whose own standard output or exit status is their interface.
-SPEAKERS = {"monitor/cli.py", "monitor/__main__.py", "training/cli.py"}
+PRINTING = {"monitor/cli.py", "monitor/__main__.py", "training/cli.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.
-CHILDREN = {"monitor/sources/microphone_child.py"}
+CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
-# What training may use of the runtime besides the floors up to this one.
-TRAINING_FLOOR = 3.99
-TRAINING_EXTRA = {"pipeline", "replay"}
+
+SIDE_EFFECTS = {"sources", "outbox", "mqtt", "history", "config", "service", "web"}
+"""Packages with input, output, clocks or threads."""
+FORBIDDEN = {
+    **dict.fromkeys(
+        ["features", "model", "detection", "calibration", "diagnosis", "pipeline"], SIDE_EFFECTS
+    ),
+    "audio": {"sources", "service", "config", "mqtt", "outbox"},
+    "sources": {"model", "mqtt", "config", "outbox", "service", "detection", "calibration"},
+    "outbox": {"model", "mqtt", "domain", "config", "service", "sources"},
+    "mqtt": {"model", "sources", "config", "service"},
+    "config": {"model", "service", "outbox"},
+    "service": {"web", "commands", "demo", "offline"},
+    "offline": {"service", "mqtt", "outbox", "config"},
+}
+"""Package or file at the top of ``monitor`` to what it must not reach, directly or by others."""
+FORBIDDEN["model"] = FORBIDDEN["model"] | {"detection", "calibration"}
+FORBIDDEN_TO_ALL = {"web": {"cli", "commands"}, "commands": {"cli"}, "cli": {"__main__"}}
+"""Package to the only packages that may import it."""
+TRAINING_FORBIDDEN = {"outbox", "mqtt", "service", "web", "commands", "cli"}
+MOST_FILES_AT_THE_TOP = 12
 
 
 @dataclass(frozen=True)
@@ -99,62 +117,153 @@ def imports_of(path: Path) -> Iterator[Import]:
     yield from walk(parsed(path), at_load=True)
 
 
-def drawn_floors() -> dict[str, float]:
-    """The table of docs/architecture.md: file under monitor/ to floor."""
-    rows = re.findall(
-        r"^\| *([0-9.]+) *\| *`([^`]+\.py)` *\|", DRAWING.read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert rows, f"no floors found in {DRAWING}"
-    assert len(rows) == len({file for _, file in rows}), f"a file stands twice in {DRAWING}"
-    return {file: float(floor) for floor, file in rows}
+def module_of(path: Path) -> str:
+    return relative(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
 
 
-def file_of(module: str) -> str | None:
-    """The file under monitor/ that a dotted name stands for; None outside the runtime."""
-    if module != "monitor" and not module.startswith("monitor."):
-        return None
-    parts = module.split(".")[1:]
-    package = ROOT.joinpath("monitor", *parts)
-    if package.is_dir():
-        return "/".join([*parts, "__init__.py"])
-    return "/".join(parts) + ".py"
+def part_of(module: str) -> str:
+    """The package below ``monitor`` or ``training``, or the file at their top."""
+    return module.split(".")[1] if "." in module else ""
 
 
-def runtime_files() -> set[str]:
-    return {path.relative_to(ROOT / "monitor").as_posix() for path in sources("monitor")}
+def import_graph(*packages: str) -> dict[str, set[str]]:
+    """Each module to the modules of ``packages`` that it imports, also inside functions."""
+    modules = {module_of(path): path for path in sources(*packages)}
+    return {
+        name: {found.module for found in imports_of(path) if found.module in modules}
+        for name, path in modules.items()
+    }
 
 
-def test_every_file_of_the_runtime_has_a_floor() -> None:
-    """A file outside the drawing would be bound by no rule, and the drawing would lie."""
-    unlisted = runtime_files() - drawn_floors().keys()
-    assert not unlisted, (
-        f"give each a row '| floor | `file` | its one responsibility |' in docs/architecture.md: "
-        f"{sorted(unlisted)}"
-    )
+def reached(graph: dict[str, set[str]], start: str) -> dict[str, list[str]]:
+    """Everything that ``start`` imports, directly or through others, with one chain to each."""
+    chains: dict[str, list[str]] = {}
+    waiting = [[start]]
+    while waiting:
+        chain = waiting.pop(0)
+        for module in sorted(graph.get(chain[-1], ())):
+            if module not in chains:
+                chains[module] = [*chain, module]
+                waiting.append(chains[module])
+    return chains
 
 
-def test_the_drawing_shows_no_file_that_is_gone() -> None:
-    """A reader would look for a room that does not exist."""
-    gone = drawn_floors().keys() - runtime_files()
-    assert not gone, f"remove from docs/architecture.md: {sorted(gone)}"
+def cycles(graph: dict[str, set[str]]) -> list[str]:
+    """For each module that imports itself through others, the chain."""
+    return [" -> ".join(chains[name]) for name in graph if name in (chains := reached(graph, name))]
 
 
-@pytest.mark.parametrize("path", sources("monitor"), ids=relative)
-def test_a_file_imports_only_from_floors_below(path: Path) -> None:
-    """Cycles and shortcuts between rooms would make the straight line of the data a tangle."""
-    floors = drawn_floors()
-    own = floors[path.relative_to(ROOT / "monitor").as_posix()]
+def test_no_file_imports_itself_through_others() -> None:
+    """Files in a cycle can only be understood, loaded and tested together."""
+    for package in PACKAGES:
+        assert not cycles(import_graph(package))
+
+
+def test_no_package_imports_itself_through_others() -> None:
+    """Packages in a cycle have no boundary between them."""
+    for package in PACKAGES:
+        graph: dict[str, set[str]] = {}
+        for name, imported in import_graph(package).items():
+            parts = {part_of(module) for module in imported if module != package}
+            graph.setdefault(part_of(name), set()).update(parts - {part_of(name)})
+        assert not cycles(graph)
+
+
+def forbidden_chains(graph: dict[str, set[str]]) -> list[str]:
+    """The chains of imports in ``monitor`` that ``FORBIDDEN`` rules out."""
     wrong = []
-    for found in imports_of(path):
-        file = file_of(found.module)
-        if file is None:
-            continue
-        assert file in floors, f"{found.file}:{found.line} imports {found.module}, which is nowhere"
-        if floors[file] >= own:
-            wrong.append(
-                f"{found.file}:{found.line} on floor {own:g} imports {file} on {floors[file]:g}"
-            )
-    assert not wrong, "\n".join(wrong)
+    for name in graph:
+        for module, chain in reached(graph, name).items():
+            if part_of(module) in FORBIDDEN.get(part_of(name), set()):
+                wrong.append(" -> ".join(chain))
+            allowed = FORBIDDEN_TO_ALL.get(part_of(module))
+            importer = part_of(chain[-2])
+            if allowed is not None and importer not in allowed | {part_of(module)}:
+                wrong.append(" -> ".join(chain[-2:]))
+    return sorted(set(wrong))
+
+
+def test_packages_import_only_what_they_may() -> None:
+    """The score could depend on a clock or a broker, or the outbox fail with a model."""
+    assert not forbidden_chains(import_graph("monitor"))
+
+
+def test_a_forbidden_import_is_found() -> None:
+    """The check above would pass whatever the code imports."""
+    graph = {
+        "monitor.model.bundle": {"monitor.errors"},
+        "monitor.errors": {"monitor.mqtt.topics"},
+        "monitor.service.daemon": {"monitor.web.page"},
+    }
+    assert forbidden_chains(graph) == [
+        "monitor.model.bundle -> monitor.errors -> monitor.mqtt.topics",
+        "monitor.service.daemon -> monitor.web.page",
+    ]
+
+
+def test_training_reaches_no_part_of_the_daemon() -> None:
+    """Training could not be used, or tested, without a broker or a service manager."""
+    graph = import_graph(*PACKAGES)
+    wrong = [
+        " -> ".join(chain)
+        for name in graph
+        if name.startswith("training")
+        for module, chain in reached(graph, name).items()
+        if module.startswith("monitor.") and part_of(module) in TRAINING_FORBIDDEN
+    ]
+    assert not wrong
+
+
+def test_sound_and_images_do_not_import_each_other() -> None:
+    """A change of the image commands could break the training of monitoring models."""
+    graph = import_graph("training")
+    wrong = [
+        f"{name} -> {module}"
+        for name, imported in graph.items()
+        for module in imported
+        if {part_of(name), part_of(module)} == {"sound", "images"}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("package", ["outbox", "mqtt"])
+def test_delivery_needs_no_numpy(package: str) -> None:
+    """An alert could be lost because a numerical library does not load."""
+    modules = [module_of(path) for path in sources(f"monitor/{package}")]
+    loads = "; ".join(f"import {module}" for module in modules)
+    script = f"import sys; {loads}; sys.exit('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], check=False, cwd=ROOT)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_few_files_stand_beside_the_packages(package: str) -> None:
+    """A reader could no longer see the structure in the list of files."""
+    files = [path.name for path in (ROOT / package).glob("*.py")]
+    assert len(files) <= MOST_FILES_AT_THE_TOP, sorted(files)
+
+
+def described_parts() -> set[str]:
+    """The packages and files that the tables of docs/architecture.md describe."""
+    return set(
+        re.findall(
+            r"^\| *`((?:monitor|training)/[a-z0-9_]+(?:/|\.py))`",
+            ARCHITECTURE.read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    )
+
+
+def test_the_architecture_page_describes_every_package() -> None:
+    """A reader would miss a package, or look for one that is gone."""
+    packages = {
+        f"{path.parent.relative_to(ROOT).as_posix()}/"
+        for name in PACKAGES
+        for path in (ROOT / name).glob("*/__init__.py")
+    }
+    described = {part for part in described_parts() if part.endswith("/")}
+    assert described == packages
+    assert all((ROOT / part).exists() for part in described_parts())
 
 
 @pytest.mark.parametrize("path", sources("monitor"), ids=relative)
@@ -172,20 +281,6 @@ def test_the_runtime_never_imports_what_training_needs(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", sources("training"), ids=relative)
-def test_training_uses_only_the_lower_floors_of_the_runtime(path: Path) -> None:
-    """Training that reaches into the daemon could not be used, or tested, without one."""
-    floors = drawn_floors()
-    wrong = []
-    for found in imports_of(path):
-        file = file_of(found.module)
-        if file is None or file == "__init__.py":
-            continue
-        if floors[file] > TRAINING_FLOOR and file.removesuffix(".py") not in TRAINING_EXTRA:
-            wrong.append(f"{found.file}:{found.line} imports {file} on floor {floors[file]:g}")
-    assert not wrong, "\n".join(wrong)
-
-
 def calls_of(tree: ast.AST) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
@@ -194,7 +289,7 @@ def calls_of(tree: ast.AST) -> Iterator[ast.Call]:
 def test_only_the_command_line_prints_and_exits(path: Path) -> None:
     """A library call that prints would corrupt `--json`, and one that exits would kill a daemon."""
     file = relative(path)
-    if file in SPEAKERS:
+    if file in PRINTING:
         return
     tree = parsed(path)
     wrong = [

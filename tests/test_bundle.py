@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from monitor.bundle import Bundle, load_bundle
-from monitor.bundle_arrays import pack_head, parse_head
-from monitor.distance import Head
 from monitor.errors import BundleError
-from monitor.log_mel_spec import LogMelSpec, mel_filterbank
-from monitor.mean_shift import sample_of
-from monitor.network import Network
+from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
+from monitor.model.arrays import pack_head, parse_head
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.head import Head, sample_of
+from monitor.model.network import Network
 from tests.bundles import make_bundle
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.calibration import WEEK_S, HealthyRecording, calibrate
+from monitor.calibration.tail import fit_generalised_pareto
+from monitor.calibration.threshold import WEEK_S, HealthyRecording, calibrate
+from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.errors import BadInputError
-from monitor.generalised_pareto import fit_generalised_pareto
-from monitor.persistence import Persistence, persistent_scores
 
 HOP_S, SPAN_S = 0.256, 4.0
 RULE = Persistence.lasting(2.0, 0.9, SPAN_S, HOP_S)

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from monitor import __version__
-from monitor.bundle import Bundle
+from monitor.model.bundle import Bundle
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult, configured, process
 from tests.daemons import ROOT

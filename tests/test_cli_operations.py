@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.alerting import alert_draft
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.detection.alert_draft import alert_draft
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock
-from monitor.outbox import Outbox
+from monitor.model.bundle import Bundle
+from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
@@ -162,7 +162,7 @@ def test_record_gives_up_on_a_source_that_gives_nothing(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording of nothing would wait for ever."""
-    monkeypatch.setattr("monitor.commands.listen.PATIENCE_S", 1.0)
+    monkeypatch.setattr("monitor.commands.record.PATIENCE_S", 1.0)
     config = configured(tmp_path, bundle.path, kind="command", command=["/nonexistent/recorder"])
     began_s = time.monotonic()
     outcome = auscult(

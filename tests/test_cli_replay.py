@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.bundle import Bundle
+from monitor.model.bundle import Bundle
 from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import ROOT

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from monitor.config import Settings, load_config, state_dir
-from monitor.config_errors import models_in
+from monitor.config.messages import models_in
+from monitor.config.settings import Settings, load_config, state_dir
 from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
-from monitor.source_settings import FileSettings, SourceSettings
+from monitor.sources.settings import FileSettings, SourceSettings
 
 DOCUMENTED = Path(__file__).resolve().parent.parent / "config.toml"
 
@@ -268,7 +268,7 @@ def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, posit
     except tomllib.TOMLDecodeError:
         document = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("monitor.config._read", lambda _path: text)
+        patch.setattr("monitor.config.settings._read", lambda _path: text)
         try:
             settings = load_config(Path("/etc/config.toml"), {})
         except AuscultError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.coverage import Coverage
+from monitor.service.coverage import Coverage
 
 
 def test_every_second_is_counted_in_exactly_one_account() -> None:

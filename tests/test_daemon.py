@@ -17,11 +17,11 @@ import pytest
 import soundfile
 import soxr
 
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray
-from monitor.log_mel_spec import LogMelSpec
-from monitor.outbox import Outbox
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.bundle import Bundle
+from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult

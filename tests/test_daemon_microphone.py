@@ -11,7 +11,7 @@ import pytest
 import soxr
 
 from monitor.domain import FloatArray
-from monitor.log_mel_spec import LogMelSpec
+from monitor.features.log_mel_spec import LogMelSpec
 from tests.bundles import machine_sound, make_bundle
 from tests.daemons import daemon
 from tests.mosquitto import Mosquitto, Subscriber, wait_for

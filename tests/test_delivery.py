@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monitor.delivery import Delivery
-from monitor.mqtt_settings import MqttSettings
-from monitor.outbox import Outbox
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
+from monitor.service.delivery import Delivery
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
 from tests.test_outbox import draft
 

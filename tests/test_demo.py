@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitor.demo import DemoResult, configuration, running_daemon
+from monitor.demo.run import DemoResult, configuration, running_daemon
 from monitor.errors import ServiceUnavailableError
-from monitor.source_settings import SimulatedSettings
+from monitor.sources.settings import SimulatedSettings
 from tests.command_line import process
 from tests.payload_check import check_message
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.tiny_images import bars
-from training.classical import classical_denoisers, denoise_each
-from training.evaluation import psnr_db
-from training.images import add_noise
+from training.images.classical_denoisers import classical_denoisers, denoise_each
+from training.images.image_set import add_noise
+from training.metrics import psnr_db
 
 SIGMA = 0.15
 

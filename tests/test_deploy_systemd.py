@@ -25,8 +25,8 @@ import pytest
 import soundfile
 
 from monitor.domain import AudioBlock, FloatArray
-from monitor.source_settings import SimulatedFault, SimulatedSettings
-from monitor.sources.simulated import SimulatedSource
+from monitor.sources.settings import SimulatedFault, SimulatedSettings
+from monitor.sources.simulated.source import SimulatedSource
 from tests.bundles import make_bundle
 from tests.mosquitto import Subscriber, free_port
 from tests.nspawn import BootedSystem, skip_unless_possible

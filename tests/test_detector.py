@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detector import Detector, DetectorRule
+from monitor.detection.detector import Detector, DetectorRule
+from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.domain import Decision, Score
-from monitor.persistence import Persistence, persistent_scores
 
 HOP = 4096
 RATE_HZ = 16_000

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.discovery import Discovery, object_id
-from monitor.discovery_removal import remove_discovery
 from monitor.domain import SourceStatus
 from monitor.errors import ServiceUnavailableError
-from monitor.mqtt_settings import MqttSettings
-from monitor.outbox import Outbox
-from monitor.payloads import schema
-from monitor.publisher import MqttPublisher
+from monitor.mqtt.home_assistant import Discovery, object_id, remove_discovery
+from monitor.mqtt.payloads import schema
+from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 
 BIRTH = "homeassistant/status"

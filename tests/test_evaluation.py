@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
 from monitor.errors import UsageError
-from training.evaluation import mean_psnr_db, partial_auc, psnr_db, roc_auc, ssim
+from training.metrics import mean_psnr_db, partial_auc, psnr_db, roc_auc, ssim
 
 
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.data())

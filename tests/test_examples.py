@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from monitor.discovery import Discovery
-from monitor.domain import AlertKind
-from monitor.mqtt_settings import MqttSettings
-from monitor.outbox import Outbox
-from monitor.payloads import alert_payload, encode, schema
-from monitor.publisher import MqttPublisher
+from monitor.alerts import AlertKind
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.payloads import alert_payload, encode, schema
+from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
 from tests.mosquitto import Mosquitto, Subscriber, free_port, wait_for
 from tests.test_discovery import Recorder, devices
 from tests.test_outbox import draft

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
-from monitor.features import FrameWindows, LogMelStream, log_mel_frames, log_mel_windows
-from monitor.log_mel_spec import LogMelSpec, mel_filterbank
+from monitor.features.log_mel import FrameWindows, LogMelStream, log_mel_frames, log_mel_windows
+from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
 
 SPECS = [
     LogMelSpec(),

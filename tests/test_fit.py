@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.calibration import HealthyRecording, calibrate
-from monitor.calibration_record import MOST_SCORES, Calibration
-from monitor.fit import fit_of_recordings, fit_of_sound
-from monitor.likeness import Likeness
-from monitor.mean_shift import Sample
-from monitor.persistence import Persistence
+from monitor.calibration.machine_match import fit_of_recordings, fit_of_sound
+from monitor.calibration.threshold import HealthyRecording, calibrate
+from monitor.detection.persistence import Persistence
+from monitor.model.head import Sample
+from monitor.model.manifest import MOST_SCORES, Calibration
+from monitor.model.reference_match import Likeness
 
 SECONDS = 10.0
 

@@ -21,11 +21,11 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.fuzz import messages, pcm, recordings
 from benchmarks.fuzz.guard import try_one
 from benchmarks.fuzzing import PARTS
-from monitor.bundle import load_bundle
-from monitor.config import load_config
+from monitor.config.settings import load_config
 from monitor.errors import BundleError, ConfigError
-from monitor.network import Network
-from monitor.scorer import run_selftest
+from monitor.model.bundle import load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
 from tests.bundles import make_bundle
 from tests.daemons import ROOT
 

@@ -17,9 +17,9 @@ from PIL import Image
 from monitor.errors import BadInputError, MissingInputError, ServiceUnavailableError, UsageError
 from tests.conftest import shared_data
 from tests.tiny_images import CLASS_NAMES, bars, idx_bytes, write_frames, write_idx_folder
-from training import datasets
-from training.image_folder import read_image_folder, split_frames
-from training.images import add_noise, read_idx, split_validation
+from training.images import datasets
+from training.images.folder import read_image_folder, split_frames
+from training.images.image_set import add_noise, read_idx, split_validation
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
 from tests.tiny_images import write_frames, write_idx_folder
-from training import denoising, oneclass
 from training.cli import app
-from training.image_model import load_image_model
+from training.images import denoising, oneclass
+from training.images.model import load_image_model
 from training.loop import FitResult, fit
 
 RUNNER = CliRunner()
@@ -98,7 +98,7 @@ def test_an_interruption_after_a_class_does_not_cost_it(
     def interrupted(*_: object) -> None:
         raise InterruptedError
 
-    monkeypatch.setattr("training.image_training.fit", counting)
+    monkeypatch.setattr("training.images.train.fit", counting)
     train(*arguments, "--out", tmp_path / "whole")
     with monkeypatch.context() as broken:
         broken.setattr(oneclass, "save_rows", interrupted)

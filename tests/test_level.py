@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from monitor.audio.level import FLOOR_DBFS, LevelMeter
 from monitor.domain import FloatArray
-from monitor.level import FLOOR_DBFS, LevelMeter
 
 
 def sine(amplitude: float) -> FloatArray:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.distance import Head
-from monitor.likeness import Bearings, likeness_of, take_bearings
+from monitor.model.head import Head
+from monitor.model.reference_match import Bearings, likeness_of, take_bearings
 
 D = 6
 LIMITS = np.array([0.7, 0.8, 0.9])

@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from monitor.errors import UsageError
-from training.linear import fit_pca
+from training.images.pca import fit_pca
 
 
 @pytest.mark.parametrize("shape", [(200, 12), (8, 30)])

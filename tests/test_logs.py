@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor import logs
+from monitor.service import logs
 
 log = logging.getLogger("monitor.test")
 
@@ -79,7 +79,7 @@ def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> N
     """A flapping source would fill the disk."""
     stream = lines_of("json")
     now = [100.0]
-    monkeypatch.setattr("monitor.logs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("monitor.service.logs.time.monotonic", lambda: now[0])
     for _ in range(50):
         log.warning("lost", extra={"machine": "a"})
     log.warning("lost", extra={"machine": "b"})

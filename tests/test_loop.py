@@ -11,16 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from monitor.errors import AuscultError, BadInputError, UsageError
-from training.batches import TensorBatches
-from training.listeners import training_listeners
-from training.loop import (
-    FitResult,
-    HistoryRow,
-    LoopSettings,
-    fit,
-    resolve_device,
-    write_history,
-)
+from training.images.batches import TensorBatches
+from training.loop import FitResult, HistoryRow, LoopSettings, fit, resolve_device, write_history
+from training.progress import training_listeners
 from training.schedule import learning_rate_at
 
 SETTINGS = LoopSettings(epochs=4, learning_rate=0.01)

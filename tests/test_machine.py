@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.alert_record import AlertDraft, OpenAlert
-from monitor.bundle import Bundle
-from monitor.config import MachineSettings
-from monitor.detector_settings import DetectorSettings
-from monitor.domain import Alert, AudioBlock, LogMelBlock, SourceState, SourceStatus
-from monitor.machine import Machine
-from monitor.machine_plan import MachinePlan
-from monitor.network import Network
-from monitor.outbox import Outbox
+from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.config.settings import MachineSettings
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline, PipelineOutput
-from monitor.source_settings import CommandSettings, FolderSettings, SimulatedSettings
+from monitor.service.machine import Machine
+from monitor.service.machine_plan import MachinePlan
+from monitor.service.supervisor import Supervisor
 from monitor.sources.protocol import BACK, SourceItem, unavailable
-from monitor.supervisor import Supervisor
+from monitor.sources.settings import CommandSettings, FolderSettings, SimulatedSettings
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.mosquitto import wait_for
 
@@ -108,7 +108,7 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> dict[int, Script]:
     def open_scripted(settings: SimulatedSettings) -> Scripted:
         return Scripted(playing[settings.seed])
 
-    monkeypatch.setattr("monitor.machine.open_source", open_scripted)
+    monkeypatch.setattr("monitor.service.machine.open_source", open_scripted)
     return playing
 
 

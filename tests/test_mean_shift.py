@@ -7,7 +7,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from monitor.mean_shift import Shift, mean_shift, sample_of
+from monitor.calibration.two_sample import Shift, mean_shift
+from monitor.model.head import sample_of
 
 D = 60
 Rows = npt.NDArray[np.float64]

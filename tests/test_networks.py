@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from monitor.errors import BadInputError, MissingInputError, UsageError
-from training.autoencoder import Architecture, NetworkSpec
-from training.image_model import ImageModel, load_image_model
-from training.image_training import evidence_lower_bound
+from training.images.autoencoder import Architecture, NetworkSpec
+from training.images.model import ImageModel, load_image_model
+from training.images.networks import VariationalAutoencoder, build_network, require_bottleneck
+from training.images.objectives import Objective, fit_objective
+from training.images.train import evidence_lower_bound
 from training.layers import halvings
-from training.networks import VariationalAutoencoder, build_network, require_bottleneck
-from training.objectives import Objective, fit_objective
 
 ARCHITECTURES = get_args(Architecture)
 SHAPES = [(1, 28, 28), (3, 17, 30), (1, 5, 6)]

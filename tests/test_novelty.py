@@ -13,18 +13,18 @@ from scipy.stats import multivariate_normal, norm
 
 from monitor.errors import UsageError
 from tests.tiny_images import bar_data, bars
-from training.autoencoder import NetworkSpec
-from training.density import fit_density
-from training.evaluation import psnr_db, roc_auc
-from training.frames import robust_threshold
-from training.image_defaults import default_settings
-from training.image_training import ImageSettings, mirror_half, train_image_model
-from training.images import add_noise, split_validation
+from training.images.autoencoder import NetworkSpec
+from training.images.defaults import default_settings
+from training.images.density import fit_density
+from training.images.frames import robust_threshold
+from training.images.image_set import add_noise, split_validation
+from training.images.networks import build_network
+from training.images.oneclass import one_class, train_novelty
+from training.images.projection import censored_negative_log_likelihood, project
+from training.images.train import ImageSettings, mirror_half, train_image_model
+from training.images.transformations import TurnNetwork, fit_turns, turns_of
 from training.layers import halvings
-from training.networks import build_network
-from training.oneclass import one_class, train_novelty
-from training.projection import censored_negative_log_likelihood, project
-from training.turns import TurnNetwork, fit_turns, turns_of
+from training.metrics import psnr_db, roc_auc
 
 SETTINGS = ImageSettings("dense", latent_dim=3, epochs=30, width=0.1, learning_rate=5e-3)
 

@@ -17,11 +17,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from monitor.alert_record import AlertDraft, alert_from_dict, alert_to_dict
-from monitor.domain import Alert, AlertKind
+from monitor.alerts import Alert, AlertDraft, AlertKind, alert_from_dict, alert_to_dict
 from monitor.errors import BadInputError, ConfigError, MissingInputError, ServiceUnavailableError
-from monitor.outbox import Outbox
-from monitor.outbox_reader import read_outbox
+from monitor.outbox.queue import Outbox
+from monitor.outbox.reader import read_outbox
 from monitor.uuid7 import Uuid7Generator
 from tests.disks import fill, small_disk_at
 from tests.mosquitto import wait_for
@@ -126,7 +125,7 @@ def test_another_process_can_look_while_it_is_written(path: Path) -> None:
     with Outbox(path) as outbox:
         alert = outbox.append(draft())
         code = (
-            "import sys; from pathlib import Path; from monitor.outbox_reader import read_outbox;"
+            "import sys; from pathlib import Path; from monitor.outbox.reader import read_outbox;"
             "print([a.event_id for a in read_outbox(Path(sys.argv[1])).alerts])"
         )
         seen = subprocess.run(
@@ -234,7 +233,7 @@ def test_threads_share_it(path: Path) -> None:
 _APPENDER = """
 import sys
 from pathlib import Path
-from monitor.outbox import Outbox
+from monitor.outbox.queue import Outbox
 from tests.test_outbox import draft
 
 with Outbox(Path(sys.argv[1])) as outbox:

@@ -12,11 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from monitor.domain import Alert, SourceStatus
-from monitor.outbox import Outbox
-from monitor.payloads import SCHEMAS, alert_payload, encode, health_payload, info_payload, schema
-from monitor.publisher import MqttPublisher
-from monitor.topics import Topics
+from monitor.alerts import Alert
+from monitor.domain import SourceStatus
+from monitor.mqtt.payloads import (
+    SCHEMAS,
+    alert_payload,
+    encode,
+    health_payload,
+    info_payload,
+    schema,
+)
+from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.topics import Topics
+from monitor.outbox.queue import Outbox
 from monitor.uuid7 import uuid7
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
 from tests.payload_check import check_message, check_payload

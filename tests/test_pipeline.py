@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceStatus
-from monitor.features import log_mel_frames
-from monitor.network import Network
+from monitor.features.log_mel import log_mel_frames
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, machine_sound, make_bundle
 

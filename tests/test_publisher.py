@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor.mqtt_connection import MqttConnection
-from monitor.mqtt_dial import probe
-from monitor.mqtt_settings import MqttSettings
-from monitor.outbox import Outbox
-from monitor.publisher import MqttPublisher
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.one_shot import probe
+from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
 from tests.mosquitto import Certificates, Mosquitto, Subscriber, retained, wait_for
 from tests.test_outbox import draft
 
@@ -118,10 +118,10 @@ _ROOT = Path(__file__).parent.parent
 _CHILD = """
 import sys, tempfile, time
 from pathlib import Path
-from monitor.mqtt_dial import probe
-from monitor.mqtt_settings import MqttSettings
-from monitor.outbox import Outbox
-from monitor.publisher import MqttPublisher
+from monitor.mqtt.dial import probe
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
+from monitor.mqtt.publisher import MqttPublisher
 
 folder = tempfile.TemporaryDirectory()
 settings = MqttSettings(host="127.0.0.1", port=int(sys.argv[1]), base_topic="auscult/test")
@@ -402,7 +402,7 @@ def test_the_newest_score_of_every_machine_arrives(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores that are sent together would leave some out, or the last ones until the next."""
-    monkeypatch.setattr("monitor.publisher._POLL_S", 60.0)  # nothing but a wake-up helps
+    monkeypatch.setattr("monitor.mqtt.publisher._POLL_S", 60.0)  # nothing but a wake-up helps
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         wait_for(lambda: connected(publisher))
         for number in range(3):
@@ -417,7 +417,7 @@ def test_the_last_scores_are_sent_before_the_end(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a chart shows last would not be what was heard last."""
-    monkeypatch.setattr("monitor.publisher._SCORES_EVERY_S", 60.0)
+    monkeypatch.setattr("monitor.mqtt.publisher._SCORES_EVERY_S", 60.0)
     with Subscriber(broker) as subscriber:
         with publishing(broker.settings(), outbox) as publisher:
             wait_for(lambda: connected(publisher))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from monitor.rank_test import share_higher
+from monitor.calibration.two_sample import share_higher
 
 
 @pytest.mark.parametrize(("n", "shift"), [(8, 3.0), (30, 0.5), (100, 0.0)])

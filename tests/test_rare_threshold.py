@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.detection.known_healthy import ALIKE, KINDS, TWO_STATES, UNLIKE, Healthy
-from monitor.rare_threshold import beyond, pieces, rare_threshold, run_maxima
+from monitor.calibration.tail import beyond, pieces, rare_threshold, run_maxima
 
 ALLOWED = 1e-5
 

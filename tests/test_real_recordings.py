@@ -11,12 +11,12 @@ import soundfile
 from benchmarks.detection import cases
 from benchmarks.detection.mixing import RATE_HZ, at_level, noises, read
 from benchmarks.fan_stream import alerts_of, as_wanted, joined, splits
-from monitor.detector_settings import DetectorSettings
-from monitor.network import Network
-from monitor.replay import ReplaySinks, replay_recording
+from monitor.detection.settings import DetectorSettings
+from monitor.model.network import Network
+from monitor.offline.replay import ReplaySinks, replay_recording
 from tests.conftest import shared_data
-from training.audio import AudioRequest, AudioResult, train_audio
-from training.evaluation import roc_auc
+from training.metrics import roc_auc
+from training.sound.train import AudioRequest, AudioResult, train_audio
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 

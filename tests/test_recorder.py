@@ -14,9 +14,9 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from monitor.audio.flac_recorder import FlacRecorder
 from monitor.domain import AudioBlock
 from monitor.errors import ServiceUnavailableError
-from monitor.recorder import FlacRecorder
 
 
 class QuickRecorder(FlacRecorder):

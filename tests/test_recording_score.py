@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.distance import Head, distance, offset
-from monitor.likeness import likeness_of, take_bearings
-from monitor.log_mel_spec import LogMelSpec
-from monitor.recording_score import RecordingScore, block_edges
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.head import Head, distance, offset
+from monitor.model.recording_score import RecordingScore, block_edges
+from monitor.model.reference_match import likeness_of, take_bearings
 
 SPEC = LogMelSpec()
 HEAD = Head(np.zeros((1, 5)), np.eye(5))

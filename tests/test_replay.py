@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.alert_record import AlertDraft
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.alerts import AlertDraft
+from monitor.calibration.machine_match import fit_of_recordings
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import Score
 from monitor.errors import BadInputError
-from monitor.features import log_mel_frames
-from monitor.fit import fit_of_recordings
-from monitor.network import Network
-from monitor.recalibration import recalibrate, score_healthy
-from monitor.replay import RecordingSummary, ReplaySinks, replay_recording
+from monitor.features.log_mel import log_mel_frames
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.offline.recalibrate import recalibrate, score_healthy
+from monitor.offline.replay import RecordingSummary, ReplaySinks, replay_recording
 from tests.bundles import SPEC, machine_sound, make_bundle
 
 RATE_HZ = SPEC.sample_rate_hz

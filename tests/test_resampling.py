@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.audio.resampling import StreamResampler
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import SourceFault
-from monitor.resampling import StreamResampler
 
 RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000]
 

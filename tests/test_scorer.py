@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.bundle import Bundle
-from monitor.bundle_manifest import ScoreKind
 from monitor.domain import Score
 from monitor.errors import BundleError
-from monitor.features import log_mel_windows
-from monitor.network import Network
-from monitor.scorer import Scorer, run_selftest
+from monitor.features.log_mel import log_mel_windows
+from monitor.model.bundle import Bundle
+from monitor.model.manifest import ScoreKind
+from monitor.model.network import Network
+from monitor.model.scorer import Scorer, run_selftest
 from tests.bundles import SPEC, as_windows, machine_sound, make_bundle
 
 KINDS: list[ScoreKind] = ["plain", "diagonal", "covariance"]

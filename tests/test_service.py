@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from monitor.bundle import Bundle
-from monitor.delivery import Delivery
 from monitor.errors import ConfigError
-from monitor.mqtt_connection import MqttConnection
-from monitor.mqtt_settings import MqttSettings
-from monitor.network import Network
-from monitor.outbox import Outbox
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
-from monitor.service import Reading, Service
-from monitor.signals import SignalQueue
-from monitor.supervisor import Supervisor
-from monitor.systemd import Notifier
+from monitor.service.daemon import Reading, Service
+from monitor.service.delivery import Delivery
+from monitor.service.signals import SignalQueue
+from monitor.service.supervisor import Supervisor
+from monitor.service.systemd import Notifier
 from tests.bundles import make_bundle
 from tests.mosquitto import Mosquitto, wait_for
 from tests.test_machine import plan

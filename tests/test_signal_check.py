@@ -8,8 +8,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.audio.signal_check import SignalCheck
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
-from monitor.signal_check import SignalCheck
 from tests.conftest import shared_data
 
 RATE_HZ = 16_000

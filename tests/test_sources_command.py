@@ -16,12 +16,12 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.audio.files import read_blocks
+from monitor.backoff import Backoff
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
-from monitor.source_settings import CommandSettings, SampleFormat
-from monitor.sources.files import read_blocks
-from monitor.sources.masking import Masking
 from monitor.sources.pcm import PcmStream
-from monitor.sources.supervised_child import Backoff, SupervisedChild
+from monitor.sources.settings import CommandSettings, SampleFormat
+from monitor.sources.supervised_child import Masking, SupervisedChild
 from tests.listening import Listener
 
 RATE_HZ = 16_000

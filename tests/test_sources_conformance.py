@@ -16,7 +16,8 @@ import pytest
 import soundfile
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceState, SourceStatus
-from monitor.source_settings import (
+from monitor.sources.registry import open_source
+from monitor.sources.settings import (
     CommandSettings,
     FileSettings,
     FolderSettings,
@@ -25,7 +26,6 @@ from monitor.source_settings import (
     SimulatedSettings,
     SourceSettings,
 )
-from monitor.sources import open_source
 from tests.listening import Listener
 from tests.pulseaudio import PulseAudio
 

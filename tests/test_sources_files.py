@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.audio.channels import Channel
+from monitor.audio.files import read_blocks, recording_seconds
+from monitor.audio.recordings import recording_blocks, recording_files, recording_length_s
 from monitor.domain import FloatArray, LogMelBlock
 from monitor.errors import AuscultError, BadInputError, MissingInputError
-from monitor.log_mel_spec import LogMelSpec
-from monitor.source_settings import Channel, FileSettings
-from monitor.sources.files import read_blocks, recording_seconds
-from monitor.sources.recordings import recording_blocks, recording_files, recording_length_s
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.sources.settings import FileSettings
 from tests.conftest import shared_data
 from tests.listening import Listener
 

@@ -13,8 +13,8 @@ import soundfile
 
 from monitor.domain import FloatArray, SourceStatus
 from monitor.errors import MissingInputError
-from monitor.source_settings import FolderSettings
 from monitor.sources.folder import FolderWatch
+from monitor.sources.settings import FolderSettings
 from tests.listening import Listener
 
 RATE_HZ = 16_000

@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from monitor.audio.files import read_blocks, recording_seconds
 from monitor.errors import BadInputError
-from monitor.sources.files import read_blocks, recording_seconds
 
 FORMATS = {"wav": "PCM_16", "wav24": "PCM_24", "wavf": "FLOAT", "flac": "PCM_16", "ogg": "VORBIS",
            "mp3": "MPEG_LAYER_III"}  # fmt: skip

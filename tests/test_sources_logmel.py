@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.audio.log_mel_files import log_mel_frame_count, read_log_mel_blocks
 from monitor.domain import FloatArray, SourceStatus
 from monitor.errors import AuscultError, BadInputError, MissingInputError
-from monitor.source_settings import LogMelSettings
-from monitor.sources.logmel import log_mel_frame_count, read_log_mel_blocks
+from monitor.sources.settings import LogMelSettings
 from tests.listening import Listener
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import SourceStatus
-from monitor.source_settings import MicrophoneSettings
-from monitor.sources import microphone_child
-from monitor.sources.capture_format import CaptureDecoder, CaptureHeader, CaptureRecord
+from monitor.sources.microphone import child as microphone_child
+from monitor.sources.microphone.capture_format import CaptureDecoder, CaptureHeader, CaptureRecord
+from monitor.sources.settings import MicrophoneSettings
 from tests.listening import Listener
 from tests.pulseaudio import PulseAudio
 
@@ -66,7 +66,7 @@ def test_unplugged_and_plugged_in_again(pulse: PulseAudio) -> None:
 def test_the_devices_are_listed(pulse: PulseAudio) -> None:
     """An operator could not find out what to write into the configuration."""
     assert pulse
-    script = "from monitor.sources.devices import devices; print(*devices(), sep='\\n')"
+    script = "from monitor.sources.microphone.devices import devices; print(*devices(), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -158,7 +158,7 @@ def test_lost_samples_are_counted_by_the_clock_and_another_rate_is_followed(
     """Windows would straddle an overflow, or a new microphone would sound twice as high."""
     child = tmp_path / "child.py"
     child.write_text(FAKE_CHILD.format(marker=str(tmp_path / "marker")))
-    monkeypatch.setattr("monitor.sources.microphone._CHILD", child)
+    monkeypatch.setattr("monitor.sources.microphone.source._CHILD", child)
     with Listener(MicrophoneSettings(channels=2)) as heard:
         heard.wait_for_samples(6 * 4_800)
     blocks = heard.blocks()[:6]

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.compute_lock import COMPUTING
 from monitor.domain import FloatArray
-from monitor.source_settings import SimulatedFault, SimulatedSettings
 from monitor.sources.protocol import SourceItem
-from monitor.sources.simulated import SimulatedSource
-from monitor.sources.simulated_machine import SimulatedMachine
-from monitor.sources.simulated_motion import Motion
-from monitor.turns import COMPUTING
+from monitor.sources.settings import SimulatedFault, SimulatedSettings
+from monitor.sources.simulated.machine import SimulatedMachine
+from monitor.sources.simulated.motion import Motion
+from monitor.sources.simulated.source import SimulatedSource
 from tests.listening import Listener
 
 RATE_HZ = 16_000

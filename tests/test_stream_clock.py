@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.stream_clock import StreamClock, rfc3339
+from monitor.domain import rfc3339
+from monitor.service.stream_clock import StreamClock
 
 START = 1_795_000_000.0
 

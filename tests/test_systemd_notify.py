@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.systemd import Notifier
+from monitor.service.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

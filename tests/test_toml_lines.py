@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.toml_lines import KeyPath, key_lines, line_of
+from monitor.config.toml_lines import KeyPath, key_lines, line_of
 
 AWKWARD = '''\
 # [not.a.table]

@@ -9,22 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitor.calibration.machine_match import fit_of_recordings
 from monitor.cli import run_command
 from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, UsageError
-from monitor.features import FrameWindows
-from monitor.fit import fit_of_recordings
-from monitor.network import Network
-from monitor.recalibration import recalibrate, score_healthy
-from monitor.scorer import Scorer, run_selftest
+from monitor.features.log_mel import FrameWindows
+from monitor.model.network import Network
+from monitor.model.scorer import Scorer, run_selftest
+from monitor.offline.recalibrate import recalibrate, score_healthy
 from tests.tiny_sound import SETTINGS, SPEC, frames_of, write_machine
-from training.audio import AudioRequest, AudioResult, train_audio
-from training.audio_bundle import network_of
-from training.evidence import EvidenceGraph
-from training.heard import hear, score_heard
 from training.loop import resolve_device
-from training.recordings import Recording
-from training.report import write_report
+from training.sound.bundle import network_of
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.recording_evidence import hear, score_heard
+from training.sound.recordings import Recording
+from training.sound.report import write_report
+from training.sound.train import AudioRequest, AudioResult, train_audio
 
 
 @pytest.fixture(scope="module")

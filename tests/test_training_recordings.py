@@ -11,11 +11,11 @@ import torch
 
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError
-from monitor.features import LogMelStream
-from monitor.log_mel_spec import LogMelSpec
+from monitor.features.log_mel import LogMelStream
+from monitor.features.log_mel_spec import LogMelSpec
 from tests.bundles import machine_sound
 from tests.tiny_sound import SPEC, frames_of
-from training.recordings import CropBatches, Recording, cut_into, folds, read_recording
+from training.sound.recordings import CropBatches, Recording, cut_into, folds, read_recording
 
 
 def test_training_hears_the_windows_that_the_runtime_hears(tmp_path: Path) -> None:

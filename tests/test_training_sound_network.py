@@ -10,10 +10,10 @@ import torch
 from monitor.domain import FloatArray
 from monitor.errors import BundleError, UsageError
 from tests.tiny_sound import SPEC, frames_of
-from training.evidence import EvidenceGraph
-from training.export import OUTPUTS, export_onnx
-from training.recordings import Recording
-from training.sound_networks import SoundAutoencoder, SoundNetworkSpec
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.onnx_export import OUTPUTS, export_onnx
+from training.sound.recordings import Recording
 
 
 def make_graph(n_mels: int = 24, n_frames: int = 16) -> EvidenceGraph:

@@ -9,18 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from monitor.distance import Head
-from monitor.likeness import likeness_of, take_bearings
+from monitor.model.head import Head
+from monitor.model.reference_match import likeness_of, take_bearings
 from tests.tiny_sound import SPEC, frames_of
-from training.covariance import DIAGONAL, scatter_of
-from training.crossfit import HealthySound, fit_statistics, fold_heads, gather
-from training.evaluation import roc_auc
-from training.healthy_sample import healthy_sample
-from training.heard import Heard, distances, heard_of
-from training.recordings import Recording, folds
-from training.reference_machines import MOST_OF_THE_WAY, with_references
-from training.regimes import find_regimes
-from training.score_choice import choose_score
+from training.metrics import roc_auc
+from training.sound.covariance import DIAGONAL, scatter_of
+from training.sound.crossfit import HealthySound, fit_statistics, fold_heads, gather
+from training.sound.head import MOST_OF_THE_WAY, healthy_sample, with_references
+from training.sound.recording_evidence import Heard, distances, heard_of
+from training.sound.recordings import Recording, folds
+from training.sound.regimes import find_regimes
+from training.sound.score_choice import choose_score
 
 Rows = npt.NDArray[np.float64]
 D = 12

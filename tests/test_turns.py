@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from monitor.turns import Turns
+from monitor.compute_lock import Turns
 
 
 class Impatient(Turns):

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.datasets import ImageData
-from training.images import ImageSet
+from training.images.datasets import ImageData
+from training.images.image_set import ImageSet
 
 CLASS_NAMES = ("upright", "lying")
 

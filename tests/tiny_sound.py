@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from monitor.domain import FloatArray
-from monitor.log_mel_spec import LogMelSpec
-from training.audio_settings import AudioSettings, NetworkSettings
+from monitor.features.log_mel_spec import LogMelSpec
+from training.sound.settings import AudioSettings, NetworkSettings
 
 SPEC = LogMelSpec(n_mels=24, window_frames=16, window_hop_frames=8)
 SECONDS = 6.0

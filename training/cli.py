@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from training import audio_cli, image_cli
+from training.images import cli as image_cli
+from training.sound import cli as audio_cli
 
 app = typer.Typer(
     help="Train: bundles from recordings, and the companion cases on images.",

@@ -22,13 +22,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from monitor.alert_record import AlertDraft
+from monitor.alerts import Alert, AlertDraft
 from monitor.cli import main
-from monitor.detector import Detector
-from monitor.domain import Alert, Decision, Score
-from monitor.mqtt_connection import Message, MqttConnection
-from monitor.outbox import Outbox
-from monitor.outbox_store import OutboxStore
+from monitor.detection.detector import Detector
+from monitor.domain import Decision, Score
+from monitor.mqtt.connection import Message, MqttConnection
+from monitor.outbox.queue import Outbox
+from monitor.outbox.store import OutboxStore
 
 Point = Literal["decided", "begun", "before commit", "committed", "sent", "acknowledged"]
 POINTS: tuple[Point, ...] = get_args(Point)

@@ -22,7 +22,7 @@ from benchmarks._chaos.network import Network
 from benchmarks._chaos.sound import SoundPlan
 from benchmarks._chaos.troubles import Trouble
 from monitor.errors import AuscultError
-from monitor.outbox_reader import read_outbox
+from monitor.outbox.reader import read_outbox
 from tests.daemons import ROOT, toml
 from tests.mosquitto import Mosquitto
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray
+from monitor.model.bundle import Bundle
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 

@@ -30,10 +30,10 @@ from benchmarks.detection.cases import (
     unpack_toycar,
 )
 from benchmarks.detection.command import run
-from monitor.fit import fit_of_recordings, fit_of_sound
-from monitor.network import Network
-from monitor.recalibration import score_healthy
-from training.audio import AudioRequest, train_audio
+from monitor.calibration.machine_match import fit_of_recordings, fit_of_sound
+from monitor.model.network import Network
+from monitor.offline.recalibrate import score_healthy
+from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("toycar", "bldc_motor", "uav_propeller", "desk_fan")
 OWN, LATER = "its own", "its own, later"

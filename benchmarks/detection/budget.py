@@ -20,7 +20,7 @@ from benchmarks.detection import resplits
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.command import lacking, run
 from benchmarks.detection.known_healthy import KINDS
-from monitor.rare_threshold import rare_threshold
+from monitor.calibration.tail import rare_threshold
 
 NEEDED = ()
 ALLOWED = 1e-5

@@ -11,8 +11,8 @@ from sklearn.covariance import LedoitWolf
 
 from benchmarks.detection.cases import Case
 from monitor.domain import FloatArray
-from monitor.log_mel_spec import LogMelSpec
-from training.recordings import Recording, read_machine, read_recording
+from monitor.features.log_mel_spec import LogMelSpec
+from training.sound.recordings import Recording, read_machine, read_recording
 
 Cut = Callable[[Sequence[Recording], LogMelSpec], Sequence[Recording]]
 

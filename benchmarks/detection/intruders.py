@@ -22,10 +22,10 @@ from benchmarks.detection.command import run
 from benchmarks.detection.injection import evenly, sound_pieces
 from benchmarks.detection.judge import n_alerts
 from benchmarks.detection.mixing import RATE_HZ, at_level, noises
-from monitor.bundle import Bundle
 from monitor.domain import FloatArray
-from monitor.network import Network
-from training.audio import AudioRequest, train_audio
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("uav_propeller", "esc10_noise")
 CLASSES = ("clock_tick", "chainsaw", "helicopter")

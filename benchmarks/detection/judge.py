@@ -13,16 +13,17 @@ import numpy.typing as npt
 from benchmarks.detection.cases import Case
 from benchmarks.detection.control import SpectrumDistance
 from benchmarks.detection.listening import listen
-from monitor.bundle import Bundle
-from monitor.calibration import WEEK_S, HealthyRecording, block_values
-from monitor.detector_settings import DetectorSettings
+from monitor.calibration.threshold import WEEK_S, HealthyRecording, block_values
+from monitor.detection.detector import persistence_of
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
-from monitor.network import Network
-from monitor.recalibration import calibration_of
-from monitor.replay import ReplaySinks, replay_recording
-from training.audio import AudioRequest, train_audio
-from training.evaluation import partial_auc, roc_auc
-from training.heard import Heard, score_heard
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.offline.recalibrate import calibration_of
+from monitor.offline.replay import ReplaySinks, replay_recording
+from training.metrics import partial_auc, roc_auc
+from training.sound.recording_evidence import Heard, score_heard
+from training.sound.train import AudioRequest, train_audio
 
 NOMINAL = 0.05
 GAINS_DB = (0.0, 3.0, -3.0)
@@ -115,7 +116,7 @@ def _block_values(heard: Heard, bundle: Bundle) -> npt.NDArray[np.float64]:
     spec, score = bundle.spec, bundle.manifest.score
     scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
     per_block = round(bundle.calibration.block_s / spec.window_hop_s)
-    return block_values(scores, bundle.persistence(DetectorSettings()), per_block)
+    return block_values(scores, persistence_of(bundle, DetectorSettings()), per_block)
 
 
 def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float:
@@ -140,7 +141,7 @@ def _share_over(heard: Sequence[Heard], bundle: Bundle, threshold: float) -> flo
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
     """The bundle as it would be with another budget of false alarms a week."""
-    rule = bundle.persistence(DetectorSettings())
+    rule = persistence_of(bundle, DetectorSettings())
     calibration = calibration_of(bundle, healthy, rule, false_alarms_per_week=budget)
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
     return replace(bundle, manifest=manifest)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.bundle import Bundle
-from monitor.network import Network
-from training.heard import Heard, heard_of
-from training.recordings import read_recording
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from training.sound.recording_evidence import Heard, heard_of
+from training.sound.recordings import read_recording
 
 
 def listen(path: Path, bundle: Bundle, network: Network, gain_db: float = 0.0) -> Heard:

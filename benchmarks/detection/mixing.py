@@ -11,7 +11,7 @@ import soxr
 from benchmarks._machine import sound_of
 from benchmarks.detection.cases import DATA, files
 from monitor.domain import FloatArray
-from monitor.source_settings import SimulatedFault, SimulatedSettings
+from monitor.sources.settings import SimulatedFault, SimulatedSettings
 
 RATE_HZ = 16_000
 FAULTS = ("bearing", "imbalance", "looseness", "rub", "cavitation")

@@ -25,16 +25,16 @@ from benchmarks._page import write_section
 from benchmarks.detection.command import run
 from benchmarks.detection.judge import whole_score
 from benchmarks.detection.mixing import FAULTS, RATE_HZ
-from monitor.bundle import Bundle
-from monitor.network import Network
-from monitor.source_settings import SimulatedFault, SimulatedSettings
-from training.audio import AudioRequest, train_audio
-from training.audio_bundle import network_of
-from training.crossfit import fit_statistics, gather
-from training.evaluation import roc_auc
-from training.evidence import EvidenceGraph
-from training.heard import hear
-from training.recordings import read_machine, read_recording
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.sources.settings import SimulatedFault, SimulatedSettings
+from training.metrics import roc_auc
+from training.sound.bundle import network_of
+from training.sound.crossfit import fit_statistics, gather
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.recording_evidence import hear
+from training.sound.recordings import read_machine, read_recording
+from training.sound.train import AudioRequest, train_audio
 
 NEEDED: tuple[str, ...] = ()
 SPEEDS_HZ = (24.5, 17.0, 31.0)

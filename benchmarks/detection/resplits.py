@@ -12,17 +12,18 @@ import numpy as np
 
 from benchmarks.detection.cases import drone
 from benchmarks.detection.listening import listen
-from monitor.bundle import Bundle
-from monitor.detector_settings import DetectorSettings
-from monitor.network import Network
-from monitor.persistence import persistent_scores
-from monitor.recalibration import calibration_of
-from training.audio import CROSS_FIT_FOLDS, AudioRequest, train_audio
-from training.crossfit import fit_statistics, fold_heads, gather, head_for
-from training.evidence import EvidenceLayout
-from training.heard import Heard, score_heard
-from training.recordings import folds
-from training.score_choice import choose_score
+from monitor.detection.detector import persistence_of
+from monitor.detection.persistence import persistent_scores
+from monitor.detection.settings import DetectorSettings
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.offline.recalibrate import calibration_of
+from training.sound.crossfit import fit_statistics, fold_heads, gather, head_for
+from training.sound.evidence_graph import EvidenceLayout
+from training.sound.recording_evidence import Heard, score_heard
+from training.sound.recordings import folds
+from training.sound.score_choice import choose_score
+from training.sound.train import CROSS_FIT_FOLDS, AudioRequest, train_audio
 
 NEEDED = ("uav_propeller",)
 SPLITS = 8
@@ -66,7 +67,7 @@ def _judged(
 ) -> tuple[float, int, int]:
     """The threshold, how many flights left out pass it, how many broken recordings do not."""
     spec, span, kind = bundle.spec, bundle.span_windows, bundle.manifest.score.kind
-    rule = bundle.persistence(DetectorSettings())
+    rule = persistence_of(bundle, DetectorSettings())
     parts = EvidenceLayout(spec.n_mels).parts
     sound = gather(inside, [], span, parts=parts, seed=seed)
     shrinkage = choose_score(sound, seed, kind).shrinkage

@@ -24,12 +24,12 @@ from benchmarks.detection.control import SpectrumDistance, spectrum_of
 from benchmarks.detection.injection import PIECE_S, Piece, in_pieces, pieces_of
 from benchmarks.detection.judge import whole_score
 from benchmarks.detection.mixing import FAULTS, noises, simulated_fault
-from monitor.bundle import Bundle
 from monitor.domain import FloatArray
-from monitor.network import Network
-from training.audio import AudioRequest, train_audio
-from training.evaluation import roc_auc
-from training.recordings import Recording
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from training.metrics import roc_auc
+from training.sound.recordings import Recording
+from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("esc10_noise", "uav_propeller", "desk_fan", "bldc_motor", "toycar")
 GROUPS = ("drone", "desk fan", "motor, 40 s and reference", "toycar, with reference")

@@ -13,13 +13,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited, edited_json
-from monitor.bundle import load_bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock
 from monitor.errors import BundleError
-from monitor.network import Network
+from monitor.model.bundle import load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
 from monitor.pipeline import Pipeline
-from monitor.scorer import run_selftest
 from tests.bundles import SPEC, machine_sound, make_bundle
 
 

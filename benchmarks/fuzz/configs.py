@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited, edited_toml
-from monitor.config import load_config
+from monitor.config.settings import load_config
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "config.toml"
 _EVERY_KIND = """\

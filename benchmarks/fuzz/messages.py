@@ -11,10 +11,10 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited
-from monitor.discovery import Discovery
 from monitor.errors import ServiceUnavailableError
-from monitor.mqtt_connection import MQTT_5, BrokerError, Message, MqttConnection
-from monitor.mqtt_settings import MqttSettings
+from monitor.mqtt.connection import MQTT_5, BrokerError, Message, MqttConnection
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.settings import MqttSettings
 
 BIRTH_TOPIC = "homeassistant/status"
 _CONNACK = bytes.fromhex("2006000003210014")

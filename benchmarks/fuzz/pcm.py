@@ -13,14 +13,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.bundles import original
-from monitor.bundle import Bundle, load_bundle
-from monitor.detector_settings import DetectorSettings
+from monitor.audio.channels import HIGHEST_SAMPLE
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock
-from monitor.network import Network
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.network import Network
 from monitor.pipeline import Pipeline
-from monitor.source_settings import SampleFormat
-from monitor.sources.channels import HIGHEST_SAMPLE
 from monitor.sources.pcm import PcmStream
+from monitor.sources.settings import SampleFormat
 
 _HEADER = struct.Struct("<BBIB")
 _FORMATS: tuple[SampleFormat, ...] = get_args(SampleFormat)

@@ -11,11 +11,11 @@ import soundfile
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited
+from monitor.audio.channels import HIGHEST_SAMPLE
+from monitor.audio.files import read_blocks, recording_seconds
 from monitor.domain import AudioBlock
-from monitor.source_settings import FileSettings
-from monitor.sources import open_source
-from monitor.sources.channels import HIGHEST_SAMPLE
-from monitor.sources.files import read_blocks, recording_seconds
+from monitor.sources.registry import open_source
+from monitor.sources.settings import FileSettings
 
 _RATE_HZ = 8_000
 _MADE = {

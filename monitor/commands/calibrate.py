@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.bundle import load_bundle
-from monitor.calibration_record import Calibration
+from monitor.audio.recordings import recording_files
 from monitor.commands.output import emit, message
-from monitor.config import load_config
-from monitor.recalibration import recalibrate
-from monitor.sources.recordings import recording_files
+from monitor.config.settings import load_config
+from monitor.model.bundle import load_bundle
+from monitor.model.manifest import Calibration
+from monitor.offline.recalibrate import recalibrate
 
 DEFAULT_FALSE_ALARMS_PER_WEEK = 1.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.commands.output import columns, emit, message
-from monitor.config import load_config
-from monitor.machine_plan import make_plans
+from monitor.config.settings import load_config
+from monitor.service.machine_plan import make_plans
 
 
 def check(config: Path, *, as_json: bool) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
-from monitor import demo as demo_parts
 from monitor.commands.output import emit, message
+from monitor.demo import run as demo_parts
 
 EXIT_NOT_AS_PROMISED = 70
 

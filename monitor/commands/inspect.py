@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from monitor.bundle import Bundle, load_bundle
 from monitor.commands.output import emit
-from monitor.network import Network
-from monitor.scorer import run_selftest
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
 
 
 def inspect(path: Path, *, as_json: bool) -> None:

@@ -13,24 +13,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitor.alert_record import AlertDraft, alert_to_dict
-from monitor.bundle import Bundle, load_bundle
-from monitor.commands.alert_numbers import AlertNumbers
+from monitor.alerts import Alert, AlertDraft, AlertNumbers, alert_to_dict
+from monitor.audio.recordings import recording_files, recording_length_s
 from monitor.commands.output import ResultFile, columns, emit, message, progress
-from monitor.commands.publishing import publish_alerts
-from monitor.config import Settings, check_machine_id, load_config
-from monitor.detector_settings import DetectorSettings
-from monitor.domain import Alert, Score
+from monitor.config.settings import Settings, check_machine_id, load_config
+from monitor.detection.detector import persistence_of
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import Score
 from monitor.errors import AuscultError, BadInputError, UsageError
-from monitor.network import Network
-from monitor.replay import (
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.network import Network
+from monitor.mqtt.one_shot import publish_alerts
+from monitor.offline.replay import (
     DrawAlert,
     RaisedAlert,
     RecordingSummary,
     ReplaySinks,
     replay_recording,
 )
-from monitor.sources.recordings import recording_files, recording_length_s
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
 FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
@@ -101,7 +101,7 @@ def _tell_of_short_ones(
     summaries: Sequence[RecordingSummary], bundle: Bundle, detector: DetectorSettings
 ) -> None:
     """Nobody should take the silence of clips that cannot raise an alert for health."""
-    rule = bundle.persistence(detector)
+    rule = persistence_of(bundle, detector)
     needs_s = rule.needs_s(bundle.heard_span_s, bundle.spec.window_hop_s)
     n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
     if n_short:

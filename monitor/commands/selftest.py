@@ -8,21 +8,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from monitor.bundle import load_bundle
+from monitor.audio.level import LevelMeter
+from monitor.audio.signal_check import SignalCheck
+from monitor.calibration.machine_match import fit_of_sound
 from monitor.commands.output import columns, emit
-from monitor.config import MachineSettings, load_config
-from monitor.detector_settings import DetectorSettings
+from monitor.config.settings import MachineSettings, load_config
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnavailableError
-from monitor.fit import fit_of_sound
-from monitor.level import LevelMeter
-from monitor.mqtt_dial import probe
-from monitor.mqtt_settings import MqttSettings
-from monitor.network import Network
+from monitor.model.bundle import load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
+from monitor.mqtt.one_shot import probe
+from monitor.mqtt.settings import MqttSettings
 from monitor.pipeline import Pipeline
-from monitor.scorer import run_selftest
-from monitor.signal_check import SignalCheck
-from monitor.sources import open_source
+from monitor.sources.registry import open_source
 
 HEARD_S = 12.0
 """So much sound is listened to: one block of a recording's score, and what comes before it."""

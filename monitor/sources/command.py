@@ -7,11 +7,12 @@ import time
 from collections.abc import Generator
 from pathlib import PurePath
 
+from monitor.backoff import Backoff
 from monitor.domain import SourceState
-from monitor.source_settings import CommandSettings
 from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
-from monitor.sources.supervised_child import Backoff, ChildEnded, SupervisedChild
+from monitor.sources.settings import CommandSettings
+from monitor.sources.supervised_child import ChildEnded, SupervisedChild
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0

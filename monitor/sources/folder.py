@@ -9,12 +9,12 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from monitor.audio.files import read_blocks
+from monitor.audio.recordings import AUDIO_SUFFIXES, recording_files
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError
-from monitor.source_settings import FolderSettings
-from monitor.sources.files import read_blocks
 from monitor.sources.protocol import BACK, SourceItem, unavailable
-from monitor.sources.recordings import AUDIO_SUFFIXES, recording_files
+from monitor.sources.settings import FolderSettings
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from monitor.audio.channels import Channel, first_unsound, one_channel
 from monitor.domain import AudioBlock, FloatArray, SourceState
-from monitor.source_settings import Channel, SampleFormat
-from monitor.sources.channels import first_unsound, one_channel
 from monitor.sources.protocol import BACK, unavailable
+from monitor.sources.settings import SampleFormat
 
 _DTYPES: dict[SampleFormat, str] = {"s16le": "<i2", "s32le": "<i4", "f32le": "<f4"}
 _SCALES: dict[SampleFormat, float] = {"s16le": 2.0**-15, "s32le": 2.0**-31, "f32le": 1.0}

@@ -1,0 +1,1 @@
+"""Sound before features: files, channels, resampling, signal check, level."""

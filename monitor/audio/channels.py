@@ -1,0 +1,50 @@
+"""Several channels to one, and what can be sound at all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from monitor.domain import FloatArray
+
+Channel = Annotated[int, Field(strict=True, ge=0, lt=64)] | Literal["mix"]
+"""Which channel to listen to, counted from 0, or ``"mix"``, the mean of all."""
+
+
+HIGHEST_SAMPLE = 64.0
+"""36 dB over full scale. Anything larger is not sound at full scale +-1 but
+integers stored as floats, or bytes that are no samples at all."""
+
+
+def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
+    """The chosen channel, or the mean of all.
+
+    Shape: ``(n_frames, n_channels)`` to ``(n_frames,)``, a copy. The sum runs
+    channel by channel, so that every frame is rounded alike however many there are.
+    """
+    if channel != "mix":
+        return samples[:, channel].copy()
+    mixed = samples[:, 0].copy()
+    for index in range(1, samples.shape[1]):
+        mixed += samples[:, index]
+    if samples.shape[1] > 1:
+        mixed *= np.float32(1.0 / samples.shape[1])
+    return mixed
+
+
+def first_unsound(samples: FloatArray) -> int | None:
+    """The first frame that cannot be sound, ``None`` if all can.
+
+    Shape: ``(n_frames,)`` or ``(n_frames, n_channels)``. Unsound are NaN, infinity
+    and whatever is beyond ``HIGHEST_SAMPLE``.
+    """
+    if not samples.size:
+        return None
+    # A NaN makes both extremes NaN, and a comparison with it false.
+    if samples.max() <= HIGHEST_SAMPLE and samples.min() >= -HIGHEST_SAMPLE:
+        return None
+    with np.errstate(invalid="ignore"):
+        sound = np.asarray(np.abs(samples) <= HIGHEST_SAMPLE)
+    return int(np.argmin(sound.reshape(len(samples), -1).all(axis=1)))

@@ -1,0 +1,83 @@
+"""What a person means by "these recordings": files and folders, sound or log-mel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from monitor.audio.channels import Channel
+from monitor.audio.files import read_blocks, recording_seconds
+from monitor.audio.log_mel_files import log_mel_frame_count, read_log_mel_blocks
+from monitor.domain import AudioBlock, LogMelBlock
+from monitor.errors import MissingInputError
+from monitor.features.log_mel_spec import LogMelSpec
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+LOG_MEL_SUFFIXES = frozenset({".npy"})
+RECORDING_SUFFIXES = AUDIO_SUFFIXES | LOG_MEL_SUFFIXES
+
+
+def recording_files(
+    arguments: Iterable[Path], suffixes: frozenset[str] = RECORDING_SUFFIXES
+) -> list[Path]:
+    """The recordings that ``arguments`` name, each path as it was reached from its argument.
+
+    A folder stands for all recordings below it in the order of their paths, hidden
+    ones left out; a file for itself, whatever it is called. Nothing is listed
+    twice. Raises ``MissingInputError`` for what is not there and for a folder
+    without recordings.
+    """
+    found: dict[Path, None] = {}
+    for argument in arguments:
+        _check_there(argument)
+        if argument.is_dir():
+            below = list(_below(argument, suffixes))
+            if not below:
+                names = ", ".join(sorted(suffixes))
+                raise MissingInputError(f"{argument}: holds no recordings ({names})")
+            found.update(dict.fromkeys(below))
+        else:
+            found[argument] = None
+    return list(found)
+
+
+def _check_there(path: Path) -> None:
+    """Raise ``MissingInputError`` where there is nothing, or nothing to be looked at."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise MissingInputError(f"{path}: no such file or folder") from None
+    except OSError as error:
+        raise MissingInputError(f"{path}: cannot be opened: {error.strerror}") from None
+
+
+def _below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise MissingInputError(f"{error.filename}: cannot be listed: {error.strerror}")
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+                yield Path(parent) / name
+
+
+def recording_blocks(
+    path: Path, spec: LogMelSpec | None = None, *, channel: Channel = "mix"
+) -> Iterator[AudioBlock | LogMelBlock]:
+    """One recording from its beginning: sound, or log-mel for an ``.npy`` file.
+
+    Raises as ``read_blocks`` and ``read_log_mel_blocks``; with ``spec`` also for
+    log-mel of another number of bands.
+    """
+    if path.suffix.lower() in LOG_MEL_SUFFIXES:
+        return read_log_mel_blocks(path, n_mels=spec.n_mels if spec else None)
+    return read_blocks(path, channel)
+
+
+def recording_length_s(path: Path, spec: LogMelSpec) -> float:
+    """How long a recording is by its header, log-mel by the frame rate of ``spec``."""
+    if path.suffix.lower() in LOG_MEL_SUFFIXES:
+        return log_mel_frame_count(path) / spec.frame_rate_hz
+    return recording_seconds(path)

@@ -1,0 +1,1 @@
+"""Healthy scores to a threshold, and whether a bundle fits the machine."""

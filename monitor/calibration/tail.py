@@ -1,0 +1,154 @@
+"""A threshold that healthy values exceed more rarely than any recording can show.
+
+The budget counts alarms, and one alarm is one run of values over the threshold: an alert stays
+open for the whole run. So the largest value of each run is extrapolated, not every value
+(declustering; Coles 2001, An Introduction to Statistical Modeling of Extreme Values, section 5.3).
+Otherwise one unusual recording, whose every value is high, counts as many independent values.
+The tail is a generalised Pareto distribution over a start value.
+
+A machine with a quiet and a loud state has a gap between them. A start below that gap mistakes it
+for a tail. So several starts are tried, and the lowest threshold is used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+_PRIOR_WEIGHT = 30.0
+_PRIOR_SHAPE = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralisedPareto:
+    """Excesses ``x >= 0`` with ``P(X > x) = (1 + shape x / scale)^(-1 / shape)``."""
+
+    shape: float
+    scale: float
+
+    def quantile(self, probability: float) -> float:
+        """The excess that is exceeded with chance ``1 - probability``, 0 for ``<= 0``."""
+        if probability <= 0.0 or self.scale <= 0.0:
+            return 0.0
+        beyond = -math.log1p(-probability)
+        if abs(self.shape) < 1e-9:
+            return self.scale * beyond
+        return self.scale * math.expm1(self.shape * beyond) / self.shape
+
+
+def fit_generalised_pareto(
+    excesses: npt.NDArray[np.float64], *, lightest: float, heaviest: float
+) -> GeneralisedPareto:
+    """Zhang and Stephens' (2009, Technometrics 51) quasi-Bayesian estimate.
+
+    ``excesses``: shape ``(n,)``, >= 0, at least one. The shape is drawn towards 0
+    (an exponential tail) with the weight of thirty observations, as Vehtari, Simpson,
+    Gelman, Yao and Gabry (Pareto smoothed importance sampling, 2024) draw theirs
+    towards one half, and kept from ``lightest`` to ``heaviest``.
+    """
+    x = np.sort(np.asarray(excesses, dtype=np.float64))
+    n = len(x)
+    mean = float(x.mean())
+    if mean <= 0.0 or x[-1] <= 0.0:
+        return GeneralisedPareto(0.0, 0.0)
+    quartile = max(float(x[max(0, int(n / 4 + 0.5) - 1)]), 1e-3 * mean)
+    grid = 30 + int(math.sqrt(n))
+    candidates = 1.0 - np.sqrt(grid / (np.arange(1, grid + 1) - 0.5))
+    theta = 1.0 / x[-1] + candidates / (3.0 * quartile)
+    shapes = np.log1p(-theta[:, None] * x).mean(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        likelihood = n * (np.log(-theta / shapes) - shapes - 1.0)
+    likelihood[~np.isfinite(likelihood)] = -np.inf
+    weights = np.exp(likelihood - likelihood.max())
+    best = float(theta @ (weights / weights.sum()))
+    raw_shape = float(np.log1p(-best * x).mean())
+    shape = (n * raw_shape + _PRIOR_WEIGHT * _PRIOR_SHAPE) / (n + _PRIOR_WEIGHT)
+    shape = float(np.clip(shape, lightest, heaviest))
+    # The mean of the distribution is scale / (1 - shape): keep the mean that was seen.
+    return GeneralisedPareto(shape, mean * (1.0 - shape))
+
+
+_TAIL_SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
+_LEAST_TAIL = 10
+"""Fewer values say too little of their tail. It begins lower then, which is cautious, and from
+fewer than twenty values takes the gap between two states for a tail after all."""
+_LIGHTEST_SHAPE, _HEAVIEST_SHAPE = -0.05, 0.1
+"""From few runs any other shape is noise. A heavier tail makes a threshold that no fault passes,
+a lighter one ends soon: it says that a healthy machine can hardly be louder than it was."""
+_BOOTSTRAPS = 200
+_CONFIDENCE = 0.95
+_LEAST_GROUPS = 5
+
+FloatVector = npt.NDArray[np.float64]
+
+
+def rare_threshold(groups: Sequence[FloatVector], allowed: float, seed: int) -> float:
+    """The value over which no more than ``allowed`` runs begin per value, with some caution.
+
+    ``groups``: the values of each recording in their order, at least one recording and none
+    empty. For each start it is the upper end of a bootstrap over recordings; the lowest of
+    these, and never less than the largest value. ``benchmarks/detection/budget.py`` holds it
+    against the truth.
+    """
+    rng = np.random.default_rng(seed)
+    drawn_from = pieces(groups)
+    estimates = []
+    for _ in range(_BOOTSTRAPS):
+        drawn = [drawn_from[i] for i in rng.integers(0, len(drawn_from), len(drawn_from))]
+        estimates.append([beyond(drawn, allowed, share) for share in _TAIL_SHARES])
+    bounds = np.quantile(estimates, _CONFIDENCE, axis=0)
+    return max(float(bounds.min()), *(float(group.max()) for group in groups))
+
+
+def run_maxima(groups: Sequence[FloatVector], start: float) -> FloatVector:
+    """The largest value of every unbroken run of values over ``start``; runs end with groups.
+
+    ``groups``: none of them empty.
+    """
+    values = np.concatenate(groups)
+    over = values > start
+    goes_on = np.concatenate(([False], over[:-1]))
+    goes_on[np.cumsum([len(group) for group in groups])[:-1]] = False
+    begins = np.flatnonzero(over & ~goes_on)
+    if not len(begins):
+        return np.empty(0)
+    # Up to the next run nothing else is over the start.
+    maxima: FloatVector = np.maximum.reduceat(values, begins)
+    return maxima
+
+
+def pieces(groups: Sequence[FloatVector]) -> list[FloatVector]:
+    """What a bootstrap draws from: recordings, or stretches of them where they are few.
+
+    A stretch has about as many values as there are stretches (Kuensch 1989, Annals of
+    Statistics 17: blocks that are drawn whole keep what follows on what). How much recordings
+    differ from each other is lost with that: from fewer than five it is not known.
+    """
+    if len(groups) >= _LEAST_GROUPS:
+        return list(groups)
+    length = np.sqrt(sum(map(len, groups)))
+    return [
+        piece
+        for values in groups
+        for piece in np.array_split(values, max(1, round(len(values) / length)))
+    ]
+
+
+def beyond(groups: Sequence[FloatVector], allowed: float, share: float) -> float:
+    """The threshold without caution, by peaks over a start (Coles 2001, section 4.3).
+
+    The start is what ``share`` of the values pass, or ten of them where that is more.
+    """
+    ordered = np.sort(np.concatenate(groups))
+    n_values = len(ordered)
+    n_tail = min(n_values - 1, max(_LEAST_TAIL, round(share * n_values)))
+    start = float(ordered[-n_tail - 1])
+    peaks = run_maxima(groups, start)
+    if not len(peaks):
+        return float(ordered[-1])
+    tail = fit_generalised_pareto(peaks - start, lightest=_LIGHTEST_SHAPE, heaviest=_HEAVIEST_SHAPE)
+    return start + tail.quantile(1.0 - allowed * n_values / len(peaks))

@@ -1,0 +1,1 @@
+"""``config.toml`` and environment variables to validated settings."""

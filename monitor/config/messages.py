@@ -1,0 +1,157 @@
+"""What pydantic says about a configuration, in words that name file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from monitor.config.toml_lines import KeyPath
+
+_PLAIN = {
+    "missing": "is missing",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be text in quotes",
+    "path_type": "must be a path in quotes",
+    "list_type": "must be a list",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "dict_type": "must be a table",
+    "finite_number": "must be a finite number",
+}
+
+
+def explain(
+    error: ValidationError,
+    root: type[BaseModel],
+    document: dict[str, Any],
+    where: Callable[[KeyPath], str],
+) -> list[str]:
+    """One line for each key that is wrong: where it is, its name, what would be right.
+
+    ``where`` names the file and line, or the environment variable, of a path.
+    """
+    problems: dict[KeyPath, list[str]] = {}
+    details = error.errors(include_url=False)
+    for detail in details:
+        loc = detail["loc"]
+        if detail["type"] == "too_short" and any(_is_below(other["loc"], loc) for other in details):
+            continue  # the elements are there, and what is wrong with them is said
+        if detail["type"] == "union_tag_invalid":
+            loc = (*loc, _discriminator(detail))
+        path = _path_in(document, loc, is_missing=detail["type"] == "missing")
+        says = problems.setdefault(path, [])
+        if (text := _say(detail, path, root)) not in says:
+            says.append(text)
+    return [
+        f"{where(path)}: {_name(path, document)}{' or '.join(says)}"
+        for path, says in problems.items()
+    ]
+
+
+def _is_below(loc: tuple[str | int, ...], above: tuple[str | int, ...]) -> bool:
+    return len(loc) > len(above) and loc[: len(above)] == above
+
+
+def _path_in(document: Any, loc: tuple[str | int, ...], *, is_missing: bool) -> KeyPath:
+    """``loc`` without the union tags and type names that pydantic puts into it."""
+    path: KeyPath = ()
+    here = document
+    for index, element in enumerate(loc):
+        is_missing_here = is_missing and index == len(loc) - 1 and isinstance(here, dict)
+        if _has(here, element):
+            here = here[element]
+        elif not is_missing_here:
+            continue
+        path = (*path, element)
+    return path
+
+
+def _discriminator(detail: ErrorDetails) -> str:
+    return str(detail.get("ctx", {}).get("discriminator", "")).strip("'")
+
+
+def _has(here: Any, element: str | int) -> bool:
+    if isinstance(here, list):
+        return isinstance(element, int) and element < len(here)
+    return isinstance(here, dict) and element in here
+
+
+def _name(path: KeyPath, document: dict[str, Any]) -> str:
+    """``machine "pump-7": source.path`` rather than ``machine.0.source.path``."""
+    if not path:
+        return ""
+    if path[0] == "machine" and len(path) > 1 and isinstance(path[1], int):
+        machine = document["machine"][path[1]]
+        called = machine.get("id") if isinstance(machine, dict) else None
+        label = f'machine "{called}"' if isinstance(called, str) else f"machine {path[1] + 1}"
+        rest = ".".join(map(str, path[2:]))
+        return f"{label}: {rest} " if rest else f"{label} "
+    return ".".join(map(str, path)) + " "
+
+
+def _say(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return "is not a known key" + _suggestion(str(path[-1]), root, detail["loc"][:-1])
+    if kind == "value_error":
+        return str(context.get("error", detail["msg"]))
+    if kind == "union_tag_invalid":
+        known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
+        near = difflib.get_close_matches(str(context["tag"]), known, n=1)
+        hint = f'; did you mean "{near[0]}"?' if near else ""
+        return f'"{context["tag"]}" is none of {", ".join(known)}{hint}'
+    if kind == "union_tag_not_found":
+        return f"needs a {_discriminator(detail)}"
+    if kind == "too_short":
+        return f"is empty, at least {context['min_length']} must be there"
+    says = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
+    if kind != "missing" and isinstance(detail["input"], str | int | float):
+        says += f", not {detail['input']!r}"
+    return says
+
+
+def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> str:
+    known = _known_keys(root, loc)
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f'; did you mean "{near[0]}"?'
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _known_keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """The keys of the table that ``loc`` leads to."""
+    models = [root]
+    for element in loc:
+        fields = [
+            field
+            for model in models
+            for name, field in model.model_fields.items()
+            if element in (name, field.alias)
+        ]
+        if fields:
+            models = [model for field in fields for model in models_in(field.annotation)]
+        elif isinstance(element, str):
+            models = [model for model in models if element in _tags(model)] or models
+    return [field.alias or name for model in models for name, field in model.model_fields.items()]
+
+
+def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Every pydantic model inside a type such as ``list[A | B] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from models_in(argument)
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    kind = model.model_fields.get("kind")
+    return get_args(kind.annotation) if kind else ()

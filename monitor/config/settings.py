@@ -1,0 +1,190 @@
+"""``config.toml`` to validated settings.
+
+Values come, the later over the earlier, from the models' defaults, the file and
+``AUSCULT_`` environment variables. Relative paths are relative to the file's
+folder. Whatever is wrong is said in one line a key that names the file, the line
+and the key (or the environment variable) and what would be right.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from monitor.config.environment import overlay
+from monitor.config.messages import explain
+from monitor.config.toml_lines import KeyPath, key_lines, line_of
+from monitor.detection.settings import DetectorSettings
+from monitor.errors import ConfigError, MissingInputError, UsageError
+from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
+from monitor.sources.settings import SourceSettings
+
+Model = TypeVar("Model", bound=BaseModel)
+
+TRAINER_TABLES = ("training", "features")
+"""Tables of ``auscult train audio --config`` that may stand in the same file."""
+
+_MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MAX_FILE_BYTES = 4 * 1024 * 1024
+
+
+def check_machine_id(value: str) -> str:
+    """The id itself. Raises ``ValueError`` for one that cannot be a level of a topic."""
+    if not _MACHINE_ID.fullmatch(value):
+        raise ValueError(
+            f"{value!r} becomes a level of MQTT topics: use 1 to 64 letters (a-z, A-Z), "
+            'digits, "-", "_" and ".", beginning with a letter or digit'
+        )
+    return value
+
+
+class ServiceSettings(BaseModel):
+    """``[service]``: what belongs to the daemon rather than to a machine or the broker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state_dir: Path | None = None
+    """Where the outbox lives. Unset: ``$STATE_DIRECTORY`` (systemd's
+    ``StateDirectory=``), or else ``state`` beside the configuration file."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    inference_threads: int = Field(default=1, ge=1, le=64)
+    """Threads that one inference may use; machines run beside each other anyway."""
+    stall_limit_s: float = Field(default=30.0, ge=5.0, le=3600.0)
+    """A machine that should make progress and made none for so long is hung."""
+
+
+class MachineSettings(BaseModel):
+    """One ``[[machine]]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, AfterValidator(check_machine_id)]
+    bundle: Path
+    source: SourceSettings
+
+
+class Settings(BaseModel):
+    """The whole of ``config.toml``."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_by_alias=True, validate_by_name=True
+    )
+
+    mqtt: MqttSettings = Field(default_factory=MqttSettings)
+    detector: DetectorSettings = Field(default_factory=DetectorSettings)
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
+    machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
+
+    def machine(self, machine_id: str) -> MachineSettings:
+        """The machine of that id. Raises ``UsageError`` naming those there are."""
+        for machine in self.machines:
+            if machine.id == machine_id:
+                return machine
+        known = ", ".join(machine.id for machine in self.machines)
+        raise UsageError(f'no machine "{machine_id}" is configured; there are: {known}')
+
+
+def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read, overlay and validate a configuration.
+
+    Raises ``MissingInputError`` when the file is not there and ``ConfigError``, a
+    line for each mistake, when it cannot be used.
+    """
+    environ = os.environ if environ is None else environ
+    text = _read(path)
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # endless digits and brackets among them
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for table in TRAINER_TABLES:
+        document.pop(table, None)
+    lines = key_lines(text)
+    _refuse_secrets(path, document, lines)
+    secrets = {("mqtt", key) for key in SECRET_KEYS}
+    origin = overlay(document, environ, ("mqtt", "detector", "service", "machine"), secrets)
+
+    def where(key: KeyPath) -> str:
+        if variable := origin.get(key):
+            return variable
+        line = line_of(lines, key)
+        return f"{path}:{line}" if line else str(path)
+
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(explain(error, Settings, document, where))) from None
+    _refuse_repeated_ids(settings, where)
+    return _anchored(settings, path.absolute().parent)
+
+
+def state_dir(settings: Settings, config_path: Path) -> Path:
+    """The folder of durable state: configured, systemd's, or ``state`` beside the file."""
+    if settings.service.state_dir is not None:
+        return settings.service.state_dir
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0])
+    return config_path.absolute().parent / "state"
+
+
+def outbox_path(settings: Settings, config_path: Path) -> Path:
+    """The file of the alerts that wait for the broker."""
+    return state_dir(settings, config_path) / "outbox.sqlite3"
+
+
+def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) -> None:
+    seen: set[str] = set()
+    for index, machine in enumerate(settings.machines):
+        if machine.id in seen:
+            place = where(("machine", index, "id"))
+            raise ConfigError(f'{place}: machine id "{machine.id}" is used twice: choose another')
+        seen.add(machine.id)
+
+
+def _read(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such configuration file")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes: not a configuration")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise MissingInputError(f"{path}: {error.strerror}") from error
+
+
+def _refuse_secrets(path: Path, document: dict[str, Any], lines: dict[KeyPath, int]) -> None:
+    table = document.get("mqtt")
+    for key in SECRET_KEYS & set(table if isinstance(table, dict) else ()):
+        raise ConfigError(
+            f"{path}:{line_of(lines, ('mqtt', key))}: mqtt.{key} does not belong in a file that "
+            f"others read: name a file with mqtt.{key}_file, or set AUSCULT_MQTT__{key.upper()}"
+        )
+
+
+def _anchored(model: Model, folder: Path) -> Model:
+    """``model`` with every relative path in it made relative to ``folder``."""
+    update = {
+        name: anchored
+        for name in type(model).model_fields
+        if (anchored := _anchor(value := getattr(model, name), folder)) is not value
+    }
+    return model.model_copy(update=update) if update else model
+
+
+def _anchor(value: Any, folder: Path) -> Any:
+    if isinstance(value, BaseModel):
+        return _anchored(value, folder)
+    if isinstance(value, Path):
+        expanded = value.expanduser()
+        return expanded if expanded.is_absolute() else folder / expanded
+    if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
+        return tuple(_anchor(item, folder) for item in value)
+    return value

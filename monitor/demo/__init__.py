@@ -1,0 +1,1 @@
+"""``auscult demo``: the main job with a simulated machine and an embedded broker."""

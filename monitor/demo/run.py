@@ -1,0 +1,259 @@
+"""The main job on embedded parts: a machine is learned, watched and broken.
+
+A simulated machine's healthy sound is recorded and learned, an embedded broker is
+started, and the real daemon, a process of its own, watches the machine in real
+time while a bearing fault comes and goes. What is printed is what an ordinary
+MQTT subscriber received.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from monitor.demo.broker import EmbeddedBroker
+from monitor.demo.subscriber import DemoSubscriber
+from monitor.domain import AudioBlock
+from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
+from monitor.model.manifest import Calibration
+from monitor.sources.registry import open_source
+from monitor.sources.settings import SimulatedFault, SimulatedSettings
+
+MACHINE = "demo-pump"
+BASE_TOPIC = "auscult/demo"
+
+RECORDINGS = 24
+RECORDING_S = 30.0
+FAULT = SimulatedFault(kind="bearing", onset_s=9.0, end_s=21.0, severity=1.0)
+LATEST_CLEARED_S = 45.0
+READY_WITHIN_S = 30.0
+AFTERWARDS_S = 2.0
+"""So long after it was cleared nothing else may be raised."""
+
+
+@dataclass(slots=True)
+class DemoResult:
+    """What came of it; times are seconds since the daemon began to listen."""
+
+    raised_s: float | None = None
+    cleared_s: float | None = None
+    other_alerts: int = 0
+    threshold: float = 0.0
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    scores: list[tuple[float, float]] = field(default_factory=list)
+
+    def take(self, alert: dict[str, Any], at_s: float, say: Callable[[str], None]) -> None:
+        """Note an alert that was received ``at_s`` after the start."""
+        self.alerts.append(alert)
+        kind = alert["kind"]
+        if kind == "raised" and self.raised_s is None:
+            self.raised_s = at_s
+        elif kind == "cleared" and self.raised_s is not None and self.cleared_s is None:
+            self.cleared_s = at_s
+        elif kind != "updated":
+            self.other_alerts += 1
+        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert["bands_hz"])
+        say(
+            f"{at_s:4.1f} s  received: {kind}, at {alert['at']}, score {alert['score']:.1f}, "
+            f"threshold {alert['threshold']:.1f}, loudest in {bands}"
+        )
+
+    @property
+    def good(self) -> bool:
+        """The fault was raised while it was there, cleared after it, and that was all."""
+        return (
+            self.raised_s is not None
+            and self.cleared_s is not None
+            and FAULT.onset_s < self.raised_s <= (FAULT.end_s or 0.0)
+            and self.cleared_s > (FAULT.end_s or 0.0)
+            and self.other_alerts == 0
+        )
+
+
+def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
+    """Run it all, ``say``-ing each step in a line; files and the picture go to ``out``.
+
+    Raises ``UsageError`` when the extras that it needs are not installed,
+    ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
+    when one of its own parts does not come up.
+    """
+    begun_s = time.monotonic()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingInputError(f"--out {out}: cannot be made: {error.strerror}") from error
+    healthy = SimulatedSettings(unit=seed, seed=2 * seed)
+    live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
+    say(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
+    recordings = record_healthy(healthy, out / "recordings")
+    say("learning how it sounds")
+    calibration = learn(recordings, out / "bundle", seed)
+    say(
+        f"learned after {time.monotonic() - begun_s:.0f} s: threshold {calibration.threshold:.3g} "
+        f"for {calibration.false_alarms_per_week:g} false alarm a week"
+    )
+    with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
+        config = out / "config.toml"
+        config.write_text(configuration(broker.port, out / "bundle", live), encoding="utf-8")
+        with running_daemon(config, out / "daemon.log") as started_unix_s:
+            result = follow(subscriber, started_unix_s, say)
+    result.threshold = calibration.threshold
+    draw(result, out / "demo.png")
+    return result
+
+
+def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
+    """The machine's healthy sound as recordings of equal length.
+
+    Raises ``ServiceUnavailableError`` when the disk does not take them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    n_samples = round(RECORDING_S * settings.sample_rate_hz)
+    offline = settings.model_copy(
+        update={"realtime": False, "duration_s": RECORDINGS * RECORDING_S}
+    )
+    blocks = open_source(offline).blocks(threading.Event())
+    sound = np.concatenate([block.samples for block in blocks if isinstance(block, AudioBlock)])
+    for number in range(RECORDINGS):
+        piece = sound[number * n_samples : (number + 1) * n_samples]
+        path = folder / f"healthy-{number:02d}.flac"
+        try:
+            soundfile.write(path, piece, settings.sample_rate_hz, subtype="PCM_24")
+        except soundfile.LibsndfileError as error:
+            raise ServiceUnavailableError(
+                f"{path}: cannot be written, is the disk full? ({error.error_string})"
+            ) from None
+    return folder
+
+
+def learn(recordings: Path, bundle: Path, seed: int) -> Calibration:
+    """Train and calibrate as ``auscult train audio`` does."""
+    # Two threads are enough for so small a network. More than there are cores free, and waiting
+    # busily, they would make it ten times slower; torch reads this when it is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415  # loads torch
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("training"):
+            raise
+        raise UsageError(
+            f"the demo needs {error.name}, which is not installed: "
+            "pip install 'auscult[demo,train]'"
+        ) from None
+    request = AudioRequest(recordings=(recordings,), out=bundle, seed=seed)
+    return train_audio(request).bundle.calibration
+
+
+def configuration(port: int, bundle: Path, source: SimulatedSettings) -> str:
+    """The daemon's ``config.toml``. JSON's notation of these values is TOML's too."""
+    mqtt = {"host": "127.0.0.1", "port": port, "base_topic": BASE_TOPIC, "score_interval_s": 0.25}
+    tables: dict[str, dict[str, Any]] = {
+        "[mqtt]": mqtt,
+        "[[machine]]": {"id": MACHINE, "bundle": str(bundle.absolute())},
+        "[machine.source]": {"kind": "simulated", "unit": source.unit, "seed": source.seed},
+    }
+    lines = []
+    for header, table in tables.items():
+        lines += [header, *(f"{key} = {json.dumps(value)}" for key, value in table.items()), ""]
+    for fault in source.faults:
+        fields = fault.model_dump(exclude_none=True)
+        lines += ["[[machine.source.faults]]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def running_daemon(config: Path, log: Path) -> Iterator[float]:
+    """The daemon as a process; gives the time at which it was ready.
+
+    Raises ``ServiceUnavailableError`` when it does not get ready or ends badly.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as readiness, log.open("wb") as stderr:
+        readiness.bind("")  # a free abstract address
+        readiness.settimeout(0.2)
+        address = "@" + readiness.getsockname()[1:].decode("ascii")
+        process = subprocess.Popen(  # noqa: S603  # this very program
+            [sys.executable, "-m", "monitor", "run", "--config", str(config)],
+            env=os.environ | {"NOTIFY_SOCKET": address},
+            stderr=stderr,
+        )
+        try:
+            wait_until_ready(process, readiness, log)
+            yield time.time()
+        finally:
+            process.terminate()
+            status = process.wait(10)
+        if status != 0:
+            raise ServiceUnavailableError(f"the daemon ended with status {status}; see {log}")
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], readiness: socket.socket, log: Path) -> None:
+    """Wait for the daemon's word. Raises ``ServiceUnavailableError`` with its last one instead."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline_s:
+        with suppress(TimeoutError):
+            if b"READY=1" in readiness.recv(4096):
+                return
+    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise ServiceUnavailableError(f"the daemon is not ready: {' '.join(said) or 'it says nothing'}")
+
+
+def follow(
+    subscriber: DemoSubscriber, started_unix_s: float, say: Callable[[str], None]
+) -> DemoResult:
+    """Receive until the fault was cleared and a little longer."""
+    result = DemoResult()
+    faults = [(FAULT.onset_s, "the bearing begins to fail"), (FAULT.end_s, "the fault is gone")]
+    say(" 0.0 s  the daemon listens, the pump is well")
+    end_s = LATEST_CLEARED_S
+    while (now_s := time.time() - started_unix_s) < end_s:
+        while faults and now_s >= (faults[0][0] or 0.0):
+            at_s, what = faults.pop(0)
+            say(f"{at_s:4.1f} s  {what}")
+        try:
+            message = subscriber.messages.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if message.topic.endswith("/score"):
+            at_s = unix_s(message.document["at"]) - started_unix_s
+            result.scores.append((round(at_s, 3), message.document["score"]))
+        elif message.topic.endswith("/alert"):
+            result.take(message.document, message.at_unix_s - started_unix_s, say)
+            if result.cleared_s is not None:
+                end_s = min(end_s, result.cleared_s + AFTERWARDS_S)
+    return result
+
+
+def unix_s(rfc3339: str) -> float:
+    """The time of an RFC 3339 text."""
+    return datetime.fromisoformat(rfc3339).timestamp()
+
+
+def draw(result: DemoResult, path: Path) -> None:
+    """The scores against the threshold, with the fault and the alerts marked."""
+    from training.sound.demo_picture import draw_demo  # noqa: PLC0415  # loads matplotlib
+
+    draw_demo(
+        path,
+        scores=result.scores,
+        threshold=result.threshold,
+        fault_s=(FAULT.onset_s, FAULT.end_s or 0.0),
+        raised_s=result.raised_s,
+        cleared_s=result.cleared_s,
+    )

@@ -1,0 +1,1 @@
+"""Scores to decisions: persistence, threshold, hysteresis, drift."""

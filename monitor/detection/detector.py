@@ -1,0 +1,161 @@
+"""Scores to decisions: threshold, persistence, hysteresis, quiet time.
+
+The detector has no clock: it counts samples, so live sound and a recording of it
+give the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from monitor.alerts import AlertKind
+from monitor.detection.persistence import Persistence
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import Decision, Score
+from monitor.model.bundle import Bundle
+from monitor.model.manifest import Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRule:
+    """``DetectorSettings`` for one bundle, in scores and samples.
+
+    ``persistence``: of the scores over ``threshold`` that raise an alert; ``clearing``: of
+    those below ``clear_threshold`` that clear it.
+    """
+
+    threshold: float
+    clear_threshold: float
+    persistence: Persistence
+    clearing: Persistence
+    quiet_samples: int
+    update_samples: int
+
+    @classmethod
+    def of(
+        cls,
+        settings: DetectorSettings,
+        calibration: Calibration,
+        *,
+        span_s: float,
+        hop_s: float,
+        sample_rate_hz: int,
+    ) -> DetectorRule:
+        """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
+        threshold = calibration.threshold
+        way_back = max(0.0, threshold - calibration.score_median)
+        return cls(
+            threshold=threshold,
+            clear_threshold=threshold - settings.hysteresis * way_back,
+            persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
+            clearing=Persistence.share_of(
+                settings.clear_after_s, settings.persistence_share, hop_s
+            ),
+            quiet_samples=round(settings.quiet_s * sample_rate_hz),
+            update_samples=round(settings.update_interval_s * sample_rate_hz),
+        )
+
+
+@dataclass(slots=True)
+class _Standing:
+    """The alert that stands: what has been seen since it was raised.
+
+    ``below``: which of the last scores were below the clearing threshold.
+    """
+
+    started_sample: int
+    peak_score: float
+    told_sample: int
+    below: deque[bool]
+
+
+class Detector:
+    """One machine's decisions.
+
+    State: the last scores, whether they were over the threshold and where they end
+    (``_last``), since when they have lasted (``_lasting_since``), the alert that stands, if
+    any, and when the last one was cleared.
+    """
+
+    def __init__(self, rule: DetectorRule) -> None:
+        self.rule = rule
+        self._last: deque[tuple[bool, int]] = deque(maxlen=rule.persistence.out_of)
+        self._lasting_since: int | None = None
+        self._standing: _Standing | None = None
+        self._cleared_sample: int | None = None
+
+    @property
+    def raised(self) -> bool:
+        """Whether an alert stands."""
+        return self._standing is not None
+
+    def resume(self, peak_score: float, at_sample: int = 0) -> None:
+        """Go on with an alert that was raised before the detector was made."""
+        self._standing = self._stand(at_sample, peak_score, at_sample)
+
+    def gap(self) -> None:
+        """Sound was lost: what was pending is forgotten, an alert that stands goes on."""
+        self._last.clear()
+        self._lasting_since = None
+        if self._standing is not None:
+            self._standing.below.clear()
+
+    def push(self, score: Score) -> Decision | None:
+        """The decision that this score brings, if any. Scores come in order of their samples."""
+        self._last.append((score.value > self.rule.threshold, score.end_sample))
+        over = [end_sample for is_over, end_sample in self._last if is_over]
+        if len(over) < self.rule.persistence.required:
+            self._lasting_since = None
+        elif self._lasting_since is None:
+            self._lasting_since = over[0]
+        if self._standing is None:
+            return self._raise_if_lasting(score)
+        return self._follow(self._standing, score)
+
+    def _stand(self, started_sample: int, peak_score: float, told_sample: int) -> _Standing:
+        below: deque[bool] = deque(maxlen=self.rule.clearing.out_of)
+        return _Standing(started_sample, peak_score, told_sample, below)
+
+    def _raise_if_lasting(self, score: Score) -> Decision | None:
+        if self._lasting_since is None:
+            return None
+        if (
+            self._cleared_sample is not None
+            and score.end_sample - self._cleared_sample < self.rule.quiet_samples
+        ):
+            return None
+        self._standing = self._stand(self._lasting_since, score.value, score.end_sample)
+        return self._decision("raised", self._standing, score)
+
+    def _follow(self, standing: _Standing, score: Score) -> Decision | None:
+        standing.peak_score = max(standing.peak_score, score.value)
+        standing.below.append(score.value < self.rule.clear_threshold)
+        clearing = self.rule.clearing
+        if len(standing.below) == clearing.out_of and sum(standing.below) >= clearing.required:
+            self._standing = None
+            self._cleared_sample = score.end_sample
+            self._last.clear()
+            self._lasting_since = None
+            return self._decision("cleared", standing, score)
+        if score.end_sample - standing.told_sample >= self.rule.update_samples:
+            standing.told_sample = score.end_sample
+            return self._decision("updated", standing, score)
+        return None
+
+    def _decision(self, kind: AlertKind, standing: _Standing, score: Score) -> Decision:
+        return Decision(
+            kind=kind,
+            at_sample=score.end_sample,
+            started_sample=standing.started_sample,
+            score=score.value,
+            peak_score=standing.peak_score,
+            threshold=self.rule.threshold,
+            loss=score.loss,
+            band_error=score.band_error,
+        )
+
+
+def persistence_of(bundle: Bundle, detector: DetectorSettings) -> Persistence:
+    """How many of how many scores of ``bundle`` must be over the threshold."""
+    return detector.persistence(span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s)

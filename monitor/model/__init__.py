@@ -1,0 +1,1 @@
+"""The bundle: network, head, scorer, and the score of a recording."""

@@ -1,0 +1,230 @@
+"""Bundles: a folder that is a function from log-mel windows to scores.
+
+``bundle.json`` says what the function is and holds the SHA-256 of every other
+file: ``model.onnx`` (windows to loss, evidence, residual, level), ``head.npz``
+(what the averaged evidence is compared with), ``selftest.npz`` (windows and the
+scores they must give), and what training needs to go on. Nothing is trusted
+before its hash was checked, nothing is unpickled, and sizes are checked before
+anything is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from monitor.errors import BundleError
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
+from monitor.model.head import Head
+from monitor.model.manifest import SCHEMA_VERSION, BundleManifest, Calibration, ScoreChoice
+from monitor.model.recording_score import RecordingScore
+
+__all__ = ["Bundle", "Head", "SelfTest", "load_bundle", "save_bundle", "write_manifest"]
+
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+HEAD = "head.npz"
+SELFTEST = "selftest.npz"
+_LARGEST_MANIFEST = 4 * 2**20
+_LARGEST_FILE = 256 * 2**20
+_LONGEST_NAME = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose files are what its manifest says they are."""
+
+    path: Path
+    manifest: BundleManifest
+    spec: LogMelSpec
+    head: Head
+    selftest: SelfTest
+    model: bytes = field(repr=False)
+    sha256: str
+
+    @property
+    def span_s(self) -> float:
+        """Seconds of sound that one score is made from."""
+        return self.manifest.span_s
+
+    @property
+    def span_windows(self) -> int:
+        """Windows that one score is made from."""
+        return self.spec.windows_in(self.manifest.span_s)
+
+    @property
+    def heard_span_s(self) -> float:
+        """How much sound the windows of a span are made from, near ``span_s``."""
+        return self.spec.seconds_of(self.span_windows)
+
+    def recording_score(self) -> RecordingScore:
+        """A new score for one whole recording, by this bundle's statistics."""
+        return RecordingScore(self.spec, self.manifest.score.kind, self.head)
+
+    @property
+    def reference_names(self) -> tuple[str, ...]:
+        """What the reference machines of ``head`` are called, as far as that is known."""
+        recorded = self.manifest.provenance.get("references")
+        named = recorded if isinstance(recorded, list) else []
+        names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in named]
+        return tuple("".join(filter(str.isprintable, name))[-_LONGEST_NAME:] for name in names)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The threshold and what supports it. Raises ``BundleError`` where there is none."""
+        if self.manifest.calibration is None:
+            raise BundleError(
+                f"{self.path}: has no threshold; run: auscult calibrate {self.path} RECORDING..."
+            )
+        return self.manifest.calibration
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle and check every hash, shape and number in it.
+
+    Raises ``BundleError`` naming the file and what is wrong with it.
+    """
+    _check_folder(path)
+    raw = _read(path / MANIFEST, _LARGEST_MANIFEST)
+    manifest = _parse_manifest(path / MANIFEST, raw)
+    for name in (MODEL, HEAD, SELFTEST):
+        if name not in manifest.files:
+            raise BundleError(f"{path / MANIFEST}: files: {name} is missing from the list")
+    contents = {name: _verified(path, name, manifest.files[name]) for name in manifest.files}
+    spec = manifest.spec
+    for name in ("features_sha256", "filterbank_sha256"):
+        if getattr(spec, name) != getattr(manifest, name):
+            raise BundleError(
+                f"{path / MANIFEST}: {name} does not belong to these features; "
+                "the bundle was made for another feature spec, train it again"
+            )
+    head = parse_head(path / HEAD, contents[HEAD])
+    if manifest.score.kind != "plain" and not min(*head.centres.shape, len(head.whitener)):
+        raise BundleError(f"{path / HEAD}: holds no centre or no whitener to score with")
+    selftest = parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
+    return Bundle(
+        path=path,
+        manifest=manifest,
+        spec=spec,
+        head=head,
+        selftest=selftest,
+        model=contents[MODEL],
+        sha256=hashlib.sha256(raw).hexdigest(),
+    )
+
+
+def save_bundle(
+    path: Path,
+    *,
+    spec: LogMelSpec,
+    span_s: float,
+    score: ScoreChoice,
+    calibration: Calibration | None,
+    model: bytes,
+    head: Head,
+    selftest: SelfTest,
+    network: dict[str, Any],
+    provenance: dict[str, Any],
+    extra_files: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Write a bundle and read it back. ``extra_files`` (weights) are hashed like the rest.
+
+    ``bundle.json`` is written last and at once, so a bundle that was cut off while
+    being written cannot be mistaken for a whole one.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    (path / MANIFEST).unlink(missing_ok=True)
+    files = {
+        MODEL: model,
+        HEAD: pack_head(head),
+        SELFTEST: pack_selftest(selftest),
+        **(extra_files or {}),
+    }
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    manifest = BundleManifest(
+        features=spec.to_dict(),
+        features_sha256=spec.features_sha256,
+        filterbank_sha256=spec.filterbank_sha256,
+        span_s=span_s,
+        score=score,
+        calibration=calibration,
+        network=network,
+        provenance=provenance,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    write_manifest(path, manifest)
+    return load_bundle(path)
+
+
+def write_manifest(path: Path, manifest: BundleManifest) -> None:
+    """Replace ``bundle.json`` at once: a reader sees the old one or the new one."""
+    temporary = path / (MANIFEST + ".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(manifest.model_dump(mode="json"), file, indent=2, allow_nan=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path / MANIFEST)
+
+
+def _check_folder(path: Path) -> None:
+    try:
+        is_there = path.is_dir()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be opened ({error.strerror})") from error
+    if not is_there:
+        raise BundleError(f"{path}: no such bundle; expected a folder with {MANIFEST} in it")
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > largest:
+            raise BundleError(f"{path}: {size} bytes, more than the {largest} that can be right")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: missing from the bundle") from error
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not JSON ({error})") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: schema_version is {version!r}, this version of auscult reads "
+            f"{SCHEMA_VERSION}; train the bundle again or use the version that made it"
+        )
+    try:
+        return BundleManifest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        says = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            says = "missing; if the bundle was made by an earlier version, train it again"
+        raise BundleError(f"{path}: {where}: {says}") from error
+
+
+def _verified(path: Path, name: str, expected: str) -> bytes:
+    content = _read(path / name, _LARGEST_FILE)
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != expected:
+        raise BundleError(
+            f"{path / name}: SHA-256 is {actual[:12]}..., {MANIFEST} says {expected[:12]}...; "
+            "the file was changed or damaged, copy the bundle again"
+        )
+    return content

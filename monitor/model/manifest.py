@@ -1,0 +1,100 @@
+"""``bundle.json``: what a bundle contains and what its calibration found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+from monitor.features.log_mel_spec import LogMelSpec
+
+MOST_SCORES = 256
+
+
+class Calibration(BaseModel):
+    """A threshold, the budget that it was set for, and the sound that supports it.
+
+    ``threshold`` is for persistent scores, ``recording_threshold`` for the score of
+    a whole recording, both for the same budget.
+    ``supported_false_alarms_per_week`` is the lowest budget that counting alone
+    supports; a smaller one rests on the extrapolated tail. ``score_median`` and
+    ``score_deviation`` describe healthy scores, the deviation that of block
+    values. ``level_low_db`` to ``level_high_db`` is the range of levels heard.
+    ``recording_scores``: the scores of whole healthy recordings in rising order, at most
+    ``MOST_SCORES`` that stand for all; ``stretch_scores`` those of their ten seconds each.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: FiniteFloat = Field(gt=0)
+    recording_threshold: FiniteFloat = Field(gt=0)
+    false_alarms_per_week: FiniteFloat = Field(gt=0)
+    supported_false_alarms_per_week: FiniteFloat = Field(gt=0)
+    method: Literal["conformal", "generalised_pareto"]
+    healthy_s: FiniteFloat = Field(gt=0)
+    recordings: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    block_s: FiniteFloat = Field(gt=0)
+    persistence_required: int = Field(ge=1)
+    persistence_out_of: int = Field(ge=1)
+    score_median: FiniteFloat = Field(ge=0)
+    score_deviation: FiniteFloat = Field(ge=0)
+    level_db: FiniteFloat
+    level_low_db: FiniteFloat
+    level_high_db: FiniteFloat
+    recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
+    stretch_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
+    note: str = Field(max_length=2000)
+
+
+SCHEMA_VERSION: Final = 1
+ScoreKind = Literal["plain", "diagonal", "covariance"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ScoreChoice(BaseModel):
+    """Which score the bundle gives, and why the healthy sound supports it.
+
+    ``plain``: the mean reconstruction error over the span. ``diagonal`` and
+    ``covariance``: the distance of the averaged evidence from the nearest centre.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ScoreKind
+    reason: str = Field(max_length=2000)
+
+
+class BundleManifest(BaseModel):
+    """Everything in ``bundle.json``.
+
+    ``files`` holds the SHA-256 of every other file, ``features_sha256`` that of the
+    features the network learned with, so that others put beside it are noticed, and
+    ``filterbank_sha256`` that of the mel weights, so that a build that computes another
+    filterbank is.
+    ``provenance`` is for people: recordings, versions, seeds, controls.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    features: dict[str, Any]
+    features_sha256: Sha256
+    filterbank_sha256: Sha256
+    span_s: FiniteFloat = Field(gt=0, le=3600)
+    score: ScoreChoice
+    calibration: Calibration | None
+    network: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    files: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")], Sha256]
+
+    @field_validator("features")
+    @classmethod
+    def _features_make_a_spec(cls, values: dict[str, Any]) -> dict[str, Any]:
+        LogMelSpec.from_dict(values)
+        return values
+
+    @property
+    def spec(self) -> LogMelSpec:
+        """The feature specification, checked when the manifest was read."""
+        return LogMelSpec.from_dict(self.features)

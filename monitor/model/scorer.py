@@ -1,0 +1,149 @@
+"""Log-mel windows to scores.
+
+The graph gives loss and evidence for each window; the scorer averages them over a
+sliding span and measures how far the averaged evidence is from what is healthy.
+Averaging is what makes the score sharp: a machine's flutter cancels over some
+seconds, a fault's shift stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.domain import LogMelWindow, Score
+from monitor.errors import BundleError
+from monitor.model.bundle import Bundle
+from monitor.model.head import distance
+from monitor.model.network import Network, NetworkOutput
+from monitor.model.recording_score import RecordingScore
+
+SELFTEST_TOLERANCE = 1e-3
+
+FloatRows = npt.NDArray[np.float64]
+_LOSS, _LEVEL, _BANDS = 0, 1, 2
+
+
+class Scorer:
+    """One machine's scores.
+
+    State: what the graph said of the last windows of unbroken sound, fewer than a
+    span once they were scored (``_rows``: a row a window of loss, level, residual
+    and evidence), where the last of them began, and whether any score was given
+    since the last gap. Nothing is given before a whole span was heard;
+    :meth:`flush` scores a recording that ends sooner over its own length.
+    ``whole``, where given, is told of every window.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        network: Network | None = None,
+        whole: RecordingScore | None = None,
+    ) -> None:
+        self._network = network or Network(bundle)
+        self._head = bundle.head
+        self._plain = bundle.manifest.score.kind == "plain"
+        self._span = bundle.span_windows
+        self._spec = bundle.spec
+        self._whole = whole
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the span: the next score needs a whole one again."""
+        self._rows: FloatRows | None = None
+        self._last_first_sample: int | None = None
+        self._scored = False
+
+    def push(self, windows: Sequence[LogMelWindow]) -> list[Score]:
+        """One score for every window that ends a whole span of unbroken sound."""
+        if not windows:
+            return []
+        output = self._network.run(np.stack([window.values_db for window in windows]))
+        if self._whole is not None:
+            self._whole.extend(output.evidence, output.loss)
+        rows = _rows(output)
+        hop = self._spec.window_hop_samples
+        firsts = np.array([window.first_sample for window in windows])
+        gaps = np.flatnonzero(np.diff(firsts) != hop) + 1
+        scores: list[Score] = []
+        for run in np.split(np.arange(len(windows)), gaps):
+            if self._last_first_sample != firsts[run[0]] - hop:
+                self.reset()
+            scores += self._push_rows(rows[run], int(firsts[run[-1]]))
+        return scores
+
+    def flush(self) -> list[Score]:
+        """End the recording: one score over its own length if it was shorter than the span."""
+        scores: list[Score] = []
+        if self._rows is not None and self._last_first_sample is not None and not self._scored:
+            scores.append(self._score(self._rows, len(self._rows), self._last_first_sample))
+        self.reset()
+        return scores
+
+    def _push_rows(self, new: FloatRows, last_first_sample: int) -> list[Score]:
+        """Windows that follow the last ones; ``last_first_sample`` is where the newest begins."""
+        rows = new if self._rows is None else np.concatenate((self._rows, new))
+        n_scores = max(0, len(rows) - self._span + 1)
+        hop = self._spec.window_hop_samples
+        scores = [
+            self._score(
+                rows[index : index + self._span],
+                self._span,
+                last_first_sample - (n_scores - 1 - index) * hop,
+            )
+            for index in range(n_scores)
+        ]
+        self._rows = rows[max(0, len(rows) - self._span + 1) :]
+        self._last_first_sample = last_first_sample
+        self._scored = self._scored or n_scores > 0
+        return scores
+
+    def _score(self, rows: FloatRows, n_windows: int, last_first_sample: int) -> Score:
+        """The score of ``n_windows`` rows, of which the newest window begins where said."""
+        mean = rows.sum(axis=0) / n_windows
+        n_mels = self._spec.n_mels
+        value = mean[_LOSS] if self._plain else distance(mean[_BANDS + n_mels :], self._head)
+        hop = self._spec.window_hop_samples
+        return Score(
+            value=float(value),
+            loss=float(rows[-1, _LOSS]),
+            first_sample=last_first_sample - (n_windows - 1) * hop,
+            end_sample=last_first_sample + self._spec.window_samples,
+            band_error=mean[_BANDS : _BANDS + n_mels].astype(np.float32),
+            level_db=float(mean[_LEVEL]),
+        )
+
+
+def _rows(output: NetworkOutput) -> FloatRows:
+    """A row a window: loss, level, residual per band, evidence."""
+    columns = (output.loss[:, None], output.level_db[:, None], output.band_residual)
+    return np.concatenate((*columns, output.evidence), axis=1, dtype=np.float64)
+
+
+def run_selftest(bundle: Bundle, network: Network) -> None:
+    """Score the bundle's own windows. Raises ``BundleError`` where they give other numbers."""
+    test = bundle.selftest
+    try:
+        output = network.run(test.windows_db)
+    except Exception as error:  # ONNX Runtime's exceptions share no other base
+        reason = (str(error) or repr(error)).splitlines()[0][:200]
+        raise BundleError(f"{bundle.path}/model.onnx: cannot be run ({reason})") from error
+    evidence = np.asarray(output.evidence.mean(axis=0, dtype=np.float64))
+    plain = bundle.manifest.score.kind == "plain"
+    score = float(output.loss.mean()) if plain else distance(evidence, bundle.head)
+    pairs = (
+        ("loss", output.loss, test.loss),
+        ("evidence", output.evidence, test.evidence),
+        ("score", np.float64(score), np.float64(test.score)),
+    )
+    for name, actual, expected in pairs:
+        if actual.shape != expected.shape or not np.allclose(
+            actual, expected, rtol=SELFTEST_TOLERANCE, atol=SELFTEST_TOLERANCE
+        ):
+            raise BundleError(
+                f"{bundle.path}: the self-test gives another {name} than when the bundle was made; "
+                "this build of ONNX Runtime does not compute this model, do not trust its scores"
+            )

@@ -1,0 +1,333 @@
+"""One connection to a broker, driven by the one thread that opened it.
+
+paho keeps the protocol; this keeps paho on a short leash. A client is used for one
+connection and thrown away, so that nothing it has queued is ever sent behind the
+outbox's back, and all of its work happens inside ``poll``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from monitor.errors import ConfigError
+from monitor.mqtt.settings import MqttSettings
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """The trust that ``[mqtt]`` describes, ``None`` without ``tls``.
+
+    Raises ``ConfigError`` naming the key whose file cannot be used.
+    """
+    if not settings.tls:
+        return None
+    key, path = "ca_file", settings.ca_file
+    try:
+        context = ssl.create_default_context(cafile=None if path is None else str(path))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.client_cert is not None:
+            key, path = "client_cert or client_key", settings.client_cert
+            # An empty password, or OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror if error.strerror else str(error)
+        raise ConfigError(f"mqtt.{key} ({path}): {reason}: must be a readable PEM file") from error
+    return context
+
+
+MQTT_5 = MQTTProtocolVersion.MQTTv5
+MQTT_311 = MQTTProtocolVersion.MQTTv311
+
+NO_MATCHING_SUBSCRIBERS = 0x10
+_FAILURE = 0x80
+_UNSUPPORTED_PROTOCOL = 0x84
+_CREDENTIALS = {0x86, 0x87, 0x8A}
+_SESSION_TAKEN_OVER = 0x8E
+_MAX_INCOMING_BYTES = 64 * 1024
+_MAX_HELD_MESSAGES = 100
+
+
+def _json_properties() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho's
+    properties.PayloadFormatIndicator = 1
+    properties.ContentType = "application/json"
+    return properties
+
+
+_JSON = _json_properties()
+
+
+class BrokerError(Exception):
+    """No connection, or no longer; one line for people.
+
+    ``refused``: the broker was reached and does not want us (credentials), so that
+    trying again soon is no use. ``wrong_protocol``: perhaps it only knows another MQTT.
+    """
+
+    def __init__(
+        self, message: str, *, refused: bool = False, wrong_protocol: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.wrong_protocol = wrong_protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something to publish, or something that came in."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The broker's answer to a message of QoS 1; ``reason_code`` as in MQTT 5, 0 in 3.1.1."""
+
+    mid: int
+    reason_code: int
+    text: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the broker has taken the message."""
+        return self.reason_code < _FAILURE
+
+
+class MqttConnection:
+    """An accepted connection. Made by ``open``; every failure later is a ``BrokerError``."""
+
+    def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
+        self.protocol = protocol
+        self.max_in_flight = 65_535
+        self.can_retain = True
+        self._where = f"broker {settings.host}:{settings.port}"
+        self._accepted = False
+        self._trouble: BrokerError | None = None
+        self._acknowledgements: list[Acknowledgement] = []
+        self._incoming: list[Message] = []
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.effective_client_id,
+            protocol=protocol,
+            reconnect_on_failure=False,
+        )
+        self._client.max_inflight_messages_set(0)
+        self._client.on_connect = self._on_connect
+        self._client.on_disconnect = self._on_disconnect
+        self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+
+    @classmethod
+    def open(
+        cls,
+        settings: MqttSettings,
+        protocol: MQTTProtocolVersion,
+        last_will: Message | None = None,
+        give_up: Callable[[], bool] = lambda: False,
+    ) -> Self:
+        """Connect and wait to be accepted, at most about twice ``connect_timeout_s``.
+
+        ``give_up`` is asked while waiting for the broker's answer. Raises ``BrokerError``,
+        and ``ConfigError`` for a password or certificate file that cannot be read.
+        """
+        connection = cls(settings, protocol)
+        try:
+            connection._connect(settings, last_will)
+            connection._await_answer(settings.connect_timeout_s, give_up)
+        except BaseException:
+            connection.close(orderly=False)
+            raise
+        return connection
+
+    @property
+    def protocol_name(self) -> str:
+        """``MQTT 5`` or ``MQTT 3.1.1``."""
+        return "MQTT 5" if self.protocol == MQTT_5 else "MQTT 3.1.1"
+
+    def send(self, message: Message) -> int:
+        """Hand a message over; the number by which a QoS 1 message is acknowledged."""
+        properties = None
+        if self.protocol == MQTT_5 and message.payload.startswith(b"{"):
+            properties = _JSON
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            message.qos,
+            message.retain and self.can_retain,
+            properties,
+        )
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._trouble or BrokerError(f"{self._where}: {paho.error_string(info.rc)}")
+        return info.mid
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for messages, at most once each; whether they come is up to the broker."""
+        self._client.subscribe(topic_filter, qos=0)
+
+    def poll(self, timeout_s: float, wake: socket.socket | None = None) -> None:
+        """Let paho work until something happened, ``wake`` is readable or the time is over."""
+        sock = self._client.socket()
+        if self._trouble is not None or sock is None:
+            raise self._trouble or BrokerError(f"{self._where}: connection lost")
+        # Bytes that TLS has decrypted already do not make the socket readable.
+        buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        poller = select.poll()
+        poller.register(sock, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        if wake is not None:
+            poller.register(wake, select.POLLIN)
+        ready = dict(poller.poll(0 if buffered else max(0.0, timeout_s) * 1000))
+        events = ready.get(sock.fileno(), 0)
+        rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        try:
+            if buffered or events & ~select.POLLOUT:
+                rc = self._client.loop_read()
+            if not rc and events & select.POLLOUT:
+                rc = self._client.loop_write()
+            rc = rc or self._client.loop_misc()
+        except (
+            Exception
+        ) as error:  # what a broker may send has no bounds, nor what paho then raises
+            raise BrokerError(f"{self._where}: sent what is not MQTT: {error!r}") from error
+        if self._trouble is not None:
+            raise self._trouble
+        if rc:
+            raise BrokerError(f"{self._where}: {paho.error_string(rc)}")
+
+    def take_acknowledgements(self) -> list[Acknowledgement]:
+        """The broker's answers since the last call."""
+        taken, self._acknowledgements = self._acknowledgements, []
+        return taken
+
+    def take_incoming(self) -> list[Message]:
+        """What subscriptions brought since the last call; floods are cut short."""
+        taken, self._incoming = self._incoming, []
+        return taken
+
+    def close(self, *, orderly: bool) -> None:
+        """End it. Not ``orderly``: so that the broker publishes the last will."""
+        sock = self._client.socket()
+        if orderly:
+            with contextlib.suppress(OSError, ValueError):
+                self._client.disconnect()
+                deadline_s = time.monotonic() + 0.2
+                while self._client.want_write() and time.monotonic() < deadline_s:
+                    self._client.loop_write()
+        # paho's own way to drop a connection is not to hold it any longer.
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.close()
+
+    def _connect(self, settings: MqttSettings, last_will: Message | None) -> None:
+        client = self._client
+        client.connect_timeout = settings.connect_timeout_s
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.read_password())
+        context = tls_context(settings)
+        if context is not None:
+            client.tls_set_context(context)
+        if last_will is not None:
+            client.will_set(last_will.topic, last_will.payload, last_will.qos, last_will.retain)
+        extra: dict[str, Any] = {}
+        if self.protocol == MQTT_5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+            properties.MaximumPacketSize = _MAX_INCOMING_BYTES
+            extra = {"clean_start": True, "properties": properties}
+        try:
+            client.connect(settings.host, settings.port, settings.keepalive_s, **extra)
+        except (OSError, ValueError) as error:  # UnicodeError of an odd host name is a ValueError
+            raise BrokerError(f"{self._where}: {_reason(error)}") from error
+
+    def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while not self._accepted:
+            remaining_s = deadline_s - time.monotonic()
+            if remaining_s <= 0 or give_up():
+                # Some brokers neither answer nor hang up when they do not know a protocol.
+                raise BrokerError(
+                    f"{self._where}: accepts connections but does not answer", wrong_protocol=True
+                )
+            try:
+                self.poll(min(remaining_s, 0.2))
+            except BrokerError as error:
+                if error.refused or error.wrong_protocol:
+                    raise
+                raise BrokerError(str(error), wrong_protocol=True) from error
+
+    # paho's callbacks, all called from within poll
+
+    def _on_connect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _flags: paho.ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if reason_code.is_failure:
+            hint = ""
+            if reason_code.value in _CREDENTIALS:
+                hint = "; check mqtt.username, the password and the broker's access list"
+            self._trouble = BrokerError(
+                f"{self._where}: refuses the connection: {reason_code}{hint}",
+                refused=reason_code.value in _CREDENTIALS,
+                wrong_protocol=reason_code.value == _UNSUPPORTED_PROTOCOL,
+            )
+            return
+        self._accepted = True
+        self.max_in_flight = getattr(properties, "ReceiveMaximum", 65_535)
+        self.can_retain = bool(getattr(properties, "RetainAvailable", 1))
+
+    def _on_disconnect(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        flags: paho.DisconnectFlags,
+        reason_code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self._trouble is None:
+            text = str(reason_code) if flags.is_disconnect_packet_from_server else "connection lost"
+            if reason_code.value == _SESSION_TAKEN_OVER:
+                text += "; another client uses the same mqtt.client_id or mqtt.base_topic"
+            self._trouble = BrokerError(f"{self._where}: {text}")
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason_code: ReasonCode,
+        _properties: Properties,
+    ) -> None:
+        self._acknowledgements.append(Acknowledgement(mid, reason_code.value, str(reason_code)))
+
+    def _on_message(
+        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
+        if len(self._incoming) < _MAX_HELD_MESSAGES and len(message.payload) < _MAX_INCOMING_BYTES:
+            self._incoming.append(
+                Message(message.topic, bytes(message.payload), message.qos, message.retain)
+            )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "does not answer"
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,328 @@
+"""Outbox to broker: one thread that connects, sends and waits for acknowledgements."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from monitor.errors import ConfigError, ServiceUnavailableError
+from monitor.mqtt.alert_sender import AlertDelivery, DeliveryCounts
+from monitor.mqtt.connection import MQTT_311, Acknowledgement, BrokerError, Message, MqttConnection
+from monitor.mqtt.dial import dial
+from monitor.mqtt.in_flight import Flights, Refusals
+from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.payloads import encode, health_payload
+from monitor.mqtt.reconnection import Reconnection
+from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.topics import OFFLINE, ONLINE, STOPPED, Topics
+from monitor.outbox.queue import Outbox
+
+_log = logging.getLogger(__name__)
+
+_POLL_S = 1.0
+_SCORES_EVERY_S = 0.02
+_HEALTH_INTERVAL_S = 5.0
+_LONGEST_TURN_S = 30.0
+_MAX_IN_FLIGHT = 32
+_SAME_CLIENT_HINT = (
+    "perhaps another client uses the same mqtt.client_id, or another daemon this mqtt.base_topic"
+)
+
+MessageHandler = Callable[[str, bytes], None]
+
+
+class _UnansweredError(BrokerError):
+    """The connection stands and nothing comes back on it."""
+
+
+class MqttPublisher:
+    """Sends what the outbox holds, and keeps the retained topics true.
+
+    No method but ``stop`` waits for the network; every one may be called from any
+    thread. Retained messages are remembered and published anew on each connection;
+    scores are sent when there is a connection and forgotten otherwise.
+    """
+
+    def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._topics = Topics(settings.base_topic)
+        self._retained = RetainedTopics(first=self._topics.status)
+        self._scores = NewestScores(_SCORES_EVERY_S)
+        self._handlers: dict[str, MessageHandler] = {}
+        self._error: str | None = "not connected yet"
+        self._refusal = ""
+        self._stopping = threading.Event()
+        self._stop_by_s = 0.0
+        self._turn_began_s: float | None = None
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        # Touched by the thread only.
+        self._alerts = AlertDelivery(outbox, self._topics)
+        self._flights = Flights()
+        self._refusals = Refusals()
+        self._reconnection = Reconnection(settings.reconnect_min_s, settings.reconnect_max_s)
+        self._only_311 = False
+        self._health_due_s = 0.0
+
+    def start(self) -> None:
+        """Begin to connect; a broker that is away is tried again for ever."""
+        settings = self._settings
+        if settings.username is not None and not settings.tls and not settings.is_local:
+            _log.warning("the password goes to broker %s unencrypted: set mqtt.tls", settings.host)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Send what can be sent, say ``stopped`` and disconnect, all within ``timeout_s``.
+
+        Whether the thread has ended; one that hangs in the resolver is left behind.
+        """
+        self._stop_by_s = time.monotonic() + timeout_s * 0.8
+        self._stopping.set()
+        self.wake()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        self._wake_in.close()
+        self._wake_out.close()
+        return True
+
+    def wake(self) -> None:
+        """There may be something new in the outbox."""
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody is to wake
+            self._wake_in.send(b"\0")
+
+    def publish_state(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Make this the retained state of the machine."""
+        self.publish_retained(self._topics.state(machine), encode(payload))
+
+    def publish_info(self, payload: Mapping[str, Any]) -> None:
+        """Make this the retained description of the daemon."""
+        self.publish_retained(self._topics.info, encode(payload))
+
+    def publish_score(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Send the newest score if there is a connection; one not sent yet is replaced."""
+        if self._error is None and self._scores.put(machine, encode(payload)):
+            self.wake()
+
+    def publish_retained(self, topic: str, payload: bytes) -> None:
+        """Keep ``payload`` retained on ``topic``, now and after each reconnection.
+
+        Empty: remove what is retained there.
+        """
+        if self._retained.put(topic, payload):
+            self.wake()
+
+    def republish(self, prefix: str) -> None:
+        """Send the retained messages whose topics begin so once more."""
+        self._retained.mark_unsent(prefix)
+        self.wake()
+
+    def forget_machine(self, machine: str) -> None:
+        """Remove the retained state of a machine that is no longer watched."""
+        self.publish_retained(self._topics.state(machine), b"")
+
+    def subscribe(self, topic: str, handler: MessageHandler) -> None:
+        """Before ``start``: have ``handler(topic, payload)`` called with what arrives there.
+
+        Called in the publisher's thread; what it raises is logged and ends nothing.
+        """
+        self._handlers[topic] = handler
+
+    def connection_error(self) -> str | None:
+        """Why there is no connection, in one line; ``None`` while there is one."""
+        return self._error
+
+    def stalled(self) -> bool:
+        """Whether the thread has ended by itself, or hangs on a connection that stands.
+
+        Reaching for a broker may take as long as the resolver likes: that is no stall.
+        """
+        if self._thread.ident is None or self._stopping.is_set():
+            return False
+        turn_began_s = self._turn_began_s
+        hangs = turn_began_s is not None and time.monotonic() - turn_began_s > _LONGEST_TURN_S
+        return hangs or not self._thread.is_alive()
+
+    def refusal(self) -> str:
+        """The topics that the broker refuses, and why, in one line; empty when none."""
+        return self._refusal
+
+    def delivery(self) -> DeliveryCounts:
+        """What became of the alerts so far."""
+        return self._alerts.counts
+
+    # the thread
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._use(self._open())
+            except (BrokerError, ConfigError) as error:
+                # A password or certificate file that cannot be read is mended in time.
+                self._reconnection.failed(refused=getattr(error, "refused", True))
+                self._lost(str(error))
+            except Exception as error:  # noqa: BLE001  # a bug here must not end the delivery
+                _log.exception("publisher: internal error")
+                self._reconnection.failed(refused=True)
+                self._lost(repr(error))
+            self._stopping.wait(self._reconnection.pause_s())
+        self._error = "stopped"
+
+    def _open(self) -> MqttConnection:
+        will = Message(self._topics.status, OFFLINE.encode(), retain=True)
+        # A broker that only spoke 3.1.1 is not asked again before it was away.
+        only_311, self._only_311 = self._only_311, False
+        connection = dial(self._settings, will, only_311=only_311, give_up=self._stopping.is_set)
+        self._only_311 = connection.protocol == MQTT_311
+        return connection
+
+    def _use(self, connection: MqttConnection) -> None:
+        """Serve the connection until it is lost or this is stopped."""
+        self._reconnection.began()
+        said_goodbye = False
+        try:
+            said_goodbye = self._serve(connection)
+        except BrokerError as error:
+            self._reconnection.ended()
+            unanswered = isinstance(error, _UnansweredError)
+            self._lost(str(error) if unanswered else str(error) + self._suspicion())
+        except ServiceUnavailableError as error:  # the outbox was closed
+            self._lost(str(error))
+            self._stopping.set()
+        finally:
+            self._turn_began_s = None
+            self._flights.clear()
+            # Without ``stopped`` on the broker the last will has to tell.
+            connection.close(orderly=said_goodbye)
+
+    def _suspicion(self) -> str:
+        """Why connections end so soon: the one message under way, or another client.
+
+        Some brokers hang up instead of refusing, or before the refusal is read.
+        """
+        if not self._reconnection.careful:
+            return ""
+        topics = self._flights.topics()
+        if len(topics) != 1:
+            return "" if self._refusal else f", again and again; {_SAME_CLIENT_HINT}"
+        topic = topics.pop()
+        self._refuse(topic, "the broker hangs up when this is published")
+        self._reconnection.reason_found()
+        return f" on publishing {topic}"
+
+    def _lost(self, error: str) -> None:
+        if error != self._error and not self._stopping.is_set():
+            _log.warning("%s", error, extra={"alerts_waiting": self._outbox.depth()})
+        self._error = error
+        self._scores.clear()
+
+    def _serve(self, connection: MqttConnection) -> bool:
+        """Until stopped; whether the broker then knows that we have."""
+        self._alerts.connected(connection.protocol_name)
+        for topic in self._handlers:
+            connection.subscribe(topic)
+        self._retained.put(self._topics.status, ONLINE.encode())
+        self._retained.mark_unsent()
+        self._error = None
+        broker = f"{self._settings.host}:{self._settings.port}"
+        _log.info("connected to broker %s (%s)", broker, connection.protocol_name)
+        while not self._stopping.is_set():
+            self._turn_began_s = time.monotonic()
+            self._send_waiting(connection)
+            self._turn(connection, self._scores.due_in_s(_POLL_S))
+        return self._finish(connection)
+
+    def _finish(self, connection: MqttConnection) -> bool:
+        """Empty what can be emptied before the deadline, then say ``stopped``."""
+        reserve_s = 0.3
+        self._scores.hurry()
+        while (left_s := self._stop_by_s - reserve_s - time.monotonic()) > 0:
+            self._send_waiting(connection)
+            if not self._flights:
+                break
+            self._turn(connection, min(left_s, 0.1))
+        self._flights.clear()
+        self._send_retained(connection, self._topics.status, STOPPED.encode())
+        while self._flights and (left_s := self._stop_by_s - time.monotonic()) > 0:
+            self._turn(connection, left_s)
+        return not self._flights
+
+    def _turn(self, connection: MqttConnection, timeout_s: float) -> None:
+        """One round of network work."""
+        try:
+            connection.poll(timeout_s, self._wake_out)
+        finally:  # what was acknowledged before the connection broke was acknowledged
+            for answer in connection.take_acknowledgements():
+                self._answered(answer)
+        with contextlib.suppress(BlockingIOError):
+            self._wake_out.recv(4096)
+        for message in connection.take_incoming():
+            self._received(message)
+        if self._flights.oldest_age_s() > self._settings.ack_timeout_s:
+            raise _UnansweredError(
+                f"broker {self._settings.host}:{self._settings.port}: no acknowledgement for "
+                f"{self._settings.ack_timeout_s:g} s; connecting anew"
+            )
+
+    def _send_waiting(self, connection: MqttConnection) -> None:
+        """Alerts first, then what is retained; while careful one message at a time."""
+        self._update_health()
+        window = 1 if self._reconnection.careful else _MAX_IN_FLIGHT
+        window = min(window, connection.max_in_flight)
+        resting = self._refusals.resting()
+        self._alerts.send(connection, self._flights, resting, window - len(self._flights))
+        later = self._flights.topics() | resting
+        for topic, payload in self._retained.take_unsent(window - len(self._flights), later):
+            self._send_retained(connection, topic, payload)
+        for machine, payload in self._scores.take_due().items():
+            connection.send(Message(self._topics.score(machine), payload, qos=0))
+
+    def _send_retained(self, connection: MqttConnection, topic: str, payload: bytes) -> None:
+        mid = connection.send(Message(topic, payload, retain=True))
+        self._flights.begin(mid, topic)
+
+    def _answered(self, answer: Acknowledgement) -> None:
+        flight = self._flights.end(answer.mid)
+        if flight is None:  # a score
+            return
+        if flight.event_id:
+            self._alerts.answered(flight, answer)
+        if answer.accepted:
+            self._refusals.accepted(flight.topic)
+            self._refusal = self._refusals.summary()
+        else:
+            self._retained.mark_unsent(flight.topic)
+            self._refuse(flight.topic, answer.text)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        self._refusals.refused(topic, reason)
+        refusal = self._refusals.summary()
+        if refusal != self._refusal:
+            _log.error("the broker refuses topics; check its access list: %s", refusal)
+        self._refusal = refusal
+
+    def _received(self, message: Message) -> None:
+        handler = self._handlers.get(message.topic)
+        if handler is not None:
+            try:
+                handler(message.topic, message.payload)
+            except Exception:  # noqa: BLE001  # whatever it was, it came from outside
+                _log.exception("message on %s not understood", message.topic)
+
+    def _update_health(self) -> None:
+        """Publish the health when it changed, but not more often than people can read."""
+        if time.monotonic() >= self._health_due_s:
+            self._health_due_s = time.monotonic() + _HEALTH_INTERVAL_S
+            delivery = {**asdict(self._alerts.counts), "refusal": self._refusal}
+            health = health_payload(asdict(self._outbox.health()), delivery)
+            self._retained.put(self._topics.health, encode(health))

@@ -1,0 +1,1 @@
+"""Recordings instead of live sound: replay and recalibration."""

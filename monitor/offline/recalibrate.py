@@ -1,0 +1,116 @@
+"""A new threshold for a bundle from new healthy recordings, the model untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.audio.recordings import recording_blocks
+from monitor.calibration.machine_match import Fit, fit_of_recordings
+from monitor.calibration.threshold import HealthyRecording, calibrate
+from monitor.detection.detector import persistence_of
+from monitor.detection.persistence import Persistence
+from monitor.detection.settings import DetectorSettings
+from monitor.errors import BadInputError
+from monitor.model.bundle import Bundle, load_bundle, write_manifest
+from monitor.model.manifest import Calibration
+from monitor.model.network import Network
+from monitor.pipeline import Pipeline, PipelineOutput
+
+
+def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
+    """The scores of one recording, as the daemon would give them.
+
+    Raises ``BadInputError`` where it cannot be read or holds nothing to score.
+    """
+    whole = bundle.recording_score()
+    pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
+    scores = [score for output in _outputs(pipeline, recording) for score in output.scores]
+    if not scores:
+        raise BadInputError(
+            f"{recording}: nothing to score; at least {bundle.spec.window_s:.2f} s of sound "
+            "are needed"
+        )
+    return HealthyRecording(
+        np.array([score.value for score in scores]),
+        np.array([score.level_db for score in scores]),
+        scores[-1].end_sample / bundle.spec.sample_rate_hz,
+        whole.value,
+        whole.stretches,
+        whole.likeness,
+        whole.mean_offset,
+    )
+
+
+def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
+    for block in recording_blocks(recording, pipeline.bundle.spec):
+        yield pipeline.push(block)
+    yield pipeline.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Recalibration:
+    """A bundle with its new threshold, and how the new recordings sound to it.
+
+    ``before``: the calibration that was replaced, if there was one.
+    """
+
+    bundle: Bundle
+    before: Calibration | None
+    fit: Fit
+
+
+def recalibrate(
+    bundle: Bundle,
+    recordings: Sequence[Path],
+    *,
+    false_alarms_per_week: float,
+    detector: DetectorSettings | None = None,
+    force: bool = False,
+) -> Recalibration:
+    """Give the bundle a new threshold, for the rule of ``detector`` or for the one it had.
+
+    Raises ``BadInputError`` where there is too little sound, or where the
+    recordings are not of the bundle's machine and ``force`` is not given.
+    """
+    network = Network(bundle)
+    healthy = [score_healthy(recording, bundle, network) for recording in recordings]
+    before = bundle.manifest.calibration
+    fit = Fit(True)
+    if before is not None:
+        fit = fit_of_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
+    if not fit.fits and not force:
+        raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
+    calibration = calibration_of(
+        bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
+    )
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
+    return Recalibration(load_bundle(bundle.path), before, fit)
+
+
+def calibration_of(
+    bundle: Bundle,
+    healthy: Sequence[HealthyRecording],
+    rule: Persistence,
+    *,
+    false_alarms_per_week: float,
+) -> Calibration:
+    """The calibration that these healthy scores of the bundle give. Raises as ``calibrate``."""
+    return calibrate(
+        healthy,
+        false_alarms_per_week=false_alarms_per_week,
+        persistence=rule,
+        hop_s=bundle.spec.window_hop_s,
+        span_s=bundle.heard_span_s,
+        distances=bundle.manifest.score.kind != "plain",
+    )
+
+
+def _rule(bundle: Bundle, detector: DetectorSettings | None) -> Persistence:
+    before = bundle.manifest.calibration
+    if detector is None and before is not None:
+        return Persistence(before.persistence_required, before.persistence_out_of)
+    return persistence_of(bundle, detector or DetectorSettings())

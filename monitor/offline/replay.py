@@ -1,0 +1,119 @@
+"""Recordings through the pipeline: what the daemon would have said of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.alerts import Alert, AlertDraft
+from monitor.audio.channels import Channel
+from monitor.audio.recordings import recording_blocks
+from monitor.detection.alert_draft import alert_draft
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import AudioBlock, Score
+from monitor.errors import BadInputError, MissingInputError
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.pipeline import Pipeline, PipelineOutput
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSummary:
+    """One row of ``--files``.
+
+    ``score``: the recording's own anomaly score, from all of it, and ``threshold``
+    the one for such scores; ``alerts``: how many were raised while it was heard.
+    ``error``: why there is no score, which is then 0.
+    """
+
+    file: str
+    seconds: float
+    score: float
+    threshold: float
+    alerts: int
+    error: str = ""
+    exit_status: int = 0
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the recording's score is over the threshold."""
+        return not self.error and self.score > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySinks:
+    """Who is told of scores and alerts as they come, so that nothing is kept in memory."""
+
+    score: Callable[[str, Score], None]
+    alert: Callable[[str, AlertDraft], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedAlert:
+    """An alert that a replay raised, and where in its recording, in seconds."""
+
+    alert: Alert
+    recording: Path
+    at_s: float
+
+
+DrawAlert = Callable[[Bundle, Network, RaisedAlert], None]
+"""Makes the page of an alert; what draws is the trainer's, so it is handed in."""
+
+
+def replay_recording(
+    recording: Path,
+    bundle: Bundle,
+    network: Network,
+    detector: DetectorSettings,
+    sinks: ReplaySinks,
+    *,
+    machine: str,
+    start_unix_s: float,
+    channel: Channel = "mix",
+) -> RecordingSummary:
+    """Score one recording as one stream that began at ``start_unix_s``.
+
+    A recording that cannot be read to its end gives a summary with an error, after
+    the scores of what could be read. What the sinks raise is passed on.
+    """
+    whole = bundle.recording_score()
+    pipeline = Pipeline(bundle, detector, network, whole)
+    threshold = bundle.calibration.recording_threshold
+    alerts, seconds = 0, 0.0
+
+    def take(output: PipelineOutput) -> int:
+        for score in output.scores:
+            sinks.score(str(recording), score)
+        for decision in output.decisions:
+            sinks.alert(
+                str(recording),
+                alert_draft(decision, bundle, machine, lambda s: start_unix_s + s, replayed=True),
+            )
+        return sum(decision.kind == "raised" for decision in output.decisions)
+
+    try:
+        for block in recording_blocks(recording, bundle.spec, channel=channel):
+            if isinstance(block, AudioBlock):
+                seconds = (block.first_sample + len(block.samples)) / block.sample_rate_hz
+            else:
+                n_frames = block.first_frame + len(block.frames_db)
+                seconds = n_frames / bundle.spec.frame_rate_hz
+            alerts += take(pipeline.push(block))
+        alerts += take(pipeline.finish())
+        if whole.empty:
+            raise BadInputError(_nothing_to_score(recording, pipeline, seconds))
+    except (BadInputError, MissingInputError) as error:
+        return RecordingSummary(
+            str(recording), seconds, 0.0, threshold, alerts, str(error), error.exit_status
+        )
+    return RecordingSummary(str(recording), seconds, whole.value, threshold, alerts)
+
+
+def _nothing_to_score(recording: Path, pipeline: Pipeline, seconds: float) -> str:
+    state = pipeline.state
+    if state.reason:
+        return f"{recording}: nothing to score: {state.reason} ({state.detail})"
+    needed_s = pipeline.bundle.spec.window_s
+    return f"{recording}: {seconds:.2f} s is too short, at least {needed_s:.2f} s are needed"

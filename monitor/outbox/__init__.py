@@ -1,0 +1,1 @@
+"""The durable queue of alerts until the broker acknowledges them."""

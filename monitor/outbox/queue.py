@@ -1,0 +1,229 @@
+"""The durable queue of alerts: on the disk before they are sent, gone once acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.errors import ServiceUnavailableError
+from monitor.outbox.journal import OutboxDisk
+from monitor.outbox.lock import lock_file
+from monitor.outbox.store import MachineState
+from monitor.uuid7 import uuid7
+
+_log = logging.getLogger(__name__)
+
+_AGE_CHECK_S = 60.0
+_DAY_S = 86_400.0
+
+OutboxState = Literal["ok", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxHealth:
+    """``state`` is ``memory`` while the disk refuses writes; ``detail`` then says why.
+
+    ``depth``: alerts not acknowledged, ``unwritten`` of them only in memory.
+    ``dropped``: alerts ever given up, by kind. ``recoveries``: damaged files replaced
+    since this process started.
+    """
+
+    state: OutboxState
+    detail: str
+    depth: int
+    unwritten: int
+    dropped: dict[str, int]
+    recoveries: int
+
+
+class Outbox:
+    """Alerts of all machines of one daemon. Every method may be called from any thread.
+
+    ``max_alerts`` and ``max_age_days`` bound it: over the number the oldest
+    ``updated`` go first, and anything else only when no ``updated`` is left; over the
+    age whatever is older goes. Every drop is counted for good. ``max_in_memory``
+    bounds in the same order what a broken disk leaves in memory.
+
+    Raises ``ServiceUnavailableError`` when another process has it open for writing and
+    ``ConfigError`` when a later version made it. A disk that cannot be written, or a
+    damaged file, is no error: see ``health``. A damaged file is renamed to
+    ``<name>.damaged-<time>``, what can be read is carried over, and where sequence
+    numbers are then not known for certain they go on from the Unix time in seconds,
+    which no machine's alerts can have reached.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        max_alerts: int = 100_000,
+        max_age_days: float = 30.0,
+        max_in_memory: int = 10_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
+        self._max_in_memory = max_in_memory
+        self._clock = clock
+        self._guard = threading.RLock()
+        self._next_age_check_s = 0.0
+        self._closed = False
+        self._lock_file = lock_file(path.with_name(path.name + ".lock"))
+        self._disk = OutboxDisk(path, clock)
+        try:
+            self._disk.open()
+        except BaseException:
+            self._unlock()
+            raise
+
+    def set_bounds(self, *, max_alerts: int, max_age_days: float) -> None:
+        """Keep to other bounds from now on."""
+        with self._guard:
+            self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
+            self._next_age_check_s = 0.0
+            self._enforce_number()
+
+    def watch(self, machines: Collection[str]) -> list[str]:
+        """Remember that these are watched; the others that ever were, by this file."""
+        with self._guard:
+            self._check_open()
+            new = [name for name in machines if name not in self._disk.machines]
+            for name in new:
+                self._disk.machines[name] = MachineState(self._disk.sequence_floor)
+                self._disk.touch(name)
+            self._disk.flush()
+            return [name for name in self._disk.machines if name not in machines]
+
+    def append(self, draft: AlertDraft) -> Alert:
+        """Give the alert its identity and make it durable; it is on the disk on return.
+
+        With a disk that refuses it is in memory instead, which ``health`` tells.
+        ``raised`` for a machine whose alert is still open continues that alert as
+        ``updated``; ``updated`` for one without is ``raised``.
+        """
+        with self._guard:
+            self._check_open()
+            alert = self._identify(draft)
+            self._disk.put(alert)
+            self._disk.touch(alert.machine)
+            self._disk.flush()
+            self._enforce_number()
+            return alert
+
+    def pending(self, limit: int = 100, machine: str | None = None) -> list[Alert]:
+        """The oldest alerts not acknowledged, at most ``limit``, in the order of ``append``."""
+        with self._guard:
+            self._check_open()
+            self._disk.flush_if_due()
+            return self._disk.read(limit, machine)
+
+    def machines_waiting(self) -> list[str]:
+        """The machines that have alerts to deliver."""
+        with self._guard:
+            self._check_open()
+            self._disk.flush_if_due()
+            self._enforce_age()
+            return self._disk.machines_waiting()
+
+    def acknowledge(self, event_id: str) -> None:
+        """The broker has it: forget it. An unknown or repeated id changes nothing."""
+        with self._guard:
+            self._check_open()
+            self._disk.remove([event_id])
+            self._disk.flush()
+
+    def open_alert(self, machine: str) -> OpenAlert | None:
+        """The alert of the machine that was raised and not cleared, also before a restart."""
+        with self._guard:
+            state = self._disk.machines.get(machine)
+            return OpenAlert(state.open) if state and state.open else None
+
+    def depth(self) -> int:
+        """How many alerts wait for their acknowledgement."""
+        with self._guard:
+            return self._disk.depth()
+
+    def health(self) -> OutboxHealth:
+        """How it is doing, for the status."""
+        with self._guard:
+            dropped: Counter[str] = Counter()
+            for (_, kind), number in self._disk.drops.items():
+                dropped[kind] += number
+            return OutboxHealth(
+                state="memory" if self._disk.trouble else "ok",
+                detail=self._disk.trouble,
+                depth=self._disk.depth(),
+                unwritten=self._disk.unwritten(),
+                dropped=dict(dropped),
+                recoveries=self._disk.recoveries,
+            )
+
+    def close(self) -> None:
+        """Write what is left, if the disk takes it, and let another process have the file."""
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                self._disk.close()
+                self._unlock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ServiceUnavailableError(f"outbox {self.path}: closed")
+
+    def _unlock(self) -> None:
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def _identify(self, draft: AlertDraft) -> Alert:
+        state = self._disk.machines.setdefault(
+            draft.machine, MachineState(self._disk.sequence_floor)
+        )
+        if draft.kind == "raised" and state.open is not None:
+            peak_score = max(draft.peak_score, state.open.peak_score)
+            started_at = state.open.started_at
+            draft = replace(draft, kind="updated", started_at=started_at, peak_score=peak_score)
+        elif draft.kind == "updated" and state.open is None:
+            draft = replace(draft, kind="raised")
+        alert_id = state.open.alert_id if state.open else str(uuid7())
+        state.last_sequence += 1
+        alert = draft.numbered(
+            event_id=str(uuid7()), alert_id=alert_id, sequence=state.last_sequence
+        )
+        state.open = None if alert.kind == "cleared" else alert
+        return alert
+
+    def _enforce_number(self) -> None:
+        excess = self._disk.depth() - self._max_alerts
+        if excess > 0:
+            entries = self._disk.oldest(excess, only_updated=True)
+            self._drop(entries or self._disk.oldest(excess, only_updated=False))
+        excess = self._disk.unwritten() - self._max_in_memory
+        if excess > 0:
+            entries = self._disk.oldest_unwritten(excess, only_updated=True)
+            self._drop(entries or self._disk.oldest_unwritten(excess, only_updated=False))
+
+    def _enforce_age(self) -> None:
+        if time.monotonic() >= self._next_age_check_s:
+            self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
+            self._drop(self._disk.appended_before(self._clock() - self._max_age_s))
+
+    def _drop(self, entries: list[tuple[str, str, str]]) -> None:
+        if not entries:
+            return
+        self._disk.drops.update((machine, kind) for _, machine, kind in entries)
+        self._disk.remove([event_id for event_id, _, _ in entries], dropped=True)
+        self._disk.flush()
+        _log.warning("outbox %s: over its bounds, %d alerts dropped", self.path, len(entries))

@@ -1,0 +1,49 @@
+"""Looking into an outbox from another process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.alerts import Alert
+from monitor.errors import BadInputError, MissingInputError
+from monitor.outbox.store import OutboxStore, StoreError, parse_alert
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxListing:
+    """What waits in an outbox, oldest first, and how many were ever dropped, by kind."""
+
+    alerts: list[Alert]
+    dropped: dict[str, int]
+
+
+def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
+    """Read the outbox of a daemon that may be running, changing nothing.
+
+    Raises ``MissingInputError`` when there is none and ``BadInputError`` when it
+    cannot be read.
+    """
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise MissingInputError(f"outbox {path}: {error.strerror}") from error
+    if not exists:
+        raise MissingInputError(
+            f"outbox {path}: does not exist; no daemon has run with it yet, or with its state "
+            "elsewhere (for the service: STATE_DIRECTORY=/var/lib/auscult)"
+        )
+    try:
+        store = OutboxStore.open_read_only(path)
+        try:
+            alerts = [parse_alert(row.body) for row in store.alerts(limit)]
+            dropped: Counter[str] = Counter()
+            for (_, kind), number in store.drops().items():
+                dropped[kind] += number
+        finally:
+            store.close()
+    except (sqlite3.Error, StoreError) as error:
+        raise BadInputError(f"outbox {path}: {error}") from error
+    return OutboxListing([alert for alert in alerts if alert is not None], dict(dropped))

@@ -1,0 +1,62 @@
+"""What to do with a damaged outbox: put it aside, and read from it whatever can be read."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from pathlib import Path
+
+from monitor.outbox.store import StoredAlert, StoredMachine
+
+_KEPT_DAMAGED_FILES = 3
+_LOG_SUFFIXES = ("-wal", "-shm")
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a damaged database and its log, keeping only the newest few; the new path."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = path.with_name(f"{path.name}.damaged-{stamp}")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
+    path.rename(target)
+    for suffix in _LOG_SUFFIXES:
+        with contextlib.suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
+    damaged = sorted(
+        (
+            p
+            for p in path.parent.glob(f"{path.name}.damaged-*")
+            if not p.name.endswith(_LOG_SUFFIXES)
+        ),
+        key=lambda p: p.stat().st_mtime,
+    )
+    for old in damaged[:-_KEPT_DAMAGED_FILES]:
+        for suffix in ("", *_LOG_SUFFIXES):
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
+    return target
+
+
+def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
+    """Whatever can still be read from a damaged database; empty lists if nothing can."""
+    machines: list[StoredMachine] = []
+    alerts: list[StoredAlert] = []
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+    except sqlite3.Error:
+        return machines, alerts
+    with contextlib.closing(connection):
+        with contextlib.suppress(sqlite3.Error):
+            for row in connection.execute(
+                "SELECT machine, last_sequence, open_alert FROM machines"
+            ):
+                machines.append(StoredMachine(*row))  # noqa: PERF401  # keeps the rows before an error
+        with contextlib.suppress(sqlite3.Error):
+            for row in connection.execute(
+                "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
+                " NOT INDEXED ORDER BY position"
+            ):
+                alerts.append(StoredAlert(*row))  # noqa: PERF401  # as above
+    return machines, alerts

@@ -1,0 +1,1 @@
+"""The daemon: machines, supervision, delivery, systemd, logs."""

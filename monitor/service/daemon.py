@@ -1,0 +1,197 @@
+"""The daemon: assembled, run and shut down in reverse order; signals, watchdog and reload."""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from io import UnsupportedOperation
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from monitor import __version__
+from monitor.config.settings import Settings, load_config, outbox_path
+from monitor.domain import rfc3339
+from monitor.errors import AuscultError
+from monitor.mqtt.payloads import info_payload
+from monitor.outbox.queue import Outbox
+from monitor.service.delivery import Delivery
+from monitor.service.logs import set_up_logging
+from monitor.service.machine_plan import MachinePlan, make_plans
+from monitor.service.signals import SignalQueue
+from monitor.service.supervisor import Supervisor
+from monitor.service.systemd import Notifier
+
+log = logging.getLogger(__name__)
+
+Reading = tuple[Settings, list[MachinePlan]]
+
+
+class Service:
+    """The running daemon. Everything happens in the thread that calls ``run``."""
+
+    TICK_S: ClassVar[float] = 1.0
+    COVERAGE_INTERVAL_S: ClassVar[float] = 3600.0
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        delivery: Delivery,
+        manager: Notifier,
+        reread: Callable[[], Reading],
+        announce: Callable[[Reading], None],
+    ) -> None:
+        """``reread`` reads and validates everything anew; ``announce`` tells of a new reading."""
+        self._supervisor = supervisor
+        self._delivery = delivery
+        self._manager = manager
+        self._reread = reread
+        self._announce = announce
+        self._status = ""
+        self._complaint = ""
+        self._hanging: list[str] = []
+        self._coverage_due_s = time.monotonic() + self.COVERAGE_INTERVAL_S
+
+    def run(self, signals: SignalQueue, *, until_ended: bool = False) -> None:
+        """Work until told to stop, or until every source has ended if ``until_ended``."""
+        tick_s = min(self.TICK_S, self._manager.watchdog_interval_s or self.TICK_S)
+        while True:
+            self._tick()
+            command = signals.wait(tick_s)
+            if command == "stop" or (until_ended and self._supervisor.all_ended()):
+                return
+            if command == "reload":
+                self.reload()
+
+    def reload(self) -> None:
+        """Go on by the configuration as it is now; one that is not valid changes nothing."""
+        self._manager.reloading()
+        try:
+            reading = self._reread()
+        except AuscultError as error:
+            self._refuse(str(error))
+        except Exception as error:  # whatever a file can do to us, what runs goes on
+            log.exception("internal error while reading the configuration")
+            self._refuse(repr(error))
+        else:
+            self._complaint = ""
+            settings, plans = reading
+            if self._delivery.switch(settings.mqtt):
+                self._supervisor.publish_states()
+            changes = self._supervisor.apply(plans)
+            self._announce(reading)
+            log.info("reloaded: %s", changes)
+        finally:
+            self._manager.ready()
+
+    def _refuse(self, reason: str) -> None:
+        log.error("reload refused, nothing has changed")
+        for line in reason.splitlines():
+            log.error("%s", f"reload refused: {line}")  # each mistake is an event of its own
+        self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
+
+    def _tick(self) -> None:
+        hanging = self._supervisor.stalled()
+        if self._delivery.stalled():
+            hanging.append("delivery")
+        if not hanging:
+            self._manager.watchdog()
+        elif hanging != self._hanging:
+            log.error("no progress, the watchdog is not fed: %s", ", ".join(hanging))
+        self._hanging = hanging
+        status = f"{self._supervisor.summary()}; {self._delivery.summary()}{self._complaint}"
+        if status != self._status:
+            self._status = status
+            self._manager.status(status)
+        if time.monotonic() >= self._coverage_due_s:
+            self._coverage_due_s = time.monotonic() + self.COVERAGE_INTERVAL_S
+            self._supervisor.log_coverage()
+
+
+log = logging.getLogger(__name__)
+
+
+def run_daemon(
+    config: Path,
+    *,
+    log_format: Literal["text", "json"] | None = None,
+    until_ended: bool = False,
+) -> None:
+    """Watch the configured machines until SIGTERM or SIGINT; SIGHUP reloads.
+
+    ``log_format`` goes over the configuration's. ``until_ended``: stop when every
+    source was finite and has come to its end.
+
+    Raises what reading the configuration and the bundles raises, and
+    ``ServiceUnavailableError`` when another daemon holds the state folder.
+    """
+    started_at = rfc3339(time.time())
+    with suppress(UnsupportedOperation):  # a caller may have put in a stream without a descriptor
+        faulthandler.enable()  # the watchdog's SIGABRT shall leave in the journal where it hung
+    with ExitStack() as stack:
+        signals = stack.enter_context(SignalQueue())
+        settings = load_config(config)
+        set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
+        plans = make_plans(settings)
+        outbox = stack.enter_context(
+            Outbox(
+                outbox_path(settings, config),
+                max_alerts=settings.mqtt.outbox_max_alerts,
+                max_age_days=settings.mqtt.outbox_max_age_days,
+            )
+        )
+        delivery = Delivery(settings.mqtt, outbox)
+        stack.callback(delivery.stop)
+        supervisor = Supervisor(delivery)
+        stack.callback(supervisor.stop)
+        manager = stack.enter_context(Notifier())
+        stack.callback(manager.stopping)
+
+        def reread() -> Reading:
+            running = [machine.plan for machine in supervisor.machines.values()]
+            settings = load_config(config)
+            if outbox_path(settings, config) != outbox.path:
+                log.warning("service.state_dir has changed: that takes effect on restart")
+            return settings, make_plans(settings, running)
+
+        def announce(reading: Reading) -> None:
+            settings, plans = reading
+            set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
+            for complaint in filter(None, (plan.complaint for plan in plans)):
+                log.warning(complaint)
+            delivery.announce(_info(plans, started_at), [plan.settings.id for plan in plans])
+
+        delivery.start()
+        supervisor.apply(plans)
+        announce((settings, plans))
+        log.info("ready", extra={"version": __version__, "machines": len(plans)})
+        manager.ready()
+        _give_back_memory()
+        Service(supervisor, delivery, manager, reread, announce).run(
+            signals, until_ended=until_ended
+        )
+        log.info("stopping")
+
+
+def _give_back_memory() -> None:
+    """Return what only starting up has needed; glibc would keep it for the life of the process."""
+    with suppress(AttributeError, OSError):  # another C library has no such function
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _info(plans: list[MachinePlan], started_at: str) -> dict[str, Any]:
+    machines = [
+        {
+            "id": plan.settings.id,
+            "source": plan.settings.source.kind,
+            "bundle_sha256": plan.bundle.sha256,
+            "threshold": plan.bundle.calibration.threshold,
+            "false_alarms_per_week": plan.bundle.calibration.false_alarms_per_week,
+            "span_s": plan.bundle.span_s,
+        }
+        for plan in plans
+    ]
+    return info_payload(version=__version__, started_at=started_at, machines=machines)

@@ -1,0 +1,117 @@
+"""Where the machines' results go: alerts into the outbox, the rest to the publisher."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from monitor import __version__
+from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.domain import rfc3339
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.settings import MqttSettings
+from monitor.outbox.queue import Outbox
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """An outbox and the publisher that empties it; the publisher can be exchanged.
+
+    Every method may be called from any thread, ``start``, ``switch`` and ``stop``
+    from one only.
+    """
+
+    def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._connect(settings)
+
+    def start(self) -> None:
+        """Begin to reach for the broker."""
+        self._publisher.start()
+
+    def switch(self, settings: MqttSettings) -> bool:
+        """Deliver by other settings from now on; whether that took another connection.
+
+        What is retained has to be published again after one.
+        """
+        self._outbox.set_bounds(
+            max_alerts=settings.outbox_max_alerts, max_age_days=settings.outbox_max_age_days
+        )
+        if _connection(settings) == _connection(self._settings):
+            return False
+        self._publisher.stop()
+        self._connect(settings)
+        self._publisher.start()
+        return True
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Send what can be sent in the time and say ``stopped``."""
+        if not self._publisher.stop(timeout_s):
+            log.warning("the broker did not take leave in time")
+
+    def announce(self, info: Mapping[str, Any], machines: Collection[str]) -> None:
+        """Publish the description of the daemon; tell Home Assistant of it if that is wished.
+
+        A machine that was watched before a restart and is none of ``machines`` is forgotten.
+        """
+        for machine in self._outbox.watch(machines):
+            self.forget(machine)
+        self._publisher.publish_info(info)
+        if self._discovery is not None:
+            self._discovery.announce(machines)
+
+    def stalled(self) -> bool:
+        """Whether nobody would deliver an alert any more, and nobody would say so."""
+        return self._publisher.stalled()
+
+    def summary(self) -> str:
+        """For the status line: ``outbox 0, broker connected``."""
+        error = self._publisher.connection_error()
+        health = self._outbox.health()
+        disk = "" if health.state == "ok" else f" in memory ({health.detail})"
+        return f"outbox {health.depth}{disk}, {error or 'broker connected'}"
+
+    # What a machine needs: monitor.service.machine_report.Outlet.
+
+    def open_alert(self, machine: str) -> OpenAlert | None:
+        """The alert that stands, perhaps since before a restart."""
+        return self._outbox.open_alert(machine)
+
+    def alert(self, draft: AlertDraft) -> Alert:
+        """Make an alert durable and have it sent."""
+        alert = self._outbox.append(draft)
+        self._publisher.wake()
+        return alert
+
+    def state(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish the machine's state."""
+        self._publisher.publish_state(machine, payload)
+
+    def score(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish the newest score."""
+        self._publisher.publish_score(machine, payload)
+
+    def forget(self, machine: str) -> None:
+        """The machine is no longer watched: clear its alert, take its state back."""
+        if standing := self._outbox.open_alert(machine):
+            self.alert(standing.cleared(rfc3339(time.time())))
+        self._publisher.forget_machine(machine)
+        if self._discovery is not None:
+            self._discovery.withdraw(machine)
+
+    def _connect(self, settings: MqttSettings) -> None:
+        """Make, but not yet start, a publisher of these settings."""
+        self._settings = settings
+        self._publisher = MqttPublisher(settings, self._outbox)
+        self._discovery = (
+            Discovery(settings, self._publisher, __version__) if settings.discovery else None
+        )
+
+
+def _connection(settings: MqttSettings) -> dict[str, Any]:
+    """The settings that concern the connection, not the queue in front of it."""
+    return settings.model_dump(exclude={"outbox_max_alerts", "outbox_max_age_days"})

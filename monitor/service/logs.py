@@ -1,0 +1,131 @@
+"""One event a line on standard error, for people or for programs.
+
+Fields given as ``extra={...}`` become ``key=value`` in text and members in JSON.
+Under systemd's journal a text line carries its priority and leaves the time to
+the journal. A message that repeats is held back and counted. Passwords inside
+URLs never reach the output.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import time
+from typing import Any, ClassVar, Literal, TextIO
+
+from monitor.domain import rfc3339
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE)
+_PRIORITY = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+
+
+def set_up_logging(
+    level: str, log_format: Literal["text", "json"], stream: TextIO | None = None
+) -> None:
+    """Send every log record of the process to ``stream`` (default: standard error)."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(RepeatFilter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    logging.captureWarnings(capture=True)
+
+
+def redact(text: str) -> str:
+    """``text`` without the user and password of any URL in it."""
+    return _URL_PASSWORD.sub(r"\1***@", text)
+
+
+class TextFormatter(logging.Formatter):
+    """``2026-11-23T10:15:30.250Z INFO monitor.service.daemon: ready machines=3``."""
+
+    def __init__(self, *, journal: bool | None = None) -> None:
+        """``journal``: whether the reader is systemd's journal; asked of it by default."""
+        super().__init__()
+        self._journal = "JOURNAL_STREAM" in os.environ if journal is None else journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line = " ".join(
+            [
+                f"{record.name}: {record.getMessage()}",
+                *(f"{key}={_bare(value)}" for key, value in _fields(record).items()),
+            ]
+        )
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        line = redact(line.rstrip("\n").replace("\r", "\\r").replace("\n", "\\n"))
+        if self._journal:
+            return f"<{_PRIORITY.get(record.levelno, 6)}>{line}"
+        return f"{rfc3339(record.created)} {record.levelname} {line}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time``, ``level``, ``logger``, ``message`` and the fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON."""
+        document: dict[str, Any] = {
+            "time": rfc3339(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            document["traceback"] = self.formatException(record.exc_info)
+        return redact(json.dumps(document, ensure_ascii=False, default=str))
+
+
+class RepeatFilter(logging.Filter):
+    """Lets the same event through a few times a minute and counts the rest.
+
+    Same means: logger, level, message template and ``machine``; a template that is
+    nothing but ``%s`` says nothing, and what fills it counts. The first record after
+    the minute carries ``repeated``, how many were held back.
+    """
+
+    PERIOD_S: ClassVar[float] = 60.0
+    BURST: ClassVar[int] = 5
+    MAX_KEYS: ClassVar[int] = 4096
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[object, ...], list[float]] = {}  # [period's start, how many in it]
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        template = record.getMessage() if record.msg == "%s" else record.msg
+        key = (record.name, record.levelno, template, getattr(record, "machine", None))
+        now = time.monotonic()
+        period = self._seen.get(key)
+        if period is None or now - period[0] >= self.PERIOD_S:
+            held_back = int(period[1]) - self.BURST if period else 0
+            if held_back > 0:
+                record.repeated = held_back
+            if len(self._seen) >= self.MAX_KEYS:
+                self._seen.clear()
+            self._seen[key] = [now, 1]
+            return True
+        period[1] += 1
+        return period[1] <= self.BURST
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _bare(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if re.search(r"[\s=\"]", text) or not text else text

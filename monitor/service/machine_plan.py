@@ -1,0 +1,95 @@
+"""From settings to everything that a machine needs to be watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from monitor.config.settings import MachineSettings, Settings
+from monitor.detection.detector import persistence_of
+from monitor.detection.settings import DetectorSettings
+from monitor.errors import BundleError
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
+
+
+@dataclass(frozen=True, slots=True)
+class MachinePlan:
+    """Everything that decides how a machine is watched.
+
+    ``network`` is shared between the machines of one bundle.
+    """
+
+    settings: MachineSettings
+    detector: DetectorSettings
+    bundle: Bundle
+    network: Network
+    inference_threads: int
+    score_interval_s: float
+    stall_limit_s: float
+
+    @property
+    def complaint(self) -> str:
+        """That the threshold was set for faults lasting otherwise than they must, if so."""
+        rule, calibration = persistence_of(self.bundle, self.detector), self.bundle.calibration
+        required, out_of = calibration.persistence_required, calibration.persistence_out_of
+        if (rule.required, rule.out_of) == (required, out_of):
+            return ""
+        return (
+            f"{self.settings.id}: its threshold was set for {required} of {out_of} scores above "
+            f"it, [detector] asks for {rule.required} of {rule.out_of}: the budget of false alarms "
+            "may not hold; run auscult calibrate with --config"
+        )
+
+    def same_as(self, other: MachinePlan) -> bool:
+        """Whether a machine that runs by the other plan already runs by this one."""
+        return (
+            self.settings == other.settings
+            and self.detector == other.detector
+            and self.bundle.sha256 == other.bundle.sha256
+            and self.inference_threads == other.inference_threads
+            and self.score_interval_s == other.score_interval_s
+            and self.stall_limit_s == other.stall_limit_s
+        )
+
+
+def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[MachinePlan]:
+    """The plan of every machine; each bundle is loaded once and its self-test run.
+
+    Bundles of ``running`` machines that have not changed are used as they are in
+    memory. Raises ``BundleError``, a line for each machine whose bundle is not usable.
+    """
+    threads = settings.service.inference_threads
+    loaded = {
+        plan.bundle.sha256: (plan.bundle, plan.network)
+        for plan in running
+        if plan.inference_threads == threads
+    }
+    plans, problems = [], []
+    for machine in settings.machines:
+        try:
+            bundle = load_bundle(machine.bundle)
+            _ = bundle.calibration  # one without a threshold cannot watch anything
+            if bundle.sha256 not in loaded:
+                network = Network(bundle, threads)
+                run_selftest(bundle, network)
+                loaded[bundle.sha256] = (bundle, network)
+        except BundleError as error:
+            problems.append(f'machine "{machine.id}": {error}')
+            continue
+        bundle, network = loaded[bundle.sha256]
+        plans.append(
+            MachinePlan(
+                settings=machine,
+                detector=settings.detector,
+                bundle=bundle,
+                network=network,
+                inference_threads=threads,
+                score_interval_s=settings.mqtt.score_interval_s,
+                stall_limit_s=settings.service.stall_limit_s,
+            )
+        )
+    if problems:
+        raise BundleError("\n".join(problems))
+    return plans

@@ -1,0 +1,131 @@
+"""The watched machines together: started, exchanged, watched over and stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from monitor.service.machine import Machine
+from monitor.service.machine_plan import MachinePlan
+from monitor.service.machine_report import Outlet
+
+log = logging.getLogger(__name__)
+
+
+class SupervisedOutlet(Outlet, Protocol):
+    """An outlet that can also forget a machine."""
+
+    def forget(self, machine: str) -> None:
+        """The machine is no longer watched: close its alert, take its state back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What an exchange of plans did, by machine id."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    kept: list[str]
+
+    def __str__(self) -> str:
+        parts = (
+            f"{len(ids)} {name}"
+            for name, ids in (
+                ("added", self.added),
+                ("changed", self.changed),
+                ("removed", self.removed),
+                ("untouched", self.kept),
+            )
+            if ids
+        )
+        return "machines: " + ", ".join(parts)
+
+
+class Supervisor:
+    """Every machine of the daemon. Used from one thread only."""
+
+    STOP_TIMEOUT_S: ClassVar[float] = 0.8
+    START_SPREAD_S: ClassVar[float] = 0.5
+
+    def __init__(self, outlet: SupervisedOutlet) -> None:
+        self._outlet = outlet
+        self.machines: dict[str, Machine] = {}
+
+    def apply(self, plans: Sequence[MachinePlan]) -> Changes:
+        """Watch by these plans from now on.
+
+        A machine whose plan has not changed is not touched and loses no sample.
+        """
+        wanted = {plan.settings.id: plan for plan in plans}
+        running = self.machines
+        kept = [
+            name for name in wanted if name in running and wanted[name].same_as(running[name].plan)
+        ]
+        changes = Changes(
+            added=[name for name in wanted if name not in running],
+            changed=[name for name in wanted if name in running and name not in kept],
+            removed=[name for name in running if name not in wanted],
+            kept=kept,
+        )
+        self._end([running[name] for name in (*changes.changed, *changes.removed)])
+        for name in changes.removed:
+            del running[name]
+            self._outlet.forget(name)
+        starting = (*changes.changed, *changes.added)
+        for position, name in enumerate(starting):
+            if position:
+                # Streams that began at one moment would all want the processor at one moment.
+                time.sleep(self.START_SPREAD_S / len(starting))
+            running[name] = Machine(wanted[name], self._outlet)
+            running[name].start()
+        return changes
+
+    def publish_states(self) -> None:
+        """Publish the state of every machine, for a broker that has never heard of them."""
+        for machine in self.machines.values():
+            machine.publish_state()
+
+    def log_coverage(self) -> None:
+        """Write how much of the time every machine was listened to."""
+        for name, machine in self.machines.items():
+            log.info("coverage", extra={"machine": name, **machine.coverage()})
+
+    def stop(self) -> None:
+        """End every machine; its last state is published."""
+        machines = list(self.machines.values())
+        self._end(machines)
+        self.log_coverage()
+        for machine in machines:
+            machine.say_stopped()
+        self.machines.clear()
+
+    def stalled(self) -> list[str]:
+        """The machines that hang."""
+        now_s = time.monotonic()
+        return [name for name, machine in self.machines.items() if machine.stalled(now_s)]
+
+    def all_ended(self) -> bool:
+        """Whether every source was finite and has come to its end."""
+        return all(machine.ended for machine in self.machines.values())
+
+    def summary(self) -> str:
+        """For the status line: ``3 machines: 2 ok, 1 unavailable (pump-7)``."""
+        counts = Counter(str(machine.state.status) for machine in self.machines.values())
+        parts = [f"{number} {status}" for status, number in sorted(counts.items())]
+        plural = "" if len(self.machines) == 1 else "s"
+        return f"{len(self.machines)} machine{plural}: {', '.join(parts)}"
+
+    def _end(self, machines: Iterable[Machine]) -> None:
+        """Stop threads together: the slowest decides how long it takes."""
+        machines = list(machines)
+        for machine in machines:
+            machine.ask_to_stop()
+        deadline_s = time.monotonic() + self.STOP_TIMEOUT_S
+        for machine in machines:
+            if not machine.join(max(0.0, deadline_s - time.monotonic())):
+                log.error("does not stop and is left behind", extra={"machine": machine.id})

@@ -1,0 +1,52 @@
+"""One recording as a source."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+
+from monitor.audio.files import BLOCK_S, read_blocks
+from monitor.errors import BadInputError, MissingInputError
+from monitor.sources.pacing import Pacer
+from monitor.sources.protocol import SourceItem, unavailable
+from monitor.sources.settings import FileSettings
+
+_REALTIME_BLOCK_S = 0.1
+
+
+class FileSource:
+    """A recording, once or in a loop, as fast as it can be read or in real time.
+
+    A recording that cannot be used is reported as ``bad_input`` and ends the source;
+    in a loop every new beginning is a discontinuity.
+    """
+
+    def __init__(self, settings: FileSettings) -> None:
+        self._settings = settings
+        self.sample_rate_hz: int | None = None
+
+    def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
+        """See ``Source``."""
+        settings = self._settings
+        if not settings.path.is_file():
+            raise MissingInputError(f"{settings.path}: no such file")
+        pacer = Pacer(realtime=settings.realtime)
+        block_s = _REALTIME_BLOCK_S if settings.realtime else BLOCK_S
+        position = 0
+        while True:
+            begun = position
+            try:
+                for block in read_blocks(settings.path, settings.channel, block_s=block_s):
+                    self.sample_rate_hz = block.sample_rate_hz
+                    end = begun + block.first_sample + len(block.samples)
+                    if not pacer.wait(end / block.sample_rate_hz, stop):
+                        return
+                    gap = position > 0 and block.first_sample == 0
+                    yield replace(block, first_sample=begun + block.first_sample, discontinuous=gap)
+                    position = end
+            except (BadInputError, MissingInputError) as error:
+                yield unavailable("bad_input", str(error))
+                return
+            if not settings.loop:
+                return

@@ -1,0 +1,67 @@
+"""Precomputed log-mel: ``.npy`` files of ``(n_frames, n_mels)`` float32 in dB.
+
+The header is read strictly and the frames as plain bytes, a block at a time: no
+pickle, constant memory, and a file that shrinks while it is read is an error
+rather than the bus error of a memory map.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+
+from monitor.audio.log_mel_files import _BLOCK_FRAMES, read_log_mel_blocks
+from monitor.errors import BadInputError, MissingInputError
+from monitor.sources.pacing import Pacer
+from monitor.sources.protocol import BACK, SourceItem, unavailable
+from monitor.sources.settings import LogMelSettings
+
+_REALTIME_BLOCK_FRAMES = 4
+
+
+class LogMelSource:
+    """The frames of one file, or of all in a folder, one after another.
+
+    A file's beginning is a discontinuity. One that cannot be used is reported and
+    skipped.
+    """
+
+    sample_rate_hz = None
+
+    def __init__(self, settings: LogMelSettings) -> None:
+        self._settings = settings
+
+    def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
+        """See ``Source``."""
+        settings = self._settings
+        pacer = Pacer(realtime=settings.realtime)
+        block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else _BLOCK_FRAMES
+        position, n_mels, failed = 0, None, False
+        for path in self._files():
+            begun = position
+            try:
+                for block in read_log_mel_blocks(path, n_mels=n_mels, block_frames=block_frames):
+                    end = begun + block.first_frame + len(block.frames_db)
+                    if not pacer.wait(end / settings.frame_rate_hz, stop):
+                        return
+                    if failed:
+                        yield BACK
+                    gap = position > 0 and block.first_frame == 0
+                    yield replace(block, first_frame=begun + block.first_frame, discontinuous=gap)
+                    position, n_mels, failed = end, block.frames_db.shape[1], False
+            except (BadInputError, MissingInputError) as error:
+                failed = True
+                yield unavailable("bad_input", str(error))
+
+    def _files(self) -> list[Path]:
+        path = self._settings.path
+        if path.is_dir():
+            files = sorted(path.rglob("*.npy"))
+            if not files:
+                raise MissingInputError(f"{path}: holds no .npy files")
+            return files
+        if not path.exists():
+            raise MissingInputError(f"{path}: no such file or folder")
+        return [path]

@@ -1,0 +1,1 @@
+"""A microphone through PortAudio, read by a child process."""

@@ -1,0 +1,41 @@
+"""Settings to a source."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from monitor.sources.command import CommandSource
+from monitor.sources.file import FileSource
+from monitor.sources.folder import FolderSource
+from monitor.sources.log_mel import LogMelSource
+from monitor.sources.microphone.source import MicrophoneSource
+from monitor.sources.protocol import Source
+from monitor.sources.settings import (
+    CommandSettings,
+    FileSettings,
+    FolderSettings,
+    LogMelSettings,
+    MicrophoneSettings,
+    SimulatedSettings,
+    SourceSettings,
+)
+from monitor.sources.simulated.source import SimulatedSource
+
+
+def open_source(settings: SourceSettings) -> Source:
+    """The source that ``settings`` describe. Nothing is opened before ``blocks`` is called."""
+    match settings:
+        case FileSettings():
+            return FileSource(settings)
+        case FolderSettings():
+            return FolderSource(settings)
+        case CommandSettings():
+            return CommandSource(settings)
+        case MicrophoneSettings():
+            return MicrophoneSource(settings)
+        case SimulatedSettings():
+            return SimulatedSource(settings)
+        case LogMelSettings():
+            return LogMelSource(settings)
+        case _:
+            assert_never(settings)

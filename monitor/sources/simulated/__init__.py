@@ -1,0 +1,1 @@
+"""A simulated rotating machine with faults."""

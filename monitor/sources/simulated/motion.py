@@ -1,0 +1,68 @@
+"""How a simulated machine turns, and how hard it works: smooth functions of time."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.sources.settings import SimulatedSettings
+
+Times = npt.NDArray[np.float64]
+
+_LOAD_PERIODS_S = np.array([7.0, 17.0, 41.0])
+_LOAD_WEIGHTS = np.array([0.4, 0.35, 0.25])
+_SLIP = 0.02
+_SPEED_CHANGE_S = 1.0
+
+
+class Motion:
+    """Load and shaft position in closed form, so that any moment can be asked for.
+
+    The load wanders slowly around 1 by at most ``load_variation``. An induction
+    motor slips: 10 % more load, 0.2 % less speed. With several speeds the machine
+    runs each for ``regime_s`` and takes a second to change.
+    """
+
+    def __init__(self, settings: SimulatedSettings, random: np.random.Generator) -> None:
+        self._depth = settings.load_variation
+        self._rates = 2.0 * np.pi / (_LOAD_PERIODS_S * random.uniform(0.9, 1.1, 3))
+        self._phases = random.uniform(0.0, 2.0 * np.pi, 3)
+        speeds = np.array(settings.speeds_hz or (settings.speed_hz,), dtype=np.float64)
+        starts = np.arange(len(speeds)) * settings.regime_s
+        # A change of speed ends _SPEED_CHANGE_S after its regime's beginning.
+        self._cycle_s = len(speeds) * settings.regime_s
+        self._knots_s = np.stack([starts, starts + _SPEED_CHANGE_S], axis=1).ravel()
+        self._speeds_hz = np.stack([np.roll(speeds, 1), speeds], axis=1).ravel()
+        ends_s = np.append(self._knots_s[1:], self._cycle_s)
+        end_speeds_hz = np.append(self._speeds_hz[1:], speeds[-1])
+        self._slopes = (end_speeds_hz - self._speeds_hz) / (ends_s - self._knots_s)
+        turns = 0.5 * (end_speeds_hz + self._speeds_hz) * (ends_s - self._knots_s)
+        self._turns_before = np.concatenate([[0.0], np.cumsum(turns)[:-1]])
+        self._turns_a_cycle = float(turns.sum())
+        self.mean_speed_hz = self._turns_a_cycle / self._cycle_s
+        self.highest_speed_hz = float(speeds.max()) * (1.0 + _SLIP * self._depth)
+
+    def load(self, t_s: Times) -> Times:
+        """Relative load. Shape in, shape out; at most ``load_variation`` from 1."""
+        waves = np.sin(t_s[..., np.newaxis] * self._rates + self._phases)
+        load: Times = 1.0 + self._depth * (waves @ _LOAD_WEIGHTS)
+        return load
+
+    def revolutions(self, t_s: Times) -> Times:
+        """Turns of the shaft since the stream began. Shape in, shape out; never falling."""
+        cycles, within_s = np.divmod(t_s, self._cycle_s)
+        knot = np.searchsorted(self._knots_s, within_s, side="right") - 1
+        since_s = within_s - self._knots_s[knot]
+        turns = cycles * self._turns_a_cycle + self._turns_before[knot]
+        turns += since_s * (self._speeds_hz[knot] + 0.5 * self._slopes[knot] * since_s)
+        excess = -np.cos(t_s[..., np.newaxis] * self._rates + self._phases) / self._rates
+        slipped: Times = turns - _SLIP * self.mean_speed_hz * self._depth * (excess @ _LOAD_WEIGHTS)
+        return slipped
+
+    def relative_speed(self, t_s: Times) -> Times:
+        """Planned speed over the mean one. Shape in, shape out."""
+        within_s = np.mod(t_s, self._cycle_s)
+        knot = np.searchsorted(self._knots_s, within_s, side="right") - 1
+        planned_hz = self._speeds_hz[knot] + self._slopes[knot] * (within_s - self._knots_s[knot])
+        relative: Times = planned_hz / self.mean_speed_hz
+        return relative

@@ -1,0 +1,1 @@
+"""Autoencoders on images: reconstruction, denoising, one-class detection, PCA."""

@@ -1,0 +1,242 @@
+"""``auscult train mnist``, ``train denoise`` and ``train oneclass``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+import typer
+
+from monitor.errors import MissingInputError, UsageError
+
+if TYPE_CHECKING:
+    from training.images.datasets import ImageData
+    from training.images.image_set import ImageSet
+
+DatasetOption = Literal["mnist", "fashion-mnist"]
+ArchitectureOption = Literal["dense", "convolutional", "spatial", "recurrent", "variational"]
+
+Out = Annotated[Path, typer.Option(help="Folder for metrics, weights and figures.")]
+Dataset = Annotated[DatasetOption, typer.Option(help="The data set.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the data set's IDX files, or of PNG/JPEG images of one size. "
+        "Without it the data set is downloaded."
+    ),
+]
+Architecture = Annotated[ArchitectureOption | None, typer.Option(help="The kind of network.")]
+LatentDim = Annotated[int | None, typer.Option(help="Numbers in the bottleneck.")]
+Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="The unit of a recurrent network.")]
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
+Seed = Annotated[int, typer.Option(min=0, help="For weights, batches, noise and splits.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
+Density = Annotated[
+    Literal["none", "gmm"], typer.Option(help="Also a density of the codes, with samples.")
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also TensorBoard scalars.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of the table.")]
+
+
+class _Report(Protocol):
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+
+    def table(self) -> str: ...
+
+
+def mnist(
+    *,
+    out: Out,
+    dataset: Dataset = "mnist",
+    data: Data = None,
+    architecture: Architecture = None,
+    cell: Cell = "gru",
+    latent_dim: LatentDim = None,
+    loss: Annotated[
+        Literal["bce", "mse"],
+        typer.Option(help="bce with a sigmoid, mse with a linear output on standardised pixels."),
+    ] = "bce",
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    density: Density = "none",
+    tensorboard: Tensorboard = False,
+    as_json: AsJson = False,
+) -> None:
+    """Reconstruct images through a bottleneck, beside PCA with the same bottleneck."""
+    from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
+    from training.images.reconstruction import reconstruct  # noqa: PLC0415 - as above
+
+    images = _load(dataset, data, seed)
+    settings = default_settings(
+        "mnist",
+        images.train.shape,
+        len(images.train),
+        architecture=architecture,
+        cell=cell,
+        latent_dim=latent_dim,
+        loss=loss,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
+    report = reconstruct(
+        images,
+        settings,
+        out,
+        with_density=density == "gmm",
+        tensorboard=tensorboard,
+    )
+    _print(report, as_json)
+
+
+def denoise(
+    *,
+    out: Out,
+    sigma: Annotated[float, typer.Option(help="Deviation of the noise on pixels in 0..1.")],
+    method: Annotated[
+        Literal["supervised", "projection"],
+        typer.Option(help="Noisy to clean, or a noisy image to the manifold of clean ones."),
+    ] = "supervised",
+    dataset: Dataset = "fashion-mnist",
+    data: Data = None,
+    architecture: Architecture = None,
+    cell: Cell = "gru",
+    latent_dim: LatentDim = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    density: Density = "none",
+    tensorboard: Tensorboard = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take Gaussian noise away, beside PCA and classical denoisers."""
+    from training.images import denoising  # noqa: PLC0415 - quick --help
+    from training.images.defaults import default_settings  # noqa: PLC0415 - as above
+
+    images = _load(dataset, data, seed)
+    settings = default_settings(
+        method,
+        images.train.shape,
+        len(images.train),
+        architecture=architecture,
+        cell=cell,
+        latent_dim=latent_dim,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
+    report = denoising.denoise(
+        images,
+        sigma,
+        method,
+        settings,
+        out,
+        with_density=density == "gmm",
+        tensorboard=tensorboard,
+    )
+    _print(report, as_json)
+
+
+def oneclass(
+    *,
+    out: Out,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(help="A normal class, by name or number; more may follow it."),
+    ] = None,
+    more_normal: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    score: Annotated[
+        Path | None,
+        typer.Option(help="With a folder of ordinary frames: other frames to judge."),
+    ] = None,
+    false_alarm_rate: Annotated[
+        float, typer.Option(help="Share of ordinary frames that may be listed as unfit.")
+    ] = 0.01,
+    dataset: Dataset = "mnist",
+    data: Data = None,
+    architecture: Architecture = None,
+    cell: Cell = "gru",
+    latent_dim: LatentDim = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    density: Density = "none",
+    tensorboard: Tensorboard = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn what is normal and score the rest; without --normal, each class in turn.
+
+    With a folder of images and no --normal, all its frames count as ordinary, and those that do
+    not fit are listed with maps of their error.
+    """
+    from training.images.defaults import default_settings  # noqa: PLC0415 - as above
+    from training.images.frames import find_unfit_frames  # noqa: PLC0415 - quick --help
+    from training.images.oneclass import one_class, present_classes  # noqa: PLC0415 - as above
+
+    if more_normal and not normal:
+        raise UsageError(f"unexpected argument {more_normal[0]!r}; classes follow --normal")
+    classes = [*(normal or []), *(more_normal or [])]
+    images = _load(dataset, data, seed)
+    options = {"with_density": density == "gmm", "tensorboard": tensorboard}
+    is_folder = data is not None and images.name != dataset
+    n_classes = len(present_classes(images))
+    settings = default_settings(
+        "oneclass",
+        images.train.shape,
+        len(images.train) if is_folder and not classes else len(images.train) // n_classes,
+        architecture=architecture,
+        cell=cell,
+        latent_dim=latent_dim,
+        epochs=epochs,
+        seed=seed,
+        device=device,
+    )
+    report: _Report
+    if data is not None and is_folder and not classes:
+        report = find_unfit_frames(
+            _read_folder(data),
+            None if score is None else _read_folder(score),
+            settings,
+            out,
+            false_alarm_rate=false_alarm_rate,
+            **options,
+        )
+    elif score is not None:
+        raise UsageError("--score judges frames by a folder of ordinary ones: --data DIR")
+    else:
+        report = one_class(images, classes, settings, out, **options)
+    _print(report, as_json)
+
+
+def _load(name: DatasetOption, folder: Path | None, seed: int) -> ImageData:
+    from training.images.datasets import ImageData, has_idx_files, load_dataset  # noqa: PLC0415 - numpy and what it brings
+    from training.images.folder import split_frames  # noqa: PLC0415 - as above
+
+    if folder is None:
+        return load_dataset(name)
+    if not folder.is_dir():
+        raise MissingInputError(f"--data {folder}: no such folder")
+    if has_idx_files(folder):
+        return load_dataset(name, folder)
+    train, test = split_frames(_read_folder(folder), seed)
+    return ImageData(folder.name, train, test)
+
+
+def _read_folder(folder: Path) -> ImageSet:
+    from training.images.folder import read_image_folder  # noqa: PLC0415 - numpy and what it brings
+
+    return read_image_folder(folder)
+
+
+def _print(report: _Report, as_json: bool) -> None:
+    typer.echo(json.dumps(dict(report.metrics), indent=2) if as_json else report.table())
+
+
+def register(train_app: typer.Typer) -> None:
+    """Add the image commands to ``train_app``."""
+    for command in (mnist, denoise, oneclass):
+        train_app.command()(command)

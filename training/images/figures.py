@@ -1,0 +1,171 @@
+"""The figures of the image cases, as small PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from training.images.pca import fit_pca
+from training.loop import HistoryRow
+
+FloatArray = NDArray[np.float32]
+_DPI = 80
+_MAX_POINTS = 3000
+
+
+def save_rows(path: Path, rows: Sequence[tuple[str, FloatArray]]) -> None:
+    """Draw rows of images ``(n, c, h, w)`` in 0..1 under one another, each with its name."""
+    n_columns = max(len(images) for _, images in rows)
+    _, _, height, width = rows[0][1].shape
+    figure = Figure(figsize=(1.2 + 0.75 * n_columns, 0.75 * len(rows) * height / width))
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    for axes_row, (name, images) in zip(grid, rows, strict=True):
+        for i, axes in enumerate(axes_row):
+            _hide(axes)
+            if i < len(images):
+                _show(axes, images[i])
+        axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    figure.subplots_adjust(
+        left=1.2 / figure.get_figwidth(),
+        right=0.99,
+        bottom=0.01,
+        top=0.99,
+        wspace=0.05,
+        hspace=0.05,
+    )
+    figure.savefig(path, dpi=_DPI)
+
+
+def save_grid(path: Path, images: FloatArray, n_columns: int) -> None:
+    """Draw images ``(n, c, h, w)`` in 0..1 as one mosaic without gaps."""
+    n, channels, height, width = images.shape
+    n_rows = n // n_columns
+    tiles = images[: n_rows * n_columns].reshape(n_rows, n_columns, channels, height, width)
+    mosaic = tiles.transpose(2, 0, 3, 1, 4).reshape(channels, n_rows * height, n_columns * width)
+    figure = Figure(figsize=(0.5 * n_columns, 0.5 * n_rows * height / width))
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    _hide(axes)
+    _show(axes, mosaic)
+    figure.savefig(path, dpi=_DPI)
+
+
+def save_latent_space(
+    path: Path,
+    codes: FloatArray,
+    labels: NDArray[np.int64],
+    class_names: Sequence[str],
+    decode: Callable[[FloatArray], FloatArray],
+) -> None:
+    """Draw codes ``(n, latent_dim)`` by class, beside the images decoded over the same plane.
+
+    The plane is the code itself if it has two dimensions, and else that of its two main axes
+    through the mean code.
+    """
+    lift: Callable[[FloatArray], FloatArray]
+    if codes.shape[1] > 2:
+        pca = fit_pca(codes, 2)
+        codes_2d, lift = pca.encode(codes), pca.decode
+    else:
+        n_missing = 2 - codes.shape[1]
+        codes_2d, lift = np.pad(codes, ((0, 0), (0, n_missing))), _first_axes(codes.shape[1])
+    figure = Figure(figsize=(10, 4.6))
+    left, right = figure.subplots(1, 2)
+    _scatter(left, codes_2d, labels, class_names)
+    low, high = np.percentile(codes_2d, [2, 98], axis=0)
+    n_side = 12
+    u, v = np.meshgrid(np.linspace(low[0], high[0], n_side), np.linspace(high[1], low[1], n_side))
+    plane = np.column_stack([u.ravel(), v.ravel()]).astype(np.float32)
+    images = decode(lift(plane))
+    tiles = images.reshape(n_side, n_side, *images.shape[1:])
+    mosaic = np.concatenate([np.concatenate(list(row), axis=2) for row in tiles], axis=1)
+    _show(right, mosaic)
+    _hide(right)
+    right.set_title("decoded over the same plane", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=_DPI)
+
+
+def save_history(path: Path, history: Sequence[HistoryRow]) -> None:
+    """Draw training and validation loss over the epochs, each on its own axis."""
+    figure = Figure(figsize=(5, 3))
+    axes = figure.subplots()
+    epochs = [row.epoch for row in history]
+    axes.plot(epochs, [row.train_loss for row in history], color="tab:blue")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("training loss", color="tab:blue")
+    validation = [row.validation_loss for row in history]
+    if all(value is not None for value in validation):
+        twin = axes.twinx()
+        twin.plot(epochs, np.array(validation, dtype=float), color="tab:orange")
+        twin.set_ylabel("validation error", color="tab:orange")
+    figure.tight_layout()
+    figure.savefig(path, dpi=_DPI)
+
+
+def save_histogram(path: Path, groups: Mapping[str, NDArray[np.float64]], label: str) -> None:
+    """Draw histograms of scores over one another, over a logarithmic axis if all are positive."""
+    figure = Figure(figsize=(6, 3))
+    axes = figure.subplots()
+    everything = np.concatenate(list(groups.values()))
+    logarithmic = bool(everything.min() > 0)
+    if logarithmic:
+        bins = np.geomspace(everything.min(), everything.max() * 1.001, 60)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        bins = np.linspace(everything.min(), everything.max() + 1e-9, 60)
+    for name, values in groups.items():
+        axes.hist(values, bins=bins.tolist(), alpha=0.6, density=True, label=name)
+    axes.set_xlabel(label)
+    axes.set_yticks([])
+    axes.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=_DPI)
+
+
+def save_error_maps(path: Path, images: FloatArray, reconstructions: FloatArray) -> None:
+    """Draw frames over their reconstructions over their squared error, summed over channels."""
+    error = np.square(reconstructions - images).sum(axis=1, keepdims=True)
+    error = error / max(float(error.max()), 1e-9)
+    save_rows(path, [("frame", images), ("reconstruction", reconstructions), ("error", error)])
+
+
+def _scatter(
+    axes: Axes, points: FloatArray, labels: NDArray[np.int64], class_names: Sequence[str]
+) -> None:
+    chosen = np.random.default_rng(0).permutation(len(points))[:_MAX_POINTS]
+    for i, name in enumerate(class_names):
+        rows = chosen[labels[chosen] == i]
+        axes.scatter(points[rows, 0], points[rows, 1], s=4, label=name, color=f"C{i % 10}")
+    if 1 < len(class_names) <= 12:
+        axes.legend(fontsize=7, markerscale=2, loc="best")
+    axes.set_title("codes of the test images", fontsize=9)
+
+
+def _show(axes: Axes, image: FloatArray) -> None:
+    clipped = np.clip(image, 0.0, 1.0)
+    if len(clipped) == 3:
+        axes.imshow(clipped.transpose(1, 2, 0), interpolation="nearest", aspect="auto")
+    else:
+        axes.imshow(
+            clipped[0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto"
+        )
+
+
+def _hide(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _first_axes(n_axes: int) -> Callable[[FloatArray], FloatArray]:
+    return lambda plane: plane[:, :n_axes]

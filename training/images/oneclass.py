@@ -1,0 +1,240 @@
+"""One class: learn what is normal, and say of everything else that it is not.
+
+Trained on the normal classes of the training images only; measured on all test images, the other
+classes being the anomalies. Beside it PCA with the same bottleneck and two nearest neighbours.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+
+from monitor.errors import UsageError
+from training.images.anomaly_score import NoveltyScorer, Scores, fit_novelty
+from training.images.datasets import ImageData
+from training.images.figures import save_grid, save_histogram, save_rows
+from training.images.image_set import ImageSet, split_validation
+from training.images.outputs import finish_run, open_output, table, write_run
+from training.images.pca import fit_pca
+from training.images.reconstruction import density_metrics
+from training.images.train import GaussianNoise, ImageSettings, train_image_model
+from training.images.transformations import fit_turns
+from training.loop import FitResult, HistoryRow, write_history
+from training.metrics import roc_auc
+
+FloatArray = NDArray[np.float32]
+HELD_OUT_FRACTION = 0.15
+TRAINING_NOISE = 0.1
+TURNS_WEIGHTS_NAME = "turns.safetensors"
+_N_NEIGHBOURS = 2
+_N_SHOWN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class OneClass:
+    """The figures of merit of one or several normal sets (the keys of ``metrics.json``)."""
+
+    metrics: Mapping[str, Any]
+
+    def table(self) -> str:
+        """Return the table that the command prints: ROC AUC in percent."""
+        m = self.metrics
+        lines = [f"{'normal':<12}{'network':>9}{'error':>9}{'PCA':>9}{'2-NN':>9}"]
+        for key in m["auc"]:
+            values = (m[name][key] for name in ("auc", "error_auc", "pca_auc", "knn_auc"))
+            lines.append(f"{key:<12}" + "".join(f"{100 * value:9.2f}" for value in values))
+        means = (m[f"{name}mean_auc"] for name in ("", "error_", "pca_", "knn_"))
+        lines.append(f"{'mean':<12}" + "".join(f"{100 * value:9.2f}" for value in means))
+        if m["mean_auc"] <= m["pca_mean_auc"]:
+            lines.append("the network is NOT better than PCA of the same bottleneck")
+        return "\n".join([*lines, table([("seconds", f"{m['seconds']:.0f}")])])
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What one normal set gives."""
+
+    scorer: NoveltyScorer
+    result: FitResult
+    scores: Scores
+    metrics: Mapping[str, Any]
+    auc: Mapping[str, float]
+
+
+def one_class(
+    data: ImageData,
+    normal: Sequence[str],
+    settings: ImageSettings,
+    out: Path,
+    *,
+    with_density: bool = False,
+    tensorboard: bool = False,
+) -> OneClass:
+    """Train on the classes ``normal`` together, or on each class in turn if it is empty.
+
+    Everything goes to ``out``; with several cases, weights and figures to a folder for each.
+    """
+    started = time.monotonic()
+    folder = open_output(out)
+    groups = [_class_indices(data, normal)] if normal else [[i] for i in present_classes(data)]
+    names = ["+".join(data.train.class_names[i] for i in group) for group in groups]
+    metrics: dict[str, Any] = {"dataset": data.name, "latent_dim": settings.latent_dim}
+    kinds = ("", "error_", "residual_", "density_", "turned_", "features_", "pca_", "knn_")
+    metrics |= {f"{kind}auc": {} for kind in kinds}
+    places = [folder if len(groups) == 1 else folder / name for name in names]
+    history: list[HistoryRow] = []
+    earlier_seconds = 0.0
+    for name, group, place in zip(names, groups, places, strict=True):
+        open_output(place)
+        case = _run_case(data, group, settings, place, tensorboard=tensorboard, name=name)
+        earlier_seconds += case.result.earlier_seconds
+        for kind in kinds:
+            metrics[f"{kind}auc"][name] = case.auc[kind]
+        history += case.result.history
+        write_run(place, case.scorer.model, case.result)
+        case.scorer.turns.save(place / TURNS_WEIGHTS_NAME)
+        _write_figures(data, group, case, place)
+        if with_density:
+            codes = case.scorer.density.sample(100, settings.seed)
+            save_grid(place / "samples.png", case.scorer.model.decode(codes), n_columns=10)
+            metrics.setdefault("density_per_class", {})[name] = dict(case.metrics)
+        metrics["parameters"] = case.scorer.model.n_parameters
+    for kind in kinds:
+        metrics[f"{kind}mean_auc"] = float(np.mean(list(metrics[f"{kind}auc"].values())))
+    if with_density:
+        cases = metrics["density_per_class"].values()
+        held_out = [case["density_test_log_likelihood"] for case in cases]
+        metrics["density_test_log_likelihood"] = float(np.mean(held_out))
+    if len(groups) > 1:
+        numbered = [replace(row, epoch=i) for i, row in enumerate(history, start=1)]
+        write_history(folder / "history.csv", numbered)
+    metrics |= {"architecture": settings.architecture, "seed": settings.seed}
+    metrics["seconds"] = time.monotonic() - started + earlier_seconds
+    finish_run(folder, metrics, *places)
+    return OneClass(metrics)
+
+
+def _run_case(
+    data: ImageData,
+    group: Sequence[int],
+    settings: ImageSettings,
+    folder: Path,
+    *,
+    tensorboard: bool,
+    name: str,
+) -> _Case:
+    normal = data.train.take(np.isin(data.train.labels, group))
+    scorer, result = train_novelty(
+        normal,
+        settings,
+        folder=folder,
+        keep_checkpoint=True,
+        tensorboard=tensorboard,
+        description=f"normal: {name}",
+    )
+    x_test = data.test.scaled()
+    anomalous = ~np.isin(data.test.labels, group)
+    scores = scorer.score(x_test)
+    x_normal = normal.scaled().reshape(len(normal), -1)
+    flat = x_test.reshape(len(x_test), -1)
+    pca = fit_pca(x_normal, min(settings.latent_dim, *x_normal.shape))
+    neighbours = NearestNeighbors(n_neighbors=min(_N_NEIGHBOURS, len(normal))).fit(x_normal)
+    views = {
+        "": scores.combined,
+        "error_": scores.error,
+        "residual_": scores.residual,
+        "density_": scores.density,
+        "turned_": scores.turned,
+        "features_": scores.features,
+        "pca_": np.square(pca.reconstruct(flat) - flat).sum(axis=1),
+        "knn_": neighbours.kneighbors(flat)[0].mean(axis=1),
+    }
+    codes = scorer.model.encode(x_test[~anomalous])
+    auc = {kind: roc_auc(anomalous, values) for kind, values in views.items()}
+    return _Case(scorer, result, scores, density_metrics(scorer.density, codes), auc)
+
+
+def train_novelty(
+    normal: ImageSet,
+    settings: ImageSettings,
+    *,
+    folder: Path | None = None,
+    keep_checkpoint: bool = False,
+    tensorboard: bool = False,
+    description: str = "normal images",
+) -> tuple[NoveltyScorer, FitResult]:
+    """Train on normal images only, and fit what scores new ones.
+
+    The autoencoder learns to take a little noise away, which keeps it from copying whatever it is
+    shown; a second network learns how the images have been turned. A part of the images is held
+    out of training, for the epochs, densities and scales. The result is the autoencoder's, but
+    ``earlier_seconds`` is that of both.
+    """
+    train, held_out = split_validation(normal, HELD_OUT_FRACTION, settings.seed)
+    x_train, x_held_out = train.scaled(), held_out.scaled()
+    model, result = train_image_model(
+        x_train,
+        x_held_out,
+        settings,
+        corrupt=GaussianNoise(TRAINING_NOISE, clip=False),
+        folder=folder,
+        keep_checkpoint=keep_checkpoint,
+        tensorboard=tensorboard,
+        description=description,
+    )
+    turns, turns_result = fit_turns(
+        x_train,
+        x_held_out,
+        settings,
+        folder=folder,
+        keep_checkpoint=keep_checkpoint,
+        description=f"{description}, turned",
+    )
+    earlier_seconds = result.earlier_seconds + turns_result.earlier_seconds
+    scorer = fit_novelty(model, turns, x_train, x_held_out, seed=settings.seed)
+    return scorer, replace(result, earlier_seconds=earlier_seconds)
+
+
+def _write_figures(data: ImageData, group: Sequence[int], case: _Case, folder: Path) -> None:
+    """Draw an image of every class over its reconstruction, and histograms of both scores."""
+    labels = data.test.labels
+    classes = np.unique(labels)[:_N_SHOWN]
+    shown = np.array([int(np.flatnonzero(labels == c)[0]) for c in classes])
+    images = data.test.scaled()[shown]
+    rebuilt = case.scorer.model.reconstruct(images)
+    save_rows(folder / "reconstructions.png", [("image", images), ("reconstruction", rebuilt)])
+    normal = np.isin(labels, group)
+    for name, values, label in (
+        ("error.png", case.scores.error, "squared error, summed over the image"),
+        ("score.png", case.scores.combined, "score"),
+    ):
+        groups = {"normal": values[normal], "others": values[~normal]}
+        save_histogram(folder / name, groups, label)
+
+
+def present_classes(data: ImageData) -> list[int]:
+    """Return the classes that occur among the training images."""
+    return [int(c) for c in np.unique(data.train.labels)]
+
+
+def _class_indices(data: ImageData, names: Sequence[str]) -> list[int]:
+    """Return the classes called ``names``, by their names or their numbers."""
+    known = data.train.class_names
+    indices: set[int] = set()
+    for name in names:
+        if name in known:
+            indices.add(known.index(name))
+        elif name.isdigit() and int(name) < len(known):
+            indices.add(int(name))
+        else:
+            raise UsageError(f"--normal {name}: no such class; one of {', '.join(known)}")
+    if indices >= {*present_classes(data)}:
+        raise UsageError("--normal names every class; nothing would be left to be an anomaly")
+    return sorted(indices)

@@ -1,0 +1,64 @@
+"""What every image case writes to its folder, and the table it prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monitor.errors import MissingInputError
+from training.images.figures import save_history
+from training.images.model import ImageModel
+from training.images.transformations import TURNS_CHECKPOINT_NAME
+from training.loop import CHECKPOINT_NAME, FitResult, write_history
+
+METRICS_NAME = "metrics.json"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+def open_output(folder: Path) -> Path:
+    """Make sure that ``folder`` can be written to; raises MissingInputError otherwise."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingInputError(f"--out {folder}: {error.strerror}") from error
+    return folder
+
+
+def write_run(folder: Path, model: ImageModel, result: FitResult) -> None:
+    """Write weights, ``history.csv`` and the loss curves."""
+    model.save(folder / WEIGHTS_NAME)
+    write_history(folder / "history.csv", result.history)
+    save_history(folder / "loss.png", result.history)
+
+
+def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> None:
+    """Write ``metrics.json``, last of all files: where it is, the run is complete.
+
+    Then the checkpoints in ``folder`` and the folders ``trained_in`` are removed; until here an
+    interruption costs none of the training.
+    """
+    text = json.dumps(dict(metrics), indent=2, allow_nan=False)
+    (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+    for place in (folder, *trained_in):
+        (place / CHECKPOINT_NAME).unlink(missing_ok=True)
+        (place / TURNS_CHECKPOINT_NAME).unlink(missing_ok=True)
+
+
+def table(rows: Sequence[tuple[str, str]]) -> str:
+    """Return two aligned columns."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def verdict(
+    ours: float,
+    linear: float,
+    *,
+    higher_is_better: bool,
+    floor: str = "PCA of the same bottleneck",
+) -> str:
+    """Say in words whether the network beats PCA, the ``floor``."""
+    better = ours > linear if higher_is_better else ours < linear
+    return "better than PCA" if better else f"NOT better than {floor}"

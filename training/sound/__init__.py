@@ -1,0 +1,1 @@
+"""Healthy recordings to a bundle."""

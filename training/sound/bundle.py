@@ -1,0 +1,118 @@
+"""A trained sound model to a bundle's folder, and back from there to go on training."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+
+from monitor import __version__
+from monitor.domain import FloatArray
+from monitor.errors import BundleError
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.bundle import Bundle, SelfTest, save_bundle
+from monitor.model.head import Head, distance
+from monitor.model.manifest import Calibration, ScoreChoice
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.onnx_export import export_onnx
+from training.sound.score_choice import Choice
+
+WEIGHTS = "weights.safetensors"
+_VERSIONS_OF = ("torch", "numpy", "onnxruntime", "onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class SoundModel:
+    """Everything that makes a score, and what it was calibrated to."""
+
+    graph: EvidenceGraph
+    spec: LogMelSpec
+    span_s: float
+    choice: Choice
+    head: Head
+    calibration: Calibration
+
+
+def write_bundle(
+    path: Path, model: SoundModel, sample_db: FloatArray, provenance: Mapping[str, Any]
+) -> Bundle:
+    """Export, check and save. ``sample_db``: ``(n, n_mels, n_frames)``, one span of windows.
+
+    Nothing in the bundle depends on when or how fast it was made: the same recordings, seed
+    and versions give the same files.
+    """
+    graph = model.graph.cpu().eval()
+    return save_bundle(
+        path,
+        spec=model.spec,
+        span_s=model.span_s,
+        score=ScoreChoice(kind=model.choice.kind, reason=model.choice.reason),
+        calibration=model.calibration,
+        model=export_onnx(graph, sample_db),
+        head=model.head,
+        selftest=_selftest(graph, sample_db, model),
+        network={
+            **graph.network.spec.to_dict(),
+            "parameters": sum(p.numel() for p in _weights(graph.network).values()),
+        },
+        provenance={**provenance, "versions": _versions()},
+        extra_files={WEIGHTS: save(_weights(graph.network))},
+    )
+
+
+def network_of(bundle: Bundle) -> SoundAutoencoder:
+    """The network that a bundle was made from. Raises ``BundleError`` where it is not there."""
+    shape = {k: v for k, v in bundle.manifest.network.items() if k != "parameters"}
+    network = SoundAutoencoder(SoundNetworkSpec.from_dict(shape))
+    if WEIGHTS not in bundle.manifest.files:
+        raise BundleError(f"{bundle.path}: holds no {WEIGHTS}, there is nothing to go on from")
+    try:
+        network.load_state_dict(load((bundle.path / WEIGHTS).read_bytes()))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{bundle.path / WEIGHTS}: not this network's ({reason})") from error
+    return network
+
+
+def reconstruct_db(graph: EvidenceGraph, windows_db: FloatArray) -> FloatArray:
+    """What the network makes of windows. Shape: ``(n, n_mels, n_frames)`` in dB, both."""
+    with torch.no_grad():
+        output = graph(torch.from_numpy(np.ascontiguousarray(windows_db[:, None])))
+    reconstruction: FloatArray = output.reconstruction.numpy()
+    return reconstruction
+
+
+def _weights(network: SoundAutoencoder) -> dict[str, torch.Tensor]:
+    """The tensors that are kept: the machine head is of no use after training."""
+    return {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if not name.startswith("machine_head")
+    }
+
+
+def _selftest(graph: EvidenceGraph, windows_db: FloatArray, model: SoundModel) -> SelfTest:
+    with torch.no_grad():
+        output = graph(torch.from_numpy(windows_db[:, None]))
+    loss, evidence = output.loss.numpy(), output.evidence.numpy()
+    if model.choice.kind == "plain":
+        score = float(loss.mean())
+    else:
+        score = distance(evidence.mean(axis=0, dtype=np.float64), model.head)
+    return SelfTest(windows_db, loss, evidence, score)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "auscult": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in _VERSIONS_OF},
+    }

@@ -1,0 +1,182 @@
+"""``auscult train audio``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from monitor.errors import MissingInputError
+
+if TYPE_CHECKING:
+    from training.sound.settings import AudioSettings
+    from training.sound.train import AudioResult
+
+ScoreOption = Literal["plain", "diagonal", "covariance"]
+
+
+def audio(
+    recordings: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Healthy recordings of one machine, or folders that are searched for them: "
+            "wav, flac, ogg, mp3, and .npy log-mel.",
+            metavar="RECORDING",
+            readable=False,
+        ),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(help="The bundle's folder.", metavar="BUNDLE")],
+    false_alarms_per_week: Annotated[
+        float, typer.Option(help="The budget that the threshold is set for.", min=1e-6, max=1e6)
+    ] = 1.0,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A file or folder of healthy recordings of another machine of the same type, "
+            "to learn what varies between machines. Repeatable, one for each machine.",
+            metavar="RECORDING",
+            readable=False,
+        ),
+    ] = None,
+    score: Annotated[
+        ScoreOption | None,
+        typer.Option(help="The score; by default the one that the healthy sound supports."),
+    ] = None,
+    continued: Annotated[
+        Path | None,
+        typer.Option(
+            "--continue",
+            help="Go on from the network of this bundle, with its features and span.",
+            metavar="BUNDLE",
+            readable=False,
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the sound.", min=1)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For weights, batches and splits.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with [training], [features] and the [detector] to calibrate for.",
+            readable=False,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also TensorBoard scalars in BUNDLE/tensorboard.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+) -> None:
+    """Make a bundle from healthy recordings: train, choose the score, calibrate, report."""
+    from training.progress import training_listeners  # noqa: PLC0415 - as above
+    from training.sound.report import write_report  # noqa: PLC0415 - as above
+    from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415 - quick --help
+
+    _log_to_standard_error()
+    request = AudioRequest(
+        recordings=tuple(recordings),
+        out=out,
+        references=tuple(reference or ()),
+        false_alarms_per_week=false_alarms_per_week,
+        seed=seed,
+        device=device,
+        score=score,
+        continued=continued,
+        settings=_settings(config, epochs),
+    )
+    board = out / "tensorboard" if tensorboard else None
+    with _folder(out), training_listeners("training", tensorboard_dir=board) as listeners:
+        result = train_audio(request, listeners)
+    report = write_report(result)
+    typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``auscult train``."""
+    app.command("audio")(audio)
+
+
+def _settings(config: Path | None, epochs: int | None) -> AudioSettings:
+    from training.sound.settings import load_audio_settings  # noqa: PLC0415 - quick --help
+
+    settings = load_audio_settings(config)
+    if epochs is None:
+        return settings
+    training = settings.training.model_copy(update={"epochs": epochs})
+    return settings.model_copy(update={"training": training})
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """The folder, made before anything is trained for it; taken away again if nothing came."""
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingInputError(f"--out {folder}: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _document(result: AudioResult) -> dict[str, object]:
+    bundle = result.bundle
+    return {
+        "bundle": str(bundle.path),
+        "sha256": bundle.sha256,
+        "score": bundle.manifest.score.model_dump(mode="json"),
+        "calibration": bundle.calibration.model_dump(mode="json"),
+        "regimes": result.n_regimes,
+        "controls": {control.name: control.auc for control in result.controls},
+        "verdict": result.verdict,
+        "training_seconds": result.history.seconds,
+    }
+
+
+def _summary(result: AudioResult, report: Path) -> str:
+    from training.sound.report import control_rows  # noqa: PLC0415 - loads torch
+
+    calibration = result.bundle.calibration
+    rows = control_rows(result)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            f"score      {result.choice.kind} ({result.choice.reason})",
+            (
+                f"threshold  {calibration.threshold:.4g} for "
+                f"{calibration.false_alarms_per_week:g} false alarms a week"
+            ),
+            f"           {calibration.note}",
+            f"regimes    {result.n_regimes}",
+            f"controls   {result.verdict}",
+            *table,
+            f"bundle     {result.bundle.path}",
+            f"report     {report}",
+        ]
+    )
+
+
+def _log_to_standard_error() -> None:
+    """Say what is being done, unless whoever called has set up logging already."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("training")
+    if not logger.handlers and not logging.root.handlers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)

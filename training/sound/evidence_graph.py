@@ -1,0 +1,134 @@
+"""What a window says about its machine, beside its plain error: the evidence.
+
+All of it is free of the level and made to be averaged over seconds, when flutter
+cancels and shifts stay. Three parts, in this order:
+
+``residual``
+    the mean over the window of window minus reconstruction, a number a band;
+``spectrum``
+    the mean over the window of the window itself, a number a band;
+``flutter``
+    the logarithm of the size of the residual's second differences from frame to frame, a
+    number for every group of neighbouring bands: impacts and rattle raise it, a steadier
+    machine lowers it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from training.sound.network import SoundAutoencoder
+
+BANDS_PER_GROUP = 4
+_LEAST_POWER = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceLayout:
+    """Where the parts of the evidence are, for ``n_mels`` bands."""
+
+    n_mels: int
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of neighbouring bands, the last one smaller where they do not divide."""
+        return -(-self.n_mels // BANDS_PER_GROUP)
+
+    @property
+    def length(self) -> int:
+        """Numbers in the evidence of one window."""
+        return 2 * self.n_mels + self.n_groups
+
+    @property
+    def residual(self) -> slice:
+        """The mean residual of each band."""
+        return slice(0, self.n_mels)
+
+    @property
+    def spectrum(self) -> slice:
+        """The mean level-free log-mel of each band."""
+        return slice(self.n_mels, 2 * self.n_mels)
+
+    @property
+    def parts(self) -> tuple[slice, slice]:
+        """What has an equal say in a distance: residual with spectrum, and flutter."""
+        return slice(0, 2 * self.n_mels), slice(2 * self.n_mels, self.length)
+
+    @property
+    def parts_without_network(self) -> tuple[slice, slice]:
+        """The same for the evidence that needs no network."""
+        return slice(0, self.n_mels), slice(self.n_mels, self.n_mels + self.n_groups)
+
+    def grouping(self) -> Tensor:
+        """The matrix that averages bands into groups. Shape: ``(n_groups, n_mels)``."""
+        matrix = torch.zeros(self.n_groups, self.n_mels)
+        for group in range(self.n_groups):
+            first = group * BANDS_PER_GROUP
+            bands = min(BANDS_PER_GROUP, self.n_mels - first)
+            matrix[group, first : first + bands] = 1.0 / bands
+        return matrix
+
+
+class WindowEvidence(NamedTuple):
+    """The outputs of a bundle's graph, see ``docs/bundles.md``; ``B`` windows."""
+
+    loss: Tensor
+    evidence: Tensor
+    band_residual: Tensor
+    level_db: Tensor
+    reconstruction: Tensor
+
+
+class EvidenceGraph(nn.Module):
+    """A trained network and the arithmetic after it: what becomes ``model.onnx``.
+
+    Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_mels,)``, those of healthy
+    spans, in which ``band_residual`` is expressed.
+    """
+
+    grouping: Tensor
+    residual_mean: Tensor
+    residual_deviation: Tensor
+
+    def __init__(self, network: SoundAutoencoder) -> None:
+        super().__init__()
+        self.network = network
+        self.layout = EvidenceLayout(network.spec.n_mels)
+        self.register_buffer("grouping", self.layout.grouping())
+        self.register_buffer("residual_mean", torch.zeros(network.spec.n_mels))
+        self.register_buffer("residual_deviation", torch.ones(network.spec.n_mels))
+
+    def forward(self, windows: Tensor) -> WindowEvidence:
+        """Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
+        seen = self.network(windows)
+        residual = seen.windows - seen.reconstructed
+        mean_residual = residual.mean(dim=2)
+        evidence = torch.cat(
+            (mean_residual, seen.windows.mean(dim=2), self._flutter(residual)), dim=1
+        )
+        return WindowEvidence(
+            loss=residual.square().mean(dim=(1, 2)),
+            evidence=evidence,
+            band_residual=(mean_residual - self.residual_mean) / self.residual_deviation,
+            level_db=seen.level_db,
+            reconstruction=self.network.to_db(seen.reconstructed, seen.level_db),
+        )
+
+    def without_network(self, windows: Tensor) -> Tensor:
+        """The evidence that needs no network: spectrum and flutter of the windows themselves.
+
+        Shape: ``(B, 1, n_mels, n_frames)`` in dB to ``(B, n_mels + n_groups)``.
+        """
+        level_db = windows.mean(dim=(1, 2, 3))
+        seen = self.network.standardise(windows, level_db).squeeze(1)
+        return torch.cat((seen.mean(dim=2), self._flutter(seen)), dim=1)
+
+    def _flutter(self, values: Tensor) -> Tensor:
+        """Shape: ``(B, n_mels, n_frames)`` to ``(B, n_groups)``."""
+        grouped = torch.matmul(self.grouping, values)
+        turns = grouped[:, :, 2:] - 2.0 * grouped[:, :, 1:-1] + grouped[:, :, :-2]
+        return 0.5 * torch.log(turns.square().mean(dim=2) + _LEAST_POWER)

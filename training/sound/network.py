@@ -1,0 +1,133 @@
+"""The convolutional autoencoder for sound.
+
+It sees a window without its level: a turned gain is not a fault, so the mean of the
+window in dB is taken out before anything else. What is left is standardised with the
+mean of each band and one deviation for all bands, so that quiet bands are not blown
+up to the size of loud ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from monitor.errors import BundleError
+from training.layers import Crop, require_bottleneck
+
+_SHUFFLED_HALVINGS = 2
+"""The last halvings are undone at once by sub-pixel convolution (Shi et al. 2016): a
+convolution to a single channel over the whole grid would be most of the cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundNetworkSpec:
+    """The shape of the network.
+
+    ``channels``: of the strided convolutions, each halves the grid. ``bottleneck``:
+    numbers that a window is squeezed into.
+    """
+
+    n_mels: int
+    n_frames: int
+    channels: tuple[int, ...] = (8, 16, 32, 32)
+    bottleneck: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse a bottleneck that is none."""
+        require_bottleneck(self.bottleneck, self.n_mels * self.n_frames)
+
+    @property
+    def grids(self) -> list[tuple[int, int]]:
+        """The grid before and after each strided convolution, halved and rounded up."""
+        grids = [(self.n_mels, self.n_frames)]
+        for _ in self.channels:
+            height, width = grids[-1]
+            grids.append(((height + 1) // 2, (width + 1) // 2))
+        return grids
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready values."""
+        return {**asdict(self), "channels": list(self.channels)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SoundNetworkSpec:
+        """The spec that a bundle's manifest holds. Raises ``BundleError`` for another shape."""
+        try:
+            return cls(**{**values, "channels": tuple(values["channels"])})
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"network: not the shape of a sound network ({error})") from error
+
+
+class Reconstruction(NamedTuple):
+    """A batch of windows through the network, all standardised but the level.
+
+    ``windows`` and ``reconstructed``: ``(B, n_mels, n_frames)``; ``latent``:
+    ``(B, bottleneck)``; ``level_db``: ``(B,)``, the mean of each window.
+    """
+
+    windows: Tensor
+    reconstructed: Tensor
+    latent: Tensor
+    level_db: Tensor
+
+
+class SoundAutoencoder(nn.Module):
+    """Strided convolutions to a linear bottleneck and back by upsampling.
+
+    Buffers: ``band_mean_db`` ``(n_mels,)`` and ``deviation_db`` ``()`` of level-free
+    windows. The bottleneck is a convolution over the whole grid, which is a linear
+    layer whose result for one window does not depend on how many there are.
+    ``machine_head`` tells machines apart by the latent; it is there in training alone.
+    """
+
+    band_mean_db: Tensor
+    deviation_db: Tensor
+
+    def __init__(self, spec: SoundNetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("band_mean_db", torch.zeros(spec.n_mels))
+        self.register_buffer("deviation_db", torch.ones(()))
+        widths = (1, *spec.channels)
+        down: list[nn.Module] = []
+        for n_in, n_out in pairwise(widths):
+            down += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)]
+            down += [nn.BatchNorm2d(n_out), nn.GELU()]
+        self.encoder = nn.Sequential(*down)
+        self.squeeze = nn.Conv2d(widths[-1], spec.bottleneck, spec.grids[-1])
+        self.expand = nn.ConvTranspose2d(spec.bottleneck, widths[-1], spec.grids[-1])
+        up: list[nn.Module] = [nn.GELU()]
+        shuffled = min(_SHUFFLED_HALVINGS, len(spec.channels))
+        outwards = list(zip(pairwise(widths[:0:-1]), spec.grids[-2:0:-1], strict=True))
+        for (n_in, n_out), grid in outwards[: len(spec.channels) - shuffled]:
+            up += [nn.Upsample(scale_factor=2, mode="nearest"), Crop(grid)]
+            up += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)]
+            up += [nn.BatchNorm2d(n_out), nn.GELU()]
+        factor = 2**shuffled
+        up += [nn.Conv2d(widths[shuffled], factor**2, 3, padding=1), nn.PixelShuffle(factor)]
+        self.decoder = nn.Sequential(*up, Crop(spec.grids[0]))
+        self.machine_head: nn.Linear | None = None
+
+    def forward(self, windows_db: Tensor) -> Reconstruction:
+        """Reconstruct windows. Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
+        level_db = windows_db.mean(dim=(1, 2, 3))
+        standardised = self.standardise(windows_db, level_db)
+        latent = self.squeeze(self.encoder(standardised))
+        reconstructed = self.decoder(self.expand(latent))
+        return Reconstruction(
+            standardised.squeeze(1), reconstructed.squeeze(1), latent.flatten(1), level_db
+        )
+
+    def standardise(self, windows_db: Tensor, level_db: Tensor) -> Tensor:
+        """Take out level and band means, divide by the deviation. Shape in, shape out."""
+        level_free = windows_db - level_db[:, None, None, None]
+        return (level_free - self.band_mean_db[:, None]) / self.deviation_db
+
+    def to_db(self, standardised: Tensor, level_db: Tensor) -> Tensor:
+        """Undo :meth:`standardise`. Shape: ``(B, n_mels, n_frames)`` and ``(B,)``."""
+        level_free = standardised * self.deviation_db + self.band_mean_db[:, None]
+        return level_free + level_db[:, None, None]

@@ -1,0 +1,159 @@
+"""Training the autoencoder on healthy windows of one machine and its references."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from monitor.domain import FloatArray
+from monitor.features.log_mel_spec import LogMelSpec
+from training.loop import FitResult, Listener, LoopSettings, fit, seed_everything
+from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.recordings import Crop, CropBatches, Recording
+from training.sound.settings import NetworkSettings
+
+VALIDATION_SHARE = 6
+LEAST_TO_VALIDATE = 6
+_COVERINGS = 2
+_MOST_WINDOWS = 2048
+_MOST_VALIDATION_WINDOWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The machine's own recordings that teach the network, and those that stop it in time."""
+
+    train: tuple[Recording, ...]
+    validation: tuple[Recording, ...]
+
+
+def split_recordings(recordings: Sequence[Recording], seed: int) -> Split:
+    """A sixth of the recordings to validate on, none where there are fewer than six."""
+    if len(recordings) < LEAST_TO_VALIDATE:
+        return Split(tuple(recordings), ())
+    order = np.random.default_rng(seed).permutation(len(recordings))
+    held = set(order[: len(recordings) // VALIDATION_SHARE].tolist())
+    return Split(
+        tuple(r for i, r in enumerate(recordings) if i not in held),
+        tuple(r for i, r in enumerate(recordings) if i in held),
+    )
+
+
+def train_network(
+    split: Split,
+    references: Sequence[Sequence[Recording]],
+    features: LogMelSpec,
+    settings: NetworkSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    start: SoundAutoencoder | None = None,
+    listeners: Sequence[Listener] = (),
+) -> tuple[SoundAutoencoder, FitResult]:
+    """Train a new network, or go on from ``start`` with its standardisation and shape.
+
+    With references the loss also asks the latent which machine it hears: what tells one
+    healthy machine from another of its type is what would tell a faulty one.
+    """
+    machines = [split.train, *references]
+    seed_everything(seed)
+    network = start or _new_network(machines, features, settings)
+    network.machine_head = (
+        nn.Linear(network.spec.bottleneck, len(machines)) if len(machines) > 1 else None
+    )
+    network.to(device)
+    batches = CropBatches(
+        machines,
+        n_frames=features.window_frames,
+        windows_per_epoch=_windows_per_epoch(machines, features, settings),
+        batch_size=settings.batch_size,
+        seed=seed,
+        device=device,
+    )
+    loop = LoopSettings(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=seed,
+    )
+    result = fit(
+        network,
+        batches,
+        _loss(settings.machine_weight),
+        loop,
+        validate=_validation(split.validation, features, device),
+        listeners=listeners,
+    )
+    return network, result
+
+
+def _windows_per_epoch(
+    machines: Sequence[Sequence[Recording]], features: LogMelSpec, settings: NetworkSettings
+) -> int:
+    """Twice as many as cover the sound: more would teach little sound by heart."""
+    n_frames = sum(len(r.frames_db) for machine in machines for r in machine)
+    covering = _COVERINGS * n_frames // features.window_frames
+    return min(settings.most_windows_per_epoch, max(settings.batch_size, covering))
+
+
+def _new_network(
+    machines: Sequence[Sequence[Recording]], features: LogMelSpec, settings: NetworkSettings
+) -> SoundAutoencoder:
+    network = SoundAutoencoder(
+        SoundNetworkSpec(
+            n_mels=features.n_mels,
+            n_frames=features.window_frames,
+            channels=settings.channels,
+            bottleneck=settings.bottleneck,
+        )
+    )
+    level_free = []
+    for machine in machines:
+        windows_db = _windows(machine, features, _MOST_WINDOWS)
+        level_free.append(windows_db - windows_db.mean(axis=(1, 2), keepdims=True))
+    band_mean_db = np.mean([windows.mean(axis=(0, 2)) for windows in level_free], axis=0)
+    variance = np.mean([np.square(w - band_mean_db[:, None]).mean() for w in level_free])
+    network.band_mean_db.copy_(torch.from_numpy(band_mean_db))
+    network.deviation_db.fill_(max(float(np.sqrt(variance)), 1e-3))
+    return network
+
+
+def _windows(recordings: Sequence[Recording], features: LogMelSpec, most: int) -> FloatArray:
+    """Windows side by side, at most ``most`` of them, evenly spread over the recordings."""
+    windows_db = np.concatenate([r.windows(features, features.window_frames) for r in recordings])
+    if len(windows_db) > most:
+        windows_db = windows_db[np.linspace(0, len(windows_db) - 1, most).astype(int)]
+    return windows_db
+
+
+def _loss(machine_weight: float) -> Callable[[nn.Module, Crop], Tensor]:
+    def loss(network: nn.Module, crop: Crop) -> Tensor:
+        assert isinstance(network, SoundAutoencoder)  # noqa: S101 - the loop hands back its module
+        seen = network(crop.windows_db)
+        error: Tensor = nn.functional.mse_loss(seen.reconstructed, seen.windows)
+        if network.machine_head is not None and machine_weight:
+            told = network.machine_head(seen.latent)
+            error = error + machine_weight * nn.functional.cross_entropy(told, crop.machine)
+        return error
+
+    return loss
+
+
+def _validation(
+    recordings: Sequence[Recording], features: LogMelSpec, device: torch.device
+) -> Callable[[nn.Module], float] | None:
+    if not recordings:
+        return None
+    windows = torch.from_numpy(
+        _windows(recordings, features, _MOST_VALIDATION_WINDOWS)[:, None]
+    ).to(device)
+
+    def validate(network: nn.Module) -> float:
+        seen = network(windows)
+        return float(nn.functional.mse_loss(seen.reconstructed, seen.windows))
+
+    return validate

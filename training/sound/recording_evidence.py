@@ -1,0 +1,125 @@
+"""Healthy recordings after the network: what all statistics are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from monitor.calibration.threshold import HealthyRecording
+from monitor.domain import FloatArray
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.head import Head, squared_lengths
+from monitor.model.manifest import ScoreKind
+from monitor.model.recording_score import BLOCK_S, RecordingScore, block_edges
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.recordings import Recording
+
+_BATCH = 128
+_ROWS_A_BLOCK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One recording's windows after the graph, ``n`` of them.
+
+    ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``; ``band_residual``:
+    ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_rows, d)``, the evidence
+    averaged over blocks of some ten seconds, what covariances are estimated from; those of
+    a recording longer than a block overlap, which makes the most of it (Welch 1967).
+    """
+
+    name: str
+    seconds: float
+    evidence: FloatArray = field(repr=False)
+    loss: FloatArray = field(repr=False)
+    level_db: FloatArray = field(repr=False)
+    rows: npt.NDArray[np.float64] = field(repr=False)
+
+    def spans(self, span_windows: int, step: int = 1) -> npt.NDArray[np.float64]:
+        """Evidence averaged over a sliding span, over everything if that is shorter.
+
+        Shape: ``(n_spans, d)``, a span every ``step`` windows.
+        """
+        return _sliding_mean(self.evidence, span_windows)[::step]
+
+
+def hear(
+    graph: EvidenceGraph, recording: Recording, spec: LogMelSpec, device: torch.device
+) -> Heard:
+    """Run one recording through the graph as the runtime would."""
+    windows_db = recording.windows(spec)
+    evidence, loss, level_db = [], [], []
+    with torch.no_grad():
+        for start in range(0, len(windows_db), _BATCH):
+            batch = torch.from_numpy(windows_db[start : start + _BATCH, None]).to(device)
+            output = graph(batch)
+            evidence.append(output.evidence.cpu().numpy())
+            loss.append(output.loss.cpu().numpy())
+            level_db.append(output.level_db.cpu().numpy())
+    return heard_of(
+        recording,
+        spec,
+        evidence=np.concatenate(evidence),
+        loss=np.concatenate(loss),
+        level_db=np.concatenate(level_db),
+    )
+
+
+def heard_of(
+    recording: Recording,
+    spec: LogMelSpec,
+    *,
+    evidence: FloatArray,
+    loss: FloatArray,
+    level_db: FloatArray,
+) -> Heard:
+    """What was heard of a recording, with its blocks. Shape: ``(n, d)``, ``(n,)``, ``(n,)``."""
+    rows = _rows(evidence, spec)
+    return Heard(recording.name, recording.seconds(spec), evidence, loss, level_db, rows)
+
+
+def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
+    per_block = spec.windows_in(BLOCK_S)
+    if len(evidence) > per_block:
+        return _sliding_mean(evidence, per_block)[:: max(1, per_block // _ROWS_A_BLOCK)]
+    edges = block_edges(len(evidence), spec)
+    return np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
+
+
+def score_heard(
+    heard: Heard, spec: LogMelSpec, span_windows: int, kind: ScoreKind, head: Head
+) -> HealthyRecording:
+    """The scores that the runtime would give for what was heard."""
+    whole = RecordingScore(spec, kind, head)
+    whole.extend(heard.evidence, heard.loss)
+    if kind == "plain":
+        scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
+    else:
+        scores = distances(heard.spans(span_windows), head)
+    levels_db = _sliding_mean(heard.level_db[:, None], span_windows)[:, 0]
+    return HealthyRecording(scores, levels_db, heard.seconds, whole.value, whole.stretches)
+
+
+def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
+    """The distance of every row from its nearest centre. Shape: ``(n, d)`` to ``(n,)``."""
+    squared = [squared_lengths(rows - centre, head.whitener) for centre in head.centres]
+    nearest: npt.NDArray[np.float64] = np.sqrt(np.min(squared, axis=0))
+    return nearest
+
+
+def all_rows(recordings: Sequence[Heard]) -> npt.NDArray[np.float64]:
+    """The block rows of several recordings. Shape: ``(n, d)``."""
+    return np.concatenate([heard.rows for heard in recordings])
+
+
+def _sliding_mean(values: FloatArray, length: int) -> npt.NDArray[np.float64]:
+    """Means over ``length`` rows, over all where there are fewer. Shape: ``(n, d)``."""
+    length = min(length, len(values))
+    sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, 0, dtype=np.float64)))
+    means: npt.NDArray[np.float64] = (sums[length:] - sums[:-length]) / length
+    return means

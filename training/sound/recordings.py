@@ -1,0 +1,184 @@
+"""Recordings to log-mel frames, and the crops of them that a network is trained on.
+
+Everything is split by recording: no two parts of one recording are ever on different
+sides of a split, because a machine's sound repeats itself within minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from monitor.audio.recordings import recording_blocks, recording_files
+from monitor.audio.resampling import StreamResampler
+from monitor.domain import AudioBlock, FloatArray, LogMelBlock
+from monitor.errors import BadInputError
+from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_spec import LogMelSpec
+
+_LEAST_DEVIATION_DB = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording, or a stretch of one.
+
+    ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
+    those that were read, which its stretches have in common.
+    """
+
+    name: str
+    frames_db: FloatArray = field(repr=False)
+    file: int = 0
+
+    def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
+        """The windows that the runtime would see. Shape: ``(n, n_mels, window_frames)``."""
+        hop = hop_frames or spec.window_hop_frames
+        views = np.lib.stride_tricks.sliding_window_view(self.frames_db, spec.window_frames, axis=0)
+        return np.ascontiguousarray(views[::hop])
+
+    def seconds(self, spec: LogMelSpec) -> float:
+        """How long it is."""
+        return len(self.frames_db) / spec.frame_rate_hz
+
+
+def read_machine(arguments: Iterable[Path], spec: LogMelSpec) -> list[Recording]:
+    """All recordings of one machine, files or folders of them.
+
+    Raises ``MissingInputError`` for what is not there, ``BadInputError`` for a recording
+    that cannot be read, holds no whole window, or is digital silence.
+    """
+    return [read_recording(path, spec) for path in recording_files(arguments)]
+
+
+def read_recording(path: Path, spec: LogMelSpec) -> Recording:
+    """One recording; raises as :func:`read_machine`."""
+    parts = list(_frames(recording_blocks(path, spec), spec))
+    frames_db = np.concatenate(parts) if parts else np.empty((0, spec.n_mels), np.float32)
+    if len(frames_db) < spec.window_frames:
+        raise BadInputError(
+            f"{path}: {len(frames_db) / spec.frame_rate_hz:.2f} s is too short to train on, at "
+            f"least {spec.window_s:.2f} s are needed"
+        )
+    if not np.isfinite(frames_db).all():
+        raise BadInputError(f"{path}: holds NaN or infinity")
+    if float(np.std(frames_db, dtype=np.float64)) < _LEAST_DEVIATION_DB:
+        raise BadInputError(f"{path}: is silence, remove it from the training recordings")
+    return Recording(str(path), frames_db)
+
+
+def _frames(blocks: Iterable[AudioBlock | LogMelBlock], spec: LogMelSpec) -> Iterator[FloatArray]:
+    """Blocks of one recording to all its whole frames, in runs of ``(n_frames, n_mels)``."""
+    resampler = StreamResampler(spec.sample_rate_hz)
+    pending = np.empty(0, dtype=np.float32)
+
+    def take(samples: FloatArray) -> FloatArray:
+        nonlocal pending
+        pending = np.concatenate((pending, samples))
+        frames_db = log_mel_frames(pending, spec)
+        pending = pending[len(frames_db) * spec.hop_length :]
+        return frames_db
+
+    for block in blocks:
+        if isinstance(block, LogMelBlock):
+            yield block.frames_db
+        elif (resampled := resampler.push(block)) is not None:
+            yield take(resampled.samples)
+    rest = resampler.flush()
+    if rest is not None:
+        yield take(rest.samples)
+
+
+def cut_into(recordings: Sequence[Recording], least: int, least_frames: int) -> list[Recording]:
+    """At least ``least`` stretches, where recordings are fewer than that and long enough.
+
+    Each recording is cut into equally many stretches of at least ``least_frames`` frames;
+    nothing is cut where there are enough recordings already.
+    """
+    if len(recordings) >= least:
+        return list(recordings)
+    pieces = -(-least // len(recordings))
+    cut: list[Recording] = []
+    for recording in recordings:
+        n = max(1, min(pieces, len(recording.frames_db) // least_frames))
+        parts = np.array_split(recording.frames_db, n)
+        cut += [
+            replace(
+                recording,
+                name=f"{recording.name}[{i + 1}/{n}]" if n > 1 else recording.name,
+                frames_db=part,
+            )
+            for i, part in enumerate(parts)
+        ]
+    return cut
+
+
+def folds(n_recordings: int, n_folds: int, seed: int) -> npt.NDArray[np.intp]:
+    """The fold of each recording, folds of nearly equal size. Shape: ``(n_recordings,)``."""
+    order = np.random.default_rng(seed).permutation(n_recordings)
+    fold = np.empty(n_recordings, dtype=np.intp)
+    fold[order] = np.arange(n_recordings) % max(1, min(n_folds, n_recordings))
+    return fold
+
+
+class Crop(NamedTuple):
+    """A batch: windows ``(B, 1, n_mels, n_frames)`` in dB and the machine of each ``(B,)``."""
+
+    windows_db: Tensor
+    machine: Tensor
+
+
+class CropBatches:
+    """Random windows of several machines' recordings, an equal share of each machine.
+
+    Within a machine a recording is drawn as often as it is long. The windows of an epoch
+    depend on (seed, epoch) only.
+    """
+
+    def __init__(
+        self,
+        machines: Sequence[Sequence[Recording]],
+        *,
+        n_frames: int,
+        windows_per_epoch: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._machines = machines
+        self._n_frames = n_frames
+        self._batch_size = min(batch_size, windows_per_epoch)
+        self._n_batches = windows_per_epoch // self._batch_size
+        self._seed = seed
+        self._device = device
+        starts = [[len(r.frames_db) - n_frames + 1 for r in machine] for machine in machines]
+        self._bounds = [np.cumsum(np.array(counts)) for counts in starts]
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def epoch(self, epoch: int) -> Iterator[Crop]:
+        """Yield the batches of epoch ``epoch``."""
+        rng = np.random.default_rng((self._seed, epoch))
+        for _ in range(self._n_batches):
+            machine = rng.permutation(np.arange(self._batch_size) % len(self._machines))
+            windows = np.stack([self._window(int(m), rng) for m in machine])
+            yield Crop(
+                torch.from_numpy(windows[:, None]).to(self._device),
+                torch.from_numpy(machine).to(self._device),
+            )
+
+    def _window(self, machine: int, rng: np.random.Generator) -> FloatArray:
+        bounds = self._bounds[machine]
+        draw = int(rng.integers(bounds[-1]))
+        index = int(np.searchsorted(bounds, draw, side="right"))
+        start = draw - (int(bounds[index - 1]) if index else 0)
+        frames_db = self._machines[machine][index].frames_db[start : start + self._n_frames]
+        return np.ascontiguousarray(frames_db.T)
