@@ -118,7 +118,6 @@ _ROOT = Path(__file__).parent.parent
 _CHILD = """
 import sys, tempfile, time
 from pathlib import Path
-from monitor.mqtt.dial import probe
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.mqtt.publisher import MqttPublisher
