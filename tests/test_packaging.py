@@ -119,20 +119,20 @@ def test_continuous_integration_runs_make_test() -> None:
 @pytest.mark.slow
 def test_torchaudio_works_beside_the_installed_torch() -> None:
     """Training and its references need torchaudio's transforms, with or without CUDA."""
-    assert torchaudio_importable.trouble_importing(sys.executable) is None
+    assert torchaudio_importable.import_error(sys.executable) is None
 
 
-def test_a_parked_extension_is_out_of_sight_and_comes_back(tmp_path: Path) -> None:
-    """A later torch for CUDA would find torchaudio's extension gone for good."""
+def test_a_disabled_extension_is_not_found_and_can_be_enabled_again(tmp_path: Path) -> None:
+    """After a change to torch for CUDA, torchaudio's extension would be missing."""
     extension = tmp_path / "_torchaudio.abi3.so"
     extension.write_bytes(b"compiled")
-    torchaudio_importable.park(tmp_path)
+    torchaudio_importable.disable(tmp_path)
     assert torchaudio_importable.extensions(tmp_path) == []
-    torchaudio_importable.unpark(tmp_path)
+    torchaudio_importable.enable(tmp_path)
     assert extension.read_bytes() == b"compiled"
-    torchaudio_importable.park(tmp_path)
+    torchaudio_importable.disable(tmp_path)
     extension.write_bytes(b"newer")
-    torchaudio_importable.unpark(tmp_path)
+    torchaudio_importable.enable(tmp_path)
     assert extension.read_bytes() == b"newer"
     assert torchaudio_importable.extensions(tmp_path) == [extension]
 
@@ -162,6 +162,26 @@ def test_a_torch_index_is_used_only_where_it_answers(index_url: str) -> None:
     assert not setup_environment.index_answers(index_url + "/forbidden")
     assert not setup_environment.index_answers("http://127.0.0.1:1")
     assert not setup_environment.index_answers("no address")
+
+
+def test_an_unreachable_torch_index_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user would not know why the installation downloads gigabytes."""
+    installed: list[tuple[str, ...]] = []
+    monkeypatch.setattr(setup_environment, "installed_version", lambda *_: None)
+    monkeypatch.setattr(
+        setup_environment, "pip_install", lambda _, *arguments: installed.append(arguments)
+    )
+    setup_environment.install_torch(Path("python"), "http://127.0.0.1:1")
+    assert capsys.readouterr().err == (
+        "CPU index http://127.0.0.1:1 not reachable: "
+        "using the default index (possibly the larger CUDA build)\n"
+    )
+    ((*options, torch, torchaudio),) = installed
+    assert options == ["--no-deps"]
+    assert torch.startswith("torch==")
+    assert torchaudio.startswith("torchaudio==")
 
 
 def test_a_python_without_venv_is_told_what_to_install(

@@ -1,6 +1,6 @@
-"""Print constraints.txt for what is installed: auscult's requirements, all the way down.
+"""Print constraints.txt: the installed version of every direct and indirect requirement.
 
-Usage, in an environment where the wanted versions are installed and tested:
+Usage, in an environment with the versions that were tested:
     .venv/bin/python tools/pin_constraints.py > constraints.txt
 """
 
@@ -15,10 +15,10 @@ from packaging.requirements import Requirement
 ROOT_DISTRIBUTION = "auscult"
 BUILD_REQUIREMENTS = ("setuptools",)
 HEADER = """\
-# Every package that Auscult can pull in, at the version it was tested with.
-# Ranges are in pyproject.toml; regenerate with tools/pin_constraints.py.
+# The tested version of every direct and indirect requirement of Auscult.
+# The permitted ranges are in pyproject.toml. Written by tools/pin_constraints.py.
 """
-# Required on Pythons newer than the one that the pins were made with (audioread, on 3.13).
+# Required by audioread on Python 3.13 and newer only, so not installed where the pins are made.
 NEWER_PYTHONS = (
     "audioop-lts==0.2.2",
     "standard-aifc==3.13.0",
@@ -28,12 +28,12 @@ NEWER_PYTHONS = (
 
 
 def normalised(name: str) -> str:
-    """A distribution's name as indexes compare it (PEP 503)."""
+    """The name of a distribution, normalised as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def requirements_of(name: str, extras: frozenset[str]) -> list[Requirement]:
-    """What the installed distribution `name` requires here with `extras`, self-references kept."""
+    """The requirements of the installed `name` with `extras` on this platform."""
     found = []
     for text in metadata.requires(name) or []:
         requirement = Requirement(text)
@@ -45,7 +45,7 @@ def requirements_of(name: str, extras: frozenset[str]) -> list[Requirement]:
 
 
 def closure(name: str, extras: frozenset[str]) -> dict[str, str]:
-    """Distribution to version, for everything that `name[extras]` requires and has installed.
+    """The installed version of `name` and of all its direct and indirect requirements, by name.
 
     Raises `importlib.metadata.PackageNotFoundError` when a requirement is not installed.
     """

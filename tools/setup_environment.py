@@ -1,15 +1,14 @@
-"""Make the virtual environment of a checkout: pinned packages, torch without CUDA, torchaudio.
+"""Create a virtual environment with Auscult and the pinned versions of its requirements.
 
-Only the standard library is used: this file runs before anything is installed.
+Uses the standard library only, because nothing else is installed yet.
 
 Usage: PYTHON tools/setup_environment.py --venv DIR [--extra NAME]... [--torch-index URL] [--copy]
 
-Auscult itself is installed editable, for work on it; with --copy it is independent of the checkout.
+Auscult is installed editable. With --copy it is installed as a copy, independent of the checkout.
 
---torch-index names a package index with CPU builds of torch. Python's own index has only the
-build for CUDA, with gigabytes of libraries that a machine without a GPU never loads. Where the
-index does not answer, or with an empty URL, torch comes from wherever pip is set up to look: the
-pinned version is the same. Installing for a GPU: make TORCH_INDEX=
+--torch-index is a package index with CPU builds of torch. The Python package index has only the
+CUDA build, which is gigabytes larger. If the URL is empty or not reachable, torch comes from pip's
+default index, in the same pinned version. For a computer with a GPU: make TORCH_INDEX=
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = (3, 11)
-INDEX_PATIENCE_S = 10.0
+INDEX_TIMEOUT_S = 10.0
 FROM_TORCH_INDEX = ("torch", "torchaudio")
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "monitor", "training")
 
 
 class SetupError(Exception):
-    """The environment cannot be made; the message says what to do about it."""
+    """The environment cannot be created; the message contains the remedy."""
 
 
 def pinned(name: str) -> str:
-    """The requirement `name==version` as constraints.txt has it."""
+    """The line `name==version` of constraints.txt; `SetupError` if there is none."""
     for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines():
         if re.fullmatch(rf"{re.escape(name)}==\S+", line.strip()):
             return line.strip()
@@ -46,7 +45,7 @@ def pinned(name: str) -> str:
 
 
 def make_venv(venv: Path) -> Path:
-    """The Python of the virtual environment at `venv`, made if it is not there yet."""
+    """The Python of the virtual environment `venv`, which is created if it does not exist."""
     python = venv / "bin" / "python"
     if python.exists():
         return python
@@ -57,44 +56,43 @@ def make_venv(venv: Path) -> Path:
     )
     if done.returncode != 0:
         raise SetupError(
-            f"cannot make a virtual environment in {venv}: {(done.stdout + done.stderr).strip()}"
+            f"cannot create a virtual environment in {venv}: {(done.stdout + done.stderr).strip()}"
         )
     return python
 
 
 def _install_venv_package() -> None:
-    """Debian ships `venv` apart from Python: fetch it where that needs no question."""
+    """Install Debian's package of the module `venv`; `SetupError` if that needs a password."""
     from system_packages import apt_install  # noqa: PLC0415 - needed on bare machines only
 
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if not apt_install([package]):
         raise SetupError(
-            f"this Python cannot make virtual environments; "
-            f"install {package} (sudo apt-get install {package}) and try again"
+            f"Python's venv module is missing: run `sudo apt-get install {package}`, then try again"
         )
 
 
 def pip_install(python: Path, *arguments: str) -> None:
-    """Run pip without progress and without questions; its own message is the error."""
+    """Run `pip install` with the pinned versions; `SetupError` if it fails, pip prints why."""
     command = [str(python), "-m", "pip", "install", "-qq", "--progress-bar", "off"]
     command += ["--no-input", "--disable-pip-version-check", "--constraint", str(CONSTRAINTS)]
     done = subprocess.run([*command, *arguments], check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - the environment's pip
     if done.returncode != 0:
-        raise SetupError(f"pip could not install {' '.join(arguments)}")
+        raise SetupError(f"pip failed: pip install {' '.join(arguments)}")
 
 
 def index_answers(url: str) -> bool:
-    """Whether a package index at `url` knows torch, asked once with a short patience."""
+    """Whether the package index at `url` is reachable and has torch; tried once."""
     address = url.rstrip("/") + "/torch/"
     try:
-        with urllib.request.urlopen(address, timeout=INDEX_PATIENCE_S) as answer:  # noqa: S310 - the Makefile's or the user's own URL
+        with urllib.request.urlopen(address, timeout=INDEX_TIMEOUT_S) as answer:  # noqa: S310 - the Makefile's or the user's own URL
             return bool(answer.status == 200)
     except (OSError, ValueError):
         return False
 
 
 def installed_version(python: Path, name: str) -> str | None:
-    """The version of distribution `name` in the environment, without a local suffix (+cpu)."""
+    """The installed version of `name` without a local suffix such as +cpu, or None."""
     ask = f"import importlib.metadata as m; print(m.version({name!r}))"
     done = subprocess.run(  # noqa: S603 - the environment's Python and a constant
         [str(python), "-c", ask], capture_output=True, text=True, check=False
@@ -103,9 +101,9 @@ def installed_version(python: Path, name: str) -> str | None:
 
 
 def install_torch(python: Path, torch_index: str) -> None:
-    """torch and torchaudio from `torch_index` where it answers; what they require follows later.
+    """Install torch and torchaudio from `torch_index`, or from the default index if that fails.
 
-    Both are asked for without their requirements, so that nothing but them can come from there.
+    Their requirements are installed later, from the default index only.
     """
     wanted = [pinned(name) for name in FROM_TORCH_INDEX]
     wanted = [
@@ -121,19 +119,21 @@ def install_torch(python: Path, torch_index: str) -> None:
             try:
                 pip_install(python, "--no-deps", "--index-url", torch_index, *wanted)
             except SetupError:
-                print(f"{torch_index} does not have {' '.join(wanted)}", file=sys.stderr)
+                problem = f"does not have {' '.join(wanted)}"
             else:
                 return
+        else:
+            problem = "not reachable"
         print(
-            f"{torch_index} is of no use here: torch comes from the configured Python index, "
-            "where it may be the larger build for CUDA",
+            f"CPU index {torch_index} {problem}: "
+            "using the default index (possibly the larger CUDA build)",
             file=sys.stderr,
         )
     pip_install(python, "--no-deps", *wanted)
 
 
 def install_auscult(python: Path, extras: list[str], *, copy: bool) -> None:
-    """Auscult and its requirements: editable, or as a copy built outside the checkout."""
+    """Install Auscult and its requirements: editable, or as a copy built outside the checkout."""
     suffix = f"[{','.join(extras)}]" if extras else ""
     if not copy:
         pip_install(python, "--no-build-isolation", "--editable", f"{ROOT}{suffix}")
@@ -149,7 +149,7 @@ def install_auscult(python: Path, extras: list[str], *, copy: bool) -> None:
 
 
 def set_up(venv: Path, extras: list[str], torch_index: str, *, copy: bool) -> None:
-    """Everything, in the order in which nothing is installed twice."""
+    """Create the environment and install everything, each package once."""
     python = make_venv(venv)
     pip_install(python, pinned("setuptools"))
     if "train" in extras:
@@ -158,15 +158,21 @@ def set_up(venv: Path, extras: list[str], torch_index: str, *, copy: bool) -> No
     if "train" in extras:
         fix = ROOT / "tools" / "torchaudio_importable.py"
         if subprocess.run([str(python), str(fix)], check=False).returncode != 0:  # noqa: S603 - our own script
-            raise SetupError("torch and torchaudio do not work together")
+            raise SetupError("the installed torch and torchaudio are not compatible")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Make the virtual environment of a checkout.")
-    parser.add_argument("--venv", type=Path, required=True)
-    parser.add_argument("--extra", action="append", default=[], dest="extras")
-    parser.add_argument("--torch-index", default="")
-    parser.add_argument("--copy", action="store_true")
+    parser = argparse.ArgumentParser(description="Create a virtual environment with Auscult.")
+    parser.add_argument("--venv", type=Path, required=True, help="folder of the environment")
+    parser.add_argument(
+        "--extra",
+        action="append",
+        default=[],
+        dest="extras",
+        help="extra of pyproject.toml; repeatable",
+    )
+    parser.add_argument("--torch-index", default="", help="URL of an index of CPU builds of torch")
+    parser.add_argument("--copy", action="store_true", help="install a copy, not editable")
     options = parser.parse_args()
     if sys.version_info < OLDEST_PYTHON:
         print("Python 3.11 or newer is needed: make PYTHON=python3.11", file=sys.stderr)

@@ -1,10 +1,9 @@
-"""Find the programs and libraries that Python's package index does not have.
+"""Install the programs and libraries that are not on the Python package index.
 
-Installs what is missing where that needs no question (apt, as root or with a password-less sudo);
-elsewhere names exactly what is missing and leaves the decision to the person at the machine: the
-tests that need a missing one skip, and say which.
+Missing packages are installed with apt, as root or with sudo if sudo needs no password. Otherwise
+the script lists them and ends normally: tests that need a missing package are skipped.
 
-Usage: PYTHON tools/system_packages.py PURPOSE, where PURPOSE is one of the keys of `NEEDS`.
+Usage: PYTHON tools/system_packages.py node|test
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from pathlib import Path
 
 
 def has_program(name: str) -> bool:
-    """Whether `name` can be started; Debian keeps daemons where a user's PATH does not look."""
+    """Whether the program `name` is installed, also in the sbin folders outside a user's PATH."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
     return shutil.which(name, path=path) is not None
 
 
 def has_alsa_pulse_plugin() -> bool:
-    """Whether ALSA can reach PulseAudio, which is how PortAudio reaches it in the tests."""
+    """Whether ALSA's plugin for PulseAudio is installed; the tests' virtual microphone needs it."""
     name = "libasound_module_pcm_pulse.so"
     patterns = (f"lib/*/alsa-lib/{name}", f"lib/alsa-lib/{name}", f"lib64/alsa-lib/{name}")
     return any(found for pattern in patterns for found in Path("/usr").glob(pattern))
@@ -34,7 +33,7 @@ def has_alsa_pulse_plugin() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One thing a machine must have: the Debian package and how to see whether it is there."""
+    """A required Debian package, and a check whether it is installed."""
 
     package: str
     present: Callable[[], bool]
@@ -55,15 +54,19 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("systemd-container", lambda: has_program("systemd-nspawn")),
     ),
 }
+WITHOUT = {
+    "node": "Without them, microphones do not work.",
+    "test": "Tests that need them are skipped.",
+}
 
 
 def missing(purpose: str) -> list[str]:
-    """The Debian packages of `purpose` that this machine does not have."""
+    """The Debian packages for `purpose` that are not installed."""
     return [need.package for need in NEEDS[purpose] if not need.present()]
 
 
 def privileged(command: list[str]) -> list[str] | None:
-    """`command` as root without asking anything, or None where that is not possible."""
+    """`command` to run as root without a password prompt, or None if that is not possible."""
     if os.geteuid() == 0:
         return command
     if has_program("sudo"):
@@ -74,7 +77,7 @@ def privileged(command: list[str]) -> list[str] | None:
 
 
 def apt_install(packages: list[str]) -> bool:
-    """Whether apt was allowed to install `packages` and did."""
+    """Install `packages` with apt; False if that is not allowed or fails."""
     if not has_program("apt-get"):
         return False
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
@@ -104,8 +107,8 @@ def main(arguments: list[str]) -> int:
     still = missing(purpose)
     if still:
         print(
-            f"missing system packages: {' '.join(still)} (Debian and Ubuntu names). "
-            "What needs them will be skipped. Install them with:\n"
+            f"missing system packages: {' '.join(still)}. {WITHOUT[purpose]} "
+            "On Debian and Ubuntu, install them with:\n"
             f"    sudo apt-get install {' '.join(still)}",
             file=sys.stderr,
         )

@@ -1,12 +1,12 @@
-"""Make `import torchaudio` work beside whichever torch is installed.
+"""Make `import torchaudio` work with any build of torch.
 
-torchaudio's wheels carry a compiled extension linked against one version of CUDA. Beside a CPU
-build of torch, or one for another CUDA, loading it raises, although the pure-Python parts
-(transforms, functional) never call it. torchaudio itself runs without the extension when the file
-is absent, so an extension that cannot be loaded is parked under a name that torchaudio does not
-look for. Run again after another torch was installed: a parked extension gets a new chance.
+torchaudio's wheels contain a compiled extension for one version of CUDA. With a CPU build of torch,
+or a build for another CUDA, the import of the extension fails. The pure-Python parts (transforms,
+functional) do not need it, and torchaudio works if the file is absent. This script therefore
+renames an extension that cannot be loaded. Run it again after you install another torch: it first
+restores a renamed extension and tries it.
 
-Usage: PYTHON tools/torchaudio_importable.py, with the Python of the environment to set right.
+Usage: PYTHON tools/torchaudio_importable.py, with the Python of the environment to repair.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARKED_SUFFIX = ".parked"
+DISABLED_SUFFIX = ".parked"
 IMPORT_AND_USE = (
     "import torch, torchaudio;"
     "torchaudio.transforms.MelSpectrogram(n_fft=64, n_mels=8)(torch.zeros(256))"
@@ -24,28 +24,28 @@ IMPORT_AND_USE = (
 
 
 def extensions(library_folder: Path) -> list[Path]:
-    """The compiled extensions that torchaudio would load, parked ones not counted."""
+    """The compiled extensions that torchaudio loads, without disabled ones."""
     return sorted([*library_folder.glob("*.so"), *library_folder.glob("*.pyd")])
 
 
-def park(library_folder: Path) -> None:
-    """Rename every extension so that torchaudio does not find it."""
+def disable(library_folder: Path) -> None:
+    """Rename every extension, so that torchaudio does not find it."""
     for extension in extensions(library_folder):
-        extension.rename(extension.with_name(extension.name + PARKED_SUFFIX))
+        extension.rename(extension.with_name(extension.name + DISABLED_SUFFIX))
 
 
-def unpark(library_folder: Path) -> None:
-    """Undo `park`; an extension freshly installed under its own name wins over a parked one."""
-    for parked in library_folder.glob("*" + PARKED_SUFFIX):
-        extension = parked.with_name(parked.name.removesuffix(PARKED_SUFFIX))
+def enable(library_folder: Path) -> None:
+    """Undo `disable`; a newly installed extension replaces a disabled one of the same name."""
+    for disabled in library_folder.glob("*" + DISABLED_SUFFIX):
+        extension = disabled.with_name(disabled.name.removesuffix(DISABLED_SUFFIX))
         if extension.exists():
-            parked.unlink()
+            disabled.unlink()
         else:
-            parked.rename(extension)
+            disabled.rename(extension)
 
 
-def trouble_importing(python: str) -> str | None:
-    """Why torchaudio cannot be imported and used with `python`, or None when it can."""
+def import_error(python: str) -> str | None:
+    """The error of importing and using torchaudio with `python`, or None without an error."""
     done = subprocess.run(  # noqa: S603 - the interpreter running this file and a constant
         [python, "-c", IMPORT_AND_USE], capture_output=True, text=True, check=False
     )
@@ -61,13 +61,13 @@ def main() -> int:
         print("torchaudio is not installed", file=sys.stderr)
         return 1
     library_folder = Path(found.origin).parent / "lib"
-    unpark(library_folder)
-    if trouble_importing(sys.executable) is None:
+    enable(library_folder)
+    if import_error(sys.executable) is None:
         return 0
-    park(library_folder)
-    trouble = trouble_importing(sys.executable)
-    if trouble is not None:
-        print(f"torchaudio cannot be imported: {trouble}", file=sys.stderr)
+    disable(library_folder)
+    error = import_error(sys.executable)
+    if error is not None:
+        print(f"torchaudio cannot be imported: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -3,9 +3,9 @@
 #
 #   deploy/mosquitto/make-certificates.sh FOLDER NAME...
 #
-# NAMEs are the host names and addresses under which nodes reach the broker. ca.crt goes to every
-# node (mqtt.ca_file); server.crt and server.key stay with the broker; ca.key is needed only to
-# make more certificates: take it off the machine. Run again, it renews the broker's certificate.
+# NAME is a host name or IP address that nodes use for the broker. Copy ca.crt to every node
+# (mqtt.ca_file). server.crt and server.key stay on the broker. Move ca.key to a safe place: it is
+# needed only for new certificates. Another run with ca.key renews the broker's certificate.
 set -eu
 
 [ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 64; }
