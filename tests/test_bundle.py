@@ -246,6 +246,41 @@ def test_the_hashes_of_the_features_are_what_the_page_says() -> None:
         assert names["filterbank_sha256"] == spec.filterbank_sha256
 
 
+@pytest.mark.parametrize("file", ["head.npz", "selftest.npz"])
+def test_the_arrays_have_the_shapes_that_the_page_says(file: str, tmp_path: Path) -> None:
+    """A bundle made with other tools is refused, because the page names other shapes."""
+    page = (Path(__file__).parent.parent / "docs" / "bundles.md").read_text(encoding="utf-8")
+    table = page.partition(f"`{file}`:\n")[2].strip().partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.+?`) \| `(\(.*?\))`", table, flags=re.MULTILINE)
+    documented = {name: shape for names, shape in rows for name in re.findall(r"`(\w+)`", names)}
+    bundle = make_bundle(tmp_path)
+    references = np.zeros((2, bundle.head.centres.shape[1]))
+    head = replace(
+        bundle.head,
+        references=references,
+        reference_machines=np.zeros(2, dtype=np.intp),
+        reference_limits=np.ones(2),
+        healthy=sample_of(references),
+    )
+    content = pack_head(head) if file == "head.npz" else (tmp_path / file).read_bytes()
+    with np.load(io.BytesIO(content)) as arrays:
+        stored = {name: arrays[name].shape for name in arrays.files}
+    sizes = {
+        "n": len(bundle.selftest.windows_db),
+        "n_mels": bundle.spec.n_mels,
+        "n_frames": bundle.spec.window_frames,
+        "d": bundle.head.centres.shape[1],
+        "k": bundle.head.whitener.shape[0],
+        "n_regimes": bundle.head.centres.shape[0],
+        "n_references": 2,
+    }
+    as_sizes = {
+        name: tuple(sizes[size] for size in re.findall(r"\w+", shape))
+        for name, shape in documented.items()
+    }
+    assert as_sizes == stored
+
+
 def test_windows_of_another_shape_are_refused(copied: Path) -> None:
     """A graph for other features would fail on the first window instead of at start."""
     spec = replace(LogMelSpec(), window_frames=16)
