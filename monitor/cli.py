@@ -149,11 +149,17 @@ def run(
 
 
 @app.command()
-def check(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
+def check(
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Do not read the broker's password.")
+    ] = False,
+) -> None:
     """Validate the configuration and every bundle it names, without starting anything."""
     from monitor.commands.check import check as check_command
 
-    check_command(config, as_json=as_json)
+    check_command(config, as_json=as_json, with_password=not no_password)
 
 
 @app.command()

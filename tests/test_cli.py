@@ -199,6 +199,17 @@ def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:
     assert "model.onnx: SHA-256" in outcome.err
 
 
+def test_check_without_the_password(bundle: Bundle, tmp_path: Path) -> None:
+    """A reload under systemd would fail because its check has no access to the password."""
+    config = configured(tmp_path, bundle.path)
+    keys = 'username = "hall-2"\npassword_file = "absent"\n'
+    config.write_text(config.read_text().replace("[mqtt]\n", f"[mqtt]\n{keys}"))
+    refused = auscult("check", "--config", config)
+    assert refused.status == 78
+    assert "absent" in refused.err
+    assert auscult("check", "--config", config, "--no-password").status == 0
+
+
 def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
     """Nobody could tell two bundles apart."""
     text = auscult("inspect", bundle.path).out

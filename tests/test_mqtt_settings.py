@@ -92,6 +92,14 @@ def test_password_comes_from_the_most_private_place(
     assert MqttSettings().read_password() is None
 
 
+def test_unusable_credentials_directory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that cannot be opened would end the program with a traceback."""
+    directory = "/" + "x" * 300  # a name that is too long is an error for root too
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", directory)
+    with pytest.raises(ConfigError, match=f"{directory}/mqtt_password: File name too long"):
+        MqttSettings(username="u").read_password()
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 70_000, None])
 def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     """The broker would only say that the password is wrong."""

@@ -9,13 +9,16 @@ from monitor.config.settings import load_config
 from monitor.service.machine_plan import make_plans
 
 
-def check(config: Path, *, as_json: bool) -> None:
+def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     """Validate the configuration and every bundle it names, self-test included.
+
+    ``with_password``: whether to read the broker's password too.
 
     Raises the ``ConfigError`` or ``BundleError`` that `auscult run` would end with.
     """
     settings = load_config(config)
-    settings.mqtt.read_password()
+    if with_password:
+        settings.mqtt.read_password()
     plans = make_plans(settings)
     document = {
         "config": str(config),

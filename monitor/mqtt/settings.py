@@ -133,11 +133,21 @@ class MqttSettings(BaseModel):
         if self.username is None:
             return None
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
-        if directory and (credential := Path(directory) / CREDENTIAL_NAME).is_file():
+        if directory and _exists(credential := Path(directory) / CREDENTIAL_NAME):
             return _read_secret(credential)
         if self.password is not None:
             return self.password.get_secret_value()
         return _read_secret(self.password_file) if self.password_file else None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(f"mqtt password file {path}: {error.strerror}") from error
+    return True
 
 
 def _read_secret(path: Path) -> str:
