@@ -52,7 +52,8 @@ DEFAULT_CONFIG = Path("config.toml")
 
 
 _THREADING = {
-    # Products of a few hundred numbers are slower on two threads than on one.
+    # Products of a few hundred numbers are slower on two threads than on one, and machines run
+    # in parallel.
     "OPENBLAS_NUM_THREADS": "1",
     # Threads that wait for work must not burn the cores that other programs need.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -140,9 +141,6 @@ def run(
     ] = False,
 ) -> None:
     """Watch the configured machines, in the foreground, until stopped."""
-    # Machines run beside each other: one matrix product must not spread over all cores. OpenBLAS
-    # reads this when numpy is loaded.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from monitor.service.daemon import run_daemon
 
     run_daemon(config, log_format=log_format, until_ended=until_ended)
@@ -197,9 +195,12 @@ def replay(
 
     draw_alert = None
     if report is not None:
-        from training.sound.alert_page import page_writer
+        from monitor.commands.extras import needs_extra
 
-        draw_alert = page_writer(report)
+        with needs_extra("auscult replay --report", "train"):
+            from training.sound.alert_page import page_writer
+
+            draw_alert = page_writer(report)
 
     return replay_command(
         ReplayRequest(
@@ -303,9 +304,13 @@ def demo(
     as_json: AsJson = False,
 ) -> int:
     """A machine is simulated, learned, watched and broken: see the alert arrive."""
-    from monitor.commands.demo import demo as demo_command
+    from monitor.commands.extras import needs_extra, require_installed
 
-    return demo_command(out, seed, as_json=as_json)
+    with needs_extra("auscult demo", "demo", "train"):
+        require_installed("amqtt", "torch")
+        from monitor.commands.demo import demo as demo_command
+
+        return demo_command(out, seed, as_json=as_json)
 
 
 @app.command(
@@ -314,12 +319,9 @@ def demo(
 )
 def train(context: typer.Context) -> int:
     """Make a bundle from healthy recordings, or run the companion cases (see train --help)."""
-    try:
+    from monitor.commands.extras import needs_extra
+
+    with needs_extra("auscult train", "train"):
         from training.cli import app as training_app
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("training"):
-            raise
-        raise UsageError(
-            f"train needs {error.name}, which is not installed: pip install 'auscult[train]'"
-        ) from None
-    return invoke(training_app, "auscult train", context.args)
+
+        return invoke(training_app, "auscult train", context.args)

@@ -8,7 +8,7 @@
         +-- BadInputError             a recording or stream that is not usable, exit 65
         |   +-- SourceFault           a live source delivered what cannot be sound
         +-- MissingInputError         a named file or folder is not there, exit 66
-        +-- ServiceUnavailableError   broker, device or child program out of reach, exit 69
+        +-- ServiceUnavailableError   broker, device, program or package not available, exit 69
         +-- ConfigError               config.toml or its environment, exit 78
         +-- BundleError               a bundle that cannot be trusted or used, exit 78
 
@@ -52,7 +52,7 @@ class MissingInputError(AuscultError):
 
 
 class ServiceUnavailableError(AuscultError):
-    """Something outside (broker, device, child program) is out of reach."""
+    """Something outside (broker, device, child program, package) is not available."""
 
     exit_status = 69
 

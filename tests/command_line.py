@@ -55,6 +55,32 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+_HIDE_PACKAGES = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+HIDDEN = sys.argv.pop(1).split(",")
+sys.meta_path.insert(0, Hidden())
+from monitor.cli import main
+main()
+"""
+
+
+def process_without(packages: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process in which ``packages``, separated by commas, are not installed."""
+    return subprocess.run(
+        [sys.executable, "-c", _HIDE_PACKAGES, packages, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+
 def configured(folder: Path, bundle: Path, broker: Mosquitto | None = None, **source: Any) -> Path:
     """A configuration of one machine, ``pump-7``, simulated unless ``source`` says otherwise."""
     daemon = Daemon(folder, broker)

@@ -15,7 +15,7 @@ import soundfile
 from monitor import __version__
 from monitor.model.bundle import Bundle
 from tests.bundles import SPEC, machine_sound, make_bundle
-from tests.command_line import auscult, configured, process
+from tests.command_line import auscult, configured, process, process_without
 from tests.daemons import ROOT
 
 COMMANDS = (
@@ -101,6 +101,57 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     outcome = auscult("check")
     assert outcome.status == 70
     assert "Traceback" in outcome.err
+
+
+TRAIN_MESSAGE = (
+    "auscult: auscult {command} needs the extra 'train' ({package} is not installed): install it "
+    "with: pip install 'auscult[train]', or on a node: sudo deploy/install.sh --train\n"
+)
+DEMO_MESSAGE = (
+    "auscult: auscult demo needs the extras 'demo' and 'train' ({package} is not installed): "
+    "install them with: pip install 'auscult[demo,train]'\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("torch", "train audio RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("matplotlib", "train audio RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("torch", "train mnist --data RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("sklearn", "train denoise --sigma 0.2 --data RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("matplotlib", "train oneclass --data RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("matplotlib", "replay BUNDLE RECORDINGS --report OUT", TRAIN_MESSAGE),
+        ("torch", "demo --out OUT", DEMO_MESSAGE),
+        ("amqtt", "demo --out OUT", DEMO_MESSAGE),
+    ],
+)
+def test_a_missing_extra_is_named(
+    package: str, arguments: str, message: str, bundle: Bundle, tmp_path: Path
+) -> None:
+    """A node without the trainer would print a traceback instead of the command that helps."""
+    recordings, out = tmp_path / "recordings", tmp_path / "out"
+    recordings.mkdir()
+    places = {"RECORDINGS": recordings, "OUT": out, "BUNDLE": bundle.path}
+    done = process_without(package, *(places.get(word, word) for word in arguments.split()))
+    assert done.returncode == 69
+    command = "replay --report" if arguments.startswith("replay") else "train"
+    assert done.stderr == message.format(command=command, package=package)
+    assert not out.exists()
+
+
+def test_a_missing_module_of_auscult_is_a_bug() -> None:
+    """A broken build would be reported as a missing extra."""
+    done = process_without("training", "train", "audio")
+    assert done.returncode == 70
+    assert "Traceback" in done.stderr
+
+
+def test_help_of_the_trainer_needs_no_extra() -> None:
+    """Options could not be looked up before the trainer is installed."""
+    for command in ("audio", "mnist", "denoise", "oneclass"):
+        done = process_without("torch,matplotlib,sklearn", "train", command, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")

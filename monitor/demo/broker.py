@@ -8,13 +8,15 @@ import socket
 import threading
 from typing import Any, Self
 
-from monitor.errors import ServiceUnavailableError, UsageError
+from amqtt.broker import Broker
+
+from monitor.errors import ServiceUnavailableError
 
 
 class EmbeddedBroker:
     """An MQTT 3.1.1 broker on a free local port, while entered.
 
-    Raises ``UsageError`` when amqtt is not installed.
+    Raises ``ServiceUnavailableError`` if it does not start.
     """
 
     def __init__(self) -> None:
@@ -26,13 +28,6 @@ class EmbeddedBroker:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
 
     def __enter__(self) -> Self:
-        try:
-            import amqtt.broker  # noqa: F401, PLC0415  # only the demo needs it
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"the demo needs {error.name}, which is not installed: "
-                "pip install 'auscult[demo,train]'"
-            ) from None
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         logging.getLogger("transitions").setLevel(logging.CRITICAL)
         self._thread.start()
@@ -53,8 +48,6 @@ class EmbeddedBroker:
             self._started.set()
 
     async def _serve(self) -> None:
-        from amqtt.broker import Broker  # noqa: PLC0415  # only the demo needs it
-
         settings: dict[str, Any] = {
             "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}},
             "plugins": {

@@ -29,7 +29,7 @@ import soundfile
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.subscriber import DemoSubscriber
 from monitor.domain import AudioBlock
-from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
+from monitor.errors import MissingInputError, ServiceUnavailableError
 from monitor.model.manifest import Calibration
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
@@ -88,9 +88,8 @@ class DemoResult:
 def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
     """Run it all, ``say``-ing each step in a line; files and the picture go to ``out``.
 
-    Raises ``UsageError`` when the extras that it needs are not installed,
-    ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
-    when one of its own parts does not come up.
+    Raises ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
+    when one of its own parts does not start.
     """
     begun_s = time.monotonic()
     try:
@@ -147,15 +146,8 @@ def learn(recordings: Path, bundle: Path, seed: int) -> Calibration:
     # busily, they would make it ten times slower; torch reads this when it is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415  # loads torch
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("training"):
-            raise
-        raise UsageError(
-            f"the demo needs {error.name}, which is not installed: "
-            "pip install 'auscult[demo,train]'"
-        ) from None
+    from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415  # loads torch
+
     request = AudioRequest(recordings=(recordings,), out=bundle, seed=seed)
     return train_audio(request).bundle.calibration
 
