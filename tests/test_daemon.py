@@ -469,7 +469,7 @@ def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) 
     assert watched.end(signal.SIGABRT) == -signal.SIGABRT
     said = watched.log.read_text()
     assert "Fatal Python error: Aborted" in said
-    assert "service.py" in said
+    assert "daemon.py" in said
     assert "publisher.py" in said
 
 
