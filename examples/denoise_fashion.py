@@ -1,8 +1,8 @@
-"""Take noise from Fashion-MNIST: learned from noisy pairs, or from clean images alone.
+"""Denoise Fashion-MNIST, with training on noisy and clean pairs, or on clean images only.
 
     python examples/denoise_fashion.py [DATA [OUT [EPOCHS]]]
 
-DATA is a folder of Fashion-MNIST's IDX files; without it, or as "-", they are downloaded.
+DATA is a folder with Fashion-MNIST's IDX files. Without it, or with "-", they are downloaded.
 """
 
 import sys

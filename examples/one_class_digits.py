@@ -1,8 +1,8 @@
-"""Learn twos and threes only, and say of every other digit that it is neither.
+"""Train on twos and threes only, and detect every other digit.
 
     python examples/one_class_digits.py [DATA [OUT [EPOCHS]]]
 
-DATA is a folder of MNIST's IDX files; without it, or as "-", they are downloaded.
+DATA is a folder with MNIST's IDX files. Without it, or with "-", they are downloaded.
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""Reconstruct MNIST's digits through 32 numbers, beside PCA with as many.
+"""Reconstruct MNIST's digits through 32 numbers, and compare with PCA of the same size.
 
     python examples/reconstruct_digits.py [DATA [OUT [EPOCHS]]]
 
-DATA is a folder of MNIST's IDX files; without it, or as "-", they are downloaded.
+DATA is a folder with MNIST's IDX files. Without it, or with "-", they are downloaded.
 """
 
 import sys

@@ -1,4 +1,4 @@
-// Alerts come at least once; pass each event_id on only the first time.
+// Alerts are delivered at least once: pass on each event_id only the first time.
 const seen = context.get("seen") || [];
 const id = msg.payload.event_id;
 if (typeof id !== "string" || seen.includes(id)) {

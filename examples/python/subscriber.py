@@ -1,4 +1,4 @@
-"""Prints each of Auscult's alerts once, also those that were sent while this was not running."""
+"""Print each of Auscult's alerts once, also those sent while this program was not running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SESSION_S = 7 * 24 * 3600
 
 
 class Alerts:
-    """Subscribes and prints. ``seen`` holds the newest event ids, to drop repetitions."""
+    """Subscribe and print. ``seen`` holds the newest event ids, to discard repetitions."""
 
     def __init__(self, base: str) -> None:
         self.base = base
