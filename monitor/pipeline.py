@@ -8,6 +8,7 @@ the blocks changes nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -28,8 +29,8 @@ _OK = SourceState(SourceStatus.OK)
 _WARMING = SourceState(SourceStatus.WARMING)
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
 _DRIFT_DETAIL = (
-    "healthy scores have been rising slowly; if the machine is well, run auscult calibrate "
-    "or auscult train audio --continue with recordings of today"
+    "healthy scores have risen slowly; if the machine is healthy, run auscult calibrate "
+    "or auscult train audio --continue with new recordings"
 )
 
 
@@ -75,7 +76,13 @@ class Pipeline:
         self._stream = LogMelStream(spec)
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole)
-        self._drift = DriftWatch(calibration, hop_s)
+        rule = self.detector.rule
+        self._drift = DriftWatch(
+            calibration,
+            hop_s,
+            clear_threshold=rule.clear_threshold,
+            near_alert=math.ceil(bundle.heard_span_s / hop_s) + rule.persistence.out_of,
+        )
         self._level = LevelWatch(calibration, hop_s)
         self._warm = False
         self._broken = False
@@ -160,8 +167,7 @@ class Pipeline:
             if decision is not None:
                 output.decisions.append(decision)
             self._level.push(score)
-            if not self.detector.raised:
-                self._drift.push(score)
+            self._drift.push(score, raised=self.detector.raised)
             self._become(self._machine_state(), output)
 
     def _machine_state(self) -> SourceState:
@@ -171,8 +177,7 @@ class Pipeline:
         if not self._warm:
             return _WARMING
         if self._level.shifted_db:
-            detail = f"the level is {self._level.shifted_db:+.0f} dB outside what was calibrated"
-            return SourceState(SourceStatus.DEGRADED, "level_shift", detail)
+            return SourceState(SourceStatus.DEGRADED, "level_shift", self._level.detail)
         if self._drift.drifting:
             return SourceState(SourceStatus.DEGRADED, "drift", _DRIFT_DETAIL)
         return _OK

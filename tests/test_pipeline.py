@@ -200,3 +200,18 @@ def test_a_slow_rise_is_reported_as_drift_and_moves_no_threshold(tmp_path: Path)
         assert drifted is expected
         assert output.decisions == []
         assert pipeline.detector.rule.threshold == before
+
+
+@pytest.mark.parametrize("fault", [0.004, 0.1])
+def test_faults_with_alerts_are_not_drift(tmp_path: Path, fault: float) -> None:
+    """Sound shortly before and after an alert would count as healthy and be reported as drift."""
+    bundle = make_bundle(tmp_path / "bundle", [machine_sound(15, seed=s) for s in range(32)])
+    parts = []
+    for number in range(4):
+        parts.append(machine_sound(20, seed=50 + number))
+        parts.append(machine_sound(15, seed=60 + number, fault=fault))
+    parts.append(machine_sound(30, seed=70))
+    pipeline = Pipeline(bundle, DetectorSettings(), Network(bundle))
+    output = heard(pipeline, np.concatenate(parts), [])
+    assert [d.kind for d in output.decisions] == 4 * ["raised", "cleared"]
+    assert {s.reason for s in output.states} == {""}
