@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,31 @@ import system_packages
 import torchaudio_importable
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).resolve().parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+from tests.declarations import PROJECT, ROOT, declared, imported
+
+GROUPS = {
+    "run": (["monitor"], ["run"]),
+    "train": (["training"], ["run", "train"]),
+    "demo": (["monitor/demo"], ["run", "demo"]),
+    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "dev"]),
+}
+"""Group of dependencies to the folders that it is for, and to all groups that these may use."""
+NOT_IMPORTED = {
+    "librosa": "draws the spectrograms of reports",
+    "torchaudio": "augments recordings, and is the reference for log-mel in tests",
+    "onnx": "torch.onnx.export imports it",
+    "onnxscript": "torch.onnx.export imports it",
+    "pywavelets": "the wavelet denoiser of scikit-image imports it",
+    "tensorboard": "torch.utils.tensorboard imports it",
+    "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "mypy": "a program",
+    "ruff": "a program",
+    "types-jsonschema": "read by mypy",
+    "types-psutil": "read by mypy",
+    "types-pyyaml": "read by mypy",
+}
+"""Declared packages that their part of the code does not import, with the reason to keep them."""
 
 
 def requirements() -> list[Requirement]:
@@ -46,6 +68,28 @@ def test_every_dependency_has_a_reason_and_a_pin_in_its_range(requirement: Requi
     assert f"`{requirement.name}`" in reasons
     version = pins()[pin_constraints.normalised(requirement.name)]
     assert requirement.specifier.contains(version)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_is_imported_is_declared(group: str) -> None:
+    """A user who installs an extra would lack a package that its commands import."""
+    folders, groups = GROUPS[group]
+    allowed = set[str]().union(*map(declared, groups))
+    without = "monitor/demo" if group == "run" else "no folder"
+    found = imported(*folders, without=without)
+    assert not {name: file for name, file in found.items() if name not in allowed}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_what_is_declared_is_imported(group: str) -> None:
+    """Every node would install packages that only a test, or nothing at all, needs."""
+    folders, _ = GROUPS[group]
+    assert declared(group) <= {*imported(*folders), *NOT_IMPORTED}
+
+
+def test_examples_need_the_trainer_at_most() -> None:
+    """An example would fail for a user who installed what its page names."""
+    assert {*imported("examples")} <= declared("run") | declared("train")
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:

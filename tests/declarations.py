@@ -1,0 +1,55 @@
+"""What the code imports and what pyproject.toml declares, both as names of distributions."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pin_constraints
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+OWN = {"monitor", "training", "tests", "benchmarks"} | {
+    path.stem for path in (ROOT / "tools").glob("*.py")
+}
+PART_OF = {"pydantic-core": "pydantic"}
+"""A distribution that another one pins to an exact version, and whose names are part of it."""
+
+
+def declared(group: str) -> set[str]:
+    """The distributions of an extra, or with ``run`` those that every installation has."""
+    texts = PROJECT["dependencies"] if group == "run" else PROJECT["optional-dependencies"][group]
+    return {pin_constraints.normalised(Requirement(text).name) for text in texts}
+
+
+def imported(*folders: str, without: str = "no folder") -> dict[str, str]:
+    """The distributions that Python files below ``folders`` import, each with one file that does.
+
+    Imports inside functions and those for type checkers are included. Files below the folder
+    ``without`` are left out.
+    """
+    distributions = metadata.packages_distributions()
+    found: dict[str, str] = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if path.is_relative_to(ROOT / without):
+                continue
+            for module in _modules(ast.parse(path.read_text(encoding="utf-8"))):
+                if module in OWN or module in sys.stdlib_module_names:
+                    continue
+                name = pin_constraints.normalised(distributions[module][0])
+                found.setdefault(PART_OF.get(name, name), path.relative_to(ROOT).as_posix())
+    return found
+
+
+def _modules(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module.partition(".")[0]
