@@ -9,11 +9,10 @@ the blocks changes nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
-from monitor.audio.signal_check import SignalCheck
+from monitor.audio.signal_check import SignalCheck, scorable_parts
 from monitor.detection.detector import Detector, DetectorRule
 from monitor.detection.drift import DriftWatch, LevelWatch
 from monitor.detection.settings import DetectorSettings
@@ -99,7 +98,7 @@ class Pipeline:
                 self._broken = False
                 self._judge(self._scorer.push(windows), output)
             else:
-                for run in self._runs(block):
+                for run in scorable_parts(self._check, block):
                     if isinstance(run, AudioBlock):
                         self._push_run(run, output)
                     else:
@@ -119,30 +118,6 @@ class Pipeline:
         if scores:
             self._judge(scores, output)
         return output
-
-    def _runs(self, block: AudioBlock) -> Iterator[AudioBlock | SourceState]:
-        """The parts of the block that can be scored, and between them why the rest cannot.
-
-        What becomes of a sample was known before its cell of the signal check began, so
-        that it does not matter where the stream is cut. (Samples that are not numbers
-        are refused with what came with them; no source gives any.)
-        """
-        cell_samples = self._check.cell_samples(block.sample_rate_hz)
-        run_start, start, n_samples = 0, 0, len(block.samples)
-        while start < n_samples:
-            end = min(n_samples, start + cell_samples - (block.first_sample + start) % cell_samples)
-            before, after = self._check.state, self._check.push(_part(block, start, end))
-            flows = before.status is SourceStatus.OK and after.reason != "not_finite"
-            if not flows or after.status is not SourceStatus.OK:
-                run_end = end if flows else start
-                if run_start < run_end:
-                    yield _part(block, run_start, run_end)
-                run_start = end
-            if after.status is not SourceStatus.OK:
-                yield after
-            start = end
-        if run_start < n_samples:
-            yield _part(block, run_start, n_samples)
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
         resampled = self._resampler.push(replace(run, discontinuous=self._broken))
@@ -187,16 +162,6 @@ class Pipeline:
         self.state = state
         if changed:
             output.states.append(state)
-
-
-def _part(block: AudioBlock, start: int, end: int) -> AudioBlock:
-    """Samples ``[start, end)`` of a block; only the block's own start is a discontinuity."""
-    return AudioBlock(
-        block.samples[start:end],
-        block.sample_rate_hz,
-        block.first_sample + start,
-        block.discontinuous and start == 0,
-    )
 
 
 def _differ(one: SourceState, other: SourceState) -> bool:

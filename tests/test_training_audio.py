@@ -17,7 +17,7 @@ from monitor.features.log_mel import FrameWindows
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer, run_selftest
 from monitor.offline.recalibrate import recalibrate, score_healthy
-from tests.tiny_sound import SETTINGS, SPEC, frames_of, write_machine
+from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
 from training.loop import resolve_device
 from training.sound.bundle import network_of
 from training.sound.evidence_graph import EvidenceGraph
@@ -50,7 +50,7 @@ def score_of(result: AudioResult, seed: int, fault_db: float = 0.0) -> float:
     bundle = result.bundle
     whole = bundle.recording_score()
     scorer = Scorer(bundle, Network(bundle), whole)
-    frames = frames_of(seed, fault_db=fault_db)
+    frames = simulated_frames(seed, fault_db=fault_db)
     scorer.push(FrameWindows(bundle.spec).push(LogMelBlock(frames, 0)))
     scorer.flush()
     return whole.value
@@ -66,7 +66,7 @@ def test_a_fault_scores_higher_than_anything_healthy(trained: AudioResult) -> No
 def test_the_runtime_gives_the_scores_that_training_gave(trained: AudioResult) -> None:
     """If training scored recordings differently, the threshold would be for other scores."""
     bundle = trained.bundle
-    recording = Recording("r", frames_of(70))
+    recording = Recording("r", simulated_frames(70))
     graph = EvidenceGraph(network_of(bundle)).eval()
     expected = score_heard(
         hear(graph, recording, SPEC, resolve_device("cpu")),

@@ -9,23 +9,81 @@ import pytest
 import soundfile as sf
 import torch
 
-from monitor.domain import AudioBlock
+from monitor.audio.recording_frames import frames_of
+from monitor.audio.recordings import recording_blocks
+from monitor.domain import FloatArray, SourceState
 from monitor.errors import BadInputError
-from monitor.features.log_mel import LogMelStream
+from monitor.features.log_mel import FrameWindows
 from monitor.features.log_mel_spec import LogMelSpec
-from tests.bundles import machine_sound
-from tests.tiny_sound import SPEC, frames_of
+from monitor.model.network import Network, NetworkOutput
+from monitor.pipeline import Pipeline
+from tests.bundles import machine_sound, make_bundle
+from tests.tiny_sound import SPEC, simulated_frames
 from training.sound.recordings import CropBatches, Recording, cut_into, folds, read_recording
 
 
-def test_training_hears_the_windows_that_the_runtime_hears(tmp_path: Path) -> None:
-    """If the two differed by a frame or a rounding, thresholds would belong to other scores."""
+class RecordingNetwork(Network):
+    """A network that keeps the windows it is given."""
+
+    seen: list[FloatArray]
+
+    def run(self, windows_db: FloatArray) -> NetworkOutput:
+        self.seen = [*getattr(self, "seen", []), windows_db]
+        return super().run(windows_db)
+
+
+def windows_of_the_pipeline(path: Path, folder: Path) -> FloatArray:
+    """The windows that the network receives when the recording is replayed."""
+    bundle = make_bundle(folder / "bundle")
+    network = RecordingNetwork(bundle)
+    pipeline = Pipeline(bundle, network=network)
+    for block in recording_blocks(path, bundle.spec):
+        pipeline.push(block)
+    pipeline.finish()
+    return np.concatenate(network.seen)
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050])
+def test_training_uses_the_windows_of_the_pipeline(tmp_path: Path, rate_hz: int) -> None:
+    """A threshold is calibrated for windows that never occur at run time."""
+    path = tmp_path / "a.wav"
+    sf.write(path, machine_sound(10.0), rate_hz, subtype="FLOAT")
+    actual = read_recording(path, LogMelSpec()).windows(LogMelSpec())
+    np.testing.assert_array_equal(actual, windows_of_the_pipeline(path, tmp_path))
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 22_050])
+def test_frames_leave_out_what_the_pipeline_leaves_out(tmp_path: Path, rate_hz: int) -> None:
+    """A muted microphone in the middle of a recording becomes part of what is healthy."""
     spec = LogMelSpec()
-    samples = machine_sound(4.0)
-    sf.write(tmp_path / "a.wav", samples, 16_000, subtype="FLOAT")
-    expected = [w.values_db for w in LogMelStream(spec).push(AudioBlock(samples, 16_000, 0))]
-    actual = read_recording(tmp_path / "a.wav", spec).windows(spec)
-    np.testing.assert_array_equal(actual, np.stack(expected))
+    path = tmp_path / "a.wav"
+    sound = machine_sound(12.0)
+    sound[5 * 16_000 : 8 * 16_000] = 0.0
+    sf.write(path, sound, rate_hz, subtype="FLOAT")
+    windows = FrameWindows(spec)
+    values, reasons = [], set()
+    for part in frames_of(path, spec):
+        if isinstance(part, SourceState):
+            reasons.add(part.reason)
+            continue
+        if part.discontinuous:
+            windows.reset(part.first_sample)
+        values += [window.values_db for window in windows.append(part.frames_db)]
+    assert reasons == {"silence"}
+    np.testing.assert_array_equal(np.stack(values), windows_of_the_pipeline(path, tmp_path))
+
+
+def test_the_longest_usable_part_of_a_recording_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Silence is learned as healthy, or sound is left out without a word."""
+    sound = machine_sound(12.0)
+    sound[3 * 16_000 : 5 * 16_000] = 0.0
+    sf.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
+    recording = read_recording(tmp_path / "a.wav", LogMelSpec())
+    assert 5.0 < recording.seconds(LogMelSpec()) < 7.0
+    assert "a.wav: silence" in caplog.text
+    assert "only the longest usable part" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -51,7 +109,7 @@ def test_every_recording_is_in_one_fold() -> None:
 
 def test_long_recordings_are_cut_only_where_they_are_few() -> None:
     """Without stretches nothing could be left out; with needless ones neighbours would leak."""
-    recording = Recording("a", frames_of(0, seconds=60.0))
+    recording = Recording("a", simulated_frames(0, seconds=60.0))
     stretches = cut_into([recording, recording], 8, least_frames=100)
     assert len(stretches) == 8
     whole = np.concatenate([stretch.frames_db for stretch in stretches[:4]])
@@ -63,8 +121,8 @@ def test_long_recordings_are_cut_only_where_they_are_few() -> None:
 def test_crops_are_shared_equally_and_repeat_by_seed() -> None:
     """A reference with much sound must not crowd out the machine; a run must be repeatable."""
     machines = [
-        [Recording("own", frames_of(0))],
-        [Recording(str(i), frames_of(i, seconds=30.0)) for i in range(1, 5)],
+        [Recording("own", simulated_frames(0))],
+        [Recording(str(i), simulated_frames(i, seconds=30.0)) for i in range(1, 5)],
     ]
 
     def batches(seed: int) -> CropBatches:

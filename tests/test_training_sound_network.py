@@ -9,7 +9,7 @@ import torch
 
 from monitor.domain import FloatArray
 from monitor.errors import BundleError, UsageError
-from tests.tiny_sound import SPEC, frames_of
+from tests.tiny_sound import SPEC, simulated_frames
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.onnx_export import OUTPUTS, export_onnx
@@ -28,7 +28,7 @@ def make_graph(n_mels: int = 24, n_frames: int = 16) -> EvidenceGraph:
 
 
 def some_windows() -> FloatArray:
-    return Recording("healthy", frames_of(0)).windows(SPEC)[:5]
+    return Recording("healthy", simulated_frames(0)).windows(SPEC)[:5]
 
 
 @pytest.mark.parametrize("gain_db", [-6.0, 6.0])

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.model.head import Head
 from monitor.model.reference_match import likeness_of, take_bearings
-from tests.tiny_sound import SPEC, frames_of
+from tests.tiny_sound import SPEC, simulated_frames
 from training.metrics import roc_auc
 from training.sound.covariance import DIAGONAL, scatter_of
 from training.sound.crossfit import HealthySound, fit_statistics, fold_heads, gather
@@ -35,7 +35,7 @@ def correlated(rng: np.random.Generator, n: int, *, independent: bool = False) -
 
 def recording_of(row: Rows, rng: np.random.Generator) -> Heard:
     """A recording whose evidence flutters around ``row`` ``(D,)``."""
-    recording = Recording("r", frames_of(0))
+    recording = Recording("r", simulated_frames(0))
     n_windows = len(recording.windows(SPEC))
     evidence = (row + 0.05 * rng.normal(size=(n_windows, D))).astype(np.float32)
     ones = np.ones(n_windows, np.float32)

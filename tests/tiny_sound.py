@@ -20,7 +20,7 @@ SETTINGS = AudioSettings(
 )
 
 
-def frames_of(
+def simulated_frames(
     seed: int, *, seconds: float = SECONDS, fault_db: float = 0.0, regime: float = 0.0
 ) -> FloatArray:
     """Log-mel frames ``(n_frames, 24)``: a spectrum that sways a little from recording to
@@ -41,5 +41,5 @@ def write_machine(
     """A folder of healthy ``.npy`` recordings."""
     folder.mkdir(parents=True)
     for index in range(n_recordings):
-        np.save(folder / f"{index:02d}.npy", frames_of(first_seed + index, regime=regime))
+        np.save(folder / f"{index:02d}.npy", simulated_frames(first_seed + index, regime=regime))
     return folder

@@ -7,6 +7,7 @@ so it must be told apart from a fault of the machine before anything is scored.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,3 +169,38 @@ class SignalCheck:
 
 def _push_above(latch: _Latch, value: float, limit: float) -> None:
     latch.push(bad=value >= limit, good=value < _REACH * limit)
+
+
+def scorable_parts(check: SignalCheck, block: AudioBlock) -> Iterator[AudioBlock | SourceState]:
+    """The parts of a block that can be scored, and between them why the rest cannot.
+
+    The block is cut only where a cell of the check ends, so the parts do not depend on how the
+    stream was cut into blocks. (Samples that are not finite are refused together with the
+    samples before them in the same cell; no source yields any.)
+    """
+    cell_samples = check.cell_samples(block.sample_rate_hz)
+    run_start, start, n_samples = 0, 0, len(block.samples)
+    while start < n_samples:
+        end = min(n_samples, start + cell_samples - (block.first_sample + start) % cell_samples)
+        before, after = check.state, check.push(_part(block, start, end))
+        flows = before.status is SourceStatus.OK and after.reason != "not_finite"
+        if not flows or after.status is not SourceStatus.OK:
+            run_end = end if flows else start
+            if run_start < run_end:
+                yield _part(block, run_start, run_end)
+            run_start = end
+        if after.status is not SourceStatus.OK:
+            yield after
+        start = end
+    if run_start < n_samples:
+        yield _part(block, run_start, n_samples)
+
+
+def _part(block: AudioBlock, start: int, end: int) -> AudioBlock:
+    """Samples ``[start, end)`` of a block; only the block's own start is a discontinuity."""
+    return AudioBlock(
+        block.samples[start:end],
+        block.sample_rate_hz,
+        block.first_sample + start,
+        block.discontinuous and start == 0,
+    )

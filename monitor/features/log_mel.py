@@ -19,7 +19,14 @@ from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
 from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
 
-__all__ = ["FrameWindows", "LogMelSpec", "LogMelStream", "log_mel_frames", "log_mel_windows"]
+__all__ = [
+    "FrameStream",
+    "FrameWindows",
+    "LogMelSpec",
+    "LogMelStream",
+    "log_mel_frames",
+    "log_mel_windows",
+]
 
 _FRAMES_AT_ONCE = 64
 """So many that what is computed of them stays in the processor's cache."""
@@ -145,43 +152,34 @@ class FrameWindows:
         return windows
 
 
-class LogMelStream:
-    """Audio blocks of any size to log-mel windows.
+class FrameStream:
+    """Audio blocks of any size to log-mel frames.
 
-    State: the samples that are still needed by a frame to come (``_pending``) and
-    the windows being filled (``_windows``). Nothing is given before a whole
-    window has been heard, and no window straddles a discontinuity.
+    State: the samples that a later frame still needs (``_pending``).
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
         self._spec = spec
-        self._windows = FrameWindows(spec)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the samples before the next block."""
         self._pending = np.empty(0, dtype=np.float32)
 
-    def reset(self, first_sample: int = 0) -> None:
-        """Forget everything heard: the next sample has index ``first_sample``."""
-        self._pending = np.empty(0, dtype=np.float32)
-        self._windows.reset(first_sample)
+    def push(self, block: AudioBlock) -> FloatArray:
+        """The frames that ``block`` completes. Shape: ``(n_frames, n_mels)``, in dB.
 
-    def push(self, block: AudioBlock) -> list[LogMelWindow]:
-        """The windows that ``block`` completes, in order.
-
-        Shape: ``block.samples`` is ``(n_samples,)`` float32. Raises ``SourceFault``
-        for another sample rate than the bundle's, another shape, and samples that
-        are not finite; the stream is then as it was before the call.
+        A discontinuous block begins anew. Raises ``SourceFault`` for another sample rate than
+        that of the specification, another shape, and samples that are not finite; the stream
+        is then as it was before the call.
         """
         self._check(block)
         if block.discontinuous:
-            self.reset(block.first_sample)
+            self.reset()
         samples = np.concatenate((self._pending, block.samples))
         frames_db = log_mel_frames(samples, self._spec)
         self._pending = samples[len(frames_db) * self._spec.hop_length :].copy()
-        return self._windows.append(frames_db) if len(frames_db) else []
-
-    def flush(self) -> list[LogMelWindow]:
-        """End the stream. The unfinished window is dropped: half a window is not a window."""
-        self.reset()
-        return []
+        return frames_db
 
     def _check(self, block: AudioBlock) -> None:
         if block.sample_rate_hz != self._spec.sample_rate_hz:
@@ -193,6 +191,34 @@ class LogMelStream:
             raise SourceFault(f"audio of shape {block.samples.shape} arrived, expected one channel")
         if not np.isfinite(block.samples).all():
             raise SourceFault("audio holds NaN or infinite samples")
+
+
+class LogMelStream:
+    """Audio blocks of any size to log-mel windows.
+
+    The first window comes when its last sample has arrived, and no window contains a
+    discontinuity.
+    """
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        self._frames = FrameStream(spec)
+        self._windows = FrameWindows(spec)
+
+    def reset(self, first_sample: int = 0) -> None:
+        """Forget all samples: the next one has index ``first_sample``."""
+        self._frames.reset()
+        self._windows.reset(first_sample)
+
+    def push(self, block: AudioBlock) -> list[LogMelWindow]:
+        """The windows that ``block`` completes, in order.
+
+        Shape: ``block.samples`` is ``(n_samples,)`` float32. Raises as ``FrameStream.push``;
+        the stream is then as it was before the call.
+        """
+        frames_db = self._frames.push(block)
+        if block.discontinuous:
+            self._windows.reset(block.first_sample)
+        return self._windows.append(frames_db) if len(frames_db) else []
 
 
 def log_mel_windows(samples: FloatArray, spec: LogMelSpec) -> FloatArray:

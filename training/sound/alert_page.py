@@ -13,10 +13,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from monitor.audio.recordings import recording_blocks
-from monitor.audio.resampling import StreamResampler
-from monitor.domain import AudioBlock, FloatArray, LogMelWindow
-from monitor.features.log_mel import FrameWindows, LogMelStream
+from monitor.audio.recording_frames import frames_of
+from monitor.domain import FloatArray, LogMelWindow, SourceState
+from monitor.features.log_mel import FrameWindows
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -113,15 +112,15 @@ def write_alert_page(
 
 
 def _windows(recording: Path, spec: LogMelSpec, end_s: float) -> list[LogMelWindow]:
-    stream, frames = LogMelStream(spec), FrameWindows(spec)
-    resampler = StreamResampler(spec.sample_rate_hz)
+    """The windows of a recording that end by ``end_s``, as the pipeline computes them."""
+    stream = FrameWindows(spec)
     windows: list[LogMelWindow] = []
-    for block in recording_blocks(recording, spec):
-        if isinstance(block, AudioBlock):
-            resampled = resampler.push(block)
-            windows += stream.push(resampled) if resampled is not None else []
-        else:
-            windows += frames.push(block)
+    for part in frames_of(recording, spec):
+        if isinstance(part, SourceState):
+            continue
+        if part.discontinuous:
+            stream.reset(part.first_sample)
+        windows += stream.append(part.frames_db)
         if windows and windows[-1].end_sample > end_s * spec.sample_rate_hz:
             break
     return [w for w in windows if w.end_sample <= end_s * spec.sample_rate_hz]

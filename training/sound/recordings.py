@@ -6,6 +6,7 @@ sides of a split, because a machine's sound repeats itself within minutes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,12 +17,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from monitor.audio.recordings import recording_blocks, recording_files
-from monitor.audio.resampling import StreamResampler
-from monitor.domain import AudioBlock, FloatArray, LogMelBlock
+from monitor.audio.recording_frames import frames_of
+from monitor.audio.recordings import recording_files
+from monitor.domain import FloatArray, SourceState
 from monitor.errors import BadInputError
-from monitor.features.log_mel import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
+
+logger = logging.getLogger(__name__)
 
 _LEAST_DEVIATION_DB = 1e-3
 
@@ -59,41 +61,49 @@ def read_machine(arguments: Iterable[Path], spec: LogMelSpec) -> list[Recording]
 
 
 def read_recording(path: Path, spec: LogMelSpec) -> Recording:
-    """One recording; raises as :func:`read_machine`."""
-    parts = list(_frames(recording_blocks(path, spec), spec))
-    frames_db = np.concatenate(parts) if parts else np.empty((0, spec.n_mels), np.float32)
+    """One recording; raises as :func:`read_machine`.
+
+    Where the signal check refuses a part, the longest sound between refused parts is used and a
+    warning names the recording.
+    """
+    runs, refused = _runs(path, spec)
+    frames_db = max(runs, key=len)
+    seconds = len(frames_db) / spec.frame_rate_hz
     if len(frames_db) < spec.window_frames:
+        if refused is not None:
+            raise BadInputError(
+                f"{path}: {refused.reason} ({refused.detail}): remove it from the training "
+                "recordings"
+            )
         raise BadInputError(
-            f"{path}: {len(frames_db) / spec.frame_rate_hz:.2f} s is too short to train on, at "
-            f"least {spec.window_s:.2f} s are needed"
+            f"{path}: {seconds:.2f} s is too short to train on, at least {spec.window_s:.2f} s "
+            "are needed"
         )
-    if not np.isfinite(frames_db).all():
-        raise BadInputError(f"{path}: holds NaN or infinity")
     if float(np.std(frames_db, dtype=np.float64)) < _LEAST_DEVIATION_DB:
         raise BadInputError(f"{path}: is silence, remove it from the training recordings")
+    if refused is not None:
+        logger.warning(
+            "%s: %s (%s): only the longest usable part, %.1f s, is used",
+            path,
+            refused.reason,
+            refused.detail,
+            seconds,
+        )
     return Recording(str(path), frames_db)
 
 
-def _frames(blocks: Iterable[AudioBlock | LogMelBlock], spec: LogMelSpec) -> Iterator[FloatArray]:
-    """Blocks of one recording to all its whole frames, in runs of ``(n_frames, n_mels)``."""
-    resampler = StreamResampler(spec.sample_rate_hz)
-    pending = np.empty(0, dtype=np.float32)
-
-    def take(samples: FloatArray) -> FloatArray:
-        nonlocal pending
-        pending = np.concatenate((pending, samples))
-        frames_db = log_mel_frames(pending, spec)
-        pending = pending[len(frames_db) * spec.hop_length :]
-        return frames_db
-
-    for block in blocks:
-        if isinstance(block, LogMelBlock):
-            yield block.frames_db
-        elif (resampled := resampler.push(block)) is not None:
-            yield take(resampled.samples)
-    rest = resampler.flush()
-    if rest is not None:
-        yield take(rest.samples)
+def _runs(path: Path, spec: LogMelSpec) -> tuple[list[FloatArray], SourceState | None]:
+    """The frames between gaps, each ``(n_frames, n_mels)``, and why the first gap is there."""
+    runs: list[list[FloatArray]] = [[np.empty((0, spec.n_mels), np.float32)]]
+    refused = None
+    for part in frames_of(path, spec):
+        if isinstance(part, SourceState):
+            refused = refused or part
+            continue
+        if part.discontinuous:
+            runs.append([])
+        runs[-1].append(part.frames_db)
+    return [np.concatenate(run) for run in runs], refused
 
 
 def cut_into(recordings: Sequence[Recording], least: int, least_frames: int) -> list[Recording]:
