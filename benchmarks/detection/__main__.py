@@ -31,15 +31,15 @@ RANKING = (
     "| case | machine | score chosen | AUC / pAUC | plain error | no network | training | cost |",
     "|---|---|---|---|---|---|---|---|",
 )
-_FALSE = f"false at {NOMINAL:.0%}"
+_FALSE = f"false alarms at {NOMINAL:.0%}"
 _GAINS = ", ".join(f"{gain_db:+.0f}" for gain_db in GAINS_DB)
 _COLUMNS = (
     "case",
     "machine",
     f"{_FALSE}: recordings ({_GAINS} dB)",
     f"{_FALSE}: decisions ({_GAINS} dB)",
-    "one a week: false alarms, faults alerted",
-    "one a day: false alarms, faults alerted",
+    "budget 1 a week: false alarms, share of faults alerted",
+    "budget 1 a day: false alarms, share of faults alerted",
 )
 THRESHOLDS = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 

@@ -36,16 +36,16 @@ from monitor.offline.recalibrate import score_healthy
 from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("toycar", "bldc_motor", "uav_propeller", "desk_fan")
-OWN, LATER = "its own", "its own, later"
-REFERENCE, STRANGER = "a reference machine", "never heard"
+OWN, LATER = "the same machine", "the same machine, later"
+REFERENCE, STRANGER = "a reference machine", "an unknown machine"
 MOST_RECORDINGS = 25
 _COLUMNS = (
     "bundle from",
     "sound of",
     "calibrate: refused",
-    "told",
-    "passed",
-    "selftest, one recording: told",
+    "calibrate: warned",
+    "calibrate: accepted",
+    "selftest, one recording: reported",
 )
 HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 

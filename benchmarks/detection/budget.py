@@ -29,9 +29,9 @@ SIZES = ((170, 1), (16, 1), (16, 8), (8, 4), (2, 60))
 _COLUMNS = (
     "simulated healthy values",
     "recordings, values each",
-    "kept the budget",
-    "alarms per one allowed",
-    "threshold over the true one",
+    "within the budget",
+    "alarms / allowed alarms",
+    "threshold / true threshold",
 )
 HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 

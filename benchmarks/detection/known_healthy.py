@@ -77,11 +77,11 @@ ALIKE = (
     Healthy("alike, chi-square of 288", 288),
 )
 UNLIKE = (
-    Healthy("unlike by as much, chi-squares of 8", 8, 8, 1.0),
-    Healthy("unlike by far more, chi-squares of 8 and 2", 8, 2, 4.0),
+    Healthy("recordings differ as much as values, chi-squares of 8", 8, 8, 1.0),
+    Healthy("recordings differ far more, chi-squares of 8 and 2", 8, 2, 4.0),
 )
 TWO_STATES = tuple(
-    Healthy(f"two states, {often:.0%} in the louder one", 30, louder=60.0, often=often)
+    Healthy(f"two operating states, {often:.0%} in the louder one", 30, louder=60.0, often=often)
     for often in (0.125, 0.25, 0.5)
 )
 KINDS = (*ALIKE, *UNLIKE, *TWO_STATES)

@@ -133,7 +133,7 @@ def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int)
 def measure(seeds: int) -> None:
     """Run the seeds, print the table and write it down."""
     lines = [
-        "| seed | regimes found | AUC | rare over common | AUC, one centre | rare over common |",
+        "| seed | operating states found | AUC | rare / common | AUC, one centre | rare / common |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:

@@ -29,9 +29,9 @@ NEEDED = ("uav_propeller",)
 SPLITS = 8
 _COLUMNS = (
     "network",
-    "thresholds from, to",
-    "flights left out that pass",
-    "broken recordings that do not",
+    "lowest, highest threshold",
+    "left-out flights above the threshold",
+    "broken recordings below the threshold",
 )
 HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
