@@ -110,7 +110,7 @@ def main() -> None:
     chosen = parser.parse_args()
     folders = {"mnist": chosen.mnist.resolve(), "fashion-mnist": chosen.fashion.resolve()}
     out = chosen.out.resolve()
-    print("| case | figure | reached | target | met | beside it | seeds | seconds, at most |")
+    print("| case | figure | reached | target | met | other figures | seeds | seconds, at most |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for case in CASES:
         if chosen.cases and case.name not in chosen.cases:
