@@ -1,11 +1,11 @@
-"""Alerts: the record, drafts without an identity, identities, and alerts as JSON."""
+"""Alerts: the record, its identity, and alerts as JSON."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from monitor.errors import BadInputError
 from monitor.uuid7 import uuid7
@@ -13,151 +13,121 @@ from monitor.uuid7 import uuid7
 AlertKind = Literal["raised", "updated", "cleared"]
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """An alert as it is published; see ``docs/mqtt.md`` for every field.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertDraft:
+    """An alert without its identity; ``docs/mqtt.md`` explains every field.
 
-    ``at`` and ``started_at`` are RFC 3339 in UTC with milliseconds.
-    ``sequence`` counts the alerts of one machine and is never reused.
+    ``at`` and ``started_at`` are RFC 3339 in UTC with milliseconds. ``bands_hz`` holds
+    pairs of lowest and highest frequency, and is always empty in a ``cleared`` alert,
+    because the sound is healthy again.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    kind: AlertKind
+    machine: str
+    at: str
+    started_at: str
+    score: float
+    peak_score: float
+    threshold: float
+    loss: float
+    false_alarms_per_week: float
+    bands_hz: tuple[tuple[float, float], ...] = ()
+    bundle_sha256: str
+    replayed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind == "cleared":  # earlier versions stored frequencies here
+            object.__setattr__(self, "bands_hz", ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert(AlertDraft):
+    """An alert as it is published.
+
+    ``event_id`` identifies the message, ``alert_id`` is the same from ``raised`` to
+    ``cleared``. ``sequence`` counts the alerts of one machine and is never reused.
     """
 
     event_id: str
     alert_id: str
-    kind: AlertKind
-    machine: str
-    at: str
-    started_at: str
-    score: float
-    peak_score: float
-    threshold: float
-    loss: float
-    false_alarms_per_week: float
-    bands_hz: tuple[tuple[float, float], ...]
-    bundle_sha256: str
     sequence: int
-    replayed: bool = False
     schema_version: int = 1
 
-
-class AlertNumbers:
-    """Gives the alerts of one machine their ids, and sequence numbers after ``last``."""
-
-    def __init__(self, last: int) -> None:
-        self._sequence = last
-        self._open_alert_id: str | None = None
-
-    def number(self, draft: AlertDraft) -> Alert:
-        """The alert; from raised to cleared it has one ``alert_id``."""
-        if draft.kind == "raised" or self._open_alert_id is None:
-            self._open_alert_id = str(uuid7())
-        self._sequence += 1
-        alert = draft.numbered(
-            event_id=str(uuid7()), alert_id=self._open_alert_id, sequence=self._sequence
-        )
-        if draft.kind == "cleared":
-            self.end_stream()
-        return alert
-
-    def end_stream(self) -> None:
-        """What comes next is another recording and no continuation."""
-        self._open_alert_id = None
+    def cleared(self, at: str, score: float | None = None) -> AlertDraft:
+        """The draft that ends this alert at ``at``, by default with the last known score."""
+        known = {field.name: getattr(self, field.name) for field in fields(AlertDraft)}
+        known |= {"kind": "cleared", "at": at}
+        return AlertDraft(**known if score is None else known | {"score": score})
 
 
-_TEXT = ("event_id", "alert_id", "machine", "at", "started_at", "bundle_sha256")
-_NUMBERS = ("score", "peak_score", "threshold", "loss", "false_alarms_per_week")
-_WHOLE = ("sequence", "schema_version")
+@dataclass(slots=True)
+class AlertSeries:
+    """The alerts of one machine so far: gives each new alert its identity.
 
-
-@dataclass(frozen=True, slots=True)
-class AlertDraft:
-    """An ``Alert`` that the outbox has not yet given its ids and its sequence number.
-
-    Fields as in ``Alert``.
+    ``last_sequence``: the number of the newest alert. ``open``: the newest alert if it
+    is not ``cleared``.
     """
 
-    kind: AlertKind
-    machine: str
-    at: str
-    started_at: str
-    score: float
-    peak_score: float
-    threshold: float
-    loss: float
-    false_alarms_per_week: float
-    bands_hz: tuple[tuple[float, float], ...]
-    bundle_sha256: str
-    replayed: bool = False
+    last_sequence: int
+    open: Alert | None = None
 
-    def numbered(self, *, event_id: str, alert_id: str, sequence: int) -> Alert:
-        """The alert with its identity."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return Alert(event_id=event_id, alert_id=alert_id, sequence=sequence, **fields)
+    def identify(self, draft: AlertDraft) -> Alert:
+        """The next alert of the machine.
+
+        While an alert is open, the new one continues it: same ``alert_id`` and
+        ``started_at``, the higher ``peak_score``, and ``raised`` becomes ``updated``.
+        Without an open alert, ``updated`` becomes ``raised``.
+        """
+        if self.open is not None:
+            kind: AlertKind = "updated" if draft.kind == "raised" else draft.kind
+            peak_score = max(draft.peak_score, self.open.peak_score)
+            started_at = self.open.started_at
+            draft = replace(draft, kind=kind, started_at=started_at, peak_score=peak_score)
+        elif draft.kind == "updated":
+            draft = replace(draft, kind="raised")
+        self.last_sequence += 1
+        alert = Alert(
+            **asdict(draft),
+            event_id=str(uuid7()),
+            alert_id=self.open.alert_id if self.open else str(uuid7()),
+            sequence=self.last_sequence,
+        )
+        self.open = None if alert.kind == "cleared" else alert
+        return alert
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAlert:
-    """An alert that was raised and is not cleared; ``last`` is the newest message about it."""
-
-    last: Alert
-
-    @property
-    def machine(self) -> str:
-        return self.last.machine
-
-    @property
-    def alert_id(self) -> str:
-        return self.last.alert_id
-
-    @property
-    def started_at(self) -> str:
-        return self.last.started_at
-
-    @property
-    def peak_score(self) -> float:
-        return self.last.peak_score
-
-    def cleared(self, at: str, score: float | None = None) -> AlertDraft:
-        """The draft that ends it at ``at``, with the last known score unless one is given."""
-        fields = {name: getattr(self.last, name) for name in AlertDraft.__slots__}
-        fields |= {
-            "kind": "cleared",
-            "at": at,
-            "score": self.last.score if score is None else score,
-        }
-        return AlertDraft(**fields)
+_FIRST_KEYS = ("schema_version", "event_id", "alert_id")
+_LAST_KEYS = ("sequence", "replayed")
 
 
 def alert_to_dict(alert: Alert) -> dict[str, Any]:
-    """The JSON object of ``docs/mqtt.md``, keys in the order in which people read them."""
-    fields = asdict(alert)
-    fields["bands_hz"] = [list(band) for band in alert.bands_hz]
-    return {"schema_version": fields.pop("schema_version"), **fields}
+    """The JSON object of ``docs/mqtt.md``; a ``cleared`` alert has no ``bands_hz``."""
+    values = asdict(alert)
+    values["bands_hz"] = [list(band) for band in alert.bands_hz]
+    if alert.kind == "cleared":
+        del values["bands_hz"]
+    first = {key: values.pop(key) for key in _FIRST_KEYS}
+    last = {key: values.pop(key) for key in _LAST_KEYS}
+    return first | values | last
 
 
-def alert_from_dict(fields: Mapping[str, Any]) -> Alert:
-    """The inverse of ``alert_to_dict``. Raises ``BadInputError`` on anything else."""
-    expected = set(Alert.__slots__)
-    if set(fields) != expected:
-        odd = ", ".join(sorted(set(fields) ^ expected))
-        raise BadInputError(f"not an alert: these keys are missing or unknown: {odd}")
-    wrong = [name for name in _TEXT if not isinstance(fields[name], str)]
-    wrong += [name for name in _NUMBERS if not _is_finite(fields[name])]
-    wrong += [name for name in _WHOLE if type(fields[name]) is not int]
-    if fields["kind"] not in get_args(AlertKind):
-        wrong.append("kind")
-    if type(fields["replayed"]) is not bool:
-        wrong.append("replayed")
-    bands = fields["bands_hz"]
-    if not isinstance(bands, list | tuple) or not all(map(_is_band, bands)):
-        wrong.append("bands_hz")
-    if wrong:
-        raise BadInputError(f"not an alert: wrong value in {', '.join(wrong)}")
-    return Alert(**{**fields, "bands_hz": tuple((band[0], band[1]) for band in bands)})
+_ALERT = TypeAdapter(Alert)
+_KEY_ERRORS = {"missing": "is missing", "unexpected_keyword_argument": "is unknown"}
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def alert_from_json(text: str) -> Alert:
+    """The alert that ``alert_to_dict`` made an object of.
 
-
-def _is_band(value: object) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_is_finite, value))
+    Raises ``BadInputError`` that names each key that is missing, unknown or has a wrong value.
+    """
+    try:
+        return _ALERT.validate_json(text, strict=True)
+    except ValidationError as error:
+        faults = [
+            f"{one['loc'][0] if one['loc'] else 'the text'} "
+            + _KEY_ERRORS.get(one["type"] if len(one["loc"]) == 1 else "", "has a wrong value")
+            for one in error.errors(include_url=False, include_input=False)
+        ]
+        raise BadInputError(f"not an alert: {', '.join(dict.fromkeys(faults))}") from None

@@ -7,8 +7,8 @@ from pathlib import Path
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.service.delivery import Delivery
+from tests.alert_drafts import draft
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
-from tests.test_outbox import draft
 
 
 def test_other_bounds_take_effect_without_another_connection(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ def received(*alerts: tuple[str, float]) -> DemoResult:
     result = DemoResult()
     for kind, at_s in alerts:
         alert: dict[str, Any] = {"kind": kind, "at": "", "score": 9.0, "threshold": 5.0}
-        result.take(alert | {"bands_hz": []}, at_s, lambda _line: None)
+        bands = {} if kind == "cleared" else {"bands_hz": [[1_800, 2_100]]}
+        result.take(alert | bands, at_s, lambda _line: None)
     return result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +18,14 @@ from monitor.mqtt.payloads import schema
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from tests.home_assistant import Recorder, devices
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 
 BIRTH = "homeassistant/status"
 
 
-class Recorder:
-    """A publisher that only remembers."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.republished: list[str] = []
-        self.handlers: dict[str, Callable[[str, bytes], None]] = {}
-
-    def publish_retained(self, topic: str, payload: bytes) -> None:
-        self.kept[topic] = payload
-
-    def republish(self, prefix: str) -> None:
-        self.republished.append(prefix)
-
-    def subscribe(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
-        self.handlers[topic] = handler
-
-
 def settings(**fields: Any) -> MqttSettings:
     return MqttSettings.model_validate({"base_topic": "auscult/test", "discovery": True} | fields)
-
-
-def devices(recorder: Recorder) -> dict[str, dict[str, Any]]:
-    found = [json.loads(payload) for payload in recorder.kept.values() if payload]
-    return {document["device"]["name"]: document for document in found}
 
 
 def test_devices_are_as_home_assistant_wants_them() -> None:

@@ -21,9 +21,9 @@ from monitor.mqtt.payloads import alert_payload, encode, schema
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from tests.alert_drafts import draft, identified
+from tests.home_assistant import Recorder, devices
 from tests.mosquitto import Mosquitto, Subscriber, free_port, wait_for
-from tests.test_discovery import Recorder, devices
-from tests.test_outbox import draft
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TELEGRAF = EXAMPLES / "telegraf" / "telegraf.conf"
@@ -85,8 +85,8 @@ def test_node_red_function_passes_each_event_once() -> None:
     """The flow's only program, run by the JavaScript engine that Node-RED runs on."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    alert = alert_payload(draft().numbered(event_id="e1", alert_id="a1", sequence=1))
-    other = alert | {"event_id": "e2", "kind": "cleared"}
+    alert = alert_payload(identified(event_id="e1"))
+    other = alert_payload(identified("cleared", "e2"))
     program = f"""
         const store = {{}};
         const context = {{ get: (k) => store[k], set: (k, v) => {{ store[k] = v; }} }};
@@ -100,7 +100,7 @@ def test_node_red_function_passes_each_event_once() -> None:
     """
     done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
     (first, again, second), kept = json.loads(done.stdout)
-    assert first["text"] == "pump-7: raised, score 41.2 of 17.5, 1800-2100, 3950-4300 Hz"
+    assert first["text"] == "pump-7: raised, score 41.2 of 17.5, 1800-2100 Hz, 3950-4300 Hz"
     assert again is None
     assert second["payload"]["kind"] == "cleared"
     assert kept == 1000
@@ -129,7 +129,7 @@ def test_node_red_runs_the_flow(tmp_path: Path) -> None:
             sent: list[tuple[AlertKind, str]]
             sent = [("raised", "e1"), ("raised", "e1"), ("cleared", "e2")]
             for kind, event_id in sent:
-                alert = draft(kind).numbered(event_id=event_id, alert_id="a", sequence=1)
+                alert = identified(kind, event_id)
                 bystander.publish("auscult/test/pump-7/alert", encode(alert_payload(alert)))
             wait_for(lambda: "[debug:cleared] pump-7: cleared" in output.read_text())
         finally:
@@ -194,6 +194,25 @@ def test_telegraf_receives_alerts_and_scores(tmp_path: Path) -> None:
         finally:
             program.terminate()
             program.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("kind", "middle"), [("raised", " mostly at 1800-2100, 3950-4300 Hz,"), ("cleared", "")]
+)
+def test_home_assistant_message_suits_every_kind(kind: AlertKind, middle: str) -> None:
+    """An automation that reads a field that is not there sends no message."""
+    yaml = pytest.importorskip("yaml")
+    sandbox = pytest.importorskip("jinja2.sandbox")
+    environment = sandbox.ImmutableSandboxedEnvironment()
+    environment.globals["as_timestamp"] = str
+    environment.filters["timestamp_custom"] = lambda at, _format: at[11:19]
+    sound, _ = yaml.safe_load((EXAMPLES / "home-assistant" / "automation.yaml").read_text())
+    attributes = alert_payload(identified(kind)) | {"event_type": kind}
+    if kind == "raised":
+        attributes["bands_hz"] = [[1800, 2100], [3950, 4300]]
+    template = environment.from_string(sound["actions"][0]["data"]["message"])
+    message = template.render(trigger={"to_state": {"attributes": attributes}})
+    assert message == f"Score 41.2 (threshold 17.5),{middle} since 10:15:24."
 
 
 @pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])

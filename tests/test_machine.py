@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.alerts import Alert, AlertDraft
 from monitor.config.settings import MachineSettings
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
@@ -51,7 +51,7 @@ class Record:
     alerts: list[Alert] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
-    def open_alert(self, machine: str) -> OpenAlert | None:
+    def open_alert(self, machine: str) -> Alert | None:
         return self.outbox.open_alert(machine)
 
     def alert(self, draft: AlertDraft) -> Alert:

@@ -26,9 +26,9 @@ from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.topics import Topics
 from monitor.outbox.queue import Outbox
 from monitor.uuid7 import uuid7
+from tests.alert_drafts import draft
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
 from tests.payload_check import check_message, check_payload
-from tests.test_outbox import draft
 
 DOCS = Path(__file__).parent.parent / "docs"
 _DOCUMENTED = dict(
@@ -63,7 +63,9 @@ def test_every_alert_is_as_its_schema_says(alert: Alert) -> None:
     """Subscribers validate, and would throw away what does not fit."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
-    assert list(payload) == list(schema("alert")["properties"])
+    expected = [key for key in schema("alert")["properties"] if key != "bands_hz"]
+    assert [key for key in payload if key != "bands_hz"] == expected
+    assert ("bands_hz" in payload) == (alert.kind != "cleared")
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -85,6 +87,8 @@ def test_schema_refuses_what_is_no_alert(wrong: dict[str, Any]) -> None:
     good = json.loads(_DOCUMENTED["alert"])
     with pytest.raises(AssertionError):
         check_payload("alert", good | wrong)
+    with pytest.raises(AssertionError):
+        check_payload("alert", good | {"kind": "cleared"})  # has bands_hz
     for key in good:
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})

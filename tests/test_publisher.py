@@ -23,8 +23,8 @@ from monitor.mqtt.one_shot import probe
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from tests.alert_drafts import draft
 from tests.mosquitto import Certificates, Mosquitto, Subscriber, retained, wait_for
-from tests.test_outbox import draft
 
 STATUS = "auscult/test/status"
 

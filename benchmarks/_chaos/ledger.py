@@ -137,7 +137,7 @@ def _tones_told(alerts: list[Record], tones: tuple[float, ...]) -> list[float]:
         heard = [
             tone
             for tone in sorted(set(tones))
-            if any(low - 200 < tone < high + 200 for low, high in alert["bands_hz"])
+            if any(low - 200 < tone < high + 200 for low, high in alert.get("bands_hz", ()))
         ]
         # The span's end, half fault and half not, is about other bands as well.
         plain = alert["score"] > _PLAIN_FAULT * alert["threshold"]

@@ -7,7 +7,8 @@ if (typeof id !== "string" || seen.includes(id)) {
 seen.push(id);
 context.set("seen", seen.slice(-1000));
 const a = msg.payload;
-const bands = a.bands_hz.map((band) => band.join("-")).join(", ");
+// A cleared message has no bands_hz.
+const bands = (a.bands_hz || []).map((band) => `, ${band.join("-")} Hz`).join("");
 msg.machine = a.machine;
-msg.text = `${a.machine}: ${a.kind}, score ${a.score.toFixed(1)} of ${a.threshold.toFixed(1)}, ${bands} Hz`;
+msg.text = `${a.machine}: ${a.kind}, score ${a.score.toFixed(1)} of ${a.threshold.toFixed(1)}${bands}`;
 return msg;

@@ -33,10 +33,10 @@ class Alerts:
         self.seen[alert["event_id"]] = None
         if len(self.seen) > REMEMBERED:
             self.seen.popitem(last=False)
-        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert["bands_hz"])
+        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert.get("bands_hz", ()))
         print(
             f"{alert['at']} {alert['machine']} {alert['kind']}"
-            f" score {alert['score']:.1f} of {alert['threshold']:.1f} {bands}",
+            f" score {alert['score']:.1f} of {alert['threshold']:.1f} {bands}".rstrip(),
             flush=True,
         )
 

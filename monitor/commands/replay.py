@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts import Alert, AlertDraft, AlertNumbers, alert_to_dict
+from monitor.alerts import Alert, AlertDraft, AlertSeries, alert_to_dict
 from monitor.audio.recordings import recording_files, recording_length_s
 from monitor.commands.output import ResultFile, columns, emit, message, progress
 from monitor.config.settings import Settings, check_machine_id, load_config
@@ -130,7 +130,7 @@ class _Results:
         self._rate_hz = bundle.spec.sample_rate_hz
         self._threshold = bundle.calibration.threshold
         # Replays of all times share a machine's numbers: the clock keeps them apart.
-        self._numbers = AlertNumbers(int(time.time() * 1000) if request.publish else 0)
+        self._series = AlertSeries(int(time.time() * 1000) if request.publish else 0)
         self._alert_file = outputs["alerts"]
         self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)
         self._file_rows = _table(outputs["files"], FILE_COLUMNS)
@@ -150,7 +150,7 @@ class _Results:
             )
 
     def alert(self, file: str, draft: AlertDraft) -> None:
-        alert = self._numbers.number(draft)
+        alert = self._series.identify(draft)
         self.alerts.append(alert)
         if alert.kind == "raised":
             recording = Path(file)
@@ -161,7 +161,7 @@ class _Results:
             self._alert_file.write(json.dumps(alert_to_dict(alert)) + "\n")
 
     def add(self, summary: RecordingSummary) -> None:
-        self._numbers.end_stream()
+        self._series.open = None  # each recording is a stream of its own
         self.summaries.append(summary)
         if self._file_rows is not None:
             self._file_rows.writerow(_row(summary).values())

@@ -67,10 +67,10 @@ class DemoResult:
             self.cleared_s = at_s
         elif kind != "updated":
             self.other_alerts += 1
-        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert["bands_hz"])
+        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert.get("bands_hz", ()))
         say(
             f"{at_s:4.1f} s  received: {kind}, at {alert['at']}, score {alert['score']:.1f}, "
-            f"threshold {alert['threshold']:.1f}, loudest in {bands}"
+            f"threshold {alert['threshold']:.1f}" + (f", loudest in {bands}" if bands else "")
         )
 
     @property

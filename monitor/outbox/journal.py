@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from monitor.alerts import Alert
+from monitor.alerts import Alert, AlertSeries
 from monitor.errors import ConfigError
 from monitor.outbox.salvage import move_aside, salvage
 from monitor.outbox.store import (
-    MachineState,
     OutboxStore,
     StoredAlert,
     StoreDamagedError,
@@ -97,7 +96,7 @@ class OutboxDisk:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
-        self.machines: dict[str, MachineState] = {}
+        self.machines: dict[str, AlertSeries] = {}
         self.drops: Counter[tuple[str, str]] = Counter()
         self.sequence_floor = 0
         """The last sequence number to assume for a machine that is not in ``machines``."""
@@ -322,10 +321,10 @@ class OutboxDisk:
         its open alert. One that has had alerts since keeps its own, and no number is
         given twice.
         """
-        state = self.machines.setdefault(row.machine, MachineState(self.sequence_floor))
-        if not self._taken_over and state.last_sequence == self.sequence_floor:
-            state.open = parse_alert(row.open_alert)
-        state.last_sequence = max(state.last_sequence, int(row.last_sequence))
+        series = self.machines.setdefault(row.machine, AlertSeries(self.sequence_floor))
+        if not self._taken_over and series.last_sequence == self.sequence_floor:
+            series.open = parse_alert(row.open_alert)
+        series.last_sequence = max(series.last_sequence, int(row.last_sequence))
 
     def _adopt_alerts(self, rows: list[StoredAlert]) -> int:
         """Put alerts from another file in front of those in memory; how many."""
@@ -335,8 +334,8 @@ class OutboxDisk:
             alert = parse_alert(row.body)
             if alert is not None and alert.event_id not in removed:
                 saved[alert.event_id] = (alert, row.appended_unix_s)
-                state = self.machines.setdefault(alert.machine, MachineState(self.sequence_floor))
-                state.last_sequence = max(state.last_sequence, alert.sequence)
+                series = self.machines.setdefault(alert.machine, AlertSeries(self.sequence_floor))
+                series.last_sequence = max(series.last_sequence, alert.sequence)
         self._unwritten.alerts = saved | self._unwritten.alerts
         self._unwritten.removed.clear()
         return len(saved)

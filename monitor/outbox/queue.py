@@ -7,16 +7,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.journal import OutboxDisk
 from monitor.outbox.lock import lock_file
-from monitor.outbox.store import MachineState
-from monitor.uuid7 import uuid7
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ class Outbox:
             self._check_open()
             new = [name for name in machines if name not in self._disk.machines]
             for name in new:
-                self._disk.machines[name] = MachineState(self._disk.sequence_floor)
+                self._disk.machines[name] = AlertSeries(self._disk.sequence_floor)
                 self._disk.touch(name)
             self._disk.flush()
             return [name for name in self._disk.machines if name not in machines]
@@ -110,7 +108,9 @@ class Outbox:
         """
         with self._guard:
             self._check_open()
-            alert = self._identify(draft)
+            known = self._disk.machines
+            series = known.setdefault(draft.machine, AlertSeries(self._disk.sequence_floor))
+            alert = series.identify(draft)
             self._disk.put(alert)
             self._disk.touch(alert.machine)
             self._disk.flush()
@@ -139,11 +139,11 @@ class Outbox:
             self._disk.remove([event_id])
             self._disk.flush()
 
-    def open_alert(self, machine: str) -> OpenAlert | None:
-        """The alert of the machine that was raised and not cleared, also before a restart."""
+    def open_alert(self, machine: str) -> Alert | None:
+        """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
         with self._guard:
-            state = self._disk.machines.get(machine)
-            return OpenAlert(state.open) if state and state.open else None
+            series = self._disk.machines.get(machine)
+            return series.open if series else None
 
     def depth(self) -> int:
         """How many alerts wait for their acknowledgement."""
@@ -186,24 +186,6 @@ class Outbox:
     def _unlock(self) -> None:
         if self._lock_file is not None:
             self._lock_file.close()
-
-    def _identify(self, draft: AlertDraft) -> Alert:
-        state = self._disk.machines.setdefault(
-            draft.machine, MachineState(self._disk.sequence_floor)
-        )
-        if draft.kind == "raised" and state.open is not None:
-            peak_score = max(draft.peak_score, state.open.peak_score)
-            started_at = state.open.started_at
-            draft = replace(draft, kind="updated", started_at=started_at, peak_score=peak_score)
-        elif draft.kind == "updated" and state.open is None:
-            draft = replace(draft, kind="raised")
-        alert_id = state.open.alert_id if state.open else str(uuid7())
-        state.last_sequence += 1
-        alert = draft.numbered(
-            event_id=str(uuid7()), alert_id=alert_id, sequence=state.last_sequence
-        )
-        state.open = None if alert.kind == "cleared" else alert
-        return alert
 
     def _enforce_number(self) -> None:
         excess = self._disk.depth() - self._max_alerts

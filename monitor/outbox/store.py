@@ -12,16 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from monitor.alerts import Alert, alert_from_dict, alert_to_dict
+from monitor.alerts import Alert, AlertSeries, alert_from_json, alert_to_dict
 from monitor.errors import BadInputError
-
-
-@dataclass(slots=True)
-class MachineState:
-    """What is remembered of a machine: its last sequence number and its open alert."""
-
-    last_sequence: int
-    open: Alert | None = None
 
 
 def to_stored_alert(alert: Alert, appended_unix_s: float) -> StoredAlert:
@@ -30,20 +22,19 @@ def to_stored_alert(alert: Alert, appended_unix_s: float) -> StoredAlert:
     return StoredAlert(alert.event_id, alert.machine, alert.kind, appended_unix_s, body)
 
 
-def to_stored_machine(name: str, state: MachineState) -> StoredMachine:
-    """The row that keeps the state of a machine."""
-    opened = json.dumps(alert_to_dict(state.open)) if state.open else None
-    return StoredMachine(name, state.last_sequence, opened)
+def to_stored_machine(name: str, series: AlertSeries) -> StoredMachine:
+    """The row that keeps the newest number and the open alert of a machine."""
+    opened = json.dumps(alert_to_dict(series.open)) if series.open else None
+    return StoredMachine(name, series.last_sequence, opened)
 
 
 def parse_alert(body: object) -> Alert | None:
-    """The alert in a row's JSON, or ``None`` when it does not hold one."""
+    """The alert in a row's JSON, or ``None`` when the row does not hold one."""
     if not isinstance(body, str):
         return None
     try:
-        fields = json.loads(body)
-        return alert_from_dict(fields) if isinstance(fields, dict) else None
-    except (ValueError, BadInputError):
+        return alert_from_json(body)
+    except BadInputError:
         return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from monitor import __version__
-from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.alerts import Alert, AlertDraft
 from monitor.domain import rfc3339
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.publisher import MqttPublisher
@@ -77,7 +77,7 @@ class Delivery:
 
     # What a machine needs: monitor.service.machine_report.Outlet.
 
-    def open_alert(self, machine: str) -> OpenAlert | None:
+    def open_alert(self, machine: str) -> Alert | None:
         """The alert that stands, perhaps since before a restart."""
         return self._outbox.open_alert(machine)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
-from monitor.alerts import Alert, AlertDraft, OpenAlert
+from monitor.alerts import Alert, AlertDraft
 from monitor.audio.level import LevelMeter
 from monitor.detection.alert_draft import alert_draft
 from monitor.domain import (
@@ -29,7 +28,7 @@ log = logging.getLogger(__name__)
 class Outlet(Protocol):
     """Where a machine's results go; every method may be called from any thread."""
 
-    def open_alert(self, machine: str) -> OpenAlert | None:
+    def open_alert(self, machine: str) -> Alert | None:
         """The alert that stands, perhaps since before a restart."""
 
     def alert(self, draft: AlertDraft) -> Alert:
@@ -147,10 +146,9 @@ class MachineReport:
 
     def alert(self, decision: Decision) -> None:
         """Put an alert into the outbox."""
-        draft = alert_draft(decision, self._bundle, self._machine, self._clock.unix_s)
-        if decision.kind != "raised" and (standing := self._outlet.open_alert(self._machine)):
-            draft = _continued(draft, standing)
-        alert = self._outlet.alert(draft)
+        alert = self._outlet.alert(
+            alert_draft(decision, self._bundle, self._machine, self._clock.unix_s)
+        )
         log.log(
             logging.INFO if alert.kind == "updated" else logging.WARNING,
             "alert %s",
@@ -187,9 +185,3 @@ class MachineReport:
             state.status,
             extra={"machine": self._machine, **reason, **self.coverage()},
         )
-
-
-def _continued(draft: AlertDraft, standing: OpenAlert) -> AlertDraft:
-    """The draft with what the alert knows from before this process, or this stream, began."""
-    peak_score = max(draft.peak_score, standing.peak_score)
-    return replace(draft, started_at=standing.started_at, peak_score=peak_score)
