@@ -24,6 +24,9 @@ def rfc3339(unix_s: float) -> str:
 
 
 FloatArray = npt.NDArray[np.float32]
+"""Samples, log-mel values and what a network gives: single precision."""
+DoubleArray = npt.NDArray[np.float64]
+"""Statistics and scores: double precision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Pipeline:
             DetectorRule.of(
                 detector or DetectorSettings(),
                 calibration,
-                span_s=bundle.heard_span_s,
+                span_s=bundle.actual_span_s,
                 hop_s=hop_s,
                 sample_rate_hz=spec.sample_rate_hz,
             )
@@ -80,7 +80,7 @@ class Pipeline:
             calibration,
             hop_s,
             clear_threshold=rule.clear_threshold,
-            near_alert=math.ceil(bundle.heard_span_s / hop_s) + rule.persistence.out_of,
+            near_alert=math.ceil(bundle.actual_span_s / hop_s) + rule.persistence.out_of,
         )
         self._level = LevelWatch(calibration, hop_s)
         self._warm = False

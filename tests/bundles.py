@@ -20,8 +20,8 @@ from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray, LogMelWindow
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.bundle import Bundle, Head, SelfTest, load_bundle, save_bundle, write_manifest
-from monitor.model.head import distance
+from monitor.model.bundle import Bundle, SelfTest, load_bundle, save_bundle, write_manifest
+from monitor.model.head import DistanceHead, LossHead
 from monitor.model.manifest import ScoreChoice, ScoreKind
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer
@@ -110,9 +110,9 @@ def make_bundle(
     spread = np.concatenate(evidence).std(axis=0) + 1e-3
     plain = kind == "plain"
     head = (
-        Head(np.empty((0, spec.n_mels)), np.empty((0, spec.n_mels)))
+        LossHead.for_evidence(spec.n_mels)
         if plain
-        else Head(
+        else DistanceHead(
             centre[None].astype(np.float32).astype(np.float64),
             np.diag(1 / spread).astype(np.float32).astype(np.float64),
         )
@@ -120,8 +120,8 @@ def make_bundle(
     n_test = min(4, len(windows[0]))
     tested = (mean[:, None] - level_free[0][:n_test]) / deviation[:, None]
     loss = np.square(tested).mean(axis=(1, 2))
-    score = loss.mean() if plain else distance(tested.mean(axis=2).mean(axis=0), head)
-    selftest = SelfTest(windows[0][:n_test], loss, tested.mean(axis=2), float(score))
+    score = head.score(tested.mean(axis=2).mean(axis=0), float(loss.mean()))
+    selftest = SelfTest(windows[0][:n_test], loss, tested.mean(axis=2), score)
     bundle = save_bundle(
         path,
         spec=spec,
@@ -154,7 +154,7 @@ def make_bundle(
         false_alarms_per_week=false_alarms_per_week,
         persistence=persistence_of(bundle, DetectorSettings()),
         hop_s=spec.window_hop_s,
-        span_s=bundle.heard_span_s,
+        span_s=bundle.actual_span_s,
         distances=True,
     )
     write_manifest(path, bundle.manifest.model_copy(update={"calibration": calibration}))

@@ -19,7 +19,7 @@ from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
 from monitor.model.arrays import pack_head, parse_head
 from monitor.model.bundle import Bundle, load_bundle
-from monitor.model.head import Head, sample_of
+from monitor.model.head import DistanceHead, sample_of
 from monitor.model.network import Network
 from tests.bundles import make_bundle
 
@@ -66,7 +66,7 @@ def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
         reference_machines=np.array([0, 1, 1]),
         reference_limits=np.array([0.75, 2.0, 0.875]),
     )
-    again = parse_head(Path("head.npz"), pack_head(head))
+    again = parse_head(Path("head.npz"), pack_head(head), "diagonal")
     assert np.array_equal(again.references, head.references)
     assert np.array_equal(again.reference_machines, head.reference_machines)
     assert np.array_equal(again.reference_limits, head.reference_limits)
@@ -80,7 +80,7 @@ def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> Non
     """A loaded bundle would take any machine of its type for its own."""
     rows = np.random.default_rng(0).normal(size=(7, original.head.centres.shape[1]))
     head = replace(original.head, healthy=sample_of(rows.astype(np.float32).astype(np.float64)))
-    again = parse_head(Path("head.npz"), pack_head(head)).healthy
+    again = parse_head(Path("head.npz"), pack_head(head), "diagonal").healthy
     assert again is not None
     assert head.healthy is not None
     np.testing.assert_allclose(again.mean, head.healthy.mean, rtol=1e-6, atol=1e-7)
@@ -101,12 +101,12 @@ def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> Non
 def test_healthy_recordings_that_cannot_be_are_refused(arrays: dict[str, npt.ArrayLike]) -> None:
     """A calibration with such a bundle would end in a traceback."""
     with pytest.raises(BundleError, match=r"head\.npz: .*healthy"):
-        parse_head(Path("head.npz"), head_of(**arrays))
+        parse_head(Path("head.npz"), head_of(**arrays), "diagonal")
 
 
 def test_a_head_without_references_is_whole() -> None:
     """Bundles that others make would be refused for what they need not hold."""
-    head = parse_head(Path("head.npz"), head_of())
+    head = parse_head(Path("head.npz"), head_of(), "diagonal")
     assert not len(head.references)
     assert head.reference_limits.shape == (0,)
     assert head.healthy is None
@@ -135,13 +135,13 @@ def test_references_that_do_not_fit_are_refused(
         reference_limits=np.ones(limits),
     )
     with pytest.raises(BundleError, match=r"head\.npz: .*reference_machines"):
-        parse_head(Path("head.npz"), content)
+        parse_head(Path("head.npz"), content, "diagonal")
 
 
 def test_half_of_what_is_known_of_references_is_refused() -> None:
     """Which half is missing would show in the first self-test."""
     with pytest.raises(BundleError, match=r"head\.npz: holds only some of references"):
-        parse_head(Path("head.npz"), head_of(references=np.ones((2, 4))))
+        parse_head(Path("head.npz"), head_of(references=np.ones((2, 4))), "diagonal")
 
 
 @pytest.mark.parametrize("name", ["centres", "whitener", "healthy_mean"])
@@ -156,7 +156,7 @@ def test_numbers_beyond_single_precision_are_refused(name: str) -> None:
     }
     arrays[name] = np.full_like(arrays[name], 1e300)
     with pytest.raises(BundleError, match=f"{name} must be finite"):
-        parse_head(Path("head.npz"), head_of(**arrays))
+        parse_head(Path("head.npz"), head_of(**arrays), "diagonal")
 
 
 @pytest.mark.parametrize(("n_centres", "rank"), [(0, 4), (1, 0)])
@@ -165,7 +165,7 @@ def test_a_head_that_measures_nothing_is_refused(
 ) -> None:
     """The first window would end in a traceback."""
     n_numbers = original.head.centres.shape[1]
-    content = pack_head(Head(np.zeros((n_centres, n_numbers)), np.ones((rank, n_numbers))))
+    content = pack_head(DistanceHead(np.zeros((n_centres, n_numbers)), np.ones((rank, n_numbers))))
     (copied / "head.npz").write_bytes(content)
     files = {**original.manifest.files, "head.npz": hashlib.sha256(content).hexdigest()}
     edit(copied, lambda v: v.update(files=files))

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, distance, offset
+from monitor.model.head import DistanceHead, LossHead, offset
 from monitor.model.recording_score import RecordingScore, block_edges
-from monitor.model.reference_match import likeness_of, take_bearings
+from monitor.model.reference_match import distances_to_references, match_reference
 
 SPEC = LogMelSpec()
-HEAD = Head(np.zeros((1, 5)), np.eye(5))
+HEAD = DistanceHead(np.zeros((1, 5)), np.eye(5))
 PER_BLOCK = SPEC.windows_in(10.0)
 
 
@@ -25,12 +25,12 @@ PER_BLOCK = SPEC.windows_in(10.0)
 def test_the_running_score_is_that_of_its_blocks(n_windows: int) -> None:
     """A long recording's score would depend on how it is read."""
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
-    running = RecordingScore(SPEC, "diagonal", HEAD)
+    running = RecordingScore(SPEC, HEAD)
     for row in evidence:
         running.push(row, 1.0)
     edges = block_edges(n_windows, SPEC)
     blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(edges)]
-    squares = [distance(block.mean(axis=0), HEAD) ** 2 for block in blocks]
+    squares = [HEAD.score(block.mean(axis=0), 0.0) ** 2 for block in blocks]
     assert running.value == pytest.approx(math.sqrt(np.mean(squares)))
     assert all(len(block) >= min(n_windows, PER_BLOCK / 2) for block in blocks)
 
@@ -42,7 +42,7 @@ def test_healthy_recordings_score_alike_however_long() -> None:
     def typical(n_windows: int) -> float:
         scores = []
         for _ in range(100):
-            running = RecordingScore(SPEC, "diagonal", HEAD)
+            running = RecordingScore(SPEC, HEAD)
             for row in rng.normal(size=(n_windows, 5)).astype(np.float32):
                 running.push(row, 1.0)
             scores.append(running.value)
@@ -53,7 +53,7 @@ def test_healthy_recordings_score_alike_however_long() -> None:
 
 def test_the_plain_score_is_the_mean_loss() -> None:
     """The textbook score would be another quantity than the textbook's."""
-    running = RecordingScore(SPEC, "plain", Head(np.empty((0, 5)), np.empty((0, 5))))
+    running = RecordingScore(SPEC, LossHead.for_evidence(5))
     for loss in (1.0, 2.0, 6.0):
         running.push(np.zeros(5, np.float32), loss)
     assert running.value == 3.0
@@ -64,26 +64,26 @@ def test_the_plain_score_is_the_mean_loss() -> None:
 def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
     """A long recording would be another machine's by how it is read."""
     reference = np.full((1, 5), 0.5), np.zeros(1, dtype=np.intp), np.array([0.7])
-    head = Head(np.zeros((1, 5)), np.eye(5), *reference)
+    head = DistanceHead(np.zeros((1, 5)), np.eye(5), *reference)
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
-    running = RecordingScore(SPEC, "diagonal", head)
+    running = RecordingScore(SPEC, head)
     running.extend(evidence, np.ones(n_windows, np.float32))
     blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(block_edges(n_windows, SPEC))]
-    taken = [take_bearings(block.mean(axis=0), head) for block in blocks]
-    expected = likeness_of([one for one in taken if one is not None], head)
-    assert running.likeness is not None
+    taken = [distances_to_references(block.mean(axis=0), head) for block in blocks]
+    expected = match_reference([one for one in taken if one is not None], head)
+    assert running.reference_match is not None
     assert expected is not None
-    assert running.likeness.way == pytest.approx(expected.way)
+    assert running.reference_match.position == pytest.approx(expected.position)
 
 
 @settings(max_examples=30)
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
 def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_windows: int) -> None:
     """A change of speed halfway would pass for a change of the machine."""
-    head = Head(np.array([[0.0] * 5, [9.0] * 5]), np.eye(5))
+    head = DistanceHead(np.array([[0.0] * 5, [9.0] * 5]), np.eye(5))
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
     evidence[n_windows // 2 :] += 9.0
-    running = RecordingScore(SPEC, "diagonal", head)
+    running = RecordingScore(SPEC, head)
     running.extend(evidence, np.ones(n_windows, np.float32))
     blocks = [evidence[a:b].astype(np.float64) for a, b in pairwise(block_edges(n_windows, SPEC))]
     expected = np.mean([offset(block.mean(axis=0), head) for block in blocks], axis=0)
@@ -93,18 +93,18 @@ def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_wind
 
 def test_the_plain_score_knows_no_other_machine() -> None:
     """The loss says how odd a sound is and nothing of whose it is."""
-    running = RecordingScore(SPEC, "plain", Head(np.empty((0, 5)), np.empty((0, 5))))
+    running = RecordingScore(SPEC, LossHead.for_evidence(5))
     running.push(np.zeros(5, np.float32), 1.0)
-    assert running.likeness is None
+    assert running.reference_match is None
     assert running.mean_offset is None
 
 
-def test_nothing_heard_has_no_score() -> None:
+def test_without_a_window_there_is_no_score() -> None:
     """An empty recording would pass for a healthy one."""
-    running = RecordingScore(SPEC, "diagonal", HEAD)
+    running = RecordingScore(SPEC, HEAD)
     assert running.empty
-    assert running.likeness is None
+    assert running.reference_match is None
     assert running.mean_offset is None
     assert not len(running.stretches)
-    with pytest.raises(ValueError, match="nothing was heard"):
+    with pytest.raises(ValueError, match="no window to score"):
         _ = running.value

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from monitor.alerts import AlertDraft
-from monitor.calibration.machine_match import fit_of_recordings
+from monitor.calibration.machine_match import match_recordings
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import Score
 from monitor.errors import BadInputError
@@ -136,4 +136,4 @@ def test_another_machines_sound_is_said_not_to_fit(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="does not fit this machine: 6 of 6"):
         recalibrate(bundle, foreign, false_alarms_per_week=1.0)
     own = [score_healthy(p, bundle, Network(bundle)) for p in write_healthy(tmp_path / "own")]
-    assert fit_of_recordings(bundle.calibration, own).complaint == ""
+    assert match_recordings(bundle.calibration, own).complaint == ""

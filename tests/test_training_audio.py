@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from monitor.calibration.machine_match import fit_of_recordings
+from monitor.calibration.machine_match import match_recordings
 from monitor.cli import run_command
 from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, UsageError
@@ -72,7 +72,6 @@ def test_the_runtime_gives_the_scores_that_training_gave(trained: AudioResult) -
         hear(graph, recording, SPEC, resolve_device("cpu")),
         SPEC,
         bundle.span_windows,
-        bundle.manifest.score.kind,
         bundle.head,
     )
     windows = FrameWindows(SPEC).push(LogMelBlock(recording.frames_db, 0))
@@ -105,10 +104,10 @@ def test_a_reference_machine_does_not_pass_for_the_machine(
     fresh = sorted(write_machine(folder / "fresh", 8, first_seed=400).iterdir())
     bundle, network = trained.bundle, Network(trained.bundle)
     own = [score_healthy(path, bundle, network) for path in fresh]
-    assert all(r.likeness and not r.likeness.is_the_references for r in own)
+    assert all(r.reference_match and not r.reference_match.is_reference for r in own)
     assert bundle.head.healthy is not None
     assert bundle.head.healthy.n == 12
-    fit = fit_of_recordings(bundle.calibration, own, bundle.reference_names, bundle.head.healthy)
+    fit = match_recordings(bundle.calibration, own, bundle.reference_names, bundle.head.healthy)
     assert fit.complaint == ""
 
 
@@ -120,8 +119,8 @@ def test_a_machine_that_was_never_heard_does_not_pass_for_the_machine(
     bundle, network = trained.bundle, Network(trained.bundle)
     alone = replace(bundle, head=replace(bundle.head, references=np.empty((0, 0))))
     heard = [score_healthy(path, alone, network) for path in sorted(stranger.iterdir())]
-    fit = fit_of_recordings(bundle.calibration, heard, (), bundle.head.healthy)
-    assert "together differ from the bundle's own" in fit.complaint
+    fit = match_recordings(bundle.calibration, heard, (), bundle.head.healthy)
+    assert "differ in the same direction" in fit.complaint
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:

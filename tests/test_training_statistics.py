@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from monitor.model.head import Head
-from monitor.model.reference_match import likeness_of, take_bearings
+from monitor.model.reference_match import distances_to_references, match_reference
 from tests.tiny_sound import SPEC, simulated_frames
 from training.metrics import roc_auc
 from training.sound.covariance import DIAGONAL, scatter_of
@@ -211,9 +211,9 @@ def test_own_sound_is_let_as_far_towards_a_reference_machine_as_it_goes() -> Non
     for seed in range(20):
         head = known_from(12, [machine_at(0.0, seed)], seed)
         for row in np.random.default_rng(500 + seed).normal(size=(40, D)):
-            bearings = take_bearings(row, head)
-            assert bearings is not None
-            taken.append(bearings.ways[0] > head.reference_limits[0])
+            distances = distances_to_references(row, head)
+            assert distances is not None
+            taken.append(distances.positions[0] > head.reference_limits[0])
     assert 0.02 < np.mean(taken) < 0.15
 
 
@@ -224,11 +224,11 @@ def test_a_reference_machine_of_two_speeds_is_known_at_both() -> None:
     head = known_from(12, [machine_at(-6.0, 2), np.concatenate((slow, fast))], seed=0)
     assert list(head.reference_machines) == [0, 1, 1]
     for row in (*slow[:5], *fast[:5]):
-        bearings = take_bearings(row, head)
-        assert bearings is not None
-        likeness = likeness_of([bearings], head)
-        assert likeness is not None
-        assert (likeness.machine, likeness.is_the_references) == (1, True)
+        distances = distances_to_references(row, head)
+        assert distances is not None
+        reference_match = match_reference([distances], head)
+        assert reference_match is not None
+        assert (reference_match.machine, reference_match.is_reference) == (1, True)
 
 
 def test_two_recordings_say_nothing_about_reference_machines() -> None:

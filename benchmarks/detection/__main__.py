@@ -24,7 +24,7 @@ from benchmarks.detection import another_machine, budget, intruders, regimes, se
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.command import exit_without, lacking
 from benchmarks.detection.jobs import judge_all
-from benchmarks.detection.judge import GAINS_DB, NOMINAL, Verdict
+from benchmarks.detection.judge import GAINS_DB, NOMINAL, CaseResult
 
 SCORES = ("auscult", "plain error", "no network")
 RANKING = (
@@ -43,13 +43,13 @@ _COLUMNS = (
 )
 THRESHOLDS = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
-Row = Callable[[Sequence[Verdict]], str]
+Row = Callable[[Sequence[CaseResult]], str]
 
 
-def table(header: tuple[str, str], row: Row, verdicts: Sequence[Verdict]) -> str:
+def table(header: tuple[str, str], row: Row, results: Sequence[CaseResult]) -> str:
     """A row a machine and the mean of each group, over all seeds."""
     lines = [*header]
-    for group, members in groupby(sorted(verdicts, key=lambda v: v.group), key=lambda v: v.group):
+    for group, members in groupby(sorted(results, key=lambda v: v.group), key=lambda v: v.group):
         rows = list(members)
         machines = sorted({one.machine for one in rows})
         for machine in machines:
@@ -60,7 +60,7 @@ def table(header: tuple[str, str], row: Row, verdicts: Sequence[Verdict]) -> str
     return "\n".join(lines)
 
 
-def ranking(rows: Sequence[Verdict]) -> str:
+def ranking(rows: Sequence[CaseResult]) -> str:
     """How well faulty recordings are told from healthy ones, and at what cost."""
     areas = []
     for score in SCORES:
@@ -72,7 +72,7 @@ def ranking(rows: Sequence[Verdict]) -> str:
     return f"{kinds} | {' | '.join(areas)} | {train_s:.0f} s | {cost:.2f} x"
 
 
-def thresholds(rows: Sequence[Verdict]) -> str:
+def thresholds(rows: Sequence[CaseResult]) -> str:
     """What becomes of healthy and of faulty recordings at the thresholds."""
     n_healthy, n_blocks = [r.n_healthy for r in rows], [r.n_blocks for r in rows]
     recordings = ", ".join(
@@ -100,11 +100,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     options = parser.parse_args()
     exit_without(parser, ["."])  # sets that are missing are left out
-    verdicts = []
-    for case, seed, verdict in judge_all(options.seeds, options.only, options.jobs):
-        print(f"{case.group}, {case.machine}, seed {seed}: {verdict}", flush=True)
-        verdicts.append(verdict)
-    text = "\n\n".join((table(RANKING, ranking, verdicts), table(THRESHOLDS, thresholds, verdicts)))
+    results = []
+    for case, seed, result in judge_all(options.seeds, options.only, options.jobs):
+        print(f"{case.group}, {case.machine}, seed {seed}: {result}", flush=True)
+        results.append(result)
+    text = "\n\n".join((table(RANKING, ranking, results), table(THRESHOLDS, thresholds, results)))
     print(text)
     if options.only:
         return

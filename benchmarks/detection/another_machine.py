@@ -30,7 +30,7 @@ from benchmarks.detection.cases import (
     unpack_toycar,
 )
 from benchmarks.detection.command import run
-from monitor.calibration.machine_match import fit_of_recordings, fit_of_sound
+from monitor.calibration.machine_match import match_recordings, match_sound
 from monitor.model.network import Network
 from monitor.offline.recalibrate import score_healthy
 from training.sound.train import AudioRequest, train_audio
@@ -133,14 +133,16 @@ def ask(trial: Trial, seed: int, out: Path) -> Iterator[Answer]:
     calibration, names, network = bundle.calibration, bundle.reference_names, Network(bundle)
     for whose, paths in trial.given:
         heard = [score_healthy(path, bundle, network) for path in paths]
-        together = fit_of_recordings(calibration, heard, names, bundle.head.healthy)
-        alone = [fit_of_sound(calibration, r.whole, r.seconds, r.likeness, names) for r in heard]
+        together = match_recordings(calibration, heard, names, bundle.head.healthy)
+        alone = [
+            match_sound(calibration, r.whole, r.seconds, r.reference_match, names) for r in heard
+        ]
         yield Answer(
             trial.case,
             whose,
-            refused=not together.fits,
-            told=together.fits and bool(together.complaint),
-            alone=sum(not one.fits for one in alone),
+            refused=not together.matches,
+            told=together.matches and bool(together.complaint),
+            alone=sum(not one.matches for one in alone),
             recordings=len(heard),
         )
 

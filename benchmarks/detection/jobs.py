@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.detection.cases import Case, all_cases
-from benchmarks.detection.judge import Verdict, judge
+from benchmarks.detection.judge import CaseResult, judge
 
 
-def judge_all(seeds: int, only: str, jobs: int) -> Iterator[tuple[Case, int, Verdict]]:
+def judge_all(seeds: int, only: str, jobs: int) -> Iterator[tuple[Case, int, CaseResult]]:
     """Every case whose group holds ``only``, with every seed, ``jobs`` at a time, in order."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
@@ -26,11 +26,11 @@ def judge_all(seeds: int, only: str, jobs: int) -> Iterator[tuple[Case, int, Ver
         ]
         spawn = get_context("spawn")
         with ProcessPoolExecutor(jobs, mp_context=spawn, initializer=_one_thread) as pool:
-            for (case, seed, _), verdict in zip(work, pool.map(_judge, work), strict=True):
-                yield case, seed, verdict
+            for (case, seed, _), result in zip(work, pool.map(_judge, work), strict=True):
+                yield case, seed, result
 
 
-def _judge(work: tuple[Case, int, Path]) -> Verdict:
+def _judge(work: tuple[Case, int, Path]) -> CaseResult:
     return judge(*work)
 
 

@@ -18,6 +18,7 @@ from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.model.bundle import Bundle
+from monitor.model.head import LossHead
 from monitor.model.network import Network
 from monitor.offline.recalibrate import calibration_of
 from monitor.offline.replay import ReplaySinks, replay_recording
@@ -30,7 +31,7 @@ GAINS_DB = (0.0, 3.0, -3.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CaseResult:
     """What became of one case with one seed. AUC and partial AUC by score.
 
     ``false_rate`` and ``false_decisions``, by gain: the share of healthy recordings over the
@@ -58,7 +59,7 @@ class Verdict:
     reason: str
 
 
-def judge(case: Case, seed: int, out: Path) -> Verdict:
+def judge(case: Case, seed: int, out: Path) -> CaseResult:
     """Train on the case's healthy recordings and judge the ones that were left out."""
     started = time.perf_counter()
     result = train_audio(AudioRequest(case.train, out, references=case.references, seed=seed))
@@ -90,7 +91,7 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
     weekly = [n_alerts(path, bundle, network) for path in paths]
     daily_bundle = _rethresholded(bundle, result.healthy, 7.0)
     daily = [n_alerts(path, daily_bundle, network) for path in paths]
-    return Verdict(
+    return CaseResult(
         group=case.group,
         machine=case.machine,
         score_kind=bundle.manifest.score.kind,
@@ -113,8 +114,8 @@ def judge(case: Case, seed: int, out: Path) -> Verdict:
 
 def _block_values(heard: Heard, bundle: Bundle) -> npt.NDArray[np.float64]:
     """What the detector would compare with its threshold, a number a block."""
-    spec, score = bundle.spec, bundle.manifest.score
-    scores = score_heard(heard, spec, bundle.span_windows, score.kind, bundle.head).scores
+    spec = bundle.spec
+    scores = score_heard(heard, spec, bundle.span_windows, bundle.head).scores
     per_block = round(bundle.calibration.block_s / spec.window_hop_s)
     return block_values(scores, persistence_of(bundle, DetectorSettings()), per_block)
 
@@ -158,8 +159,7 @@ def n_alerts(path: Path, bundle: Bundle, network: Network) -> int:
 
 def _cost_ratio(path: Path, bundle: Bundle, network: Network) -> float:
     """Processor time of replaying with the bundle's score over that with the plain error."""
-    score = bundle.manifest.score.model_copy(update={"kind": "plain"})
-    plain = replace(bundle, manifest=bundle.manifest.model_copy(update={"score": score}))
+    plain = replace(bundle, head=LossHead.for_evidence(bundle.head.centres.shape[1]))
 
     def cost(chosen: Bundle) -> float:
         started = time.process_time()

@@ -18,7 +18,8 @@ from monitor.detection.settings import DetectorSettings
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.recalibrate import calibration_of
-from training.sound.crossfit import fit_statistics, fold_heads, gather, head_for
+from training.sound.controls import heads_of
+from training.sound.crossfit import fit_statistics, gather, head_for
 from training.sound.evidence_graph import EvidenceLayout
 from training.sound.recording_evidence import Heard, score_heard
 from training.sound.recordings import folds
@@ -66,23 +67,25 @@ def _judged(
     seed: int,
 ) -> tuple[float, int, int]:
     """The threshold, how many flights left out pass it, how many broken recordings do not."""
-    spec, span, kind = bundle.spec, bundle.span_windows, bundle.manifest.score.kind
+    spec, span = bundle.spec, bundle.span_windows
     rule = persistence_of(bundle, DetectorSettings())
     parts = EvidenceLayout(spec.n_mels).parts
     sound = gather(inside, [], span, parts=parts, seed=seed)
-    shrinkage = choose_score(sound, seed, kind).shrinkage
+    choice = choose_score(sound, seed, bundle.manifest.score.kind)
     fold = folds(len(inside), CROSS_FIT_FOLDS, seed)
-    heads = fold_heads(sound, fold, shrinkage, use_references=False)
+    heads = heads_of(sound, fold, choice)
     healthy = [
-        score_heard(heard, spec, span, kind, head_for(heads, index))
-        for index, heard in enumerate(inside)
+        score_heard(heard, spec, span, head_for(heads, index)) for index, heard in enumerate(inside)
     ]
     threshold = calibration_of(bundle, healthy, rule, false_alarms_per_week=1.0).threshold
-    everything = np.ones(len(inside), dtype=bool)
-    head = fit_statistics(sound, everything, use_references=False).head(shrinkage)
+    head = heads[0].head
+    if head.is_distance:
+        everything = np.ones(len(inside), dtype=bool)
+        statistics = fit_statistics(sound, everything, use_references=False)
+        head = statistics.head(choice.shrinkage)
 
     def passes(heard: Heard) -> bool:
-        scores = score_heard(heard, spec, span, kind, head).scores
+        scores = score_heard(heard, spec, span, head).scores
         return bool(persistent_scores(scores, rule).max() > threshold)
 
     return threshold, sum(map(passes, left_out)), sum(not passes(one) for one in broken)

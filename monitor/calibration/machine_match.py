@@ -1,11 +1,11 @@
-"""Is this the machine that the bundle was made from, as it was when it was well?
+"""Whether sound is that of the machine that a bundle was made for, in healthy condition.
 
-A bundle knows one machine. Recordings said to be healthy are compared with the scores
-that the bundle's own healthy recordings got from statistics that did not see them. Where
-the new ones lie higher by more than chance, either the machine is another one or it has
-changed; a new threshold would hide which. Where reference machines are known, sound that
-lies on their side is theirs, however low it scores. And recordings that differ from the
-bundle's own all in the same way, more than by chance, are another machine's or another day's.
+A bundle is made for one machine. New healthy recordings are compared with the scores of the
+bundle's own healthy recordings, which were computed by statistics that did not include them. If
+the new scores are higher by more than chance, the recordings are of another machine, or the
+machine has changed. A new threshold would hide both. Sound that is closer to a reference machine
+is that machine's, even where its score is low. Recordings that all differ from the bundle's own
+in the same direction by more than chance are of another machine or of another day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from monitor.calibration.two_sample import mean_shift, share_higher
 from monitor.model.head import Sample, sample_of
 from monitor.model.manifest import Calibration
 from monitor.model.recording_score import BLOCK_S
-from monitor.model.reference_match import Likeness
+from monitor.model.reference_match import ReferenceMatch
 
 _CHANCE = 1e-3
 _SUSPICIOUS = 0.75
@@ -36,170 +36,175 @@ _SMALL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """What the comparison says.
+class MachineMatch:
+    """The result of the comparison.
 
-    ``complaint``: one line for people, empty where the bundle fits. ``fits``: False where a
-    threshold from these recordings should not be trusted.
+    ``matches``: False where a threshold from these recordings should not be trusted.
+    ``complaint``: one line for people, empty where there is no difference to report.
     """
 
-    fits: bool
+    matches: bool
     complaint: str = ""
 
 
-def fit_of_recordings(
+def match_recordings(
     calibration: Calibration,
     recordings: Sequence[HealthyRecording],
     references: Sequence[str] = (),
     healthy: Sample | None = None,
-) -> Fit:
+) -> MachineMatch:
     """Whether healthy recordings are of the bundle's machine.
 
-    Refused is where most of them score over the threshold for most of their length, are more
-    like a reference machine (``references``: what those are called) or score far beyond
-    everything healthy, and where nearly all score higher than nearly all of the bundle's own
-    (the rank test of Mann and Whitney, a chance below one in a thousand). Told is where fewer
-    do, and where all differ from the bundle's own (``healthy``) in the same way by much more
-    than chance: that may be another machine, or another day. Of fewer than four recordings
-    only those over the threshold are refused.
+    ``references``: the names of the reference machines. ``healthy``: the mean offsets of the
+    bundle's own healthy recordings.
+
+    Does not match: most recordings score over the threshold for most of their length, are closer
+    to a reference machine, or score far above everything healthy; or nearly all score higher
+    than nearly all of the bundle's own (the rank test of Mann and Whitney, a chance below one in
+    a thousand). Matches with a complaint: fewer recordings do so, or all differ from ``healthy``
+    in the same direction by much more than chance. Fewer than four recordings fail to match only
+    by scores over the threshold.
     """
     least_s = _comparable_s(calibration)
     new = [recording.whole for recording in recordings if recording.seconds >= least_s]
-    findings = (
+    results = (
         _a_reference_machine(recordings, references),
         _over_the_threshold(calibration, recordings),
-        _far_beyond_own(calibration, new),
+        _far_above_own(calibration, new),
         _higher_than_own(calibration, new),
         _shifted_from_own(recordings, healthy),
     )
-    told = [finding for finding in findings if finding is not None]
-    refusals = [finding for finding in told if not finding.fits]
-    return next(iter((*refusals, *told)), Fit(True))
+    complaints = [result for result in results if result is not None]
+    refusals = [result for result in complaints if not result.matches]
+    return next(iter((*refusals, *complaints)), MachineMatch(True))
 
 
-def fit_of_sound(
+def match_sound(
     calibration: Calibration,
     whole: float,
     seconds: float,
-    likeness: Likeness | None = None,
+    reference_match: ReferenceMatch | None = None,
     references: Sequence[str] = (),
-) -> Fit:
-    """Whether some ten seconds, scored as a whole, could be the bundle's machine when well."""
+) -> MachineMatch:
+    """Whether about ten seconds, scored as a whole, may be the bundle's machine when healthy."""
     healthy = calibration.stretch_scores
     if not healthy or seconds < _comparable_s(calibration):
-        return Fit(True)
-    if likeness is not None and likeness.is_the_references:
-        return Fit(
+        return MachineMatch(True)
+    if reference_match is not None and reference_match.is_reference:
+        return MachineMatch(
             False,
-            f"more like {_called(likeness.machine, references)} than like the machine the bundle "
-            "was made for: the bundle does not fit this machine, or the machine is not well now",
+            f"more like {_name_of(reference_match.machine, references)} than like the machine that "
+            "the bundle was made for: the bundle does not fit this machine, or the machine is "
+            "faulty now",
         )
     if whole <= _highest_believable(calibration):
-        return Fit(True)
-    return Fit(
+        return MachineMatch(True)
+    return MachineMatch(
         False,
-        f"scores {whole:.3g}, ten seconds of the bundle's healthy sound at most "
-        f"{max(healthy):.3g}: the machine is not well now, or the bundle does not fit this machine",
+        f"the score is {whole:.3g}, and ten seconds of the bundle's healthy sound score at most "
+        f"{max(healthy):.3g}: the machine is faulty now, or the bundle does not fit this machine",
     )
 
 
-def _refused(why: str, *, may_have_aged: bool = True) -> Fit:
-    way_out = "train a bundle on this machine's own sound"
+def _refused(why: str, *, may_have_aged: bool = True) -> MachineMatch:
+    advice = "train a bundle on this machine's own sound"
     if may_have_aged:
-        way_out += (
-            ", or, if it is the same machine and it is well, go on from the bundle with "
+        advice += (
+            ", or, if it is the same machine and it is healthy, continue from the bundle with "
             "train audio --continue"
         )
-    return Fit(False, f"this bundle does not fit this machine: {why}; {way_out}")
+    return MachineMatch(False, f"this bundle does not fit this machine: {why}; {advice}")
 
 
-def _told(figures: str) -> Fit:
-    return Fit(
+def _reported(figures: str) -> MachineMatch:
+    return MachineMatch(
         True,
-        f"these recordings do not sound like those that the bundle was made from: {figures}; "
+        f"these recordings differ from those that the bundle was made from: {figures}; "
         "if they are of another machine, the bundle does not fit it",
     )
 
 
 def _a_reference_machine(
     recordings: Sequence[HealthyRecording], references: Sequence[str]
-) -> Fit | None:
-    known = [r.likeness for r in recordings if r.likeness is not None]
-    theirs = [likeness.machine for likeness in known if likeness.is_the_references]
+) -> MachineMatch | None:
+    known = [r.reference_match for r in recordings if r.reference_match is not None]
+    theirs = [match.machine for match in known if match.is_reference]
     if len(theirs) <= len(known) / 2:
         return None
-    nearest = _called(Counter(theirs).most_common(1)[0][0], references)
+    nearest = _name_of(Counter(theirs).most_common(1)[0][0], references)
     why = (
         f"{len(theirs)} of {len(known)} recordings are more like {nearest} than like the machine "
         "that the bundle was made for"
     )
-    return _told(why) if len(known) < _FEWEST else _refused(why, may_have_aged=False)
+    return _reported(why) if len(known) < _FEWEST else _refused(why, may_have_aged=False)
 
 
 def _over_the_threshold(
     calibration: Calibration, recordings: Sequence[HealthyRecording]
-) -> Fit | None:
+) -> MachineMatch | None:
     over = [float(np.median(r.scores)) > calibration.threshold for r in recordings]
     if sum(over) <= len(over) / 2:
         return None
     typical = float(np.median(np.concatenate([r.scores for r in recordings])))
     return _refused(
-        f"{sum(over)} of {len(over)} healthy recordings score over its threshold (typically "
-        f"{typical:.3g}, the threshold is {calibration.threshold:.3g}, the machine it was made for "
-        f"gave {calibration.score_median:.3g})",
+        f"{sum(over)} of {len(over)} healthy recordings score over its threshold of "
+        f"{calibration.threshold:.3g} (typically {typical:.3g}; the machine it was made for "
+        f"typically scored {calibration.score_median:.3g})",
         may_have_aged=False,
     )
 
 
-def _far_beyond_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
+def _far_above_own(calibration: Calibration, new: Sequence[float]) -> MachineMatch | None:
     limit = _highest_believable(calibration)
-    beyond = sum(whole > limit for whole in new)
-    if beyond <= len(new) / 2:
+    above = sum(whole > limit for whole in new)
+    if above <= len(new) / 2:
         return None
     why = (
-        f"{beyond} of {len(new)} recordings score far beyond everything healthy (typically "
-        f"{np.median(new):.3g}, ten seconds of the bundle's healthy sound at most "
+        f"{above} of {len(new)} recordings score far above everything healthy (typically "
+        f"{np.median(new):.3g}; ten seconds of the bundle's healthy sound score at most "
         f"{max(calibration.stretch_scores):.3g})"
     )
-    return _told(why) if len(new) < _FEWEST else _refused(why)
+    return _reported(why) if len(new) < _FEWEST else _refused(why)
 
 
-def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> Fit | None:
+def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> MachineMatch | None:
     share, chance = share_higher(new, calibration.recording_scores)
     if chance > _CHANCE or share < _SUSPICIOUS:
         return None
     figures = (
-        f"a new recording scores higher than a healthy one of the bundle's in {share:.0%} of all "
+        f"a new recording scores higher than one of the bundle's own in {share:.0%} of all "
         f"pairs (typically {np.median(new):.3g} against "
         f"{np.median(calibration.recording_scores):.3g})"
     )
     if share >= _FOREIGN:
         return _refused(figures)
-    return _told(figures)
+    return _reported(figures)
 
 
-def _shifted_from_own(recordings: Sequence[HealthyRecording], healthy: Sample | None) -> Fit | None:
+def _shifted_from_own(
+    recordings: Sequence[HealthyRecording], healthy: Sample | None
+) -> MachineMatch | None:
     offsets = [r.mean_offset for r in recordings if r.mean_offset is not None]
     if healthy is None or len(offsets) < _FEWEST:
         return None
     shift = mean_shift(healthy, sample_of(np.stack(offsets)))
     if shift is None or shift.strength < _BY_CHANCE or shift.size < _SMALL:
         return None
-    return _told(
-        f"all {len(offsets)} together differ from the bundle's own, on average by "
+    return _reported(
+        f"all {len(offsets)} differ in the same direction, on average by "
         f"{math.sqrt(shift.size):.2g} standard deviations ({shift.strength:.1f} times chance)"
     )
 
 
-def _called(machine: int, names: Sequence[str]) -> str:
+def _name_of(machine: int, names: Sequence[str]) -> str:
     name = names[machine] if machine < len(names) else ""
     return f"reference machine {machine + 1}" + (f" ({name})" if name else "")
 
 
 def _highest_believable(calibration: Calibration) -> float:
-    """A score of ten seconds that a healthy machine may have, though none was heard so high.
+    """The highest score of ten seconds that a healthy machine may have.
 
-    The highest of few values is a poor guess at how high they go.
+    It is above the highest healthy score seen, and the more so the fewer scores there are.
     """
     healthy = calibration.stretch_scores
     if not healthy:
@@ -209,5 +214,5 @@ def _highest_believable(calibration: Calibration) -> float:
 
 
 def _comparable_s(calibration: Calibration) -> float:
-    """Shorter sound than this scores higher, because less of its flutter cancels."""
+    """The shortest sound to compare: shorter sound scores higher, because it is averaged less."""
     return _NEARLY * min(BLOCK_S, calibration.healthy_s / calibration.recordings)

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from monitor.domain import DoubleArray
 
 _PRIOR_WEIGHT = 30.0
 _PRIOR_SHAPE = 0.0
@@ -41,7 +42,7 @@ class GeneralisedPareto:
 
 
 def fit_generalised_pareto(
-    excesses: npt.NDArray[np.float64], *, lightest: float, heaviest: float
+    excesses: DoubleArray, *, lightest: float, heaviest: float
 ) -> GeneralisedPareto:
     """Zhang and Stephens' (2009, Technometrics 51) quasi-Bayesian estimate.
 
@@ -83,10 +84,8 @@ _BOOTSTRAPS = 200
 _CONFIDENCE = 0.95
 _LEAST_GROUPS = 5
 
-FloatVector = npt.NDArray[np.float64]
 
-
-def rare_threshold(groups: Sequence[FloatVector], allowed: float, seed: int) -> float:
+def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> float:
     """The value over which no more than ``allowed`` runs begin per value, with some caution.
 
     ``groups``: the values of each recording in their order, at least one recording and none
@@ -104,7 +103,7 @@ def rare_threshold(groups: Sequence[FloatVector], allowed: float, seed: int) -> 
     return max(float(bounds.min()), *(float(group.max()) for group in groups))
 
 
-def run_maxima(groups: Sequence[FloatVector], start: float) -> FloatVector:
+def run_maxima(groups: Sequence[DoubleArray], start: float) -> DoubleArray:
     """The largest value of every unbroken run of values over ``start``; runs end with groups.
 
     ``groups``: none of them empty.
@@ -117,11 +116,11 @@ def run_maxima(groups: Sequence[FloatVector], start: float) -> FloatVector:
     if not len(begins):
         return np.empty(0)
     # Up to the next run nothing else is over the start.
-    maxima: FloatVector = np.maximum.reduceat(values, begins)
+    maxima: DoubleArray = np.maximum.reduceat(values, begins)
     return maxima
 
 
-def pieces(groups: Sequence[FloatVector]) -> list[FloatVector]:
+def pieces(groups: Sequence[DoubleArray]) -> list[DoubleArray]:
     """What a bootstrap draws from: recordings, or stretches of them where they are few.
 
     A stretch has about as many values as there are stretches (Kuensch 1989, Annals of
@@ -138,7 +137,7 @@ def pieces(groups: Sequence[FloatVector]) -> list[FloatVector]:
     ]
 
 
-def beyond(groups: Sequence[FloatVector], allowed: float, share: float) -> float:
+def beyond(groups: Sequence[DoubleArray], allowed: float, share: float) -> float:
     """The threshold without caution, by peaks over a start (Coles 2001, section 4.3).
 
     The start is what ``share`` of the values pass, or ten of them where that is more.

@@ -21,18 +21,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.calibration.tail import rare_threshold
 from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.domain import DoubleArray
 from monitor.errors import BadInputError
 from monitor.model.manifest import MOST_SCORES, Calibration
-from monitor.model.reference_match import Likeness
+from monitor.model.reference_match import ReferenceMatch
 
 WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4
-
-FloatVector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +40,28 @@ class HealthyRecording:
     ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer;
     ``levels_db``: the same shape, the level beside each score; ``whole``: the score
     of the recording as a whole, ``stretches`` those of its stretches of ten seconds;
-    ``likeness``: whose sound it is, where reference machines are known; ``mean_offset``:
+    ``reference_match``: whose sound it is, where reference machines are known; ``mean_offset``:
     shape ``(d,)``, its evidence less the nearest healthy, on average.
     """
 
-    scores: FloatVector
-    levels_db: FloatVector
+    scores: DoubleArray
+    levels_db: DoubleArray
     seconds: float
     whole: float
-    stretches: FloatVector
-    likeness: Likeness | None = None
-    mean_offset: FloatVector | None = None
+    stretches: DoubleArray
+    reference_match: ReferenceMatch | None = None
+    mean_offset: DoubleArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
     """Block values by recording, and the mean length of a block in seconds."""
 
-    by_recording: list[FloatVector]
+    by_recording: list[DoubleArray]
     length_s: float
 
     @property
-    def values(self) -> FloatVector:
+    def values(self) -> DoubleArray:
         return np.concatenate(self.by_recording)
 
 
@@ -127,7 +125,7 @@ def calibrate(
     )
 
 
-def _standing_for_all(values: FloatVector) -> tuple[float, ...]:
+def _standing_for_all(values: DoubleArray) -> tuple[float, ...]:
     """The values in rising order; where there are too many, evenly many of every height."""
     n_kept = min(len(values), MOST_SCORES)
     kept = np.linspace(0, len(values) - 1, n_kept).round().astype(int)
@@ -176,7 +174,7 @@ def _block_values(
     return _Blocks(values, hop_s * float(np.mean(np.maximum(lengths, span_s / hop_s))))
 
 
-def block_values(scores: FloatVector, rule: Persistence, per_block: int) -> FloatVector:
+def block_values(scores: DoubleArray, rule: Persistence, per_block: int) -> DoubleArray:
     """The largest persistent score of every block of about ``per_block`` of them.
 
     Shape: ``(n_scores,)`` to ``(n_blocks,)``, at least one. A false alarm is raised in a
@@ -185,12 +183,12 @@ def block_values(scores: FloatVector, rule: Persistence, per_block: int) -> Floa
     return _maxima(persistent_scores(scores, rule), per_block)
 
 
-def _maxima(persistent: FloatVector, per_block: int) -> FloatVector:
+def _maxima(persistent: DoubleArray, per_block: int) -> DoubleArray:
     n_blocks = max(1, round(len(persistent) / per_block))
     return np.array([part.max() for part in np.array_split(persistent, n_blocks)])
 
 
-def _decorrelation(series: Sequence[FloatVector]) -> int:
+def _decorrelation(series: Sequence[DoubleArray]) -> int:
     """Scores until the autocorrelation, pooled over recordings, has fallen to 1/e."""
     centred = [s - s.mean() for s in series if len(s) > 2]
     power = sum(float(s @ s) for s in centred)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.model.head import FloatArray, Sample
+from monitor.domain import DoubleArray
+from monitor.model.head import Sample
 
 
 def share_higher(new: Sequence[float], own: Sequence[float]) -> tuple[float, float]:
@@ -68,9 +69,9 @@ def mean_shift(own: Sample, new: Sample) -> Shift | None:
     return Shift(float(squared) / chance, float(squared) - chance)
 
 
-def _pooled(own: Sample, new: Sample, own_weight: float, new_weight: float) -> FloatArray:
+def _pooled(own: Sample, new: Sample, own_weight: float, new_weight: float) -> DoubleArray:
     summed = own_weight * own.variance + new_weight * new.variance
-    pooled: FloatArray = np.maximum(summed / (own_weight + new_weight), _LEAST_VARIANCE)
+    pooled: DoubleArray = np.maximum(summed / (own_weight + new_weight), _LEAST_VARIANCE)
     return pooled
 
 

@@ -52,7 +52,7 @@ def calibrate(
             "sha256": done.bundle.sha256,
             **calibration.model_dump(mode="json"),
             "before": before.model_dump(mode="json") if before else None,
-            "fits": done.fit.fits,
+            "fits": done.fit.matches,
             "complaint": done.fit.complaint,
         },
         _before_and_after(before, calibration),

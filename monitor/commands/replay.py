@@ -102,7 +102,7 @@ def _tell_of_short_ones(
 ) -> None:
     """Nobody should take the silence of clips that cannot raise an alert for health."""
     rule = persistence_of(bundle, detector)
-    needs_s = rule.needs_s(bundle.heard_span_s, bundle.spec.window_hop_s)
+    needs_s = rule.needs_s(bundle.actual_span_s, bundle.spec.window_hop_s)
     n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
     if n_short:
         message(

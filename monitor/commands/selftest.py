@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monitor.audio.level import LevelMeter
 from monitor.audio.signal_check import SignalCheck
-from monitor.calibration.machine_match import fit_of_sound
+from monitor.calibration.machine_match import match_sound
 from monitor.commands.output import columns, emit
 from monitor.config.settings import MachineSettings, load_config
 from monitor.detection.settings import DetectorSettings
@@ -145,14 +145,14 @@ class _Listener:
             return []
         what = f"fit of {self._machine.id}"
         bundle = self._pipeline.bundle
-        fit = fit_of_sound(
+        fit = match_sound(
             bundle.calibration,
             self._whole.value,
             self._heard_s,
-            self._whole.likeness,
+            self._whole.reference_match,
             bundle.reference_names,
         )
-        if not fit.fits:
+        if not fit.matches:
             return [Finding(what, False, fit.complaint, BadInputError.exit_status)]
         return [Finding(what, True, f"scores {self._whole.value:.3g}, as healthy recordings do")]
 

@@ -158,4 +158,4 @@ class Detector:
 
 def persistence_of(bundle: Bundle, detector: DetectorSettings) -> Persistence:
     """How many of how many scores of ``bundle`` must be over the threshold."""
-    return detector.persistence(span_s=bundle.heard_span_s, hop_s=bundle.spec.window_hop_s)
+    return detector.persistence(span_s=bundle.actual_span_s, hop_s=bundle.spec.window_hop_s)

@@ -14,7 +14,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from monitor.domain import DoubleArray
 
 _ROUNDING = 1e-9
 
@@ -55,9 +56,7 @@ class Persistence:
         return cls(max(1, math.ceil(share * out_of - _ROUNDING)), out_of)
 
 
-def persistent_scores(
-    scores: npt.NDArray[np.float64], rule: Persistence
-) -> npt.NDArray[np.float64]:
+def persistent_scores(scores: DoubleArray, rule: Persistence) -> DoubleArray:
     """The k-th largest of every n successive scores.
 
     Shape: ``(n_scores,)`` to ``(n_scores - out_of + 1,)``. A recording with fewer

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
+from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
 from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
 
@@ -43,7 +43,7 @@ class _SparseBands(NamedTuple):
 @lru_cache(maxsize=8)
 def _sparse_bands(spec: LogMelSpec) -> _SparseBands:
     bins: list[npt.NDArray[np.intp]] = []
-    weights: list[npt.NDArray[np.float64]] = []
+    weights: list[DoubleArray] = []
     for row in mel_filterbank(spec):
         support = np.flatnonzero(row)
         # A band narrower than the spacing of the bins holds none: bin 0 with weight 0.
@@ -56,7 +56,7 @@ def _sparse_bands(spec: LogMelSpec) -> _SparseBands:
 
 
 @lru_cache(maxsize=8)
-def _hann(n_fft: int) -> npt.NDArray[np.float64]:
+def _hann(n_fft: int) -> DoubleArray:
     """The periodic Hann window. Shape: ``(n_fft,)``."""
     return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
 

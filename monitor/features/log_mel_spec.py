@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitor.domain import DoubleArray
+
 _BREAK_HZ = 1000.0
 _BREAK_MEL = 15.0
 _LOG_STEP = math.log(6.4) / 27.0
 
 
-def hz_to_mel(frequency_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def hz_to_mel(frequency_hz: npt.ArrayLike) -> DoubleArray:
     """Slaney's mel scale: linear to 1 kHz (15 mel), logarithmic above.
 
     Malcolm Slaney, Auditory Toolbox, Interval Research technical report 1998-010.
@@ -28,7 +30,7 @@ def hz_to_mel(frequency_hz: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.where(hz < _BREAK_HZ, hz * _BREAK_MEL / _BREAK_HZ, above)
 
 
-def mel_to_hz(mel: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def mel_to_hz(mel: npt.ArrayLike) -> DoubleArray:
     """The inverse of :func:`hz_to_mel`."""
     mels = np.asarray(mel, dtype=np.float64)
     above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mels, _BREAK_MEL) - _BREAK_MEL))
@@ -109,7 +111,7 @@ class LogMelSpec:
         return self.window_s + (n_windows - 1) * self.window_hop_s
 
     @cached_property
-    def band_corners_hz(self) -> npt.NDArray[np.float64]:
+    def band_corners_hz(self) -> DoubleArray:
         """Corners of the triangles, Hz. Shape: ``(n_mels + 2,)``; band b peaks at b + 1."""
         low, high = hz_to_mel([self.f_min_hz, self.f_max_hz])
         return mel_to_hz(np.linspace(low, high, self.n_mels + 2))
@@ -149,7 +151,7 @@ class LogMelSpec:
 
 
 @lru_cache(maxsize=8)
-def mel_filterbank(spec: LogMelSpec) -> npt.NDArray[np.float64]:
+def mel_filterbank(spec: LogMelSpec) -> DoubleArray:
     """Triangular bands of unit area on Slaney's mel scale.
 
     Shape: ``(n_mels, n_fft // 2 + 1)``, weights >= 0. The same numbers as
@@ -162,7 +164,7 @@ def mel_filterbank(spec: LogMelSpec) -> npt.NDArray[np.float64]:
     rising = -slopes[:-2] / widths[:-1, None]
     falling = slopes[2:] / widths[1:, None]
     triangles = np.maximum(0.0, np.minimum(rising, falling))
-    weights: npt.NDArray[np.float64] = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
+    weights: DoubleArray = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
     weights.setflags(write=False)
     return weights
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, Sample
+from monitor.model.head import HEADS, Head, Sample
+from monitor.model.manifest import ScoreKind
 
 _LARGEST_ARRAYS = 256 * 2**20
 _LARGEST_EVIDENCE = 16_384
@@ -27,7 +29,6 @@ _MOST_MACHINES = 65_536
 _REFERENCES = ("references", "reference_machines", "reference_limits")
 _HEALTHY = ("healthy_mean", "healthy_variance", "healthy_recordings")
 
-FloatArray = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -53,8 +54,10 @@ def pack_head(head: Head) -> bytes:
     return _npz(**{name: np.float32(array) for name, array in arrays.items()})
 
 
-def parse_head(path: Path, content: bytes) -> Head:
-    """What ``pack_head`` made; references and healthy recordings may be missing.
+def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
+    """The head that ``pack_head`` wrote, for a score of this kind.
+
+    The arrays of references and of healthy recordings may be missing.
 
     Raises ``BundleError``.
     """
@@ -66,7 +69,9 @@ def parse_head(path: Path, content: bytes) -> Head:
         )
     if centres.shape[1] > _LARGEST_EVIDENCE:
         raise BundleError(f"{path}: evidence of {centres.shape[1]} numbers is more than can be")
-    head = Head(centres.astype(np.float64), whitener.astype(np.float64))
+    head = HEADS[kind](centres.astype(np.float64), whitener.astype(np.float64))
+    if head.is_distance and not min(*centres.shape, len(whitener)):
+        raise BundleError(f"{path}: holds no centre or no whitener to score with")
     return _with_healthy(path, _with_references(path, head, arrays), arrays)
 
 

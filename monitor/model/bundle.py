@@ -61,13 +61,13 @@ class Bundle:
         return self.spec.windows_in(self.manifest.span_s)
 
     @property
-    def heard_span_s(self) -> float:
+    def actual_span_s(self) -> float:
         """How much sound the windows of a span are made from, near ``span_s``."""
         return self.spec.seconds_of(self.span_windows)
 
     def recording_score(self) -> RecordingScore:
         """A new score for one whole recording, by this bundle's statistics."""
-        return RecordingScore(self.spec, self.manifest.score.kind, self.head)
+        return RecordingScore(self.spec, self.head)
 
     @property
     def reference_names(self) -> tuple[str, ...]:
@@ -106,9 +106,7 @@ def load_bundle(path: Path) -> Bundle:
                 f"{path / MANIFEST}: {name} does not belong to these features; "
                 "the bundle was made for another feature spec, train it again"
             )
-    head = parse_head(path / HEAD, contents[HEAD])
-    if manifest.score.kind != "plain" and not min(*head.centres.shape, len(head.whitener)):
-        raise BundleError(f"{path / HEAD}: holds no centre or no whitener to score with")
+    head = parse_head(path / HEAD, contents[HEAD], manifest.score.kind)
     selftest = parse_selftest(path / SELFTEST, contents[SELFTEST], spec)
     return Bundle(
         path=path,

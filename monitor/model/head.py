@@ -1,13 +1,20 @@
-"""How far evidence is from what is healthy."""
+"""The head: averaged evidence and loss to a score.
+
+A bundle stores the kind of its score and the arrays of its head. ``HEADS`` gives the class for
+each kind, so that nothing else compares kinds.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from monitor.domain import DoubleArray
+from monitor.model.manifest import ScoreKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,63 +24,97 @@ class Sample:
     Shape: ``(d,)`` both; ``n`` is at least 2.
     """
 
-    mean: FloatArray
-    variance: FloatArray
+    mean: DoubleArray
+    variance: DoubleArray
     n: int
 
 
-def sample_of(rows: FloatArray) -> Sample:
+def sample_of(rows: DoubleArray) -> Sample:
     """Shape: ``(n, d)``, ``n`` at least 2."""
     return Sample(rows.mean(axis=0), rows.var(axis=0, ddof=1), len(rows))
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What averaged evidence is compared with.
+class Head(ABC):
+    """The arrays of ``head.npz``, and the score that they give.
 
-    ``centres``: ``(n_regimes, d)``, the evidence of each healthy regime.
-    ``whitener``: ``(k, d)``; the score is the smallest
-    ``|whitener (evidence - centre)|``. For the plain score both are ``(0, d)``.
-    ``references``: ``(n_references, d)``, the evidence of each healthy regime of other machines
-    of the type; ``reference_machines`` ``(n_references,)``, which machine's it is, from 0;
-    ``reference_limits`` ``(n_references,)``, how far towards it the machine's own healthy sound
-    may lie (see ``likeness.py``). ``healthy``: how the machine's healthy recordings lie around
-    their nearest centres on average, where it is known.
+    ``centres``: ``(n_regimes, d)``, the mean evidence of each healthy operating state.
+    ``whitener``: ``(k, d)``, the matrix of the distance. A loss head has ``(0, d)`` for both.
+    ``references``: ``(n_references, d)``, the mean evidence of each healthy operating state of
+    the reference machines. ``reference_machines``: ``(n_references,)``, the machine of each row,
+    from 0. ``reference_limits``: ``(n_references,)``, the position beyond which sound is that of
+    the reference machine (:mod:`monitor.model.reference_match`). ``healthy``: the mean offsets of
+    the healthy recordings from their nearest centres, None where they are not known.
+    ``is_distance``: whether scores are distances; otherwise they are mean squared errors.
     """
 
-    centres: npt.NDArray[np.float64]
-    whitener: npt.NDArray[np.float64]
-    references: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    centres: DoubleArray
+    whitener: DoubleArray
+    references: DoubleArray = field(default_factory=lambda: np.empty((0, 0)))
     reference_machines: npt.NDArray[np.intp] = field(
         default_factory=lambda: np.empty(0, dtype=np.intp)
     )
-    reference_limits: npt.NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    reference_limits: DoubleArray = field(default_factory=lambda: np.empty(0))
     healthy: Sample | None = None
 
+    is_distance: ClassVar[bool]
 
-def distance(evidence: npt.NDArray[np.float64], head: Head) -> float:
-    """``min over r of |whitener (evidence - centre_r)|``. Shape: ``(d,)`` to a number >= 0.
-
-    With the inverse square root of the healthy covariance for a whitener this is
-    Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
-    """
-    return float(np.sqrt(to_centres(evidence, head).min()))
+    @abstractmethod
+    def score(self, evidence: DoubleArray, loss: float) -> float:
+        """The score of a span, >= 0, from its mean evidence ``(d,)`` and its mean loss."""
 
 
-def offset(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
-    """The evidence less its nearest centre, of which there must be one. Shape: ``(d,)``."""
-    nearest: npt.NDArray[np.float64] = evidence - head.centres[to_centres(evidence, head).argmin()]
+class DistanceHead(Head):
+    """The distance of the evidence from the nearest healthy operating state."""
+
+    __slots__ = ()
+    is_distance = True
+
+    def score(self, evidence: DoubleArray, loss: float) -> float:  # noqa: ARG002 - only LossHead needs it
+        """``min over r of |whitener (evidence - centre_r)|``.
+
+        With the inverse square root of the healthy covariance as whitener this is
+        Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
+        """
+        return float(np.sqrt(to_centres(evidence, self).min()))
+
+
+class LossHead(Head):
+    """The mean reconstruction error, without statistics of healthy evidence."""
+
+    __slots__ = ()
+    is_distance = False
+
+    @classmethod
+    def for_evidence(cls, n_numbers: int) -> LossHead:
+        """The head of a network whose evidence has ``n_numbers`` numbers."""
+        return cls(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
+
+    def score(self, evidence: DoubleArray, loss: float) -> float:  # noqa: ARG002 - only DistanceHead needs it
+        """The loss itself."""
+        return loss
+
+
+HEADS: Final[dict[ScoreKind, type[Head]]] = {
+    "plain": LossHead,
+    "diagonal": DistanceHead,
+    "covariance": DistanceHead,
+}
+"""The head of each kind of score. Diagonal and covariance differ only in the whitener."""
+
+
+def offset(evidence: DoubleArray, head: Head) -> DoubleArray:
+    """The evidence less its nearest centre. Shape: ``(d,)``. ``head`` must have a centre."""
+    nearest: DoubleArray = evidence - head.centres[to_centres(evidence, head).argmin()]
     return nearest
 
 
-def squared_lengths(
-    differences: npt.NDArray[np.float64], whitener: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def squared_lengths(differences: DoubleArray, whitener: DoubleArray) -> DoubleArray:
     """``|whitener x|^2`` of every row ``x``. Shape: ``(n, d)`` and ``(k, d)`` to ``(n,)``."""
-    squared: npt.NDArray[np.float64] = np.square(differences @ whitener.T).sum(axis=1)
+    squared: DoubleArray = np.square(differences @ whitener.T).sum(axis=1)
     return squared
 
 
-def to_centres(evidence: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
+def to_centres(evidence: DoubleArray, head: Head) -> DoubleArray:
     """The squared distance to each centre. Shape: ``(d,)`` to ``(n_regimes,)``."""
     return squared_lengths(evidence - head.centres, head.whitener)

@@ -1,25 +1,29 @@
 """One anomaly score for a whole recording, comparable between recordings of any length.
 
-A single shift of a few decibels is clearest in evidence averaged over all of a
-clip, so the recording's windows are averaged in blocks of about ten seconds, each
-block is scored, and the recording's score is the root mean square of the blocks'
-scores: for a distance that is their likelihood ratio per block, and a clip of ten
-seconds and an hour of the same machine give the same.
+A shift of a few decibels shows best in evidence that is averaged over a long time. So the
+windows of a recording are averaged in blocks of about ten seconds and each block is scored. The
+score of the recording is the root mean square of the scores of its blocks: for a distance this is
+the likelihood ratio per block, so ten seconds and an hour of the same machine give the same
+score. For a loss it is the mean over all windows.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.domain import FloatArray
+from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, distance, offset
-from monitor.model.manifest import ScoreKind
-from monitor.model.reference_match import Bearings, Likeness, likeness_of, take_bearings
+from monitor.model.head import Head, offset
+from monitor.model.reference_match import (
+    ReferenceDistances,
+    ReferenceMatch,
+    distances_to_references,
+    match_reference,
+)
 
 BLOCK_S = 10.0
 
@@ -27,8 +31,8 @@ BLOCK_S = 10.0
 def block_edges(n_windows: int, spec: LogMelSpec) -> list[int]:
     """Where the blocks of ``n_windows`` windows begin and end, ``n_blocks + 1`` indices.
 
-    Blocks have the windows of ten seconds; a rest of less than half a block belongs
-    to the last one, a longer rest is a block of its own.
+    Blocks have the windows of ten seconds. A rest of less than half a block belongs to the
+    last one, a longer rest is a block of its own.
     """
     per_block = spec.windows_in(BLOCK_S)
     n_blocks = max(1, math.floor(n_windows / per_block + 0.5))
@@ -36,22 +40,21 @@ def block_edges(n_windows: int, spec: LogMelSpec) -> list[int]:
 
 
 class RecordingScore:
-    """Windows to one score, in as good as constant memory.
+    """Windows to one score, in nearly constant memory.
 
-    State: sums of the evidence and loss over the block being filled and over the
-    one before it, which takes a short rest in; of finished blocks, one for every ten
-    seconds, the score and where it lies towards reference machines, and their summed offsets.
+    State: the sums of evidence and loss over the block being filled and over the one before it,
+    which a short rest joins. Of each finished block: its score and its distances to reference
+    machines. The sum of the offsets of the finished blocks.
     """
 
-    def __init__(self, spec: LogMelSpec, kind: ScoreKind, head: Head) -> None:
+    def __init__(self, spec: LogMelSpec, head: Head) -> None:
         self._per_block = spec.windows_in(BLOCK_S)
-        self._plain = kind == "plain"
         self._head = head
         self._filling = _Sum()
         self._before: _Sum | None = None
-        self._finished: list[_Judged] = []
+        self._finished: list[_ScoredBlock] = []
         self._loss, self._n_windows = 0.0, 0
-        self._offsets = _Sum()
+        self._offset_sum: DoubleArray | float = 0.0
 
     @property
     def empty(self) -> bool:
@@ -64,10 +67,11 @@ class RecordingScore:
         self._n_windows += 1
         if self._filling.n == self._per_block:
             if self._before is not None:
-                self._finished.append(self._judge(self._before))
-                self._offsets = self._offsets.plus(self._offset(self._before))
+                self._finished.append(self._score(self._before))
+                if self._head.is_distance:
+                    self._offset_sum = self._offset_sum + self._offset(self._before)
             self._before, self._filling = self._filling, _Sum()
-        self._filling.add(loss if self._plain else evidence)
+        self._filling.add(evidence, loss)
 
     def extend(self, evidence: FloatArray, loss: FloatArray) -> None:
         """Take the next windows. Shape: ``(n, d)`` and ``(n,)``."""
@@ -75,79 +79,87 @@ class RecordingScore:
             self.push(one_evidence, float(one_loss))
 
     @property
-    def stretches(self) -> npt.NDArray[np.float64]:
-        """The scores of the blocks of what was heard so far. Shape: ``(n_blocks,)``, none empty."""
-        return np.array([block.score for block in self._judged()])
+    def stretches(self) -> DoubleArray:
+        """The scores of the blocks so far. Shape: ``(n_blocks,)``, no block is empty."""
+        return np.array([block.score for block in self._scored()])
 
     @property
     def value(self) -> float:
-        """The score of what was heard so far, >= 0. Raises ``ValueError`` when that is nothing."""
+        """The score of the windows so far, >= 0. Raises ``ValueError`` without any window."""
         if self.empty:
-            raise ValueError("nothing was heard")
-        if self._plain:
+            raise ValueError("no window to score")
+        if not self._head.is_distance:
             return self._loss / self._n_windows
         return math.sqrt(float(np.square(self.stretches).mean()))
 
     @property
-    def likeness(self) -> Likeness | None:
-        """Whose sound it was, None where no reference machine is known or nothing was heard."""
-        bearings = [block.bearings for block in self._judged()]
-        return likeness_of([b for b in bearings if b is not None], self._head)
+    def reference_match(self) -> ReferenceMatch | None:
+        """Own machine or reference machine; None without reference machines or windows."""
+        distances = [block.distances for block in self._scored()]
+        return match_reference([one for one in distances if one is not None], self._head)
 
     @property
-    def mean_offset(self) -> npt.NDArray[np.float64] | None:
-        """The blocks' evidence less their nearest centres, on average. Shape: ``(d,)``.
+    def mean_offset(self) -> DoubleArray | None:
+        """The mean over the blocks of evidence less nearest centre. Shape: ``(d,)``.
 
-        None for the plain score, and where nothing was heard.
+        None for a loss head, and without any window.
         """
-        if self._plain or self.empty:
+        if not self._head.is_distance or self.empty:
             return None
-        offsets = self._offsets
-        for block in self._last():
-            offsets = offsets.plus(self._offset(block))
-        return offsets.mean
+        blocks = self._unfinished()
+        total = self._offset_sum
+        for block in blocks:
+            total = total + self._offset(block)
+        return np.asarray(total) / (len(self._finished) + len(blocks))
 
-    def _judged(self) -> list[_Judged]:
-        """Every block of what was heard so far."""
-        return [*self._finished, *map(self._judge, self._last())]
+    def _scored(self) -> list[_ScoredBlock]:
+        """Every block so far."""
+        return [*self._finished, *map(self._score, self._unfinished())]
 
-    def _last(self) -> list[_Sum]:
-        """The blocks that are not finished."""
+    def _unfinished(self) -> list[_Sum]:
+        """The blocks that may still grow."""
         if self._before is None:
             return [] if self.empty else [self._filling]
         if 2 * self._filling.n >= self._per_block:
             return [self._before, self._filling]
         return [self._before.plus(self._filling)]
 
-    def _offset(self, block: _Sum) -> _Sum:
-        return _Sum() if self._plain else _Sum(offset(block.mean, self._head), 1)
+    def _offset(self, block: _Sum) -> DoubleArray:
+        return offset(block.mean_evidence, self._head)
 
-    def _judge(self, block: _Sum) -> _Judged:
-        if self._plain:
-            return _Judged(float(block.mean), None)
-        return _Judged(distance(block.mean, self._head), take_bearings(block.mean, self._head))
+    def _score(self, block: _Sum) -> _ScoredBlock:
+        head, evidence = self._head, block.mean_evidence
+        distances = distances_to_references(evidence, head) if head.is_distance else None
+        return _ScoredBlock(head.score(evidence, block.mean_loss), distances)
 
 
-class _Judged(NamedTuple):
+class _ScoredBlock(NamedTuple):
     """What is kept of a block."""
 
     score: float
-    bearings: Bearings | None
+    distances: ReferenceDistances | None
 
 
+@dataclass(slots=True)
 class _Sum:
-    """A running sum of evidence vectors, or of losses."""
+    """Running sums of the evidence ``(d,)`` and the loss of ``n`` windows."""
 
-    def __init__(self, total: npt.NDArray[np.float64] | float = 0.0, n: int = 0) -> None:
-        self.total, self.n = total, n
+    evidence: DoubleArray | float = 0.0
+    loss: float = 0.0
+    n: int = 0
 
-    def add(self, values: FloatArray | float) -> None:
-        self.total = self.total + np.asarray(values, dtype=np.float64)
+    def add(self, evidence: FloatArray, loss: float) -> None:
+        self.evidence = self.evidence + np.asarray(evidence, dtype=np.float64)
+        self.loss += loss
         self.n += 1
 
     def plus(self, other: _Sum) -> _Sum:
-        return _Sum(self.total + other.total, self.n + other.n)
+        return _Sum(self.evidence + other.evidence, self.loss + other.loss, self.n + other.n)
 
     @property
-    def mean(self) -> npt.NDArray[np.float64]:
-        return np.asarray(self.total) / self.n
+    def mean_evidence(self) -> DoubleArray:
+        return np.asarray(self.evidence) / self.n
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / self.n

@@ -11,18 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from monitor.domain import LogMelWindow, Score
+from monitor.domain import DoubleArray, LogMelWindow, Score
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
-from monitor.model.head import distance
 from monitor.model.network import Network, NetworkOutput
 from monitor.model.recording_score import RecordingScore
 
 SELFTEST_TOLERANCE = 1e-3
 
-FloatRows = npt.NDArray[np.float64]
 _LOSS, _LEVEL, _BANDS = 0, 1, 2
 
 
@@ -45,7 +42,6 @@ class Scorer:
     ) -> None:
         self._network = network or Network(bundle)
         self._head = bundle.head
-        self._plain = bundle.manifest.score.kind == "plain"
         self._span = bundle.span_windows
         self._spec = bundle.spec
         self._whole = whole
@@ -53,7 +49,7 @@ class Scorer:
 
     def reset(self) -> None:
         """Forget the span: the next score needs a whole one again."""
-        self._rows: FloatRows | None = None
+        self._rows: DoubleArray | None = None
         self._last_first_sample: int | None = None
         self._scored = False
 
@@ -83,7 +79,7 @@ class Scorer:
         self.reset()
         return scores
 
-    def _push_rows(self, new: FloatRows, last_first_sample: int) -> list[Score]:
+    def _push_rows(self, new: DoubleArray, last_first_sample: int) -> list[Score]:
         """Windows that follow the last ones; ``last_first_sample`` is where the newest begins."""
         rows = new if self._rows is None else np.concatenate((self._rows, new))
         n_scores = max(0, len(rows) - self._span + 1)
@@ -101,14 +97,13 @@ class Scorer:
         self._scored = self._scored or n_scores > 0
         return scores
 
-    def _score(self, rows: FloatRows, n_windows: int, last_first_sample: int) -> Score:
+    def _score(self, rows: DoubleArray, n_windows: int, last_first_sample: int) -> Score:
         """The score of ``n_windows`` rows, of which the newest window begins where said."""
         mean = rows.sum(axis=0) / n_windows
         n_mels = self._spec.n_mels
-        value = mean[_LOSS] if self._plain else distance(mean[_BANDS + n_mels :], self._head)
         hop = self._spec.window_hop_samples
         return Score(
-            value=float(value),
+            value=self._head.score(mean[_BANDS + n_mels :], float(mean[_LOSS])),
             loss=float(rows[-1, _LOSS]),
             first_sample=last_first_sample - (n_windows - 1) * hop,
             end_sample=last_first_sample + self._spec.window_samples,
@@ -117,7 +112,7 @@ class Scorer:
         )
 
 
-def _rows(output: NetworkOutput) -> FloatRows:
+def _rows(output: NetworkOutput) -> DoubleArray:
     """A row a window: loss, level, residual per band, evidence."""
     columns = (output.loss[:, None], output.level_db[:, None], output.band_residual)
     return np.concatenate((*columns, output.evidence), axis=1, dtype=np.float64)
@@ -132,8 +127,7 @@ def run_selftest(bundle: Bundle, network: Network) -> None:
         reason = (str(error) or repr(error)).splitlines()[0][:200]
         raise BundleError(f"{bundle.path}/model.onnx: cannot be run ({reason})") from error
     evidence = np.asarray(output.evidence.mean(axis=0, dtype=np.float64))
-    plain = bundle.manifest.score.kind == "plain"
-    score = float(output.loss.mean()) if plain else distance(evidence, bundle.head)
+    score = bundle.head.score(evidence, float(output.loss.mean()))
     pairs = (
         ("loss", output.loss, test.loss),
         ("evidence", output.evidence, test.evidence),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from monitor.audio.recordings import recording_blocks
-from monitor.calibration.machine_match import Fit, fit_of_recordings
+from monitor.calibration.machine_match import MachineMatch, match_recordings
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.detector import persistence_of
 from monitor.detection.persistence import Persistence
@@ -40,7 +40,7 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         scores[-1].end_sample / bundle.spec.sample_rate_hz,
         whole.value,
         whole.stretches,
-        whole.likeness,
+        whole.reference_match,
         whole.mean_offset,
     )
 
@@ -60,7 +60,7 @@ class Recalibration:
 
     bundle: Bundle
     before: Calibration | None
-    fit: Fit
+    fit: MachineMatch
 
 
 def recalibrate(
@@ -79,10 +79,10 @@ def recalibrate(
     network = Network(bundle)
     healthy = [score_healthy(recording, bundle, network) for recording in recordings]
     before = bundle.manifest.calibration
-    fit = Fit(True)
+    fit = MachineMatch(True)
     if before is not None:
-        fit = fit_of_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
-    if not fit.fits and not force:
+        fit = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
+    if not fit.matches and not force:
         raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
     calibration = calibration_of(
         bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
@@ -104,8 +104,8 @@ def calibration_of(
         false_alarms_per_week=false_alarms_per_week,
         persistence=rule,
         hop_s=bundle.spec.window_hop_s,
-        span_s=bundle.heard_span_s,
-        distances=bundle.manifest.score.kind != "plain",
+        span_s=bundle.actual_span_s,
+        distances=bundle.head.is_distance,
     )
 
 

@@ -18,7 +18,7 @@ from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, SelfTest, save_bundle
-from monitor.model.head import Head, distance
+from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
@@ -103,10 +103,7 @@ def _selftest(graph: EvidenceGraph, windows_db: FloatArray, model: SoundModel) -
     with torch.no_grad():
         output = graph(torch.from_numpy(windows_db[:, None]))
     loss, evidence = output.loss.numpy(), output.evidence.numpy()
-    if model.choice.kind == "plain":
-        score = float(loss.mean())
-    else:
-        score = distance(evidence.mean(axis=0, dtype=np.float64), model.head)
+    score = model.head.score(evidence.mean(axis=0, dtype=np.float64), float(loss.mean()))
     return SelfTest(windows_db, loss, evidence, score)
 
 

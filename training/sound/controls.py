@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head
+from monitor.model.head import LossHead
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
 from training.metrics import roc_auc
@@ -135,18 +135,25 @@ def without_network(
 
 def with_network(trial: Trial, sound: HealthySound, choice: Choice) -> list[Scoring]:
     """The chosen score, and the plain error beside it where that is not the chosen one."""
-    nothing = Head(np.empty((0, 0)), np.empty((0, 0)))
-    everything = np.ones(len(trial.fold), dtype=bool)
-    plain = Scoring("plain error", "plain", trial.hear, [FoldHead(everything, nothing)])
-    if choice.kind == "plain":
-        return [plain]
+    plain = Scoring("plain error", "plain", trial.hear, loss_heads(sound))
     heads = heads_of(sound, trial.fold, choice)
+    if not heads[0].head.is_distance:
+        return [plain]
     return [Scoring(f"network, {choice.kind}", choice.kind, trial.hear, heads), plain]
 
 
 def heads_of(sound: HealthySound, fold: npt.NDArray[np.intp], choice: Choice) -> list[FoldHead]:
     """A head for each fold, as chosen."""
+    if choice.kind == "plain":
+        return loss_heads(sound)
     return fold_heads(sound, fold, choice.shrinkage, use_references=choice.use_references)
+
+
+def loss_heads(sound: HealthySound) -> list[FoldHead]:
+    """The head of the plain error, which has no statistics to fit and so no folds."""
+    n_numbers = sound.recordings[0].evidence.shape[1]
+    everything = np.ones(len(sound.recordings), dtype=bool)
+    return [FoldHead(everything, LossHead.for_evidence(n_numbers))]
 
 
 def verdict(controls: Sequence[Control]) -> str:
@@ -176,5 +183,5 @@ def _scores(
     for index, excerpt in excerpts.items():
         head = head_for(scoring.heads, index)
         heard = scoring.hear(excerpt)
-        scores.append(score_heard(heard, trial.spec, trial.span_windows, scoring.kind, head).whole)
+        scores.append(score_heard(heard, trial.spec, trial.span_windows, head).whole)
     return np.array(scores)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from monitor.model.head import Head
+from monitor.model.head import DistanceHead, Head
 from training.sound.covariance import Scatter, scatter_of
 from training.sound.recording_evidence import Heard, all_rows
 from training.sound.regimes import find_regimes, nearest
@@ -55,7 +55,7 @@ class Statistics:
 
     def head(self, shrinkage: float) -> Head:
         """What the runtime compares evidence with."""
-        return Head(self.centres, self.scatter.whitener(shrinkage, self.parts))
+        return DistanceHead(self.centres, self.scatter.whitener(shrinkage, self.parts))
 
 
 def gather(

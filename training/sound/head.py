@@ -16,7 +16,7 @@ import numpy.typing as npt
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, Sample, sample_of
 from monitor.model.recording_score import RecordingScore
-from monitor.model.reference_match import take_bearings
+from monitor.model.reference_match import ReferenceDistances, distances_to_references
 from training.sound.crossfit import FoldHead, HealthySound, head_for
 from training.sound.recording_evidence import Heard, all_rows
 from training.sound.regimes import find_regimes, regime_centres
@@ -49,7 +49,7 @@ def _files_of(sound: HealthySound, file: Sequence[int], regime: int) -> set[int]
 
 def _mean_offset(heard: Heard, head: Head, spec: LogMelSpec) -> npt.NDArray[np.float64]:
     """As the runtime will find it. Shape: ``(d,)``."""
-    whole = RecordingScore(spec, "diagonal", head)
+    whole = RecordingScore(spec, head)
     whole.extend(heard.evidence, heard.loss)
     if whole.mean_offset is None:
         raise ValueError(f"{heard.name}: nothing was heard")
@@ -93,11 +93,12 @@ def _limits(known: Head, sound: HealthySound, heads: Sequence[FoldHead]) -> npt.
 
     Shape: ``(n_machines,)``.
     """
-    bearings = []
+    distances: list[ReferenceDistances | None] = []
     for index, heard in enumerate(sound.recordings):
         fold = head_for(heads, index)
         left_out = replace(known, centres=fold.centres, whitener=fold.whitener)
-        bearings += [take_bearings(row, left_out) for row in heard.rows]
-    ways = np.array([one.ways for one in bearings if one is not None])
-    limits: npt.NDArray[np.float64] = ways.mean(axis=0) + _DEVIATIONS * ways.std(axis=0, ddof=1)
+        distances += [distances_to_references(row, left_out) for row in heard.rows]
+    positions = np.array([one.positions for one in distances if one is not None])
+    limits: npt.NDArray[np.float64] = positions.mean(axis=0)
+    limits += _DEVIATIONS * positions.std(axis=0, ddof=1)
     return np.maximum(limits, MOST_OF_THE_WAY)

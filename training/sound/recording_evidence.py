@@ -14,7 +14,6 @@ from monitor.calibration.threshold import HealthyRecording
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, squared_lengths
-from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S, RecordingScore, block_edges
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recordings import Recording
@@ -91,16 +90,14 @@ def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
     return np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
 
 
-def score_heard(
-    heard: Heard, spec: LogMelSpec, span_windows: int, kind: ScoreKind, head: Head
-) -> HealthyRecording:
+def score_heard(heard: Heard, spec: LogMelSpec, span_windows: int, head: Head) -> HealthyRecording:
     """The scores that the runtime would give for what was heard."""
-    whole = RecordingScore(spec, kind, head)
+    whole = RecordingScore(spec, head)
     whole.extend(heard.evidence, heard.loss)
-    if kind == "plain":
-        scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
-    else:
+    if head.is_distance:
         scores = distances(heard.spans(span_windows), head)
+    else:
+        scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
     levels_db = _sliding_mean(heard.level_db[:, None], span_windows)[:, 0]
     return HealthyRecording(scores, levels_db, heard.seconds, whole.value, whole.stretches)
 

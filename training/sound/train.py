@@ -103,8 +103,9 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
     fold = folds(len(heard), CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, material.recordings, fold)
     heads = heads_of(sound, fold, choice)
-    healthy = _cross_fitted(sound, choice, trial, heads)
-    calibration = _calibrate(healthy, choice, request, material)
+    healthy = _cross_fitted(sound, trial, heads)
+    distances = heads[0].head.is_distance
+    calibration = _calibrate(healthy, request, material, distances=distances)
     logger.info("%s", calibration.note)
 
     scorings = with_network(trial, sound, choice)
@@ -168,19 +169,20 @@ def _set_residual_scale(graph: EvidenceGraph, heard: Sequence[Heard], span_windo
 
 
 def _cross_fitted(
-    sound: HealthySound, choice: Choice, trial: Trial, heads: Sequence[FoldHead]
+    sound: HealthySound, trial: Trial, heads: Sequence[FoldHead]
 ) -> list[HealthyRecording]:
     return [
-        score_heard(heard, trial.spec, trial.span_windows, choice.kind, head_for(heads, index))
+        score_heard(heard, trial.spec, trial.span_windows, head_for(heads, index))
         for index, heard in enumerate(sound.recordings)
     ]
 
 
 def _calibrate(
     healthy: Sequence[HealthyRecording],
-    choice: Choice,
     request: AudioRequest,
     material: Material,
+    *,
+    distances: bool,
 ) -> Calibration:
     detector: DetectorSettings = request.settings.detector
     hop_s, span_s = material.spec.window_hop_s, material.spec.seconds_of(material.span_windows)
@@ -190,7 +192,7 @@ def _calibrate(
         persistence=detector.persistence(span_s=span_s, hop_s=hop_s),
         hop_s=hop_s,
         span_s=span_s,
-        distances=choice.kind != "plain",
+        distances=distances,
         seed=request.seed,
     )
 
@@ -198,9 +200,8 @@ def _calibrate(
 def _final_head(
     sound: HealthySound, choice: Choice, heads: Sequence[FoldHead], material: Material, seed: int
 ) -> Head:
-    if choice.kind == "plain":
-        n_numbers = sound.recordings[0].evidence.shape[1]
-        return Head(np.empty((0, n_numbers)), np.empty((0, n_numbers)))
+    if not heads[0].head.is_distance:
+        return heads[0].head
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
     file = [recording.file for recording in material.recordings]
@@ -228,13 +229,11 @@ def _scores_before(material: Material, device: torch.device) -> list[HealthyReco
     if bundle is None:
         return []
     graph = EvidenceGraph(network_of(bundle)).to(device).eval()
-    kind = bundle.manifest.score.kind
     return [
         score_heard(
             hear(graph, recording, material.spec, device),
             material.spec,
             material.span_windows,
-            kind,
             bundle.head,
         )
         for recording in material.recordings

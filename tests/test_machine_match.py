@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.calibration.machine_match import fit_of_recordings, fit_of_sound
+from monitor.calibration.machine_match import match_recordings, match_sound
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence
 from monitor.model.head import Sample
 from monitor.model.manifest import MOST_SCORES, Calibration
-from monitor.model.reference_match import Likeness
+from monitor.model.reference_match import ReferenceMatch
 
 SECONDS = 10.0
 
@@ -44,7 +44,7 @@ def calibration(n: int = 40) -> Calibration:
 def test_recordings_of_the_same_machine_fit() -> None:
     """Calibrating again would be refused to those who do it right."""
     complaints = [
-        fit_of_recordings(calibration(), recordings(12, 20.0, seed)).complaint
+        match_recordings(calibration(), recordings(12, 20.0, seed)).complaint
         for seed in range(2, 52)
     ]
     assert complaints.count("") >= 49
@@ -55,68 +55,70 @@ def test_another_machine_under_the_threshold_is_refused() -> None:
     known = calibration()
     foreign = recordings(8, 23.0)
     assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
-    fit = fit_of_recordings(known, foreign)
-    assert not fit.fits
+    fit = match_recordings(known, foreign)
+    assert not fit.matches
     assert "does not fit this machine" in fit.complaint
 
 
 def test_a_lesser_shift_is_told_and_not_refused() -> None:
     """A machine that has aged could not be calibrated, or nobody would hear that it has."""
-    fit = fit_of_recordings(calibration(), recordings(40, 21.2))
-    assert fit.fits
-    assert "do not sound like" in fit.complaint
+    fit = match_recordings(calibration(), recordings(40, 21.2))
+    assert fit.matches
+    assert "differ from those" in fit.complaint
 
 
 def test_few_recordings_prove_nothing() -> None:
     """Two odd recordings would be taken for another machine."""
-    assert fit_of_recordings(calibration(), recordings(2, 23.0)).complaint == ""
+    assert match_recordings(calibration(), recordings(2, 23.0)).complaint == ""
 
 
 def test_short_recordings_are_not_held_against_long_ones() -> None:
     """Clips of some seconds score higher by nature and would pass for another machine."""
-    assert fit_of_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
+    assert match_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
 
 
-def with_ways(recordings: list[HealthyRecording], ways: list[float]) -> list[HealthyRecording]:
+def at_positions(
+    recordings: list[HealthyRecording], positions: list[float]
+) -> list[HealthyRecording]:
     return [
-        replace(recording, likeness=Likeness(1, way, limit=0.7))
-        for recording, way in zip(recordings, ways, strict=True)
+        replace(recording, reference_match=ReferenceMatch(1, position, limit=0.7))
+        for recording, position in zip(recordings, positions, strict=True)
     ]
 
 
 def test_a_reference_machine_is_refused_by_name_however_low_it_scores() -> None:
     """The neighbour whose variety is part of the covariance scores as low as the machine."""
     known, own = calibration(), recordings(8, 20.0, seed=3)
-    theirs = with_ways(own, [0.9, 1.1, 0.8, 0.75, 0.6, 1.0, 0.9, 0.2])
-    fit = fit_of_recordings(known, theirs, ["pump-1", "pump-2"])
-    assert not fit.fits
+    theirs = at_positions(own, [0.9, 1.1, 0.8, 0.75, 0.6, 1.0, 0.9, 0.2])
+    fit = match_recordings(known, theirs, ["pump-1", "pump-2"])
+    assert not fit.matches
     assert "does not fit this machine: 6 of 8 recordings are more like" in fit.complaint
     assert "reference machine 2 (pump-2)" in fit.complaint
     for names in ((), ("pump-1", "")):
-        assert "reference machine 2 than" in fit_of_recordings(known, theirs, names).complaint
-    few = fit_of_recordings(known, theirs[:3], ["pump-1", "pump-2"])
-    assert few.fits
+        assert "reference machine 2 than" in match_recordings(known, theirs, names).complaint
+    few = match_recordings(known, theirs[:3], ["pump-1", "pump-2"])
+    assert few.matches
     assert "3 of 3 recordings are more like reference machine 2 (pump-2)" in few.complaint
-    half = with_ways(own, [0.9] * 4 + [0.1] * 4)
-    assert fit_of_recordings(known, half).complaint == ""
-    told = fit_of_sound(known, 20.0, SECONDS, theirs[0].likeness, ["pump-1", "pump-2"])
-    assert not told.fits
+    half = at_positions(own, [0.9] * 4 + [0.1] * 4)
+    assert match_recordings(known, half).complaint == ""
+    told = match_sound(known, 20.0, SECONDS, theirs[0].reference_match, ["pump-1", "pump-2"])
+    assert not told.matches
     assert "more like reference machine 2 (pump-2)" in told.complaint
     assert "does not fit this machine" in told.complaint
-    assert fit_of_sound(known, 20.0, SECONDS, theirs[-1].likeness).fits
+    assert match_sound(known, 20.0, SECONDS, theirs[-1].reference_match).matches
 
 
 def test_few_recordings_far_beyond_everything_healthy_are_refused() -> None:
     """Of four healthy recordings and eight foreign ones no rank test can say anything."""
     known, foreign = calibration(4), recordings(8, 30.0)
     assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
-    fit = fit_of_recordings(known, foreign)
-    assert not fit.fits
-    assert "8 of 8 recordings score far beyond everything healthy" in fit.complaint
+    fit = match_recordings(known, foreign)
+    assert not fit.matches
+    assert "8 of 8 recordings score far above everything healthy" in fit.complaint
     assert "--continue" in fit.complaint
-    one = fit_of_recordings(known, foreign[:1])
-    assert one.fits
-    assert "1 of 1 recordings score far beyond everything healthy" in one.complaint
+    one = match_recordings(known, foreign[:1])
+    assert one.matches
+    assert "1 of 1 recordings score far above everything healthy" in one.complaint
 
 
 def with_offsets(
@@ -148,20 +150,20 @@ def test_a_shift_that_all_recordings_share_is_told_below_every_score(
 ) -> None:
     """Another machine of the type would be calibrated in silence as long as it scores low."""
     new = with_offsets(recordings(n, 20.0, seed=5), shift)
-    fit = fit_of_recordings(calibration(), new, (), HEALTHY)
-    assert fit.fits
-    assert ("together differ from the bundle's own" in fit.complaint) == told
+    fit = match_recordings(calibration(), new, (), HEALTHY)
+    assert fit.matches
+    assert ("differ in the same direction" in fit.complaint) == told
     assert bool(fit.complaint) == told
-    assert fit_of_recordings(calibration(), new[:3], (), HEALTHY).complaint == ""
-    assert fit_of_recordings(calibration(), new).complaint == ""
+    assert match_recordings(calibration(), new[:3], (), HEALTHY).complaint == ""
+    assert match_recordings(calibration(), new).complaint == ""
 
 
 def test_a_refusal_comes_before_a_warning() -> None:
     """What is only told would hide that a bundle does not fit."""
     known = calibration()
-    faulty = with_ways(recordings(3, 2.0 * known.threshold), [0.9, 0.9, 0.9])
-    fit = fit_of_recordings(known, faulty)
-    assert not fit.fits
+    faulty = at_positions(recordings(3, 2.0 * known.threshold), [0.9, 0.9, 0.9])
+    fit = match_recordings(known, faulty)
+    assert not fit.matches
     assert "3 of 3 healthy recordings score over its threshold" in fit.complaint
 
 
@@ -172,7 +174,7 @@ def test_the_fewer_healthy_scores_the_farther_healthy_sound_may_lie() -> None:
         stretches = np.linspace(19.0, 21.0, n)
         known = calibration().model_copy(update={"stretch_scores": tuple(stretches)})
         scores = np.linspace(21.0, 25.0, 400)
-        return float(scores[[fit_of_sound(known, s, SECONDS).fits for s in scores]].max())
+        return float(scores[[match_sound(known, s, SECONDS).matches for s in scores]].max())
 
     assert limit(4) == pytest.approx(22.5, abs=0.02)
     assert limit(40) == pytest.approx(21.6, abs=0.02)
@@ -181,12 +183,12 @@ def test_the_fewer_healthy_scores_the_farther_healthy_sound_may_lie() -> None:
 def test_sound_far_beyond_everything_healthy_is_told() -> None:
     """A self-test on the wrong machine would be passed."""
     known = calibration()
-    assert fit_of_sound(known, 20.0, SECONDS).fits
-    assert fit_of_sound(known, max(known.recording_scores), SECONDS).fits
-    told = fit_of_sound(known, 30.0, SECONDS)
-    assert not told.fits
+    assert match_sound(known, 20.0, SECONDS).matches
+    assert match_sound(known, max(known.recording_scores), SECONDS).matches
+    told = match_sound(known, 30.0, SECONDS)
+    assert not told.matches
     assert "does not fit this machine" in told.complaint
-    assert fit_of_sound(known, 30.0, 2.0).fits
+    assert match_sound(known, 30.0, 2.0).matches
 
 
 def test_a_healthy_machine_passes_whatever_the_length_of_its_recordings() -> None:
@@ -209,7 +211,7 @@ def test_a_healthy_machine_passes_whatever_the_length_of_its_recordings() -> Non
             distances=True,
         )
         failed += sum(
-            not fit_of_sound(known, live, SECONDS).fits for live in rng.normal(20.0, 1.0, 20)
+            not match_sound(known, live, SECONDS).matches for live in rng.normal(20.0, 1.0, 20)
         )
     assert failed <= 5
 

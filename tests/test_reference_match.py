@@ -10,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from monitor.model.head import Head
-from monitor.model.reference_match import Bearings, likeness_of, take_bearings
+from monitor.model.head import DistanceHead, Head
+from monitor.model.reference_match import (
+    ReferenceDistances,
+    distances_to_references,
+    match_reference,
+)
 
 D = 6
 LIMITS = np.array([0.7, 0.8, 0.9])
@@ -23,11 +27,11 @@ def head_of(seed: int, n_references: int = 3) -> Head:
     whitener = rng.normal(size=(D, D)) + 3.0 * np.eye(D)
     centre, references = rng.normal(size=(1, D)), 3.0 * rng.normal(size=(n_references, D))
     machines = np.array([5, 7, 9])[:n_references]
-    return Head(centre, whitener, references, machines, LIMITS[:n_references])
+    return DistanceHead(centre, whitener, references, machines, LIMITS[:n_references])
 
 
-def bearings_of(evidence: np.ndarray, head: Head) -> Bearings:
-    taken = take_bearings(evidence, head)
+def distances_of(evidence: np.ndarray, head: Head) -> ReferenceDistances:
+    taken = distances_to_references(evidence, head)
     assert taken is not None
     return taken
 
@@ -42,7 +46,7 @@ def test_the_way_is_the_share_of_the_way(seed: int, share: float, aside: float) 
     metric = head.whitener.T @ head.whitener
     across -= towards * (across @ metric @ towards) / (towards @ metric @ towards)
     evidence = head.centres[0] + share * towards + aside * across
-    assert bearings_of(evidence, head).ways[0] == pytest.approx(share, abs=1e-6)
+    assert distances_of(evidence, head).positions[0] == pytest.approx(share, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -53,21 +57,21 @@ def test_halfway_is_where_both_machines_are_as_likely(seed: int) -> None:
     for evidence in 3.0 * np.random.default_rng(seed).normal(size=(50, D)):
         own = stats.multivariate_normal.logpdf(evidence, head.centres[0], covariance)
         other = stats.multivariate_normal.logpdf(evidence, head.references[0], covariance)
-        assert (bearings_of(evidence, head).ways[0] > 0.5) == (other > own)
+        assert (distances_of(evidence, head).positions[0] > 0.5) == (other > own)
 
 
 def test_the_nearest_reference_is_named_with_its_limit() -> None:
     """The wrong machine would be named, or held to another one's limit."""
     head = head_of(0)
     for index, reference in enumerate(head.references):
-        likeness = likeness_of([bearings_of(reference, head)], head)
-        assert likeness is not None
-        assert (likeness.machine, likeness.limit) == (5 + 2 * index, LIMITS[index])
-        assert likeness.way == pytest.approx(1.0)
-        assert likeness.is_the_references
-        home = likeness_of([bearings_of(head.centres[0], head)], head)
+        reference_match = match_reference([distances_of(reference, head)], head)
+        assert reference_match is not None
+        assert (reference_match.machine, reference_match.limit) == (5 + 2 * index, LIMITS[index])
+        assert reference_match.position == pytest.approx(1.0)
+        assert reference_match.is_reference
+        home = match_reference([distances_of(head.centres[0], head)], head)
         assert home is not None
-        assert not home.is_the_references
+        assert not home.is_reference
 
 
 def test_of_several_regimes_the_nearest_counts() -> None:
@@ -75,34 +79,36 @@ def test_of_several_regimes_the_nearest_counts() -> None:
     head = head_of(1, 1)
     second = head.references[0] + 0.3 * (head.references[0] - head.centres[0])
     two = replace(head, centres=np.stack([head.centres[0], second]))
-    assert bearings_of(second, head).ways[0] > 1.0
-    assert bearings_of(second, two).ways[0] == pytest.approx(0.0)
+    assert distances_of(second, head).positions[0] > 1.0
+    assert distances_of(second, two).positions[0] == pytest.approx(0.0)
 
 
 def test_a_reference_machine_may_change_its_speed_within_a_recording() -> None:
     """Half a recording at each of its speeds would lie near neither."""
     regimes = np.array([[8.0, 6.0], [8.0, -6.0], [30.0, 0.0]])
     machines, limits = np.array([0, 0, 1]), np.array([0.5, 0.9, 0.6])
-    head = Head(np.zeros((1, 2)), np.eye(2), regimes, machines, limits)
-    likeness = likeness_of([bearings_of(regimes[0], head), bearings_of(regimes[1], head)], head)
-    assert likeness is not None
-    assert (likeness.machine, likeness.is_the_references) == (0, True)
-    assert likeness.way == pytest.approx(1.0)
-    assert likeness.limit == pytest.approx(0.7)
+    head = DistanceHead(np.zeros((1, 2)), np.eye(2), regimes, machines, limits)
+    reference_match = match_reference(
+        [distances_of(regimes[0], head), distances_of(regimes[1], head)], head
+    )
+    assert reference_match is not None
+    assert (reference_match.machine, reference_match.is_reference) == (0, True)
+    assert reference_match.position == pytest.approx(1.0)
+    assert reference_match.limit == pytest.approx(0.7)
 
 
 def test_pieces_speak_together() -> None:
     """One odd stretch would decide for a whole recording."""
     head = head_of(2, 1)
-    own = bearings_of(head.centres[0], head)
-    odd = bearings_of(head.references[0], head)
-    together = likeness_of([own, own, own, odd], head)
+    own = distances_of(head.centres[0], head)
+    odd = distances_of(head.references[0], head)
+    together = match_reference([own, own, own, odd], head)
     assert together is not None
-    assert together.way == pytest.approx(0.25)
+    assert together.position == pytest.approx(0.25)
 
 
 def test_without_references_nothing_is_said() -> None:
     """A bundle that knows one machine would name another."""
     head = head_of(0)
-    assert take_bearings(np.zeros(D), Head(head.centres, head.whitener)) is None
-    assert likeness_of([], head) is None
+    assert distances_to_references(np.zeros(D), DistanceHead(head.centres, head.whitener)) is None
+    assert match_reference([], head) is None
