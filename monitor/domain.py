@@ -44,6 +44,16 @@ class AudioBlock:
     first_sample: int
     discontinuous: bool = False
 
+    @property
+    def start_s(self) -> float:
+        """Where the block starts, in seconds since the stream began."""
+        return self.first_sample / self.sample_rate_hz
+
+    @property
+    def end_s(self) -> float:
+        """Where the block ends, in seconds since the stream began."""
+        return (self.first_sample + len(self.samples)) / self.sample_rate_hz
+
 
 @dataclass(frozen=True, slots=True)
 class LogMelBlock:
@@ -90,6 +100,17 @@ class Score:
     end_sample: int
     band_error: FloatArray = field(repr=False)
     level_db: float = 0.0
+
+
+def block_times_s(block: AudioBlock | LogMelBlock, frame_rate_hz: float) -> tuple[float, float]:
+    """Start and end of a block in seconds since the stream began.
+
+    ``frame_rate_hz``: frames per second of a ``LogMelBlock``; an ``AudioBlock`` has its own rate.
+    """
+    if isinstance(block, AudioBlock):
+        return block.start_s, block.end_s
+    end_frame = block.first_frame + len(block.frames_db)
+    return block.first_frame / frame_rate_hz, end_frame / frame_rate_hz
 
 
 class SourceStatus(StrEnum):

@@ -1,4 +1,4 @@
-"""How much of the time a machine was listened to."""
+"""How much of the time a machine was monitored."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from monitor.service.coverage import Coverage
 def test_every_second_is_counted_in_exactly_one_account() -> None:
     """An operator could not tell how much of a night was really watched."""
     coverage = Coverage()
-    coverage.heard(60.0, judged=True)
-    coverage.heard(5.0, judged=False)
+    coverage.received(60.0, scored=True)
+    coverage.received(5.0, scored=False)
     coverage.absent(100.0)
     coverage.absent(101.0)
     assert coverage.seconds(107.0) == {"monitored_s": 60.0, "degraded_s": 5.0, "lost_s": 7.0}

@@ -27,7 +27,7 @@ from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import Notifier
 from tests.bundles import make_bundle
 from tests.mosquitto import Mosquitto, wait_for
-from tests.test_machine import plan
+from tests.scripted_machines import plan
 
 
 class Manager:

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceState, SourceStatus
+from monitor.sources.protocol import Source
 from monitor.sources.registry import open_source
 from monitor.sources.settings import (
     CommandSettings,
@@ -137,11 +138,11 @@ every_kind = pytest.mark.parametrize("case", KINDS, indirect=True)
 repeatable_kinds = pytest.mark.parametrize("case", REPEATABLE, indirect=True)
 
 
-def heard_blocks(settings: SourceSettings) -> list[AudioBlock | LogMelBlock]:
+def received_blocks(source: Source) -> list[AudioBlock | LogMelBlock]:
     """The first second or more of a source."""
     stop = threading.Event()
     blocks: list[AudioBlock | LogMelBlock] = []
-    with closing(open_source(settings).blocks(stop)) as items:
+    with closing(source.blocks(stop)) as items:
         for item in items:
             assert not isinstance(item, SourceState), item
             blocks.append(item)
@@ -161,7 +162,7 @@ def position(block: AudioBlock | LogMelBlock) -> int:
 @every_kind
 def test_blocks_follow_one_another_from_zero(case: Case) -> None:
     """Positions would not be those of the sound, and neither would the times of alerts."""
-    blocks = heard_blocks(case.sounding)
+    blocks = received_blocks(open_source(case.sounding))
     assert position(blocks[0]) == 0
     assert not blocks[0].discontinuous
     expected = 0
@@ -172,9 +173,19 @@ def test_blocks_follow_one_another_from_zero(case: Case) -> None:
 
 
 @every_kind
+def test_each_call_begins_a_new_stream(case: Case) -> None:
+    """After a failure, the machine would count the sound before it as lost once more."""
+    source = open_source(case.sounding)
+    for _ in range(2):
+        first = received_blocks(source)[0]
+        assert position(first) == 0
+        assert not first.discontinuous
+
+
+@every_kind
 def test_blocks_are_what_the_pipeline_takes(case: Case) -> None:
     """The features would be computed of the wrong numbers, or of none."""
-    blocks = heard_blocks(case.sounding)
+    blocks = received_blocks(open_source(case.sounding))
     for block in blocks:
         values = content(block)
         assert len(values) > 0
@@ -233,7 +244,7 @@ def test_closing_it_leaves_nothing_behind(case: Case) -> None:
     before = {child.pid for child in process.children(recursive=True)}
     n_threads, n_files = threading.active_count(), process.num_fds()
     for _ in range(2):
-        heard_blocks(case.sounding)
+        received_blocks(open_source(case.sounding))
     assert {child.pid for child in process.children(recursive=True)} == before
     assert threading.active_count() == n_threads
     assert process.num_fds() == n_files
@@ -242,7 +253,7 @@ def test_closing_it_leaves_nothing_behind(case: Case) -> None:
 @repeatable_kinds
 def test_the_same_settings_give_the_same_sound(case: Case) -> None:
     """What was found once could not be found again."""
-    first, again = heard_blocks(case.sounding), heard_blocks(case.sounding)
+    first, again = (received_blocks(open_source(case.sounding)) for _ in range(2))
     assert np.array_equal(
         np.concatenate([content(block) for block in first])[:RATE_HZ],
         np.concatenate([content(block) for block in again])[:RATE_HZ],

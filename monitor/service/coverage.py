@@ -1,16 +1,14 @@
-"""How much of the time a machine was really listened to."""
+"""How much of the time a machine was monitored."""
 
 from __future__ import annotations
 
-from monitor.domain import SourceStatus
-
 
 class Coverage:
-    """Seconds monitored, degraded and lost since the daemon began with a machine.
+    """Seconds monitored, degraded and lost since the daemon began to monitor a machine.
 
-    Monitored: sound that could be judged. Degraded: sound arrived but was none to
-    judge a machine by (silence, clipping, a stuck converter). Lost: nothing
-    arrived. Times on the ``now_s`` axis are those of a monotonic clock.
+    Monitored: sound arrived and was scored. Degraded: sound arrived that cannot be
+    scored (silence, clipping, a stuck converter). Lost: no sound arrived. ``now_s``
+    is the time of a monotonic clock.
     """
 
     def __init__(self) -> None:
@@ -19,23 +17,23 @@ class Coverage:
         self._lost_s = 0.0
         self._absent_since_s: float | None = None
 
-    def heard(self, seconds: float, *, judged: bool) -> None:
-        """``seconds`` of sound arrived; ``judged``: and could be used."""
-        if judged:
+    def received(self, seconds: float, *, scored: bool) -> None:
+        """``seconds`` of sound arrived; ``scored``: whether they were scored."""
+        if scored:
             self._monitored_s += seconds
         else:
             self._degraded_s += seconds
 
     def absent(self, now_s: float) -> None:
-        """From now on nothing arrives. Saying so again changes nothing."""
+        """From now on nothing arrives. A second call changes nothing."""
         if self._absent_since_s is None:
             self._absent_since_s = now_s
 
     def present(self, now_s: float, missing_s: float) -> None:
-        """Sound arrives again and the source counts ``missing_s`` as lost before it.
+        """Sound arrives again; the source counts ``missing_s`` as lost before it.
 
-        An absence lasted at least as long as the clock says: a source that was
-        restarted cannot know what it missed.
+        The longer of the source's count and the time on the clock counts: a source
+        that was restarted does not know how much it missed.
         """
         absent_s = 0.0 if self._absent_since_s is None else now_s - self._absent_since_s
         self._absent_since_s = None
@@ -49,7 +47,3 @@ class Coverage:
             "degraded_s": round(self._degraded_s, 3),
             "lost_s": round(self._lost_s + absent_s, 3),
         }
-
-
-JUDGED = frozenset({SourceStatus.OK, SourceStatus.WARMING, SourceStatus.ANOMALY})
-"""The states in which what is heard is judged."""

@@ -1,7 +1,6 @@
-"""One watched machine: a thread that carries its sound through the line.
+"""One monitored machine: a thread that takes its sound from the source to the outlet.
 
-Source to pipeline to outbox and publisher. A mistake in a source, in a bundle or
-in this program stops this machine for a while and no other one.
+An error in a source, in a bundle or in this program interrupts this machine only.
 """
 
 from __future__ import annotations
@@ -13,20 +12,19 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import ClassVar
 
+from monitor.backoff import Backoff
 from monitor.compute_lock import COMPUTING
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
-from monitor.sources.protocol import SourceItem
-from monitor.sources.registry import open_source
+from monitor.sources.protocol import Source, SourceItem
 
 log = logging.getLogger(__name__)
 
-_PATIENT_SOURCES = frozenset({"folder", "logmel"})
-_STILL_JUDGED = frozenset({"level_shift", "drift"})
-_ENDED = SourceState(SourceStatus.UNAVAILABLE, "ended", "the source has come to its end")
+_STILL_SCORED = frozenset({"level_shift", "drift"})
+_ENDED = SourceState(SourceStatus.UNAVAILABLE, "ended", "the source has ended")
 _STOPPED = SourceState(SourceStatus.UNAVAILABLE, "stopped", "Auscult was stopped")
 
 
@@ -36,17 +34,19 @@ class Machine:
     LEAST_PAUSE_S: ClassVar[float] = 1.0
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
     STANDING_CHECK_S: ClassVar[float] = 60.0
-    """How often to ask for an alert of an earlier process: its disk may have come late."""
+    """How often to look for an alert of an earlier process: its disk may be mounted late."""
 
-    def __init__(self, plan: MachinePlan, outlet: Outlet) -> None:
+    def __init__(self, plan: MachinePlan, source: Source, outlet: Outlet) -> None:
+        """``source``: read from its beginning, and again after each failure."""
         self.plan = plan
         self.id = plan.settings.id
         self.ended = False
-        """Whether a finite source has come to its end."""
+        """Whether a finite source has ended."""
+        self._source = source
         self._outlet = outlet
         self._report = MachineReport(self.id, plan.bundle, outlet, plan.score_interval_s)
         self._stop = threading.Event()
-        self._left_behind = threading.Event()
+        self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"machine-{self.id}", daemon=True)
         self._available = True
         self._busy_since_s: float | None = None
@@ -63,19 +63,19 @@ class Machine:
         return self._report.coverage()
 
     def start(self) -> None:
-        """Ask the source to start."""
+        """Start the thread. The source may not be available yet."""
         self._report.publish_state()
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Have the thread end soon, without waiting for it."""
+        """Ask the thread to end soon; does not wait for it."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; whether it has ended. Nothing is told of the machine after it."""
+        """Wait for the thread; whether it has ended. One that has not publishes no more."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            self._left_behind.set()
+            self._abandoned.set()
             return False
         return True
 
@@ -83,33 +83,32 @@ class Machine:
         """Publish the present state again."""
         self._report.publish_state()
 
-    def say_stopped(self) -> None:
-        """Publish that nobody listens any more. For a machine whose thread has ended."""
+    def publish_stopped(self) -> None:
+        """Publish that monitoring has stopped. For a machine whose thread has ended."""
         self._report.show(_STOPPED)
 
     def stalled(self, now_s: float) -> bool:
         """Whether the machine should have made progress and has not (monotonic ``now_s``).
 
-        A source that has said that it is unavailable makes no progress and is no
-        stall; a pipeline that does not come back from a block always is.
+        A source that has reported that it is unavailable is not stalled. A pipeline
+        that does not return from a block is.
         """
         if self.ended:
             return False
         if (busy_since_s := self._busy_since_s) is not None:
             return now_s - busy_since_s > self.plan.stall_limit_s
-        source = self.plan.settings.source
-        if not self._available or source.kind in _PATIENT_SOURCES:
+        timeout_s = self._source.data_timeout_s
+        if not self._available or timeout_s is None:
             return False
-        allowed_s = self.plan.stall_limit_s + getattr(source, "silence_timeout_s", 0.0)
-        return now_s - self._last_item_s > allowed_s
+        return now_s - self._last_item_s > self.plan.stall_limit_s + timeout_s
 
     def _run(self) -> None:
-        """Listen until stopped; after a failure again, with growing pauses."""
-        pause_s = self.LEAST_PAUSE_S
+        """Read the source until stopped; after a failure again, with growing pauses."""
+        backoff = Backoff(self.LEAST_PAUSE_S, self.LONGEST_PAUSE_S)
         while not self._stop.is_set():
             begun_s = time.monotonic()
             try:
-                self._listen()
+                self._run_stream()
                 return
             except AuscultError as error:
                 log.error("source failed: %s", error, extra={"machine": self.id})
@@ -120,58 +119,57 @@ class Machine:
             finally:
                 self._busy_since_s = None
             if time.monotonic() - begun_s > self.LONGEST_PAUSE_S:
-                pause_s = self.LEAST_PAUSE_S
-            self._stop.wait(pause_s)
-            pause_s = min(2 * pause_s, self.LONGEST_PAUSE_S)
+                backoff.reset()
+            self._stop.wait(backoff.next_s())
 
-    def _listen(self) -> None:
-        """Carry one stream of samples, numbered from 0, to its end or until stopped."""
+    def _run_stream(self) -> None:
+        """Process one stream of samples, numbered from 0, to its end or until stopped."""
         plan = self.plan
         pipeline = Pipeline(plan.bundle, plan.detector, plan.network)
         self._report.begin_stream()
-        self._take_up_standing_alert(pipeline)
+        self._resume_standing_alert(pipeline)
         self._last_item_s = time.monotonic()
-        blocks = open_source(plan.settings.source).blocks(self._stop)
+        items = self._source.blocks(self._stop)
         try:
-            self._carry(blocks, pipeline)
+            self._process_items(items, pipeline)
         finally:
-            if isinstance(blocks, Generator):  # a traceback would keep it, and its child, alive
-                blocks.close()
+            if isinstance(items, Generator):  # a traceback would keep it, and its child, alive
+                items.close()
 
-    def _carry(self, blocks: Iterator[SourceItem], pipeline: Pipeline) -> None:
-        heard = False
-        for item in blocks:
+    def _process_items(self, items: Iterator[SourceItem], pipeline: Pipeline) -> None:
+        any_block = False
+        for item in items:
             self._busy_since_s = self._last_item_s = time.monotonic()
             if not isinstance(item, SourceState):
-                self._hear(pipeline, item)
-                heard = True
+                self._process(pipeline, item)
+                any_block = True
             elif item.status is SourceStatus.UNAVAILABLE:
                 self._lost(item)
-            else:  # what the machine's state is, the first block will tell
+            else:  # the next block decides which state the machine has
                 self._available = True
             self._busy_since_s = None
         if not self._stop.is_set():
-            if heard:
-                self._tell(replace(pipeline.finish(), states=[]))
+            if any_block:
+                self._publish(replace(pipeline.finish(), states=[]))
             self._lost(_ENDED)
             self.ended = True
 
-    def _hear(self, pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> None:
+    def _process(self, pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> None:
         self._available = True
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
-            self._take_up_standing_alert(pipeline)
+            self._resume_standing_alert(pipeline)
         with COMPUTING.take():
             output = pipeline.push(block)
-        # What was decided while a stop was asked for is still told: it would not be decided again.
-        if self._left_behind.is_set():
+        # Published although a stop was requested meanwhile: it would not be decided again.
+        if self._abandoned.is_set():
             return
-        self._report.judged(block, usable=_is_judged(pipeline.state))
-        self._tell(output)
+        self._report.processed(block, scored=_is_scored(pipeline.state))
+        self._publish(output)
         self._report.show(pipeline.state)
 
-    def _take_up_standing_alert(self, pipeline: Pipeline) -> None:
-        """Go on with an alert that was raised before this stream began."""
+    def _resume_standing_alert(self, pipeline: Pipeline) -> None:
+        """Continue an alert that was raised before this stream began."""
         self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
         standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
         if standing is not None:
@@ -179,7 +177,7 @@ class Machine:
             at_sample = round(self._report.position_s * rate_hz)
             pipeline.detector.resume(standing.peak_score, at_sample)
 
-    def _tell(self, output: PipelineOutput) -> None:
+    def _publish(self, output: PipelineOutput) -> None:
         for decision in output.decisions:
             self._report.alert(decision)
         for state in output.states:
@@ -195,9 +193,9 @@ class Machine:
         self._report.show(state)
 
 
-def _is_judged(state: SourceState) -> bool:
-    """Whether the machine could be judged by what was heard, however it was."""
-    return state.reason in _STILL_JUDGED or state.status not in {
+def _is_scored(state: SourceState) -> bool:
+    """Whether the sound is scored in this state, although the state may be degraded."""
+    return state.reason in _STILL_SCORED or state.status not in {
         SourceStatus.NO_SIGNAL,
         SourceStatus.DEGRADED,
     }

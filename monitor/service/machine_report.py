@@ -1,4 +1,4 @@
-"""What is told about a machine: its state, scores and alerts, with times and coverage."""
+"""What is published about a machine: state, scores and alerts, with times and coverage."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from monitor.domain import (
     Score,
     SourceState,
     SourceStatus,
+    block_times_s,
     rfc3339,
 )
 from monitor.model.bundle import Bundle
@@ -29,10 +30,10 @@ class Outlet(Protocol):
     """Where a machine's results go; every method may be called from any thread."""
 
     def open_alert(self, machine: str) -> Alert | None:
-        """The alert that stands, perhaps since before a restart."""
+        """The alert that is raised now, possibly since before a restart."""
 
     def alert(self, draft: AlertDraft) -> Alert:
-        """Make an alert durable and have it sent."""
+        """Write an alert to the outbox, which sends it."""
 
     def state(self, machine: str, payload: dict[str, Any]) -> None:
         """Publish the machine's state."""
@@ -42,14 +43,14 @@ class Outlet(Protocol):
 
 
 class MachineReport:
-    """One machine's side of the outlet.
+    """Publishes one machine to the outlet.
 
-    State: what was said last and when, the clock and the level of the present
-    stream, and the coverage of all streams.
+    State: the last published state and its time, the clock and the level of the
+    present stream, and the coverage of all streams.
     """
 
     STATE_INTERVAL_S: ClassVar[float] = 60.0
-    """How often the state is published although it has not changed: coverage has."""
+    """How often the state is published without a change, because the coverage changes."""
 
     def __init__(
         self, machine: str, bundle: Bundle, outlet: Outlet, score_interval_s: float
@@ -77,18 +78,18 @@ class MachineReport:
         return self._end_s
 
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
-        """A block came in: date it, and account for what is missing before it."""
-        begin_s, end_s = self._seconds_of(block)
+        """A block came in: give it its wall time, and count the sound missing before it as lost."""
+        start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
         self._clock.observe(end_s, time.time(), after_gap=block.discontinuous)
-        self._coverage.present(time.monotonic(), max(0.0, begin_s - self._end_s))
+        self._coverage.present(time.monotonic(), max(0.0, start_s - self._end_s))
         self._end_s = end_s
         if isinstance(block, AudioBlock):
             self._level.push(block.samples)
 
-    def judged(self, block: AudioBlock | LogMelBlock, *, usable: bool) -> None:
-        """The block was looked at; ``usable``: and the machine could be judged by it."""
-        begin_s, end_s = self._seconds_of(block)
-        self._coverage.heard(end_s - begin_s, judged=usable)
+    def processed(self, block: AudioBlock | LogMelBlock, *, scored: bool) -> None:
+        """The pipeline has processed the block; ``scored``: whether it could be scored."""
+        start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
+        self._coverage.received(end_s - start_s, scored=scored)
 
     def absent(self) -> None:
         """From now on nothing arrives."""
@@ -99,7 +100,7 @@ class MachineReport:
         return self._coverage.seconds(time.monotonic())
 
     def show(self, state: SourceState) -> None:
-        """Publish and log a state if it is another one, or if it is time to repeat it."""
+        """Publish and log a state if it has changed, or publish it if it is time to repeat it."""
         if (state.status, state.reason) != (self.state.status, self.state.reason):
             self._since_unix_s = time.time()
             self._state_due_s = 0.0
@@ -109,7 +110,7 @@ class MachineReport:
             self.publish_state()
 
     def publish_state(self) -> None:
-        """Publish the present state, whether it is new or not."""
+        """Publish the present state, also if it has not changed."""
         now_s = time.monotonic()
         self._state_due_s = now_s + self.STATE_INTERVAL_S
         standing = self._outlet.open_alert(self._machine)
@@ -161,15 +162,6 @@ class MachineReport:
                 "bands_hz": alert.bands_hz,
             },
         )
-
-    def _seconds_of(self, block: AudioBlock | LogMelBlock) -> tuple[float, float]:
-        """Begin and end of a block in seconds since the stream began."""
-        if isinstance(block, AudioBlock):
-            first, length, rate = block.first_sample, len(block.samples), block.sample_rate_hz
-            return first / rate, (first + length) / rate
-        frame_rate_hz = self._bundle.spec.frame_rate_hz
-        end = block.first_frame + len(block.frames_db)
-        return block.first_frame / frame_rate_hz, end / frame_rate_hz
 
     def _log_change(self, state: SourceState) -> None:
         expected = state.reason in {"ended", "stopped"}

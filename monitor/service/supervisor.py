@@ -1,17 +1,20 @@
-"""The watched machines together: started, exchanged, watched over and stopped."""
+"""All monitored machines: starts, replaces, checks and stops them."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import Outlet
+from monitor.sources.protocol import Source
+from monitor.sources.registry import open_source
+from monitor.sources.settings import SourceSettings
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +23,12 @@ class SupervisedOutlet(Outlet, Protocol):
     """An outlet that can also forget a machine."""
 
     def forget(self, machine: str) -> None:
-        """The machine is no longer watched: close its alert, take its state back."""
+        """The machine is no longer monitored: clear its alert and remove its state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What an exchange of plans did, by machine id."""
+    """What new plans changed, by machine id."""
 
     added: list[str]
     changed: list[str]
@@ -39,7 +42,7 @@ class Changes:
                 ("added", self.added),
                 ("changed", self.changed),
                 ("removed", self.removed),
-                ("untouched", self.kept),
+                ("unchanged", self.kept),
             )
             if ids
         )
@@ -52,14 +55,19 @@ class Supervisor:
     STOP_TIMEOUT_S: ClassVar[float] = 0.8
     START_SPREAD_S: ClassVar[float] = 0.5
 
-    def __init__(self, outlet: SupervisedOutlet) -> None:
+    def __init__(
+        self,
+        outlet: SupervisedOutlet,
+        open_source: Callable[[SourceSettings], Source] = open_source,
+    ) -> None:
         self._outlet = outlet
+        self._open_source = open_source
         self.machines: dict[str, Machine] = {}
 
     def apply(self, plans: Sequence[MachinePlan]) -> Changes:
-        """Watch by these plans from now on.
+        """Monitor by these plans from now on.
 
-        A machine whose plan has not changed is not touched and loses no sample.
+        A machine whose plan has not changed continues and loses no sample.
         """
         wanted = {plan.settings.id: plan for plan in plans}
         running = self.machines
@@ -79,19 +87,20 @@ class Supervisor:
         starting = (*changes.changed, *changes.added)
         for position, name in enumerate(starting):
             if position:
-                # Streams that began at one moment would all want the processor at one moment.
+                # Streams that begin together would all need the processor at the same moments.
                 time.sleep(self.START_SPREAD_S / len(starting))
-            running[name] = Machine(wanted[name], self._outlet)
+            plan = wanted[name]
+            running[name] = Machine(plan, self._open_source(plan.settings.source), self._outlet)
             running[name].start()
         return changes
 
     def publish_states(self) -> None:
-        """Publish the state of every machine, for a broker that has never heard of them."""
+        """Publish the state of every machine, for a broker that does not have the states."""
         for machine in self.machines.values():
             machine.publish_state()
 
     def log_coverage(self) -> None:
-        """Write how much of the time every machine was listened to."""
+        """Log how much of the time every machine was monitored."""
         for name, machine in self.machines.items():
             log.info("coverage", extra={"machine": name, **machine.coverage()})
 
@@ -101,16 +110,16 @@ class Supervisor:
         self._end(machines)
         self.log_coverage()
         for machine in machines:
-            machine.say_stopped()
+            machine.publish_stopped()
         self.machines.clear()
 
     def stalled(self) -> list[str]:
-        """The machines that hang."""
+        """The ids of the machines that have stalled."""
         now_s = time.monotonic()
         return [name for name, machine in self.machines.items() if machine.stalled(now_s)]
 
     def all_ended(self) -> bool:
-        """Whether every source was finite and has come to its end."""
+        """Whether every source was finite and has ended."""
         return all(machine.ended for machine in self.machines.values())
 
     def summary(self) -> str:
@@ -121,11 +130,13 @@ class Supervisor:
         return f"{len(self.machines)} machine{plural}: {', '.join(parts)}"
 
     def _end(self, machines: Iterable[Machine]) -> None:
-        """Stop threads together: the slowest decides how long it takes."""
+        """Stop the threads at the same time: the slowest one decides how long it takes."""
         machines = list(machines)
         for machine in machines:
             machine.ask_to_stop()
         deadline_s = time.monotonic() + self.STOP_TIMEOUT_S
         for machine in machines:
             if not machine.join(max(0.0, deadline_s - time.monotonic())):
-                log.error("does not stop and is left behind", extra={"machine": machine.id})
+                log.error(
+                    "the machine does not stop and is abandoned", extra={"machine": machine.id}
+                )

@@ -28,6 +28,7 @@ class CommandSource:
     def __init__(self, settings: CommandSettings) -> None:
         self._settings = settings
         self.sample_rate_hz: int | None = settings.sample_rate_hz
+        self.data_timeout_s = settings.silence_timeout_s
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""

@@ -22,6 +22,8 @@ class FileSource:
     in a loop every new beginning is a discontinuity.
     """
 
+    data_timeout_s = 0.0
+
     def __init__(self, settings: FileSettings) -> None:
         self._settings = settings
         self.sample_rate_hz: int | None = None

@@ -109,6 +109,8 @@ class FolderSource:
     as ``bad_input`` and skipped; a folder that vanishes is waited for.
     """
 
+    data_timeout_s = None
+
     def __init__(self, settings: FolderSettings) -> None:
         self._settings = settings
         self.sample_rate_hz: int | None = None
@@ -118,6 +120,7 @@ class FolderSource:
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
         settings = self._settings
+        self._next_sample, self._failed = 0, False
         watch = FolderWatch(settings.path, settings.settle_s)
         if not settings.path.is_dir():
             raise MissingInputError(f"{settings.path}: no such folder")

@@ -29,6 +29,8 @@ class LogMelSource:
     """
 
     sample_rate_hz = None
+    data_timeout_s = None
+    """In real time, frames may be any time apart."""
 
     def __init__(self, settings: LogMelSettings) -> None:
         self._settings = settings

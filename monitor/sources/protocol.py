@@ -1,4 +1,4 @@
-"""What every source is: something that yields sound, and says when it cannot."""
+"""The interface of every source: it yields sound, and reports when it cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
 SourceItem = AudioBlock | LogMelBlock | SourceState
 
 BACK = SourceState(SourceStatus.OK)
-"""What a source yields when it is available again."""
+"""The state that a source yields when it is available again."""
 
 
 class Source(Protocol):
@@ -21,21 +21,29 @@ class Source(Protocol):
     def sample_rate_hz(self) -> int | None:
         """The rate of the blocks, ``None`` until it is known and for log-mel."""
 
+    @property
+    def data_timeout_s(self) -> float | None:
+        """How long the source waits for data before it reports ``UNAVAILABLE``, in seconds.
+
+        ``0`` if it never has to wait, ``None`` if it may wait for any time without a report.
+        """
+
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """The sound, from now until ``stop`` is set or it ends.
 
-        Blocks are mono, finite, at the source's own rate, and each begins where the
-        last one ended; after audio was lost ``first_sample`` counts on by the best
-        estimate and the block is ``discontinuous``. Only at a discontinuity may the
-        rate change; positions then continue in the new one. ``UNAVAILABLE`` with a
-        reason means that no blocks come until an ``OK``. The generator returns
-        within half a second of ``stop``, and closing it ends whatever it started.
+        Each call begins a new stream at position 0. Blocks are mono, finite and at the
+        source's own rate, and each begins where the last one ended. After audio was lost,
+        ``first_sample`` continues by the best estimate and the block is ``discontinuous``.
+        The rate may change only at a discontinuity; positions then continue at the new
+        rate. After ``UNAVAILABLE`` with a reason no blocks come until an ``OK``. The
+        generator returns within half a second of ``stop``. Closing it ends every process
+        that it started.
 
-        Raises ``MissingInputError``, ``UsageError`` or ``ConfigError`` at the start;
-        what goes wrong later is a state, and is tried again for ever.
+        Raises ``MissingInputError``, ``UsageError`` or ``ConfigError`` at the start.
+        Later errors are states, and the source tries again without end.
         """
 
 
 def unavailable(reason: str, detail: str) -> SourceState:
-    """The state of a source that yields no sound until it says ``BACK``."""
+    """The state of a source that yields no sound until it yields ``BACK``."""
     return SourceState(SourceStatus.UNAVAILABLE, reason, detail)

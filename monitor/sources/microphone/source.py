@@ -35,6 +35,7 @@ class MicrophoneSource:
 
     def __init__(self, settings: MicrophoneSettings) -> None:
         self._settings = settings
+        self.data_timeout_s = max(_START_TIMEOUT_S, settings.stall_timeout_s)
         self._stream: PcmStream | None = None
         self._read_s: float | None = None
         self._gap = False
@@ -48,6 +49,7 @@ class MicrophoneSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        self._stream, self._read_s, self._gap = None, None, False
         decoder = CaptureDecoder()
         down: SourceState | None = None
         for item in self._child().output(stop):
@@ -74,7 +76,7 @@ class MicrophoneSource:
             [sys.executable, "-P", str(_CHILD), json.dumps(wanted)],
             name="the microphone's reader",
             timeout_s=settings.stall_timeout_s,
-            first_timeout_s=max(_START_TIMEOUT_S, settings.stall_timeout_s),
+            first_timeout_s=self.data_timeout_s,
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
             quoted_lines=1,
         )

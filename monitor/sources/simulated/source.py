@@ -14,7 +14,9 @@ from monitor.sources.simulated.machine import SimulatedMachine
 
 
 class SimulatedSource:
-    """The sound of a simulated machine, for ``duration_s`` or for ever."""
+    """The sound of a simulated machine, for ``duration_s`` or without end."""
+
+    data_timeout_s = 0.0
 
     def __init__(self, settings: SimulatedSettings) -> None:
         self._settings = settings
