@@ -1,9 +1,9 @@
-"""One event a line on standard error, for people or for programs.
+"""The log: one event per line on standard error, as text or JSON.
 
 Fields given as ``extra={...}`` become ``key=value`` in text and members in JSON.
-Under systemd's journal a text line carries its priority and leaves the time to
-the journal. A message that repeats is held back and counted. Passwords inside
-URLs never reach the output.
+Under systemd's journal a text line starts with its priority and has no time,
+because the journal adds it. Repeated messages are counted instead of written.
+Passwords in URLs are masked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PRIORITY = {
 def set_up_logging(
     level: str, log_format: Literal["text", "json"], stream: TextIO | None = None
 ) -> None:
-    """Send every log record of the process to ``stream`` (default: standard error)."""
+    """Write every log record of the process to ``stream`` (default: standard error)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.addFilter(RepeatFilter())
@@ -51,7 +51,7 @@ class TextFormatter(logging.Formatter):
     """``2026-11-23T10:15:30.250Z INFO monitor.service.daemon: ready machines=3``."""
 
     def __init__(self, *, journal: bool | None = None) -> None:
-        """``journal``: whether the reader is systemd's journal; asked of it by default."""
+        """``journal``: write for systemd's journal; by default if systemd has set it up."""
         super().__init__()
         self._journal = "JOURNAL_STREAM" in os.environ if journal is None else journal
 
@@ -89,11 +89,12 @@ class JsonFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Lets the same event through a few times a minute and counts the rest.
+    """Writes the same event at most a few times a minute, and counts the others.
 
-    Same means: logger, level, message template and ``machine``; a template that is
-    nothing but ``%s`` says nothing, and what fills it counts. The first record after
-    the minute carries ``repeated``, how many were held back.
+    Events are the same if logger, level, message template and ``machine`` are equal; for
+    the template ``%s``, the whole message is compared. The first record after the minute
+    has the field ``repeated``: how many records were left out. Alerts (records with an
+    ``alert_id``) are always written.
     """
 
     PERIOD_S: ClassVar[float] = 60.0
@@ -102,18 +103,20 @@ class RepeatFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[object, ...], list[float]] = {}  # [period's start, how many in it]
+        self._seen: dict[tuple[object, ...], list[float]] = {}  # [start, number of records]
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
+        if hasattr(record, "alert_id"):
+            return True
         template = record.getMessage() if record.msg == "%s" else record.msg
         key = (record.name, record.levelno, template, getattr(record, "machine", None))
         now = time.monotonic()
         period = self._seen.get(key)
         if period is None or now - period[0] >= self.PERIOD_S:
-            held_back = int(period[1]) - self.BURST if period else 0
-            if held_back > 0:
-                record.repeated = held_back
+            left_out = int(period[1]) - self.BURST if period else 0
+            if left_out > 0:
+                record.repeated = left_out
             if len(self._seen) >= self.MAX_KEYS:
                 self._seen.clear()
             self._seen[key] = [now, 1]
