@@ -268,7 +268,7 @@ def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, posit
     except tomllib.TOMLDecodeError:
         document = None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("monitor.config.settings._read", lambda _path: text)
+        patch.setattr("monitor.config.document._read", lambda _path: text)
         try:
             settings = load_config(Path("/etc/config.toml"), {})
         except AuscultError as error:

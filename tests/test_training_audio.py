@@ -12,7 +12,7 @@ import pytest
 from monitor.calibration.machine_match import match_recordings
 from monitor.cli import run_command
 from monitor.domain import LogMelBlock
-from monitor.errors import BadInputError, UsageError
+from monitor.errors import BadInputError, ConfigError, UsageError
 from monitor.features.log_mel import FrameWindows
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer, run_selftest
@@ -24,6 +24,7 @@ from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import hear, score_heard
 from training.sound.recordings import Recording
 from training.sound.report import write_report
+from training.sound.settings import load_audio_settings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
 
@@ -220,11 +221,57 @@ def test_the_command_makes_a_bundle_and_says_so(
     assert (tmp_path / "b" / "report.html").exists()
 
 
+WRONG_SETTINGS = """
+[training]
+epochz = 3
+batch_size = 1
+channels = [8, "wide"]
+
+[features]
+n_mls = 64
+n_mels = 0
+n_fft = "1024"
+hop_length = 2000
+f_min_hz = 9000
+
+[trainer]
+"""
+
+
+def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
+    """Somebody corrects one key, waits, and learns of the next one."""
+    path = tmp_path / "training.toml"
+    path.write_text(WRONG_SETTINGS)
+    with pytest.raises(ConfigError) as refused:
+        load_audio_settings(path, {"AUSCULT_TRAINING__SPAN_S": "no"})
+    assert set(str(refused.value).replace(f"{path}:", "").splitlines()) == {
+        "AUSCULT_TRAINING__SPAN_S: training.span_s must be a number, not 'no'",
+        "4: training.batch_size must be greater than or equal to 2, not 1",
+        "5: training.channels.1 must be a whole number, not 'wide'",
+        '3: training.epochz is not a known key; did you mean "epochs"?',
+        "10: features.n_fft must be a whole number, not '1024'",
+        '8: features.n_mls is not a known key; did you mean "n_mels"?',
+        "11: features.hop_length must be a whole number from 1 to 1024, not 2000",
+        "9: features.n_mels must be a whole number from 1 to 1024, not 0",
+        "12: features.f_min_hz must be a number from 0 to 8000, not 9000",
+        '14: trainer is not a known key; did you mean "training"?',
+    }
+
+
+def test_the_tables_of_the_daemon_may_be_in_the_same_file(tmp_path: Path) -> None:
+    """One file for both programs is refused by one of them."""
+    path = tmp_path / "config.toml"
+    path.write_text('[mqtt]\nhost = "broker"\n[features]\nn_mels = 64\nf_max_hz = 4000\n')
+    settings = load_audio_settings(path, {"AUSCULT_TRAINING__EPOCHS": "3"})
+    assert (settings.spec.n_mels, settings.spec.f_max_hz) == (64, 4000)
+    assert settings.training.epochs == 3
+
+
 @pytest.mark.parametrize(
     ("config", "status", "complaint"),
     [
-        ("[training]\nepochz = 3\n", 78, "training.epochz"),
-        ("[features]\nn_mels = 0\n", 78, "n_mels"),
+        ("[training]\nepochz = 3\n", 78, "training.toml:2: training.epochz"),
+        ("[features]\nn_mels = 0\n", 78, "training.toml:2: features.n_mels must be"),
         ("[training\n", 78, "not valid TOML"),
         (None, 66, "no such configuration file"),
     ],
@@ -236,7 +283,7 @@ def test_a_wrong_setting_is_named(
     status: int,
     complaint: str,
 ) -> None:
-    """A mistyped key that is ignored is a setting that silently is not set."""
+    """A mistyped key is ignored, so the setting keeps its default."""
     path = tmp_path / "training.toml"
     if config is not None:
         path.write_text(config)

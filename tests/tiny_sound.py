@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from training.sound.settings import AudioSettings, NetworkSettings
+from training.sound.settings import AudioSettings, FeatureSettings, NetworkSettings
 
 SPEC = LogMelSpec(n_mels=24, window_frames=16, window_hop_frames=8)
 SECONDS = 6.0
@@ -16,7 +16,7 @@ SETTINGS = AudioSettings(
     training=NetworkSettings(
         epochs=2, most_windows_per_epoch=128, batch_size=16, channels=(4, 8), bottleneck=4
     ),
-    features={"n_mels": 24, "window_frames": 16, "window_hop_frames": 8},
+    features=FeatureSettings(n_mels=24, window_frames=16, window_hop_frames=8),
 )
 
 

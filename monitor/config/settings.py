@@ -10,28 +10,23 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from monitor.config.environment import overlay
-from monitor.config.messages import explain
-from monitor.config.toml_lines import KeyPath, key_lines, line_of
+from monitor.config.document import ConfigDocument, Model, read_document
+from monitor.config.toml_lines import KeyPath
 from monitor.detection.settings import DetectorSettings
-from monitor.errors import ConfigError, MissingInputError, UsageError
+from monitor.errors import ConfigError, UsageError
 from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
-
-Model = TypeVar("Model", bound=BaseModel)
 
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may stand in the same file."""
 
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
 def check_machine_id(value: str) -> str:
@@ -98,29 +93,12 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
     line for each mistake, when it cannot be used.
     """
     environ = os.environ if environ is None else environ
-    text = _read(path)
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # endless digits and brackets among them
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    for table in TRAINER_TABLES:
-        document.pop(table, None)
-    lines = key_lines(text)
-    _refuse_secrets(path, document, lines)
+    document = read_document(path, TRAINER_TABLES)
+    _refuse_secrets(document)
     secrets = {("mqtt", key) for key in SECRET_KEYS}
-    origin = overlay(document, environ, ("mqtt", "detector", "service", "machine"), secrets)
-
-    def where(key: KeyPath) -> str:
-        if variable := origin.get(key):
-            return variable
-        line = line_of(lines, key)
-        return f"{path}:{line}" if line else str(path)
-
-    try:
-        settings = Settings.model_validate(document)
-    except ValidationError as error:
-        raise ConfigError("\n".join(explain(error, Settings, document, where))) from None
-    _refuse_repeated_ids(settings, where)
+    document.put_environment(environ, ("mqtt", "detector", "service", "machine"), secrets)
+    settings = document.validated(Settings)
+    _refuse_repeated_ids(settings, document.where)
     return _anchored(settings, path.absolute().parent)
 
 
@@ -147,24 +125,11 @@ def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) ->
         seen.add(machine.id)
 
 
-def _read(path: Path) -> str:
-    try:
-        if not path.is_file():
-            raise MissingInputError(f"{path}: no such configuration file")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes: not a configuration")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise MissingInputError(f"{path}: {error.strerror}") from error
-
-
-def _refuse_secrets(path: Path, document: dict[str, Any], lines: dict[KeyPath, int]) -> None:
-    table = document.get("mqtt")
+def _refuse_secrets(document: ConfigDocument) -> None:
+    table = document.values.get("mqtt")
     for key in SECRET_KEYS & set(table if isinstance(table, dict) else ()):
         raise ConfigError(
-            f"{path}:{line_of(lines, ('mqtt', key))}: mqtt.{key} does not belong in a file that "
+            f"{document.where(('mqtt', key))}: mqtt.{key} does not belong in a file that "
             f"others read: name a file with mqtt.{key}_file, or set AUSCULT_MQTT__{key.upper()}"
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from monitor.domain import DoubleArray
 _BREAK_HZ = 1000.0
 _BREAK_MEL = 15.0
 _LOG_STEP = math.log(6.4) / 27.0
+_MOST_VALUES = 262_144
 
 
 def hz_to_mel(frequency_hz: npt.ArrayLike) -> DoubleArray:
@@ -63,19 +65,46 @@ class LogMelSpec:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, naming the field and what would be right."""
-        _require_int("sample_rate_hz", self.sample_rate_hz, 1_000, 768_000)
-        _require_int("n_fft", self.n_fft, 16, 65_536)
-        _require_int("hop_length", self.hop_length, 1, self.n_fft)
-        _require_int("n_mels", self.n_mels, 1, 1024)
-        _require_int("window_frames", self.window_frames, 1, 4096)
-        _require_int("window_hop_frames", self.window_hop_frames, 1, self.window_frames)
-        _require_number("f_max_hz", self.f_max_hz, 0.0, self.sample_rate_hz / 2)
-        _require_number("f_min_hz", self.f_min_hz, 0.0, self.f_max_hz)
-        _require_number("power_floor", self.power_floor, 1e-30, 1.0)
-        if self.n_mels * self.window_frames > 262_144:
-            raise ValueError("n_mels x window_frames must be at most 262144")
-        if self.f_min_hz >= self.f_max_hz:
-            raise ValueError("f_min_hz must be below f_max_hz")
+        for name, problem in self.problems(self.to_dict()).items():
+            raise ValueError(f"{name} {problem}")
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any]) -> dict[str, str]:
+        """What cannot be in ``values``, by the name of the field; defaults where there is none.
+
+        A limit that depends on another field is that of its default where the other is wrong.
+        """
+        found: dict[str, str] = {}
+        defaults = {field.name: field.default for field in fields(cls)}
+
+        def valid(name: str) -> Any:
+            return defaults[name] if name in found else values.get(name, defaults[name])
+
+        def whole(name: str, low: int, high: int) -> None:
+            value = values.get(name, defaults[name])
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+                found[name] = f"must be a whole number from {low} to {high}, not {value!r}"
+
+        def number(name: str, low: float, high: float) -> None:
+            value = values.get(name, defaults[name])
+            real = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (real and low <= value <= high):
+                found[name] = f"must be a number from {low:g} to {high:g}, not {value!r}"
+
+        whole("sample_rate_hz", 1_000, 768_000)
+        whole("n_fft", 16, 65_536)
+        whole("hop_length", 1, valid("n_fft"))
+        whole("n_mels", 1, 1024)
+        whole("window_frames", 1, 4096)
+        whole("window_hop_frames", 1, valid("window_frames"))
+        number("f_max_hz", 0.0, valid("sample_rate_hz") / 2)
+        number("f_min_hz", 0.0, valid("f_max_hz"))
+        number("power_floor", 1e-30, 1.0)
+        if valid("n_mels") * valid("window_frames") > _MOST_VALUES:
+            found["n_mels"] = f"x window_frames must be at most {_MOST_VALUES}"
+        if valid("f_min_hz") >= valid("f_max_hz"):
+            found["f_min_hz"] = "must be below f_max_hz"
+        return found
 
     @property
     def frame_rate_hz(self) -> float:
@@ -167,13 +196,3 @@ def mel_filterbank(spec: LogMelSpec) -> DoubleArray:
     weights: DoubleArray = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
     weights.setflags(write=False)
     return weights
-
-
-def _require_int(name: str, value: object, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-
-
-def _require_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}")

@@ -1,18 +1,24 @@
-"""The settings of ``auscult train audio`` and the file that they may come from."""
+"""The settings of ``auscult train audio``, from a file and the environment."""
 
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-from monitor.config.environment import overlay
+from monitor.config.document import read_document
 from monitor.detection.settings import DetectorSettings
-from monitor.errors import ConfigError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 
 _DAEMON_TABLES = frozenset({"mqtt", "service", "machine"})
@@ -27,14 +33,63 @@ class NetworkSettings(BaseModel):
     """Seconds of sound that one score is made from."""
     epochs: int = Field(default=10, ge=1, le=10_000)
     most_windows_per_epoch: int = Field(default=2048, ge=16, le=1_000_000)
-    """An epoch hears every frame about twice, but no more windows than this."""
+    """An epoch takes every frame about twice, but no more windows than this."""
     batch_size: int = Field(default=64, ge=2, le=4096)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
     machine_weight: float = Field(default=0.1, ge=0.0, le=10.0)
-    """Share in the loss of telling reference machines apart."""
+    """Weight in the loss of the classifier that tells the machine and its references apart."""
+
+
+class FeatureSettings(BaseModel):
+    """``[features]``: the fields of ``LogMelSpec``, with its limits."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    sample_rate_hz: int = LogMelSpec.sample_rate_hz
+    n_fft: int = LogMelSpec.n_fft
+    hop_length: int = LogMelSpec.hop_length
+    n_mels: int = LogMelSpec.n_mels
+    f_min_hz: float = LogMelSpec.f_min_hz
+    f_max_hz: float = LogMelSpec.f_max_hz
+    power_floor: float = LogMelSpec.power_floor
+    window_frames: int = LogMelSpec.window_frames
+    window_hop_frames: int = LogMelSpec.window_hop_frames
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _every_mistake(
+        cls, values: Any, handler: ModelWrapValidatorHandler[FeatureSettings]
+    ) -> FeatureSettings:
+        """Report types, unknown keys and impossible values at once."""
+        mistakes: list[InitErrorDetails] = []
+        settings = None
+        try:
+            settings = handler(values)
+        except ValidationError as error:
+            mistakes = [
+                InitErrorDetails(
+                    type=detail["type"],
+                    loc=detail["loc"],
+                    input=detail["input"],
+                    ctx=detail.get("ctx", {}),
+                )
+                for detail in error.errors()
+            ]
+        known = {name: values[name] for name in cls.model_fields if name in values}
+        reported = {mistake["loc"] for mistake in mistakes}
+        mistakes += [
+            InitErrorDetails(
+                type="value_error", loc=(name,), input=known.get(name), ctx={"error": problem}
+            )
+            for name, problem in LogMelSpec.problems(known).items()
+            if (name,) not in reported
+        ]
+        if settings is None or mistakes:
+            raise ValidationError.from_exception_data(cls.__name__, mistakes)
+        return settings
 
 
 class AudioSettings(BaseModel):
@@ -43,19 +98,13 @@ class AudioSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     training: NetworkSettings = Field(default_factory=NetworkSettings)
-    features: dict[str, Any] = Field(default_factory=dict)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
-
-    @field_validator("features")
-    @classmethod
-    def _features_make_a_spec(cls, values: dict[str, Any]) -> dict[str, Any]:
-        LogMelSpec.from_dict(values)
-        return values
 
     @property
     def spec(self) -> LogMelSpec:
         """The feature specification."""
-        return LogMelSpec.from_dict(self.features)
+        return LogMelSpec(**self.features.model_dump())
 
 
 def load_audio_settings(
@@ -63,27 +112,11 @@ def load_audio_settings(
 ) -> AudioSettings:
     """Read the settings; defaults where ``path`` is None. ``AUSCULT_`` variables go over both.
 
-    The daemon's own tables may stand in the same file and are left to the daemon. Raises
-    ``MissingInputError`` where the file is not there, ``ConfigError`` naming file and key.
+    The tables of the daemon may be in the same file and are ignored. Raises
+    ``MissingInputError`` when the file is not there and ``ConfigError``, a line for each
+    mistake, when it cannot be used.
     """
-    document = {} if path is None else _read(path)
-    document = {name: table for name, table in document.items() if name not in _DAEMON_TABLES}
+    document = read_document(path, _DAEMON_TABLES)
     environ = os.environ if environ is None else environ
-    overlay(document, environ, ("training", "detector"))
-    try:
-        return AudioSettings.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path or 'environment'}: {key}: {first['msg']}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise MissingInputError(f"{path}: no such configuration file") from None
-    except OSError as error:
-        raise MissingInputError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    document.put_environment(environ, ("training", "detector"))
+    return document.validated(AudioSettings)

@@ -1,0 +1,88 @@
+"""A TOML file under ``AUSCULT_`` variables to a validated model, every mistake with its place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from monitor.config.environment import overlay
+from monitor.config.messages import explain
+from monitor.config.toml_lines import KeyPath, key_lines, line_of
+from monitor.errors import ConfigError, MissingInputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_MAX_FILE_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """The values of a configuration and where each of them is set.
+
+    ``path``: the file, None for a configuration from the environment alone.
+    """
+
+    path: Path | None
+    values: dict[str, Any] = field(repr=False)
+    lines: dict[KeyPath, int] = field(repr=False)
+    origin: dict[KeyPath, str] = field(repr=False)
+
+    def where(self, key: KeyPath) -> str:
+        """The environment variable that set a key, or the file and the line."""
+        if variable := self.origin.get(key):
+            return variable
+        line = line_of(self.lines, key)
+        return f"{self.path}:{line}" if line else str(self.path or "environment")
+
+    def put_environment(
+        self,
+        environ: Mapping[str, str],
+        tables: Iterable[str],
+        verbatim: Container[KeyPath] = (),
+    ) -> None:
+        """Lay the variables that name one of ``tables`` over the values. Raises as ``overlay``."""
+        self.origin.update(overlay(self.values, environ, tables, verbatim))
+
+    def validated(self, model: type[Model]) -> Model:
+        """The values as ``model``. Raises ``ConfigError`` with a line for each mistake."""
+        try:
+            return model.model_validate(self.values)
+        except ValidationError as error:
+            lines = explain(error, model, self.values, self.where)
+            raise ConfigError("\n".join(lines)) from None
+
+
+def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> ConfigDocument:
+    """The file without the tables that belong to another program; empty where ``path`` is None.
+
+    Raises ``MissingInputError`` when the file is not there and ``ConfigError`` when it is not
+    TOML.
+    """
+    if path is None:
+        return ConfigDocument(None, {}, {}, {})
+    text = _read(path)
+    try:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # endless digits and brackets among them
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    for table in ignored_tables:
+        values.pop(table, None)
+    return ConfigDocument(path, values, key_lines(text), {})
+
+
+def _read(path: Path) -> str:
+    try:
+        if not path.is_file():
+            raise MissingInputError(f"{path}: no such configuration file")
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes: not a configuration")
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise MissingInputError(f"{path}: {error.strerror}") from error
