@@ -36,9 +36,14 @@ class Outcome:
         return json.loads(self.out)
 
 
-def auscult(*arguments: object) -> Outcome:
-    """Run a command in this process."""
-    out, err = io.StringIO(), io.StringIO()
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def auscult(*arguments: object, terminal: bool = False) -> Outcome:
+    """Run a command in this process; ``terminal``: whether standard error is a terminal."""
+    out, err = io.StringIO(), _Terminal() if terminal else io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = run_command([str(argument) for argument in arguments])
     return Outcome(status, out.getvalue(), err.getvalue())

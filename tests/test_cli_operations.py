@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from monitor.model.bundle import Bundle
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
-from tests.command_line import RATE_HZ, auscult, configured, write_recordings
+from tests.command_line import RATE_HZ, Outcome, auscult, configured, write_recordings
 from tests.daemons import daemon
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 
@@ -150,7 +151,7 @@ def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
     )
     assert outcome.status == 0, outcome.err
     files = outcome.json["files"]
-    assert len(files) == 5
+    assert len(files) == 4
     heard = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])
     assert len(heard) == 45 * RATE_HZ
     assert np.abs(heard - machine_sound(60)[: len(heard)]).max() < 1e-4
@@ -162,7 +163,7 @@ def test_record_gives_up_on_a_source_that_gives_nothing(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording of nothing would wait for ever."""
-    monkeypatch.setattr("monitor.commands.record.PATIENCE_S", 1.0)
+    monkeypatch.setattr("monitor.commands.record.SOUND_TIMEOUT_S", 1.0)
     config = configured(tmp_path, bundle.path, kind="command", command=["/nonexistent/recorder"])
     began_s = time.monotonic()
     outcome = auscult(
@@ -180,8 +181,66 @@ def test_record_says_when_the_source_ended_before(bundle: Bundle, tmp_path: Path
     arguments = ("record", "pump-7", "--config", config, "--out", tmp_path / "out")
     outcome = auscult(*arguments, "--seconds", 45, "--json")
     assert outcome.status == 69
-    assert "came to its end after 12.0 s, 45 s were asked for" in outcome.err
+    assert "ended after 12.0 s, 45 s were requested" in outcome.err
     assert outcome.json["seconds"] == 12.0
+
+
+def record_file(
+    bundle: Bundle,
+    folder: Path,
+    samples: np.ndarray[Any, Any],
+    seconds: float,
+    *options: str,
+    terminal: bool = False,
+) -> Outcome:
+    """The outcome of `record` on a source that plays ``samples``, into ``folder / "out"``."""
+    soundfile.write(folder / "source.wav", samples, RATE_HZ)
+    config = configured(folder, bundle.path, kind="file", path=str(folder / "source.wav"))
+    out = folder / "out"
+    arguments = ("record", "pump-7", "--config", config, "--out", out, "--seconds", seconds)
+    return auscult(*arguments, *options, terminal=terminal)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3], ids=["muted", "stuck"])
+def test_record_fails_when_everything_is_silent(
+    bundle: Bundle, tmp_path: Path, value: float
+) -> None:
+    """A muted microphone would be noticed in training, after days of recording."""
+    outcome = record_file(bundle, tmp_path, np.full(30 * RATE_HZ, value), 25)
+    assert outcome.status == 69
+    assert "only silence was recorded" in outcome.err
+    assert "not muted" in outcome.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_record_keeps_sound_with_a_pause(bundle: Bundle, tmp_path: Path) -> None:
+    """A recording of a machine that was switched off for a while would be lost."""
+    samples = np.concatenate([machine_sound(6), np.zeros(6 * RATE_HZ, np.float32)])
+    outcome = record_file(bundle, tmp_path, samples, 12, "--json")
+    assert outcome.status == 0, outcome.err
+    assert outcome.json["complaints"] == ["silence"]
+    assert len(outcome.json["files"]) == 1
+
+
+def test_record_prints_its_warning_on_a_line_of_its_own(bundle: Bundle, tmp_path: Path) -> None:
+    """The warning would be mixed with the counter of seconds."""
+    samples = np.concatenate([machine_sound(6), np.zeros(6 * RATE_HZ, np.float32)])
+    outcome = record_file(bundle, tmp_path, samples, 12, terminal=True)
+    lines = outcome.err.split("\n")
+    shown = [line.rsplit("\r\x1b[K", 1)[-1] for line in lines]
+    warnings = [line for line in shown if "silence" in line]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("auscult: pump-7: silence: ")
+    assert "12.0 of 12 s" in outcome.err
+
+
+def test_record_shows_progress_without_a_terminal(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log of a long recording would not show whether it works."""
+    monkeypatch.setattr("monitor.commands.record.PROGRESS_INTERVAL_S", 0.0)
+    outcome = record_file(bundle, tmp_path, machine_sound(12), 12)
+    assert outcome.err.splitlines()[-1] == "auscult: pump-7: 12 of 12 s recorded"
 
 
 def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_path: Path) -> None:

@@ -48,6 +48,38 @@ def test_any_length_is_completed_to_the_sample(seconds: float, rate_hz: int, blo
         assert list(Path(folder).glob("*.part")) == []
 
 
+def recorded_lengths_s(folder: Path, seconds: float, gap_s: float | None = None) -> list[float]:
+    """The lengths of the files of a recording, with a gap after ``gap_s``."""
+    with FlacRecorder(folder, "pump-7", seconds) as recorder:
+        position_s = 0.0
+        while not recorder.complete:
+            block = np.full(500, 0.1, np.float32)
+            recorder.push(AudioBlock(block, 1_000, 0, discontinuous=position_s == gap_s))
+            position_s += 0.5
+    return [soundfile.info(path).duration for path in recorder.files]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lengths_s"),
+    [
+        (2.0, [2.0]),
+        (12.0, [12.0]),
+        (20.0, [10.0, 10.0]),
+        (25.0, [12.5, 12.5]),
+        (1200.0, 12 * [100.0]),
+        (3900.0, 13 * [300.0]),
+    ],
+)
+def test_files_have_one_length(tmp_path: Path, seconds: float, lengths_s: list[float]) -> None:
+    """A short file at the end would be useless for training."""
+    assert recorded_lengths_s(tmp_path, seconds) == lengths_s
+
+
+def test_a_rest_after_a_gap_is_added_to_the_last_file(tmp_path: Path) -> None:
+    """A gap would leave a short file at the end."""
+    assert recorded_lengths_s(tmp_path, 30.0, gap_s=3.0) == [3.0, 10.0, 17.0]
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """No file may be larger than 100 kB, as on a disk that is full there."""

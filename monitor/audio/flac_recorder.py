@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,37 +15,38 @@ from monitor.errors import MissingInputError, ServiceUnavailableError
 
 
 class FlacRecorder:
-    """Writes mono FLAC of 24 bits, a new file every so often and after each gap.
+    """Writes mono FLAC of 24 bits: several files of equal length, and a new file after each gap.
 
-    Training keeps whole recordings apart for validation and calibration, so one long
-    file would be of no use to it: ``seconds`` are cut into about a dozen, each of 10
-    to 300 seconds. A file bears its final name only once it is complete.
+    Training keeps whole recordings apart for validation and calibration, so it needs
+    several files. ``seconds`` are divided into up to 12 files of at least 10 s, more if a
+    file would be longer than 300 s. A rest of less than 10 s is added to the last file.
+    A file gets its final name when it is complete.
 
     Raises ``MissingInputError`` when ``folder`` cannot be written, and
-    ``ServiceUnavailableError`` when the disk takes no more; the file that it does not
-    hold is removed.
+    ``ServiceUnavailableError`` when the disk is full; the incomplete file is then removed.
     """
 
     LEAST_S: ClassVar[float] = 10.0
     MOST_S: ClassVar[float] = 300.0
-    PIECES: ClassVar[int] = 12
+    MOST_FILES: ClassVar[int] = 12
 
     def __init__(self, folder: Path, name: str, seconds: float) -> None:
         self.files: list[Path] = []
         self.complete = False
-        """Whether all the wanted seconds are written, to the nearest sample."""
+        """Whether all requested seconds are written, to the nearest sample."""
         self._folder = folder
         self._name = name
         self._total_s = seconds
-        self._piece_s = min(self.MOST_S, max(self.LEAST_S, seconds / self.PIECES))
+        n_files = min(self.MOST_FILES, math.floor(seconds / self.LEAST_S))
+        self._file_s = seconds / max(1, n_files, math.ceil(seconds / self.MOST_S))
+        self._file_end_s = 0.0
         self._written_s = 0.0
-        self._piece_written_s = 0.0
         self._file: soundfile.SoundFile | None = None
         self._path = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise MissingInputError(f"{folder}: cannot be made: {error.strerror}") from error
+            raise MissingInputError(f"{folder}: cannot be created: {error.strerror}") from error
 
     @property
     def seconds(self) -> float:
@@ -52,7 +54,7 @@ class FlacRecorder:
         return self._written_s
 
     def push(self, block: AudioBlock) -> None:
-        """Append a block; what goes beyond the wanted seconds is left out."""
+        """Append a block; samples beyond the requested seconds are left out."""
         rate_hz = block.sample_rate_hz
         samples = block.samples[: max(0, round((self._total_s - self._written_s) * rate_hz))]
         if block.discontinuous or (self._file and self._file.samplerate != rate_hz):
@@ -60,12 +62,11 @@ class FlacRecorder:
         while len(samples):
             if self._file is None:
                 self._file = self._open(rate_hz)
-            room = max(1, round((self._piece_s - self._piece_written_s) * rate_hz))
-            piece, samples = samples[:room], samples[room:]
-            self._write(piece)
-            self._written_s += len(piece) / rate_hz
-            self._piece_written_s += len(piece) / rate_hz
-            if len(piece) == room:
+            left = max(1, round((self._file_end_s - self._written_s) * rate_hz))
+            part, samples = samples[:left], samples[left:]
+            self._write(part)
+            self._written_s += len(part) / rate_hz
+            if len(part) == left:
                 self.close()
         self.complete = round((self._total_s - self._written_s) * rate_hz) <= 0
 
@@ -81,6 +82,13 @@ class FlacRecorder:
             self._path.rename(final)
             self.files.append(final)
 
+    def discard(self) -> None:
+        """Remove every file of this recording."""
+        self.close()
+        for path in self.files:
+            path.unlink(missing_ok=True)
+        self.files.clear()
+
     def _write(self, samples: FloatArray) -> None:
         if self._file is None:
             return
@@ -88,7 +96,7 @@ class FlacRecorder:
             self._file.write(samples)
         except soundfile.LibsndfileError as error:
             file, self._file = self._file, None
-            with contextlib.suppress(soundfile.LibsndfileError):  # says the same once more
+            with contextlib.suppress(soundfile.LibsndfileError):  # the same error again
                 file.close()
             raise self._abandoned(error) from None
 
@@ -102,7 +110,9 @@ class FlacRecorder:
         now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         stem = f"{self._name}-{now}-{len(self.files) + 1:03d}"
         self._path = self._folder / f"{stem}.flac.part"
-        self._piece_written_s = 0.0
+        self._file_end_s = self._written_s + self._file_s
+        if round(self._total_s - self._file_end_s, 6) < self.LEAST_S:
+            self._file_end_s = self._total_s
         try:
             return soundfile.SoundFile(
                 self._path,

@@ -1,50 +1,69 @@
-"""``auscult record`` and ``auscult devices``: the sources by themselves."""
+"""``auscult record`` and ``auscult devices``: sources without a bundle."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from monitor.audio.flac_recorder import FlacRecorder
-from monitor.audio.signal_check import SignalCheck
+from monitor.audio.signal_check import SignalCheck, SignalLimits
 from monitor.commands.output import columns, emit, message, progress
 from monitor.config.settings import load_config
 from monitor.domain import AudioBlock, SourceState, SourceStatus
 from monitor.errors import ServiceUnavailableError, UsageError
 from monitor.sources.microphone.devices import devices as microphones
 from monitor.sources.registry import open_source
-from monitor.sources.settings import SourceSettings
+from monitor.sources.settings import LogMelSettings, SourceSettings
 
-PATIENCE_S = 20.0
-"""A source that delivers nothing for so long is given up by a command (never by the daemon)."""
+SOUND_TIMEOUT_S = 20.0
+"""How long a source may deliver nothing before the command fails (the daemon waits without end)."""
+PROGRESS_INTERVAL_S = 30.0
+"""How often progress is printed where there is no terminal."""
+_SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
 
 
 def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bool) -> None:
-    """Capture ``seconds`` of sound into FLAC files below ``out``.
+    """Record ``seconds`` of sound into FLAC files in ``out``.
 
-    Raises ``ServiceUnavailableError`` when the source gives nothing for
-    ``PATIENCE_S`` or comes to its end before, and when the disk is full; the files
-    that were complete by then are kept.
+    Raises ``ServiceUnavailableError`` when the source delivers nothing for
+    ``SOUND_TIMEOUT_S``, when it ends early and when the disk is full; complete files are
+    kept. Raises it too when everything recorded is silence; no file is kept then.
     """
     logging.basicConfig(level=logging.ERROR)
     settings = load_config(config).machine(machine)
     recorder = FlacRecorder(out, machine, seconds)
     check, complaints = SignalCheck(), set[str]()
+    silent, progress_due_s = True, time.monotonic() + PROGRESS_INTERVAL_S
     with recorder:
-        for block in sound(settings.source, patience_s=PATIENCE_S):
+        for block in sound(settings.source, timeout_s=SOUND_TIMEOUT_S):
             state = check.push(block)
             if state.status is not SourceStatus.OK and state.reason not in complaints:
                 complaints.add(state.reason)
+                progress("")
                 message(f"auscult: {machine}: {state.reason}: {state.detail}")
+            silent = silent and float(np.std(block.samples)) < _SILENT_RMS
             recorder.push(block)
             progress(f"{recorder.seconds:.1f} of {seconds:g} s")
+            if not sys.stderr.isatty() and time.monotonic() >= progress_due_s:
+                progress_due_s += PROGRESS_INTERVAL_S
+                message(f"auscult: {machine}: {recorder.seconds:.0f} of {seconds:g} s recorded")
             if recorder.complete:
                 break
     progress("")
+    if silent:
+        recorder.discard()
+        raise ServiceUnavailableError(
+            f"{machine}: only silence was recorded, nothing is kept: check that the microphone "
+            "is connected and not muted, and that [machine.source] names the right device "
+            "(auscult devices lists them)"
+        )
     emit(
         {
             "machine": machine,
@@ -57,21 +76,22 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
     )
     if not recorder.complete:
         raise ServiceUnavailableError(
-            f"source {settings.source.kind}: came to its end after {recorder.seconds:.1f} s, "
-            f"{seconds:g} s were asked for"
+            f"source {settings.source.kind}: ended after {recorder.seconds:.1f} s, "
+            f"{seconds:g} s were requested"
         )
 
 
-def sound(settings: SourceSettings, *, patience_s: float) -> Iterator[AudioBlock]:
-    """The audio of a source. Raises ``ServiceUnavailableError`` when it stays away.
+def sound(settings: SourceSettings, *, timeout_s: float) -> Iterator[AudioBlock]:
+    """The audio of a source.
 
-    Precomputed log-mel is no sound: ``UsageError``.
+    Raises ``ServiceUnavailableError`` when none comes for ``timeout_s``, and ``UsageError``
+    for a source of precomputed log-mel.
     """
-    if settings.kind == "logmel":
-        raise UsageError("a logmel source holds no sound that could be recorded")
+    if isinstance(settings, LogMelSettings):
+        raise UsageError("a logmel source has no sound to record")
     stop = threading.Event()
-    detail = f"nothing heard for {patience_s:g} s"
-    timer = _Deadline(stop, patience_s)
+    detail = f"no sound for {timeout_s:g} s"
+    timer = _Deadline(stop, timeout_s)
     try:
         for item in open_source(settings).blocks(stop):
             if isinstance(item, AudioBlock):
@@ -87,24 +107,24 @@ def sound(settings: SourceSettings, *, patience_s: float) -> Iterator[AudioBlock
 
 
 class _Deadline:
-    """Sets an event when ``push_back`` has not been called for a while."""
+    """Sets an event when ``push_back`` has not been called for ``timeout_s``."""
 
-    def __init__(self, stop: threading.Event, patience_s: float) -> None:
+    def __init__(self, stop: threading.Event, timeout_s: float) -> None:
         self._stop = stop
-        self._patience_s = patience_s
-        self._due_s = time.monotonic() + patience_s
+        self._timeout_s = timeout_s
+        self._due_s = time.monotonic() + timeout_s
         self._cancelled = threading.Event()
         self.passed = False
         threading.Thread(target=self._watch, daemon=True).start()
 
     def push_back(self) -> None:
-        self._due_s = time.monotonic() + self._patience_s
+        self._due_s = time.monotonic() + self._timeout_s
 
     def cancel(self) -> None:
         self._cancelled.set()
 
     def _watch(self) -> None:
-        while not self._cancelled.wait(min(0.25, self._patience_s)):
+        while not self._cancelled.wait(min(0.25, self._timeout_s)):
             if time.monotonic() >= self._due_s:
                 self.passed = True
                 self._stop.set()
@@ -112,7 +132,7 @@ class _Deadline:
 
 
 def devices(*, as_json: bool) -> None:
-    """Print the microphones that PortAudio sees."""
+    """Print the microphones that PortAudio finds."""
     found = microphones()
     rows = [
         (
@@ -127,4 +147,4 @@ def devices(*, as_json: bool) -> None:
     ]
     emit([asdict(device) for device in found], columns(rows), as_json=as_json)
     if not found:
-        message("auscult: no microphone is plugged in, or this user may not use it (group audio)")
+        message("auscult: no microphone found: connect one, or add this user to the group audio")
