@@ -119,7 +119,7 @@ def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Pat
             outbox.append(alert_draft(decision, bundle, "pump-7", lambda s: 1.8e9 + s))
         shown = auscult("outbox", "--config", config, "--json").json["alerts"]
     assert [alert["kind"] for alert in shown] == ["raised", "cleared"]
-    assert "2 not acknowledged" in auscult("outbox", "--config", config).out
+    assert "2 alerts not acknowledged" in auscult("outbox", "--config", config).out
 
 
 def test_calibrate_changes_the_threshold_and_nothing_else(tmp_path: Path) -> None:

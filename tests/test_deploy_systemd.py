@@ -318,7 +318,7 @@ def test_an_operator_looks_into_a_running_service(node: Node) -> None:
     assert exported
     for command in re.findall(r"^sudo -E (auscult .*?) +#", commands, re.M):
         done = node.system.run(["env", exported[1], exported[2], *command.split()], check=False)
-        expected = {"selftest": "acknowledged in", "outbox": "0 not acknowledged"}
+        expected = {"selftest": "acknowledged in", "outbox": "0 alerts not acknowledged"}
         said = expected.get(command.split()[1], "")
         assert said in done.stdout, done.stdout + done.stderr
         assert done.returncode == 0 or "discovery" in command, done.stderr

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.errors import ConfigError
-from monitor.mqtt.connection import tls_context
-from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.settings import MqttSettings, tls_context
 
 SECRET = "geheim-7781"  # noqa: S105  # the one that must not be seen anywhere
 

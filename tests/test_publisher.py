@@ -75,7 +75,7 @@ def test_alert_arrives_and_leaves_the_outbox(broker: Mosquitto, outbox: Outbox) 
         (received,) = subscriber.messages("pump-7/alert")
         assert json.loads(received.payload)["event_id"] == alert.event_id
         assert (received.qos, received.retain) == (1, False)
-        counts = publisher.delivery()
+        counts = publisher.delivery_counts()
         assert (counts.acknowledged, counts.no_subscriber, counts.protocol) == (1, 0, "MQTT 5")
 
 
@@ -169,7 +169,7 @@ def test_paused_broker_is_noticed_and_nothing_is_sent_twice_in_order(
         wait_for(lambda: outbox.depth() == 0)
         wait_for(lambda: sequences(subscriber.payloads("pump-7/alert")) == [1, 2, 3])
         wait_for(lambda: subscriber.payloads("status")[-1] == b"online")
-        assert publisher.delivery().acknowledged == 3
+        assert publisher.delivery_counts().acknowledged == 3
 
 
 def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox) -> None:
@@ -187,8 +187,8 @@ def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox)
             outbox.append(draft())
             publisher.wake()
             wait_for(lambda: "no acknowledgement for 0.3 s" in (publisher.connection_error() or ""))
-            wait_for(lambda: publisher.delivery().connections >= 3)
-            assert (outbox.depth(), publisher.delivery().acknowledged) == (1, 0)
+            wait_for(lambda: publisher.delivery_counts().connections >= 3)
+            assert (outbox.depth(), publisher.delivery_counts().acknowledged) == (1, 0)
             mute.acknowledges = True
             wait_for(lambda: outbox.depth() == 0)
 
@@ -200,7 +200,7 @@ def test_a_silent_connection_is_noticed_though_nothing_waits(
     """The daemon would call itself connected for hours after a cable was pulled."""
     settings = broker.settings(keepalive_s=5, ack_timeout_s=60, connect_timeout_s=0.5)
     with publishing(settings, outbox) as publisher:
-        wait_for(lambda: connected(publisher) and not publisher._flights)
+        wait_for(lambda: connected(publisher) and not publisher._in_flight)
         broker.pause()
         wait_for(lambda: not connected(publisher), 20)
         broker.resume()
@@ -237,7 +237,7 @@ def test_falls_back_to_311_where_mqtt_5_is_not_spoken(outbox: Outbox) -> None:
             outbox.append(draft())
             publisher.wake()
             wait_for(lambda: outbox.depth() == 0)
-            assert publisher.delivery().protocol == "MQTT 3.1.1"
+            assert publisher.delivery_counts().protocol == "MQTT 3.1.1"
         strict = settings.model_copy(update={"protocol": "5"})
         with publishing(strict, outbox) as publisher:
             wait_for(lambda: "nsupported protocol" in (publisher.connection_error() or ""))
@@ -269,9 +269,9 @@ def test_alert_without_a_subscriber_is_counted(broker: Mosquitto, outbox: Outbox
     with publishing(broker.settings(), outbox) as publisher:
         outbox.append(draft())
         publisher.wake()
-        wait_for(lambda: publisher.delivery().no_subscriber == 1)
+        wait_for(lambda: publisher.delivery_counts().no_subscriber == 1)
         assert outbox.depth() == 0
-        assert publisher.delivery().acknowledged == 1
+        assert publisher.delivery_counts().acknowledged == 1
 
 
 def test_wrong_password_is_said_and_retried_slowly(

@@ -26,7 +26,8 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.cli import main
 from monitor.detection.detector import Detector
 from monitor.domain import Decision, Score
-from monitor.mqtt.connection import Message, MqttConnection
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.messages import Message
 from monitor.outbox.queue import Outbox
 from monitor.outbox.store import OutboxStore
 

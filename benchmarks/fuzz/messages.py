@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited
 from monitor.errors import ServiceUnavailableError
-from monitor.mqtt.connection import MQTT_5, BrokerError, Message, MqttConnection
+from monitor.mqtt.connection import MQTT_5, MqttConnection
 from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.settings import MqttSettings
 
 BIRTH_TOPIC = "homeassistant/status"

@@ -7,12 +7,12 @@ from pathlib import Path
 from monitor.alerts import alert_to_dict
 from monitor.commands.output import columns, emit
 from monitor.config.settings import load_config, outbox_path
-from monitor.mqtt import home_assistant as discovery_removal
+from monitor.mqtt import discovery_removal
 from monitor.outbox.reader import read_outbox
 
 
 def outbox(config: Path, *, as_json: bool) -> None:
-    """Print the alerts that no broker has acknowledged, the oldest first."""
+    """Print the alerts that the broker has not acknowledged, oldest first."""
     listing = read_outbox(outbox_path(load_config(config), config))
     rows = [
         (alert.at, alert.machine, alert.kind, f"score {alert.score:.4g}", alert.event_id)
@@ -26,15 +26,20 @@ def outbox(config: Path, *, as_json: bool) -> None:
         },
         [
             *columns(rows),
-            f"{len(rows)} not acknowledged" + (f"; given up so far: {dropped}" if dropped else ""),
+            f"{len(rows)} {'alert' if len(rows) == 1 else 'alerts'} not acknowledged"
+            + (f"; dropped so far: {dropped}" if dropped else ""),
         ],
         as_json=as_json,
     )
 
 
 def remove_discovery(config: Path, *, as_json: bool) -> None:
-    """Take this daemon's devices out of Home Assistant."""
+    """Remove this daemon's devices from Home Assistant."""
     settings = load_config(config)
     machines = [machine.id for machine in settings.machines]
     topics = discovery_removal.remove_discovery(settings.mqtt, machines)
-    emit({"removed": topics}, [*topics, f"{len(topics)} removed"], as_json=as_json)
+    emit(
+        {"removed": topics},
+        [*topics, f"{len(topics)} {'device' if len(topics) == 1 else 'devices'} removed"],
+        as_json=as_json,
+    )

@@ -1,1 +1,1 @@
-"""Connection to the broker: topics, payloads, delivery of alerts, Home Assistant."""
+"""Connection to the broker: topics, payloads, delivery of alerts, Home Assistant discovery."""

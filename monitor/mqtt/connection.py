@@ -1,8 +1,8 @@
-"""One connection to a broker, driven by the one thread that opened it.
+"""One connection to a broker, used by the one thread that opened it.
 
-paho keeps the protocol; this keeps paho on a short leash. A client is used for one
-connection and thrown away, so that nothing it has queued is ever sent behind the
-outbox's back, and all of its work happens inside ``poll``.
+The paho client speaks the protocol. Each client is used for one connection only, so
+that it never sends a message from its own queue that the outbox does not know of. All
+its work happens inside ``poll``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -22,36 +21,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from monitor.errors import ConfigError
-from monitor.mqtt.settings import MqttSettings
-
-
-def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
-    """The trust that ``[mqtt]`` describes, ``None`` without ``tls``.
-
-    Raises ``ConfigError`` naming the key whose file cannot be used.
-    """
-    if not settings.tls:
-        return None
-    key, path = "ca_file", settings.ca_file
-    try:
-        context = ssl.create_default_context(cafile=None if path is None else str(path))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.client_cert is not None:
-            key, path = "client_cert or client_key", settings.client_cert
-            # An empty password, or OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if error.strerror else str(error)
-        raise ConfigError(f"mqtt.{key} ({path}): {reason}: must be a readable PEM file") from error
-    return context
-
+from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
+from monitor.mqtt.settings import MqttSettings, tls_context
 
 MQTT_5 = MQTTProtocolVersion.MQTTv5
 MQTT_311 = MQTTProtocolVersion.MQTTv311
 
-NO_MATCHING_SUBSCRIBERS = 0x10
-_FAILURE = 0x80
 _UNSUPPORTED_PROTOCOL = 0x84
 _CREDENTIALS = {0x86, 0x87, 0x8A}
 _SESSION_TAKEN_OVER = 0x8E
@@ -69,47 +44,8 @@ def _json_properties() -> Properties:
 _JSON = _json_properties()
 
 
-class BrokerError(Exception):
-    """No connection, or no longer; one line for people.
-
-    ``refused``: the broker was reached and does not want us (credentials), so that
-    trying again soon is no use. ``wrong_protocol``: perhaps it only knows another MQTT.
-    """
-
-    def __init__(
-        self, message: str, *, refused: bool = False, wrong_protocol: bool = False
-    ) -> None:
-        super().__init__(message)
-        self.refused = refused
-        self.wrong_protocol = wrong_protocol
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Something to publish, or something that came in."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """The broker's answer to a message of QoS 1; ``reason_code`` as in MQTT 5, 0 in 3.1.1."""
-
-    mid: int
-    reason_code: int
-    text: str
-
-    @property
-    def accepted(self) -> bool:
-        """Whether the broker has taken the message."""
-        return self.reason_code < _FAILURE
-
-
 class MqttConnection:
-    """An accepted connection. Made by ``open``; every failure later is a ``BrokerError``."""
+    """An accepted connection, made by ``open``. Every later failure is a ``BrokerError``."""
 
     def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
         self.protocol = protocol
@@ -140,10 +76,10 @@ class MqttConnection:
         last_will: Message | None = None,
         give_up: Callable[[], bool] = lambda: False,
     ) -> Self:
-        """Connect and wait to be accepted, at most about twice ``connect_timeout_s``.
+        """Connect and wait until the broker accepts, at most about twice ``connect_timeout_s``.
 
-        ``give_up`` is asked while waiting for the broker's answer. Raises ``BrokerError``,
-        and ``ConfigError`` for a password or certificate file that cannot be read.
+        The waiting also ends when ``give_up`` returns true. Raises ``BrokerError``, and
+        ``ConfigError`` for a password or certificate file that cannot be read.
         """
         connection = cls(settings, protocol)
         try:
@@ -160,7 +96,7 @@ class MqttConnection:
         return "MQTT 5" if self.protocol == MQTT_5 else "MQTT 3.1.1"
 
     def send(self, message: Message) -> int:
-        """Hand a message over; the number by which a QoS 1 message is acknowledged."""
+        """Send a message; the message id that the acknowledgement of a QoS 1 message carries."""
         properties = None
         if self.protocol == MQTT_5 and message.payload.startswith(b"{"):
             properties = _JSON
@@ -176,15 +112,15 @@ class MqttConnection:
         return info.mid
 
     def subscribe(self, topic_filter: str) -> None:
-        """Ask for messages, at most once each; whether they come is up to the broker."""
+        """Subscribe with QoS 0; a refusal by the broker is not reported."""
         self._client.subscribe(topic_filter, qos=0)
 
     def poll(self, timeout_s: float, wake: socket.socket | None = None) -> None:
-        """Let paho work until something happened, ``wake`` is readable or the time is over."""
+        """Send and receive until something happened, ``wake`` is readable or the time is over."""
         sock = self._client.socket()
         if self._trouble is not None or sock is None:
             raise self._trouble or BrokerError(f"{self._where}: connection lost")
-        # Bytes that TLS has decrypted already do not make the socket readable.
+        # Bytes that TLS has already decrypted do not make the socket readable.
         buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         poller = select.poll()
         poller.register(sock, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
@@ -199,10 +135,8 @@ class MqttConnection:
             if not rc and events & select.POLLOUT:
                 rc = self._client.loop_write()
             rc = rc or self._client.loop_misc()
-        except (
-            Exception
-        ) as error:  # what a broker may send has no bounds, nor what paho then raises
-            raise BrokerError(f"{self._where}: sent what is not MQTT: {error!r}") from error
+        except Exception as error:  # paho raises errors of any kind for bytes that are not MQTT
+            raise BrokerError(f"{self._where}: its answer is not MQTT: {error!r}") from error
         if self._trouble is not None:
             raise self._trouble
         if rc:
@@ -214,12 +148,12 @@ class MqttConnection:
         return taken
 
     def take_incoming(self) -> list[Message]:
-        """What subscriptions brought since the last call; floods are cut short."""
+        """The messages received since the last call, at most 100; more are discarded."""
         taken, self._incoming = self._incoming, []
         return taken
 
     def close(self, *, orderly: bool) -> None:
-        """End it. Not ``orderly``: so that the broker publishes the last will."""
+        """Close the connection. Not ``orderly``: the broker then publishes the last will."""
         sock = self._client.socket()
         if orderly:
             with contextlib.suppress(OSError, ValueError):
@@ -227,7 +161,7 @@ class MqttConnection:
                 deadline_s = time.monotonic() + 0.2
                 while self._client.want_write() and time.monotonic() < deadline_s:
                     self._client.loop_write()
-        # paho's own way to drop a connection is not to hold it any longer.
+        # paho has no function that closes a connection without a DISCONNECT.
         if sock is not None:
             with contextlib.suppress(OSError):
                 sock.close()
@@ -257,7 +191,7 @@ class MqttConnection:
         while not self._accepted:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0 or give_up():
-                # Some brokers neither answer nor hang up when they do not know a protocol.
+                # Some brokers neither answer nor close when they do not know a protocol.
                 raise BrokerError(
                     f"{self._where}: accepts connections but does not answer", wrong_protocol=True
                 )
@@ -268,7 +202,7 @@ class MqttConnection:
                     raise
                 raise BrokerError(str(error), wrong_protocol=True) from error
 
-    # paho's callbacks, all called from within poll
+    # Callbacks of paho, called from within poll.
 
     def _on_connect(
         self,

@@ -1,85 +1,17 @@
-"""The machines as devices of Home Assistant: discovery messages, published and removed."""
+"""The machines as devices of Home Assistant: the discovery messages."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import math
 import re
-import secrets
 import time
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from monitor.errors import ServiceUnavailableError
-from monitor.mqtt.connection import BrokerError, Message, MqttConnection
-from monitor.mqtt.dial import dial
 from monitor.mqtt.payloads import encode
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import ONLINE, Topics
-
-_QUIET_S = 0.5
-
-
-def remove_discovery(
-    settings: MqttSettings, machines: Collection[str] = (), timeout_s: float = 10.0
-) -> list[str]:
-    """Remove every retained discovery message of this ``base_topic``; the topics cleared.
-
-    Also those of machines that are no longer configured, as far as the broker's access
-    list lets them be seen; those of ``machines`` and of their daemon in any case. Raises
-    ``ServiceUnavailableError`` when the broker is out of reach or refuses.
-    """
-    client_id = f"auscult-remove-{secrets.token_hex(4)}"
-    try:
-        connection = dial(settings.model_copy(update={"client_id": client_id}))
-        try:
-            deadline_s = time.monotonic() + timeout_s
-            found = _find(connection, settings, deadline_s)
-            own = ("", *machines) if machines else ()
-            topics = sorted(found | {config_topic(settings, name) for name in own})
-            _clear(connection, topics, deadline_s)
-        finally:
-            connection.close(orderly=True)
-    except BrokerError as error:
-        raise ServiceUnavailableError(str(error)) from error
-    return topics
-
-
-def _find(connection: MqttConnection, settings: MqttSettings, deadline_s: float) -> set[str]:
-    """Retained messages come at once; when none has come for a while that was all."""
-    connection.subscribe(f"{settings.discovery_prefix}/device/+/config")
-    beginning = f"{settings.discovery_prefix}/device/{object_id(settings.base_topic, '')}"
-    found: set[str] = set()
-    quiet_by_s = time.monotonic() + _QUIET_S
-    while time.monotonic() < min(quiet_by_s, deadline_s):
-        connection.poll(quiet_by_s - time.monotonic())
-        for message in connection.take_incoming():
-            quiet_by_s = time.monotonic() + _QUIET_S
-            if message.topic.startswith(beginning) and _is_ours(message.payload):
-                found.add(message.topic)
-    return found
-
-
-def _clear(connection: MqttConnection, topics: list[str], deadline_s: float) -> None:
-    waiting = {connection.send(Message(topic, b"", retain=True)): topic for topic in topics}
-    while waiting:
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise ServiceUnavailableError("the broker does not acknowledge the removal")
-        connection.poll(left_s)
-        for answer in connection.take_acknowledgements():
-            topic = waiting.pop(answer.mid, "")
-            if not answer.accepted:
-                raise ServiceUnavailableError(f"the broker refuses {topic}: {answer.text}")
-
-
-def _is_ours(payload: bytes) -> bool:
-    with contextlib.suppress(ValueError, RecursionError, LookupError, TypeError):
-        return bool(json.loads(payload)["origin"]["name"] == ORIGIN)
-    return False
-
 
 ORIGIN = "Auscult"
 _LEAST_EXPIRY_S = 30
@@ -91,7 +23,7 @@ _STATES = ["warming", "ok", "anomaly", "no_signal", "degraded", "unavailable"]
 
 
 class Announcer(Protocol):
-    """What discovery needs of a publisher."""
+    """The part of a publisher that discovery uses."""
 
     def publish_retained(self, topic: str, payload: bytes) -> None: ...
     def republish(self, prefix: str) -> None: ...
@@ -99,7 +31,7 @@ class Announcer(Protocol):
 
 
 class Discovery:
-    """Announces the machines of one daemon. Made for one publisher, before its start."""
+    """Announces the machines of one daemon. Create it before the publisher is started."""
 
     def __init__(self, settings: MqttSettings, announcer: Announcer, version: str) -> None:
         self._settings = settings
@@ -111,7 +43,7 @@ class Discovery:
         announcer.subscribe(f"{settings.discovery_prefix}/status", self._on_birth)
 
     def announce(self, machines: Collection[str]) -> None:
-        """Make these machines, and no others of this daemon, known to Home Assistant."""
+        """Announce exactly these machines of this daemon."""
         wanted = {self._topic(name): self._machine_device(name) for name in machines}
         wanted[self._topic("")] = self._daemon_device()
         for topic, device in wanted.items():
@@ -121,13 +53,13 @@ class Discovery:
         self._announced = set(wanted)
 
     def withdraw(self, machine: str) -> None:
-        """Take this machine out of Home Assistant, whether or not this process put it there."""
+        """Remove this machine from Home Assistant, also if an earlier process announced it."""
         topic = self._topic(machine)
         self._announcer.publish_retained(topic, b"")
         self._announced.discard(topic)
 
     def _on_birth(self, _topic: str, payload: bytes) -> None:
-        """Home Assistant has started. Whatever else arrives there is none of our business."""
+        """Announce again when Home Assistant has started; ignore all other messages."""
         now_s = time.monotonic()
         if payload == ONLINE.encode() and now_s - self._born_s > _BIRTH_PAUSE_S:
             self._born_s = now_s
@@ -274,16 +206,17 @@ class Discovery:
 
 
 def config_topic(settings: MqttSettings, machine: str) -> str:
-    """Where the device of a machine is announced, or with an empty name the daemon's."""
+    """The topic of a machine's discovery message; of the daemon's with an empty name."""
     unique = object_id(settings.base_topic, machine)
     return f"{settings.discovery_prefix}/device/{unique}/config"
 
 
 def object_id(base_topic: str, machine: str) -> str:
-    """A name that Home Assistant accepts: the daemon's, or that of one of its machines.
+    """A unique name that Home Assistant accepts: of a machine, or of the daemon if it is empty.
 
-    Readable, and kept apart from others that read the same by a digest. All those of
-    one daemon begin with the name of the daemon.
+    It contains the machine's id and a digest, because two ids may differ only in
+    characters that Home Assistant does not accept. All names of one daemon begin with
+    the name of the daemon.
     """
     daemon = f"auscult_{_digest(base_topic)}"
     return f"{daemon}_{_slug(machine)}_{_digest(machine)}" if machine else daemon

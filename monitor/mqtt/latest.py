@@ -1,4 +1,4 @@
-"""The newest payloads: retained topics, and one score per machine until it is time to send."""
+"""The newest payloads: retained topics, and one score of each machine until it is sent."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Collection
 
 
 class NewestScores:
-    """Payloads by machine: put by any thread, taken by one at most every ``every_s``.
+    """Payloads by machine, taken together at most every ``every_s`` seconds.
 
-    A hundred machines would otherwise wake the thread that sends hundreds of times a second.
-    ``take_due``, ``due_in_s`` and ``hurry`` belong to that thread alone.
+    Without this limit, a hundred machines would wake the sending thread hundreds of
+    times a second. Any thread may ``put``; the other methods but ``clear`` are for the
+    sending thread.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -21,14 +22,14 @@ class NewestScores:
         self._due_s = 0.0
 
     def put(self, machine: str, payload: bytes) -> bool:
-        """Hold this in place of the machine's last one. Whether nothing was held before."""
+        """Replace the payload of the machine; returns whether nothing was held before."""
         with self._guard:
             is_first = not self._held
             self._held[machine] = payload
         return is_first
 
     def take_due(self) -> dict[str, bytes]:
-        """Everything that is held, if it is time; nothing otherwise."""
+        """All payloads if they are due; otherwise nothing."""
         now_s = time.monotonic()
         if now_s < self._due_s:
             return {}
@@ -39,23 +40,23 @@ class NewestScores:
         return taken
 
     def due_in_s(self, at_most_s: float) -> float:
-        """How long nothing is to be taken, if nothing new comes."""
+        """Seconds until payloads are due, at most ``at_most_s``."""
         if not self._held:
             return at_most_s
         return min(at_most_s, max(0.0, self._due_s - time.monotonic()))
 
     def hurry(self) -> None:
-        """What is held next may be taken at once."""
+        """Make the next payloads due at once."""
         self._due_s = 0.0
 
     def clear(self) -> None:
-        """Forget what is held."""
+        """Discard all payloads."""
         with self._guard:
             self._held.clear()
 
 
 class RetainedTopics:
-    """The newest payload of each retained topic. Safe to use from any thread.
+    """The newest payload of each retained topic. Every method may be called from any thread.
 
     ``first``: the topic that is sent before all others.
     """
@@ -67,7 +68,7 @@ class RetainedTopics:
         self._unsent: set[str] = set()
 
     def put(self, topic: str, payload: bytes) -> bool:
-        """Replace the payload of a topic; whether that changes anything."""
+        """Replace the payload of a topic; returns whether it differs from the old one."""
         with self._guard:
             if self._payloads.get(topic) == payload:
                 return False
@@ -76,12 +77,12 @@ class RetainedTopics:
             return True
 
     def mark_unsent(self, prefix: str = "") -> None:
-        """Have the topics that begin so sent again."""
+        """Mark the topics that begin with ``prefix`` to be sent again."""
         with self._guard:
             self._unsent |= {topic for topic in self._payloads if topic.startswith(prefix)}
 
     def take_unsent(self, limit: int, except_for: Collection[str]) -> list[tuple[str, bytes]]:
-        """Topics and payloads to send now, no longer unsent; those excepted stay for later."""
+        """At most ``limit`` topics to send now with their payloads, none of ``except_for``."""
         with self._guard:
             ready = self._unsent.difference(except_for)
             topics = sorted(ready, key=lambda topic: (topic != self._first, topic))[: max(0, limit)]

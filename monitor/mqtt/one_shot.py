@@ -1,4 +1,4 @@
-"""A connection to the broker beside the daemon's, for commands."""
+"""A connection for the length of one command, beside that of a running daemon."""
 
 from __future__ import annotations
 
@@ -10,68 +10,27 @@ from dataclasses import dataclass
 
 from monitor.alerts import Alert
 from monitor.errors import ConfigError, ServiceUnavailableError
-from monitor.mqtt.connection import BrokerError, Message, MqttConnection
-from monitor.mqtt.dial import dial
+from monitor.mqtt.connect import connect
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.payloads import alert_payload, encode
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
 
-
-@dataclass(frozen=True, slots=True)
-class ProbeLine:
-    """One thing that was tried, and how it went."""
-
-    ok: bool
-    text: str
-
-
-def probe(settings: MqttSettings, timeout_s: float = 10.0) -> list[ProbeLine]:
-    """Connect beside a running daemon and have a message on ``BASE/selftest`` acknowledged."""
-    broker = f"broker {settings.host}:{settings.port}"
-    # A name of its own: with the daemon's the broker would disconnect the daemon.
-    client_id = f"auscult-test-{secrets.token_hex(5)}"
-    limit_s = min(settings.connect_timeout_s, timeout_s)
-    mine = settings.model_copy(update={"client_id": client_id, "connect_timeout_s": limit_s})
-    try:
-        connection = dial(mine)
-    except (BrokerError, ConfigError) as error:
-        return [ProbeLine(ok=False, text=str(error))]
-    tls = " over TLS" if settings.tls else ""
-    lines = [ProbeLine(ok=True, text=f"{broker}: connected with {connection.protocol_name}{tls}")]
-    try:
-        lines.append(_publish(connection, Topics(settings.base_topic).selftest, timeout_s))
-    except BrokerError as error:
-        lines.append(ProbeLine(ok=False, text=str(error)))
-    finally:
-        connection.close(orderly=True)
-    return lines
-
-
-def _publish(connection: MqttConnection, topic: str, timeout_s: float) -> ProbeLine:
-    begun_s = time.monotonic()
-    mid = connection.send(Message(topic, b'{"selftest":true}'))
-    while (left_s := begun_s + timeout_s - time.monotonic()) > 0:
-        connection.poll(left_s)
-        for answer in connection.take_acknowledgements():
-            if answer.mid == mid and answer.accepted:
-                took_ms = (time.monotonic() - begun_s) * 1000
-                return ProbeLine(ok=True, text=f"{topic}: acknowledged in {took_ms:.0f} ms")
-            if answer.mid == mid:
-                reason = f"{topic}: refused: {answer.text}; check the broker's access list"
-                return ProbeLine(ok=False, text=reason)
-    return ProbeLine(ok=False, text=f"{topic}: not acknowledged within {timeout_s:g} s")
+_MAX_CLIENT_ID_BYTES = 23  # what every MQTT 3.1.1 broker accepts
 
 
 @contextmanager
-def connected(settings: MqttSettings, name: str) -> Iterator[MqttConnection]:
-    """A connection whose client id ends in ``name``: a running daemon keeps its own.
+def connected(settings: MqttSettings, command: str) -> Iterator[MqttConnection]:
+    """A connection with a client id of its own.
 
-    Raises ``ServiceUnavailableError`` for whatever the broker or the network does,
-    also inside the block.
+    With the daemon's client id the broker would disconnect the daemon. Raises
+    ``ServiceUnavailableError`` for every ``BrokerError``, also inside the block, and
+    ``ConfigError`` for a password or certificate file that cannot be read.
     """
-    settings = settings.model_copy(update={"client_id": f"{settings.effective_client_id}-{name}"})
+    client_id = f"auscult-{command}-{secrets.token_hex(8)}"[:_MAX_CLIENT_ID_BYTES]
     try:
-        connection = dial(settings)
+        connection = connect(settings.model_copy(update={"client_id": client_id}))
         try:
             yield connection
         finally:
@@ -81,27 +40,55 @@ def connected(settings: MqttSettings, name: str) -> Iterator[MqttConnection]:
 
 
 def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float) -> float:
-    """Seconds until the broker acknowledged a message of QoS 1.
+    """Send a QoS 1 message; the seconds until the broker acknowledged it.
 
-    Raises ``BrokerError`` when it refuses or does not answer.
+    Raises ``BrokerError`` when the broker refuses it or does not answer in time.
     """
     begun_s = time.monotonic()
-    number = connection.send(message)
+    mid = connection.send(message)
     while (passed_s := time.monotonic() - begun_s) < timeout_s:
         connection.poll(timeout_s - passed_s)
         for answer in connection.take_acknowledgements():
-            if answer.mid == number and not answer.accepted:
-                raise BrokerError(f"the broker refuses {message.topic}: {answer.text}")
-            if answer.mid == number:
-                return time.monotonic() - begun_s
-    raise BrokerError(f"the broker does not acknowledge {message.topic} within {timeout_s:g} s")
+            if answer.mid != mid:
+                continue
+            if not answer.accepted:
+                raise BrokerError(
+                    f"{message.topic}: refused by the broker: {answer.text}; "
+                    "check the broker's access list"
+                )
+            return time.monotonic() - begun_s
+    raise BrokerError(f"{message.topic}: not acknowledged by the broker within {timeout_s:.3g} s")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLine:
+    """One check and its result."""
+
+    ok: bool
+    text: str
+
+
+def probe(settings: MqttSettings, timeout_s: float = 10.0) -> list[ProbeLine]:
+    """Connect, and publish a message on ``BASE/selftest`` that the broker must acknowledge."""
+    limit_s = min(settings.connect_timeout_s, timeout_s)
+    topic = Topics(settings.base_topic).selftest
+    lines: list[ProbeLine] = []
+    try:
+        with connected(settings.model_copy(update={"connect_timeout_s": limit_s}), "test") as it:
+            how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
+            lines.append(ProbeLine(True, f"broker {settings.host}:{settings.port}: {how}"))
+            took_s = send_and_wait(it, Message(topic, b'{"selftest":true}'), timeout_s)
+            lines.append(ProbeLine(True, f"{topic}: acknowledged in {took_s * 1000:.0f} ms"))
+    except (ServiceUnavailableError, ConfigError) as error:
+        lines.append(ProbeLine(False, str(error)))
+    return lines
 
 
 def publish_alerts(settings: MqttSettings, alerts: Sequence[Alert]) -> None:
     """Publish alerts in order, each after the acknowledgement of the one before.
 
-    Raises ``ServiceUnavailableError``; the alerts after the last acknowledged one
-    were then not published.
+    Raises ``ServiceUnavailableError``; the alerts after the last acknowledged one are
+    then not published.
     """
     if not alerts:
         return

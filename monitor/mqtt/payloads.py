@@ -1,4 +1,4 @@
-"""What is published, as JSON. ``monitor/schemas`` holds the JSON Schema of each payload."""
+"""Published payloads as JSON. ``monitor/schemas`` contains the JSON Schema of each payload."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from monitor.alerts import Alert, alert_to_dict
 SCHEMAS = ("status", "info", "health", "state", "score", "alert")
 
 SCHEMA_VERSION = 1
-"""Changes when a field changes its meaning or vanishes; new fields do not change it."""
+"""Changes if a field is removed or changes its meaning; new fields do not change it."""
 
 
 def encode(payload: Mapping[str, Any]) -> bytes:
-    """Compact UTF-8 JSON. Raises ``ValueError`` for NaN and infinity, which JSON cannot say."""
+    """Compact UTF-8 JSON. Raises ``ValueError`` for NaN and infinity, which JSON does not have."""
     text = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     return text.encode()
 
@@ -29,7 +29,7 @@ def alert_payload(alert: Alert) -> dict[str, Any]:
 def info_payload(
     *, version: str, started_at: str, machines: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """``BASE/info``. Each machine has at least ``id`` and ``bundle_sha256``."""
+    """``BASE/info``; each machine has at least ``id`` and ``bundle_sha256``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "version": version,
@@ -41,7 +41,7 @@ def info_payload(
 def health_payload(outbox: Mapping[str, Any], delivery: Mapping[str, Any]) -> dict[str, Any]:
     """``BASE/health``: the fields of ``OutboxHealth`` and of ``DeliveryCounts``.
 
-    ``delivery`` also has ``refusal``, the topics that the broker refuses, or nothing.
+    ``delivery`` also has ``refusal``: the topics that the broker refuses, or an empty text.
     """
     degraded = outbox["state"] != "ok" or delivery["refusal"]
     return {

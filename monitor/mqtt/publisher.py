@@ -1,4 +1,4 @@
-"""Outbox to broker: one thread that connects, sends and waits for acknowledgements."""
+"""From the outbox to the broker: a thread that connects, sends and receives acknowledgements."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from dataclasses import asdict
 from typing import Any
 
 from monitor.errors import ConfigError, ServiceUnavailableError
-from monitor.mqtt.alert_sender import AlertDelivery, DeliveryCounts
-from monitor.mqtt.connection import MQTT_311, Acknowledgement, BrokerError, Message, MqttConnection
-from monitor.mqtt.dial import dial
-from monitor.mqtt.in_flight import Flights, Refusals
+from monitor.mqtt.alert_sender import AlertSender, DeliveryCounts
+from monitor.mqtt.connect import connect
+from monitor.mqtt.connection import MQTT_311, MqttConnection
+from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
 from monitor.mqtt.payloads import encode, health_payload
-from monitor.mqtt.reconnection import Reconnection
+from monitor.mqtt.retries import Reconnection, Refusals
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import OFFLINE, ONLINE, STOPPED, Topics
 from monitor.outbox.queue import Outbox
@@ -31,22 +32,22 @@ _HEALTH_INTERVAL_S = 5.0
 _LONGEST_TURN_S = 30.0
 _MAX_IN_FLIGHT = 32
 _SAME_CLIENT_HINT = (
-    "perhaps another client uses the same mqtt.client_id, or another daemon this mqtt.base_topic"
+    "another client may use the same mqtt.client_id, or another daemon the same mqtt.base_topic"
 )
 
 MessageHandler = Callable[[str, bytes], None]
 
 
 class _UnansweredError(BrokerError):
-    """The connection stands and nothing comes back on it."""
+    """The connection is open, but the broker no longer answers."""
 
 
 class MqttPublisher:
-    """Sends what the outbox holds, and keeps the retained topics true.
+    """Sends the alerts of the outbox, and keeps the retained topics up to date.
 
-    No method but ``stop`` waits for the network; every one may be called from any
-    thread. Retained messages are remembered and published anew on each connection;
-    scores are sent when there is a connection and forgotten otherwise.
+    Every method may be called from any thread, and only ``stop`` waits for the network.
+    Retained messages are kept and published again on each connection. Scores are sent
+    if there is a connection and discarded otherwise.
     """
 
     def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
@@ -65,25 +66,29 @@ class MqttPublisher:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        # Touched by the thread only.
-        self._alerts = AlertDelivery(outbox, self._topics)
-        self._flights = Flights()
+        # Used by the thread only.
+        self._alerts = AlertSender(outbox, self._topics)
+        self._in_flight = InFlight()
         self._refusals = Refusals()
         self._reconnection = Reconnection(settings.reconnect_min_s, settings.reconnect_max_s)
         self._only_311 = False
         self._health_due_s = 0.0
 
     def start(self) -> None:
-        """Begin to connect; a broker that is away is tried again for ever."""
+        """Connect in the background; a broker that cannot be reached is tried again without end."""
         settings = self._settings
         if settings.username is not None and not settings.tls and not settings.is_local:
-            _log.warning("the password goes to broker %s unencrypted: set mqtt.tls", settings.host)
+            _log.warning(
+                "the password is sent to broker %s without encryption: set mqtt.tls = true",
+                settings.host,
+            )
         self._thread.start()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        """Send what can be sent, say ``stopped`` and disconnect, all within ``timeout_s``.
+        """Send what waits, publish ``stopped`` and disconnect, all within ``timeout_s``.
 
-        Whether the thread has ended; one that hangs in the resolver is left behind.
+        Returns whether the thread has ended. It may not end while the system's name
+        resolver does not answer.
         """
         self._stop_by_s = time.monotonic() + timeout_s * 0.8
         self._stopping.set()
@@ -97,55 +102,55 @@ class MqttPublisher:
         return True
 
     def wake(self) -> None:
-        """There may be something new in the outbox."""
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody is to wake
+        """Look into the outbox now."""
+        with contextlib.suppress(OSError):  # full: it wakes anyway; closed: it has stopped
             self._wake_in.send(b"\0")
 
     def publish_state(self, machine: str, payload: Mapping[str, Any]) -> None:
-        """Make this the retained state of the machine."""
+        """Publish the retained state of a machine."""
         self.publish_retained(self._topics.state(machine), encode(payload))
 
     def publish_info(self, payload: Mapping[str, Any]) -> None:
-        """Make this the retained description of the daemon."""
+        """Publish the retained description of the daemon."""
         self.publish_retained(self._topics.info, encode(payload))
 
     def publish_score(self, machine: str, payload: Mapping[str, Any]) -> None:
-        """Send the newest score if there is a connection; one not sent yet is replaced."""
+        """Send the newest score if there is a connection; it replaces one that was not sent yet."""
         if self._error is None and self._scores.put(machine, encode(payload)):
             self.wake()
 
     def publish_retained(self, topic: str, payload: bytes) -> None:
         """Keep ``payload`` retained on ``topic``, now and after each reconnection.
 
-        Empty: remove what is retained there.
+        An empty ``payload`` removes the retained message.
         """
         if self._retained.put(topic, payload):
             self.wake()
 
     def republish(self, prefix: str) -> None:
-        """Send the retained messages whose topics begin so once more."""
+        """Send the retained messages again whose topics begin with ``prefix``."""
         self._retained.mark_unsent(prefix)
         self.wake()
 
     def forget_machine(self, machine: str) -> None:
-        """Remove the retained state of a machine that is no longer watched."""
+        """Remove the retained state of a machine that is no longer monitored."""
         self.publish_retained(self._topics.state(machine), b"")
 
     def subscribe(self, topic: str, handler: MessageHandler) -> None:
-        """Before ``start``: have ``handler(topic, payload)`` called with what arrives there.
+        """Call ``handler(topic, payload)`` for each message on ``topic``. Only before ``start``.
 
-        Called in the publisher's thread; what it raises is logged and ends nothing.
+        It is called in the publisher's thread. An exception that it raises is logged.
         """
         self._handlers[topic] = handler
 
     def connection_error(self) -> str | None:
-        """Why there is no connection, in one line; ``None`` while there is one."""
+        """The reason why there is no connection, in one line; ``None`` if there is one."""
         return self._error
 
     def stalled(self) -> bool:
-        """Whether the thread has ended by itself, or hangs on a connection that stands.
+        """Whether the thread has ended by itself, or hangs on an open connection.
 
-        Reaching for a broker may take as long as the resolver likes: that is no stall.
+        Connecting may take long, because of the name resolver, and is not a stall.
         """
         if self._thread.ident is None or self._stopping.is_set():
             return False
@@ -154,24 +159,24 @@ class MqttPublisher:
         return hangs or not self._thread.is_alive()
 
     def refusal(self) -> str:
-        """The topics that the broker refuses, and why, in one line; empty when none."""
+        """The topics that the broker refuses and its reasons, in one line; empty without any."""
         return self._refusal
 
-    def delivery(self) -> DeliveryCounts:
-        """What became of the alerts so far."""
+    def delivery_counts(self) -> DeliveryCounts:
+        """What happened to the alerts so far."""
         return self._alerts.counts
 
-    # the thread
+    # The thread.
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._use(self._open())
             except (BrokerError, ConfigError) as error:
-                # A password or certificate file that cannot be read is mended in time.
+                # A password or certificate file that cannot be read may be corrected later.
                 self._reconnection.failed(refused=getattr(error, "refused", True))
                 self._lost(str(error))
-            except Exception as error:  # noqa: BLE001  # a bug here must not end the delivery
+            except Exception as error:  # noqa: BLE001  # a bug here must not stop the delivery
                 _log.exception("publisher: internal error")
                 self._reconnection.failed(refused=True)
                 self._lost(repr(error))
@@ -180,18 +185,18 @@ class MqttPublisher:
 
     def _open(self) -> MqttConnection:
         will = Message(self._topics.status, OFFLINE.encode(), retain=True)
-        # A broker that only spoke 3.1.1 is not asked again before it was away.
+        # MQTT 5 is tried again only after an attempt to connect has failed.
         only_311, self._only_311 = self._only_311, False
-        connection = dial(self._settings, will, only_311=only_311, give_up=self._stopping.is_set)
+        connection = connect(self._settings, will, only_311=only_311, give_up=self._stopping.is_set)
         self._only_311 = connection.protocol == MQTT_311
         return connection
 
     def _use(self, connection: MqttConnection) -> None:
-        """Serve the connection until it is lost or this is stopped."""
+        """Use the connection until it is lost or ``stop`` is called."""
         self._reconnection.began()
-        said_goodbye = False
+        orderly = False
         try:
-            said_goodbye = self._serve(connection)
+            orderly = self._serve(connection)
         except BrokerError as error:
             self._reconnection.ended()
             unanswered = isinstance(error, _UnansweredError)
@@ -201,24 +206,24 @@ class MqttPublisher:
             self._stopping.set()
         finally:
             self._turn_began_s = None
-            self._flights.clear()
-            # Without ``stopped`` on the broker the last will has to tell.
-            connection.close(orderly=said_goodbye)
+            self._in_flight.clear()
+            # If ``stopped`` was not published, the last will has to be.
+            connection.close(orderly=orderly)
 
     def _suspicion(self) -> str:
-        """Why connections end so soon: the one message under way, or another client.
+        """Why connections end so soon: the one message in flight, or another client.
 
-        Some brokers hang up instead of refusing, or before the refusal is read.
+        Some brokers close the connection instead of refusing a message.
         """
         if not self._reconnection.careful:
             return ""
-        topics = self._flights.topics()
+        topics = self._in_flight.topics()
         if len(topics) != 1:
-            return "" if self._refusal else f", again and again; {_SAME_CLIENT_HINT}"
+            return "" if self._refusal else f", repeatedly; {_SAME_CLIENT_HINT}"
         topic = topics.pop()
-        self._refuse(topic, "the broker hangs up when this is published")
+        self._refuse(topic, "the broker closes the connection when this is published")
         self._reconnection.reason_found()
-        return f" on publishing {topic}"
+        return f" while publishing on {topic}"
 
     def _lost(self, error: str) -> None:
         if error != self._error and not self._stopping.is_set():
@@ -227,7 +232,7 @@ class MqttPublisher:
         self._scores.clear()
 
     def _serve(self, connection: MqttConnection) -> bool:
-        """Until stopped; whether the broker then knows that we have."""
+        """Work until stopped; returns whether ``stopped`` was published."""
         self._alerts.connected(connection.protocol_name)
         for topic in self._handlers:
             connection.subscribe(topic)
@@ -243,66 +248,66 @@ class MqttPublisher:
         return self._finish(connection)
 
     def _finish(self, connection: MqttConnection) -> bool:
-        """Empty what can be emptied before the deadline, then say ``stopped``."""
+        """Send what waits, as far as there is time, then publish ``stopped``."""
         reserve_s = 0.3
         self._scores.hurry()
         while (left_s := self._stop_by_s - reserve_s - time.monotonic()) > 0:
             self._send_waiting(connection)
-            if not self._flights:
+            if not self._in_flight:
                 break
             self._turn(connection, min(left_s, 0.1))
-        self._flights.clear()
+        self._in_flight.clear()
         self._send_retained(connection, self._topics.status, STOPPED.encode())
-        while self._flights and (left_s := self._stop_by_s - time.monotonic()) > 0:
+        while self._in_flight and (left_s := self._stop_by_s - time.monotonic()) > 0:
             self._turn(connection, left_s)
-        return not self._flights
+        return not self._in_flight
 
     def _turn(self, connection: MqttConnection, timeout_s: float) -> None:
         """One round of network work."""
         try:
             connection.poll(timeout_s, self._wake_out)
-        finally:  # what was acknowledged before the connection broke was acknowledged
+        finally:  # also the acknowledgements that arrived before the connection was lost
             for answer in connection.take_acknowledgements():
                 self._answered(answer)
         with contextlib.suppress(BlockingIOError):
             self._wake_out.recv(4096)
         for message in connection.take_incoming():
             self._received(message)
-        if self._flights.oldest_age_s() > self._settings.ack_timeout_s:
+        if self._in_flight.oldest_age_s() > self._settings.ack_timeout_s:
             raise _UnansweredError(
                 f"broker {self._settings.host}:{self._settings.port}: no acknowledgement for "
-                f"{self._settings.ack_timeout_s:g} s; connecting anew"
+                f"{self._settings.ack_timeout_s:g} s; connecting again"
             )
 
     def _send_waiting(self, connection: MqttConnection) -> None:
-        """Alerts first, then what is retained; while careful one message at a time."""
+        """Send alerts first, then retained messages; while careful, one message at a time."""
         self._update_health()
         window = 1 if self._reconnection.careful else _MAX_IN_FLIGHT
         window = min(window, connection.max_in_flight)
-        resting = self._refusals.resting()
-        self._alerts.send(connection, self._flights, resting, window - len(self._flights))
-        later = self._flights.topics() | resting
-        for topic, payload in self._retained.take_unsent(window - len(self._flights), later):
+        paused = self._refusals.paused()
+        self._alerts.send(connection, self._in_flight, paused, window - len(self._in_flight))
+        later = self._in_flight.topics() | paused
+        for topic, payload in self._retained.take_unsent(window - len(self._in_flight), later):
             self._send_retained(connection, topic, payload)
         for machine, payload in self._scores.take_due().items():
             connection.send(Message(self._topics.score(machine), payload, qos=0))
 
     def _send_retained(self, connection: MqttConnection, topic: str, payload: bytes) -> None:
         mid = connection.send(Message(topic, payload, retain=True))
-        self._flights.begin(mid, topic)
+        self._in_flight.add(mid, topic)
 
     def _answered(self, answer: Acknowledgement) -> None:
-        flight = self._flights.end(answer.mid)
-        if flight is None:  # a score
+        sent = self._in_flight.pop(answer.mid)
+        if sent is None:  # a score
             return
-        if flight.event_id:
-            self._alerts.answered(flight, answer)
+        if sent.event_id:
+            self._alerts.answered(sent, answer)
         if answer.accepted:
-            self._refusals.accepted(flight.topic)
+            self._refusals.accepted(sent.topic)
             self._refusal = self._refusals.summary()
         else:
-            self._retained.mark_unsent(flight.topic)
-            self._refuse(flight.topic, answer.text)
+            self._retained.mark_unsent(sent.topic)
+            self._refuse(sent.topic, answer.text)
 
     def _refuse(self, topic: str, reason: str) -> None:
         self._refusals.refused(topic, reason)
@@ -316,11 +321,11 @@ class MqttPublisher:
         if handler is not None:
             try:
                 handler(message.topic, message.payload)
-            except Exception:  # noqa: BLE001  # whatever it was, it came from outside
-                _log.exception("message on %s not understood", message.topic)
+            except Exception:  # noqa: BLE001  # the message came from outside
+                _log.exception("a message on %s cannot be processed", message.topic)
 
     def _update_health(self) -> None:
-        """Publish the health when it changed, but not more often than people can read."""
+        """Publish the health if it changed, at most every 5 s."""
         if time.monotonic() >= self._health_due_s:
             self._health_due_s = time.monotonic() + _HEALTH_INTERVAL_S
             delivery = {**asdict(self._alerts.counts), "refusal": self._refusal}

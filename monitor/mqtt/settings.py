@@ -1,4 +1,4 @@
-"""The ``[mqtt]`` table: which broker, how to reach it, and what is kept for it."""
+"""The ``[mqtt]`` table: the broker, how to connect to it, and the limits of the outbox."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import socket
+import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 from monitor.errors import ConfigError
 
 SECRET_KEYS = frozenset({"password"})
-"""Keys that are taken from the environment only and refused in ``config.toml``."""
+"""Keys that are read from the environment only and refused in ``config.toml``."""
 
 CREDENTIAL_NAME = "mqtt_password"
 """The file in ``$CREDENTIALS_DIRECTORY`` (systemd's ``LoadCredential=``)."""
@@ -26,7 +27,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
 def default_base_topic() -> str:
-    """``auscult/<hostname>``, the host name reduced to what any broker's ACL can spell."""
+    """``auscult/<hostname>``, without characters that have a meaning in access lists."""
     host = re.sub(r"[^A-Za-z0-9_.-]+", "-", socket.gethostname()).strip("-.") or "host"
     return f"auscult/{host}"
 
@@ -57,19 +58,19 @@ class MqttSettings(BaseModel):
 
     username: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     password: SecretStr | None = None
-    """From the environment only: a secret does not belong in ``config.toml``."""
+    """Read from the environment only, never from ``config.toml``."""
     password_file: Path | None = None
 
     base_topic: str = Field(default_factory=default_base_topic)
     client_id: Annotated[str, Field(max_length=128)] = ""
-    """Empty: made from ``base_topic``, so that a restarted daemon takes over its old
-    connection and the last will of the old one cannot arrive after ``online``."""
+    """Empty: made from ``base_topic``. A restarted daemon then replaces its old connection,
+    and the last will of the old connection cannot arrive after ``online``."""
     protocol: Literal["auto", "5", "3.1.1"] = "auto"
-    """``auto``: MQTT 5, and 3.1.1 with a broker that refuses it."""
+    """``auto``: MQTT 5, or 3.1.1 if the broker does not support MQTT 5."""
     keepalive_s: Annotated[int, Field(ge=5, le=3600)] = 30
     connect_timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
     ack_timeout_s: Seconds = 15.0
-    """A connection on which a message waits longer for its acknowledgement is rebuilt."""
+    """A new connection is made when an acknowledgement takes longer."""
     reconnect_min_s: Seconds = 1.0
     reconnect_max_s: Seconds = 60.0
 
@@ -90,7 +91,7 @@ class MqttSettings(BaseModel):
     @field_validator("base_topic", "discovery_prefix")
     @classmethod
     def _topic(cls, value: str) -> str:
-        """A topic that every broker accepts and that no subscriber's wildcard misreads."""
+        """A topic that every broker accepts and that a subscriber's wildcards match as a whole."""
         if not value or value[0] in "/$" or value[-1] == "/" or "//" in value:
             raise ValueError(
                 f"{value!r} must be levels divided by single slashes, such as auscult/hall-2, "
@@ -122,13 +123,13 @@ class MqttSettings(BaseModel):
 
     @property
     def is_local(self) -> bool:
-        """Whether the broker is on this machine, so that nothing travels over a network."""
+        """Whether the broker runs on this host, so that no message uses a network."""
         return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
     def read_password(self) -> str | None:
-        """The password as it is now, ``None`` without one; read anew at each connection.
+        """The current password, ``None`` without one; read again for each connection.
 
-        Raises ``ConfigError`` naming the file when it cannot be read or is empty.
+        Raises ``ConfigError`` that names the file if it is empty or cannot be read.
         """
         if self.username is None:
             return None
@@ -160,5 +161,26 @@ def _read_secret(path: Path) -> str:
     except UnicodeDecodeError:  # whose message would show the content
         raise ConfigError(f"mqtt password file {path}: must be UTF-8 text") from None
     if not secret or len(content) > _MAX_PASSWORD_BYTES + 2:
-        raise ConfigError(f"mqtt password file {path}: must hold the password in one line")
+        raise ConfigError(f"mqtt password file {path}: must contain the password in one line")
     return secret
+
+
+def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
+    """The TLS settings as a context for sockets, ``None`` without ``tls``.
+
+    Raises ``ConfigError`` that names the key whose file cannot be used.
+    """
+    if not settings.tls:
+        return None
+    key, path = "ca_file", settings.ca_file
+    try:
+        context = ssl.create_default_context(cafile=None if path is None else str(path))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.client_cert is not None:
+            key, path = "client_cert or client_key", settings.client_cert
+            # Without a password here OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+    except (OSError, ssl.SSLError) as error:
+        reason = error.strerror if error.strerror else str(error)
+        raise ConfigError(f"mqtt.{key} ({path}): {reason}: must be a readable PEM file") from error
+    return context

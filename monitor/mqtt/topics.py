@@ -27,12 +27,12 @@ class Topics:
 
     @property
     def health(self) -> str:
-        """How delivery itself is doing: the outbox, its drops, the broker's answers; retained."""
+        """The outbox, dropped alerts, and the broker's answers; retained."""
         return f"{self.base}/health"
 
     @property
     def selftest(self) -> str:
-        """Where ``auscult selftest`` publishes; nobody needs to listen."""
+        """Where ``auscult selftest`` publishes; subscribers ignore it."""
         return f"{self.base}/selftest"
 
     def state(self, machine: str) -> str:
@@ -40,9 +40,9 @@ class Topics:
         return f"{self.base}/{machine}/state"
 
     def score(self, machine: str) -> str:
-        """The newest score of one machine; neither retained nor queued."""
+        """The newest score of one machine; not retained, not queued."""
         return f"{self.base}/{machine}/score"
 
     def alert(self, machine: str) -> str:
-        """The alerts of one machine, at least once each and in order."""
+        """The alerts of one machine, in order, each at least once."""
         return f"{self.base}/{machine}/alert"

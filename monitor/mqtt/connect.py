@@ -1,14 +1,15 @@
-"""Reaching a broker with the newest protocol that it speaks, and trying whether it can be done."""
+"""A connection with the newest MQTT version that the broker supports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from monitor.mqtt.connection import MQTT_5, MQTT_311, BrokerError, Message, MqttConnection
+from monitor.mqtt.connection import MQTT_5, MQTT_311, MqttConnection
+from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.settings import MqttSettings
 
 
-def dial(
+def connect(
     settings: MqttSettings,
     last_will: Message | None = None,
     *,
@@ -17,7 +18,7 @@ def dial(
 ) -> MqttConnection:
     """Connect with the configured protocol; ``auto``: MQTT 5, or 3.1.1 where that fails.
 
-    ``only_311``: with ``auto`` do not even try MQTT 5. Raises as ``MqttConnection.open``.
+    ``only_311``: do not try MQTT 5 with ``auto``. Raises as ``MqttConnection.open``.
     """
     first_5 = settings.protocol == "5" or (settings.protocol == "auto" and not only_311)
     if not first_5:

@@ -1,0 +1,103 @@
+"""When to try again: the broker, and the topics that it refuses."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from monitor.backoff import Backoff
+
+_STABLE_S = 2.0
+_CAREFUL_AFTER = 2
+_FIRST_REFUSAL_PAUSE_S = 2.0
+_LONGEST_REFUSAL_PAUSE_S = 300.0
+
+
+class Reconnection:
+    """Pauses between attempts to connect, from ``min_s`` to ``max_s``.
+
+    After a connection that lasted, the pauses start with ``min_s`` again.
+    """
+
+    def __init__(self, min_s: float, max_s: float) -> None:
+        self._backoff = Backoff(min_s, max_s)
+        self._refused = False
+        self._short_lived = 0
+        self._began_s = 0.0
+
+    @property
+    def careful(self) -> bool:
+        """Whether several connections in a row ended soon after they were accepted.
+
+        One of our messages may be the reason. Messages are then sent one at a time to
+        find it.
+        """
+        return self._short_lived >= _CAREFUL_AFTER and self._age_s() < _STABLE_S
+
+    def began(self) -> None:
+        """The broker has accepted a connection."""
+        self._began_s = time.monotonic()
+
+    def ended(self) -> None:
+        """The accepted connection is lost."""
+        self._refused = False
+        if self._age_s() >= _STABLE_S:
+            self._backoff.reset()
+            self._short_lived = 0
+        else:
+            self._short_lived += 1
+
+    def failed(self, *, refused: bool) -> None:
+        """No connection was made. ``refused``: only the longest pause makes sense."""
+        self._refused = refused
+
+    def reason_found(self) -> None:
+        """The message that ended the connections is known and will not be sent for a while."""
+        self._backoff.reset()
+
+    def pause_s(self) -> float:
+        """Seconds to wait before the next attempt. Call it once for each attempt."""
+        return self._backoff.next_s(longest=self._refused)
+
+    def _age_s(self) -> float:
+        return time.monotonic() - self._began_s
+
+
+@dataclass(slots=True)
+class _Refusal:
+    backoff: Backoff
+    until_s: float = 0.0
+    reason: str = ""
+
+
+class Refusals:
+    """Topics that the broker refuses, each with a growing pause. Used by one thread.
+
+    Kept between connections: some brokers close the connection after a refusal, and a
+    refused topic must not delay the others.
+    """
+
+    def __init__(self) -> None:
+        self._refusals: dict[str, _Refusal] = {}
+
+    def refused(self, topic: str, reason: str) -> None:
+        """Do not use the topic for a while, each time for longer."""
+        refusal = self._refusals.get(topic)
+        if refusal is None:
+            refusal = _Refusal(Backoff(_FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S))
+            self._refusals[topic] = refusal
+        refusal.until_s = time.monotonic() + refusal.backoff.next_s()
+        refusal.reason = reason
+
+    def accepted(self, topic: str) -> None:
+        """The broker accepts the topic again."""
+        self._refusals.pop(topic, None)
+
+    def paused(self) -> set[str]:
+        """The topics not to use now."""
+        now_s = time.monotonic()
+        return {topic for topic, refusal in self._refusals.items() if now_s < refusal.until_s}
+
+    def summary(self) -> str:
+        """The refused topics and the reasons in one line; empty without any."""
+        return "; ".join(f"{topic}: {one.reason}" for topic, one in sorted(self._refusals.items()))
