@@ -224,24 +224,45 @@ def calibrate(
     bundle: BundlePath,
     recordings: Recordings,
     *,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place",
+            help="Replace the threshold of BUNDLE. The bundle before is kept beside it.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for the bundle with the new threshold.", metavar="BUNDLE"),
+    ] = None,
     false_alarms_per_week: Annotated[
         float | None,
-        typer.Option(help="The budget; by default the bundle's own.", min=1e-6, max=1e6),
+        typer.Option(help="The budget. Without it, the bundle keeps its own.", min=1e-6, max=1e6),
     ] = None,
     force: Annotated[
         bool, typer.Option(help="Also with recordings that seem to be of another machine.")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="The configuration whose [detector] the threshold is set for."),
+        typer.Option(help="The configuration with the [detector] that the threshold is set for."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set a new threshold from new healthy recordings; the model stays as it is."""
+    """Set a new threshold from new healthy recordings. The model stays as it is."""
+    from monitor.commands.calibrate import CalibrateRequest
     from monitor.commands.calibrate import calibrate as calibrate_command
 
     calibrate_command(
-        bundle, recordings, false_alarms_per_week, config=config, force=force, as_json=as_json
+        CalibrateRequest(
+            bundle=bundle,
+            recordings=recordings,
+            out=out,
+            in_place=in_place,
+            false_alarms_per_week=false_alarms_per_week,
+            config=config,
+            force=force,
+            as_json=as_json,
+        )
     )
 
 

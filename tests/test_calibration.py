@@ -74,7 +74,7 @@ def test_enough_sound_makes_it_a_count_and_little_sound_says_so() -> None:
     assert counted.method == "conformal"
     assert extrapolated.method == "generalised_pareto"
     assert extrapolated.supported_false_alarms_per_week > 1.0
-    assert "51 minutes of healthy sound support at best" in extrapolated.note
+    assert "Only 51 minutes recorded: the threshold for 1 false alarm a week" in extrapolated.note
     assert extrapolated.threshold > counted.threshold
 
 

@@ -70,7 +70,7 @@ def test_help_is_quick() -> None:
         (["run", "--config", "/nowhere.toml"], 66, "/nowhere.toml"),
         (["inspect", "/nowhere"], 78, "/nowhere"),
         (["replay", "/nowhere", "x.wav"], 78, "/nowhere"),
-        (["calibrate", "/nowhere", "x.wav"], 78, "/nowhere"),
+        (["calibrate", "/nowhere", "x.wav", "--in-place"], 78, "/nowhere"),
         (["calibrate", "b", "x.wav", "--false-alarms-per-week", "inf"], 64, "per-week"),
         (["calibrate", "b", "x.wav", "--false-alarms-per-week", "nan"], 64, "per-week"),
         (["train", "audio", "x.wav", "--out", "b", "--false-alarms-per-week", "inf"], 64, "week"),
@@ -232,7 +232,7 @@ def test_check_tells_of_a_threshold_for_faults_of_another_length(tmp_path: Path)
     healthy.mkdir()
     for seed in range(8):
         soundfile.write(healthy / f"{seed}.wav", machine_sound(15, seed=seed), SPEC.sample_rate_hz)
-    assert auscult("calibrate", bundle.path, healthy, "--config", config).status == 0
+    assert auscult("calibrate", bundle.path, healthy, "--in-place", "--config", config).status == 0
     assert auscult("check", "--config", config).err == ""
 
 

@@ -127,7 +127,7 @@ def test_a_bundle_can_be_calibrated(previous: Path, healthy: Path) -> None:
     """A machine needs a new model before its threshold can be changed."""
     folder = previous / "bundles" / "pump-with-reference"
     before = load_bundle(folder)
-    outcome = auscult("calibrate", folder, healthy, "--json")
+    outcome = auscult("calibrate", folder, healthy, "--in-place", "--json")
     assert outcome.status == 0, outcome.err
     after = load_bundle(folder)
     assert outcome.json["before"] == before.calibration.model_dump(mode="json")

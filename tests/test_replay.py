@@ -121,7 +121,11 @@ def test_a_new_threshold_leaves_the_model_untouched(tmp_path: Path) -> None:
     """Calibrating would change what the bundle hears, not only when it calls."""
     bundle = make_bundle(tmp_path / "bundle")
     again = recalibrate(
-        bundle, write_healthy(tmp_path / "new"), false_alarms_per_week=10.0, force=True
+        bundle,
+        write_healthy(tmp_path / "new"),
+        out=None,
+        false_alarms_per_week=10.0,
+        force=True,
     ).bundle
     assert again.manifest.files == bundle.manifest.files
     assert again.calibration.false_alarms_per_week == 10.0
@@ -134,6 +138,6 @@ def test_another_machines_sound_is_said_not_to_fit(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "bundle")
     foreign = write_healthy(tmp_path / "foreign", fault=0.05)
     with pytest.raises(BadInputError, match="does not fit this machine: 6 of 6"):
-        recalibrate(bundle, foreign, false_alarms_per_week=1.0)
+        recalibrate(bundle, foreign, out=None, false_alarms_per_week=1.0)
     own = [score_healthy(p, bundle, Network(bundle)) for p in write_healthy(tmp_path / "own")]
     assert match_recordings(bundle.calibration, own).complaint == ""

@@ -101,7 +101,7 @@ def test_a_reference_machine_does_not_pass_for_the_machine(
     """Two microphones swapped between neighbours would be calibrated to stay that way."""
     foreign = sorted((folder / "tilted").iterdir())
     with pytest.raises(BadInputError, match=r"more like reference machine 2 \(.*tilted\)"):
-        recalibrate(trained.bundle, foreign, false_alarms_per_week=1.0)
+        recalibrate(trained.bundle, foreign, out=None, false_alarms_per_week=1.0)
     fresh = sorted(write_machine(folder / "fresh", 8, first_seed=400).iterdir())
     bundle, network = trained.bundle, Network(trained.bundle)
     own = [score_healthy(path, bundle, network) for path in fresh]

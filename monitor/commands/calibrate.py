@@ -1,72 +1,95 @@
-"""``auscult calibrate``: a new threshold, the model untouched."""
+"""``auscult calibrate``: a new threshold; the model stays as it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.recordings import recording_files
 from monitor.commands.output import emit, message
 from monitor.config.settings import load_config
+from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
-from monitor.offline.recalibrate import recalibrate
+from monitor.offline.recalibrate import Recalibration, recalibrate
+from monitor.wording import counted
 
 DEFAULT_FALSE_ALARMS_PER_WEEK = 1.0
 
 
-def calibrate(
-    path: Path,
-    arguments: Sequence[Path],
-    false_alarms_per_week: float | None,
-    *,
-    config: Path | None,
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Calibrate the bundle with every recording found in ``arguments``.
+@dataclass(frozen=True, slots=True)
+class CalibrateRequest:
+    """The command line of a calibration. The new bundle goes to ``out``, or replaces ``bundle``."""
 
-    Without a budget the bundle's own is kept.
+    bundle: Path
+    recordings: Sequence[Path]
+    out: Path | None
+    in_place: bool
+    false_alarms_per_week: float | None
+    config: Path | None
+    force: bool
+    as_json: bool
+
+
+def calibrate(request: CalibrateRequest) -> None:
+    """Calibrate the bundle with every recording found. Without a budget the bundle's own is kept.
+
+    Raises ``UsageError`` where the command line does not name one place for the new bundle.
     """
-    bundle = load_bundle(path)
+    _check_target(request)
+    bundle = load_bundle(request.bundle)
     before = bundle.manifest.calibration
-    if false_alarms_per_week is None:
-        false_alarms_per_week = (
-            before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
-        )
-    recordings = recording_files(arguments)
+    budget = request.false_alarms_per_week
+    if budget is None:
+        budget = before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
     done = recalibrate(
         bundle,
-        recordings,
-        false_alarms_per_week=false_alarms_per_week,
-        detector=load_config(config).detector if config else None,
-        force=force,
+        recording_files(request.recordings),
+        out=request.out,
+        false_alarms_per_week=budget,
+        detector=load_config(request.config).detector if request.config else None,
+        force=request.force,
     )
     calibration = done.bundle.calibration
-    for line in (done.fit.complaint, calibration.note):
+    for line in (done.match.complaint, calibration.note):
         if line:
             message(line)
     emit(
         {
-            "bundle": str(path),
+            "bundle": str(done.bundle.path),
+            "previous_bundle": str(done.previous),
             "sha256": done.bundle.sha256,
             **calibration.model_dump(mode="json"),
             "before": before.model_dump(mode="json") if before else None,
-            "fits": done.fit.matches,
-            "complaint": done.fit.complaint,
+            "fits": done.match.matches,
+            "complaint": done.match.complaint,
         },
-        _before_and_after(before, calibration),
-        as_json=as_json,
+        _lines(done, before, calibration),
+        as_json=request.as_json,
     )
 
 
-def _before_and_after(before: Calibration | None, after: Calibration) -> list[str]:
-    was = f"{before.threshold:.4g}" if before else "none"
-    heard = f"{before.score_median:.4g}" if before else "unknown"
+def _check_target(request: CalibrateRequest) -> None:
+    if request.out is None and not request.in_place:
+        raise UsageError(
+            "calibrate: give --in-place to replace the threshold of "
+            f"{request.bundle} (the bundle before is kept), or --out BUNDLE for a new bundle"
+        )
+    if request.out is not None and request.in_place:
+        raise UsageError("calibrate: give --in-place or --out, not both")
+    if request.out is not None and request.out.exists():
+        raise UsageError(f"--out {request.out}: exists already; name a new folder")
+
+
+def _lines(done: Recalibration, before: Calibration | None, after: Calibration) -> list[str]:
+    """The result for people."""
+    budget = f"{counted(after.false_alarms_per_week, 'false alarm')} a week"
     return [
-        (
-            f"threshold {was} -> {after.threshold:.4g} for {after.false_alarms_per_week:g} "
-            "false alarms a week"
-        ),
-        f"typical healthy score {heard} -> {after.score_median:.4g}",
+        f"threshold  {after.threshold:.4g} for {budget}"
+        + (f" (before: {before.threshold:.4g})" if before else ""),
+        f"healthy    {after.score_median:.4g} is the median score"
+        + (f" (before: {before.score_median:.4g})" if before else ""),
+        f"bundle     {done.bundle.path}",
+        f"before     {done.previous}",
     ]

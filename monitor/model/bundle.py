@@ -82,7 +82,8 @@ class Bundle:
         """The threshold and what supports it. Raises ``BundleError`` where there is none."""
         if self.manifest.calibration is None:
             raise BundleError(
-                f"{self.path}: has no threshold; run: auscult calibrate {self.path} RECORDING..."
+                f"{self.path}: has no threshold; run: auscult calibrate --in-place {self.path} "
+                "RECORDING..."
             )
         return self.manifest.calibration
 

@@ -45,8 +45,8 @@ def complete_folder(target: Path) -> Iterator[Path]:
         _write_to_disk(folder)
         folder.rename(target)
         _sync(target.parent)
-    except PermissionError as error:
-        raise MissingInputError(f"{target}: cannot be written: {error.strerror}") from error
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise MissingInputError(f"{error.filename}: cannot be used: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""A new threshold for a bundle from new healthy recordings, the model untouched."""
+"""A new threshold for a bundle from new healthy recordings; the model stays as it is."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
+from monitor.model.replacement import complete_folder, copy_files, keep_previous
+from monitor.offline.calibration_report import CalibrationReport, write_calibration_report
 from monitor.pipeline import Pipeline, PipelineOutput
 
 
 def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
     """The scores of one recording, as the daemon would give them.
 
-    Raises ``BadInputError`` where it cannot be read or holds nothing to score.
+    Raises ``BadInputError`` where it cannot be read or has nothing to score.
     """
     whole = bundle.recording_score()
     pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
@@ -53,42 +55,65 @@ def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """A bundle with its new threshold, and how the new recordings sound to it.
+    """A bundle with its new threshold, and how the new recordings match it.
 
-    ``before``: the calibration that was replaced, if there was one.
+    ``before``: the calibration that was replaced, if there was one. ``previous``: the folder
+    with the bundle as it was.
     """
 
     bundle: Bundle
     before: Calibration | None
-    fit: MachineMatch
+    previous: Path
+    match: MachineMatch
 
 
 def recalibrate(
     bundle: Bundle,
     recordings: Sequence[Path],
     *,
+    out: Path | None,
     false_alarms_per_week: float,
     detector: DetectorSettings | None = None,
     force: bool = False,
 ) -> Recalibration:
     """Give the bundle a new threshold, for the rule of ``detector`` or for the one it had.
 
-    Raises ``BadInputError`` where there is too little sound, or where the
-    recordings are not of the bundle's machine and ``force`` is not given.
+    The new bundle is written to the new folder ``out``. With ``out=None`` it replaces the bundle
+    at once, after a copy of the bundle before was kept beside it: a reader always finds a
+    complete bundle.
+
+    Raises ``BadInputError`` for too few recordings, and where the recordings are not of the
+    bundle's machine and ``force`` is not given.
     """
     network = Network(bundle)
     healthy = [score_healthy(recording, bundle, network) for recording in recordings]
     before = bundle.manifest.calibration
-    fit = MachineMatch(True)
+    match = MachineMatch(True)
     if before is not None:
-        fit = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
-    if not fit.matches and not force:
-        raise BadInputError(f"{bundle.path}: {fit.complaint}, or give --force")
+        match = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
+    if not match.matches and not force:
+        raise BadInputError(f"{bundle.path}: {match.complaint}, or give --force")
     calibration = calibration_of(
         bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
     )
-    write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": calibration}))
-    return Recalibration(load_bundle(bundle.path), before, fit)
+    names = [str(recording) for recording in recordings]
+    path = bundle.path if out is None else out
+
+    def write(folder: Path, previous: Path) -> None:
+        manifest = bundle.manifest.model_copy(update={"calibration": calibration})
+        write_manifest(folder, manifest)
+        report = CalibrationReport(path, manifest, before, previous, names, healthy)
+        write_calibration_report(folder, report)
+
+    if out is None:
+        previous = keep_previous(path)
+        write(path, previous)
+    else:
+        previous = bundle.path
+        with complete_folder(path) as folder:
+            copy_files(bundle.path, folder)
+            write(folder, previous)
+    return Recalibration(load_bundle(path), before, previous, match)
 
 
 def calibration_of(
@@ -98,7 +123,7 @@ def calibration_of(
     *,
     false_alarms_per_week: float,
 ) -> Calibration:
-    """The calibration that these healthy scores of the bundle give. Raises as ``calibrate``."""
+    """The calibration of the bundle from healthy scores. Raises as ``calibrate``."""
     return calibrate(
         healthy,
         false_alarms_per_week=false_alarms_per_week,

@@ -193,6 +193,7 @@ def _calibrate(
         hop_s=hop_s,
         span_s=span_s,
         distances=distances,
+        n_files=len({recording.file for recording in material.recordings}),
         seed=request.seed,
     )
 
