@@ -17,9 +17,9 @@ import time
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.domain import rfc3339
+from monitor.masking import mask_user_info
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE)
 _PRIORITY = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -42,11 +42,6 @@ def set_up_logging(
     logging.captureWarnings(capture=True)
 
 
-def redact(text: str) -> str:
-    """``text`` without the user and password of any URL in it."""
-    return _URL_PASSWORD.sub(r"\1***@", text)
-
-
 class TextFormatter(logging.Formatter):
     """``2026-11-23T10:15:30.250Z INFO monitor.service.daemon: ready machines=3``."""
 
@@ -65,7 +60,7 @@ class TextFormatter(logging.Formatter):
         )
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        line = redact(line.rstrip("\n").replace("\r", "\\r").replace("\n", "\\n"))
+        line = mask_user_info(line.rstrip("\n").replace("\r", "\\r").replace("\n", "\\n"))
         if self._journal:
             return f"<{_PRIORITY.get(record.levelno, 6)}>{line}"
         return f"{rfc3339(record.created)} {record.levelname} {line}"
@@ -85,7 +80,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
-        return redact(json.dumps(document, ensure_ascii=False, default=str))
+        return mask_user_info(json.dumps(document, ensure_ascii=False, default=str))
 
 
 class RepeatFilter(logging.Filter):
