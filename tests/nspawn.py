@@ -1,7 +1,7 @@
-"""A real systemd of the test's own, booted over an overlay of this machine's root.
+"""A real systemd, booted on an overlay of this computer's root directory.
 
-Whatever happens inside stays in the overlay. The network is the host's, so that the Python index
-can be reached and a test can talk to what runs inside.
+Changes inside stay in the overlay. The system shares the host's network, so that it reaches the
+Python package index, and the test reaches its services.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Self
 
 import pytest
 
-BOOT_PATIENCE_S = 60.0
-STOP_PATIENCE_S = 15.0
+BOOT_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
 
 
 def skip_unless_possible() -> None:
-    """Skip the calling test, saying why, where systemd cannot be booted."""
+    """Skip the calling test if this computer cannot boot a systemd, with the reason."""
     if os.geteuid() != 0:
-        pytest.skip("booting a systemd needs root")
+        pytest.skip("booting a system needs root")
     for program in ("systemd-nspawn", "nsenter", "systemctl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed (systemd-container, util-linux, systemd)")
 
 
 class BootedSystem:
-    """A booted system; a context manager that leaves neither processes nor mounts.
+    """A booted system; a context manager that leaves no processes and no mounts.
 
-    ``binds``: host folder to where it is seen inside, read-only.
+    ``binds``: folder on the host to path inside, mounted read-only.
     """
 
     def __init__(self, folder: Path, binds: dict[Path, str]) -> None:
@@ -53,7 +53,7 @@ class BootedSystem:
         mount = ["mount", "-t", "overlay", "overlay", "-o", overlay, str(self.root)]
         mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
         if mounted.returncode != 0:
-            pytest.skip(f"no overlay of / can be mounted here: {mounted.stderr.strip()}")
+            pytest.skip(f"cannot mount an overlay of /: {mounted.stderr.strip()}")
         try:
             self._boot()
         except BaseException:
@@ -70,23 +70,23 @@ class BootedSystem:
         self._take_down()
 
     def _boot(self) -> None:
-        # A system of its own has an id of its own, or the journals of both would be one.
+        # A new machine id: otherwise it would write into the journal of the host.
         (self.root / "etc" / "machine-id").write_text("")
         command = ["systemd-nspawn", "--quiet", "--boot", "--settings=no", "--console=pipe"]
         command += [f"--directory={self.root}", "--machine=auscult-test", "--register=no"]
         if not Path("/run/systemd/system").is_dir():
-            command.append("--keep-unit")  # nobody here could give it a scope of its own
+            command.append("--keep-unit")  # without systemd on the host, nothing can create a scope
         command += [f"--bind-ro={host}:{inside}" for host, inside in self._binds.items()]
-        # Only the basics: no service of the host's is started a second time.
+        # basic.target: do not start the host's services a second time.
         command.append("systemd.unit=basic.target")
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        deadline_s = time.monotonic() + BOOT_PATIENCE_S
+        deadline_s = time.monotonic() + BOOT_TIMEOUT_S
         while not self._is_up():
             if self._nspawn.poll() is not None:
-                pytest.skip(f"systemd-nspawn does not boot here: {self._log.read_text()[-500:]}")
+                pytest.skip(f"systemd-nspawn cannot boot: {self._log.read_text()[-500:]}")
             assert time.monotonic() < deadline_s, self._log.read_text()
             time.sleep(0.1)
 
@@ -102,14 +102,14 @@ class BootedSystem:
 
     def _take_down(self) -> None:
         if self._nspawn is not None and self._nspawn.poll() is None:
-            self._nspawn.send_signal(signal.SIGTERM)  # an orderly shutdown of what is inside
+            self._nspawn.send_signal(signal.SIGTERM)  # an orderly shutdown
             try:
-                self._nspawn.wait(STOP_PATIENCE_S)
+                self._nspawn.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 os.kill(self._leader, signal.SIGKILL)
-                self._nspawn.wait(STOP_PATIENCE_S)
+                self._nspawn.wait(STOP_TIMEOUT_S)
         subprocess.run(["umount", "--lazy", str(self.root)], check=True)
-        for changes in (self._upper, self._work):  # gigabytes, with torch
+        for changes in (self._upper, self._work):  # gigabytes with torch
             shutil.rmtree(changes, ignore_errors=True)
 
     def run(
@@ -120,7 +120,7 @@ class BootedSystem:
         timeout_s: float = 60.0,
         environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as root; with ``check`` a failing one fails the test."""
+        """Run a command inside as root; with ``check`` the test fails if the command fails."""
         enter = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--pid"]
         done = subprocess.run(
             [*enter, "--cgroup", "--", *command],
@@ -137,17 +137,17 @@ class BootedSystem:
         return done
 
     def unit(self, name: str, field: str) -> str:
-        """One property of a unit, as ``systemctl show`` gives it."""
+        """One property of a unit from ``systemctl show``."""
         return self.run(
             ["systemctl", "show", f"--property={field}", "--value", name]
         ).stdout.strip()
 
     def journal(self, unit: str) -> str:
-        """Everything that a unit has logged, and what systemd has logged about it."""
+        """The log of a unit, with systemd's messages about it."""
         return self.run(["journalctl", "--no-pager", "--unit", unit, "--output=cat"]).stdout
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file inside."""
+        """Write a file inside, with its folders."""
         target = self.root / path.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")

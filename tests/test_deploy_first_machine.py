@@ -1,8 +1,8 @@
-"""The README's first steps, typed by somebody who has nothing but a Debian and a microphone.
+"""The first steps of README.md on a fresh system.
 
-The commands are those of the README, on an overlay of this machine's root with nothing of Auscult
-on it; only the repository's address is filled in, and the recording is shorter. The microphone is
-PulseAudio's monitor of a sink on which a simulated pump plays.
+The system is an overlay of this computer's root directory without Auscult. The test fills in the
+repository's address and records for a shorter time. The microphone is PulseAudio's monitor of a
+sink that plays a simulated pump.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from tests.installed_node import pump_sound, wait_until
 from tests.nspawn import BootedSystem, skip_unless_possible
-from tests.test_deploy_systemd import pump_sound, wait_until
 
 pytestmark = [pytest.mark.systemd, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -31,12 +31,12 @@ def first_steps() -> list[str]:
     """The commands of the README's first code block below "Watch your first machine"."""
     text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Watch your first")[2]
     block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert block, "the README does not say how to begin"
+    assert block, "README.md has no first steps"
     return [line for line in block[1].splitlines() if line.strip()]
 
 
 def repository(folder: Path) -> Path:
-    """This checkout as a repository of one commit, to be cloned from."""
+    """This checkout as a repository with one commit."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -45,7 +45,7 @@ def repository(folder: Path) -> Path:
         check=False,
     )
     if listed.returncode != 0:
-        pytest.skip("this is no git checkout")
+        pytest.skip("this is not a git checkout")
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
             target = folder / name
@@ -59,7 +59,7 @@ def repository(folder: Path) -> Path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[BootedSystem]:
-    """A booted system with a microphone that hears a pump, and without Auscult."""
+    """A booted system with a microphone, the sound of a pump, and without Auscult."""
     skip_unless_possible()
     for program in ("pulseaudio", "ffmpeg"):
         if shutil.which(program) is None:
@@ -71,7 +71,7 @@ def fresh(tmp_path: Path) -> Iterator[BootedSystem]:
         soundfile.write(system.root / "srv" / "pump.flac", pump_sound(120.0), 16_000)
         system.run(["mkdir", "-p", "/run/vmic"])
         system.write("/etc/asound.conf", "pcm.!default { type pulse }\n")
-        # What a cable and a sound card are elsewhere: the way to the sound server.
+        # In place of a sound card: the address of the sound server.
         drop_in = "/etc/systemd/system/auscult.service.d/vmic.conf"
         system.write(drop_in, f"[Service]\nEnvironment={SERVER}\n")
         as_unit = ["systemd-run", "--quiet", "--setenv=HOME=/run/vmic", f"--setenv={SERVER}"]
@@ -87,10 +87,10 @@ def fresh(tmp_path: Path) -> Iterator[BootedSystem]:
         yield system
 
 
-def test_six_commands_lead_from_a_fresh_machine_to_one_that_is_watched(
+def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     fresh: BootedSystem,
 ) -> None:
-    """The first thing that everybody tries would fail, and be the last."""
+    """A new user could not set up a node."""
     steps = first_steps()
     assert len(steps) <= MOST_COMMANDS
     script = "\n".join(["set -eux", "cd /root", *steps])
@@ -104,11 +104,15 @@ def test_six_commands_lead_from_a_fresh_machine_to_one_that_is_watched(
          "GIT_CONFIG_VALUE_0=*", "bash", "-c", script],
         timeout_s=1300,
     )  # fmt: skip
-    print(done.stdout[-3000:], done.stderr[-3000:])  # shown beside a failure only
+    print(done.stdout[-3000:], done.stderr[-3000:])  # pytest shows it for a failed test
     assert fresh.unit("auscult.service", "ActiveState") == "active"
     wait_until(
         lambda: "1 machine: 1 ok" in fresh.unit("auscult.service", "StatusText"),
         60,
-        "the machine being heard and found well",
+        "the machine in the state ok",
     )
     assert (fresh.root / "etc/auscult/bundles/machine-1/report.html").is_file()
+    release = fresh.run(["readlink", "/opt/auscult/venv"]).stdout
+    again = fresh.run(["/root/auscult/deploy/install.sh"])
+    assert "keeping the installed trainer" in again.stderr
+    assert fresh.run(["readlink", "/opt/auscult/venv"]).stdout == release
