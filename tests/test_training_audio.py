@@ -14,6 +14,7 @@ from monitor.cli import run_command
 from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, ConfigError, UsageError
 from monitor.features.log_mel import FrameWindows
+from monitor.model.bundle import load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer, run_selftest
 from monitor.offline.recalibrate import recalibrate, score_healthy
@@ -206,19 +207,33 @@ min_fault_s = 1.0
 """
 
 
-def test_the_command_makes_a_bundle_and_says_so(
+def test_the_command_writes_a_bundle_and_replaces_it_only_when_asked(
     request_: AudioRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The command is what people have."""
-    config = tmp_path / "training.toml"
+    """A bundle that took a night to train is lost, or the command gives none."""
+    config, out = tmp_path / "training.toml", tmp_path / "b"
     config.write_text(CONFIG)
-    arguments = ["train", "audio", str(request_.recordings[0]), "--out", str(tmp_path / "b")]
-    status = run_command([*arguments, "--config", str(config), "--json", "--device", "cpu"])
+    arguments = ["train", "audio", str(request_.recordings[0]), "--out", str(out)]
+    arguments += ["--config", str(config), "--json", "--device", "cpu"]
+    assert run_command(arguments) == 0
     document = json.loads(capsys.readouterr().out)
-    assert status == 0
     assert document["score"]["kind"] in {"plain", "diagonal", "covariance"}
     assert document["calibration"]["threshold"] > 0
-    assert (tmp_path / "b" / "report.html").exists()
+    assert document["previous"] is None
+    assert (out / "report.html").exists()
+
+    assert run_command(arguments) == 64
+    output = capsys.readouterr()
+    assert f"--out {out}: is already a bundle; replace it with --overwrite" in output.err
+    assert output.out == ""
+    assert load_bundle(out).sha256 == document["sha256"]
+
+    assert run_command([*arguments, "--overwrite", "--seed", "5", "--continue", str(out)]) == 0
+    replaced = json.loads(capsys.readouterr().out)
+    assert load_bundle(Path(replaced["previous"])).sha256 == document["sha256"]
+    assert (Path(replaced["previous"]) / "report.html").exists()
+    assert load_bundle(out).sha256 == replaced["sha256"] != document["sha256"]
+    assert load_bundle(out).manifest.provenance["continued"] == document["sha256"]
 
 
 WRONG_SETTINGS = """

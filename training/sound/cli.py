@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from monitor.errors import MissingInputError
+from monitor.errors import MissingInputError, UsageError
 
 if TYPE_CHECKING:
     from training.sound.settings import AudioSettings
@@ -44,6 +44,12 @@ def audio(
             readable=False,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the bundle at --out. The bundle before is kept beside it."
+        ),
+    ] = False,
     score: Annotated[
         ScoreOption | None,
         typer.Option(help="The score; by default the one that the healthy sound supports."),
@@ -75,11 +81,14 @@ def audio(
     ] = False,
 ) -> None:
     """Make a bundle from healthy recordings: train, choose the score, calibrate, report."""
+    from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
     from training.progress import training_listeners  # noqa: PLC0415 - as above
     from training.sound.report import write_report  # noqa: PLC0415 - as above
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415 - quick --help
 
     _log_to_standard_error()
+    if (out / MANIFEST).exists() and not overwrite:
+        raise UsageError(f"--out {out}: is already a bundle; replace it with --overwrite")
     request = AudioRequest(
         recordings=tuple(recordings),
         out=out,
@@ -89,6 +98,7 @@ def audio(
         device=device,
         score=score,
         continued=continued,
+        keep_previous=overwrite,
         settings=_settings(config, epochs),
     )
     board = out / "tensorboard" if tensorboard else None
@@ -141,6 +151,7 @@ def _document(result: AudioResult) -> dict[str, object]:
         "controls": {control.name: control.auc for control in result.controls},
         "verdict": result.verdict,
         "training_seconds": result.history.seconds,
+        "previous": str(result.previous) if result.previous else None,
     }
 
 
@@ -168,6 +179,7 @@ def _summary(result: AudioResult, report: Path) -> str:
             *table,
             f"bundle     {result.bundle.path}",
             f"report     {report}",
+            *([f"previous   {result.previous}"] if result.previous else []),
         ]
     )
 

@@ -24,8 +24,9 @@ _LEAST_STRETCH_S = 1.5 * BLOCK_S
 class AudioRequest:
     """What ``auscult train audio`` was asked for.
 
-    ``references``: a file or folder for each reference machine. ``score``: overrides the
-    rule. ``continued``: the bundle whose network is trained on.
+    ``references``: a file or folder for each reference machine. ``score``: used instead of the
+    score that the rule chooses. ``continued``: the bundle whose network is trained further.
+    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it.
     """
 
     recordings: tuple[Path, ...]
@@ -36,6 +37,7 @@ class AudioRequest:
     device: str = "auto"
     score: ScoreKind | None = None
     continued: Path | None = None
+    keep_previous: bool = False
     settings: AudioSettings = field(default_factory=AudioSettings)
 
 

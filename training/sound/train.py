@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,10 @@ from threadpoolctl import threadpool_limits
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
-from monitor.model.bundle import Bundle
+from monitor.model.bundle import MANIFEST, Bundle
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration
+from monitor.model.replacement import keep_previous
 from training.loop import FitResult, Listener, resolve_device
 from training.sound.bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.sound.controls import (
@@ -51,14 +53,16 @@ _LEAST_RESIDUAL_DEVIATION = 0.02
 
 @dataclass(frozen=True, slots=True)
 class AudioResult:
-    """A saved bundle and what the report tells of its making.
+    """A saved bundle and the figures of its report.
 
+    ``previous``: the copy of the bundle that was replaced.
     ``healthy``: the cross-fitted scores of every recording, ``healthy_before`` those by the
     bundle that was continued. ``sample_db``: a window ``(n_mels, n_frames)``, and
     ``reconstruction_db`` what became of it.
     """
 
     bundle: Bundle
+    previous: Path | None
     choice: Choice
     history: FitResult
     names: tuple[str, ...]
@@ -122,10 +126,14 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
         **_provenance(request, material, choice, sound.n_regimes),
         **_controls_record(controls, judged),
     }
+    previous = None
+    if request.keep_previous and (request.out / MANIFEST).exists():
+        previous = keep_previous(request.out)
     bundle = write_bundle(request.out, model, sample_db, provenance)
     continued = material.continued
     return AudioResult(
         bundle=bundle,
+        previous=previous,
         choice=choice,
         history=history,
         names=tuple(recording.name for recording in material.recordings),
