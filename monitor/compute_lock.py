@@ -1,4 +1,4 @@
-"""Threads that take turns at computing."""
+"""The lock under which threads compute, one at a time."""
 
 from __future__ import annotations
 
@@ -8,41 +8,39 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 
-class Turns:
-    """One thread at a time computes, as long as none of them hangs.
+class ComputeLock:
+    """A lock that a thread holds while it computes; it is bypassed when its holder hangs.
 
-    All machines of a daemon thereby share about one core. That gives something up:
-    ONNX Runtime lets go of the interpreter during an inference, so some of the work
-    could go on beside other work. It is the better trade, because most of the rest
-    needs the interpreter, and numpy lets go of it with every array: a hundred threads
-    that compute at once pass it to and fro between the cores tens of thousands of times
-    a second, and a block that takes a millisecond takes seconds. A hundred streams on
-    two cores gave 71 % of their scores without turns, with a p99 latency of 4.6 s.
-    Simulated machines take turns at making their sound as well: without that, a hundred
-    of them took 1.05 of a core instead of 0.79. A thread that waits for its turn asks
-    for nothing meanwhile.
+    All machines of a daemon together then use about one core. Without the lock, ONNX
+    Runtime releases the interpreter during an inference, so that some work could run in
+    parallel. Most other work needs the interpreter, and numpy releases it with every array:
+    a hundred threads that compute at once pass it between the cores tens of thousands of
+    times a second, and a block that needs a millisecond takes seconds. A hundred streams on
+    two cores gave 71 % of their scores without the lock, with a p99 latency of 4.6 s.
+    Simulated machines also hold the lock while they make their sound: without it, a hundred
+    of them used 1.05 of a core instead of 0.79.
 
-    One that hangs during its turn costs every other a wait of ``PATIENCE_S``, once:
-    then they go on without turns until it is back.
+    If a thread hangs while it holds the lock, the first other thread waits for ``TIMEOUT_S``.
+    After that, threads compute without the lock until it is released.
     """
 
-    PATIENCE_S: ClassVar[float] = 2.0
+    TIMEOUT_S: ClassVar[float] = 2.0
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
-        self._somebody_hangs = False
+        self._lock = threading.Lock()
+        self._holder_hangs = False
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        """Wait for a turn and have it during the ``with`` block."""
-        mine = self._turn.acquire(timeout=0.0 if self._somebody_hangs else self.PATIENCE_S)
-        self._somebody_hangs = not mine
+    def hold(self) -> Iterator[None]:
+        """Wait for the lock and hold it during the ``with`` block."""
+        acquired = self._lock.acquire(timeout=0.0 if self._holder_hangs else self.TIMEOUT_S)
+        self._holder_hangs = not acquired
         try:
             yield
         finally:
-            if mine:
-                self._turn.release()
+            if acquired:
+                self._lock.release()
 
 
-COMPUTING = Turns()
-"""The turns of everything in this process that computes on sound."""
+COMPUTE_LOCK = ComputeLock()
+"""The lock of everything in this process that computes on sound."""

@@ -82,7 +82,7 @@ def test_selftest_does_not_wait_for_seconds_of_log_mel_without_a_bundle(tmp_path
     begun_s = time.monotonic()
     outcome = auscult("selftest", "--config", config)
     assert time.monotonic() - begun_s < 10
-    assert outcome.out.splitlines()[-1].endswith(f"heard as {SPEC.n_mels} bands of log-mel")
+    assert outcome.out.splitlines()[-1].endswith(f"received as log-mel with {SPEC.n_mels} bands")
 
 
 def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.compute_lock import COMPUTING
+from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import FloatArray
 from monitor.sources.protocol import SourceItem
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
@@ -234,12 +234,12 @@ def test_the_settings_of_a_fault_are_checked() -> None:
         SimulatedFault(kind="rub", onset_s=2.0, end_s=1.0)
 
 
-def test_it_computes_in_turn_with_everything_else() -> None:
-    """A hundred of them would fight over the interpreter with what listens to them."""
+def test_it_holds_the_compute_lock() -> None:
+    """A hundred simulated machines would compete for the interpreter with their pipelines."""
     source = SimulatedSource(simulated(realtime=False, duration_s=0.3))
     heard: list[SourceItem] = []
     thread = threading.Thread(target=lambda: heard.extend(source.blocks(threading.Event())))
-    with COMPUTING.take():
+    with COMPUTE_LOCK.hold():
         thread.start()
         thread.join(0.3)
         assert not heard

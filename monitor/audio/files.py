@@ -82,8 +82,7 @@ def recording_seconds(path: Path) -> float:
     with _opened(path) as file:
         if file.frames < _UNKNOWN_FRAMES:
             return float(file.frames / file.samplerate)
-    blocks = read_blocks(path)
-    return sum(len(block.samples) / block.sample_rate_hz for block in blocks)
+    return max((block.end_s for block in read_blocks(path)), default=0.0)
 
 
 def _damaged(path: Path, good_s: float) -> BadInputError:

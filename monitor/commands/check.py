@@ -1,4 +1,4 @@
-"""``auscult check``: would this configuration run?"""
+"""``auscult check``: whether `auscult run` would start with this configuration."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from monitor.service.machine_plan import make_plans
 
 
 def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
-    """Validate the configuration and every bundle it names, self-test included.
+    """Validate the configuration and every bundle in it, and run their self-tests.
 
-    ``with_password``: whether to read the broker's password too.
+    ``with_password``: whether to read the broker's password as well.
 
-    Raises the ``ConfigError`` or ``BundleError`` that `auscult run` would end with.
+    Raises the ``ConfigError`` or ``BundleError`` with which `auscult run` would end.
     """
     settings = load_config(config)
     if with_password:
@@ -48,4 +48,4 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     for plan in plans:
         if plan.complaint:
             message(plan.complaint)
-    emit(document, [*columns(rows), f"{config}: good"], as_json=as_json)
+    emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)

@@ -1,4 +1,4 @@
-"""``auscult selftest``: everything tried once, a line each."""
+"""``auscult selftest``: checks configuration, bundles, broker and sources, one line each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.calibration.machine_match import match_sound
 from monitor.commands.output import columns, emit
 from monitor.config.settings import MachineSettings, load_config
 from monitor.detection.settings import DetectorSettings
-from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
+from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus, block_times_s
 from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnavailableError
 from monitor.model.bundle import load_bundle
 from monitor.model.network import Network
@@ -24,15 +24,15 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.pipeline import Pipeline
 from monitor.sources.registry import open_source
 
-HEARD_S = 12.0
-"""So much sound is listened to: one block of a recording's score, and what comes before it."""
-PATIENCE_S = 30.0
-"""So long it may take to come."""
+TEST_S = 12.0
+"""Length of the test: one block of a recording's score, and the sound before it."""
+TIMEOUT_S = 30.0
+"""How long the sound of the test may take to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried."""
+    """The result of one check."""
 
     what: str
     ok: bool
@@ -41,7 +41,7 @@ class Finding:
 
 
 def selftest(config: Path, *, as_json: bool) -> int:
-    """Try bundles, broker and sources; the exit status of the first that failed, or 0.
+    """Check bundles, broker and sources; the exit status of the first failure, or 0.
 
     Raises ``ConfigError`` or ``MissingInputError`` for the configuration itself.
     """
@@ -66,7 +66,7 @@ def _try_bundle(machine: MachineSettings) -> Finding:
         run_selftest(bundle, Network(bundle))
     except BundleError as error:
         return Finding(what, False, str(error), error.exit_status)
-    return Finding(what, True, f"gives the scores it was made with, threshold {threshold:.4g}")
+    return Finding(what, True, f"scores are reproduced, threshold {threshold:.4g}")
 
 
 def _try_broker(settings: MqttSettings) -> list[Finding]:
@@ -78,44 +78,44 @@ def _try_broker(settings: MqttSettings) -> list[Finding]:
 
 
 def _try_source(machine: MachineSettings) -> list[Finding]:
-    """Whether the machine is heard, and whether it sounds like the bundle's."""
+    """Whether the source delivers sound, and whether the bundle fits it."""
     what = f"source of {machine.id}"
     stop = threading.Event()
-    patience = threading.Timer(PATIENCE_S, stop.set)
-    patience.daemon = True
-    patience.start()
-    listener = _Listener(machine)
+    timeout = threading.Timer(TIMEOUT_S, stop.set)
+    timeout.daemon = True
+    timeout.start()
+    test = _SourceTest(machine)
     try:
-        ok, detail = listener.hear(stop)
+        ok, detail = test.run(stop)
     except AuscultError as error:
         return [Finding(what, False, str(error), error.exit_status)]
     finally:
-        patience.cancel()
+        timeout.cancel()
         stop.set()
     findings = [Finding(what, ok, detail, 0 if ok else ServiceUnavailableError.exit_status)]
     if ok:
-        findings += listener.fit()
+        findings += test.fit()
     return findings
 
 
-class _Listener:
-    """Listens to one machine for some seconds, and scores them where its bundle can be read."""
+class _SourceTest:
+    """Receives some seconds from one machine's source, and scores them if its bundle loads."""
 
     def __init__(self, machine: MachineSettings) -> None:
         self._machine = machine
         self._check, self._meter = SignalCheck(), LevelMeter()
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._pipeline: Pipeline | None = None
         try:
             bundle = load_bundle(machine.bundle)
             self._whole = bundle.recording_score()
             self._pipeline = Pipeline(bundle, DetectorSettings(), whole=self._whole)
         except BundleError:
-            pass  # the bundle's own line says what is wrong with it
+            pass  # the line of the bundle shows the error
 
-    def hear(self, stop: threading.Event) -> tuple[bool, str]:
-        """Whether the source is heard, and how."""
-        state, trouble, how = SourceState(SourceStatus.OK), "", ""
+    def run(self, stop: threading.Event) -> tuple[bool, str]:
+        """Whether the source delivers usable sound, and a description."""
+        state, trouble, description = SourceState(SourceStatus.OK), "", ""
         for item in open_source(self._machine.source).blocks(stop):
             if isinstance(item, SourceState):
                 if item.status is SourceStatus.UNAVAILABLE:
@@ -124,23 +124,24 @@ class _Listener:
             if isinstance(item, AudioBlock):
                 state = self._check.push(item)
                 self._meter.push(item.samples)
-                how = f"at {item.sample_rate_hz} Hz"
+                description = f"at {item.sample_rate_hz} Hz"
             else:
-                how = f"as {item.frames_db.shape[1]} bands of log-mel"
-                if self._pipeline is None:  # only a bundle knows how long a frame is
+                description = f"as log-mel with {item.frames_db.shape[1]} bands"
+                if self._pipeline is None:  # only a bundle knows the length of a frame
                     break
             self._score(item)
-            if self._heard_s >= HEARD_S:
+            if self._received_s >= TEST_S:
                 break
-        if not how:
-            return False, trouble or f"nothing heard within {PATIENCE_S:g} s"
-        how += self._level()
+        if not description:
+            return False, trouble or f"no sound within {TIMEOUT_S:g} s"
+        description += self._level()
         if state.status is not SourceStatus.OK:
-            return False, f"{state.reason}: {state.detail} ({how})"
-        return True, f"heard {self._heard_s:.1f} s {how}" if self._heard_s else f"heard {how}"
+            return False, f"{state.reason}: {state.detail} ({description})"
+        seconds = f"{self._received_s:.1f} s " if self._received_s else ""
+        return True, f"received {seconds}{description}"
 
     def fit(self) -> list[Finding]:
-        """Whether what was heard could be the bundle's machine when it is well."""
+        """Whether the sound could be the healthy machine of the bundle."""
         if self._pipeline is None or self._whole.empty:
             return []
         what = f"fit of {self._machine.id}"
@@ -148,22 +149,21 @@ class _Listener:
         fit = match_sound(
             bundle.calibration,
             self._whole.value,
-            self._heard_s,
+            self._received_s,
             self._whole.reference_match,
             bundle.reference_names,
         )
         if not fit.matches:
             return [Finding(what, False, fit.complaint, BadInputError.exit_status)]
-        return [Finding(what, True, f"scores {self._whole.value:.3g}, as healthy recordings do")]
+        return [Finding(what, True, f"score {self._whole.value:.3g}, like healthy recordings")]
 
     def _score(self, block: AudioBlock | LogMelBlock) -> None:
-        if isinstance(block, AudioBlock):
-            self._heard_s = (block.first_sample + len(block.samples)) / block.sample_rate_hz
-        elif self._pipeline is not None:
-            n_frames = block.first_frame + len(block.frames_db)
-            self._heard_s = n_frames / self._pipeline.bundle.spec.frame_rate_hz
         if self._pipeline is not None:
+            frame_rate_hz = self._pipeline.bundle.spec.frame_rate_hz
+            _, self._received_s = block_times_s(block, frame_rate_hz)
             self._pipeline.push(block)
+        elif isinstance(block, AudioBlock):
+            self._received_s = block.end_s
 
     def _level(self) -> str:
         level_dbfs = self._meter.read_dbfs()

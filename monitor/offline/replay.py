@@ -11,7 +11,7 @@ from monitor.audio.channels import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.settings import DetectorSettings
-from monitor.domain import AudioBlock, Score
+from monitor.domain import Score, block_times_s
 from monitor.errors import BadInputError, MissingInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -95,11 +95,7 @@ def replay_recording(
 
     try:
         for block in recording_blocks(recording, bundle.spec, channel=channel):
-            if isinstance(block, AudioBlock):
-                seconds = (block.first_sample + len(block.samples)) / block.sample_rate_hz
-            else:
-                n_frames = block.first_frame + len(block.frames_db)
-                seconds = n_frames / bundle.spec.frame_rate_hz
+            _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
             alerts += take(pipeline.push(block))
         alerts += take(pipeline.finish())
         if whole.empty:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from monitor.backoff import Backoff
-from monitor.compute_lock import COMPUTING
+from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.pipeline import Pipeline, PipelineOutput
@@ -159,7 +159,7 @@ class Machine:
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
             self._resume_standing_alert(pipeline)
-        with COMPUTING.take():
+        with COMPUTE_LOCK.hold():
             output = pipeline.push(block)
         # Published although a stop was requested meanwhile: it would not be decided again.
         if self._abandoned.is_set():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 
-from monitor.compute_lock import COMPUTING
+from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import AudioBlock
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem
@@ -31,7 +31,7 @@ class SimulatedSource:
         total = None if settings.duration_s is None else round(settings.duration_s * rate_hz)
         first_sample = 0
         while total is None or first_sample < total:
-            with COMPUTING.take():
+            with COMPUTE_LOCK.hold():
                 samples = machine.cell(first_sample // machine.cell_samples)
             if total is not None:
                 samples = samples[: total - first_sample]

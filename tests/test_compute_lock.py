@@ -1,4 +1,4 @@
-"""Turns: one thread at a time, and nobody waits for one that hangs."""
+"""The compute lock: one thread at a time, and no thread waits for one that hangs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from monitor.compute_lock import Turns
+from monitor.compute_lock import ComputeLock
 
 
-class Impatient(Turns):
+class ShortLock(ComputeLock):
     """Waits no longer than a test may take."""
 
-    PATIENCE_S: ClassVar[float] = 0.2
+    TIMEOUT_S: ClassVar[float] = 0.2
 
 
-def test_one_at_a_time() -> None:
-    """A hundred machines would fight for the interpreter instead of being heard."""
-    turns, inside, most = Turns(), 0, 0
+def test_one_thread_computes_at_a_time() -> None:
+    """A hundred machines would compete for the interpreter and lose scores."""
+    lock, inside, most = ComputeLock(), 0, 0
 
     def work() -> None:
         nonlocal inside, most
         for _ in range(20):
-            with turns.take():
+            with lock.hold():
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.0005)
@@ -39,12 +39,12 @@ def test_one_at_a_time() -> None:
 
 
 @contextmanager
-def one_that_hangs(turns: Turns) -> Iterator[None]:
-    """A thread that has its turn and does not end it."""
+def thread_that_hangs(lock: ComputeLock) -> Iterator[None]:
+    """A thread that holds the lock during the ``with`` block."""
     hanging, release = threading.Event(), threading.Event()
 
     def hang() -> None:
-        with turns.take():
+        with lock.hold():
             hanging.set()
             release.wait(30)
 
@@ -56,15 +56,15 @@ def one_that_hangs(turns: Turns) -> Iterator[None]:
     thread.join()
 
 
-def test_one_that_hangs_is_waited_for_once() -> None:
-    """One machine that hangs would silence all others, or be forgotten when it is back."""
-    turns = Impatient()
+def test_a_thread_that_hangs_delays_others_once() -> None:
+    """One machine that hangs would stop all others, or compute beside them when it is back."""
+    lock = ShortLock()
     for _ in range(2):
-        with one_that_hangs(turns):
+        with thread_that_hangs(lock):
             begun_s = time.monotonic()
             for _ in range(1_000):
-                with turns.take():
+                with lock.hold():
                     pass
             assert 0.2 <= time.monotonic() - begun_s < 5.0
-        with turns.take():
+        with lock.hold():
             pass
