@@ -83,7 +83,7 @@ def test_channels_are_mixed_or_chosen(channels: int, tmp_path: Path) -> None:
     assert np.allclose(sound_of(tmp_path / "a.wav"), written.mean(axis=1), atol=1e-6)
     for channel in range(channels):
         assert np.array_equal(sound_of(tmp_path / "a.wav", channel), written[:, channel])
-    with pytest.raises(BadInputError, match=f"no channel {channels}, only 0"):
+    with pytest.raises(BadInputError, match=f"no channel {channels}, only channel"):
         sound_of(tmp_path / "a.wav", channels)
 
 
@@ -172,15 +172,15 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "zero length": ("a.wav", Path.touch, "empty"),
     "no samples": ("a.wav", _no_samples, "no samples"),
     "header never completed": ("a.wav", _unfinished, "still being written"),
-    "text called wav": ("a.wav", lambda path: path.write_text("Dear diary\n"), "wav, flac, ogg"),
+    "text called wav": ("a.wav", lambda path: path.write_text("Dear diary\n"), "not an audio file"),
     "text called flac": ("a.flac", lambda path: path.write_text("Dear diary\n"), "wav, flac, ogg"),
     "text called mp3": ("a.mp3", lambda path: path.write_text("Dear diary\n" * 99), "wav, flac"),
     "zeros called mp3": ("a.mp3", lambda path: path.write_bytes(bytes(9_999)), "wav, flac"),
     "another kind of sound": ("a.wav", lambda path: soundfile.write(
         path, noise(RATE_HZ), RATE_HZ, format="AIFF"), "wav, flac"),
-    "NaN": ("a.wav", _with_nan, "sample 12345 is not sound"),
+    "NaN": ("a.wav", _with_nan, "sample 12345 is not valid"),
     "integers as floats": ("a.wav", _integers_as_floats, "between -1 and 1"),
-    "5 Hz": ("a.wav", _rate_of_nothing, "5 Hz is not a sample rate"),
+    "5 Hz": ("a.wav", _rate_of_nothing, "5 Hz is not a usable sample rate"),
     "folder": ("a.wav", _fifo_like, "not a file"),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ BAD: dict[str, tuple[npt.NDArray[np.generic], str]] = {
     "columns first": (np.asfortranarray(frames(8)), "Fortran"),
     "NaN": (np.full((8, 128), np.nan, np.float32), "NaN"),
     "infinity": (np.full((8, 128), -np.inf, np.float32), "infinity"),
-    "power, not dB": (np.full((8, 128), 1e6, np.float32), "level in dB"),
+    "power, not dB": (np.full((8, 128), 1e6, np.float32), "levels in dB"),
 }
 
 
@@ -80,7 +81,7 @@ def test_pickles_text_and_half_files_are_refused(tmp_path: Path) -> None:
 def test_any_bytes_give_frames_or_one_clear_error(
     content: bytes, whole: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A damaged header could crash the daemon or have it allocate without end."""
+    """A damaged header could crash the daemon or make it allocate without limit."""
     path = tmp_path_factory.mktemp("npy") / "a.npy"
     head = b"" if whole else b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', "
     path.write_bytes(head + content)
@@ -97,6 +98,42 @@ def test_a_header_that_claims_the_world_costs_nothing(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(BadInputError, match="truncated"):
         list(read_log_mel_blocks(path))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "-" * 4_000 + "1",
+        "(" * 4_000,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 10), 'more': 1}",
+        "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 10)}",
+        "{'descr': ('<f4', (2,), 3), 'fortran_order': False, 'shape': (2, 10)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 10)}" + " " * 5_000,
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (2, True)}",
+    ],
+)
+def test_an_unusual_header_is_refused(header: str, tmp_path: Path) -> None:
+    """A header that only the parser of Python accepts could end the daemon."""
+    path = tmp_path / "a.npy"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    path.write_bytes(content + bytes(8))
+    with pytest.raises(BadInputError):
+        list(read_log_mel_blocks(path))
+
+
+def test_a_header_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
+    """A file whose header claims to be its whole content would be read into memory at once."""
+    path = tmp_path / "a.npy"
+    with path.open("wb") as file:
+        file.write(b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little"))
+        file.truncate(2**31 + 12)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInputError, match="header"):
+            list(read_log_mel_blocks(path))
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_folder_is_heard_file_by_file_and_bad_ones_are_skipped(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError
 
 BLOCK_S = 4.0
-"""Length of the blocks when nobody is waiting for them."""
+"""Length of the blocks when they are not needed in real time."""
 
 _MAX_BLOCK_VALUES = 1 << 22
 _MAX_CHANNELS = 64
@@ -31,8 +31,8 @@ _EXPECTED = "expected a recording: wav, flac, ogg or mp3"
 class _OneWayFile(soundfile.SoundFile):  # type: ignore[misc]  # published without types
     """A recording that is read from front to back.
 
-    soundfile seeks after every read of a seekable file, which costs time and which
-    a FLAC that was written to a pipe, without its length, does not survive.
+    soundfile seeks after every read of a seekable file. Seeking takes time, and it fails
+    in a FLAC that was written to a pipe, without its length.
     """
 
     def seekable(self) -> bool:
@@ -47,12 +47,12 @@ def read_blocks(
 
     Any bit depth and up to 64 channels. Raises ``MissingInputError`` when there is
     no such file, and ``BadInputError`` naming the file and what would be right when
-    it is no recording, has no such channel, holds no samples, holds some that are
-    not finite, or ends before its header says (for an mp3: well before).
+    it is not an audio file, has no such channel, has no samples, has samples that are not
+    finite, or is shorter than its header states (for an mp3: much shorter).
     """
     with _opened(path) as file:
         if channel != "mix" and channel >= file.channels:
-            there = f"0 to {file.channels - 1}" if file.channels > 1 else "0"
+            there = f"channels 0 to {file.channels - 1}" if file.channels > 1 else "channel 0"
             raise BadInputError(f"{path}: has no channel {channel}, only {there}")
         rate_hz: int = file.samplerate
         block_frames = round(block_s * rate_hz)
@@ -68,8 +68,8 @@ def read_blocks(
                 break
             if (bad := first_unsound(frames)) is not None:
                 raise BadInputError(
-                    f"{path}: sample {first_sample + bad} is not sound: it is NaN, infinite or "
-                    "far over full scale; samples stored as floats must lie between -1 and 1"
+                    f"{path}: sample {first_sample + bad} is not valid: it is NaN, infinite or "
+                    "far above full scale; samples stored as floats must be between -1 and 1"
                 )
             yield AudioBlock(one_channel(frames, channel), rate_hz, first_sample)
             first_sample += len(frames)
@@ -88,12 +88,12 @@ def recording_seconds(path: Path) -> float:
 def _damaged(path: Path, good_s: float) -> BadInputError:
     return BadInputError(
         f"{path}: truncated or damaged after {good_s:.2f} s; "
-        "copy it again, or use a whole recording"
+        "copy it again, or use a complete recording"
     )
 
 
 def _is_short(file: _OneWayFile, n_frames: int) -> bool:
-    """Whether the file ended before its header says. An mp3's length is an estimate."""
+    """Whether the file is shorter than its header states. An mp3's length is an estimate."""
     promised = int(file.frames)
     if promised >= _UNKNOWN_FRAMES:
         return False
@@ -103,7 +103,7 @@ def _is_short(file: _OneWayFile, n_frames: int) -> bool:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_OneWayFile]:
-    """The recording, checked as far as its header goes."""
+    """The recording, after a check of its header."""
     descriptor = _open_descriptor(path)
     try:
         file = _OneWayFile(descriptor, closefd=False)
@@ -119,7 +119,7 @@ def _opened(path: Path) -> Iterator[_OneWayFile]:
 
 
 def _open_descriptor(path: Path) -> int:
-    """A descriptor of what may be a recording, at its beginning."""
+    """A descriptor of what may be a recording, positioned at the beginning."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
@@ -144,21 +144,23 @@ def _open_descriptor(path: Path) -> int:
 
 
 def _check_magic(path: Path, head: bytes) -> None:
-    """Refuse what shows in its first bytes that it is no recording, whatever its name says."""
+    """Refuse a file whose first bytes are not those of an audio file, whatever its name."""
     is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
     if not head.startswith(_MAGIC) and not is_mpeg and path.suffix.lower() != ".mp3":
-        raise BadInputError(f"{path}: not a recording, it begins with {head!r}; {_EXPECTED}")
+        raise BadInputError(f"{path}: not an audio file; {_EXPECTED}")
 
 
 def _check_header(path: Path, file: _OneWayFile) -> None:
     if file.format not in _FORMATS:
-        raise BadInputError(f"{path}: is {file.format}; {_EXPECTED}")
+        raise BadInputError(f"{path}: is a {file.format} file; {_EXPECTED}")
     if file.samplerate not in _RATES_HZ:
         raise BadInputError(
-            f"{path}: {file.samplerate} Hz is not a sample rate of sound; "
+            f"{path}: {file.samplerate} Hz is not a usable sample rate; "
             f"expected {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz"
         )
     if not 1 <= file.channels <= _MAX_CHANNELS:
-        raise BadInputError(f"{path}: {file.channels} channels; at most {_MAX_CHANNELS} are read")
+        raise BadInputError(
+            f"{path}: has {file.channels} channels, at most {_MAX_CHANNELS} can be read"
+        )
     if file.frames <= 0:
-        raise BadInputError(f"{path}: holds no samples")
+        raise BadInputError(f"{path}: contains no samples")

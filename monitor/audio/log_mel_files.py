@@ -1,8 +1,12 @@
-"""Precomputed log-mel recordings in ``.npy`` files, read in blocks."""
+"""Precomputed log-mel recordings in ``.npy`` files, read in blocks.
+
+The header is read with a size limit and the frames as plain bytes, one block at a time:
+no pickle, constant memory, and a file that shrinks while it is read is an error (a memory
+map would end the process with a bus error).
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -12,41 +16,30 @@ import numpy as np
 from monitor.domain import LogMelBlock
 from monitor.errors import BadInputError, MissingInputError
 
-_HEADER = re.compile(
-    rb"\{'descr': '(?P<descr>[^']{1,40})', 'fortran_order': (?P<fortran>True|False), "
-    rb"'shape': \((?P<shape>[0-9, ]{0,80})\), \} *\n"
-)
-
-
 _MAX_HEADER_BYTES = 4096
-
-
 _MAX_MELS = 1024
-
-
-_BLOCK_FRAMES = 512
-
-
+BLOCK_FRAMES = 512
 _DB_RANGE = (-1000.0, 1000.0)
-
-
 _EXPECTED = "expected an .npy file of (n_frames, n_mels) float32 in dB, as np.save writes it"
+_HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_log_mel_blocks(
-    path: Path, *, n_mels: int | None = None, block_frames: int = _BLOCK_FRAMES
+    path: Path, *, n_mels: int | None = None, block_frames: int = BLOCK_FRAMES
 ) -> Iterator[LogMelBlock]:
     """A recording's frames from its beginning, in constant memory.
 
     Raises ``MissingInputError`` when there is no such file, and ``BadInputError``
-    naming the file and what would be right when it holds anything else, is cut
-    short, holds what is no level in dB, or has not ``n_mels`` bands (if given).
+    naming the file and what would be right when it is not such a file, is truncated,
+    contains values that are not levels in dB, or does not have ``n_mels`` bands (if given).
     """
     try:
         file = path.open("rb")
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise MissingInputError(f"{path}: cannot be opened: {why}") from None
+        raise _missing(path, error) from None
     with file:
         frames_there, mels_there = _shape(file, path)
         if n_mels is not None and mels_there != n_mels:
@@ -57,13 +50,13 @@ def read_log_mel_blocks(
             content = file.read(n_frames * mels_there * 4)
             if len(content) < n_frames * mels_there * 4:
                 raise BadInputError(
-                    f"{path}: truncated: its header promises {frames_there} frames; copy it again"
+                    f"{path}: truncated, its header gives {frames_there} frames; copy it again"
                 )
             frames_db = np.frombuffer(content, dtype="<f4").reshape(n_frames, mels_there)
             if not (frames_db.min() >= _DB_RANGE[0] and frames_db.max() <= _DB_RANGE[1]):
                 raise BadInputError(
-                    f"{path}: frames {first_frame} to {first_frame + n_frames} hold NaN, infinity "
-                    "or what is no level in dB"
+                    f"{path}: frames {first_frame} to {first_frame + n_frames} contain NaN, "
+                    "infinity or values that are not levels in dB"
                 )
             yield LogMelBlock(frames_db.astype(np.float32), first_frame)
             first_frame += n_frames
@@ -75,24 +68,47 @@ def log_mel_frame_count(path: Path) -> int:
         with path.open("rb") as file:
             return _shape(file, path)[0]
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise MissingInputError(f"{path}: cannot be opened: {why}") from None
+        raise _missing(path, error) from None
+
+
+def _missing(path: Path, error: OSError | ValueError) -> MissingInputError:
+    why = getattr(error, "strerror", None) or str(error)
+    return MissingInputError(f"{path}: cannot be opened: {why}")
+
+
+class _Limited:
+    """A file of which only the first ``left`` bytes can be read: numpy limits a header too late."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file = file
+        self._left = left
+
+    def read(self, size: int = -1, /) -> bytes:
+        content = self._file.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(content)
+        return content
 
 
 def _shape(file: BinaryIO, path: Path) -> tuple[int, int]:
     """``(n_frames, n_mels)`` by the header; the file is left at the first frame."""
-    head = file.read(8)
-    if head[:6] != b"\x93NUMPY" or head[6:7] not in {b"\x01", b"\x02"}:
-        raise BadInputError(f"{path}: not an .npy file; {_EXPECTED}")
-    n_bytes = int.from_bytes(file.read(2 if head[6] == 1 else 4), "little")
-    match = _HEADER.fullmatch(file.read(n_bytes)) if n_bytes <= _MAX_HEADER_BYTES else None
-    if match is None:
-        raise BadInputError(f"{path}: its header cannot be read; {_EXPECTED}")
-    if match["descr"] != b"<f4":
-        raise BadInputError(f"{path}: holds {match['descr'].decode('latin-1')}; {_EXPECTED}")
-    if match["fortran"] == b"True":
+    head = _Limited(file, 12 + _MAX_HEADER_BYTES)
+    try:
+        version = np.lib.format.read_magic(head)
+    except ValueError:
+        raise BadInputError(f"{path}: not an .npy file; {_EXPECTED}") from None
+    if version not in _HEADER_READERS:
+        raise BadInputError(f"{path}: not an .npy file of version 1 or 2; {_EXPECTED}")
+    try:
+        shape, fortran_order, dtype = _HEADER_READERS[version](
+            head, max_header_size=_MAX_HEADER_BYTES
+        )
+    except Exception:  # noqa: BLE001  # a damaged header raises errors of many kinds in the parser
+        raise BadInputError(f"{path}: its header cannot be read; {_EXPECTED}") from None
+    if dtype.str != "<f4":
+        raise BadInputError(f"{path}: contains {dtype.str}; {_EXPECTED}")
+    if fortran_order:
         raise BadInputError(f"{path}: is in Fortran order; {_EXPECTED}")
-    shape = [int(n) for n in match["shape"].replace(b" ", b"").split(b",") if n]
-    if len(shape) != 2 or shape[0] < 1 or not 1 <= shape[1] <= _MAX_MELS:
-        raise BadInputError(f"{path}: has the shape {tuple(shape)}; {_EXPECTED}")
+    two_axes = [type(length) for length in shape] == [int, int]  # numpy lets booleans pass
+    if not two_axes or shape[0] < 1 or not 1 <= shape[1] <= _MAX_MELS:
+        raise BadInputError(f"{path}: has the shape {shape}; {_EXPECTED}")
     return shape[0], shape[1]

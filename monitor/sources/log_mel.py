@@ -1,9 +1,4 @@
-"""Precomputed log-mel: ``.npy`` files of ``(n_frames, n_mels)`` float32 in dB.
-
-The header is read strictly and the frames as plain bytes, a block at a time: no
-pickle, constant memory, and a file that shrinks while it is read is an error
-rather than the bus error of a memory map.
-"""
+"""Precomputed log-mel: ``.npy`` files of ``(n_frames, n_mels)`` float32 in dB."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
-from monitor.audio.log_mel_files import _BLOCK_FRAMES, read_log_mel_blocks
+from monitor.audio.log_mel_files import BLOCK_FRAMES, read_log_mel_blocks
 from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import BACK, SourceItem, unavailable
@@ -39,7 +34,7 @@ class LogMelSource:
         """See ``Source``."""
         settings = self._settings
         pacer = Pacer(realtime=settings.realtime)
-        block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else _BLOCK_FRAMES
+        block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else BLOCK_FRAMES
         position, n_mels, failed = 0, None, False
         for path in self._files():
             begun = position
