@@ -100,7 +100,7 @@ def denoise(
             model.encode(train.scaled()), model.encode(validation.scaled()), seed=settings.seed
         )
         metrics |= density_metrics(density, model.encode(clean))
-        save_grid(folder / "samples.png", model.decode(density.sample(100, settings.seed)), 10)
+        save_grid(folder / "samples.png", model.decode(density.sample(100)), 10)
         if method == "projection":
             denoised = project(model, density, noisy, sigma)
     write_run(folder, model, result)

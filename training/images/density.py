@@ -1,4 +1,4 @@
-"""A probability density for an autoencoder, which has none by itself: a mixture over its codes."""
+"""A probability density of the codes of an autoencoder: a mixture of Gaussians."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_FITTED = 20_000
 
 @dataclass(frozen=True, slots=True)
 class CodeDensity:
-    """A Gaussian mixture over codes ``(n, latent_dim)``, fitted to them standardised."""
+    """A mixture of Gaussians over codes ``(n, latent_dim)``, fitted to standardised codes."""
 
     mean: FloatArray
     deviation: FloatArray
@@ -26,7 +26,7 @@ class CodeDensity:
 
     @property
     def n_components(self) -> int:
-        """How many Gaussians."""
+        """The number of Gaussians."""
         return int(self.mixture.n_components)
 
     def log_density(self, codes: FloatArray) -> NDArray[np.float64]:
@@ -34,14 +34,15 @@ class CodeDensity:
         values = self.mixture.score_samples((codes - self.mean) / self.deviation)
         return np.asarray(values - np.log(self.deviation.astype(np.float64)).sum())
 
-    def sample(self, n_samples: int, seed: int) -> FloatArray:
-        """Draw codes ``(n_samples, latent_dim)``."""
-        rng = np.random.default_rng(seed)
-        chosen = rng.choice(self.n_components, size=n_samples, p=self.mixture.weights_)
-        white = rng.standard_normal((n_samples, len(self.mean)))
-        # scikit-learn keeps L with precision = L L^T, so a sample is its mean + L^-T white.
-        factors = np.linalg.inv(np.swapaxes(self.mixture.precisions_cholesky_, 1, 2))
-        codes = self.mixture.means_[chosen] + np.einsum("nde,ne->nd", factors[chosen], white)
+    def sample(self, n_samples: int) -> FloatArray:
+        """Draw codes ``(n_samples, latent_dim)``, one Gaussian after the other.
+
+        The same codes at every call: the seed is that of ``fit_density``.
+        """
+        with warnings.catch_warnings():
+            # Covariances of float32 codes are symmetric to float32 only.
+            warnings.filterwarnings("ignore", "covariance is not symmetric", RuntimeWarning)
+            codes, _ = self.mixture.sample(n_samples)
         return np.asarray(codes * self.deviation + self.mean, dtype=np.float32)
 
 
@@ -52,10 +53,10 @@ def fit_density(
     components: Sequence[int] = (1, 10, 30),
     seed: int = 0,
 ) -> CodeDensity:
-    """Fit mixtures of full-covariance Gaussians and keep the one likeliest on ``validation``.
+    """Fit mixtures of full-covariance Gaussians; return the most likely one on ``validation``.
 
-    At most 20 000 codes are fitted to, drawn at random. A mixture of more Gaussians than a tenth
-    of the codes is not tried.
+    ``components`` are the numbers of Gaussians to try, up to a tenth of the number of codes. The
+    fit uses at most 20 000 codes, drawn at random.
     """
     chosen = np.random.default_rng(seed).permutation(len(train))[:_MAX_FITTED]
     mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-6)
@@ -65,7 +66,7 @@ def fit_density(
     for n_components in candidates:
         mixture = GaussianMixture(n_components, reg_covar=1e-2, max_iter=60, random_state=seed)
         with warnings.catch_warnings():
-            # An unfinished fit is compared on the validation codes like any other.
+            # A fit that has not converged is compared on the validation codes like all others.
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(standardised)
         density = CodeDensity(mean, deviation, mixture, 0.0)

@@ -117,7 +117,7 @@ def find_unfit_frames(
     }
     if with_density:
         metrics |= density_metrics(scorer.density, scorer.model.encode(second.scaled()))
-        samples = scorer.model.decode(scorer.density.sample(100, settings.seed))
+        samples = scorer.model.decode(scorer.density.sample(100))
         save_grid(folder / "samples.png", samples, n_columns=10)
     write_run(folder, scorer.model, result)
     _write_ranking(folder / "frames.csv", ranking, threshold)

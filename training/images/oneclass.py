@@ -102,7 +102,7 @@ def one_class(
         case.scorer.turns.save(place / TURNS_WEIGHTS_NAME)
         _write_figures(data, group, case, place)
         if with_density:
-            codes = case.scorer.density.sample(100, settings.seed)
+            codes = case.scorer.density.sample(100)
             save_grid(place / "samples.png", case.scorer.model.decode(codes), n_columns=10)
             metrics.setdefault("density_per_class", {})[name] = dict(case.metrics)
         metrics["parameters"] = case.scorer.model.n_parameters

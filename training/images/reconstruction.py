@@ -104,7 +104,7 @@ def reconstruct(
             model.encode(train.scaled()), model.encode(validation.scaled()), seed=settings.seed
         )
         metrics |= density_metrics(density, codes)
-        samples = model.decode(density.sample(100, settings.seed))
+        samples = model.decode(density.sample(100))
         save_grid(folder / "samples.png", samples, n_columns=10)
     write_run(folder, model, result)
     shown = _one_of_each(data)
