@@ -57,7 +57,7 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class LogMelBlock:
-    """A run of precomputed log-mel frames, for machines that send features.
+    """A run of log-mel frames that were computed elsewhere.
 
     ``frames_db``: float32, shape ``(n_frames, n_mels)``. ``first_frame``: index
     of the first one since the stream began.
@@ -84,13 +84,13 @@ class LogMelWindow:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one scoring span says about the machine.
+    """The score of one span.
 
-    ``value``: finite, >= 0, higher is more anomalous; what the threshold is for.
+    ``value``: finite, >= 0, higher is more anomalous; compared with the threshold.
     ``loss``: mean of ``(x_hat - x)^2`` over the newest window, >= 0.
     ``band_error``: float32, shape ``(n_mels,)``, the averaged signed residual in
     healthy standard deviations. ``level_db``: the averaged level of the windows
-    in dB, so that a turned gain can be told from a fault. The span was made from
+    in dB, which distinguishes a changed gain from a fault. The span was made from
     the samples ``[first_sample, end_sample)``.
     """
 
@@ -126,9 +126,9 @@ class SourceStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a machine's source is doing, as opposed to how the machine is doing.
+    """The state of a machine's source.
 
-    ``reason``: a short word for programs, empty when all is well (``silence``,
+    ``reason``: a short word for programs, empty without a fault (``silence``,
     ``clipping``, ``dc_offset``, ``stuck``, ``not_finite``, ``level_shift``,
     ``drift``, ``disconnected`` ...). ``detail``: one line for people.
     """
@@ -140,11 +140,10 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the detector says: an anomaly was raised, updated or cleared.
+    """A decision of the detector: an anomaly is raised, updated or cleared.
 
-    Positions are samples of the stream; no wall time, no identity: those are
-    given to it when it becomes an ``Alert``. ``started_sample``: the end of the
-    first span that was over the threshold.
+    Positions are samples of the stream. Wall time and identity are added when it becomes
+    an ``Alert``. ``started_sample``: the end of the first span above the threshold.
     """
 
     kind: AlertKind

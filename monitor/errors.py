@@ -3,19 +3,18 @@
 ::
 
     Exception
-    +-- AuscultError                  a fault of ours or of the world, exit 70
-        +-- UsageError                the command line makes no sense, exit 64
+    +-- AuscultError                  a fault of the program or its surroundings, exit 70
+        +-- UsageError                the command line is not valid, exit 64
         +-- BadInputError             a recording or stream that is not usable, exit 65
-        |   +-- SourceFault           a live source delivered what cannot be sound
-        +-- MissingInputError         a named file or folder is not there, exit 66
+        |   +-- SourceFault           a live source gave values that cannot be sound
+        +-- MissingInputError         a named file or folder does not exist, exit 66
         +-- ServiceUnavailableError   broker, device, program or package not available, exit 69
-        +-- ConfigError               config.toml or its environment, exit 78
-        +-- BundleError               a bundle that cannot be trusted or used, exit 78
+        +-- ConfigError               config.toml or its environment variables, exit 78
+        +-- BundleError               a bundle that cannot be used, exit 78
 
-Every message is one line for the person who has to act: it names the file, the
-key or the value, and says what would be right. The exit statuses are those of
-BSD's ``sysexits.h``. Anything that is not an ``AuscultError`` is a bug and keeps
-its traceback.
+Every message is one line: it names the file, the key or the value, and what would be
+right. The exit statuses are those of BSD's ``sysexits.h``. Any other exception is a bug
+and is shown with its traceback.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from typing import ClassVar
 
 
 class AuscultError(Exception):
-    """Base of everything that Auscult raises on purpose."""
+    """Base of all errors that Auscult raises on purpose."""
 
     exit_status: ClassVar[int] = 70
 
 
 class UsageError(AuscultError):
-    """The command line asks for something that makes no sense."""
+    """The command line is not valid."""
 
     exit_status = 64
 
@@ -42,11 +41,11 @@ class BadInputError(AuscultError):
 
 
 class SourceFault(BadInputError):  # noqa: N818  # "source fault" is the field's word for it
-    """A live source delivered something that cannot be sound (NaN, wrong rate)."""
+    """A live source gave values that cannot be sound (NaN, wrong sample rate)."""
 
 
 class MissingInputError(AuscultError):
-    """A file or folder that was named does not exist or cannot be opened."""
+    """A named file or folder does not exist or cannot be opened."""
 
     exit_status = 66
 
@@ -64,6 +63,6 @@ class ConfigError(AuscultError):
 
 
 class BundleError(AuscultError):
-    """A bundle is missing, damaged, of another schema, or not to be trusted."""
+    """A bundle is missing, damaged or of another schema version."""
 
     exit_status = 78

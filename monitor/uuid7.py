@@ -1,4 +1,4 @@
-"""UUIDs of version 7 (RFC 9562, section 5.7): unique, and sorted by the time of their making."""
+"""UUIDs of version 7 (RFC 9562, section 5.7): unique, and sorted by their time of creation."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _unix_ms() -> int:
 
 
 class Uuid7Generator:
-    """Makes strictly increasing UUIDv7, also within a millisecond and when the clock steps back.
+    """Makes strictly increasing UUIDv7, also within a millisecond and after a clock step back.
 
     The 12 bits of ``rand_a`` and the first 30 of ``rand_b`` are a counter that starts
     at a random number in each millisecond (RFC 9562, section 6.2, method 1); the last
-    32 are random. Safe to call from any thread.
+    32 are random. May be called from any thread.
     """
 
     def __init__(self, clock_ms: Callable[[], int] = _unix_ms) -> None:
@@ -35,7 +35,7 @@ class Uuid7Generator:
             now_ms = self._clock_ms()
             if now_ms > self._last_ms:
                 self._last_ms = now_ms
-                # The top bit starts clear, so that a burst has room to count.
+                # The top bit starts as 0, so that the counter does not overflow at once.
                 self._counter = secrets.randbits(_COUNTER_BITS - 1)
             else:
                 self._counter += 1
@@ -50,4 +50,4 @@ class Uuid7Generator:
 
 
 uuid7 = Uuid7Generator()
-"""The process's own generator."""
+"""The generator of this process."""

@@ -240,7 +240,7 @@ def test_a_full_disk_is_survived_said_and_recovered_from(
         assert "in memory" in told(manager, "in memory")
         filler.unlink()
         wait_for(lambda: health(subscriber)["state"] == "ok", 15)
-        assert watched.said("the disk takes alerts again")
+        assert watched.said("the disk accepts alerts again")
         assert health(subscriber)["unwritten"] == 0
         assert watched.end() == 0
     sequences = [alert["sequence"] for alert in documents(subscriber, "/m/alert")]

@@ -106,7 +106,7 @@ def test_file_of_a_later_version_is_left_alone(path: Path) -> None:
 
 def test_another_process_can_look_while_it_is_written(path: Path) -> None:
     """``auscult outbox`` would fail or disturb the daemon."""
-    with pytest.raises(MissingInputError, match="no daemon"):
+    with pytest.raises(MissingInputError, match="does not exist"):
         read_outbox(path)
     with Outbox(path) as outbox:
         alert = outbox.append(draft())
@@ -150,11 +150,11 @@ def test_bounds_can_be_changed_while_it_is_open(path: Path) -> None:
         outbox.append(draft())
         for _ in range(20):
             outbox.append(draft("updated"))
-        outbox.set_bounds(max_alerts=10, max_age_days=30)
+        outbox.set_limits(max_alerts=10, max_age_days=30)
         assert outbox.depth() == 10
         assert outbox.pending(1)[0].kind == "raised"
         now_s += 2 * 86_400
-        outbox.set_bounds(max_alerts=10, max_age_days=1)
+        outbox.set_limits(max_alerts=10, max_age_days=1)
         assert outbox.machines_waiting() == []
         assert outbox.health().dropped == {"raised": 1, "updated": 20}
 

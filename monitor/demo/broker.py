@@ -1,4 +1,4 @@
-"""The broker inside the demo: amqtt in a thread."""
+"""The broker of the demo: amqtt in a thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from monitor.errors import ServiceUnavailableError
 
 
 class EmbeddedBroker:
-    """An MQTT 3.1.1 broker on a free local port, while entered.
+    """An MQTT 3.1.1 broker on a free local port inside the ``with`` block.
 
     Raises ``ServiceUnavailableError`` if it does not start.
     """
@@ -42,7 +42,7 @@ class EmbeddedBroker:
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
-        except BaseException as error:  # noqa: BLE001  # told to the thread that waits
+        except BaseException as error:  # noqa: BLE001  # passed to the waiting thread
             self._trouble = error
         finally:
             self._started.set()

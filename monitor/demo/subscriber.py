@@ -1,4 +1,4 @@
-"""An ordinary MQTT subscriber: what anybody's program would receive."""
+"""An ordinary MQTT subscriber for the demo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from monitor.errors import ServiceUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, when it came, and what it held if it was JSON."""
+    """A JSON message and the Unix time at which it arrived."""
 
     topic: str
     at_unix_s: float
@@ -25,7 +25,7 @@ class Received:
 
 
 class DemoSubscriber:
-    """Subscribed to everything below a topic, while entered."""
+    """Subscribes to all topics below ``base_topic`` inside the ``with`` block."""
 
     def __init__(self, port: int, base_topic: str) -> None:
         self.messages: queue.SimpleQueue[Received] = queue.SimpleQueue()

@@ -1,4 +1,4 @@
-"""A decision as an alert: machine, wall time, frequencies and the bundle's hash are added."""
+"""A decision as an alert draft: with machine, wall time, frequencies and the bundle's hash."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SHARE_OF_PEAK = 0.5
 def loud_bands_hz(
     band_error: FloatArray, spec: LogMelSpec, most: int = 3
 ) -> tuple[tuple[float, float], ...]:
-    """Up to ``most`` ranges in Hz where the averaged residual is largest, in rising order.
+    """At most ``most`` ranges in Hz where the averaged residual is largest, in rising order.
 
-    ``band_error``: shape ``(n_mels,)``, signed, in healthy standard deviations. A
-    range is a run of neighbouring bands of at least half the largest error; where
-    there are more than ``most``, those with the largest errors are given.
+    ``band_error``: shape ``(n_mels,)``, signed, in healthy standard deviations. A range
+    is a run of neighbouring bands with at least half the largest error. If there are more
+    than ``most``, those with the largest errors are returned.
     """
     size = np.abs(band_error)
     if not size.size or not size.max() > 0:
@@ -44,9 +44,9 @@ def alert_draft(
     *,
     replayed: bool = False,
 ) -> AlertDraft:
-    """The alert of a decision, but for what the outbox gives it.
+    """The alert of a decision, without its identity.
 
-    ``unix_s`` gives the wall time of a position in the stream, in seconds.
+    ``unix_s``: seconds since the stream began to Unix time in seconds.
     """
     rate_hz = bundle.spec.sample_rate_hz
     return AlertDraft(

@@ -1,4 +1,4 @@
-"""One process per state folder."""
+"""A lock, so that only one process writes an outbox."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from monitor.errors import ServiceUnavailableError
 
 
 def lock_file(path: Path) -> IO[bytes] | None:
-    """Hold ``path`` until the returned file is closed or the process ends, however it ends.
+    """Lock ``path`` until the returned file is closed or the process ends in any way.
 
-    ``None`` where the file can neither be made nor opened: on a disk like that nothing
-    can be written by a second process either. Raises ``ServiceUnavailableError`` when
-    another process holds it.
+    ``None`` if the file can neither be made nor opened: then a second process cannot
+    write on this disk either. Raises ``ServiceUnavailableError`` when another process
+    holds the lock.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

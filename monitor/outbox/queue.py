@@ -1,4 +1,4 @@
-"""The durable queue of alerts: on the disk before they are sent, gone once acknowledged."""
+"""The durable queue of alerts: on the disk before they are sent, until acknowledged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Literal, Self
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.errors import ServiceUnavailableError
-from monitor.outbox.journal import OutboxDisk
+from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.lock import lock_file
 
 _log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ OutboxState = Literal["ok", "memory"]
 
 @dataclass(frozen=True, slots=True)
 class OutboxHealth:
-    """``state`` is ``memory`` while the disk refuses writes; ``detail`` then says why.
+    """``state`` is ``memory`` while the disk does not accept alerts; ``detail`` is the reason.
 
     ``depth``: alerts not acknowledged, ``unwritten`` of them only in memory.
-    ``dropped``: alerts ever given up, by kind. ``recoveries``: damaged files replaced
+    ``dropped``: alerts ever dropped, by kind. ``recoveries``: damaged files replaced
     since this process started.
     """
 
@@ -44,17 +44,17 @@ class OutboxHealth:
 class Outbox:
     """Alerts of all machines of one daemon. Every method may be called from any thread.
 
-    ``max_alerts`` and ``max_age_days`` bound it: over the number the oldest
-    ``updated`` go first, and anything else only when no ``updated`` is left; over the
-    age whatever is older goes. Every drop is counted for good. ``max_in_memory``
-    bounds in the same order what a broken disk leaves in memory.
+    ``max_alerts`` and ``max_age_days`` are its limits. Above ``max_alerts`` the oldest
+    ``updated`` alerts are dropped first, and others only if no ``updated`` is left. Older
+    alerts than ``max_age_days`` are dropped. Every dropped alert is counted permanently.
+    ``max_in_memory`` limits in the same way what is in memory while the disk is broken.
 
-    Raises ``ServiceUnavailableError`` when another process has it open for writing and
-    ``ConfigError`` when a later version made it. A disk that cannot be written, or a
-    damaged file, is no error: see ``health``. A damaged file is renamed to
-    ``<name>.damaged-<time>``, what can be read is carried over, and where sequence
-    numbers are then not known for certain they go on from the Unix time in seconds,
-    which no machine's alerts can have reached.
+    Raises ``ServiceUnavailableError`` when another process has the outbox open for
+    writing, and ``ConfigError`` when a later version wrote it. A disk that cannot be
+    written, or a damaged file, is not an error: see ``health``. A damaged file is renamed
+    to ``<name>.damaged-<time>``, and what can be read is taken over. Where sequence
+    numbers are then not certain, they continue from the Unix time in seconds, which the
+    number of a machine's alerts cannot reach.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class Outbox:
             self._unlock()
             raise
 
-    def set_bounds(self, *, max_alerts: int, max_age_days: float) -> None:
-        """Keep to other bounds from now on."""
+    def set_limits(self, *, max_alerts: int, max_age_days: float) -> None:
+        """Change the limits."""
         with self._guard:
             self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
             self._next_age_check_s = 0.0
             self._enforce_number()
 
     def watch(self, machines: Collection[str]) -> list[str]:
-        """Remember that these are watched; the others that ever were, by this file."""
+        """Note the monitored machines; returns the others that this file knows."""
         with self._guard:
             self._check_open()
             new = [name for name in machines if name not in self._disk.machines]
@@ -102,9 +102,8 @@ class Outbox:
     def append(self, draft: AlertDraft) -> Alert:
         """Give the alert its identity and make it durable; it is on the disk on return.
 
-        With a disk that refuses it is in memory instead, which ``health`` tells.
-        ``raised`` for a machine whose alert is still open continues that alert as
-        ``updated``; ``updated`` for one without is ``raised``.
+        If the disk does not accept it, it is in memory instead: see ``health``.
+        ``AlertSeries.identify`` gives the identity.
         """
         with self._guard:
             self._check_open()
@@ -133,7 +132,7 @@ class Outbox:
             return self._disk.machines_waiting()
 
     def acknowledge(self, event_id: str) -> None:
-        """The broker has it: forget it. An unknown or repeated id changes nothing."""
+        """Remove an alert that the broker has. An unknown or repeated id changes nothing."""
         with self._guard:
             self._check_open()
             self._disk.remove([event_id])
@@ -146,12 +145,12 @@ class Outbox:
             return series.open if series else None
 
     def depth(self) -> int:
-        """How many alerts wait for their acknowledgement."""
+        """The number of alerts that are not acknowledged."""
         with self._guard:
             return self._disk.depth()
 
     def health(self) -> OutboxHealth:
-        """How it is doing, for the status."""
+        """The condition of the outbox."""
         with self._guard:
             dropped: Counter[str] = Counter()
             for (_, kind), number in self._disk.drops.items():
@@ -166,7 +165,7 @@ class Outbox:
             )
 
     def close(self) -> None:
-        """Write what is left, if the disk takes it, and let another process have the file."""
+        """Write the changes that are left, if the disk accepts them, and unlock the file."""
         with self._guard:
             if not self._closed:
                 self._closed = True
@@ -208,4 +207,4 @@ class Outbox:
         self._disk.drops.update((machine, kind) for _, machine, kind in entries)
         self._disk.remove([event_id for event_id, _, _ in entries], dropped=True)
         self._disk.flush()
-        _log.warning("outbox %s: over its bounds, %d alerts dropped", self.path, len(entries))
+        _log.warning("outbox %s: over its limits; alerts dropped: %d", self.path, len(entries))

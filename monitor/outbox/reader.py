@@ -1,4 +1,4 @@
-"""Looking into an outbox from another process."""
+"""Reading an outbox from another process."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from pathlib import Path
 
 from monitor.alerts import Alert
 from monitor.errors import BadInputError, MissingInputError
-from monitor.outbox.store import OutboxStore, StoreError, parse_alert
+from monitor.outbox.rows import parse_alert
+from monitor.outbox.store import OutboxStore, StoreError
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxListing:
-    """What waits in an outbox, oldest first, and how many were ever dropped, by kind."""
+    """The waiting alerts, oldest first, and the number of dropped alerts by kind."""
 
     alerts: list[Alert]
     dropped: dict[str, int]
 
 
 def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
-    """Read the outbox of a daemon that may be running, changing nothing.
+    """Read the outbox of a daemon that may be running, without changing it.
 
-    Raises ``MissingInputError`` when there is none and ``BadInputError`` when it
+    Raises ``MissingInputError`` when it does not exist and ``BadInputError`` when it
     cannot be read.
     """
     try:
@@ -32,8 +33,8 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
         raise MissingInputError(f"outbox {path}: {error.strerror}") from error
     if not exists:
         raise MissingInputError(
-            f"outbox {path}: does not exist; no daemon has run with it yet, or with its state "
-            "elsewhere (for the service: STATE_DIRECTORY=/var/lib/auscult)"
+            f"outbox {path}: does not exist; no daemon has used this state folder yet (for the "
+            "service, set STATE_DIRECTORY=/var/lib/auscult)"
         )
     try:
         store = OutboxStore.open_read_only(path)

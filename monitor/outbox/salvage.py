@@ -1,4 +1,4 @@
-"""What to do with a damaged outbox: put it aside, and read from it whatever can be read."""
+"""A damaged outbox: rename it, and read from it what can be read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import sqlite3
 import time
 from pathlib import Path
 
-from monitor.outbox.store import StoredAlert, StoredMachine
+from monitor.outbox.rows import StoredAlert, StoredMachine
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged database and its log, keeping only the newest few; the new path."""
+    """Rename a damaged database and its log; returns the new path. Only the newest 3 are kept."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
@@ -40,7 +40,7 @@ def move_aside(path: Path) -> Path:
 
 
 def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
-    """Whatever can still be read from a damaged database; empty lists if nothing can."""
+    """The rows that can be read from a damaged database."""
     machines: list[StoredMachine] = []
     alerts: list[StoredAlert] = []
     try:

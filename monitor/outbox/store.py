@@ -1,49 +1,23 @@
-"""The SQLite file of the outbox, and alerts and machine states as its rows."""
+"""The SQLite file of the outbox."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from monitor.alerts import Alert, AlertSeries, alert_from_json, alert_to_dict
-from monitor.errors import BadInputError
-
-
-def to_stored_alert(alert: Alert, appended_unix_s: float) -> StoredAlert:
-    """The row that keeps an alert."""
-    body = json.dumps(alert_to_dict(alert), separators=(",", ":"))
-    return StoredAlert(alert.event_id, alert.machine, alert.kind, appended_unix_s, body)
-
-
-def to_stored_machine(name: str, series: AlertSeries) -> StoredMachine:
-    """The row that keeps the newest number and the open alert of a machine."""
-    opened = json.dumps(alert_to_dict(series.open)) if series.open else None
-    return StoredMachine(name, series.last_sequence, opened)
-
-
-def parse_alert(body: object) -> Alert | None:
-    """The alert in a row's JSON, or ``None`` when the row does not hold one."""
-    if not isinstance(body, str):
-        return None
-    try:
-        return alert_from_json(body)
-    except BadInputError:
-        return None
-
+from monitor.outbox.rows import StoredAlert, StoredMachine
 
 _APPLICATION_ID = 0x41554F42  # "AUOB"
 _SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 2.0
 _RESERVE_BYTES = 1 << 20
-_CHECKPOINT_PAGES = 128  # keeps the write-ahead log well inside the reserve
-_PLAUSIBLE_UNIX_S = 1_577_836_800  # 2020: an older stamp is a board that had no clock yet
+_CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
+_PLAUSIBLE_UNIX_S = 1_577_836_800  # 2020; an older time is that of a board whose clock was not set
 
 _SCHEMA = f"""
 CREATE TABLE machines (
@@ -65,39 +39,19 @@ PRAGMA user_version = {_SCHEMA_VERSION};
 
 
 class StoreError(Exception):
-    """The file cannot be used as an outbox, though SQLite may open it."""
+    """The file cannot be used as an outbox, although SQLite may open it."""
 
 
 class StoreDamagedError(StoreError):
-    """The file is not the database that it should be."""
+    """The file is damaged or not an outbox."""
 
 
 class StoreTooNewError(StoreError):
-    """The file was made by a later version, whose tables this one does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMachine:
-    """A row of ``machines``; ``open_alert`` is JSON or ``None``."""
-
-    machine: str
-    last_sequence: int
-    open_alert: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAlert:
-    """A row of ``alerts`` but its position; ``body`` is the alert's JSON."""
-
-    event_id: str
-    machine: str
-    kind: str
-    appended_unix_s: float
-    body: str
+    """The file was made by a later version of the program."""
 
 
 def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file itself is broken, not that writing it failed."""
+    """Whether the file itself is damaged, as opposed to a write that failed."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return isinstance(error, StoreDamagedError) or code in {
         sqlite3.SQLITE_CORRUPT,
@@ -106,10 +60,10 @@ def is_damage(error: BaseException) -> bool:
 
 
 class OutboxStore:
-    """One open database. Every method raises ``sqlite3.Error`` as it comes.
+    """One open database. Every method may raise ``sqlite3.Error``.
 
-    Not thread-safe: its owner holds a lock. ``writable`` is false for a store that
-    was opened only to be read.
+    Not thread-safe: the caller must hold a lock. ``writable`` is false for a store that
+    was opened for reading.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, writable: bool) -> None:
@@ -118,10 +72,10 @@ class OutboxStore:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or create for writing, durable on commit; a full disk is no obstacle.
+        """Open or create for writing; also works on a full disk. Each commit is durable.
 
         Raises ``sqlite3.Error`` when it cannot be written, ``StoreDamagedError`` or
-        ``StoreTooNewError`` for a file that is not ours to write, and ``OSError`` when
+        ``StoreTooNewError`` for a file that must not be written, and ``OSError`` when
         the folder cannot be made.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,9 +98,9 @@ class OutboxStore:
 
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
-        """Open for reading beside a running daemon or on a disk that cannot be written."""
-        # Without a log beside it the file is complete, and opening it in the plain way
-        # would leave a log and its index behind, or fail where the folder is read-only.
+        """Open for reading, beside a running daemon or on a read-only disk."""
+        # Without a log the file is complete. A plain open would then create a log and its
+        # index, or fail in a read-only folder.
         has_log = path.with_name(path.name + "-wal").exists()
         connection = sqlite3.connect(
             path.resolve().as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
@@ -168,13 +122,13 @@ class OutboxStore:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, on the disk when the block is left."""
+        """All or nothing; on the disk when the block ends."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
             self._connection.execute("COMMIT")
         except BaseException:
-            # SQLite has rolled back by itself after a full disk or an I/O error.
+            # After a full disk or an I/O error SQLite has already rolled back.
             if self._connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     self._connection.execute("ROLLBACK")
@@ -192,8 +146,8 @@ class OutboxStore:
         )
 
     def insert(self, alerts: Iterable[StoredAlert]) -> None:
-        """Add at the end. An ``event_id`` that is there already is left as it is: a commit
-        that was reported as failed may still have reached the disk."""
+        """Add alerts at the end. An ``event_id`` that exists is not written again: a commit
+        that was reported as failed may have written it."""
         self._connection.executemany(
             "INSERT OR IGNORE INTO alerts (event_id, machine, kind, appended_unix_s, body)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -240,7 +194,7 @@ class OutboxStore:
         return [StoredAlert(*row) for row in rows]
 
     def appended_before(self, unix_s: float, limit: int = 1000) -> list[StoredAlert]:
-        """Alerts older than that, but those stamped by a clock that was not yet set."""
+        """Alerts older than ``unix_s``, except those from before the clock was set."""
         rows = self._connection.execute(
             "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
             " WHERE appended_unix_s >= ? AND appended_unix_s < ? ORDER BY position LIMIT ?",
@@ -249,7 +203,7 @@ class OutboxStore:
         return [StoredAlert(*row) for row in rows]
 
     def drops(self) -> Counter[tuple[str, str]]:
-        """How many alerts were ever given up, by machine and kind."""
+        """How many alerts were ever dropped, by machine and kind."""
         rows = self._connection.execute("SELECT machine, kind, number FROM drops")
         return Counter({(machine, kind): number for machine, kind, number in rows})
 
@@ -261,17 +215,17 @@ class OutboxStore:
         )
 
     def _reserve_space(self) -> None:
-        """Fill pages and free them again, so that a full disk still takes the next alerts.
+        """Write pages and free them again, so that the next alerts fit on a full disk.
 
-        The freed pages stay in the file, and the write-ahead log keeps the size that
-        the filler gave it. Random bytes, because a compressing file system would give
-        zeros no room. Without space for it there is just no reserve.
+        The freed pages stay in the file, and the write-ahead log keeps its size. The
+        bytes are random because a compressing file system would not reserve space for
+        zeros. If the disk is already full, there is no reserve.
         """
         filler = secrets.token_bytes(_RESERVE_BYTES)
         free_pages = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
         page_bytes = self._connection.execute("PRAGMA page_size").fetchone()[0]
         if free_pages * page_bytes >= _RESERVE_BYTES // 2:
-            # The file has its reserve; the log does not outlive an orderly close.
+            # The file has its reserve, but a normal close has deleted the log.
             filler = filler[: (_CHECKPOINT_PAGES + 32) * page_bytes]
         try:
             with self.transaction():
@@ -285,7 +239,7 @@ class OutboxStore:
 
 
 def _create(path: Path) -> None:
-    """Make an empty database under another name first, so that ``path`` is never half of one."""
+    """Create under another name first, so that ``path`` is never an unfinished database."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
@@ -294,13 +248,15 @@ def _create(path: Path) -> None:
 
 
 def _verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None:
-    """Raise unless this is an undamaged database of this schema."""
+    """Raise ``StoreError`` unless this is an undamaged outbox of a known version."""
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application_id != _APPLICATION_ID or version < 1:
-        raise StoreDamagedError("it is empty or not an outbox")
+        raise StoreDamagedError("the file is empty or not an outbox")
     if version > _SCHEMA_VERSION:
-        raise StoreTooNewError(f"its schema is {version}, this version knows {_SCHEMA_VERSION}")
+        raise StoreTooNewError(
+            f"its format version is {version}, but this program reads up to {_SCHEMA_VERSION}"
+        )
     if check_pages:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":

@@ -1,4 +1,4 @@
-"""Where the machines' results go: alerts into the outbox, the rest to the publisher."""
+"""Delivery of results: alerts through the outbox, everything else directly to the publisher."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """An outbox and the publisher that empties it; the publisher can be exchanged.
+    """An outbox and its publisher, which can be replaced by one with other settings.
 
-    Every method may be called from any thread, ``start``, ``switch`` and ``stop``
-    from one only.
+    Every method may be called from any thread, but ``start``, ``switch`` and ``stop``
+    only from one.
     """
 
     def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
@@ -30,15 +30,15 @@ class Delivery:
         self._connect(settings)
 
     def start(self) -> None:
-        """Begin to reach for the broker."""
+        """Start to connect to the broker."""
         self._publisher.start()
 
     def switch(self, settings: MqttSettings) -> bool:
-        """Deliver by other settings from now on; whether that took another connection.
+        """Use other settings; returns whether that needed a new connection.
 
-        What is retained has to be published again after one.
+        After a new connection, states and info must be published again.
         """
-        self._outbox.set_bounds(
+        self._outbox.set_limits(
             max_alerts=settings.outbox_max_alerts, max_age_days=settings.outbox_max_age_days
         )
         if _connection(settings) == _connection(self._settings):
@@ -49,14 +49,14 @@ class Delivery:
         return True
 
     def stop(self, timeout_s: float = 1.0) -> None:
-        """Send what can be sent in the time and say ``stopped``."""
+        """Send what waits, as far as there is time, and publish ``stopped``."""
         if not self._publisher.stop(timeout_s):
-            log.warning("the broker did not take leave in time")
+            log.warning("the connection to the broker did not end within %g s", timeout_s)
 
     def announce(self, info: Mapping[str, Any], machines: Collection[str]) -> None:
-        """Publish the description of the daemon; tell Home Assistant of it if that is wished.
+        """Publish the description of the daemon, and with discovery also to Home Assistant.
 
-        A machine that was watched before a restart and is none of ``machines`` is forgotten.
+        A machine that was monitored before a restart and is not in ``machines`` is forgotten.
         """
         for machine in self._outbox.watch(machines):
             self.forget(machine)
@@ -65,7 +65,7 @@ class Delivery:
             self._discovery.announce(machines)
 
     def stalled(self) -> bool:
-        """Whether nobody would deliver an alert any more, and nobody would say so."""
+        """Whether the publisher has stopped working without an error."""
         return self._publisher.stalled()
 
     def summary(self) -> str:
@@ -75,14 +75,14 @@ class Delivery:
         disk = "" if health.state == "ok" else f" in memory ({health.detail})"
         return f"outbox {health.depth}{disk}, {error or 'broker connected'}"
 
-    # What a machine needs: monitor.service.machine_report.Outlet.
+    # monitor.service.machine_report.Outlet
 
     def open_alert(self, machine: str) -> Alert | None:
-        """The alert that stands, perhaps since before a restart."""
+        """The open alert of the machine, also from before a restart."""
         return self._outbox.open_alert(machine)
 
     def alert(self, draft: AlertDraft) -> Alert:
-        """Make an alert durable and have it sent."""
+        """Make an alert durable and send it."""
         alert = self._outbox.append(draft)
         self._publisher.wake()
         return alert
@@ -96,15 +96,15 @@ class Delivery:
         self._publisher.publish_score(machine, payload)
 
     def forget(self, machine: str) -> None:
-        """The machine is no longer watched: clear its alert, take its state back."""
-        if standing := self._outbox.open_alert(machine):
-            self.alert(standing.cleared(rfc3339(time.time())))
+        """The machine is no longer monitored: clear its alert and remove its retained state."""
+        if open_alert := self._outbox.open_alert(machine):
+            self.alert(open_alert.cleared(rfc3339(time.time())))
         self._publisher.forget_machine(machine)
         if self._discovery is not None:
             self._discovery.withdraw(machine)
 
     def _connect(self, settings: MqttSettings) -> None:
-        """Make, but not yet start, a publisher of these settings."""
+        """Make a publisher with these settings, without starting it."""
         self._settings = settings
         self._publisher = MqttPublisher(settings, self._outbox)
         self._discovery = (
@@ -113,5 +113,5 @@ class Delivery:
 
 
 def _connection(settings: MqttSettings) -> dict[str, Any]:
-    """The settings that concern the connection, not the queue in front of it."""
+    """The settings of the connection, without those of the outbox."""
     return settings.model_dump(exclude={"outbox_max_alerts", "outbox_max_age_days"})

@@ -1,9 +1,9 @@
-"""The outbox's memory of what is on the disk, and of what should be and is not yet.
+"""The outbox on the disk, and in memory while the disk cannot be written.
 
-Everything is written through: what the disk does not know is in ``Unwritten``, and
-``flush`` tries to bring that to zero in one transaction. While the disk is full,
-read-only or broken the queue goes on in memory, and the first ``flush`` that succeeds
-writes the lot. A damaged file is put aside and replaced.
+Every change is written at once. Changes that are not on the disk yet are in
+``Unwritten``, and ``flush`` writes them in one transaction. While the disk is full,
+read-only or broken, the queue continues in memory, and the first ``flush`` that succeeds
+writes all of it. A damaged file is renamed and replaced.
 """
 
 from __future__ import annotations
@@ -13,72 +13,28 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
 from itertools import islice
 from pathlib import Path
 
 from monitor.alerts import Alert, AlertSeries
 from monitor.errors import ConfigError
-from monitor.outbox.salvage import move_aside, salvage
-from monitor.outbox.store import (
-    OutboxStore,
+from monitor.outbox.rows import (
     StoredAlert,
-    StoreDamagedError,
     StoredMachine,
-    StoreError,
-    StoreTooNewError,
-    is_damage,
     parse_alert,
     to_stored_alert,
     to_stored_machine,
 )
-
-
-@dataclass(slots=True)
-class Unwritten:
-    """Changes that the next transaction writes.
-
-    ``alerts``: those to add, in order, by their identifier and with the time they came at;
-    ``removed``: those on the disk that are to go; ``removed_early``: removed while only in
-    memory, but on the disk after all if a failed commit was none; ``machines``: those of which
-    the state has changed; ``drops``: whether their count has.
-    """
-
-    alerts: dict[str, tuple[Alert, float]] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
-    removed_early: set[str] = field(default_factory=set)
-    machines: set[str] = field(default_factory=set)
-    drops: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(
-            self.alerts or self.removed or self.removed_early or self.machines or self.drops
-        )
-
-    def put(self, alert: Alert, unix_s: float) -> None:
-        """Add an alert at the end."""
-        self.alerts[alert.event_id] = (alert, unix_s)
-
-    def remove(self, event_ids: Collection[str]) -> None:
-        """Forget alerts, wherever they are."""
-        for event_id in event_ids:
-            if self.alerts.pop(event_id, None) is None:
-                self.removed.add(event_id)
-            else:
-                self.removed_early.add(event_id)
-
-    def each(self, machine: str | None = None) -> Iterator[Alert]:
-        """The alerts to add, of one machine or of all, in order."""
-        for alert, _ in self.alerts.values():
-            if machine is None or alert.machine == machine:
-                yield alert
-
-    def oldest(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
-        """``(event_id, machine, kind)`` of the first alerts to add."""
-        found = (alert for alert in self.each() if not only_updated or alert.kind == "updated")
-        return [(alert.event_id, alert.machine, alert.kind) for alert in islice(found, number)]
-
+from monitor.outbox.salvage import move_aside, salvage
+from monitor.outbox.store import (
+    OutboxStore,
+    StoreDamagedError,
+    StoreError,
+    StoreTooNewError,
+    is_damage,
+)
+from monitor.outbox.unwritten import Unwritten
 
 _log = logging.getLogger(__name__)
 
@@ -88,11 +44,11 @@ _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
 
 
 class OutboxDisk:
-    """A queue of alerts, the state of machines and the count of drops, written through.
+    """The queue of alerts, the series of each machine, and the count of dropped alerts.
 
-    Not thread-safe: its owner holds a lock. Nothing but ``open`` raises for trouble with
-    the disk: ``trouble`` then says in one line why the queue is in memory.
-    ``machines`` and ``drops`` are changed by the owner, who says so with ``touch``.
+    Not thread-safe: the caller must hold a lock. Only ``open`` raises errors of the disk.
+    Otherwise ``trouble`` is set: the reason, in one line, why the queue is in memory. The
+    caller changes ``machines`` and ``drops``, and reports it with ``touch`` and ``remove``.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
@@ -105,14 +61,14 @@ class OutboxDisk:
         self._path = path
         self._clock = clock
         self._store: OutboxStore | None = None
-        self._taken_over = False  # until then the file may know alerts that ``machines`` does not
+        self._taken_over = False  # before, the file may have alerts that ``machines`` does not have
         self._must_reopen = False
         self._counts: Counter[str] = Counter()
         self._unwritten = Unwritten()
         self._next_try_s = 0.0
 
     def open(self) -> None:
-        """Take over what an earlier process left.
+        """Open the file and read what an earlier process wrote.
 
         Raises ``ConfigError`` for a file made by a later version.
         """
@@ -121,7 +77,7 @@ class OutboxDisk:
             self._adopt(self._store)
         except StoreTooNewError as error:
             raise ConfigError(
-                f"outbox {self._path}: {error}; use the version that made it"
+                f"outbox {self._path}: {error}; use the newer program that wrote it"
             ) from error
         except _DISK_ERRORS as error:
             self._failed(error)
@@ -129,14 +85,14 @@ class OutboxDisk:
                 self._open_read_only()
 
     def close(self) -> None:
-        """Write what is left, if the disk takes it, and close the file."""
+        """Write the changes that are left, if the disk accepts them, and close the file."""
         self.flush()
         if self._store is not None:
             self._store.close()
             self._store = None
 
     def touch(self, machine: str) -> None:
-        """The state of this machine has changed."""
+        """The series of this machine has changed."""
         self._unwritten.machines.add(machine)
 
     def put(self, alert: Alert) -> None:
@@ -144,12 +100,12 @@ class OutboxDisk:
         self._unwritten.put(alert, self._clock())
 
     def remove(self, event_ids: Collection[str], *, dropped: bool = False) -> None:
-        """Forget alerts; unknown ids change nothing. ``dropped``: ``drops`` has changed."""
+        """Remove alerts; unknown ids change nothing. ``dropped``: ``drops`` has changed."""
         self._unwritten.remove(event_ids)
         self._unwritten.drops |= dropped
 
     def flush(self) -> None:
-        """Bring the disk up to date, or note in ``trouble`` why not."""
+        """Write all changes, or set ``trouble``."""
         if not self._unwritten:
             return
         try:
@@ -158,19 +114,19 @@ class OutboxDisk:
             self._failed(error)
 
     def flush_if_due(self) -> None:
-        """``flush``, but at most once a second while the disk refuses."""
+        """``flush``, but at most once a second while the disk does not accept changes."""
         if self._unwritten and time.monotonic() >= self._next_try_s:
             self.flush()
 
     def read(self, limit: int, machine: str | None) -> list[Alert]:
         """The oldest alerts, of one machine or of all, in order."""
         alerts = self._read_stored(limit, machine)
-        return [*alerts, *islice(self._unwritten.each(machine), max(0, limit - len(alerts)))]
+        return [*alerts, *islice(self._unwritten.added(machine), max(0, limit - len(alerts)))]
 
     def machines_waiting(self) -> list[str]:
         """The machines that have alerts in the queue."""
         names = dict.fromkeys(name for name, number in self._counts.items() if number > 0)
-        names |= dict.fromkeys(alert.machine for alert in self._unwritten.each())
+        names |= dict.fromkeys(alert.machine for alert in self._unwritten.added())
         return list(names)
 
     def depth(self) -> int:
@@ -196,11 +152,11 @@ class OutboxDisk:
         return (found + self._unwritten.oldest(number, only_updated=only_updated))[:number]
 
     def oldest_unwritten(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
-        """The same of those that are only in memory."""
+        """``(event_id, machine, kind)`` of the oldest alerts that are only in memory."""
         return self._unwritten.oldest(number, only_updated=only_updated)
 
     def appended_before(self, unix_s: float) -> list[tuple[str, str, str]]:
-        """The same of those on the disk that are older than a time."""
+        """``(event_id, machine, kind)`` of alerts on the disk that are older than ``unix_s``."""
         if self._store is None:
             return []
         try:
@@ -211,7 +167,7 @@ class OutboxDisk:
         found = [(row.event_id, row.machine, row.kind) for row in rows]
         return [entry for entry in found if entry[0] not in self._unwritten.removed]
 
-    # reading and writing
+    # Reading and writing.
 
     def _read_stored(self, limit: int, machine: str | None) -> list[Alert]:
         if self._store is None:
@@ -221,7 +177,7 @@ class OutboxDisk:
             rows = self._store.alerts(limit + len(removed), machine)
             alerts = [parse_alert(row.body) for row in rows if row.event_id not in removed]
             if None in alerts:
-                raise StoreDamagedError("a row does not hold an alert")
+                raise StoreDamagedError("a row is not an alert")
         except _DISK_ERRORS as error:
             self._failed(error)
             return []
@@ -238,11 +194,14 @@ class OutboxDisk:
             if todo.drops:
                 store.put_drops(self.drops)
         self._counts.subtract(removed)
-        self._counts.update(alert.machine for alert in todo.each())
+        self._counts.update(alert.machine for alert in todo.added())
         self._unwritten = Unwritten()
         if self.trouble:
             self.trouble = ""
-            _log.warning("outbox: the disk takes alerts again; all %d are written", self.depth())
+            _log.warning(
+                "outbox: the disk accepts alerts again; all are written",
+                extra={"alerts_waiting": self.depth()},
+            )
 
     def _writable_store(self) -> OutboxStore:
         lost = not self._path.exists()
@@ -253,7 +212,7 @@ class OutboxDisk:
             return self._store
         fresh = self._open_writable()
         if self._store is not None:
-            if lost:  # deleted under us: the open file still has its rows
+            if lost:  # deleted while open: the open file still has its rows
                 self._adopt_alerts(self._store.alerts(limit=-1))
             self._store.close()
         self._store, self._must_reopen = fresh, False
@@ -262,7 +221,7 @@ class OutboxDisk:
         return fresh
 
     def _open_writable(self) -> OutboxStore:
-        """The file as it is now, and what it knows where it could not be read before."""
+        """Open the file, and read it if that was not possible before."""
         fresh = OutboxStore.open(self._path)
         try:
             if self._taken_over:
@@ -275,7 +234,7 @@ class OutboxDisk:
         return fresh
 
     def _failed(self, error: Exception) -> None:
-        """Go on in memory, or with a new file if this one is damaged."""
+        """Continue in memory, or with a new file if this one is damaged."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_FULL) & 0xFF
         self._must_reopen |= code not in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY}
         if is_damage(error):
@@ -287,24 +246,25 @@ class OutboxDisk:
                 return
         reason = f"outbox {self._path}: {error}"
         if reason != self.trouble:
-            _log.error("%s; alerts are kept in memory until it can be written", reason)
+            _log.error("%s; alerts are kept in memory until the disk accepts them", reason)
             self.trouble = reason
-        self._unwritten.drops = True  # so that there is something to try again with
+        self._unwritten.drops = True  # so that the next flush tries again
         self._next_try_s = time.monotonic() + _RETRY_S
 
-    # taking over
+    # Reading another file.
 
     def _open_read_only(self) -> None:
-        """Deliver at least what a disk holds that cannot be written.
+        """Deliver at least the alerts on a disk that cannot be written.
 
-        What the last process numbered in memory meanwhile is unknown: numbers jump.
+        The numbers that the last process gave in memory are unknown, so they continue
+        from the Unix time.
         """
         self.sequence_floor = int(self._clock())
         try:
             self._store = OutboxStore.open_read_only(self._path)
             self._adopt(self._store)
         except _DISK_ERRORS as error:
-            _log.error("outbox %s: cannot be read either: %s", self._path, error)
+            _log.error("outbox %s: cannot be read: %s", self._path, error)
 
     def _adopt(self, store: OutboxStore) -> None:
         machines, counts, drops = store.machines(), store.counts(), store.drops()
@@ -315,11 +275,10 @@ class OutboxDisk:
         self._taken_over = True
 
     def _adopt_machine(self, row: StoredMachine) -> None:
-        """What a file knows of a machine; what this process knows better stays.
+        """Merge the stored series of a machine with that of this process.
 
-        A machine that is only watched, from before the file could be read, takes over
-        its open alert. One that has had alerts since keeps its own, and no number is
-        given twice.
+        A machine without alerts in this process gets the stored open alert. Otherwise
+        its own is kept. No number is given twice.
         """
         series = self.machines.setdefault(row.machine, AlertSeries(self.sequence_floor))
         if not self._taken_over and series.last_sequence == self.sequence_floor:
@@ -327,7 +286,7 @@ class OutboxDisk:
         series.last_sequence = max(series.last_sequence, int(row.last_sequence))
 
     def _adopt_alerts(self, rows: list[StoredAlert]) -> int:
-        """Put alerts from another file in front of those in memory; how many."""
+        """Put the alerts of another file in front of those in memory; returns their number."""
         saved: dict[str, tuple[Alert, float]] = {}
         removed = self._unwritten.removed | self._unwritten.removed_early
         for row in rows:
@@ -341,7 +300,7 @@ class OutboxDisk:
         return len(saved)
 
     def _replace_damaged(self, error: Exception) -> None:
-        """Begin a new file with what is known and what can be saved from the old one."""
+        """Start a new file with what is in memory and what can be read from the damaged one."""
         cached: list[StoredAlert] = []
         if self._store is not None:
             with contextlib.suppress(sqlite3.Error):
@@ -351,7 +310,7 @@ class OutboxDisk:
         aside = move_aside(self._path)
         machines, alerts = salvage(aside)
         alerts = list({row.event_id: row for row in [*alerts, *cached]}.values())
-        if not self.machines:  # damaged before this process knew any number
+        if not self.machines:  # damaged before this process read any number
             self.sequence_floor = int(self._clock())
         for row in machines:
             if isinstance(row.last_sequence, int) and isinstance(row.machine, str):
@@ -361,15 +320,17 @@ class OutboxDisk:
         self._counts.clear()
         self.recoveries += 1
         _log.error(
-            "outbox %s was damaged (%s): moved to %s, %d waiting alerts saved from it",
+            "outbox %s was damaged (%s): renamed to %s; waiting alerts read from it: %d",
             *(self._path, error, aside.name, saved),
         )
         self._write()
 
 
 def _check_header(path: Path) -> None:
-    """Raise ``StoreDamagedError`` for a file overwritten under SQLite, which works on from its
-    cache and would only notice after a restart."""
+    """Raise ``StoreDamagedError`` for a file that was overwritten while open.
+
+    SQLite would continue with its cache and not notice before a restart.
+    """
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise StoreDamagedError("its header was overwritten")
