@@ -1,4 +1,4 @@
-"""The real daemon as a process of its own, for tests."""
+"""The real daemon as a separate process, for tests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Daemon:
         self._machines.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(source)}")
 
     def forget_machines(self) -> None:
-        """Begin anew with the machines."""
+        """Remove all machines."""
         self._machines.clear()
 
     def feed(  # a machine that hears samples through a command, in odd-sized pieces
@@ -80,7 +80,7 @@ class Daemon:
         then: str = "wait",
         sample_rate_hz: int = 16_000,
     ) -> None:
-        """Add a machine that hears ``samples`` from a program."""
+        """Add a machine whose source is a program that writes ``samples``."""
         path = self.folder / f"{name}-{time.monotonic_ns()}.f32"
         path.write_bytes(samples.astype("<f4").tobytes())
         command = [sys.executable, "-S", "-c", FEEDER, str(path), str(speed)]
@@ -121,8 +121,8 @@ class Daemon:
         self.process.send_signal(number)
 
     def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> int:
-        """Send a signal and wait; the exit status. What a killed one leaves goes too, as systemd
-        has it."""
+        """Send a signal and wait; the exit status. Children of a killed daemon are killed too, as
+        systemd does."""
         family = []
         if self.process.poll() is None:
             if number in {signal.SIGKILL, signal.SIGABRT}:
@@ -141,7 +141,7 @@ class Daemon:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def said(self, text: str) -> bool:
-        """Whether a log message holds the text."""
+        """Whether a log message contains the text."""
         return any(text in event["message"] for event in self.events())
 
     def wait_until_said(self, text: str, timeout_s: float = 15.0) -> None:
@@ -154,7 +154,7 @@ class Daemon:
 
 @contextmanager
 def daemon(folder: Path, broker: Mosquitto | None = None) -> Iterator[Daemon]:
-    """A daemon that is not left running. It is not started yet."""
+    """A daemon that is stopped at the end. It is not started yet."""
     folder.mkdir(parents=True, exist_ok=True)
     one = Daemon(folder, broker)
     try:

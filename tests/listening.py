@@ -1,4 +1,4 @@
-"""Listening to a source in a thread of its own, as the daemon does."""
+"""Reading a source in a separate thread, as the daemon does."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Start to read."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop, and see that the source does."""
+        """Stop, and check that the source stops."""
         begun_s = time.monotonic()
         self.stop.set()
         self._thread.join(5.0)
@@ -82,12 +82,12 @@ class Listener:
         self.wait(lambda: self.n_samples() >= count, f"{count} samples")
 
     def wait_for_state(self, status: SourceStatus = SourceStatus.UNAVAILABLE) -> SourceState:
-        """The first state of that status, once it has come."""
+        """Wait for a state of that status, and return the first one."""
         self.wait(lambda: any(s.status is status for s in self.states()), f"state {status}")
         return next(state for state in self.states() if state.status is status)
 
     def wait_for_end(self) -> None:
-        """Wait until the source has come to its own end."""
+        """Wait until the source ends by itself."""
         self._thread.join(30.0)
         assert not self._thread.is_alive(), "the source has no end"
 

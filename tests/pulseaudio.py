@@ -1,4 +1,4 @@
-"""A microphone without hardware: a private PulseAudio whose null sink's monitor is heard.
+"""A microphone without hardware: the monitor of a null sink of a private PulseAudio server.
 
 What is played into the sink is what the microphone hears; unloading the sink is
 unplugging the microphone. Nothing of the user's sound configuration is read, and
@@ -31,7 +31,7 @@ ctl.default { type pulse }
 
 
 class PulseAudio:
-    """A running server. Use as a context manager; ``environment`` leads any program to it."""
+    """A running server, a context manager. ``environment`` connects a program to it."""
 
     def __init__(self, folder: Path, rate_hz: int = 48_000) -> None:
         self._folder = folder
@@ -84,11 +84,11 @@ class PulseAudio:
             process.wait()
 
     def plug_in(self) -> None:
-        """Load the sink: the microphone is there."""
+        """Load the sink: the microphone is connected."""
         self._pactl("load-module", *_SINK, f"rate={self._rate_hz}", check=True)
 
     def unplug(self) -> None:
-        """Unload the sink: the microphone is gone."""
+        """Unload the sink: the microphone is unplugged."""
         self._pactl("unload-module", "module-null-sink", check=True)
 
     def play(self, samples: FloatArray, rate_hz: int) -> subprocess.Popen[bytes]:

@@ -227,7 +227,7 @@ def test_check_tells_of_a_threshold_for_faults_of_another_length(tmp_path: Path)
     config.write_text(config.read_text() + "\n[detector]\nmin_fault_s = 0.5\n")
     told = auscult("check", "--config", config)
     assert told.status == 0
-    assert "pump-7: its threshold was set for" in told.err
+    assert "pump-7: the threshold was calibrated for" in told.err
     healthy = tmp_path / "healthy"
     healthy.mkdir()
     for seed in range(8):

@@ -77,7 +77,7 @@ def states(subscriber: Subscriber, machine: str = "m") -> list[str]:
 def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """The main job would not work."""
+    """The daemon would not do its main task."""
     watched.feed("m", bundle.path, fault_and_back())
     with Subscriber(broker) as subscriber:
         watched.start()
@@ -104,7 +104,7 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
 def test_the_end_is_quick_beside_a_broker_that_hangs(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """systemd would kill it, and with it the alert that was just being written."""
+    """systemd would kill the daemon while it writes an alert."""
     watched.feed("m", bundle.path, healthy_then_faulty(), speed=5)
     with Subscriber(broker) as subscriber:
         watched.start()
@@ -123,7 +123,7 @@ def test_the_end_is_quick_beside_a_broker_that_hangs(
 def test_live_and_replayed_sound_are_judged_alike(
     watched: Daemon, broker: Mosquitto, tmp_path: Path, rate_hz: int
 ) -> None:
-    """A threshold tried on recordings would mean something else on the machine."""
+    """A threshold tested on recordings would not be valid for live sound."""
     # Below what resampling cuts off, so that the sound is healthy at every rate.
     bundle = make_bundle(tmp_path / "bundle", spec=LogMelSpec(f_max_hz=7_000.0))
     samples = np.asarray(soxr.resample(fault_and_back(), RATE_HZ, rate_hz), np.float32)
@@ -149,7 +149,7 @@ def test_live_and_replayed_sound_are_judged_alike(
 def test_an_alert_survives_a_dead_broker_and_a_killed_daemon(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """The one message that matters would be lost in the one night when everything fails."""
+    """An alert would be lost when broker and daemon fail together."""
     with Subscriber(broker) as subscriber:
         broker.stop()
         watched.feed("m", bundle.path, healthy_then_faulty())
@@ -174,7 +174,7 @@ def test_an_alert_survives_a_dead_broker_and_a_killed_daemon(
 def test_a_broker_that_refuses_the_password_is_said_and_survived(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    """A changed password would end the monitoring, or hide."""
+    """A changed password would end the monitoring, or not be reported."""
     with (
         Mosquitto(tmp_path / "broker", users={"auscult": "right"}) as broker,
         daemon(tmp_path / "daemon", broker) as watched,
@@ -192,7 +192,7 @@ def test_a_broker_that_refuses_the_password_is_said_and_survived(
 def test_a_machine_removed_while_the_daemon_was_down_is_taken_back(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """Its alert would stand for ever, and its last state be shown beside those of today."""
+    """Its alert would never be cleared, and its last state would stay on the broker."""
     watched.mqtt(discovery=True)
     watched.feed("goes", bundle.path, healthy_then_faulty())
     watched.feed("quiet", bundle.path, machine_sound(15))
@@ -228,7 +228,7 @@ def health(subscriber: Subscriber) -> dict[str, Any]:
 def test_a_full_disk_is_survived_said_and_recovered_from(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, manager: socket.socket
 ) -> None:
-    """Somebody's log files would end the monitoring, or have it lose alerts in silence."""
+    """A disk full of log files would end the monitoring, or lose alerts without a report."""
     watched.feed("m", bundle.path, fault_and_back(), speed=15)
     with small_disk_at(watched.folder / "state") as disk, Subscriber(broker) as subscriber:
         filler = fill(disk)
@@ -250,7 +250,7 @@ def test_a_full_disk_is_survived_said_and_recovered_from(
 def test_a_disk_that_turns_read_only_is_survived_and_recovered_from(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """A worn flash card would end the monitoring."""
+    """A flash card that became read-only would end the monitoring."""
     watched.feed("m", bundle.path, fault_and_back(), speed=8)
     with FlashCard(watched.folder / "state") as card, Subscriber(broker) as subscriber:
         watched.start()
@@ -271,7 +271,7 @@ def test_a_disk_that_turns_read_only_is_survived_and_recovered_from(
 def test_a_damaged_database_is_replaced_while_it_runs(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """One bad sector would end the monitoring, or every delivery after it."""
+    """One bad sector would end the monitoring or the delivery."""
     watched.feed("m", bundle.path, fault_and_back(), speed=8)
     with Subscriber(broker) as subscriber:
         watched.start()
@@ -294,7 +294,7 @@ def test_a_damaged_database_is_replaced_while_it_runs(
 def test_a_bad_configuration_changes_nothing(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """A typing error and a reload would end the monitoring."""
+    """A reload with a typing error would end the monitoring."""
     watched.feed("m", bundle.path, fault_and_back(), speed=10)
     with Subscriber(broker) as subscriber:
         watched.start()
@@ -319,7 +319,7 @@ def test_a_bad_configuration_changes_nothing(
 def test_machines_come_go_and_change_without_harm_to_the_others(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """Adding the fiftieth machine would interrupt forty-nine."""
+    """Adding a machine would interrupt all others."""
     other = make_bundle(tmp_path / "other", span_s=3.0)
     watched.feed("stays", bundle.path, fault_and_back(), speed=10)
     watched.feed("goes", bundle.path, healthy_then_faulty())
@@ -358,7 +358,7 @@ def test_machines_come_go_and_change_without_harm_to_the_others(
 def test_another_broker_is_taken_by_reload(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """A moved broker would need a restart of every node."""
+    """A broker with a new address would require a restart of every node."""
     watched.feed("m", bundle.path, fault_and_back(), speed=6)
     with Mosquitto(tmp_path / "second") as second, Subscriber(second) as there:
         with Subscriber(broker) as here:
@@ -375,7 +375,7 @@ def test_another_broker_is_taken_by_reload(
 
 
 def test_reloads_leave_nothing_behind(watched: Daemon, broker: Mosquitto, bundle: Bundle) -> None:
-    """A node that is reconfigured for years would run out of descriptors or threads."""
+    """A node that is reloaded often would run out of descriptors or threads."""
     watched.mqtt(discovery=True)
     watched.feed("m", bundle.path, machine_sound(120), speed=10)
 
@@ -407,7 +407,7 @@ def test_reloads_leave_nothing_behind(watched: Daemon, broker: Mosquitto, bundle
 
 @pytest.fixture
 def manager(watched: Daemon) -> Iterator[socket.socket]:
-    """What systemd would be told."""
+    """The messages that systemd would receive."""
     path = watched.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(path))
@@ -430,7 +430,7 @@ def told(manager: socket.socket, word: str, timeout_s: float = 10.0) -> str:
 def test_systemd_is_told_of_every_step(
     watched: Daemon, manager: socket.socket, bundle: Bundle
 ) -> None:
-    """systemd would kill a good daemon, or keep a dead one."""
+    """systemd would kill a healthy daemon, or keep one that hangs."""
     watched.feed("m", bundle.path, machine_sound(10))
     watched.start()
     told(manager, "READY=1")
@@ -449,7 +449,7 @@ def test_systemd_is_told_of_every_step(
 def test_ready_is_not_said_before_the_bundles_are_loaded(
     watched: Daemon, manager: socket.socket
 ) -> None:
-    """A service without a model would be active."""
+    """A service that cannot monitor would be reported as active."""
     watched.machine("m", watched.folder / "nowhere", kind="simulated")
     watched.start()
     assert watched.process.wait(10) == 78
@@ -462,7 +462,7 @@ def test_ready_is_not_said_before_the_bundles_are_loaded(
 
 
 def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) -> None:
-    """A node that hangs once a month could never be understood."""
+    """Nobody could find out why a node hangs once a month."""
     watched.feed("m", bundle.path, machine_sound(10))
     watched.start()
     watched.wait_until_said("ready")
@@ -476,7 +476,7 @@ def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) 
 def test_an_unplugged_source_keeps_the_watchdog_fed(
     watched: Daemon, manager: socket.socket, bundle: Bundle
 ) -> None:
-    """An unplugged microphone would be a restart loop."""
+    """An unplugged microphone would restart the service again and again."""
     watched.machine("m", bundle.path, kind="command", command=["/nonexistent/recorder"])
     watched.start()
     assert "1 unavailable" in told(manager, "unavailable")
@@ -487,7 +487,7 @@ def test_an_unplugged_source_keeps_the_watchdog_fed(
 def test_it_starts_quickly_and_stays_small(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
-    """A small board could not run it."""
+    """A small board could not run the daemon."""
     watched.feed("m", bundle.path, machine_sound(60), speed=20)
     with Subscriber(broker) as subscriber:
         began_s = time.monotonic()
@@ -500,7 +500,7 @@ def test_it_starts_quickly_and_stays_small(
 
 
 def slowness() -> float:
-    """A machine that is busy with something else is no slow program: room for it."""
+    """Allows for a computer that is busy with other work."""
     return max(1.0, psutil.getloadavg()[0] / (psutil.cpu_count() or 1) * 2)
 
 

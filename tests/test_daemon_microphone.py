@@ -1,4 +1,4 @@
-"""A microphone, the daemon and a broker, all real: heard, alerted, unplugged, heard again."""
+"""A microphone, the daemon and a broker, all real: scored, alerted, unplugged, scored again."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PLAYED_HZ = 48_000
 
 
 def played(samples: FloatArray) -> FloatArray:
-    """The sound at the sound server's own rate, so that its resampler has nothing to do."""
+    """The sound at the sound server's own rate, so that it is not resampled."""
     return np.asarray(soxr.resample(samples, SPEC.sample_rate_hz, PLAYED_HZ), np.float32)
 
 
 def test_a_fault_is_heard_through_a_microphone_that_is_pulled_and_plugged_in_again(
     tmp_path: Path,
 ) -> None:
-    """The service would work with files only, or need a restart for every pulled cable."""
+    """The service would work with files only, or need a restart after a cable was unplugged."""
     bundle = make_bundle(tmp_path / "bundle", spec=SPEC)
     sound = np.concatenate(
         [machine_sound(8), machine_sound(9, seed=1, fault=0.3), machine_sound(40, seed=2)]

@@ -161,7 +161,7 @@ def test_the_watchdog_restarts_a_daemon_with_a_hung_pipeline(node: Node) -> None
         with node.subscriber() as subscriber:
             wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "a score")
         journal = node.system.journal("auscult.service")
-        assert "the watchdog is not fed: pump-7" in journal
+        assert "the watchdog is not notified: pump-7" in journal
         assert "Watchdog timeout" in journal
         assert 'File "/srv/hang/sitecustomize.py"' in journal  # the traceback of the hanging thread
         assert node.show("NRestarts") == "1"

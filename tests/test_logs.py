@@ -1,4 +1,4 @@
-"""The log: one event a line, no secrets, no floods."""
+"""The log: one event per line, no secrets, a limit for repetitions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def lines_of(log_format: str) -> io.StringIO:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_an_event_is_one_line_even_with_a_traceback(log_format: str) -> None:
-    """A journal would cut one bug into thirty events."""
+    """The journal would show one error as thirty events."""
     stream = lines_of(log_format)
     try:
         raise ValueError("two\nlines")
@@ -53,7 +53,7 @@ def test_an_event_is_one_line_even_with_a_traceback(log_format: str) -> None:
 
 
 def test_json_lines_carry_the_fields_by_name() -> None:
-    """A log shipper could not find the machine of an event."""
+    """Log software could not find the machine of an event."""
     stream = lines_of("json")
     log.warning("source %s", "lost", extra={"machine": "pump-7", "lost_s": 1.5})
     event = json.loads(stream.getvalue())
@@ -63,7 +63,7 @@ def test_json_lines_carry_the_fields_by_name() -> None:
 
 
 def test_text_lines_carry_the_fields_too() -> None:
-    """The journal would name no machine."""
+    """The journal would not name the machine."""
     stream = lines_of("text")
     log.warning("lost", extra={"machine": "pump-7", "detail": "no such device"})
     assert 'WARNING monitor.test: lost machine=pump-7 detail="no such device"' in stream.getvalue()
@@ -77,7 +77,7 @@ def test_the_journal_gets_a_priority_and_no_second_time() -> None:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_passwords_in_addresses_are_masked(log_format: str) -> None:
-    """A camera's password would stand in the journal."""
+    """A camera's password would be in the journal."""
     stream = lines_of(log_format)
     log.info("start", extra={"command": ["ffmpeg", "-i", "rtsp://admin:hunter2@cam/1"]})
     log.info("cannot open rtsp://admin:hunter2@cam/1")
@@ -101,7 +101,7 @@ def test_alerts_are_never_left_out(tmp_path: Path) -> None:
 
 
 def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flapping source would fill the disk."""
+    """A source that fails again and again would fill the disk with log lines."""
     stream = lines_of("json")
     now = [100.0]
     monkeypatch.setattr("monitor.service.logs.time.monotonic", lambda: now[0])
@@ -116,7 +116,7 @@ def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_different_reasons_do_not_hold_each_other_back() -> None:
-    """The tenth mistake in a file, or the broker's newest complaint, would never be told."""
+    """The tenth mistake in a file, or a new error of the broker, would not be logged."""
     stream = lines_of("json")
     reasons = [f"line {number}: no such key" for number in range(20)]
     for reason in reasons:

@@ -1,4 +1,4 @@
-"""One machine's thread, and many beside each other: real pipelines, scripted sources."""
+"""One machine's thread, and several machines together: real pipelines, scripted sources."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def record(tmp_path: Path) -> Iterator[RecordingOutlet]:
 def test_a_thread_gives_what_the_pipeline_gives(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """Live and offline would disagree about the same sound."""
+    """Live and offline scores of the same sound would differ."""
     samples = fault_and_back()
     reference = Pipeline(bundle, DetectorSettings(), network).push(AudioBlock(samples, RATE_HZ, 0))
     source = playing(*cut(samples, 1371), forever=False)
@@ -81,7 +81,7 @@ def test_a_thread_gives_what_the_pipeline_gives(
 def test_an_alert_is_dated_by_the_stream(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """Maintenance would look for the fault at the time of computing."""
+    """The alert would have the time of the computation, not of the fault."""
     source = playing(*cut(fault_and_back(), 1600), forever=False)
     machine = Machine(plan(bundle, network), source, record)
     began = time.time()
@@ -104,7 +104,7 @@ def test_a_source_that_fails_is_tried_again_and_harms_no_other(
     record: RecordingOutlet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One broken machine would end the monitoring of all."""
+    """An error in one machine would end the monitoring of all."""
     monkeypatch.setattr(Machine, "LEAST_PAUSE_S", 0.05)
     attempts = []
     sound = machine_sound(10)
@@ -144,7 +144,7 @@ def raised_and_stopped(watched: MachinePlan, record: RecordingOutlet) -> np.ndar
 def test_an_alert_goes_on_after_a_restart(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """A killed daemon would leave an alert standing for ever, or raise it twice."""
+    """After the daemon was killed, an alert would never be cleared, or be raised twice."""
     rest = raised_and_stopped(plan(bundle, network), record)
     source = playing(*cut(rest, 1600), forever=False)
     second = Machine(plan(bundle, network), source, record)
@@ -163,7 +163,7 @@ def test_an_alert_known_late_is_cleared_all_the_same(
     record: RecordingOutlet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An alert from a disk that came after the start would stand until the next fault."""
+    """An alert on a disk that is mounted late would not be cleared until the next fault."""
     monkeypatch.setattr(Machine, "STANDING_CHECK_S", 0.0)
     quick_to_tell = DetectorSettings(update_interval_s=10.0)
     raised_and_stopped(plan(bundle, network), record)
@@ -188,7 +188,7 @@ def test_an_alert_known_late_is_cleared_all_the_same(
 def test_silence_is_a_state_and_no_score(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """A cut cable would be reported as a fault of the machine, or as its health."""
+    """A cut cable would be reported as a fault of the machine, or as a healthy machine."""
     sound, silence = machine_sound(10), np.zeros(10 * RATE_HZ, np.float32)
     source = playing(*cut(np.concatenate([sound, silence]), 1600), forever=False)
     machine = Machine(plan(bundle, network), source, record)
@@ -204,7 +204,7 @@ def test_silence_is_a_state_and_no_score(
 def test_an_outage_is_counted_and_joined_to_nothing(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """A window would straddle the gap, and the night would look watched."""
+    """A window would contain the gap, and the lost time would count as monitored."""
     sound = machine_sound(16)
     before = cut(sound[: 8 * RATE_HZ], 1600)
     after = cut(sound[8 * RATE_HZ :], 1600, 20 * RATE_HZ)
@@ -230,7 +230,7 @@ def test_an_outage_is_counted_and_joined_to_nothing(
 def test_a_state_says_since_when_and_how_much_was_heard(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """A dashboard could not tell a short outage from a long one."""
+    """A dashboard could not distinguish a short outage from a long one."""
     source = playing(unavailable("disconnected", "no such device"))
     machine = Machine(plan(bundle, network), source, record)
     machine.start()
@@ -256,7 +256,7 @@ def test_a_pipeline_that_hangs_is_a_stall(
     record: RecordingOutlet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A daemon that hears nothing any more would run on and look healthy."""
+    """A daemon that no longer monitors would look healthy."""
     hanging, release = threading.Event(), threading.Event()
 
     def hang(*_: object) -> None:
@@ -281,7 +281,7 @@ def test_machines_take_turns_at_computing(
     record: RecordingOutlet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A hundred machines would pass the interpreter to and fro and be seconds late."""
+    """A hundred machines would compete for the interpreter and be seconds late."""
     push, lock, inside, most = Pipeline.push, threading.Lock(), 0, 0
 
     def watched(pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
@@ -310,7 +310,7 @@ def test_machines_take_turns_at_computing(
 def test_a_source_that_says_nothing_at_all_is_a_stall(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """A source that hangs without saying so would never be started again."""
+    """A source that hangs without a report would never be started again."""
     source = playing(*cut(machine_sound(1), 1600))
     machine = Machine(plan(bundle, network), source, record)
     machine.start()
@@ -327,7 +327,7 @@ def test_an_unplugged_or_ended_source_is_no_stall(
     record: RecordingOutlet,
     state: SourceState | None,
 ) -> None:
-    """An unplugged microphone would restart the service for ever."""
+    """An unplugged microphone would restart the service again and again."""
     source = playing(state) if state else playing(*cut(machine_sound(1), 99), forever=False)
     machine = Machine(plan(bundle, network), source, record)
     machine.start()
@@ -387,7 +387,7 @@ def test_an_exchange_leaves_the_unchanged_alone(
 def test_all_stop_together_and_say_so(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """With fifty machines an orderly stop would take fifty times as long and be cut short."""
+    """With fifty machines a stop would take too long, and systemd would kill the service."""
 
     def slow_to_stop(stop: threading.Event) -> Iterator[SourceItem]:
         yield from cut(machine_sound(1), 1600)
@@ -410,7 +410,7 @@ def test_what_was_decided_while_stopping_is_still_told(
     record: RecordingOutlet,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A fault that ends during a restart or reload would never have been."""
+    """A fault that ends during a restart or reload would not be reported."""
     judge, decided = Pipeline.push, threading.Event()
 
     def stop_at_decision(pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
@@ -432,7 +432,7 @@ def test_what_was_decided_while_stopping_is_still_told(
 def test_a_machine_that_does_not_stop_is_left_behind_in_silence(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """One hanging driver would keep the whole service from stopping, and speak after its end."""
+    """A driver that hangs would prevent the stop, and its machine would publish after the stop."""
     release = threading.Event()
 
     def deaf(_stop: threading.Event) -> Iterator[SourceItem]:

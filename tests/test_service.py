@@ -1,4 +1,4 @@
-"""The daemon at work: what keeps the watchdog fed, what does not, and reloads that go wrong."""
+"""The daemon's main loop: when it notifies the watchdog, and reloads that fail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.scripted_machines import plan
 
 
 class Manager:
-    """systemd's side: what the service said, with the time at which it said it."""
+    """systemd's side: the messages of the service, with the time of each."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -52,7 +52,7 @@ class Manager:
 
 
 class Running:
-    """A service with a real delivery in a thread of its own, beside a manager that listens."""
+    """A service with a real delivery in its own thread, and a manager as its receiver."""
 
     def __init__(self, folder: Path, outbox: Outbox, settings: MqttSettings) -> None:
         self.manager = Manager(folder / "notify")
@@ -80,8 +80,8 @@ class Running:
         self.delivery.stop()
         self.manager.close()
 
-    def feeds(self) -> bool:
-        """Whether the watchdog is fed from now on."""
+    def notifies_watchdog(self) -> bool:
+        """Whether the watchdog is notified from now on."""
         since_s = time.monotonic()
         time.sleep(0.5)
         return self.manager.said("WATCHDOG=1", since_s)
@@ -110,7 +110,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_a_hung_pipeline_starves_the_watchdog(
     running: Running, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A machine that hangs would go unheard for ever behind a service that looks healthy."""
+    """A machine that hangs would no longer be monitored while the service looks healthy."""
     hanging, release = threading.Event(), threading.Event()
 
     def hang(*_: object) -> None:
@@ -119,37 +119,37 @@ def test_a_hung_pipeline_starves_the_watchdog(
         raise RuntimeError("released")
 
     monkeypatch.setattr(Pipeline, "push", hang)
-    assert running.feeds()
+    assert running.notifies_watchdog()
     running.supervisor.apply([replace(plan(bundle, Network(bundle)), stall_limit_s=0.3)])
     assert hanging.wait(10)
-    wait_for(lambda: not running.feeds())
+    wait_for(lambda: not running.notifies_watchdog())
     release.set()
-    wait_for(running.feeds)
+    wait_for(running.notifies_watchdog)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # meant to
 def test_a_dead_publisher_starves_the_watchdog(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Alerts would wait on the disk for ever behind a service that looks healthy."""
+    """Alerts would never be sent while the service looks healthy."""
     wait_for(lambda: "connected" in running.delivery.summary())
-    assert running.feeds()
+    assert running.notifies_watchdog()
 
     def die(*_: object) -> None:
         raise SystemExit
 
     monkeypatch.setattr(MqttConnection, "poll", die)
-    wait_for(lambda: not running.feeds())
+    wait_for(lambda: not running.notifies_watchdog())
 
 
 def test_a_broker_that_is_away_starves_nobody(tmp_path: Path) -> None:
-    """An unreachable broker would restart the service for ever, and nobody would listen."""
+    """An unreachable broker would restart the service again and again."""
     with Outbox(tmp_path / "outbox.sqlite3") as outbox:
         one = Running(tmp_path, outbox, MqttSettings(host="127.0.0.1", port=1))
         one.delivery.start()
         one.thread.start()
         wait_for(lambda: one.manager.said("refused"))
-        assert one.feeds()
+        assert one.notifies_watchdog()
         one.stop()
 
 
@@ -159,7 +159,7 @@ def test_a_broker_that_is_away_starves_nobody(tmp_path: Path) -> None:
 def test_a_reload_that_fails_in_any_way_changes_nothing_and_says_why(
     running: Running, bundle: Bundle, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A file that trips a mistake of ours would end the watch over every machine."""
+    """A configuration that triggers a bug would end the monitoring of all machines."""
 
     def fail() -> Reading:
         raise error
@@ -171,7 +171,7 @@ def test_a_reload_that_fails_in_any_way_changes_nothing_and_says_why(
     wait_for(lambda: running.manager.said("RELOAD REFUSED"))
     assert str(error) in caplog.text
     assert running.supervisor.machines["m"] is before
-    assert running.feeds()
+    assert running.notifies_watchdog()
 
 
 def test_coverage_is_in_the_journal_by_the_hour(
@@ -180,7 +180,7 @@ def test_coverage_is_in_the_journal_by_the_hour(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whoever reads the journal of a night could not tell how much of it was heard."""
+    """The journal would not show how much of a night was monitored."""
     monkeypatch.setattr(running.service, "_coverage_due_s", time.monotonic())
     monkeypatch.setattr(Service, "COVERAGE_INTERVAL_S", 0.2)
     with caplog.at_level(logging.INFO):

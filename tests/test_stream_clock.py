@@ -1,4 +1,4 @@
-"""Wall time of samples."""
+"""The wall time of samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START = 1_795_000_000.0
 
 
 def test_time_is_the_start_plus_the_position() -> None:
-    """Alerts would be dated by when they were computed, not by what was heard."""
+    """Alerts would have the time of the computation, not of the sound."""
     clock = StreamClock()
     clock.observe(0.1, START + 0.1)
     clock.observe(0.2, START + 0.9)
@@ -19,7 +19,7 @@ def test_time_is_the_start_plus_the_position() -> None:
 
 
 def test_a_fast_feed_keeps_its_start() -> None:
-    """The events of a file piped in would all fall on one moment."""
+    """All events of a file that is piped in would have the same time."""
     clock = StreamClock()
     for second in range(1, 3601):
         clock.observe(float(second), START + second / 100)
@@ -27,7 +27,7 @@ def test_a_fast_feed_keeps_its_start() -> None:
 
 
 def test_a_stream_that_stays_behind_is_dated_anew() -> None:
-    """After an uncounted pause of an hour every alert would be an hour early."""
+    """After a pause of an hour that was not counted, every alert would be an hour early."""
     clock = StreamClock()
     clock.observe(1.0, START)
     for second in range(2, 20):
@@ -36,7 +36,7 @@ def test_a_stream_that_stays_behind_is_dated_anew() -> None:
 
 
 def test_a_gap_is_dated_at_once() -> None:
-    """The first alert after an outage would be dated before it."""
+    """The first alert after an outage would have a time before it."""
     clock = StreamClock()
     clock.observe(1.0, START)
     clock.observe(2.0, START + 3601.0, after_gap=True)
@@ -44,7 +44,7 @@ def test_a_gap_is_dated_at_once() -> None:
 
 
 def test_a_busy_program_that_catches_up_changes_no_time() -> None:
-    """A node that was busy for three seconds would date its alerts late for ten minutes."""
+    """After a busy phase of three seconds, alerts would have a late time for ten minutes."""
     clock = StreamClock()
     for tenth in range(1, 601):
         at_s = tenth / 10
@@ -54,7 +54,7 @@ def test_a_busy_program_that_catches_up_changes_no_time() -> None:
 
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
 def test_a_drifting_crystal_is_followed(drift: float) -> None:
-    """At 100 ppm the dates would be a minute off within a week."""
+    """With a drift of 100 ppm, times would be wrong by a minute after a week."""
     clock = StreamClock()
     for second in range(7 * 86_400 // 10):
         now_s = second * 10.0
@@ -64,7 +64,7 @@ def test_a_drifting_crystal_is_followed(drift: float) -> None:
 
 @pytest.mark.parametrize("step_s", [-7200.0, 7200.0])
 def test_a_system_clock_that_is_set_is_followed(step_s: float) -> None:
-    """A board without a battery clock would date its alerts by its wrong first guess."""
+    """A board without a battery clock would give alerts the time of its first, wrong guess."""
     clock = StreamClock()
     for second in range(1800):
         clock.observe(float(second), START + second + (step_s if second > 300 else 0.0))
@@ -72,7 +72,7 @@ def test_a_system_clock_that_is_set_is_followed(step_s: float) -> None:
 
 
 def test_no_time_before_the_first_block() -> None:
-    """An alert of 1970 would be sent."""
+    """An alert with a time in 1970 would be sent."""
     with pytest.raises(ValueError, match="not begun"):
         StreamClock().unix_s(0.0)
 

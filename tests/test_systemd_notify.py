@@ -1,4 +1,4 @@
-"""The datagrams that systemd acts on, read from a real socket."""
+"""The datagrams for systemd, read from a real socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[s
 
 
 def test_datagrams_are_what_systemd_expects(listener: tuple[socket.socket, str]) -> None:
-    """A unit of Type=notify would never become active, or never be seen to stop."""
+    """A unit of Type=notify would never become active or never stop."""
     sock, name = listener
     notifier = Notifier({"NOTIFY_SOCKET": name})
     assert notifier.active
@@ -48,7 +48,7 @@ def test_datagrams_are_what_systemd_expects(listener: tuple[socket.socket, str])
 
 @pytest.mark.parametrize("address", [None, "/nowhere/at/all", "@nobody-listens", "/\0"])
 def test_nobody_listening_is_no_trouble(address: str | None) -> None:
-    """Started from a shell, or with the manager gone, the daemon has to run all the same."""
+    """The daemon could not be started from a shell."""
     notifier = Notifier({"NOTIFY_SOCKET": address} if address else {})
     with notifier:
         notifier.ready()
@@ -57,7 +57,7 @@ def test_nobody_listening_is_no_trouble(address: str | None) -> None:
 
 
 def test_full_queue_does_not_block(tmp_path: Path) -> None:
-    """A hung manager would hang the daemon with it."""
+    """If systemd hangs, the daemon would hang as well."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
@@ -83,5 +83,5 @@ def test_full_queue_does_not_block(tmp_path: Path) -> None:
     ],
 )
 def test_watchdog_interval(environ: dict[str, str], interval_s: float | None) -> None:
-    """Too rare, and systemd kills a healthy daemon."""
+    """With notifications that are too rare, systemd would kill a healthy daemon."""
     assert Notifier(environ).watchdog_interval_s == interval_s

@@ -46,6 +46,6 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         for plan in plans
     ]
     for plan in plans:
-        if plan.complaint:
-            message(plan.complaint)
+        if plan.persistence_warning:
+            message(plan.persistence_warning)
     emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)

@@ -1,4 +1,4 @@
-"""The daemon: assembled, run and shut down in reverse order; signals, watchdog and reload."""
+"""The daemon: start, main loop with signals, watchdog and reload, and an orderly stop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Reading = tuple[Settings, list[MachinePlan]]
 
 
 class Service:
-    """The running daemon. Everything happens in the thread that calls ``run``."""
+    """The main loop of the daemon. Everything happens in the thread that calls ``run``."""
 
     TICK_S: ClassVar[float] = 1.0
     COVERAGE_INTERVAL_S: ClassVar[float] = 3600.0
@@ -44,7 +44,7 @@ class Service:
         reread: Callable[[], Reading],
         announce: Callable[[Reading], None],
     ) -> None:
-        """``reread`` reads and validates everything anew; ``announce`` tells of a new reading."""
+        """``reread`` reads and validates everything again; ``announce`` publishes the result."""
         self._supervisor = supervisor
         self._delivery = delivery
         self._manager = manager
@@ -56,7 +56,7 @@ class Service:
         self._coverage_due_s = time.monotonic() + self.COVERAGE_INTERVAL_S
 
     def run(self, signals: SignalQueue, *, until_ended: bool = False) -> None:
-        """Work until told to stop, or until every source has ended if ``until_ended``."""
+        """Run until a stop is requested, or until every source has ended if ``until_ended``."""
         tick_s = min(self.TICK_S, self._manager.watchdog_interval_s or self.TICK_S)
         while True:
             self._tick()
@@ -67,13 +67,13 @@ class Service:
                 self.reload()
 
     def reload(self) -> None:
-        """Go on by the configuration as it is now; one that is not valid changes nothing."""
+        """Apply the configuration as it is now; if it is not valid, nothing changes."""
         self._manager.reloading()
         try:
             reading = self._reread()
         except AuscultError as error:
             self._refuse(str(error))
-        except Exception as error:  # whatever a file can do to us, what runs goes on
+        except Exception as error:  # a bug in reading must not stop the running machines
             log.exception("internal error while reading the configuration")
             self._refuse(repr(error))
         else:
@@ -88,9 +88,9 @@ class Service:
             self._manager.ready()
 
     def _refuse(self, reason: str) -> None:
-        log.error("reload refused, nothing has changed")
+        log.error("reload refused, the running configuration is unchanged")
         for line in reason.splitlines():
-            log.error("%s", f"reload refused: {line}")  # each mistake is an event of its own
+            log.error("%s", f"reload refused: {line}")  # one event for each mistake
         self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
 
     def _tick(self) -> None:
@@ -100,7 +100,7 @@ class Service:
         if not hanging:
             self._manager.watchdog()
         elif hanging != self._hanging:
-            log.error("no progress, the watchdog is not fed: %s", ", ".join(hanging))
+            log.error("no progress, the watchdog is not notified: %s", ", ".join(hanging))
         self._hanging = hanging
         status = f"{self._supervisor.summary()}; {self._delivery.summary()}{self._complaint}"
         if status != self._status:
@@ -120,17 +120,17 @@ def run_daemon(
     log_format: Literal["text", "json"] | None = None,
     until_ended: bool = False,
 ) -> None:
-    """Watch the configured machines until SIGTERM or SIGINT; SIGHUP reloads.
+    """Monitor the configured machines until SIGTERM or SIGINT; SIGHUP reloads.
 
-    ``log_format`` goes over the configuration's. ``until_ended``: stop when every
-    source was finite and has come to its end.
+    ``log_format`` replaces the configured one. ``until_ended``: stop when every source
+    was finite and has ended.
 
     Raises what reading the configuration and the bundles raises, and
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
     started_at = rfc3339(time.time())
-    with suppress(UnsupportedOperation):  # a caller may have put in a stream without a descriptor
-        faulthandler.enable()  # the watchdog's SIGABRT shall leave in the journal where it hung
+    with suppress(UnsupportedOperation):  # standard error may have no descriptor
+        faulthandler.enable()  # the watchdog's SIGABRT then writes to the journal where it hung
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)
@@ -154,14 +154,14 @@ def run_daemon(
             running = [machine.plan for machine in supervisor.machines.values()]
             settings = load_config(config)
             if outbox_path(settings, config) != outbox.path:
-                log.warning("service.state_dir has changed: that takes effect on restart")
+                log.warning("service.state_dir has changed: restart the service to use it")
             return settings, make_plans(settings, running)
 
         def announce(reading: Reading) -> None:
             settings, plans = reading
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
-            for complaint in filter(None, (plan.complaint for plan in plans)):
-                log.warning(complaint)
+            for warning in filter(None, (plan.persistence_warning for plan in plans)):
+                log.warning(warning)
             delivery.announce(_info(plans, started_at), [plan.settings.id for plan in plans])
 
         delivery.start()
@@ -177,7 +177,7 @@ def run_daemon(
 
 
 def _give_back_memory() -> None:
-    """Return what only starting up has needed; glibc would keep it for the life of the process."""
+    """Return the memory that only the start needed; glibc would keep it allocated."""
     with suppress(AttributeError, OSError):  # another C library has no such function
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,4 +1,4 @@
-"""From settings to everything that a machine needs to be watched."""
+"""From settings to everything that is needed to monitor a machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.model.scorer import run_selftest
 
 @dataclass(frozen=True, slots=True)
 class MachinePlan:
-    """Everything that decides how a machine is watched.
+    """Everything that decides how a machine is monitored.
 
     ``network`` is shared between the machines of one bundle.
     """
@@ -30,20 +30,20 @@ class MachinePlan:
     stall_limit_s: float
 
     @property
-    def complaint(self) -> str:
-        """That the threshold was set for faults lasting otherwise than they must, if so."""
+    def persistence_warning(self) -> str:
+        """A warning if the threshold was set for another persistence; empty if not."""
         rule, calibration = persistence_of(self.bundle, self.detector), self.bundle.calibration
         required, out_of = calibration.persistence_required, calibration.persistence_out_of
         if (rule.required, rule.out_of) == (required, out_of):
             return ""
         return (
-            f"{self.settings.id}: its threshold was set for {required} of {out_of} scores above "
-            f"it, [detector] asks for {rule.required} of {rule.out_of}: the budget of false alarms "
-            "may not hold; run auscult calibrate with --config"
+            f"{self.settings.id}: the threshold was calibrated for {required} of {out_of} scores "
+            f"above it, [detector] requires {rule.required} of {rule.out_of}: there may be more "
+            "false alarms than budgeted; run auscult calibrate with --config"
         )
 
     def same_as(self, other: MachinePlan) -> bool:
-        """Whether a machine that runs by the other plan already runs by this one."""
+        """Whether a machine that runs by the other plan needs no change."""
         return (
             self.settings == other.settings
             and self.detector == other.detector
@@ -55,10 +55,10 @@ class MachinePlan:
 
 
 def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[MachinePlan]:
-    """The plan of every machine; each bundle is loaded once and its self-test run.
+    """The plan of every machine. Each bundle is loaded once, and its self-test is run.
 
-    Bundles of ``running`` machines that have not changed are used as they are in
-    memory. Raises ``BundleError``, a line for each machine whose bundle is not usable.
+    Unchanged bundles of ``running`` machines are not loaded again. Raises
+    ``BundleError`` with a line for each machine whose bundle is not usable.
     """
     threads = settings.service.inference_threads
     loaded = {
@@ -70,7 +70,7 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
     for machine in settings.machines:
         try:
             bundle = load_bundle(machine.bundle)
-            _ = bundle.calibration  # one without a threshold cannot watch anything
+            _ = bundle.calibration  # raises for a bundle without a threshold
             if bundle.sha256 not in loaded:
                 network = Network(bundle, threads)
                 run_selftest(bundle, network)

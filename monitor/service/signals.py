@@ -1,4 +1,4 @@
-"""Signals as words in a queue, so that the daemon acts on them between two steps."""
+"""Signals as commands in a queue, which the daemon's main loop reads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _MEANING: dict[signal.Signals, Command] = {
 
 
 class SignalQueue:
-    """While entered, SIGTERM and SIGINT mean ``stop`` and SIGHUP means ``reload``.
+    """In its context, SIGTERM and SIGINT mean ``stop`` and SIGHUP means ``reload``.
 
-    To be entered in the main thread. A second stop interrupts whatever the orderly
-    one is waiting for.
+    Enter it in the main thread. A second stop interrupts the orderly stop with
+    ``KeyboardInterrupt``.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class SignalQueue:
             signal.signal(number, handler)
 
     def wait(self, timeout_s: float) -> Command | None:
-        """The next command, or ``None`` when the time is over."""
+        """The next command, or ``None`` after ``timeout_s``."""
         try:
             return self._commands.get(timeout=timeout_s)
         except queue.Empty:

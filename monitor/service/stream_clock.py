@@ -8,20 +8,19 @@ from typing import ClassVar
 class StreamClock:
     """Gives the samples of one stream their wall time.
 
-    The first block fixes the stream's start: its last sample was heard when it
-    arrived. Three things move that start afterwards, in one step and never sample by
-    sample: a gap after which blocks come later than their positions say; a stream that
-    stays behind the clock (it was paused, or samples were lost uncounted), as opposed
-    to a program that was busy and catches up; and, for a stream that runs in real
-    time, a sampling clock that drifts against the system's. A stream that is fed
-    faster than real time, such as a file, keeps its start.
+    The first block sets the stream's start: its last sample was recorded when it
+    arrived. Later, three events move the start, in one step: a gap after which blocks
+    arrive later than their positions give; a stream that stays behind the clock, because
+    it was paused or lost samples (a program that was busy catches up again); and, for a
+    stream in real time, a sampling clock that drifts against the system's. A stream that
+    is faster than real time, such as a file, keeps its start.
     """
 
     MAX_LATE_S: ClassVar[float] = 2.0
     LATE_FOR_S: ClassVar[float] = 10.0
     DRIFT_PERIOD_S: ClassVar[float] = 600.0
     MAX_DRIFT: ClassVar[float] = 1e-3
-    """A larger deviation from real time is no sound card's crystal (their worst: 1e-4)."""
+    """A larger deviation from real time is not the drift of a sound card (at most 1e-4)."""
 
     def __init__(self) -> None:
         self._start_unix_s: float | None = None
@@ -53,7 +52,7 @@ class StreamClock:
     def _follow_drift(self, offset_s: float, end_s: float, now_unix_s: float) -> None:
         self._least_offset_s = min(self._least_offset_s, offset_s)
         elapsed_s = now_unix_s - self._period_unix_s
-        if elapsed_s < 0:  # the system's clock was set back: judge by what comes after
+        if elapsed_s < 0:  # the system's clock was set back: measure again
             self._begin_period(end_s, now_unix_s)
         elif elapsed_s >= self.DRIFT_PERIOD_S:
             if abs((end_s - self._period_end_s) / elapsed_s - 1.0) < self.MAX_DRIFT:

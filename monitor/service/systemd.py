@@ -1,4 +1,4 @@
-"""What a service tells systemd: readiness, status and signs of life, as datagrams (sd_notify)."""
+"""Messages of the service to systemd: readiness, status and watchdog (sd_notify)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _MAX_STATUS_CHARACTERS = 500
 
 
 class Notifier:
-    """Speaks to the socket in ``NOTIFY_SOCKET``; without one every call does nothing.
+    """Sends to the socket in ``NOTIFY_SOCKET``; without one every call does nothing.
 
-    Nothing here raises: a service must not fail because its supervisor does not listen.
+    Nothing here raises: a service must not fail because nobody receives its messages.
 
     ``watchdog_s``: the time after which systemd ends a service that has not called
     ``watchdog``, or ``None``.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        """``environ``: where systemd has put its wishes; the process's own by default."""
+        """``environ``: the variables that systemd has set; by default of this process."""
         environ = os.environ if environ is None else environ
         self._address = environ.get("NOTIFY_SOCKET") or None
         self.watchdog_s = _watchdog_s(environ)
@@ -40,7 +40,7 @@ class Notifier:
 
     @property
     def active(self) -> bool:
-        """Whether there is anybody to notify."""
+        """Whether there is a socket to notify."""
         return self._address is not None
 
     @property
@@ -66,7 +66,7 @@ class Notifier:
         self._send(_status(text))
 
     def watchdog(self) -> None:
-        """Still alive."""
+        """The service makes progress."""
         self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:
