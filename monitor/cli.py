@@ -1,11 +1,11 @@
 """The ``auscult`` command: arguments, messages and exit statuses.
 
-Everything heavy is imported inside the commands, so that ``--help`` and ``check``
-are quick. The exit statuses are those of ``monitor.errors``, with 0 for done and
-1 for ``replay --fail-on-alert`` when there was an alert.
+Large packages are imported inside the commands, so that ``--help`` and ``check``
+are quick. The exit statuses are those of ``monitor.errors``, 0 for success and
+1 for ``replay --fail-on-alert`` with an alert.
 """
 
-# ruff: noqa: PLC0415  # imports inside the commands are what keeps the other commands quick
+# ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, e
 
 app = typer.Typer(
     name="auscult",
-    help="Listens to machines and says when one sounds wrong.",
+    help="Listens to machines and reports when one sounds wrong.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-# Whether a file can be read is found out where it is read, with the exit status that belongs to it.
-Config = Annotated[Path, typer.Option("--config", help="The configuration file.", readable=False)]
+# The code that reads a file checks it, with the exit status of that case.
+Config = Annotated[Path, typer.Option("--config", help="Configuration file.", readable=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 BundlePath = Annotated[
-    Path, typer.Argument(help="A bundle's folder.", metavar="BUNDLE", readable=False)
+    Path, typer.Argument(help="Folder of the bundle.", metavar="BUNDLE", readable=False)
 ]
 Recordings = Annotated[
     list[Path],
     typer.Argument(
-        help="Recordings, or folders that are searched for them.",
+        help="Recordings, or folders with recordings.",
         metavar="RECORDING",
         readable=False,
     ),
@@ -55,21 +55,21 @@ _THREADING = {
     # Products of a few hundred numbers are slower on two threads than on one, and machines run
     # in parallel.
     "OPENBLAS_NUM_THREADS": "1",
-    # Threads that wait for work must not burn the cores that other programs need.
+    # Threads that wait must not occupy cores that other programs need.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-"""Read by the numeric libraries when they are loaded, which is after ``main`` began."""
+"""Numeric libraries read these variables when they are loaded, after ``main`` has started."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave with its exit status."""
+    """Run a command and exit with its status."""
     for name, value in _THREADING.items():
         os.environ.setdefault(name, value)
     sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """The exit status of a command; its messages are printed."""
+    """Run a command, print its messages and return its exit status."""
     try:
         return invoke(app, "auscult", arguments)
     except AuscultError as error:
@@ -78,7 +78,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads any more: not even the interpreter's last flush may fail.
+        # The reader has closed the pipe: the interpreter's last flush must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  # a bug still gets its exit status
@@ -86,18 +86,18 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """The exit status of what nobody handled: the disk's trouble, or a bug with its traceback."""
+    """Report a disk error in one line, or a bug with its traceback; return the exit status."""
     if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
-        # Reading can fail in this way as well, and not every error knows its file.
+        # This can be an error of reading or of writing, and the file is not always known.
         where = f"{error.filename}: " if error.filename else ""
-        _complain(f"trouble with the disk: {where}{error.strerror}")
+        _complain(f"disk error: {where}{error.strerror}")
         return ServiceUnavailableError.exit_status
     traceback.print_exception(error)
     return EXIT_BUG
 
 
 def invoke(typer_app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
-    """Run a typer application; what it says about its arguments becomes a ``UsageError``."""
+    """Run a typer application; its errors about arguments become a ``UsageError``."""
     command = typer.main.get_command(typer_app)
     try:
         with command.make_context(name, list(arguments)) as context:
@@ -115,7 +115,7 @@ def _complain(text: str) -> None:
         typer.echo(f"auscult: {line}", err=True)
 
 
-def _version(wanted: bool) -> None:  # the shape of a typer callback
+def _version(wanted: bool) -> None:  # typer calls it with the value
     if wanted:
         typer.echo(f"auscult {__version__}")
         raise typer.Exit
@@ -124,23 +124,28 @@ def _version(wanted: bool) -> None:  # the shape of a typer callback
 @app.callback()
 def _auscult(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Listens to machines and says when one sounds wrong."""
+    """Listens to machines and reports when one sounds wrong."""
 
 
 @app.command()
 def run(
     config: Config = DEFAULT_CONFIG,
     log_format: Annotated[
-        Literal["text", "json"] | None, typer.Option(help="Over the configuration's.")
+        Literal["text", "json"] | None,
+        typer.Option(help="Format of the log. By default that of the configuration."),
     ] = None,
-    until_ended: Annotated[
-        bool, typer.Option(help="Stop when every source has come to its end.")
-    ] = False,
+    until_ended: Annotated[bool, typer.Option(help="Stop when all sources have ended.")] = False,
 ) -> None:
-    """Watch the configured machines, in the foreground, until stopped."""
+    """Monitor the configured machines until stopped.
+
+    The command stays in the foreground. As a service it is started by systemd.
+    """
     from monitor.service.daemon import run_daemon
 
     run_daemon(config, log_format=log_format, until_ended=until_ended)
@@ -154,7 +159,10 @@ def check(
         bool, typer.Option("--no-password", help="Do not read the broker's password.")
     ] = False,
 ) -> None:
-    """Validate the configuration and every bundle it names, without starting anything."""
+    """Check the configuration and all its bundles.
+
+    Nothing is started.
+    """
     from monitor.commands.check import check as check_command
 
     check_command(config, as_json=as_json, with_password=not no_password)
@@ -162,7 +170,7 @@ def check(
 
 @app.command()
 def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
-    """What is in a bundle: features, network, calibration, provenance, checks."""
+    """Show what is in a bundle and whether it is intact."""
     from monitor.commands.inspect import inspect as inspect_command
 
     inspect_command(bundle, as_json=as_json)
@@ -173,23 +181,31 @@ def replay(
     bundle: BundlePath,
     recordings: Recordings,
     *,
-    scores: Annotated[Path | None, typer.Option(help="A row for each scored span, CSV.")] = None,
-    files: Annotated[Path | None, typer.Option(help="A row for each file, CSV.")] = None,
-    alerts: Annotated[Path | None, typer.Option(help="One alert a line, JSON lines.")] = None,
-    publish: Annotated[bool, typer.Option(help="Publish the alerts, marked as replayed.")] = False,
+    scores: Annotated[Path | None, typer.Option(help="CSV file with a row for each score.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="CSV file with a row for each recording.")
+    ] = None,
+    alerts: Annotated[Path | None, typer.Option(help="JSON Lines file with the alerts.")] = None,
+    publish: Annotated[
+        bool, typer.Option(help="Publish the alerts by MQTT, marked as replayed.")
+    ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="The configuration: [detector], and [mqtt] to publish.", readable=False),
+        typer.Option(
+            help="Configuration file for [detector], and for [mqtt] with --publish.", readable=False
+        ),
     ] = None,
-    machine: Annotated[str | None, typer.Option(help="The machine's id in the alerts.")] = None,
-    fail_on_alert: Annotated[bool, typer.Option(help="Exit 1 if an alert was raised.")] = False,
+    machine: Annotated[str | None, typer.Option(help="Machine id in the alerts.")] = None,
+    fail_on_alert: Annotated[
+        bool, typer.Option(help="Exit with status 1 if an alert was raised.")
+    ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(help="A folder for a page with pictures for each alert that is raised."),
+        typer.Option(help="Folder for an HTML page with spectrograms for each raised alert."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Score recordings offline, exactly as the daemon would."""
+    """Score recordings with the same results as the daemon."""
     from monitor.commands.replay import ReplayRequest
     from monitor.commands.replay import replay as replay_command
 
@@ -228,23 +244,25 @@ def calibrate(
         bool,
         typer.Option(
             "--in-place",
-            help="Replace the threshold of BUNDLE. The bundle before is kept beside it.",
+            help="Replace the threshold of BUNDLE. The previous bundle is kept next to it.",
         ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="A new folder for the bundle with the new threshold.", metavar="BUNDLE"),
+        typer.Option(help="New folder for the bundle with the new threshold.", metavar="BUNDLE"),
     ] = None,
     false_alarms_per_week: Annotated[
         float | None,
-        typer.Option(help="The budget. Without it, the bundle keeps its own.", min=1e-6, max=1e6),
+        typer.Option(
+            help="Accepted false alarms per week. By default that of the bundle.", min=1e-6, max=1e6
+        ),
     ] = None,
     force: Annotated[
-        bool, typer.Option(help="Also with recordings that seem to be of another machine.")
+        bool, typer.Option(help="Also use recordings that do not match the machine of the bundle.")
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="The configuration with the [detector] that the threshold is set for."),
+        typer.Option(help="Configuration file with the [detector] that the threshold is for."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -268,7 +286,7 @@ def calibrate(
 
 @app.command()
 def devices(as_json: AsJson = False) -> None:
-    """The microphones that PortAudio sees."""
+    """List the microphones that PortAudio finds."""
     from monitor.commands.record import devices as devices_command
 
     devices_command(as_json=as_json)
@@ -276,13 +294,15 @@ def devices(as_json: AsJson = False) -> None:
 
 @app.command()
 def record(
-    machine: Annotated[str, typer.Argument(help="The machine's id.", metavar="MACHINE")],
-    out: Annotated[Path, typer.Option(help="The folder for the FLAC files.")],
-    seconds: Annotated[float, typer.Option(help="How much to record.", min=0.1, max=1e7)],
+    machine: Annotated[
+        str, typer.Argument(help="Machine id in the configuration.", metavar="MACHINE")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the FLAC files.")],
+    seconds: Annotated[float, typer.Option(help="Seconds of sound to record.", min=0.1, max=1e7)],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Capture from a configured source into FLAC files, ready for `train audio`."""
+    """Record from a machine's source, for `auscult train audio`."""
     from monitor.commands.record import record as record_command
 
     record_command(config, machine, out, seconds, as_json=as_json)
@@ -290,7 +310,7 @@ def record(
 
 @app.command()
 def selftest(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
-    """Try everything once: broker, alert and acknowledgement, sources, bundles."""
+    """Test the bundles, the sources, the broker and an alert once."""
     from monitor.commands.selftest import selftest as selftest_command
 
     return selftest_command(config, as_json=as_json)
@@ -298,7 +318,7 @@ def selftest(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
 
 @app.command()
 def outbox(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
-    """The alerts that no broker has acknowledged yet."""
+    """List the alerts that the broker has not acknowledged."""
     from monitor.commands.outbox import outbox as outbox_command
 
     outbox_command(config, as_json=as_json)
@@ -306,25 +326,34 @@ def outbox(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
 
 @app.command()
 def discovery(
-    remove: Annotated[bool, typer.Option(help="Take the machines out of Home Assistant.")] = False,
+    remove: Annotated[bool, typer.Option(help="Remove the machines from Home Assistant.")] = False,
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Home Assistant's view of the machines: remove it."""
+    """Remove the machines from Home Assistant."""
     from monitor.commands.outbox import remove_discovery
 
     if not remove:
-        raise UsageError("discovery: say what to do: --remove takes the machines out")
+        raise UsageError("discovery needs --remove, which removes the machines from Home Assistant")
     remove_discovery(config, as_json=as_json)
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Where bundle, picture and table go.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(help="Another seed is another machine.", min=0)] = 0,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the recordings, the bundle and the picture.")
+    ] = Path("demo"),
+    seed: Annotated[
+        int,
+        typer.Option(help="Seed of the simulated machine: another seed, another machine.", min=0),
+    ] = 0,
     as_json: AsJson = False,
 ) -> int:
-    """A machine is simulated, learned, watched and broken: see the alert arrive."""
+    """Show an alert for a fault of a simulated machine.
+
+    Trains on simulated healthy sound and monitors the machine with the real daemon and a broker of
+    its own. It takes about a minute.
+    """
     from monitor.commands.extras import needs_extra, require_installed
 
     with needs_extra("auscult demo", "demo", "train"):
@@ -339,7 +368,7 @@ def demo(
     add_help_option=False,
 )
 def train(context: typer.Context) -> int:
-    """Make a bundle from healthy recordings, or run the companion cases (see train --help)."""
+    """Train bundles on recordings, or networks on images."""
     from monitor.commands.extras import needs_extra
 
     with needs_extra("auscult train", "train"):

@@ -167,7 +167,7 @@ def test_a_full_disk_is_no_bug(bundle: Bundle) -> None:
             cwd=ROOT,
         )
     assert done.returncode == 69
-    assert done.stderr == "auscult: trouble with the disk: No space left on device\n"
+    assert done.stderr == "auscult: disk error: No space left on device\n"
 
 
 def test_a_file_on_a_broken_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_a_file_on_a_broken_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("monitor.commands.check.check", unreadable)
     outcome = auscult("check")
     assert outcome.status == 69
-    assert outcome.err == "auscult: trouble with the disk: healthy.flac: Input/output error\n"
+    assert outcome.err == "auscult: disk error: healthy.flac: Input/output error\n"
 
 
 def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:

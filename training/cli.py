@@ -1,4 +1,4 @@
-"""``auscult train ...``: the trainer's commands."""
+"""``auscult train``: the commands of the trainer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from training.images import cli as image_cli
 from training.sound import cli as audio_cli
 
 app = typer.Typer(
-    help="Train: bundles from recordings, and the companion cases on images.",
+    help="Train bundles on recordings, or networks on images.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

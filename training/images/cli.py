@@ -18,26 +18,38 @@ if TYPE_CHECKING:
 DatasetOption = Literal["mnist", "fashion-mnist"]
 ArchitectureOption = Literal["dense", "convolutional", "spatial", "recurrent", "variational"]
 
-Out = Annotated[Path, typer.Option(help="Folder for metrics, weights and figures.")]
-Dataset = Annotated[DatasetOption, typer.Option(help="The data set.")]
+Out = Annotated[Path, typer.Option(help="Folder for the metrics, weights and figures.")]
+Dataset = Annotated[DatasetOption, typer.Option(help="Name of the data set.")]
 Data = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the data set's IDX files, or of PNG/JPEG images of one size. "
-        "Without it the data set is downloaded."
+        help="Folder with the data set's IDX files, or with PNG or JPEG images of one size. "
+        "By default the data set is downloaded."
     ),
 ]
-Architecture = Annotated[ArchitectureOption | None, typer.Option(help="The kind of network.")]
-LatentDim = Annotated[int | None, typer.Option(help="Numbers in the bottleneck.")]
-Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="The unit of a recurrent network.")]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training images.")]
-Seed = Annotated[int, typer.Option(min=0, help="For weights, batches, noise and splits.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")]
-Density = Annotated[
-    Literal["none", "gmm"], typer.Option(help="Also a density of the codes, with samples.")
+Architecture = Annotated[
+    ArchitectureOption | None,
+    typer.Option(help="Kind of network. By default the best one for this command."),
 ]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also TensorBoard scalars.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of the table.")]
+LatentDim = Annotated[
+    int | None,
+    typer.Option(help="How many numbers the bottleneck has. The default depends on the network."),
+]
+Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="Cell of a recurrent network.")]
+Epochs = Annotated[
+    int | None,
+    typer.Option(help="Passes over the training images. The default depends on the command."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, batches, noise and splits.")]
+Device = Annotated[str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.")]
+Density = Annotated[
+    Literal["none", "gmm"],
+    typer.Option(
+        help="gmm: also fit a mixture of Gaussians to the codes and draw samples from it."
+    ),
+]
+Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard scalars.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of a table.")]
 
 
 class _Report(Protocol):
@@ -57,7 +69,9 @@ def mnist(
     latent_dim: LatentDim = None,
     loss: Annotated[
         Literal["bce", "mse"],
-        typer.Option(help="bce with a sigmoid, mse with a linear output on standardised pixels."),
+        typer.Option(
+            help="bce: cross-entropy with a sigmoid. mse: squared error with a linear output."
+        ),
     ] = "bce",
     epochs: Epochs = None,
     seed: Seed = 0,
@@ -66,9 +80,9 @@ def mnist(
     tensorboard: Tensorboard = False,
     as_json: AsJson = False,
 ) -> None:
-    """Reconstruct images through a bottleneck, beside PCA with the same bottleneck."""
+    """Reconstruct images, compared with PCA of the same bottleneck."""
     from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
-    from training.images.reconstruction import reconstruct  # noqa: PLC0415 - as above
+    from training.images.reconstruction import reconstruct  # noqa: PLC0415 - quick --help
 
     images = _load(dataset, data, seed)
     settings = default_settings(
@@ -96,10 +110,15 @@ def mnist(
 def denoise(
     *,
     out: Out,
-    sigma: Annotated[float, typer.Option(help="Deviation of the noise on pixels in 0..1.")],
+    sigma: Annotated[
+        float, typer.Option(help="Standard deviation of the noise. Pixels are in 0..1.")
+    ],
     method: Annotated[
         Literal["supervised", "projection"],
-        typer.Option(help="Noisy to clean, or a noisy image to the manifold of clean ones."),
+        typer.Option(
+            help="supervised: trained on pairs of noisy and clean images. projection: trained on "
+            "clean images only."
+        ),
     ] = "supervised",
     dataset: Dataset = "fashion-mnist",
     data: Data = None,
@@ -113,9 +132,9 @@ def denoise(
     tensorboard: Tensorboard = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take Gaussian noise away, beside PCA and classical denoisers."""
+    """Remove noise, compared with PCA and classical denoisers."""
     from training.images import denoising  # noqa: PLC0415 - quick --help
-    from training.images.defaults import default_settings  # noqa: PLC0415 - as above
+    from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
 
     images = _load(dataset, data, seed)
     settings = default_settings(
@@ -146,15 +165,17 @@ def oneclass(
     out: Out,
     normal: Annotated[
         list[str] | None,
-        typer.Option(help="A normal class, by name or number; more may follow it."),
+        typer.Option(
+            help="Normal class, by name or number. More classes can follow: --normal 0 1."
+        ),
     ] = None,
-    more_normal: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    more_normal: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="CLASS")] = None,
     score: Annotated[
         Path | None,
-        typer.Option(help="With a folder of ordinary frames: other frames to judge."),
+        typer.Option(help="Folder of frames to test. --data is then a folder of ordinary frames."),
     ] = None,
     false_alarm_rate: Annotated[
-        float, typer.Option(help="Share of ordinary frames that may be listed as unfit.")
+        float, typer.Option(help="Fraction of ordinary frames that may be listed as anomalous.")
     ] = 0.01,
     dataset: Dataset = "mnist",
     data: Data = None,
@@ -168,17 +189,20 @@ def oneclass(
     tensorboard: Tensorboard = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn what is normal and score the rest; without --normal, each class in turn.
+    """Detect images that differ from normal ones.
 
-    With a folder of images and no --normal, all its frames count as ordinary, and those that do
-    not fit are listed with maps of their error.
+    The network is trained on the images of the --normal classes only. Without --normal, each class
+    is the normal one in turn.
+
+    With a folder of images and without --normal, all images of the folder count as ordinary. The
+    anomalous ones are listed, with a map of the error of each.
     """
-    from training.images.defaults import default_settings  # noqa: PLC0415 - as above
+    from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
     from training.images.frames import find_unfit_frames  # noqa: PLC0415 - quick --help
-    from training.images.oneclass import one_class, present_classes  # noqa: PLC0415 - as above
+    from training.images.oneclass import one_class, present_classes  # noqa: PLC0415 - quick --help
 
     if more_normal and not normal:
-        raise UsageError(f"unexpected argument {more_normal[0]!r}; classes follow --normal")
+        raise UsageError(f"unexpected argument {more_normal[0]!r}; classes must follow --normal")
     classes = [*(normal or []), *(more_normal or [])]
     images = _load(dataset, data, seed)
     options = {"with_density": density == "gmm", "tensorboard": tensorboard}
@@ -206,15 +230,15 @@ def oneclass(
             **options,
         )
     elif score is not None:
-        raise UsageError("--score judges frames by a folder of ordinary ones: --data DIR")
+        raise UsageError("--score needs --data DIR, a folder of ordinary frames, and no --normal")
     else:
         report = one_class(images, classes, settings, out, **options)
     _print(report, as_json)
 
 
 def _load(name: DatasetOption, folder: Path | None, seed: int) -> ImageData:
-    from training.images.datasets import ImageData, has_idx_files, load_dataset  # noqa: PLC0415 - numpy and what it brings
-    from training.images.folder import split_frames  # noqa: PLC0415 - as above
+    from training.images.datasets import ImageData, has_idx_files, load_dataset  # noqa: PLC0415 - quick --help
+    from training.images.folder import split_frames  # noqa: PLC0415 - quick --help
 
     if folder is None:
         return load_dataset(name)
@@ -227,7 +251,7 @@ def _load(name: DatasetOption, folder: Path | None, seed: int) -> ImageData:
 
 
 def _read_folder(folder: Path) -> ImageSet:
-    from training.images.folder import read_image_folder  # noqa: PLC0415 - numpy and what it brings
+    from training.images.folder import read_image_folder  # noqa: PLC0415 - quick --help
 
     return read_image_folder(folder)
 
