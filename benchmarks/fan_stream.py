@@ -20,7 +20,6 @@ import soundfile
 
 from benchmarks.detection.cases import DATA, files, shuffled
 from benchmarks.detection.command import exit_without
-from monitor.alerts import AlertDraft
 from monitor.detection.settings import DetectorSettings
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -59,8 +58,10 @@ def splits(seed: int) -> tuple[list[Path], list[Path]]:
 
 def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
     """Kind and time in the stream of every alert, in seconds."""
-    heard: list[AlertDraft] = []
-    sinks = ReplaySinks(lambda _name, _score: None, lambda _name, alert: heard.append(alert))
+    alerts: list[tuple[str, float]] = []
+    sinks = ReplaySinks(
+        lambda _name, _score: None, lambda _name, alert, at_s: alerts.append((alert.kind, at_s))
+    )
     summary = replay_recording(
         stream.path,
         bundle,
@@ -71,11 +72,7 @@ def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
         start_unix_s=0.0,
     )
     assert not summary.error, summary.error
-    return [(alert.kind, _seconds(alert.at)) for alert in heard]
-
-
-def _seconds(at: str) -> float:
-    return float(np.datetime64(at.rstrip("Z")).astype("datetime64[ms]").astype(np.int64)) / 1000
+    return alerts
 
 
 def as_wanted(stream: Stream, alerts: list[tuple[str, float]]) -> bool:

@@ -45,7 +45,7 @@ def ours(recording: Path, bundle_path: Path) -> Callable[[], None]:
             rows = csv.writer(file)
             sinks = ReplaySinks(
                 score=lambda name, score: rows.writerow([name, score.value, score.loss]),
-                alert=lambda name, alert: rows.writerow([name, alert.at]),
+                alert=lambda name, alert, _at_s: rows.writerow([name, alert.at]),
             )
             summary = replay_recording(
                 recording,

@@ -185,7 +185,14 @@ def replay(
     files: Annotated[
         Path | None, typer.Option(help="CSV file with a row for each recording.")
     ] = None,
-    alerts: Annotated[Path | None, typer.Option(help="JSON Lines file with the alerts.")] = None,
+    alerts: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON Lines file with the alerts. Their times come from --start, or from the "
+            "name or the Broadcast Wave metadata of the recording (UTC without a time zone). "
+            "Otherwise they count from 1970-01-01T00:00:00Z."
+        ),
+    ] = None,
     publish: Annotated[
         bool, typer.Option(help="Publish the alerts by MQTT, marked as replayed.")
     ] = False,
@@ -196,12 +203,22 @@ def replay(
         ),
     ] = None,
     machine: Annotated[str | None, typer.Option(help="Machine id in the alerts.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="When the recording began, for example 2026-11-23T10:15:30Z. Only with one "
+            "recording.",
+            metavar="TIME",
+        ),
+    ] = None,
     fail_on_alert: Annotated[
         bool, typer.Option(help="Exit with status 1 if an alert was raised.")
     ] = False,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for an HTML page with spectrograms for each raised alert."),
+        typer.Option(
+            help="Folder for an HTML page with spectrograms for each raised alert, and an index."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -209,14 +226,14 @@ def replay(
     from monitor.commands.replay import ReplayRequest
     from monitor.commands.replay import replay as replay_command
 
-    draw_alert = None
+    draw_alerts = None
     if report is not None:
         from monitor.commands.extras import needs_extra
 
         with needs_extra("auscult replay --report", "train"):
             from training.sound.alert_page import page_writer
 
-            draw_alert = page_writer(report)
+            draw_alerts = page_writer(report)
 
     return replay_command(
         ReplayRequest(
@@ -228,9 +245,10 @@ def replay(
             publish=publish,
             config=config,
             machine=machine,
+            start=start,
             fail_on_alert=fail_on_alert,
             as_json=as_json,
-            draw_alert=draw_alert,
+            draw_alerts=draw_alerts,
         )
     )
 

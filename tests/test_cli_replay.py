@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -75,19 +75,59 @@ def test_replay_writes_what_the_contract_says(
     assert outcome.json["alerts"] == messages
 
 
-def test_replay_dates_alerts_by_the_recording(
+def raised_at(bundle: Bundle, recording: Path, *options: str) -> tuple[str, str]:
+    """When a replay raises the alert of a recording, and its messages."""
+    outcome = auscult("replay", bundle.path, recording, "--json", *options)
+    assert outcome.status == 0, outcome.err
+    at: str = outcome.json["alerts"][0]["at"]
+    return at, outcome.err
+
+
+def test_replay_dates_alerts_by_the_start_of_the_recording(
     bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
-    """Two replays of one recording would disagree about when the fault was."""
-    alerts = tmp_path / "a.jsonl"
-    found = []
-    for _ in range(2):
-        auscult("replay", bundle.path, recordings / "fault.flac", "--alerts", alerts)
-        found.append([json.loads(line)["at"] for line in alerts.read_text().splitlines()])
-    assert found[0] == found[1]
-    ended = (recordings / "fault.flac").stat().st_mtime
-    at = np.datetime64(found[0][0].rstrip("Z"), "ms").astype(int) / 1000
-    assert ended - 44 < at < ended
+    """A copied file moves its alerts to the day of the copy."""
+    unnamed = recordings / "fault.flac"
+    at, told = raised_at(bundle, unnamed)
+    assert "1970-01-01T00:00:15" < at < "1970-01-01T00:00:30"
+    assert "no start time in the name or metadata of 1 recording" in told
+    named = Path(shutil.copy(unnamed, tmp_path / "fault_20261123_101500.flac"))
+    dated, told = raised_at(bundle, named)
+    assert dated == at.replace("1970-01-01T00:00", "2026-11-23T10:15")
+    assert "no start time" not in told
+    given, told = raised_at(bundle, named, "--start", "2020-03-18T20:53:00+01:00")
+    assert given == at.replace("1970-01-01T00:00", "2020-03-18T19:53")
+    assert "no start time" not in told
+
+
+def test_a_report_has_a_page_for_each_alert_and_an_index(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """A technician searches the folder for the page of an alert."""
+    again = Path(shutil.copytree(recordings, tmp_path / "again")) / "fault.flac"
+    pages = tmp_path / "new" / "pages"
+    options = ("--report", pages)
+    assert auscult("replay", bundle.path, recordings / "fault.flac", again, *options).status == 0
+    names = sorted(path.name for path in pages.iterdir())
+    assert len(names) == 3
+    index = (pages / "index.html").read_text()
+    assert "<h1>2 alerts</h1>" in index
+    for name in names:
+        assert name == "index.html" or f"href='{name}'" in index
+    assert html.escape(str(again)) in index
+
+
+def test_a_report_without_an_alert_leaves_no_folder(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """An empty folder looks like a report that failed."""
+    pages, healthy = tmp_path / "pages", recordings / "healthy-1.flac"
+    assert auscult("replay", bundle.path, healthy, "--report", pages).status == 0
+    assert not pages.exists()
+    pages.write_text("a file")
+    outcome = auscult("replay", bundle.path, healthy, "--report", pages)
+    assert outcome.status == 66
+    assert "is a file" in outcome.err
 
 
 def test_an_unreadable_file_is_a_row_and_the_others_are_done(
@@ -162,6 +202,9 @@ def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
         (["{recordings}", "--scores", "/nowhere/s.csv"], 66, "/nowhere/s.csv"),
         (["{recordings}", "--machine", "a/b"], 64, "a/b"),
         (["{recordings}", "--scores", "{recordings}/fault.flac"], 64, "a recording to replay"),
+        (["{recordings}", "--start", "2026-11-23T10:15:30Z"], 64, "exactly one recording, not 3"),
+        (["{recordings}/fault.flac", "--start", "yesterday"], 64, "yesterday: not a time"),
+        (["{recordings}/fault.flac", "--start", "9999-12-31"], 64, "1970 to 2199"),
         (["{recordings}", "--files", "/dev/full"], 69, "/dev/full: cannot be written"),
         (["{recordings}", "--alerts", "/dev/full"], 69, "/dev/full: cannot be written"),
     ],

@@ -38,13 +38,15 @@ class Heard:
 
     def __init__(self, recording: Path, bundle: Bundle, network: Network) -> None:
         self.scores: list[Score] = []
-        self.alerts: list[AlertDraft] = []
+        self.alerts: list[tuple[AlertDraft, float]] = []
         self.summary: RecordingSummary = replay_recording(
             recording,
             bundle,
             network,
             DetectorSettings(),
-            ReplaySinks(lambda _, s: self.scores.append(s), lambda _, a: self.alerts.append(a)),
+            ReplaySinks(
+                lambda _, s: self.scores.append(s), lambda _, a, at_s: self.alerts.append((a, at_s))
+            ),
             machine="fan",
             start_unix_s=1_700_000_000.0,
         )
@@ -57,10 +59,11 @@ def test_a_fault_in_a_recording_is_raised_and_cleared_at_its_time(
     parts = [machine_sound(15, seed=1), machine_sound(15, seed=2, fault=0.1), machine_sound(20)]
     soundfile.write(tmp_path / "day.wav", np.concatenate(parts), RATE_HZ)
     heard = Heard(tmp_path / "day.wav", bundle, network)
-    raised, cleared = heard.alerts
+    (raised, raised_s), (cleared, cleared_s) = heard.alerts
     assert (raised.kind, cleared.kind) == ("raised", "cleared")
     assert raised.replayed
     assert "2023-11-14T22:13:35" < raised.started_at < raised.at < "2023-11-14T22:13:46"
+    assert 15.0 < raised_s < 26.0 < cleared_s < 50.0
     assert any(low <= 3000 <= high for low, high in raised.bands_hz)
     assert heard.summary.alerts == 1
     assert heard.summary.anomalous

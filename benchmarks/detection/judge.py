@@ -150,7 +150,7 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
 
 def n_alerts(path: Path, bundle: Bundle, network: Network) -> int:
     """How many alerts a replay of the recording raises."""
-    sinks = ReplaySinks(lambda _name, _score: None, lambda _name, _alert: None)
+    sinks = ReplaySinks(lambda *_: None, lambda *_: None)
     summary = replay_recording(
         path, bundle, network, DetectorSettings(), sinks, machine="m", start_unix_s=0.0
     )

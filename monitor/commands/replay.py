@@ -1,4 +1,4 @@
-"""``auscult replay``: recordings scored offline, exactly as the daemon would."""
+"""``auscult replay``: recordings are scored as the daemon would score them."""
 
 from __future__ import annotations
 
@@ -9,28 +9,29 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries, alert_to_dict
-from monitor.audio.recordings import recording_files, recording_length_s
+from monitor.audio.recordings import recording_files
 from monitor.commands.output import ResultFile, columns, emit, message, progress
 from monitor.config.settings import Settings, check_machine_id, load_config
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import Score
-from monitor.errors import AuscultError, BadInputError, UsageError
+from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.mqtt.one_shot import publish_alerts
 from monitor.offline.replay import (
-    DrawAlert,
+    DrawAlerts,
     RaisedAlert,
     RecordingSummary,
     ReplaySinks,
     replay_recording,
 )
+from monitor.offline.start_time import start_times
+from monitor.wording import counted
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
 FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
@@ -49,15 +50,16 @@ class ReplayRequest:
     publish: bool = False
     config: Path | None = None
     machine: str | None = None
+    start: str | None = None
     fail_on_alert: bool = False
     as_json: bool = False
-    draw_alert: DrawAlert | None = None
+    draw_alerts: DrawAlerts | None = None
 
 
 def replay(request: ReplayRequest) -> int:
     """Score every recording; the exit status.
 
-    65 when a recording could not be read (the others are done all the same), 1 with
+    65 when a recording could not be read (the others are still scored), 1 with
     ``fail_on_alert`` when an alert was raised, otherwise 0.
     """
     if request.publish and request.config is None:
@@ -66,6 +68,7 @@ def replay(request: ReplayRequest) -> int:
     bundle = load_bundle(request.bundle)
     recordings = recording_files(request.recordings)
     _refuse_overwriting(request, recordings)
+    starts = start_times(recordings, request.start)
     with ExitStack() as stack:
         results = stack.enter_context(_results(request, bundle, settings))
         network = Network(bundle)
@@ -80,14 +83,14 @@ def replay(request: ReplayRequest) -> int:
                     detector,
                     ReplaySinks(results.score, results.alert),
                     machine=results.machine,
-                    start_unix_s=_began_at(recording, bundle),
+                    start_unix_s=starts[recording] or 0.0,
                 )
             )
         progress("")
-        _tell_of_short_ones(results.summaries, bundle, detector)
-        if request.draw_alert is not None:
-            for raised_alert in results.raised:
-                request.draw_alert(bundle, network, raised_alert)
+        _report_short_ones(results.summaries, bundle, detector)
+        _report_undated(results.raised, starts)
+        if request.draw_alerts is not None:
+            request.draw_alerts(bundle, network, results.raised)
     if request.publish and settings is not None:
         publish_alerts(settings.mqtt, results.alerts)
     results.print()
@@ -97,17 +100,28 @@ def replay(request: ReplayRequest) -> int:
     return EXIT_ALERT if request.fail_on_alert and raised else 0
 
 
-def _tell_of_short_ones(
+def _report_undated(raised: Sequence[RaisedAlert], starts: dict[Path, float | None]) -> None:
+    """Warn of alerts whose time is not that of the recording."""
+    undated = {alert.recording for alert in raised if starts[alert.recording] is None}
+    if undated:
+        message(
+            f"no start time in the name or metadata of {counted(len(undated), 'recording')}: the "
+            "alerts are dated from 1970-01-01T00:00:00Z; give --start, or put the time into the "
+            "name, for example pump_20261123T101530Z.wav"
+        )
+
+
+def _report_short_ones(
     summaries: Sequence[RecordingSummary], bundle: Bundle, detector: DetectorSettings
 ) -> None:
-    """Nobody should take the silence of clips that cannot raise an alert for health."""
+    """Warn of recordings that are too short to raise an alert."""
     rule = persistence_of(bundle, detector)
     needs_s = rule.needs_s(bundle.actual_span_s, bundle.spec.window_hop_s)
     n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
     if n_short:
         message(
-            f"{n_short} of {len(summaries)} recordings are shorter than the {needs_s:.1f} s of "
-            "unbroken sound that an alert takes: see the scores of the files"
+            f"too short for an alert: {n_short} of {counted(len(summaries), 'recording')}. An "
+            f"alert needs {needs_s:.1f} s of unbroken sound. Use the scores of the files"
         )
 
 
@@ -126,10 +140,9 @@ class _Results:
         self.alerts: list[Alert] = []
         self.raised: list[RaisedAlert] = []
         self._request = request
-        self._bundle = bundle
         self._rate_hz = bundle.spec.sample_rate_hz
         self._threshold = bundle.calibration.threshold
-        # Replays of all times share a machine's numbers: the clock keeps them apart.
+        # All published replays share the numbers of a machine: the clock keeps them apart.
         self._series = AlertSeries(int(time.time() * 1000) if request.publish else 0)
         self._alert_file = outputs["alerts"]
         self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)
@@ -149,14 +162,11 @@ class _Results:
                 )
             )
 
-    def alert(self, file: str, draft: AlertDraft) -> None:
+    def alert(self, file: str, draft: AlertDraft, at_s: float) -> None:
         alert = self._series.identify(draft)
         self.alerts.append(alert)
         if alert.kind == "raised":
-            recording = Path(file)
-            at_unix_s = datetime.fromisoformat(alert.at).timestamp()
-            at_s = at_unix_s - _began_at(recording, self._bundle)
-            self.raised.append(RaisedAlert(alert, recording, at_s))
+            self.raised.append(RaisedAlert(alert, Path(file), at_s))
         if self._alert_file is not None:
             self._alert_file.write(json.dumps(alert_to_dict(alert)) + "\n")
 
@@ -188,7 +198,7 @@ class _Results:
                 "alerts": [alert_to_dict(alert) for alert in self.alerts],
                 "published": self._request.publish,
             },
-            [*columns(table), f"{raised} raised in {len(self.summaries)} recordings"],
+            [*columns(table), _total(raised, len(self.summaries))],
             as_json=self._request.as_json,
         )
 
@@ -239,8 +249,12 @@ def _row(summary: RecordingSummary) -> dict[str, Any]:
     return {name: fields[name] for name in FILE_COLUMNS}
 
 
+def _total(n_raised: int, n_recordings: int) -> str:
+    return f"{counted(n_raised, 'alert')} raised in {counted(n_recordings, 'recording')}"
+
+
 def _machine(request: ReplayRequest, settings: Settings | None) -> str:
-    """The id in alerts: as asked, or of the machine that has this bundle, or the bundle's name."""
+    """The id in alerts: ``--machine``, else the machine with this bundle, else its name."""
     if request.machine is not None:
         try:
             return check_machine_id(request.machine)
@@ -251,11 +265,3 @@ def _machine(request: ReplayRequest, settings: Settings | None) -> str:
         if machine.bundle == bundle:
             return machine.id
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", bundle.name).strip("-._")[:64] or "replay"
-
-
-def _began_at(recording: Path, bundle: Bundle) -> float:
-    """When a recording began, taking its file's last change for its end."""
-    try:
-        return recording.stat().st_mtime - recording_length_s(recording, bundle.spec)
-    except (OSError, AuscultError):  # the replay itself says what is wrong with it
-        return 0.0

@@ -1,8 +1,8 @@
-"""Recordings through the pipeline: what the daemon would have said of them."""
+"""Recordings through the pipeline, with the scores and alerts that the daemon would give."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from monitor.pipeline import Pipeline, PipelineOutput
 class RecordingSummary:
     """One row of ``--files``.
 
-    ``score``: the recording's own anomaly score, from all of it, and ``threshold``
-    the one for such scores; ``alerts``: how many were raised while it was heard.
-    ``error``: why there is no score, which is then 0.
+    ``score``: the anomaly score of the whole recording. ``threshold``: the threshold for such
+    scores. ``alerts``: how many alerts were raised. ``error``: why there is no score; the score
+    is then 0.
     """
 
     file: str
@@ -43,23 +43,27 @@ class RecordingSummary:
 
 @dataclass(frozen=True, slots=True)
 class ReplaySinks:
-    """Who is told of scores and alerts as they come, so that nothing is kept in memory."""
+    """Receivers of scores and alerts as they come, so that nothing is kept in memory.
+
+    Both are called with the file. ``alert`` also gets the position of the alert in the
+    recording, in seconds.
+    """
 
     score: Callable[[str, Score], None]
-    alert: Callable[[str, AlertDraft], None]
+    alert: Callable[[str, AlertDraft, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class RaisedAlert:
-    """An alert that a replay raised, and where in its recording, in seconds."""
+    """An alert that a replay raised, at ``at_s`` seconds of its recording."""
 
     alert: Alert
     recording: Path
     at_s: float
 
 
-DrawAlert = Callable[[Bundle, Network, RaisedAlert], None]
-"""Makes the page of an alert; what draws is the trainer's, so it is handed in."""
+DrawAlerts = Callable[[Bundle, Network, Sequence[RaisedAlert]], None]
+"""Writes the pages of alerts. It belongs to the trainer, so the caller passes it in."""
 
 
 def replay_recording(
@@ -75,8 +79,8 @@ def replay_recording(
 ) -> RecordingSummary:
     """Score one recording as one stream that began at ``start_unix_s``.
 
-    A recording that cannot be read to its end gives a summary with an error, after
-    the scores of what could be read. What the sinks raise is passed on.
+    A recording that cannot be read to its end gives a summary with an error, after the scores
+    of the part that could be read. Exceptions of the sinks are passed on.
     """
     whole = bundle.recording_score()
     pipeline = Pipeline(bundle, detector, network, whole)
@@ -87,10 +91,10 @@ def replay_recording(
         for score in output.scores:
             sinks.score(str(recording), score)
         for decision in output.decisions:
-            sinks.alert(
-                str(recording),
-                alert_draft(decision, bundle, machine, lambda s: start_unix_s + s, replayed=True),
+            draft = alert_draft(
+                decision, bundle, machine, lambda s: start_unix_s + s, replayed=True
             )
+            sinks.alert(str(recording), draft, decision.at_sample / bundle.spec.sample_rate_hz)
         return sum(decision.kind == "raised" for decision in output.decisions)
 
     try:

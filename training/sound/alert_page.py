@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import matplotlib as mpl
 import numpy as np
@@ -15,11 +16,13 @@ from matplotlib.figure import Figure
 
 from monitor.audio.recording_frames import frames_of
 from monitor.domain import FloatArray, LogMelWindow, SourceState
+from monitor.errors import MissingInputError
 from monitor.features.log_mel import FrameWindows
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.offline.replay import RaisedAlert
+from monitor.offline.replay import DrawAlerts, RaisedAlert
+from monitor.wording import counted
 from training.sound.figures import label_in_hz
 
 
@@ -41,32 +44,72 @@ class HeardSection:
 
 
 _BEFORE_S, _AFTER_S = 12.0, 6.0
+INDEX = "index.html"
 
 
-def page_writer(folder: Path) -> Callable[[Bundle, Network, RaisedAlert], None]:
-    """What writes the page of an alert into ``folder``, named by recording and time."""
-    folder.mkdir(parents=True, exist_ok=True)
+def page_writer(folder: Path) -> DrawAlerts:
+    """A function that writes a page for each alert into ``folder``, and ``index.html``.
 
-    def write(bundle: Bundle, network: Network, raised: RaisedAlert) -> None:
-        alert = raised.alert
-        begin_s = max(0.0, raised.at_s - _BEFORE_S)
-        section = hear_section(raised.recording, bundle, network, begin_s, raised.at_s + _AFTER_S)
-        bands = ", ".join(f"{low:.0f} to {high:.0f} Hz" for low, high in alert.bands_hz)
-        write_alert_page(
-            folder / f"{raised.recording.stem}-{raised.at_s:.0f}s.html",
-            section,
-            bundle.spec,
-            title=f"{raised.recording.name}: raised at {raised.at_s:.1f} s",
-            facts={
-                "score": f"{alert.score:.1f}, threshold {alert.threshold:.1f}",
-                "plain reconstruction error": f"{alert.loss:.3g}",
-                "where the error is largest": bands,
-                "budget": f"{alert.false_alarms_per_week:g} false alarms a week",
-                "bundle": alert.bundle_sha256,
-            },
-        )
+    Without an alert it writes nothing, and no folder. Raises ``MissingInputError`` at once where
+    ``folder`` is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise MissingInputError(f"--report {folder}: is a file; name a folder")
+
+    def write(bundle: Bundle, network: Network, raised: Sequence[RaisedAlert]) -> None:
+        if not raised:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MissingInputError(f"--report {folder}: {error.strerror}") from error
+        names = [_page_name(one, number) for number, one in enumerate(raised, 1)]
+        for name, one in zip(names, raised, strict=True):
+            _write_page(folder / name, bundle, network, one)
+        (folder / INDEX).write_text(_index(names, raised), encoding="utf-8")
 
     return write
+
+
+def _page_name(raised: RaisedAlert, number: int) -> str:
+    """The number keeps recordings of one name in different folders apart."""
+    return f"{number:03d}-{raised.recording.stem}-{raised.at_s:.0f}s.html"
+
+
+def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAlert) -> None:
+    alert = raised.alert
+    begin_s = max(0.0, raised.at_s - _BEFORE_S)
+    section = hear_section(raised.recording, bundle, network, begin_s, raised.at_s + _AFTER_S)
+    bands = ", ".join(f"{low:.0f} to {high:.0f} Hz" for low, high in alert.bands_hz)
+    write_alert_page(
+        path,
+        section,
+        bundle.spec,
+        title=f"{raised.recording.name}: raised at {raised.at_s:.1f} s",
+        facts={
+            "score": f"{alert.score:.1f}, threshold {alert.threshold:.1f}",
+            "plain reconstruction error": f"{alert.loss:.3g}",
+            "where the error is largest": bands,
+            "budget": f"{counted(alert.false_alarms_per_week, 'false alarm')} a week",
+            "bundle": alert.bundle_sha256,
+        },
+    )
+
+
+def _index(names: Sequence[str], raised: Sequence[RaisedAlert]) -> str:
+    rows = "".join(
+        f"<tr><td><a href='{html.escape(quote(name), quote=True)}'>"
+        f"{html.escape(str(one.recording))}</a><td>{one.at_s:.1f}<td>{one.alert.at}"
+        f"<td>{one.alert.score:.1f}<td>{one.alert.threshold:.1f}"
+        for name, one in zip(names, raised, strict=True)
+    )
+    return (
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Alerts</title>"
+        "<style>body{font:15px system-ui;margin:2em auto;max-width:1000px}"
+        "th,td{text-align:left;padding-right:2em}</style>"
+        f"<h1>{counted(len(raised), 'alert')}</h1><table><tr><th>recording<th>second"
+        f"<th>time<th>score<th>threshold{rows}</table></html>\n"
+    )
 
 
 def hear_section(

@@ -1,0 +1,134 @@
+"""When a recording began: from its name, or from the metadata of a Broadcast Wave file."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from monitor.errors import UsageError
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+"""A name with another year holds another number."""
+_TIME_IN_NAME = re.compile(
+    r"""
+    (?<!\d)
+    (?P<year>19[7-9]\d|2[01]\d\d) (?P<date_separator>[-_]?)
+    (?P<month>\d\d) (?P=date_separator) (?P<day>\d\d)
+    (?P<separator>[Tt_ -])
+    (?P<hour>\d\d) (?P<time_separator>[-_:]?)
+    (?P<minute>\d\d) (?P=time_separator) (?P<second>\d\d)
+    (?:[.,](?P<fraction>\d{1,6}))?
+    (?P<zone>[+-]\d\d:?\d\d)?
+    (?!\d)
+    """,
+    re.VERBOSE | re.ASCII,
+)
+_BEXT_DATE: Final = re.compile(rb"(19[7-9]\d|2[01]\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
+_BEXT_TIME: Final = re.compile(rb"(\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
+_BEXT_DATE_AT, _BEXT_TIME_AT, _BEXT_END = 320, 330, 338
+_MOST_CHUNKS = 1000
+_UNKNOWN_SIZE = 0xFFFFFFFF
+
+
+def start_times(recordings: Sequence[Path], given: str | None) -> dict[Path, float | None]:
+    """The start of each recording in seconds since 1970, None where nothing shows it.
+
+    ``given``: the start of the only recording in ISO 8601; UTC where it has no zone. Raises
+    ``UsageError`` for another text, and where there are several recordings.
+    """
+    if given is None:
+        return {recording: start_unix_s(recording) for recording in recordings}
+    if len(recordings) != 1:
+        raise UsageError(
+            f"--start needs exactly one recording, not {len(recordings)}; put the time into the "
+            "names instead, for example pump_20261123T101530Z.wav"
+        )
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise UsageError(
+            f"--start {given}: not a time in ISO 8601, for example 2026-11-23T10:15:30Z"
+        ) from None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise UsageError(f"--start {given}: the year must be {_FIRST_YEAR} to {_LAST_YEAR}")
+    dated = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return dict.fromkeys(recordings, dated.timestamp())
+
+
+def start_unix_s(recording: Path) -> float | None:
+    """The start of a recording in seconds since 1970, None where nothing shows it.
+
+    Looked for in this order: a date with a time in the file's name (ISO 8601 as in
+    ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` for ``:``, and
+    ``20261123_101530``), and the origination date and time of a Broadcast Wave file (EBU Tech
+    3285). Times without a zone are taken as UTC. A file that cannot be read gives None.
+    """
+    named = _start_in_name(recording.stem)
+    if named is None:
+        with suppress(OSError), recording.open("rb") as file:
+            named = broadcast_wave_start(file)
+    return None if named is None else named.timestamp()
+
+
+def _start_in_name(name: str) -> datetime | None:
+    """The first date with a time in a name."""
+    for match in _TIME_IN_NAME.finditer(name):
+        parts = match.group("year", "month", "day", "hour", "minute", "second")
+        fraction = (match["fraction"] or "").ljust(6, "0")
+        moment = _moment(parts, _zone(match))
+        if moment is not None:
+            return moment.replace(microsecond=int(fraction))
+    return None
+
+
+def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
+    """Year, month, day, hour, minute and second as a time, None where there is no such time."""
+    year, month, day, hour, minute, second = map(int, parts)
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=zone)
+    except ValueError:
+        return None
+
+
+def _zone(match: re.Match[str]) -> timezone:
+    """The zone after a time. ``-0100`` after ``_`` is a counter; after ``T`` it is a zone."""
+    zone = match["zone"]
+    if zone is None or not (":" in zone or match["separator"] in "Tt"):
+        return UTC
+    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    if hours > 14 or minutes not in (0, 15, 30, 45):
+        return UTC
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if zone[0] == "-" else offset)
+
+
+def broadcast_wave_start(file: BinaryIO) -> datetime | None:
+    """The origination date and time of a WAV file, None where it has none."""
+    header = file.read(12)
+    if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
+        return None
+    for _ in range(_MOST_CHUNKS):
+        chunk = file.read(8)
+        if len(chunk) < 8:
+            return None
+        name, size = struct.unpack("<4sI", chunk)
+        if name == b"bext":
+            return _origination(file.read(min(size, _BEXT_END)))
+        if size == _UNKNOWN_SIZE:
+            return None
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return None
+
+
+def _origination(bext: bytes) -> datetime | None:
+    date = _BEXT_DATE.fullmatch(bext[_BEXT_DATE_AT:_BEXT_TIME_AT])
+    time = _BEXT_TIME.fullmatch(bext[_BEXT_TIME_AT:_BEXT_END])
+    if date is None or time is None:
+        return None
+    return _moment((*date.groups(), *time.groups()), UTC)
