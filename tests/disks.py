@@ -1,4 +1,4 @@
-"""Small disks of a test's own, to be filled, broken and mended. Only root can mount them."""
+"""Small disks for a test, which can be filled or made to fail. Only root can mount them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 
 def _mount(*arguments: object) -> None:
-    """Skip the calling test, saying why, where that is not permitted."""
+    """Mount, or skip the calling test with the reason."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     done = subprocess.run(
         ["mount", *map(str, arguments)], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+        pytest.skip(f"a small disk cannot be mounted here: {done.stderr.strip()}")
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def small_disk_at(folder: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no room on the disk of ``folder``; the file to remove to have it back."""
+    """Fill the disk of ``folder``; returns the file to remove to have space again."""
     filler = folder / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while file.write(b"\xaa" * 4096):
@@ -66,11 +66,11 @@ class FlashCard:
             subprocess.run(["umount", "-l", self._folder], check=True)
 
     def wear_out(self) -> None:
-        """As the kernel does after an I/O error: read-only at once, whatever is open."""
+        """Make it read-only, as the kernel does after an I/O error."""
         subprocess.run(["mount", "-o", "remount,abort", self._folder], check=True)
 
     def replace(self) -> None:
-        """Another card with what could be read from the old one."""
+        """Mount another card with a copy of the files."""
         copy = self._images[-1].with_suffix(".copy")
         shutil.copy(self._images[-1], copy)
         self._images.append(copy)

@@ -1,4 +1,4 @@
-"""A real mosquitto of the test's own: any port, any trouble."""
+"""A real mosquitto for a test, which can be stopped, killed and paused."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ BELOW_EPHEMERAL = range(20_000, 32_768)
 
 
 def free_port() -> int:
-    """A port that nobody uses, and that no outgoing connection is given by the kernel.
+    """A free port that the kernel does not give to outgoing connections.
 
-    So it stays free while the server on it is restarted, whatever runs beside.
+    It therefore stays free while the server on it restarts.
     """
     for port in random.SystemRandom().sample(BELOW_EPHEMERAL, 100):
         with socket.socket() as sock, contextlib.suppress(OSError):
@@ -41,10 +41,10 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Return as soon as the condition holds; fail the test if it does not in time."""
+    """Return as soon as the condition is true; fail the test after ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, "this did not become true in time"
+        assert time.monotonic() < deadline_s, f"the condition was not true within {timeout_s:g} s"
         time.sleep(0.01)
 
 
@@ -83,7 +83,7 @@ class Certificates:
 
 
 class Mosquitto:
-    """The broker; a context manager that leaves nothing running.
+    """The broker, inside a ``with`` block.
 
     ``users``: name to password, otherwise anonymous. ``acl``: the text of its access
     list. ``certificates``: TLS; with ``client_certificates`` it demands one.
@@ -155,7 +155,7 @@ class Mosquitto:
         self.kill()
 
     def settings(self, **fields: Any) -> MqttSettings:
-        """Settings that reach this broker, quick to notice and to come back."""
+        """Settings for this broker, with short times for reconnection."""
         quick = {"reconnect_min_s": 0.05, "reconnect_max_s": 0.3, "connect_timeout_s": 2.0}
         address = {"host": self.host, "port": self.port, "base_topic": "auscult/test"}
         return MqttSettings.model_validate(quick | address | fields)
@@ -174,7 +174,7 @@ class Mosquitto:
         wait_for(self._listens)
 
     def stop(self) -> None:
-        """End it in order: sessions and retained messages are saved."""
+        """Stop it normally: sessions and retained messages are saved."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -182,7 +182,7 @@ class Mosquitto:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP: connections stand and nothing answers, as with a cut network."""
+        """SIGSTOP: connections stay open without an answer, as after a network failure."""
         if self._process:
             self._process.send_signal(signal.SIGSTOP)
 
@@ -207,7 +207,7 @@ class Mosquitto:
 
 @dataclass(frozen=True)
 class Received:
-    """A message as a subscriber saw it."""
+    """A message that a subscriber received."""
 
     topic: str
     payload: bytes
@@ -216,7 +216,7 @@ class Received:
 
 
 class Subscriber:
-    """An ordinary subscriber, with a session that outlives broken connections."""
+    """An ordinary subscriber, whose session continues after a lost connection."""
 
     def __init__(
         self,
@@ -258,16 +258,16 @@ class Subscriber:
         self._client.loop_stop()
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Be a publisher for once."""
+        """Publish a message with QoS 1."""
         self._client.publish(topic, payload, qos=1).wait_for_publish(5)
 
     def messages(self, ending: str = "") -> list[Received]:
-        """What arrived so far on topics with this ending, in order."""
+        """The messages received so far on topics with this ending, in order."""
         with self._guard:
             return [one for one in self._messages if one.topic.endswith(ending)]
 
     def payloads(self, ending: str) -> list[bytes]:
-        """The payloads of the same."""
+        """The payloads of these messages."""
         return [one.payload for one in self.messages(ending)]
 
     def _on_connect(self, client: paho.Client, *_: object) -> None:
@@ -281,7 +281,9 @@ class Subscriber:
 
 @contextlib.contextmanager
 def retained(broker: Mosquitto) -> Iterator[dict[str, bytes]]:
-    """What a newcomer finds retained."""
-    with Subscriber(broker, client_id=f"newcomer-{time.monotonic_ns()}") as newcomer:
-        time.sleep(0.3)
+    """The retained messages by topic."""
+    name = f"newcomer-{time.monotonic_ns()}"
+    with Subscriber(broker, client_id=name) as newcomer:
+        newcomer.publish(name, b"")  # the broker sends it after all retained messages
+        wait_for(lambda: newcomer.messages(name))
         yield {one.topic: one.payload for one in newcomer.messages() if one.retain}

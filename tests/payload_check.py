@@ -1,4 +1,4 @@
-"""Holds a published message against its JSON Schema."""
+"""Compares a published message with its JSON Schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def check_payload(name: str, payload: Any) -> None:
-    """Fail unless the payload, already parsed, is as its schema says."""
+    """Fail unless the parsed payload fits its schema."""
     errors = [
         f"{error.json_path}: {error.message}" for error in _validator(name).iter_errors(payload)
     ]
@@ -25,7 +25,7 @@ def check_payload(name: str, payload: Any) -> None:
 
 
 def check_message(topic: str, payload: bytes) -> None:
-    """The same for a message as it arrived; every topic of the contract has a schema."""
+    """Fail unless the message, as received, fits the schema of its topic."""
     name = topic.rpartition("/")[2]
     assert name in SCHEMAS, f"no schema for {topic}"
     check_payload(name, payload.decode() if name == "status" else json.loads(payload))

@@ -1,4 +1,4 @@
-"""The outbox and the publisher together, as a reload exchanges them."""
+"""Outbox and publisher together, also after a reload with other settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.alert_drafts import draft
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
 
 
-def test_other_bounds_take_effect_without_another_connection(tmp_path: Path) -> None:
-    """Lowering a bound by reload would change nothing, or break a good connection."""
+def test_other_limits_take_effect_without_a_new_connection(tmp_path: Path) -> None:
+    """A reload with lower limits changes nothing, or ends a good connection."""
     settings = MqttSettings(host="127.0.0.1", port=1)
     with Outbox(tmp_path / "outbox.sqlite3") as outbox:
         delivery = Delivery(settings, outbox)
@@ -24,8 +24,8 @@ def test_other_bounds_take_effect_without_another_connection(tmp_path: Path) -> 
         delivery.stop()
 
 
-def test_what_waits_goes_to_the_new_broker(tmp_path: Path) -> None:
-    """The alerts of the hour in which the old broker was away would wait for it for ever."""
+def test_waiting_alerts_go_to_the_new_broker(tmp_path: Path) -> None:
+    """After a change of the broker, alerts wait for the old one."""
     with (
         Mosquitto(tmp_path / "broker") as broker,
         Subscriber(broker) as subscriber,

@@ -1,4 +1,4 @@
-"""Home Assistant finds the machines, keeps them, and lets go of them."""
+"""Home Assistant shows the machines, and no longer shows removed ones."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def settings(**fields: Any) -> MqttSettings:
     return MqttSettings.model_validate({"base_topic": "auscult/test", "discovery": True} | fields)
 
 
-def test_devices_are_as_home_assistant_wants_them() -> None:
-    """Home Assistant logs one line and shows nothing when a key is missing."""
+def test_devices_have_the_keys_that_home_assistant_needs() -> None:
+    """A key is missing, and Home Assistant shows no device."""
     recorder = Recorder()
     Discovery(settings(score_interval_s=20), recorder, "1.2.3").announce(["pump-7", "fan.2"])
     found = devices(recorder)
@@ -66,7 +66,7 @@ def _rendered(component: dict[str, Any], payload: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("status", list(SourceStatus))
 def test_templates_understand_the_states(status: SourceStatus) -> None:
-    """A dashboard that shows a dead microphone as a healthy machine is worse than none."""
+    """A dashboard shows a machine with a dead microphone as healthy."""
     pytest.importorskip("jinja2.sandbox")
     recorder = Recorder()
     Discovery(settings(), recorder, "1").announce(["pump-7"])
@@ -82,7 +82,7 @@ def test_templates_understand_the_states(status: SourceStatus) -> None:
 
 
 def test_templates_understand_the_other_payloads() -> None:
-    """The rest of the dashboard would say "unknown"."""
+    """Entities on the dashboard have the value "unknown"."""
     pytest.importorskip("jinja2.sandbox")
     recorder = Recorder()
     Discovery(settings(), recorder, "1").announce(["pump-7"])
@@ -99,8 +99,8 @@ def test_templates_understand_the_other_payloads() -> None:
     assert _rendered(daemon["delivery"], health) == "OFF"
 
 
-def test_machine_that_is_gone_is_taken_out() -> None:
-    """It would stay in Home Assistant, unavailable, for ever."""
+def test_removed_machine_is_removed_from_home_assistant() -> None:
+    """A removed machine stays in Home Assistant."""
     recorder = Recorder()
     discovery = Discovery(settings(), recorder, "1")
     discovery.announce(["pump-7", "fan-2"])
@@ -110,8 +110,8 @@ def test_machine_that_is_gone_is_taken_out() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_birth_topic_takes_anything(payload: bytes) -> None:
-    """Whoever may write there must not be able to do more than have us repeat ourselves."""
+def test_birth_topic_accepts_any_payload(payload: bytes) -> None:
+    """A message on the birth topic stops the publisher."""
     recorder = Recorder()
     Discovery(settings(), recorder, "1")
     recorder.handlers[BIRTH](BIRTH, payload)
@@ -119,7 +119,7 @@ def test_birth_topic_takes_anything(payload: bytes) -> None:
 
 
 def test_births_in_a_row_count_as_one() -> None:
-    """One small message must not be answered with many large ones, time and again."""
+    """Many small messages cause many large answers."""
     recorder = Recorder()
     Discovery(settings(), recorder, "1")
     for _ in range(100):
@@ -129,14 +129,14 @@ def test_births_in_a_row_count_as_one() -> None:
 
 @given(st.text(min_size=1, max_size=64), st.text(min_size=1, max_size=64))
 def test_object_ids_are_safe_and_differ(one: str, other: str) -> None:
-    """Two machines under one id overwrite each other's device."""
+    """Two machines have the same id and overwrite each other's device."""
     ids = {object_id(base, name) for base in ("a", "b") for name in {one, other}}
     assert len(ids) == 2 * len({one, other})
     assert all(re.fullmatch(r"[a-z0-9_]{1,64}", each) for each in ids)
 
 
-def test_announced_on_birth_and_removed(tmp_path: Path) -> None:
-    """Through a real broker: Home Assistant restarts, and one day it is no longer wanted."""
+def test_devices_are_announced_again_on_birth_and_removed(tmp_path: Path) -> None:
+    """After a restart of Home Assistant the devices are missing, or they cannot be removed."""
     with (
         Mosquitto(tmp_path / "broker") as broker,
         Subscriber(broker, "homeassistant/#") as assistant,
@@ -163,8 +163,8 @@ def test_announced_on_birth_and_removed(tmp_path: Path) -> None:
         remove_discovery(mine)
 
 
-def test_removal_does_not_need_to_see_what_it_removes(tmp_path: Path) -> None:
-    """Where nodes hear nothing, the command would remove nothing and say that all is well."""
+def test_removal_works_without_read_access(tmp_path: Path) -> None:
+    """Without the right to read, the command removes nothing and reports success."""
     acl = "user node\ntopic write #\nuser operator\ntopic readwrite #\n"
     users = {"node": "n", "operator": "o"}
     with Mosquitto(tmp_path / "broker", acl=acl, users=users) as broker:
@@ -183,8 +183,8 @@ def test_removal_does_not_need_to_see_what_it_removes(tmp_path: Path) -> None:
             assert assistant.payloads("config")[2:] == [b"", b""]
 
 
-def test_removal_touches_only_its_own(tmp_path: Path) -> None:
-    """Removing one daemon's devices must not remove the neighbour's, nor other people's."""
+def test_removal_removes_only_its_own_devices(tmp_path: Path) -> None:
+    """Removing one daemon's devices also removes those of others."""
     with Mosquitto(tmp_path / "broker") as broker:
         kept: list[str] = []
         for base_topic in ("auscult/one", "auscult/two"):

@@ -1,4 +1,4 @@
-"""The ``[mqtt]`` table refuses what cannot work and never shows a secret."""
+"""The ``[mqtt]`` table: wrong values are refused, and secrets are never shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from monitor.errors import ConfigError
 from monitor.mqtt.settings import MqttSettings, tls_context
 
-SECRET = "geheim-7781"  # noqa: S105  # the one that must not be seen anywhere
+SECRET = "geheim-7781"  # noqa: S105  # must not be shown
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ SECRET = "geheim-7781"  # noqa: S105  # the one that must not be seen anywhere
     ],
 )
 def test_refuses_what_cannot_work(fields: dict[str, Any], said: str) -> None:
-    """It would fail later, at night, and without a line number."""
+    """A wrong setting is found only after the start, and without a line number."""
     with pytest.raises(ValidationError) as error:
         MqttSettings.model_validate(fields)
     assert said in str(error.value)
 
 
 def test_defaults_follow_from_each_other() -> None:
-    """TLS on the plain port, or a client id that an old broker refuses, never connects."""
+    """TLS uses the wrong port."""
     assert MqttSettings().port == 1883
     assert MqttSettings(tls=True).port == 8883
     assert MqttSettings.model_validate({"protocol": 5}).protocol == "5"
@@ -53,7 +53,7 @@ def test_defaults_follow_from_each_other() -> None:
 
 @given(st.text(min_size=1, max_size=50))
 def test_client_id_belongs_to_the_base_topic(topic: str) -> None:
-    """Another client id after a restart, and the old last will says ``offline`` over ``online``."""
+    """After a restart, the last will of the old connection overwrites ``online``."""
     try:
         settings = MqttSettings(base_topic=topic)
     except ValidationError:
@@ -64,7 +64,7 @@ def test_client_id_belongs_to_the_base_topic(topic: str) -> None:
 
 
 def test_password_is_never_shown() -> None:
-    """Logs, tracebacks and bug reports are read by many."""
+    """The password appears in logs, tracebacks or bug reports."""
     settings = MqttSettings.model_validate({"username": "u", "password": SECRET})
     shown = [repr(settings), str(settings), settings.model_dump_json(), f"{settings.model_dump()}"]
     with pytest.raises(ValidationError) as error:
@@ -76,7 +76,7 @@ def test_password_is_never_shown() -> None:
 def test_password_comes_from_the_most_private_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stale password in the environment would win over the unit's credential."""
+    """An old password in the environment is used instead of the unit's credential."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     file = tmp_path / "file"
     file.write_text("from the file\n")
@@ -101,7 +101,7 @@ def test_unusable_credentials_directory_is_named(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 70_000, None])
 def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) -> None:
-    """The broker would only say that the password is wrong."""
+    """A wrong password file is reported only as a wrong password."""
     file = tmp_path / "secret"
     if content is not None:
         file.write_bytes(content)
@@ -110,7 +110,7 @@ def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) 
 
 
 def test_unusable_certificate_is_named(tmp_path: Path) -> None:
-    """OpenSSL says "[SSL] PEM lib" and leaves the rest to the imagination."""
+    """A wrong certificate file is reported without its name."""
     rubbish = tmp_path / "rubbish.pem"
     rubbish.write_text("not a certificate")
     with pytest.raises(ConfigError, match=r"mqtt\.ca_file .*rubbish.pem"):

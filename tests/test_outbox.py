@@ -1,4 +1,4 @@
-"""The outbox keeps what it was given: across restarts, kills, full, read-only and broken disks."""
+"""The outbox keeps alerts: after restarts, kills, and on full, read-only and broken disks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_returns_alerts_in_order_until_acknowledged(path: Path) -> None:
-    """Without this an alert is delivered twice, out of order, or never."""
+    """An alert is delivered twice, in a wrong order, or never."""
     with Outbox(path) as outbox:
         alerts = [outbox.append(draft(kind)) for kind in ("raised", "updated", "cleared")]
         assert outbox.pending() == alerts
@@ -50,7 +50,7 @@ def test_returns_alerts_in_order_until_acknowledged(path: Path) -> None:
 
 
 def test_one_alert_id_from_raised_to_cleared(path: Path) -> None:
-    """A subscriber could not tell which alert has ended."""
+    """A subscriber does not know which alert has ended."""
     with Outbox(path) as outbox:
         first = [outbox.append(draft(kind)) for kind in ("raised", "updated", "cleared")]
         second = outbox.append(draft("raised"))
@@ -60,7 +60,7 @@ def test_one_alert_id_from_raised_to_cleared(path: Path) -> None:
 
 
 def test_open_alert_survives_and_is_continued(path: Path) -> None:
-    """A daemon that was killed during an alert would raise it again and never clear the old one."""
+    """A daemon that was killed during an alert raises it again and never clears the old one."""
     with Outbox(path) as outbox:
         raised = outbox.append(draft("raised", score=50.0))
     with Outbox(path) as outbox:
@@ -75,8 +75,8 @@ def test_open_alert_survives_and_is_continued(path: Path) -> None:
         assert outbox.open_alert("pump-7") is None
 
 
-def test_sequence_goes_on_after_everything_was_acknowledged(path: Path) -> None:
-    """A number given twice hides a lost alert from whoever watches for gaps."""
+def test_sequence_continues_after_all_alerts_are_acknowledged(path: Path) -> None:
+    """A number is given twice, so a lost alert is not seen as a gap."""
     for expected in (1, 2, 3):
         with Outbox(path) as outbox:
             alert = outbox.append(draft())
@@ -86,14 +86,14 @@ def test_sequence_goes_on_after_everything_was_acknowledged(path: Path) -> None:
 
 
 def test_second_daemon_is_refused(path: Path) -> None:
-    """Two daemons on one outbox would send everything twice."""
+    """Two daemons with one outbox send every alert twice."""
     with Outbox(path), pytest.raises(ServiceUnavailableError, match="another Auscult process"):
         Outbox(path)
     Outbox(path).close()
 
 
 def test_file_of_a_later_version_is_left_alone(path: Path) -> None:
-    """A downgrade would destroy alerts that wait."""
+    """An older version of the program destroys waiting alerts."""
     Outbox(path).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -104,8 +104,8 @@ def test_file_of_a_later_version_is_left_alone(path: Path) -> None:
         read_outbox(path)
 
 
-def test_another_process_can_look_while_it_is_written(path: Path) -> None:
-    """``auscult outbox`` would fail or disturb the daemon."""
+def test_another_process_can_read_while_it_is_written(path: Path) -> None:
+    """``auscult outbox`` fails, or disturbs the daemon."""
     with pytest.raises(MissingInputError, match="does not exist"):
         read_outbox(path)
     with Outbox(path) as outbox:
@@ -125,7 +125,7 @@ def test_another_process_can_look_while_it_is_written(path: Path) -> None:
 
 
 def test_oldest_updates_are_dropped_first_and_counted(path: Path) -> None:
-    """Without the bound a broker that is away for a month fills the disk."""
+    """The disk becomes full while the broker is down for a month."""
     with Outbox(path, max_alerts=10) as outbox:
         raised = outbox.append(draft("raised"))
         updates = [outbox.append(draft("updated")) for _ in range(15)]
@@ -143,8 +143,8 @@ def test_oldest_updates_are_dropped_first_and_counted(path: Path) -> None:
     assert read_outbox(path).dropped == dropped
 
 
-def test_bounds_can_be_changed_while_it_is_open(path: Path) -> None:
-    """A reload that lowers them would change nothing until the next restart."""
+def test_limits_can_be_changed_while_it_is_open(path: Path) -> None:
+    """A reload with lower limits has no effect before a restart."""
     now_s = 2e9
     with Outbox(path, clock=lambda: now_s) as outbox:
         outbox.append(draft())
@@ -159,8 +159,8 @@ def test_bounds_can_be_changed_while_it_is_open(path: Path) -> None:
         assert outbox.health().dropped == {"raised": 1, "updated": 20}
 
 
-def test_it_knows_who_was_ever_watched(path: Path) -> None:
-    """A machine that was removed while the daemon was down would never be taken back."""
+def test_machines_of_earlier_runs_are_known(path: Path) -> None:
+    """The retained state of a machine that was removed while the daemon was stopped stays."""
     with Outbox(path) as outbox:
         assert outbox.watch(["pump-7", "fan-2"]) == []
         outbox.append(draft(machine="old"))
@@ -171,7 +171,7 @@ def test_it_knows_who_was_ever_watched(path: Path) -> None:
 
 
 def test_old_alerts_are_dropped_by_age(path: Path) -> None:
-    """A node that comes back after a year would flood its subscribers with history."""
+    """A node that was offline for a year sends all its old alerts."""
     now_s = [1_800_000_000.0]
     with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
         outbox.append(draft())
@@ -184,7 +184,7 @@ def test_old_alerts_are_dropped_by_age(path: Path) -> None:
 
 
 def test_alerts_from_before_the_clock_was_set_are_not_old(path: Path) -> None:
-    """A board without a clock boots in 1970: its first alerts would be dropped at once."""
+    """A board without a clock boots in 1970, and its first alerts are dropped."""
     now_s = [1_000.0]
     with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
         alert = outbox.append(draft())
@@ -194,7 +194,7 @@ def test_alerts_from_before_the_clock_was_set_are_not_old(path: Path) -> None:
 
 
 def test_threads_share_it(path: Path) -> None:
-    """Machines append while the publisher acknowledges: an error or a gap loses alerts."""
+    """Alerts are lost when machines append while the publisher acknowledges."""
     sent: dict[str, list[int]] = {}
     with Outbox(path) as outbox:
         producers = [
@@ -231,7 +231,7 @@ with Outbox(Path(sys.argv[1])) as outbox:
 
 
 def test_kill_loses_nothing_that_append_returned(path: Path) -> None:
-    """The promise itself: what was accepted survives SIGKILL at any moment."""
+    """An alert is lost when the daemon is killed."""
     returned: list[str] = []
     for lines in (1, 7, 20):
         child = subprocess.Popen(
@@ -254,7 +254,7 @@ def test_kill_loses_nothing_that_append_returned(path: Path) -> None:
 
 
 def _spoil_index(path: Path) -> None:
-    """Overwrite an index page of the file: the rows themselves are whole."""
+    """Overwrite an index page of the file; the rows stay readable."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         (root,) = connection.execute(
             "SELECT rootpage FROM sqlite_schema WHERE name = 'alerts_by_kind'"
@@ -265,10 +265,10 @@ def _spoil_index(path: Path) -> None:
 
 
 class TestBrokenDisk:
-    """What a failing disk may cost: durability for a while, never an alert."""
+    """A disk or file that fails while or before it is used."""
 
     def test_overwritten_while_running(self, path: Path) -> None:
-        """A damaged file must cost neither the alerts in memory nor the sequence."""
+        """A damaged file loses the alerts in memory, or numbers start again."""
         with Outbox(path) as outbox:
             alerts = [outbox.append(draft("raised")), outbox.append(draft("updated"))]
             path.write_bytes(os.urandom(path.stat().st_size))
@@ -285,7 +285,7 @@ class TestBrokenDisk:
 
     @pytest.mark.parametrize("content", [b"", b"not a database at all" * 1000, b"\0" * 8192])
     def test_damaged_between_runs(self, path: Path, content: bytes) -> None:
-        """A daemon that cannot start over a broken file monitors nothing."""
+        """A daemon with a damaged file does not start."""
         with Outbox(path) as outbox:
             for _ in range(3):
                 outbox.append(draft())
@@ -297,7 +297,7 @@ class TestBrokenDisk:
             assert outbox.append(draft()).sequence > _JUMPED + 1
 
     def test_what_can_be_read_is_saved(self, path: Path) -> None:
-        """A single bad page must not cost every waiting alert."""
+        """A single damaged page loses all waiting alerts."""
         with Outbox(path) as outbox:
             alerts = [outbox.append(draft(machine=f"m{i % 3}")) for i in range(30)]
         _spoil_index(path)
@@ -307,7 +307,7 @@ class TestBrokenDisk:
             assert outbox.open_alert("m1") is not None
 
     def test_deleted_while_running(self, path: Path) -> None:
-        """Alerts would be written into a file that is gone with the process."""
+        """Alerts are written into a deleted file."""
         with Outbox(path) as outbox:
             first = outbox.append(draft())
             for file in path.parent.glob(f"{path.name}*"):
@@ -320,8 +320,8 @@ class TestBrokenDisk:
             assert outbox.append(draft()).sequence == 3
 
     @pytest.mark.parametrize("damaged", [False, True])
-    def test_read_too_late_its_open_alert_stands(self, path: Path, damaged: bool) -> None:
-        """An alert from before a disk that came late would never be cleared."""
+    def test_open_alert_is_kept_if_the_disk_comes_late(self, path: Path, damaged: bool) -> None:
+        """An alert from an earlier run is never cleared."""
         with Outbox(path, max_alerts=2) as outbox:
             raised = [outbox.append(draft(machine=name)) for name in ("idle", "heard")]
             outbox.append(draft("updated", machine="idle"))  # one too many: dropped
@@ -346,11 +346,11 @@ class TestBrokenDisk:
             assert cleared.sequence > _JUMPED
             assert outbox.open_alert("heard") is None
             assert outbox.append(draft(machine="heard")).sequence == own.sequence + 1
-            if not damaged:  # drops are not among what is saved
+            if not damaged:  # the count of dropped alerts is not read from a damaged file
                 assert outbox.health().dropped == {"updated": 1}
 
-    def test_only_so_many_are_kept_in_memory(self, path: Path) -> None:
-        """A disk that is broken for a month must not end in the kernel killing the daemon."""
+    def test_alerts_in_memory_are_limited(self, path: Path) -> None:
+        """While the disk is broken, the memory becomes full."""
         path.parent.parent.mkdir(exist_ok=True)
         path.parent.write_text("a file where the folder should be")
         with Outbox(path, max_in_memory=10) as outbox:
@@ -374,10 +374,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFullDisk:
-    """A disk that others have filled."""
+    """A disk that other programs have filled."""
 
-    def test_reserve_takes_the_next_hundreds(self, small_disk: Path) -> None:
-        """Alerts of the hours until somebody cleans up would not survive a restart."""
+    def test_reserve_holds_the_next_alerts(self, small_disk: Path) -> None:
+        """Alerts that are raised while the disk is full do not survive a restart."""
         path = small_disk / "outbox.sqlite3"
         with Outbox(path) as outbox:
             fill(small_disk)
@@ -393,7 +393,7 @@ class TestFullDisk:
             assert outbox.depth() == 50
 
     def test_memory_beyond_the_reserve_and_recovery(self, small_disk: Path) -> None:
-        """With no room left at all the daemon must go on, and write when it can."""
+        """Without any space on the disk, alerts are lost."""
         path = small_disk / "outbox.sqlite3"
         with Outbox(path, max_alerts=100_000) as outbox:
             filler = fill(small_disk)
@@ -412,7 +412,7 @@ class TestFullDisk:
         assert [alert.sequence for alert in listing] == list(range(1, number + 3))
 
     def test_read_only(self, small_disk: Path) -> None:
-        """A worn flash card turns read-only: what waits must still be delivered, new ones too."""
+        """On a flash card that became read-only, alerts are not delivered."""
         path = small_disk / "outbox.sqlite3"
         remount = ["mount", "-o"]
         with Outbox(path) as outbox:
@@ -439,7 +439,7 @@ class TestFullDisk:
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """The outbox against a list, with restarts at any moment."""
+    """The outbox compared with a list, with restarts at any moment."""
 
     @initialize()
     def begin(self) -> None:
@@ -532,7 +532,7 @@ def test_text_that_is_not_an_alert_is_refused(text: str) -> None:
 
 
 def test_uuid7_sorts_by_time_and_is_well_formed() -> None:
-    """Subscribers and databases sort events by their id."""
+    """Events that are sorted by their id are in a wrong order."""
     times_ms = iter([1_000, 1_000, 999, 1_001, 1_001])
     make = Uuid7Generator(lambda: next(times_ms))
     ids = [make() for _ in range(5)]

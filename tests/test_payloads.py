@@ -1,4 +1,4 @@
-"""Payloads, their schemas and their documentation say the same."""
+"""Payloads, schemas and documentation agree."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ alerts = st.builds(
 
 
 @given(alerts)
-def test_every_alert_is_as_its_schema_says(alert: Alert) -> None:
-    """Subscribers validate, and would throw away what does not fit."""
+def test_every_alert_fits_its_schema(alert: Alert) -> None:
+    """Subscribers that validate messages discard an alert."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
     expected = [key for key in schema("alert")["properties"] if key != "bands_hz"]
@@ -70,7 +70,7 @@ def test_every_alert_is_as_its_schema_says(alert: Alert) -> None:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schemas_are_valid_and_explain_every_field(name: str) -> None:
-    """A field without a meaning is a field that everybody guesses differently."""
+    """A field has no description."""
     document = schema(name)
     Draft202012Validator.check_schema(document)
     assert document["description"].startswith("BASE/")
@@ -82,8 +82,8 @@ def test_schemas_are_valid_and_explain_every_field(name: str) -> None:
     "wrong",
     [{"kind": "over"}, {"sequence": 0}, {"event_id": "1"}, {"at": "today"}, {"score": None}],
 )
-def test_schema_refuses_what_is_no_alert(wrong: dict[str, Any]) -> None:
-    """A schema that accepts everything proves nothing about what was published."""
+def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
+    """A wrong alert passes the check against the schema."""
     good = json.loads(_DOCUMENTED["alert"])
     with pytest.raises(AssertionError):
         check_payload("alert", good | wrong)
@@ -95,27 +95,27 @@ def test_schema_refuses_what_is_no_alert(wrong: dict[str, Any]) -> None:
 
 
 def test_state_schema_knows_every_state() -> None:
-    """A state that the schema refuses would be one that dashboards do not show."""
+    """The daemon publishes a state that the schema does not contain."""
     assert schema("state")["properties"]["state"]["enum"] == [one.value for one in SourceStatus]
 
 
 @pytest.mark.parametrize("name", [name for name in SCHEMAS if name != "status"])
-def test_documented_example_is_real(name: str) -> None:
-    """People copy the example, not the schema."""
+def test_documented_example_fits_its_schema(name: str) -> None:
+    """A documented example is not a valid message."""
     example = json.loads(_DOCUMENTED[name])
     check_payload(name, example)
     assert set(example) == set(schema(name)["properties"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_json_cannot_say_is_not_published(value: float) -> None:
-    """Python writes NaN, and every other language stops reading there."""
+def test_numbers_that_json_does_not_have_are_not_published(value: float) -> None:
+    """NaN is published, and subscribers cannot read the message."""
     with pytest.raises(ValueError, match="JSON"):
         encode({"score": value})
 
 
 def test_asyncapi_names_the_topics_and_schemas_that_exist() -> None:
-    """Code is generated from it."""
+    """Code generated from the AsyncAPI document uses wrong topics."""
     yaml = pytest.importorskip("yaml")
     document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
     topics = Topics("{base}")
@@ -141,8 +141,8 @@ def test_asyncapi_names_the_topics_and_schemas_that_exist() -> None:
         assert row.endswith(f"| {binding['qos']} | {'yes' if binding['retain'] else 'no'} |")
 
 
-def test_published_messages_are_as_their_schemas_say(tmp_path: Path) -> None:
-    """The schemas would describe a program that does not exist."""
+def test_published_messages_fit_their_schemas(tmp_path: Path) -> None:
+    """The daemon publishes something that its schema does not describe."""
     with (
         Mosquitto(tmp_path / "broker") as broker,
         Subscriber(broker) as subscriber,
@@ -176,7 +176,7 @@ def test_published_messages_are_as_their_schemas_say(tmp_path: Path) -> None:
 
 
 def test_health_is_degraded_by_disk_or_broker() -> None:
-    """A green light over a disk that refuses every alert."""
+    """The health is ok although the disk or the broker refuses alerts."""
     outbox, delivery = {"state": "ok"}, {"refusal": ""}
     assert health_payload(outbox, delivery)["state"] == "ok"
     assert health_payload({"state": "memory"}, delivery)["state"] == "degraded"

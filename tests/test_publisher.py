@@ -1,4 +1,4 @@
-"""Delivery to a real mosquitto, with everything going wrong that goes wrong in the field."""
+"""Delivery to a real mosquitto, also while the broker or the network fails."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def connected(publisher: MqttPublisher) -> bool:
 
 
 def sequences(payloads: list[bytes]) -> list[int]:
-    """In order of arrival, each ``event_id`` once."""
+    """The sequence numbers in order of arrival, each ``event_id`` once."""
     alerts = {alert["event_id"]: alert["sequence"] for alert in map(json.loads, payloads)}
     return list(alerts.values())
 
@@ -66,7 +66,7 @@ def arrived(subscriber: Subscriber, ending: str, wanted: list[int]) -> bool:
 
 
 def test_alert_arrives_and_leaves_the_outbox(broker: Mosquitto, outbox: Outbox) -> None:
-    """The purpose of it all."""
+    """No alert reaches a subscriber."""
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         alert = outbox.append(draft())
         publisher.wake()
@@ -80,7 +80,7 @@ def test_alert_arrives_and_leaves_the_outbox(broker: Mosquitto, outbox: Outbox) 
 
 
 def test_machines_take_turns(broker: Mosquitto, outbox: Outbox) -> None:
-    """The one alert of one machine would wait for the thousands of fifty others."""
+    """One alert of one machine waits until thousands of other machines' alerts are sent."""
     for _ in range(5):
         for number in range(50):
             outbox.append(draft(machine=f"m{number}"))
@@ -92,8 +92,8 @@ def test_machines_take_turns(broker: Mosquitto, outbox: Outbox) -> None:
         assert order.index("auscult/test/pump-7/alert") < 100
 
 
-def test_status_tells_online_stopped_and_offline(broker: Mosquitto, outbox: Outbox) -> None:
-    """A dashboard would show a dead monitor as alive."""
+def test_status_is_online_stopped_and_offline(broker: Mosquitto, outbox: Outbox) -> None:
+    """A dashboard shows a dead daemon as running."""
     with Subscriber(broker) as subscriber:
         publisher = MqttPublisher(broker.settings(), outbox)
         publisher.start()
@@ -116,7 +116,7 @@ def test_status_tells_online_stopped_and_offline(broker: Mosquitto, outbox: Outb
 
 _ROOT = Path(__file__).parent.parent
 _CHILD = """
-import sys, tempfile, time
+import sys, tempfile, threading
 from pathlib import Path
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
@@ -125,12 +125,12 @@ from monitor.mqtt.publisher import MqttPublisher
 folder = tempfile.TemporaryDirectory()
 settings = MqttSettings(host="127.0.0.1", port=int(sys.argv[1]), base_topic="auscult/test")
 MqttPublisher(settings, Outbox(Path(folder.name) / "o.sqlite3")).start()
-time.sleep(60)
+threading.Event().wait()
 """
 
 
 def test_nothing_is_lost_while_the_broker_is_away(broker: Mosquitto, outbox: Outbox) -> None:
-    """Brokers are rebooted; the alert of that hour is the one that mattered."""
+    """Alerts that are raised while the broker restarts are lost."""
     with Subscriber(broker, "#") as subscriber, publishing(broker.settings(), outbox) as publisher:
         publisher.publish_state("pump-7", {"state": "ok"})
         wait_for(lambda: connected(publisher))
@@ -152,10 +152,10 @@ def test_nothing_is_lost_while_the_broker_is_away(broker: Mosquitto, outbox: Out
             assert kept["auscult/test/pump-7/state"] == b'{"state":"ok"}'
 
 
-def test_paused_broker_is_noticed_and_nothing_is_sent_twice_in_order(
+def test_paused_broker_is_detected_and_alerts_arrive_in_order(
     broker: Mosquitto, outbox: Outbox
 ) -> None:
-    """A cut network keeps the connection standing: alerts would wait in it for minutes."""
+    """After a network failure without a closed connection, alerts wait for minutes."""
     settings = broker.settings(ack_timeout_s=0.5, connect_timeout_s=0.5)
     with Subscriber(broker) as subscriber, publishing(settings, outbox) as publisher:
         wait_for(lambda: connected(publisher))
@@ -172,8 +172,8 @@ def test_paused_broker_is_noticed_and_nothing_is_sent_twice_in_order(
         assert publisher.delivery_counts().acknowledged == 3
 
 
-def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox) -> None:
-    """A broker with a full disk takes everything, answers every ping, and keeps nothing."""
+def test_a_new_connection_is_made_to_a_broker_that_never_acknowledges(outbox: Outbox) -> None:
+    """A broker that answers pings but keeps no messages is used for ever."""
     with _OldBroker(acknowledges=False) as mute:
         settings = MqttSettings(
             host="127.0.0.1",
@@ -194,10 +194,10 @@ def test_a_broker_that_never_acknowledges_is_left_and_tried_anew(outbox: Outbox)
 
 
 @pytest.mark.slow
-def test_a_silent_connection_is_noticed_though_nothing_waits(
+def test_a_silent_connection_is_detected_without_waiting_messages(
     broker: Mosquitto, outbox: Outbox
 ) -> None:
-    """The daemon would call itself connected for hours after a cable was pulled."""
+    """The daemon reports a connection for hours after a cable was unplugged."""
     settings = broker.settings(keepalive_s=5, ack_timeout_s=60, connect_timeout_s=0.5)
     with publishing(settings, outbox) as publisher:
         wait_for(lambda: connected(publisher) and not publisher._in_flight)
@@ -207,10 +207,10 @@ def test_a_silent_connection_is_noticed_though_nothing_waits(
         wait_for(lambda: connected(publisher))
 
 
-def test_a_mistake_of_ours_does_not_end_the_delivery(
+def test_an_internal_error_does_not_end_the_delivery(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One odd moment would leave every later alert on the disk."""
+    """After one internal error, all later alerts stay in the outbox."""
     close = MqttConnection.close
 
     def close_and_fail(connection: MqttConnection, *, orderly: bool) -> None:
@@ -229,8 +229,8 @@ def test_a_mistake_of_ours_does_not_end_the_delivery(
         assert not publisher.stalled()
 
 
-def test_falls_back_to_311_where_mqtt_5_is_not_spoken(outbox: Outbox) -> None:
-    """Half of the brokers in plants are older than MQTT 5."""
+def test_falls_back_to_311_where_mqtt_5_is_not_supported(outbox: Outbox) -> None:
+    """Brokers that are older than MQTT 5 receive nothing."""
     with _OldBroker() as old:
         settings = MqttSettings(host="127.0.0.1", port=old.port, reconnect_max_s=1)
         with publishing(settings, outbox) as publisher:
@@ -243,9 +243,8 @@ def test_falls_back_to_311_where_mqtt_5_is_not_spoken(outbox: Outbox) -> None:
             wait_for(lambda: "nsupported protocol" in (publisher.connection_error() or ""))
 
 
-def test_acknowledges_only_what_the_broker_took(tmp_path: Path, outbox: Outbox) -> None:
-    """An alert that the broker refuses would be thrown away as delivered, or, with a broker
-    that hangs up on it, keep those of all other machines from being delivered."""
+def test_only_alerts_that_the_broker_took_leave_the_outbox(tmp_path: Path, outbox: Outbox) -> None:
+    """An alert that the broker refuses is lost, or blocks the alerts of other machines."""
     acl = "topic readwrite auscult/test/status\ntopic readwrite auscult/test/fan-2/#\n"
     with (
         Mosquitto(tmp_path / "broker", acl=acl) as broker,
@@ -265,7 +264,7 @@ def test_acknowledges_only_what_the_broker_took(tmp_path: Path, outbox: Outbox) 
 
 
 def test_alert_without_a_subscriber_is_counted(broker: Mosquitto, outbox: Outbox) -> None:
-    """A typing mistake in a subscription would stay unnoticed until the machine breaks."""
+    """A typing mistake in a subscription is not noticed until the machine breaks."""
     with publishing(broker.settings(), outbox) as publisher:
         outbox.append(draft())
         publisher.wake()
@@ -274,10 +273,10 @@ def test_alert_without_a_subscriber_is_counted(broker: Mosquitto, outbox: Outbox
         assert publisher.delivery_counts().acknowledged == 1
 
 
-def test_wrong_password_is_said_and_retried_slowly(
+def test_wrong_password_is_reported_and_retried_slowly(
     tmp_path: Path, outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The commonest mistake of all must neither crash the daemon nor lock the account."""
+    """A wrong password stops the daemon or locks the account."""
     users = {"auscult": "right"}
     with Mosquitto(tmp_path / "broker", users=users) as broker:
         wrong = {"username": "auscult", "password": "geheim-7781"}
@@ -286,8 +285,10 @@ def test_wrong_password_is_said_and_retried_slowly(
             outbox.append(draft())
             wait_for(lambda: "refuses the connection" in (publisher.connection_error() or ""))
             assert "mqtt.username" in (publisher.connection_error() or "")
-            time.sleep(1.0)
-            assert broker.log.read_text().count("not authorised") <= 3
+            begun_s = time.monotonic()
+            seen = broker.log.read_text().count("not authorised")
+            wait_for(lambda: broker.log.read_text().count("not authorised") >= seen + 2)
+            assert time.monotonic() - begun_s >= 0.5  # one whole pause of at least 0.6 s
         assert outbox.depth() == 1
         assert "geheim" not in caplog.text + repr(settings) + repr(vars(publisher))
 
@@ -295,7 +296,7 @@ def test_wrong_password_is_said_and_retried_slowly(
 def test_password_file_is_read_anew(
     tmp_path: Path, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A rotated password would need a restart of fifty daemons."""
+    """After a change of the password, every daemon must be restarted."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     secret = tmp_path / "secret"
     with Mosquitto(tmp_path / "broker", users={"auscult": "right"}) as broker:
@@ -319,7 +320,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def test_tls_with_password_and_client_certificate(
     tmp_path: Path, outbox: Outbox, certificates: Certificates
 ) -> None:
-    """What leaves the machine's network must be encrypted, and both ends known."""
+    """Alerts cannot be sent to a broker that demands a client certificate."""
     with Mosquitto(
         tmp_path / "broker",
         certificates=certificates,
@@ -345,10 +346,10 @@ def test_tls_with_password_and_client_certificate(
             assert not connected(publisher)
 
 
-def test_untrusted_broker_gets_nothing(
+def test_untrusted_broker_receives_nothing(
     tmp_path: Path, outbox: Outbox, certificates: Certificates
 ) -> None:
-    """Whoever answers on the broker's address would get the password."""
+    """Another server at the broker's address receives the password."""
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
         settings = broker.settings(tls=True)
         with publishing(settings, outbox) as publisher:
@@ -362,7 +363,7 @@ def test_untrusted_broker_gets_nothing(
 
 
 def test_machine_threads_never_wait_for_the_network(outbox: Outbox) -> None:
-    """A dead broker would stop the listening."""
+    """A broker that does not answer stops the monitoring."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -380,28 +381,32 @@ def test_machine_threads_never_wait_for_the_network(outbox: Outbox) -> None:
         assert time.monotonic() - begun_s < 2.2
 
 
-def test_scores_are_sent_or_forgotten_but_never_queued(broker: Mosquitto, outbox: Outbox) -> None:
-    """Scores of an hour without a broker would delay the alerts and mislead the charts."""
-    with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
-        wait_for(lambda: connected(publisher))
-        publisher.publish_score("pump-7", {"score": 1})
-        wait_for(lambda: subscriber.payloads("score") == [b'{"score":1}'])
-        assert not subscriber.messages("score")[0].retain
+def test_scores_are_never_queued(broker: Mosquitto, outbox: Outbox) -> None:
+    """Scores from an hour without a broker delay the alerts and appear late in charts."""
+    settings = broker.settings(reconnect_min_s=1.0, reconnect_max_s=1.0)
+    with publishing(settings, outbox) as publisher:
+        with Subscriber(broker) as subscriber:
+            wait_for(lambda: connected(publisher))
+            publisher.publish_score("pump-7", {"score": 1})
+            wait_for(lambda: subscriber.payloads("score") == [b'{"score":1}'])
+            assert not subscriber.messages("score")[0].retain
         broker.kill()
         wait_for(lambda: not connected(publisher))
         for number in range(100):
             publisher.publish_score("pump-7", {"score": number})
         broker.start()
-        wait_for(lambda: connected(publisher))
-        time.sleep(0.3)
-        assert len(subscriber.payloads("score")) == 1
+        with Subscriber(broker, client_id="before the publisher") as subscriber:
+            wait_for(lambda: connected(publisher))
+            publisher.publish_score("fan-2", {"score": 2})
+            wait_for(lambda: subscriber.payloads("fan-2/score"))
+            assert subscriber.payloads("pump-7/score") == []
 
 
 def test_the_newest_score_of_every_machine_arrives(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Scores that are sent together would leave some out, or the last ones until the next."""
-    monkeypatch.setattr("monitor.mqtt.publisher._POLL_S", 60.0)  # nothing but a wake-up helps
+    """Scores that are sent together are incomplete, or the last ones are late."""
+    monkeypatch.setattr("monitor.mqtt.publisher._POLL_S", 60.0)  # only a wake-up sends
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         wait_for(lambda: connected(publisher))
         for number in range(3):
@@ -415,7 +420,7 @@ def test_the_newest_score_of_every_machine_arrives(
 def test_the_last_scores_are_sent_before_the_end(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a chart shows last would not be what was heard last."""
+    """The last score before a stop is missing in charts."""
     monkeypatch.setattr("monitor.mqtt.publisher._SCORES_EVERY_S", 60.0)
     with Subscriber(broker) as subscriber:
         with publishing(broker.settings(), outbox) as publisher:
@@ -426,8 +431,8 @@ def test_the_last_scores_are_sent_before_the_end(
         wait_for(lambda: subscriber.payloads("score")[-1:] == [b'{"score":2}'])
 
 
-def test_health_tells_of_the_outbox_and_the_delivery(broker: Mosquitto, tmp_path: Path) -> None:
-    """Drops and undelivered alerts that nobody sees are no better than losses."""
+def test_health_reports_outbox_and_delivery(broker: Mosquitto, tmp_path: Path) -> None:
+    """Nobody notices that alerts are dropped."""
     with Outbox(tmp_path / "small.sqlite3", max_alerts=10) as outbox:
         for _ in range(15):
             outbox.append(draft("updated"))
@@ -437,21 +442,21 @@ def test_health_tells_of_the_outbox_and_the_delivery(broker: Mosquitto, tmp_path
             assert health["outbox"]["dropped"] == {"updated": 5}
 
 
-def test_forgotten_machine_leaves_nothing_retained(broker: Mosquitto, outbox: Outbox) -> None:
-    """A machine that was removed would stay on the dashboards for ever."""
-    with publishing(broker.settings(), outbox) as publisher:
+def test_forgotten_machine_has_no_retained_state(broker: Mosquitto, outbox: Outbox) -> None:
+    """A machine that was removed stays on the dashboards."""
+    with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         publisher.publish_state("pump-7", {"state": "ok"})
         publisher.publish_state("fan-2", {"state": "ok"})
-        wait_for(lambda: connected(publisher))
+        wait_for(lambda: subscriber.payloads("pump-7/state"))
         publisher.forget_machine("pump-7")
-        time.sleep(0.3)
+        wait_for(lambda: subscriber.payloads("pump-7/state")[-1] == b"")
         with retained(broker) as kept:
             assert "auscult/test/fan-2/state" in kept
             assert "auscult/test/pump-7/state" not in kept
 
 
 def test_stop_delivers_what_was_just_raised(broker: Mosquitto, outbox: Outbox) -> None:
-    """The alert raised by the last block before SIGTERM must not wait for the next start."""
+    """An alert raised just before a stop is sent only after the next start."""
     with Subscriber(broker) as subscriber:
         publisher = MqttPublisher(broker.settings(), outbox)
         publisher.start()
@@ -466,8 +471,8 @@ def test_stop_delivers_what_was_just_raised(broker: Mosquitto, outbox: Outbox) -
         wait_for(lambda: subscriber.messages()[-1].payload == b"stopped")
 
 
-def test_garbage_from_the_broker_is_only_a_lost_connection(outbox: Outbox) -> None:
-    """A port scanner's answer or a broken proxy must not end the delivery for good."""
+def test_an_answer_that_is_not_mqtt_only_ends_the_connection(outbox: Outbox) -> None:
+    """One answer of another program on the port ends the delivery for good."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         replies = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\x02\x00\x00\xff" * 9, os.urandom(64)]
         seen: list[int] = []
@@ -493,10 +498,10 @@ def test_garbage_from_the_broker_is_only_a_lost_connection(outbox: Outbox) -> No
             assert not connected(publisher)
 
 
-def test_two_daemons_with_one_base_topic_are_told(
+def test_two_daemons_with_one_base_topic_are_reported(
     broker: Mosquitto, outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They would throw each other out for ever without a word about why."""
+    """Two daemons disconnect each other, and the log does not say why."""
     with (
         Outbox(tmp_path / "second.sqlite3") as other,
         publishing(broker.settings(reconnect_min_s=0.3), outbox) as first,
@@ -506,8 +511,8 @@ def test_two_daemons_with_one_base_topic_are_told(
             wait_for(lambda: "mqtt.base_topic" in caplog.text)
 
 
-def test_probe_says_what_works(tmp_path: Path) -> None:
-    """``auscult selftest`` is what people run when nothing arrives: it must not guess."""
+def test_probe_reports_what_works(tmp_path: Path) -> None:
+    """``auscult selftest`` reports a working connection although alerts are refused."""
     acl = "user auscult\ntopic readwrite auscult/test/#\n"
     folder = tmp_path / "broker"
     with Mosquitto(folder, users={"auscult": "right"}, acl=acl) as broker:
@@ -528,9 +533,9 @@ def test_probe_says_what_works(tmp_path: Path) -> None:
 
 
 class _OldBroker:
-    """Just enough of a broker of 2014: it refuses MQTT 5 as MQTT 3.1.1 says and takes all else.
+    """A minimal MQTT 3.1.1 broker: it refuses MQTT 5 and takes all messages.
 
-    ``acknowledges``: whether it says so.
+    ``acknowledges``: whether it acknowledges them.
     """
 
     def __init__(self, *, acknowledges: bool = True) -> None:
