@@ -40,7 +40,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
-    """A node would be left behind that cannot do its job."""
+    """A node that cannot work would pass."""
     soundfile.write(tmp_path / "well.wav", machine_sound(12, seed=9), RATE_HZ)
     path = str(tmp_path / "well.wav")
     config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
@@ -58,7 +58,7 @@ def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosqu
 
 
 def test_selftest_says_what_is_broken_and_tries_the_rest(tmp_path: Path) -> None:
-    """A dead broker would hide a dead microphone."""
+    """An unreachable broker would hide a broken microphone."""
     config = configured(
         tmp_path, tmp_path / "nowhere", kind="file", path=str(tmp_path / "nothing.wav")
     )
@@ -74,7 +74,7 @@ def test_selftest_says_what_is_broken_and_tries_the_rest(tmp_path: Path) -> None
 
 
 def test_selftest_does_not_wait_for_seconds_of_log_mel_without_a_bundle(tmp_path: Path) -> None:
-    """An operator would wait half a minute to read that 0.0 s were heard."""
+    """An operator would wait half a minute for a test without a result."""
     np.save(tmp_path / "a.npy", np.full((600, SPEC.n_mels), -40.0, np.float32), allow_pickle=False)
     config = configured(
         tmp_path, tmp_path / "nowhere", kind="logmel", path=str(tmp_path / "a.npy"), realtime=True
@@ -98,7 +98,7 @@ def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitt
 def test_selftest_says_that_a_bundle_is_for_another_machine(
     bundle: Bundle, tmp_path: Path, broker: Mosquitto
 ) -> None:
-    """A bundle would be trusted on a machine that it has never heard."""
+    """A bundle would be used on a machine that it was not trained for."""
     soundfile.write(tmp_path / "other.wav", machine_sound(12, fault=0.3), RATE_HZ)
     path = str(tmp_path / "other.wav")
     config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
@@ -108,7 +108,7 @@ def test_selftest_says_that_a_bundle_is_for_another_machine(
 
 
 def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
-    """Nobody could see that alerts do not get through."""
+    """An operator could not see that alerts are not delivered."""
 
     config = configured(tmp_path, bundle.path)
     assert auscult("outbox", "--config", config).status == 66
@@ -123,7 +123,7 @@ def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Pat
 
 
 def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
-    """Healthy sound would have to be recorded with other tools, at another rate and level."""
+    """Recordings would differ from the sound that the daemon receives."""
     soundfile.write(tmp_path / "long.wav", machine_sound(60), RATE_HZ)
     config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "long.wav"))
     out = tmp_path / "recorded"
@@ -143,7 +143,7 @@ def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
 def test_record_gives_up_on_a_source_that_gives_nothing(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recording of nothing would wait for ever."""
+    """A recording without sound would wait without end."""
     monkeypatch.setattr("monitor.commands.record.SOUND_TIMEOUT_S", 1.0)
     config = configured(tmp_path, bundle.path, kind="command", command=["/nonexistent/recorder"])
     began_s = time.monotonic()
@@ -156,7 +156,7 @@ def test_record_gives_up_on_a_source_that_gives_nothing(
 
 
 def test_record_says_when_the_source_ended_before(bundle: Bundle, tmp_path: Path) -> None:
-    """A script would train on a third of what it asked for."""
+    """A script would train on a third of the requested sound."""
     soundfile.write(tmp_path / "short.wav", machine_sound(12), RATE_HZ)
     config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "short.wav"))
     arguments = ("record", "pump-7", "--config", config, "--out", tmp_path / "out")
@@ -225,7 +225,7 @@ def test_record_shows_progress_without_a_terminal(
 
 
 def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_path: Path) -> None:
-    """A typing error would be a KeyError."""
+    """A typing error would give a traceback."""
     config = configured(tmp_path, bundle.path)
     outcome = auscult("record", "pump", "--config", config, "--out", tmp_path, "--seconds", 5)
     assert outcome.status == 64
@@ -233,7 +233,7 @@ def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_
 
 
 def test_devices_answers_in_json() -> None:
-    """A set-up script could not choose a microphone."""
+    """A set-up script could not select a microphone."""
     outcome = auscult("devices", "--json")
     if outcome.status == 69:
         pytest.skip("PortAudio is not installed")
@@ -241,7 +241,7 @@ def test_devices_answers_in_json() -> None:
 
 
 def test_discovery_is_removed_on_request(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
-    """Devices of a node that is gone would stay in Home Assistant for ever."""
+    """Devices of a removed node would stay in Home Assistant."""
     with daemon(tmp_path, broker) as watched:
         watched.mqtt(discovery=True)
         watched.machine("pump-7", bundle.path, kind="simulated")

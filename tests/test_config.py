@@ -1,4 +1,4 @@
-"""`config.toml`: what is accepted, what is refused, and what the refusal says."""
+"""`config.toml`: what is accepted, what is refused, and the messages."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def write(folder: Path, text: str) -> Path:
 
 
 def refusal(folder: Path, text: str, environ: dict[str, str] | None = None) -> str:
-    """What `load_config` says about `text`, without the folder."""
+    """The error of `load_config` for `text`, without the folder."""
     with pytest.raises(ConfigError) as caught:
         load_config(write(folder, text), environ or {})
     return str(caught.value).replace(f"{folder}/", "")
 
 
 def test_a_valid_file_is_read(tmp_path: Path) -> None:
-    """Nothing would run."""
+    """The daemon could not start."""
     settings = load_config(write(tmp_path, VALID), {})
     assert settings.mqtt.port == 1884
     assert [machine.id for machine in settings.machines] == ["pump-7", "fan_2"]
@@ -64,7 +64,7 @@ def test_a_valid_file_is_read(tmp_path: Path) -> None:
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
-    """A service that systemd starts in / would look for its bundles there."""
+    """A service that systemd starts in / would search its bundles there."""
     settings = load_config(write(tmp_path, VALID), {})
     first, second = settings.machines
     assert first.bundle == tmp_path / "bundles/pump"
@@ -125,7 +125,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
 def test_a_mistake_is_named_with_file_line_and_key(
     tmp_path: Path, find: str, replace: str, says: str
 ) -> None:
-    """An operator would have to search the file for what is wrong."""
+    """An operator would have to search the file for the mistake."""
     message = refusal(tmp_path, VALID.replace(find, replace, 1))
     assert says in message
     assert "hunter2" not in message
@@ -133,7 +133,7 @@ def test_a_mistake_is_named_with_file_line_and_key(
 
 
 def test_every_mistake_gets_a_line_of_its_own(tmp_path: Path) -> None:
-    """Ten mistakes would take ten attempts."""
+    """Ten mistakes would need ten attempts."""
     message = refusal(tmp_path, VALID.replace("host", "hots").replace("1884", "0"))
     assert [line.split(" ")[0] for line in message.splitlines()] == [
         "config.toml:3:",
@@ -143,7 +143,7 @@ def test_every_mistake_gets_a_line_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("channel", ['"left"', "-1", "1.5", "true"])
 def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) -> None:
-    """A union would be refused once for each of its types."""
+    """One mistake would give an error for each type of a union."""
     message = refusal(tmp_path, VALID.replace('"pump.wav"', f'"a.wav"\nchannel = {channel}'))
     assert "config.toml:11: " in message
     assert "source.channel must be" in message
@@ -161,13 +161,13 @@ def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) 
 def test_a_mistake_in_the_only_machine_is_not_called_a_missing_machine(
     tmp_path: Path, find: str, replace: str, says: str
 ) -> None:
-    """The one line that matters would be followed by one that is wrong."""
+    """The right message would be followed by a wrong one."""
     only_one = VALID[: VALID.rindex("[[machine]]")].replace(find, replace)
     assert [says in line for line in refusal(tmp_path, only_one).splitlines()] == [True]
 
 
 def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
-    """What is wrong with it would be told in the words of a library."""
+    """The message would be that of a library."""
     assert (
         refusal(tmp_path, "machine = []\n")
         == "config.toml:1: machine is empty, at least 1 must be there"
@@ -175,25 +175,25 @@ def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
 
 
 def test_no_machine_is_no_configuration(tmp_path: Path) -> None:
-    """A daemon that watches nothing would look healthy."""
+    """A daemon without machines would look healthy."""
     assert refusal(tmp_path, "[mqtt]\n") == "config.toml: machine is missing"
 
 
 def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
-    """The exit status would not tell a wrong path from a wrong key."""
+    """The exit status would be the same for a wrong path and a wrong key."""
     with pytest.raises(MissingInputError, match=r"nowhere\.toml: no such configuration file"):
         load_config(tmp_path / "nowhere.toml", {})
 
 
 def test_an_unknown_machine_is_named_beside_those_there_are(tmp_path: Path) -> None:
-    """A typing error in `record` would raise a KeyError."""
+    """A typing error in `record` would give a traceback."""
     settings = load_config(write(tmp_path, VALID), {})
     with pytest.raises(UsageError, match=r'no machine "pump".*pump-7, fan_2'):
         settings.machine("pump")
 
 
 def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
-    """A container could not be configured without a file of its own."""
+    """A container could not be configured without a file."""
     environ = {
         "AUSCULT_MQTT__HOST": "other",
         "AUSCULT_MQTT__TLS": "true",
@@ -234,12 +234,12 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
 def test_a_mistake_in_the_environment_names_the_variable(
     tmp_path: Path, name: str, value: str, says: str
 ) -> None:
-    """The file would be blamed for what is not in it."""
+    """The message would name the file instead of the variable."""
     assert refusal(tmp_path, VALID, {name: value}).startswith(says)
 
 
 def test_a_secret_in_the_environment_is_never_shown(tmp_path: Path) -> None:
-    """A password would stand in a terminal or in the journal."""
+    """A password would be shown in a terminal or in the journal."""
     environ = {"AUSCULT_MQTT__PASSWORD": "hunter2"}
     assert "hunter2" not in refusal(tmp_path, VALID, environ)
     settings = load_config(write(tmp_path, VALID), environ | {"AUSCULT_MQTT__USERNAME": "u"})
@@ -248,7 +248,7 @@ def test_a_secret_in_the_environment_is_never_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\0", b"x" * 5_000_000, b"[" * 100_000])
 def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A wrong path would end in a traceback or eat the memory."""
+    """A wrong path would give a traceback or fill the memory."""
     path = tmp_path / "config.toml"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=re.escape(str(path))):
@@ -260,7 +260,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes) -> 
     st.integers(0, len(VALID)),
 )
 def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, position: int) -> None:
-    """Some slip of the keyboard would crash instead of being explained."""
+    """Some typing errors would give a traceback."""
     document: dict[str, Any] | None
     text = VALID[:position] + noise + VALID[position:]
     try:
@@ -289,7 +289,7 @@ def test_state_goes_where_it_may_be_written(
     systemd: str,
     expected: str,
 ) -> None:
-    """Under systemd's DynamicUser the outbox would have no writable place."""
+    """Under systemd's DynamicUser the outbox would have no writable folder."""
     monkeypatch.setenv("STATE_DIRECTORY", systemd)
     text = VALID + (f'[service]\nstate_dir = "{configured}"\n' if configured else "")
     path = write(tmp_path, text)
@@ -325,13 +325,13 @@ def models() -> dict[str, type[BaseModel]]:
 
 
 def test_the_documented_file_is_valid() -> None:
-    """The first thing that everybody tries would fail."""
+    """The example configuration would fail."""
     load_config(DOCUMENTED, {})
 
 
 @pytest.mark.parametrize("table", models())
 def test_every_key_is_documented_in_place(table: str) -> None:
-    """A key would have to be found in the source."""
+    """The documented configuration would lack a key."""
     hidden = {("mqtt", "password"), ("machine", "source")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
@@ -342,7 +342,7 @@ def test_every_key_is_documented_in_place(table: str) -> None:
     ("table", "key", "value"), [row[:3] for row in documented() if row[3] and row[1] != "kind"]
 )
 def test_every_documented_default_is_the_default(table: str, key: str, value: str) -> None:
-    """The file would promise another behaviour than the program has."""
+    """The documented default would differ from the real one."""
     field = models()[table].model_fields[key]
     shown = tomllib.loads(f"v = {value}")["v"]
     examples_only = {"command", "path", "faults", "base_topic"}

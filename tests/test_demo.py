@@ -1,4 +1,4 @@
-"""The demo: the main job on embedded parts, and what it calls good."""
+"""The demo: the main task with embedded parts, and when it succeeds."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def received(*alerts: tuple[str, float]) -> DemoResult:
 def test_only_the_fault_raised_and_cleared_is_good(
     alerts: list[tuple[str, float]], good: bool
 ) -> None:
-    """The demo would praise itself for a false alarm, or for a fault that was missed."""
+    """The demo would succeed with a false alarm or a missed fault."""
     assert received(*alerts).good is good
 
 
 def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
-    """Whoever tries the demo would wait half a minute and be told nothing."""
+    """The demo would wait half a minute and give no reason."""
     config = tmp_path / "config.toml"
     config.write_text(configuration(1883, tmp_path / "no bundle", SimulatedSettings()))
     with (
@@ -59,7 +59,7 @@ def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_demo_finds_its_fault_and_nothing_else(tmp_path: Path) -> None:
-    """The first thing that anybody tries would fail."""
+    """The demo would fail."""
     done = process("demo", "--out", tmp_path, "--seed", "3", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

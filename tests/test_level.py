@@ -1,4 +1,4 @@
-"""The level meter: decibels that people can turn gains by."""
+"""The level meter: decibels to set a gain by."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sine(amplitude: float) -> FloatArray:
     ],
 )
 def test_levels_are_those_of_the_field(samples: FloatArray, level_dbfs: float) -> None:
-    """A gain would be set by figures that mean something else."""
+    """A gain would be set by wrong figures."""
     meter = LevelMeter()
     for piece in np.array_split(samples, 7):
         meter.push(piece)
@@ -32,7 +32,7 @@ def test_levels_are_those_of_the_field(samples: FloatArray, level_dbfs: float) -
 
 
 def test_a_reading_begins_anew() -> None:
-    """The level of today would be mixed with that of last week."""
+    """Old sound would be part of the present level."""
     meter = LevelMeter()
     meter.push(sine(1.0))
     meter.read_dbfs()
@@ -41,7 +41,7 @@ def test_a_reading_begins_anew() -> None:
 
 
 def test_nothing_and_what_is_no_number_have_no_level() -> None:
-    """A state would say NaN, which is no JSON."""
+    """A payload would contain NaN, which is not valid JSON."""
     meter = LevelMeter()
     assert meter.read_dbfs() is None
     meter.push(np.array([np.nan], np.float32))

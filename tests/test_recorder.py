@@ -1,4 +1,4 @@
-"""The recorder: any wanted length comes to an end, whole, and in pieces."""
+"""The recorder: any length is recorded completely, in several files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from monitor.errors import ServiceUnavailableError
 
 
 class QuickRecorder(FlacRecorder):
-    """Pieces so short that a second has a dozen."""
+    """Files so short that a second has a dozen."""
 
     LEAST_S: ClassVar[float] = 0.01
 
@@ -34,7 +34,7 @@ class QuickRecorder(FlacRecorder):
 @example(seconds=1 / 3, rate_hz=44_100, block=4_410)
 @example(seconds=0.7, rate_hz=11_025, block=1_000)
 def test_any_length_is_completed_to_the_sample(seconds: float, rate_hz: int, block: int) -> None:
-    """`auscult record` would go on for ever over a rounding error at the very end."""
+    """Because of a rounding error, `auscult record` would not end."""
     with tempfile.TemporaryDirectory() as folder:
         position = 0
         with QuickRecorder(Path(folder), "pump-7", seconds) as recorder:
@@ -82,7 +82,7 @@ def test_a_rest_after_a_gap_is_added_to_the_last_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_files() -> Iterator[None]:
-    """No file may be larger than 100 kB, as on a disk that is full there."""
+    """A limit of 100 kB for each file, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     yield
@@ -91,7 +91,7 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files")
 def test_a_full_disk_leaves_no_half_recording(tmp_path: Path) -> None:
-    """A recording without its end would be trained on, or the command end in a traceback."""
+    """An incomplete recording would be kept, or the command would end with a traceback."""
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
 
     def record() -> None:

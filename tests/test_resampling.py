@@ -1,4 +1,4 @@
-"""Streaming resampling: samples are counted, not calls, and a tone stays the tone it was."""
+"""Streaming resampling: independent of the block size, and tones keep frequency and level."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def joined(blocks: list[AudioBlock]) -> FloatArray:
 @settings(max_examples=15)
 @given(data=st.data())
 def test_any_cut_gives_the_same_samples(rate_hz: int, data: st.DataObject) -> None:
-    """Live sound and its recording would be scored differently if a cut changed a bit."""
+    """Live sound and its recording would get different scores."""
     samples = noise(data.draw(st.integers(1, 30_000)), seed=1)
     cuts = data.draw(st.lists(st.integers(0, len(samples)), max_size=30))
     assert np.array_equal(
@@ -50,7 +50,7 @@ def test_any_cut_gives_the_same_samples(rate_hz: int, data: st.DataObject) -> No
 
 @pytest.mark.parametrize("rate_hz", RATES)
 def test_positions_are_contiguous_and_in_the_new_rate(rate_hz: int) -> None:
-    """Alerts would drift away from the sound they were raised on."""
+    """Times of alerts would drift away from the sound."""
     first_sample = 123_457
     blocks = resampled(noise(4 * rate_hz), rate_hz, [1, 2, 3 * rate_hz], first_sample)
     expected = -(-first_sample * 16_000 // rate_hz)
@@ -66,7 +66,7 @@ def test_positions_are_contiguous_and_in_the_new_rate(rate_hz: int) -> None:
 def test_a_tone_keeps_its_frequency_level_and_phase(
     rate_hz: int, share_of_band: float, error: float
 ) -> None:
-    """A resampler that shifts or attenuates would make a healthy machine sound wrong."""
+    """A resampler that shifts or attenuates would raise the scores of a healthy machine."""
     tone_hz = round(share_of_band * min(rate_hz, 16_000) / 2)
     seconds = np.arange(2 * rate_hz) / rate_hz
     tone = (0.5 * np.sin(2 * np.pi * tone_hz * seconds)).astype(np.float32)
@@ -77,14 +77,14 @@ def test_a_tone_keeps_its_frequency_level_and_phase(
 
 
 def test_what_cannot_be_heard_at_the_new_rate_does_not_fold_back() -> None:
-    """An ultrasonic tone would appear as a whistle that the machine does not make."""
+    """An ultrasonic tone would appear as an audible alias."""
     tone = np.sin(2 * np.pi * 15_000 * np.arange(96_000) / 48_000).astype(np.float32)
     out = joined(resampled(tone, 48_000, []))
     assert np.abs(out[2_000:-2_000]).max() < 1e-4
 
 
 def test_blocks_of_the_right_rate_pass_untouched() -> None:
-    """The common case would cost time and precision for nothing."""
+    """The common case would lose time and precision."""
     block = AudioBlock(noise(100), 16_000, 7)
     resampler = StreamResampler(16_000)
     assert resampler.push(block) is block
@@ -92,7 +92,7 @@ def test_blocks_of_the_right_rate_pass_untouched() -> None:
 
 
 def test_a_discontinuity_begins_a_new_stretch() -> None:
-    """Sound from before a gap would leak into what is heard after it."""
+    """Sound before a gap would be mixed into the sound after it."""
     resampler = StreamResampler(16_000)
     resampler.push(AudioBlock(np.ones(48_000, np.float32), 48_000, 0))
     block = None
@@ -110,7 +110,7 @@ def test_a_discontinuity_begins_a_new_stretch() -> None:
 
 
 def test_the_rate_may_change_at_a_discontinuity_only() -> None:
-    """A microphone plugged in anew may have another rate; anything else is garbage."""
+    """A change of the rate without a gap would be accepted."""
     resampler = StreamResampler(16_000)
     resampler.push(AudioBlock(noise(1_000), 48_000, 0))
     with pytest.raises(SourceFault, match="from 48000 to 44100 Hz"):
@@ -121,7 +121,7 @@ def test_the_rate_may_change_at_a_discontinuity_only() -> None:
 
 
 def test_what_is_not_a_number_is_refused_and_leaves_no_trace() -> None:
-    """One NaN would stay in the filter and silence the machine for ever."""
+    """One NaN would stay in the filter and make all later samples NaN."""
     samples = noise(20_000)
     resampler = StreamResampler(16_000)
     first = resampler.push(AudioBlock(samples[:10_000], 44_100, 0))
@@ -138,7 +138,7 @@ def test_what_is_not_a_number_is_refused_and_leaves_no_trace() -> None:
 
 
 def test_a_hole_that_is_not_marked_is_a_bug() -> None:
-    """Positions would silently disagree with the sound."""
+    """Positions would be wrong without an error."""
     resampler = StreamResampler(16_000)
     resampler.push(AudioBlock(noise(100), 44_100, 0))
     with pytest.raises(ValueError, match="without being marked"):

@@ -1,4 +1,4 @@
-"""The signal check: broken microphones are found, living ones are left alone."""
+"""The signal check: broken microphones are detected, working ones are not."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_microphone_is_named_and_forgotten_when_it_is_well(name: str) -> None:
-    """A dead microphone would be alerted as a fault of the machine, or be dead for ever."""
+    """A broken microphone would raise an alert, or stay broken after its repair."""
     samples, reason, status = BROKEN[name]
     after = states(np.concatenate([HEALTHY, samples, HEALTHY]).astype(np.float32))
     assert [s.reason for s in after if s.reason] == [reason] * sum(bool(s.reason) for s in after)
@@ -73,7 +73,7 @@ def test_a_broken_microphone_is_named_and_forgotten_when_it_is_well(name: str) -
 
 
 def test_a_dead_input_is_known_within_a_second() -> None:
-    """Zeros from an unplugged cable would be scored, and raise an alert."""
+    """Zeros from an unplugged cable would be scored and raise an alert."""
     after = states(np.concatenate([HEALTHY, constant(1, 0.0)]))
     assert [s.reason for s in after[20:]] == ["", "silence", "silence", "silence"]
 
@@ -81,7 +81,7 @@ def test_a_dead_input_is_known_within_a_second() -> None:
 @settings(max_examples=40)
 @given(data=st.data())
 def test_the_state_after_a_sample_does_not_depend_on_the_cuts(data: st.DataObject) -> None:
-    """Live sound and its recording would be judged differently."""
+    """Live sound and its recording would get different states."""
     parts = data.draw(
         st.lists(
             st.sampled_from([noise(0.7, 0.01), constant(0.9, 0.0), constant(0.6, 0.5)]),
@@ -99,7 +99,7 @@ def test_the_state_after_a_sample_does_not_depend_on_the_cuts(data: st.DataObjec
 
 
 def test_a_signal_on_the_border_does_not_flap() -> None:
-    """Every subscriber would be flooded with states."""
+    """Subscribers would receive very many states."""
     rng = np.random.default_rng(3)
     levels = 10 ** ((-90 + rng.normal(0, 1.0, 400)) / 20)
     wavering = np.concatenate([noise(0.25, level, i) for i, level in enumerate(levels)])
@@ -107,12 +107,12 @@ def test_a_signal_on_the_border_does_not_flap() -> None:
 
 
 def test_a_loud_machine_that_clips_now_and_then_is_listened_to() -> None:
-    """The loudest faults would be taken for a broken microphone and never be raised."""
+    """The loudest faults would be reported as a broken microphone."""
     assert reasons(np.clip(noise(10, 0.65), -1, 1)) == [""]
 
 
 def test_cells_lie_at_the_same_places_after_a_gap() -> None:
-    """A stream that was joined late would be judged otherwise than its recording."""
+    """A stream that is received from its middle would get other states than its recording."""
     joined = 1_000
     check = SignalCheck()
     for position in range(joined, 20_000, 500):
@@ -124,7 +124,7 @@ def test_cells_lie_at_the_same_places_after_a_gap() -> None:
 
 
 def test_a_discontinuity_keeps_the_state_until_sound_proves_otherwise() -> None:
-    """An input that drops out once a second would never be found silent."""
+    """An input that is interrupted once a second would never be reported as silent."""
     check = SignalCheck()
     position = 0
     for _ in range(20):
@@ -135,7 +135,7 @@ def test_a_discontinuity_keeps_the_state_until_sound_proves_otherwise() -> None:
 
 @pytest.mark.data
 def test_no_recording_of_a_living_microphone_is_called_broken() -> None:
-    """Quiet machines, and very loud faults, would be refused as if nothing was plugged in."""
+    """Quiet machines and very loud faults would be reported as a broken microphone."""
     recordings = [
         path
         for folder in ("uav_propeller", "desk_fan", "bldc_motor", "mimii_fan", "esc10_noise")

@@ -1,4 +1,4 @@
-"""Any program's PCM: cut anywhere, ended, hanging, lying, and never trusted with secrets."""
+"""PCM from any program: cut anywhere, ended, hanging, in a wrong format, and without secrets."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def pushed(stream: PcmStream, content: bytes, cuts: list[int]) -> list[AudioBloc
 def test_any_pieces_give_the_same_sound(
     data: st.DataObject, sample_format: SampleFormat, channels: int, n_frames: int
 ) -> None:
-    """One odd byte would turn all that follows into noise."""
+    """An odd number of bytes would turn all later samples into noise."""
     samples = noise(n_frames * channels).reshape(n_frames, channels)
     content = encoded(samples, sample_format)
     cuts = data.draw(st.lists(st.integers(0, len(content)), max_size=30))
@@ -83,7 +83,7 @@ def test_any_pieces_give_the_same_sound(
 def test_whatever_bytes_come_only_sound_comes_out(
     sample_format: SampleFormat, channels: int, content: bytes, cuts: list[int]
 ) -> None:
-    """A program that lies about its format could poison the scores or crash the daemon."""
+    """A program with a wrong sample format could give wrong scores or crash the daemon."""
     stream = PcmStream(4, channels, sample_format, "mix")
     cuts = [cut for cut in cuts if cut <= len(content)]
     available, position = True, 0
@@ -102,7 +102,7 @@ def test_whatever_bytes_come_only_sound_comes_out(
 
 
 def test_what_is_not_a_number_is_a_fault_until_a_second_was_sound() -> None:
-    """NaN would be scored, or one bad sample would silence a machine for ever."""
+    """NaN would be scored, or one bad sample would end the monitoring."""
     stream = PcmStream(RATE_HZ, 1, "f32le", "mix")
     bad = noise(1_000)
     bad[500] = np.nan
@@ -140,7 +140,7 @@ def test_a_program_gives_what_the_file_gives(subtype: str, tmp_path: Path) -> No
 
 
 def test_a_program_that_ends_is_started_again() -> None:
-    """A camera that drops its stream would never be heard again."""
+    """The stream of a camera that was interrupted would not be started again."""
     settings = python("out.write(bytes(3200)); sys.stderr.write('Connection refused\\n'); exit(3)")
     with Listener(settings) as listener:
         listener.wait_for_samples(3_200)
@@ -156,7 +156,7 @@ def test_a_program_that_ends_is_started_again() -> None:
 
 
 def test_a_program_that_hangs_is_ended_and_started_again() -> None:
-    """A stalled stream would look like a quiet machine for ever."""
+    """A stalled stream would look like a quiet machine."""
     settings = python("out.write(bytes(3200)); out.flush(); time.sleep(60)", silence_timeout_s=0.5)
     with Listener(settings) as listener:
         listener.wait_for_samples(3_200)
@@ -177,7 +177,7 @@ def test_a_program_that_is_not_there_is_told_once() -> None:
 
 
 def test_a_program_killed_by_a_signal_says_so() -> None:
-    """The operator would look for a status that means nothing."""
+    """The operator would see a number instead of the name of the signal."""
     with Listener(python("os.kill(os.getpid(), 11)")) as listener:
         state = listener.wait_for_state()
     assert "was killed by SIGSEGV" in state.detail
@@ -187,7 +187,7 @@ def test_a_program_killed_by_a_signal_says_so() -> None:
 
 
 def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
-    """Every restart would leave another ffmpeg behind a shell."""
+    """Every restart would leave an ffmpeg process that a shell has started."""
     script = (
         "import signal, subprocess\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -207,7 +207,7 @@ def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
 def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A sound card whose driver hangs would have the watchdog restart the service for ever."""
+    """With a sound driver that hangs, the watchdog would restart the service again and again."""
     kill = os.killpg
     released = threading.Event()
 
@@ -222,7 +222,7 @@ def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
         listener.wait(lambda: len(listener.states()) == 2, "a second state")
         stalled, hangs = listener.states()
         assert (stalled.reason, hangs.reason) == ("stalled", "stalled")
-        assert "hangs and cannot be ended" in hangs.detail
+        assert "hangs and cannot be killed" in hangs.detail
         time.sleep(2.0)
         (child,) = [c for c in psutil.Process().children() if "sleep(61)" in c.cmdline()[-1]]
         assert listener.n_samples() == 1_600
@@ -232,7 +232,7 @@ def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
 
 
 def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:
-    """A chatty program would block on a full pipe, or fill the memory."""
+    """A program that writes many messages would block on a full pipe, or fill the memory."""
     script = "sys.stderr.write('x' * 5_000_000); out.write(bytes(3200)); out.flush(); exit(1)"
     with Listener(python(script)) as listener:
         listener.wait_for_samples(1_600)
@@ -241,7 +241,7 @@ def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:
 
 
 def test_the_service_s_secrets_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any configured program could read the broker's password or speak for the service."""
+    """Any configured program could read the broker's password or notify systemd."""
     monkeypatch.setenv("AUSCULT_MQTT__PASSWORD", "hunter2")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
@@ -252,7 +252,7 @@ def test_the_service_s_secrets_are_not_handed_on(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_password_in_the_command_is_in_no_state(caplog: pytest.LogCaptureFixture) -> None:
-    """The retained state on the broker would hold it for everyone."""
+    """The password would be in the retained state on the broker."""
     url = "rtsp://operator:correct-horse@camera/1"
     settings = CommandSettings(
         command=(sys.executable, "-c", "import sys; sys.exit('cannot open ' + sys.argv[1])", url)
@@ -264,7 +264,7 @@ def test_a_password_in_the_command_is_in_no_state(caplog: pytest.LogCaptureFixtu
 
 
 def test_a_program_that_cannot_start_is_not_tried_all_the_time() -> None:
-    """A camera that is down would cost a core, and fill the log."""
+    """A camera that is switched off would use a core and fill the log."""
     child = SupervisedChild(
         ["no-such-program"], name="none", timeout_s=5.0, backoff=Backoff(0.2, 0.4)
     )

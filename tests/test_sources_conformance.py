@@ -1,4 +1,4 @@
-"""What every kind of source keeps to, whatever it is."""
+"""The contract of every kind of source."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ while True:
 
 
 class Case(NamedTuple):
-    """A source that has sound, and one that never has any and never ends."""
+    """A source with sound, and one without sound that does not end."""
 
     sounding: SourceSettings
     waiting: SourceSettings
@@ -161,7 +161,7 @@ def position(block: AudioBlock | LogMelBlock) -> int:
 
 @every_kind
 def test_blocks_follow_one_another_from_zero(case: Case) -> None:
-    """Positions would not be those of the sound, and neither would the times of alerts."""
+    """Positions would be wrong, and so would the times of alerts."""
     blocks = received_blocks(open_source(case.sounding))
     assert position(blocks[0]) == 0
     assert not blocks[0].discontinuous
@@ -184,7 +184,7 @@ def test_each_call_begins_a_new_stream(case: Case) -> None:
 
 @every_kind
 def test_blocks_are_what_the_pipeline_takes(case: Case) -> None:
-    """The features would be computed of the wrong numbers, or of none."""
+    """The features would be computed from wrong values."""
     blocks = received_blocks(open_source(case.sounding))
     for block in blocks:
         values = content(block)
@@ -203,7 +203,7 @@ def test_blocks_are_what_the_pipeline_takes(case: Case) -> None:
 
 @every_kind
 def test_a_block_stays_as_it_was(case: Case) -> None:
-    """A buffer that is used again would change sound that is still being looked at."""
+    """A buffer that is used again would change sound that is still being processed."""
     stop = threading.Event()
     kept: list[tuple[FloatArray, FloatArray]] = []
     with closing(open_source(case.sounding).blocks(stop)) as items:
@@ -229,7 +229,7 @@ def test_it_ends_within_half_a_second(case: Case, which: str) -> None:
 
 @every_kind
 def test_it_does_not_begin_when_it_is_to_stop(case: Case) -> None:
-    """A machine that was removed at once would be heard all the same."""
+    """A machine that was removed at once would still be processed."""
     stop = threading.Event()
     stop.set()
     begun_s = time.monotonic()
@@ -239,7 +239,7 @@ def test_it_does_not_begin_when_it_is_to_stop(case: Case) -> None:
 
 @every_kind
 def test_closing_it_leaves_nothing_behind(case: Case) -> None:
-    """Children, threads and open files would pile up with every reload."""
+    """Every reload would add child processes, threads and open files."""
     process = psutil.Process()
     before = {child.pid for child in process.children(recursive=True)}
     n_threads, n_files = threading.active_count(), process.num_fds()
@@ -252,7 +252,7 @@ def test_closing_it_leaves_nothing_behind(case: Case) -> None:
 
 @repeatable_kinds
 def test_the_same_settings_give_the_same_sound(case: Case) -> None:
-    """What was found once could not be found again."""
+    """A result could not be reproduced."""
     first, again = (received_blocks(open_source(case.sounding)) for _ in range(2))
     assert np.array_equal(
         np.concatenate([content(block) for block in first])[:RATE_HZ],
@@ -262,7 +262,7 @@ def test_the_same_settings_give_the_same_sound(case: Case) -> None:
 
 @pytest.mark.parametrize("case", ["file", "simulated"], indirect=True)
 def test_real_time_is_kept_and_does_not_drift(case: Case) -> None:
-    """A demonstration would run away from the clock, or fall behind it."""
+    """A demonstration would be faster or slower than real time."""
     slow = case.waiting
     with Listener(slow) as listener:
         begun_s = time.monotonic()
@@ -272,7 +272,7 @@ def test_real_time_is_kept_and_does_not_drift(case: Case) -> None:
 
 
 def test_the_microphone_and_the_simulation_know_their_rate() -> None:
-    """A resampler could not be prepared."""
+    """The rate would be unknown although the settings state it."""
     assert open_source(SimulatedSettings(sample_rate_hz=48_000)).sample_rate_hz == 48_000
     assert open_source(MicrophoneSettings(sample_rate_hz=48_000)).sample_rate_hz == 48_000
     assert open_source(MicrophoneSettings()).sample_rate_hz is None
@@ -281,7 +281,7 @@ def test_the_microphone_and_the_simulation_know_their_rate() -> None:
 
 @pytest.mark.parametrize("kind", ["file", "folder", "logmel"])
 def test_trouble_is_told_and_never_raised(kind: str, tmp_path: Path) -> None:
-    """One bad file would take down the monitoring of a machine."""
+    """One bad file would end the monitoring of a machine."""
     bad = tmp_path / ("a.npy" if kind == "logmel" else "a.wav")
     bad.write_text("this is no sound\n")
     settings: dict[str, SourceSettings] = {
@@ -298,7 +298,7 @@ def test_trouble_is_told_and_never_raised(kind: str, tmp_path: Path) -> None:
 
 
 def test_an_endless_program_does_not_fill_the_memory() -> None:
-    """A program faster than its listener would be read into memory without end."""
+    """The output of a fast program would fill the memory."""
     script = ENDLESS_WRITER.replace("time.sleep(0.01)", "pass")
     with closing(open_source(command(script)).blocks(threading.Event())) as items:
         next(items)

@@ -1,4 +1,4 @@
-"""Recordings: every format as it is, every damage told in one line that names the file."""
+"""Recordings: every format, and one line that names the file for every kind of damage."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FORMATS = {
 def test_every_bit_depth_and_rate_is_read_at_full_scale(
     name: str, rate_hz: int, tmp_path: Path
 ) -> None:
-    """A recorder's format would change the level, and with it every score."""
+    """The format of a recorder would change the level and the scores."""
     file_name, subtype, tolerance = FORMATS[name]
     written = noise(rate_hz)
     soundfile.write(tmp_path / file_name, written, rate_hz, subtype=subtype)
@@ -66,7 +66,7 @@ def test_every_bit_depth_and_rate_is_read_at_full_scale(
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
 def test_lossy_recordings_are_read_in_their_place(name: str, tmp_path: Path) -> None:
-    """Sound would be shifted against the times that are told of it."""
+    """The sound would be shifted against its reported times."""
     seconds = np.arange(2 * 44_100) / 44_100
     tone = (0.3 * np.sin(2 * np.pi * 440 * seconds) * (seconds > 1.0)).astype(np.float32)
     soundfile.write(tmp_path / name, tone, 44_100)
@@ -77,7 +77,7 @@ def test_lossy_recordings_are_read_in_their_place(name: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("channels", [1, 2, 6])
 def test_channels_are_mixed_or_chosen(channels: int, tmp_path: Path) -> None:
-    """The wrong microphone would be listened to."""
+    """The wrong microphone would be used."""
     written = noise(RATE_HZ, channels)
     soundfile.write(tmp_path / "a.wav", written, RATE_HZ, subtype="FLOAT")
     assert np.allclose(sound_of(tmp_path / "a.wav"), written.mean(axis=1), atol=1e-6)
@@ -187,7 +187,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damage_is_told_in_one_line_that_names_the_file(name: str, tmp_path: Path) -> None:
-    """A bad file would give a traceback, or worse, a score."""
+    """A bad file would give a traceback or a score."""
     file_name, damage, said = DAMAGES[name]
     path = tmp_path / file_name
     damage(path)
@@ -199,7 +199,7 @@ def test_damage_is_told_in_one_line_that_names_the_file(name: str, tmp_path: Pat
 
 
 def test_truncation_of_a_wav_is_known_before_any_sound_is_given(tmp_path: Path) -> None:
-    """Half a recording would be scored before anyone is told."""
+    """Half a recording would be scored before the error is reported."""
     _truncated(tmp_path / "a.wav")
     with pytest.raises(BadInputError):
         next(read_blocks(tmp_path / "a.wav"))
@@ -207,7 +207,7 @@ def test_truncation_of_a_wav_is_known_before_any_sound_is_given(tmp_path: Path) 
 
 @pytest.mark.parametrize("path", ["nothing.wav", "no/such/folder/a.wav", "nul\0.wav"])
 def test_a_recording_that_is_not_there_is_missing(path: str, tmp_path: Path) -> None:
-    """A typing mistake would be blamed on the recording."""
+    """A typing error would be reported as a bad recording."""
     with pytest.raises(MissingInputError, match="cannot be opened") as raised:
         sound_of(tmp_path / path)
     assert raised.value.exit_status == 66
@@ -216,7 +216,7 @@ def test_a_recording_that_is_not_there_is_missing(path: str, tmp_path: Path) -> 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 @pytest.mark.parametrize("container", ["wav", "flac", "ogg"])
 def test_what_was_written_to_a_pipe_is_whole(container: str, tmp_path: Path) -> None:
-    """Recordings of a stream, whose header cannot know their length, would be refused."""
+    """Recordings of a stream, whose header does not state the length, would be refused."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
     command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-f", container, "-"]
     piped = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL)
@@ -227,7 +227,7 @@ def test_what_was_written_to_a_pipe_is_whole(container: str, tmp_path: Path) -> 
 
 
 def test_a_ten_hour_recording_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
-    """A night's recording could not be replayed on a small node."""
+    """The recording of a night could not be replayed on a small computer."""
     n_samples = 10 * 3_600 * 8_000
     path = tmp_path / "night.wav"
     header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + n_samples, b"WAVE", b"fmt ", 16,
@@ -247,7 +247,7 @@ def test_a_ten_hour_recording_takes_no_more_memory_than_a_short_one(tmp_path: Pa
 def test_folders_are_searched_in_order_and_paths_kept_as_they_were_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table of results could not be matched with the recordings."""
+    """The rows of a result could not be matched with the recordings."""
     for name in ["b/2.wav", "b/10.FLAC", "a/deep/er.ogg", "a/x.npy", "c.mp3", "a/notes.txt",
                  ".hidden/d.wav", "b/._2.wav"]:  # fmt: skip
         path = tmp_path / "in" / name
@@ -262,7 +262,7 @@ def test_folders_are_searched_in_order_and_paths_kept_as_they_were_reached(
     with pytest.raises(MissingInputError, match="no such file or folder"):
         recording_files([Path("out")])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MissingInputError, match="holds no recordings"):
+    with pytest.raises(MissingInputError, match="contains no recordings"):
         recording_files([Path("empty")])
 
 
@@ -277,7 +277,7 @@ def test_log_mel_recordings_are_told_by_their_name(tmp_path: Path) -> None:
 
 
 def test_a_loop_goes_on_and_marks_its_seams(tmp_path: Path) -> None:
-    """Windows would straddle the end and the beginning, and sound wrong once a round."""
+    """Windows would contain the end and the beginning, and give a false alarm in every loop."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
     with Listener(FileSettings(path=tmp_path / "a.wav", loop=True)) as listener:
         listener.wait_for_samples(3 * RATE_HZ)
@@ -287,7 +287,7 @@ def test_a_loop_goes_on_and_marks_its_seams(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
-    """`auscult run` would start with a machine that can never be heard."""
+    """`auscult run` would start with a machine that has no sound."""
     with pytest.raises(AuscultError, match="no such file"), Listener(
         FileSettings(path=tmp_path / "a.wav")
     ) as listener:  # fmt: skip
@@ -297,7 +297,7 @@ def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["bldc_motor", "mimii_fan", "esc10_noise", "desk_fan"])
 def test_the_evaluation_recordings_are_read_whole(name: str) -> None:
-    """Real recorders write what no synthetic file shows."""
+    """Files of real recorders, which differ from generated files, could not be read."""
     for path in recording_files([shared_data(name)]):
         expected, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
         assert np.allclose(sound_of(path), expected.mean(axis=1), atol=1e-6)

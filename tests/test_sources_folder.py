@@ -1,4 +1,4 @@
-"""A folder: what is there, then what comes, and only when it is complete."""
+"""A folder: its recordings, then every new one, but only when it is complete."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def settings(path: Path, settle_s: float = 0.2) -> FolderSettings:
 
 
 def levels(samples: FloatArray) -> list[float]:
-    """The values of constant recordings in the order they were heard."""
+    """The values of constant recordings in the order of the source."""
     changes = np.flatnonzero(np.diff(samples)) + 1
     return [round(float(part[0]), 3) for part in np.split(samples, changes)]
 
 
 def test_what_is_there_then_what_comes(tmp_path: Path) -> None:
-    """New recordings would be left out, or the old ones heard again with each."""
+    """New recordings would be left out, or old ones processed again."""
     recording(tmp_path / "b.wav", value=0.2)
     recording(tmp_path / "a" / "z.wav", value=0.1)
     with Listener(settings(tmp_path)) as listener:
@@ -53,7 +53,7 @@ def test_what_is_there_then_what_comes(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_still_being_written_waits(tmp_path: Path) -> None:
-    """The beginning of a recording would be scored, and its rest lost."""
+    """Only the beginning of a recording would be scored."""
     whole = recording(tmp_path / "outside" / "a.wav", seconds=2.0).read_bytes()
     folder = tmp_path / "in"
     folder.mkdir()
@@ -69,7 +69,7 @@ def test_a_file_that_is_still_being_written_waits(tmp_path: Path) -> None:
 
 
 def test_a_bad_file_is_told_and_skipped(tmp_path: Path) -> None:
-    """One broken recording would stop all that come after it."""
+    """One broken recording would stop the processing of all later ones."""
     (tmp_path / "a.wav").write_text("no sound")
     recording(tmp_path / "b.wav")
     (tmp_path / "c.wav").touch()
@@ -87,7 +87,7 @@ def test_a_bad_file_is_told_and_skipped(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_written_anew_is_heard_again(tmp_path: Path) -> None:
-    """A recorder that uses one name over and over would be heard once."""
+    """Of a recorder that uses the same name again, only the first recording would be processed."""
     recording(tmp_path / "a.wav", value=0.1)
     with Listener(settings(tmp_path)) as listener:
         listener.wait_for_samples(8_000)
@@ -97,7 +97,7 @@ def test_a_file_that_was_written_anew_is_heard_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_vanishes_is_waited_for(tmp_path: Path) -> None:
-    """A network share that drops out for a minute would end the monitoring."""
+    """A network share that fails for a minute would end the monitoring."""
     folder = tmp_path / "share"
     recording(folder / "a.wav", value=0.1)
     with Listener(settings(folder)) as listener:
@@ -114,7 +114,7 @@ def test_a_folder_that_vanishes_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_positions_go_on_at_another_rate(tmp_path: Path) -> None:
-    """Times would jump where recorders of two kinds share a folder."""
+    """Times would jump when two recorders with different rates use one folder."""
     recording(tmp_path / "a.wav", seconds=1.0, rate_hz=8_000)
     recording(tmp_path / "b.wav", seconds=1.0, rate_hz=48_000)
     with Listener(settings(tmp_path)) as listener:
@@ -127,19 +127,19 @@ def test_positions_go_on_at_another_rate(tmp_path: Path) -> None:
 
 
 def test_old_files_need_not_settle_and_future_ones_do(tmp_path: Path) -> None:
-    """A full folder would be waited for, or a clock that is wrong would be believed."""
+    """Old recordings would be delayed, or a wrong clock would make a file complete."""
     old, future = recording(tmp_path / "old.wav"), recording(tmp_path / "future.wav")
     os.utime(old, (1e9, 1e9))
     os.utime(future, (4e9, 4e9))
     watch = FolderWatch(tmp_path, settle_s=0.3)
     assert watch.complete() == [old]
-    watch.heard(old)
+    watch.mark_processed(old)
     time.sleep(0.35)
     assert watch.complete() == [future]
 
 
 def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
-    """A typing mistake would be waited for until somebody wonders."""
+    """A typing error in the path would not be reported."""
     with (
         pytest.raises(MissingInputError, match="no such folder"),
         Listener(settings(tmp_path / "nothing")) as listener,

@@ -42,7 +42,7 @@ def test_damaged_recordings_give_sound_or_an_error(
     in_header: bool,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Anybody who can put a file into a folder could end the monitoring."""
+    """A damaged file in the folder could end the monitoring."""
     content = bytearray(whole(name))
     reach = min(128, len(content)) if in_header else len(content)
     for place, patch in damages:
@@ -68,7 +68,7 @@ def test_damaged_recordings_give_sound_or_an_error(
 def test_any_bytes_are_refused_in_one_line(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Noise that is taken for a recording would be scored."""
+    """Random bytes would be scored as a recording."""
     path = tmp_path_factory.getbasetemp() / "anything.wav"
     path.write_bytes(content)
     with pytest.raises(BadInputError) as raised:

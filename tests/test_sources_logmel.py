@@ -1,4 +1,4 @@
-"""Precomputed log-mel: read as it was written, and nothing else is believed."""
+"""Precomputed log-mel: read as it was written, and everything else is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def frames(n_frames: int, n_mels: int = 128, seed: int = 0) -> FloatArray:
 
 @pytest.mark.parametrize("block_frames", [1, 7, 512])
 def test_frames_are_read_as_they_were_written(block_frames: int, tmp_path: Path) -> None:
-    """Features that a machine sends would be scored as others."""
+    """Precomputed features would get wrong scores."""
     np.save(tmp_path / "a.npy", frames(600), allow_pickle=False)
     blocks = list(read_log_mel_blocks(tmp_path / "a.npy", block_frames=block_frames))
     assert np.array_equal(np.concatenate([b.frames_db for b in blocks]), frames(600))
@@ -52,7 +52,7 @@ BAD: dict[str, tuple[npt.NDArray[np.generic], str]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_log_mel_is_refused(name: str, tmp_path: Path) -> None:
-    """Numbers of another kind would be scored as if they were levels."""
+    """Values that are not levels would be scored."""
     array, said = BAD[name]
     np.save(tmp_path / "a.npy", array, allow_pickle=False)
     with pytest.raises(BadInputError, match=said) as raised:
@@ -61,7 +61,7 @@ def test_what_is_no_log_mel_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_pickles_text_and_half_files_are_refused(tmp_path: Path) -> None:
-    """A recording from a stranger could run a program, or be scored in part."""
+    """A recording could run a program, or be scored in part."""
     path = tmp_path / "a.npy"
     np.save(path, np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(BadInputError):
@@ -91,7 +91,7 @@ def test_any_bytes_give_frames_or_one_clear_error(
 
 
 def test_a_header_that_claims_the_world_costs_nothing(tmp_path: Path) -> None:
-    """A file of 128 bytes could take all memory."""
+    """A file of 128 bytes could fill the memory."""
     path = tmp_path / "a.npy"
     np.save(path, frames(2, 10), allow_pickle=False)
     content = path.read_bytes().replace(b"(2, 10), }" + b" " * 11, b"(999999999999, 10), }")
@@ -137,7 +137,7 @@ def test_a_header_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_heard_file_by_file_and_bad_ones_are_skipped(tmp_path: Path) -> None:
-    """One bad file would end the machine, or files be joined that do not belong together."""
+    """One bad file would end the source, or different files would be joined."""
     np.save(tmp_path / "a.npy", frames(100), allow_pickle=False)
     np.save(tmp_path / "b.npy", frames(100, 64), allow_pickle=False)
     np.save(tmp_path / "c.npy", frames(50), allow_pickle=False)

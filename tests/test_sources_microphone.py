@@ -1,4 +1,4 @@
-"""A microphone: heard, unplugged, plugged in again, through a real PortAudio stream."""
+"""A microphone, unplugged and plugged in again, through a real PortAudio stream."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseAudi
 
 
 def test_what_is_played_is_heard(pulse: PulseAudio) -> None:
-    """Nothing at all would be monitored."""
+    """No sound would be monitored."""
     tone = 0.25 * np.sin(2 * np.pi * 1_000 * np.arange(20 * 48_000) / 48_000)
     pulse.play(tone.astype(np.float32), 48_000)
     with Listener(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
@@ -43,7 +43,7 @@ def test_what_is_played_is_heard(pulse: PulseAudio) -> None:
 
 
 def test_unplugged_and_plugged_in_again(pulse: PulseAudio) -> None:
-    """A cable that was pulled for a moment would end the monitoring until someone notices."""
+    """A cable that was unplugged for a moment would end the monitoring."""
     with Listener(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
         heard.wait_for_samples(8_000)
         pulse.unplug()
@@ -64,7 +64,7 @@ def test_unplugged_and_plugged_in_again(pulse: PulseAudio) -> None:
 
 
 def test_the_devices_are_listed(pulse: PulseAudio) -> None:
-    """An operator could not find out what to write into the configuration."""
+    """An operator could not find the name of the device for the configuration."""
     assert pulse
     script = "from monitor.sources.microphone.devices import devices; print(*devices(), sep='\\n')"
     done = subprocess.run(
@@ -85,7 +85,7 @@ def test_the_devices_are_listed(pulse: PulseAudio) -> None:
 def test_a_device_that_is_not_there_is_a_state(
     pulse: PulseAudio, settings: MicrophoneSettings, said: str
 ) -> None:
-    """A typing mistake would crash the machine's thread instead of being shown."""
+    """A typing error would be a traceback instead of a state."""
     assert pulse
     with Listener(settings) as heard:
         state = heard.wait_for_state()
@@ -96,7 +96,7 @@ def test_a_device_that_is_not_there_is_a_state(
 
 
 def test_the_child_needs_no_executable_memory(pulse: PulseAudio) -> None:
-    """The hardened service (MemoryDenyWriteExecute=yes) would be deaf."""
+    """The hardened service (MemoryDenyWriteExecute=yes) would receive no sound."""
     assert pulse
     wanted = {"device": None, "sample_rate_hz": 16_000, "channels": 1, "block_s": 0.1}
     script = (
@@ -115,7 +115,7 @@ def test_the_child_needs_no_executable_memory(pulse: PulseAudio) -> None:
 
 
 def test_the_child_stays_small(pulse: PulseAudio) -> None:
-    """Every microphone would cost the memory of a whole daemon."""
+    """Every microphone would need as much memory as a daemon."""
     assert pulse
     script = (
         "import sys, runpy\n"
@@ -155,7 +155,7 @@ sys.exit('ALSA lib noise\\nthe device is gone')
 def test_lost_samples_are_counted_by_the_clock_and_another_rate_is_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Windows would straddle an overflow, or a new microphone would sound twice as high."""
+    """Windows would contain an overflow, or another rate would be read as the old one."""
     child = tmp_path / "child.py"
     child.write_text(FAKE_CHILD.format(marker=str(tmp_path / "marker")))
     monkeypatch.setattr("monitor.sources.microphone.source._CHILD", child)
@@ -173,7 +173,7 @@ def test_lost_samples_are_counted_by_the_clock_and_another_rate_is_followed(
 
 @given(data=st.data())
 def test_any_pieces_of_what_the_child_writes_are_read_back(data: st.DataObject) -> None:
-    """A pipe cuts where it likes: samples would be mixed up with their framing."""
+    """A pipe cuts the data anywhere: samples would be confused with record headers."""
     records = data.draw(
         st.lists(st.builds(CaptureRecord, st.booleans(), st.floats(0, 1e9), st.binary()))
     )

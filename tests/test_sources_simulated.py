@@ -1,4 +1,4 @@
-"""The simulated machine sounds as its physics say, always the same, and never twice."""
+"""The simulated machine: physically right, reproducible, and without repetition."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def spectrum(samples: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def line(amplitudes: npt.NDArray[np.float64], hz: float, seconds: float) -> float:
-    """How far a line stands above what is around it."""
+    """How far a line is above its surroundings."""
     at = round(hz * seconds)
     around = np.r_[amplitudes[at - 40 : at - 10], amplitudes[at + 10 : at + 40]]
     return float(amplitudes[at - 3 : at + 4].max() / np.median(around))
@@ -56,7 +56,7 @@ def line(amplitudes: npt.NDArray[np.float64], hz: float, seconds: float) -> floa
 @settings(max_examples=20)
 @given(order=st.permutations(range(12)), seed=st.integers(0, 2**63 - 1))
 def test_any_part_can_be_had_at_any_time(order: list[int], seed: int) -> None:
-    """The sound would depend on who listened before, and a run could not be repeated."""
+    """A run could not be reproduced."""
     options = {"seed": seed, "faults": [{"kind": kind, "onset_s": 0.4} for kind in FAULTS]}
     first = SimulatedMachine(simulated(**options))
     again = SimulatedMachine(simulated(**options))
@@ -66,7 +66,7 @@ def test_any_part_can_be_had_at_any_time(order: list[int], seed: int) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_level_is_what_was_asked_for(machine: str) -> None:
-    """A simulated microphone would clip, or hear nothing."""
+    """A simulated microphone would clip or be silent."""
     samples = sound(60, machine=machine, level_dbfs=-30.0)
     assert 20 * np.log10(samples.std()) == pytest.approx(-30.0, abs=0.7)
     assert abs(samples.mean()) < 1e-3
@@ -74,7 +74,7 @@ def test_the_level_is_what_was_asked_for(machine: str) -> None:
 
 
 def test_the_tones_are_where_the_shaft_puts_them() -> None:
-    """A pump without vanes or gears would teach nothing about machines."""
+    """The simulation would lack the tones of vanes and gears."""
     seconds = 20.0
     amplitudes = spectrum(sound(seconds, machine="pump", speed_hz=24.0, load_variation=0.0))
     for order in (1, 2, 3, 7, 14, 31, 30, 32, 62):
@@ -84,7 +84,7 @@ def test_the_tones_are_where_the_shaft_puts_them() -> None:
 
 
 def test_the_machine_slips_under_load() -> None:
-    """Tones that never move would be learned as lines, as no real machine has them."""
+    """The tones would be constant, unlike those of a real machine."""
     motion = Motion(simulated(load_variation=0.2), np.random.default_rng(0))
     t_s = np.arange(0.0, 200.0, 0.01)
     load = motion.load(t_s)
@@ -96,7 +96,7 @@ def test_the_machine_slips_under_load() -> None:
 
 
 def test_a_machine_of_three_speeds_runs_each_in_turn() -> None:
-    """What healthy means for a machine of several speeds could not be tried."""
+    """Machines with several speeds could not be tested."""
     motion = Motion(
         simulated(speeds_hz=(10, 20, 40), regime_s=10, load_variation=0), np.random.default_rng(0)
     )
@@ -108,7 +108,7 @@ def test_a_machine_of_three_speeds_runs_each_in_turn() -> None:
 
 
 def test_the_noise_never_repeats() -> None:
-    """A network could learn the noise by heart and would call any other noise a fault."""
+    """A network could learn noise that repeats, and score other noise as a fault."""
     samples = sound(60, load_variation=0.0).astype(np.float64)
     n_fft = 2 * len(samples)
     noise = samples - np.tile(
@@ -121,7 +121,7 @@ def test_the_noise_never_repeats() -> None:
 
 
 def test_seeds_and_units_differ_and_settings_repeat() -> None:
-    """Training and monitoring would share their noise, or two machines be one."""
+    """Training and monitoring would have the same noise, or two machines the same sound."""
     usual = sound(2)
     assert np.array_equal(sound(2), usual)
     for options in ({"seed": 1}, {"unit": 1}, {"machine": "fan"}):
@@ -132,7 +132,7 @@ def test_seeds_and_units_differ_and_settings_repeat() -> None:
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_is_there_from_its_onset_to_its_end_and_no_longer(kind: str) -> None:
-    """An alert could not be judged as early, late or false."""
+    """The simulated fault would not be present at the configured time."""
     healthy = sound(6)
     faulty = sound(6, faults=[{"kind": kind, "onset_s": 2.05, "end_s": 4.02, "ramp_s": 0.2}])
     added = np.abs(faulty - healthy)
@@ -148,7 +148,7 @@ def test_a_fault_is_there_from_its_onset_to_its_end_and_no_longer(kind: str) -> 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_fault_grows_with_its_severity(kind: str, machine: str) -> None:
-    """An early stage could not be told from a late one."""
+    """An early stage and a late stage of a fault would be equal."""
     healthy = sound(3, machine=machine)
     added = [
         (sound(3, machine=machine, faults=[{"kind": kind, "severity": severity}]) - healthy).std()
@@ -160,7 +160,7 @@ def test_a_fault_grows_with_its_severity(kind: str, machine: str) -> None:
 
 
 def test_a_bad_bearing_rings_at_the_rate_of_the_balls_passing() -> None:
-    """Envelope analysis, the field's own method, would not find the simulated fault."""
+    """Envelope analysis, the standard method, would not find the simulated fault."""
     seconds = 20.0
     samples = sound(
         seconds, machine="fan", speed_hz=25.0, load_variation=0.0, faults=[{"kind": "bearing"}]
@@ -177,7 +177,7 @@ def test_a_bad_bearing_rings_at_the_rate_of_the_balls_passing() -> None:
 
 
 def test_looseness_gives_half_orders_and_imbalance_one_turn() -> None:
-    """The faults would not differ from one another in the way an analyst expects."""
+    """The faults would not differ as they do in real machines."""
     seconds = 10.0
     options = {"speed_hz": 24.0, "load_variation": 0.0}
     healthy, loose, unbalanced = (
@@ -192,7 +192,7 @@ def test_looseness_gives_half_orders_and_imbalance_one_turn() -> None:
 
 @pytest.mark.parametrize("rate_hz", [4_000, 8_000, 44_100, 96_000])
 def test_any_rate_has_the_same_machine(rate_hz: int) -> None:
-    """Resampling could not be tried, or tones would fold back into the sound."""
+    """Tones above half the sample rate would appear as aliases."""
     faults = [{"kind": kind} for kind in FAULTS]
     samples = sound(2, sample_rate_hz=rate_hz, speed_hz=24.0, load_variation=0.0)
     amplitudes = spectrum(samples)
@@ -201,14 +201,14 @@ def test_any_rate_has_the_same_machine(rate_hz: int) -> None:
 
 
 def test_a_thousand_turns_a_second_are_a_machine_too() -> None:
-    """A dental drill would be an error, or a whistle that is not there."""
+    """Very high speeds would be an error or would give aliases."""
     samples = sound(2, speed_hz=1_000, faults=[{"kind": kind} for kind in FAULTS])
     assert np.isfinite(samples).all()
     assert np.abs(samples).max() <= 1.0
 
 
 def test_a_duration_is_kept_to_the_sample() -> None:
-    """Recordings of the simulation would be longer than asked for."""
+    """Recordings of the simulation would be longer than configured."""
     with Listener(simulated(realtime=False, duration_s=1.23456)) as listener:
         listener.wait_for_end()
     assert listener.n_samples() == round(1.23456 * RATE_HZ)
@@ -229,7 +229,7 @@ def test_a_hundred_machines_fit_into_half_a_core() -> None:
 
 
 def test_the_settings_of_a_fault_are_checked() -> None:
-    """A fault that ends before it begins would never be heard, and nobody told."""
+    """A fault that ends before it begins would be accepted and never occur."""
     with pytest.raises(ValueError, match="end_s must be greater than onset_s"):
         SimulatedFault(kind="rub", onset_s=2.0, end_s=1.0)
 

@@ -1,4 +1,4 @@
-"""Error messages point at the right line."""
+"""Error messages name the right line."""
 
 from __future__ import annotations
 
@@ -56,18 +56,18 @@ onset = 2
     ],
 )
 def test_keys_are_found_where_an_editor_shows_them(path: KeyPath, line: int) -> None:
-    """Strings, comments and arrays that look like tables would shift every later line."""
+    """Strings, comments and arrays that look like tables would give wrong line numbers."""
     tomllib.loads(AWKWARD)
     assert line == key_lines(AWKWARD)[path]
 
 
 def test_a_key_inside_an_inline_table_has_the_line_of_its_holder() -> None:
-    """A mistake inside an inline table would be reported without any line."""
+    """A mistake inside an inline table would be reported without a line."""
     assert line_of(key_lines(AWKWARD), ("mqtt", "after", "dotted", "a")) == 13
 
 
 def test_no_line_is_invented() -> None:
-    """A key that is nowhere in the file would be blamed on some line of it."""
+    """A key that is not in the file would be reported with a line."""
     assert line_of(key_lines(AWKWARD), ("detector", "hysteresis")) is None
 
 
@@ -81,7 +81,7 @@ values = st.sampled_from(
 def test_every_key_of_a_valid_document_is_found_on_its_line(
     items: list[tuple[str, str, int]],
 ) -> None:
-    """A value of some shape would swallow the keys after it."""
+    """Keys after some values would not be found."""
     text, expected = "", {}
     for key, value, blank in items:
         text += "\n" * blank

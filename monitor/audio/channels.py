@@ -1,4 +1,4 @@
-"""Several channels to one, and what can be sound at all."""
+"""Several channels to one, and a check for samples that cannot be sound."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pydantic import Field
 from monitor.domain import FloatArray
 
 Channel = Annotated[int, Field(strict=True, ge=0, lt=64)] | Literal["mix"]
-"""Which channel to listen to, counted from 0, or ``"mix"``, the mean of all."""
+"""Which channel to use, counted from 0, or ``"mix"``, the mean of all."""
 
 
 HIGHEST_SAMPLE = 64.0
-"""36 dB over full scale. Anything larger is not sound at full scale +-1 but
-integers stored as floats, or bytes that are no samples at all."""
+"""36 dB above full scale. Larger values are not sound at full scale +-1 but integers
+stored as floats, or bytes that are not samples."""
 
 
 def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
     """The chosen channel, or the mean of all.
 
-    Shape: ``(n_frames, n_channels)`` to ``(n_frames,)``, a copy. The sum runs
-    channel by channel, so that every frame is rounded alike however many there are.
+    Shape: ``(n_frames, n_channels)`` to ``(n_frames,)``, a copy. The sum is made channel
+    by channel, so that the rounding does not depend on the number of frames.
     """
     if channel != "mix":
         return samples[:, channel].copy()
@@ -37,8 +37,8 @@ def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
 def first_unsound(samples: FloatArray) -> int | None:
     """The first frame that cannot be sound, ``None`` if all can.
 
-    Shape: ``(n_frames,)`` or ``(n_frames, n_channels)``. Unsound are NaN, infinity
-    and whatever is beyond ``HIGHEST_SAMPLE``.
+    Shape: ``(n_frames,)`` or ``(n_frames, n_channels)``. NaN, infinity and values
+    beyond ``HIGHEST_SAMPLE`` cannot be sound.
     """
     if not samples.size:
         return None

@@ -1,4 +1,4 @@
-"""The level of sound in dBFS, for people who turn gains."""
+"""The level of sound in dBFS, to set a gain by."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FLOOR_DBFS = -120.0
 
 
 class LevelMeter:
-    """The root mean square of what was heard since it was last read.
+    """The root mean square of the sound since the last reading.
 
     0 dBFS is the root mean square of a full-scale square wave; a full-scale sine
     is at -3 dBFS (AES17 would call it 0).
@@ -30,7 +30,7 @@ class LevelMeter:
     def read_dbfs(self) -> float | None:
         """The level since the last reading, at least ``FLOOR_DBFS``.
 
-        ``None`` if nothing came, or something that was not a finite number.
+        ``None`` if there was no sound, or a sample that is not finite.
         """
         energy, n_samples = self._energy, self._n_samples
         self._energy, self._n_samples = 0.0, 0

@@ -1,4 +1,4 @@
-"""What a person means by "these recordings": files and folders, sound or log-mel."""
+"""Recordings from arguments: files and folders, sound or log-mel."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RECORDING_SUFFIXES = AUDIO_SUFFIXES | LOG_MEL_SUFFIXES
 def recording_files(
     arguments: Iterable[Path], suffixes: frozenset[str] = RECORDING_SUFFIXES
 ) -> list[Path]:
-    """The recordings that ``arguments`` name, each path as it was reached from its argument.
+    """The recordings in ``arguments``, each path as it is reached from its argument.
 
-    A folder stands for all recordings below it in the order of their paths, hidden
-    ones left out; a file for itself, whatever it is called. Nothing is listed
-    twice. Raises ``MissingInputError`` for what is not there and for a folder
-    without recordings.
+    A folder gives all recordings in it and below, without hidden ones, sorted by path. A
+    file gives itself, whatever its name. No path is listed twice. Raises
+    ``MissingInputError`` for an argument that does not exist and for a folder without
+    recordings.
     """
     found: dict[Path, None] = {}
     for argument in arguments:
@@ -35,7 +35,7 @@ def recording_files(
             below = list(_below(argument, suffixes))
             if not below:
                 names = ", ".join(sorted(suffixes))
-                raise MissingInputError(f"{argument}: holds no recordings ({names})")
+                raise MissingInputError(f"{argument}: contains no recordings ({names})")
             found.update(dict.fromkeys(below))
         else:
             found[argument] = None
@@ -43,7 +43,7 @@ def recording_files(
 
 
 def _check_there(path: Path) -> None:
-    """Raise ``MissingInputError`` where there is nothing, or nothing to be looked at."""
+    """Raise ``MissingInputError`` for a path that does not exist or cannot be opened."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -69,7 +69,7 @@ def recording_blocks(
     """One recording from its beginning: sound, or log-mel for an ``.npy`` file.
 
     Raises as ``read_blocks`` and ``read_log_mel_blocks``; with ``spec`` also for
-    log-mel of another number of bands.
+    log-mel with another number of bands.
     """
     if path.suffix.lower() in LOG_MEL_SUFFIXES:
         return read_log_mel_blocks(path, n_mels=spec.n_mels if spec else None)
@@ -77,7 +77,7 @@ def recording_blocks(
 
 
 def recording_length_s(path: Path, spec: LogMelSpec) -> float:
-    """How long a recording is by its header, log-mel by the frame rate of ``spec``."""
+    """The length of a recording by its header; for log-mel by the frame rate of ``spec``."""
     if path.suffix.lower() in LOG_MEL_SUFFIXES:
         return log_mel_frame_count(path) / spec.frame_rate_hz
     return recording_seconds(path)

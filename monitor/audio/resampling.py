@@ -1,4 +1,4 @@
-"""Sound at any rate to sound at one rate, streaming."""
+"""Streaming conversion of sound at any rate to one rate."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from monitor.errors import SourceFault
 class StreamResampler:
     """Blocks at any rate to blocks at ``to_rate_hz``, by band-limited interpolation (soxr, HQ).
 
-    What comes out depends on the samples and on where the discontinuities are,
-    not on how the stream was cut into blocks: it counts samples, not calls. A
-    sample at index ``i`` of the input is heard at index ``i * to / from`` of the
-    output; where a stretch of sound begins between two output samples, it begins
-    at the later one. A discontinuity begins a new stretch: the few milliseconds
-    that the filter still holds of the old one are dropped. Blocks that have the
-    right rate pass through untouched.
+    The output depends on the samples and the discontinuities, not on how the stream is
+    cut into blocks. Index ``i`` of the input is index ``i * to / from`` of the output; a
+    stretch of sound that begins between two output samples begins at the later one. A
+    discontinuity begins a new stretch: the last milliseconds of the old one, which are
+    still in the filter, are dropped. Blocks that have the right rate pass unchanged.
 
     State: the filter (``_filter``), the input index that must come next
     (``_next_input``), the output index that comes next (``_next_output``), and
@@ -38,8 +36,8 @@ class StreamResampler:
 
         Shape: ``(n_samples,)`` to ``(m_samples,)``, both float32. Raises
         ``SourceFault`` for samples that are not finite or for another rate without
-        a discontinuity, ``ValueError`` for a block that does not follow the last
-        one though it says so; the stream is then as it was before.
+        a discontinuity, and ``ValueError`` for a block that does not follow the last one
+        and is not discontinuous; the stream is then as it was before.
         """
         self._check(block)
         if self._next_input is None or block.discontinuous:
@@ -50,7 +48,7 @@ class StreamResampler:
         return self._output(self._filter.resample_chunk(block.samples, last=False))
 
     def flush(self) -> AudioBlock | None:
-        """End the stream: what the filter still holds. The next block begins a new stream."""
+        """End the stream: the samples still in the filter. The next block begins a new stream."""
         rest = None
         if self._filter is not None and self._next_input is not None:
             rest = self._output(self._filter.resample_chunk(np.empty(0, np.float32), last=True))
@@ -59,7 +57,7 @@ class StreamResampler:
 
     def _check(self, block: AudioBlock) -> None:
         if not np.isfinite(block.samples).all():
-            raise SourceFault("audio holds NaN or infinite samples")
+            raise SourceFault("audio contains NaN or infinite samples")
         if self._next_input is None or block.discontinuous:
             return
         if block.sample_rate_hz != self._from_rate_hz:

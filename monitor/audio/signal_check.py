@@ -1,7 +1,7 @@
-"""Is this the sound of a working microphone?
+"""Detects a microphone that does not work: silence, stuck input, clipping, DC offset.
 
-A muted, unplugged, saturated or stuck microphone says nothing about its machine,
-so it must be told apart from a fault of the machine before anything is scored.
+The sound of a muted, unplugged, saturated or stuck microphone says nothing about the
+machine. It is detected before scoring, so that it is not taken for a fault of the machine.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ _REACH_DB = 3.0
 
 @dataclass(frozen=True, slots=True)
 class SignalLimits:
-    """What is no longer the sound of a working microphone.
+    """Limits for the sound of a working microphone.
 
-    A fault begins when every cell (``cell_s`` of sound) of ``*_after_s`` shows it
-    and ends when none of ``recover_s`` comes near it (3 dB, or 0.7 of the limit),
-    so that a signal on the border does not flap. The defaults leave room for what
-    is healthy: the quietest living microphones measured are at -68 dBFS, and a
-    machine's own fault may be so loud that it clips a sixth of the samples
-    without the microphone being to blame.
+    A fault begins when every cell (``cell_s`` of sound) during ``*_after_s`` shows it. It
+    ends when no cell during ``recover_s`` comes near the limit (3 dB, or 0.7 of it), so
+    that a signal at the limit does not alternate. The defaults allow for healthy sound:
+    the quietest working microphones measured are at -68 dBFS, and a fault of the machine
+    may be loud enough to clip a sixth of the samples.
     """
 
     cell_s: float = 0.25
     dead_after_s: float = 0.5
-    """Samples that all have one value, which no living microphone gives."""
+    """All samples have one value; a working microphone has noise."""
     quiet_dbfs: float = -90.0
     """RMS around the mean; about one step of 16-bit sound."""
     quiet_after_s: float = 3.0
@@ -48,7 +47,7 @@ class SignalLimits:
 
 
 class _Latch:
-    """On after ``on_after`` bad cells in a row, off after ``off_after`` good ones."""
+    """On after ``on_after`` bad cells in a row, off after ``off_after`` good cells in a row."""
 
     def __init__(self, on_after: int, off_after: int) -> None:
         self._on_after, self._off_after = on_after, off_after
@@ -65,14 +64,14 @@ class _Latch:
 
 
 class SignalCheck:
-    """Audio blocks to the state of the signal: all well, or what is wrong with it.
+    """Audio blocks to the state of the signal: ``OK``, or the fault.
 
     Reasons: ``not_finite`` (NaN, infinity), ``stuck`` (one value that is not
     zero), ``silence`` (digital zero, or below ``quiet_dbfs``), which are
     ``NO_SIGNAL``; ``clipping`` and ``dc_offset``, which are ``DEGRADED``. There is
-    no clock: the sound is judged in cells that lie at fixed positions of the
-    stream, so the state after a sample is the same however the stream was cut. A
-    discontinuity drops the unfinished cell and nothing else.
+    no clock: the sound is checked in cells at fixed positions of the stream, so the
+    state after a sample does not depend on how the stream is cut into blocks. A
+    discontinuity drops the unfinished cell only.
     """
 
     def __init__(self, limits: SignalLimits | None = None) -> None:
@@ -89,9 +88,9 @@ class SignalCheck:
         self.state = _OK
 
     def cell_samples(self, sample_rate_hz: int) -> int:
-        """Samples in a cell: only where one ends, at a multiple of this, may the state change.
+        """Samples in a cell. The state changes only at multiples of this number.
 
-        Except for samples that are not finite, which change it at once.
+        Samples that are not finite are the exception: they change it at once.
         """
         return max(1, round(sample_rate_hz * self._limits.cell_s))
 
@@ -125,7 +124,7 @@ class SignalCheck:
         return _Latch(cells(after_s), cells(self._limits.recover_s))
 
     def _judge(self, cell: FloatArray) -> None:
-        """Look at a cell of finite samples. Shape: ``(cell_samples,)``."""
+        """Check a cell of finite samples. Shape: ``(cell_samples,)``."""
         limits = self._limits
         lowest, highest = float(cell.min()), float(cell.max())
         constant = lowest == highest
@@ -147,20 +146,20 @@ class SignalCheck:
         if self._not_finite.on:
             pass
         elif self._stuck.on:
-            self._become("stuck", f"every sample is {lowest:.4f}: the input hangs")
+            self._become("stuck", f"every sample is {lowest:.4f}: the input is stuck")
         elif self._zero.on:
-            self._become("silence", "digital silence: muted, or nothing plugged in")
+            self._become("silence", "digital silence: muted or unplugged")
         elif self._quiet.on:
-            self._become("silence", f"{level_dbfs:.0f} dBFS: muted, or the gain is down")
+            self._become("silence", f"{level_dbfs:.0f} dBFS: muted, or the gain is too low")
         elif self._clipping.on:
             self._become("clipping", f"{clipped:.0%} of the samples at full scale: lower the gain")
         elif self._dc_offset.on:
-            self._become("dc_offset", f"the mean is {mean:+.2f} of full scale: check the input")
+            self._become("dc_offset", f"DC offset of {mean:+.2f} of full scale: check the input")
         else:
             self.state = _OK
 
     def _become(self, reason: str, detail: str) -> None:
-        """The state of that reason; its detail stays as it was when the fault began."""
+        """Take this state; its detail stays as it was when the fault began."""
         if self.state.reason != reason:
             degraded = reason in {"clipping", "dc_offset"}
             status = SourceStatus.DEGRADED if degraded else SourceStatus.NO_SIGNAL

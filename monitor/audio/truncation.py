@@ -1,4 +1,4 @@
-"""Whether a WAV or Ogg file holds all of its sound.
+"""Whether a WAV or Ogg file is complete.
 
 libsndfile reads what is there and does not report what is missing. A WAV header states how many
 bytes of samples follow. An Ogg file does not state its length, but its last page carries an
@@ -31,13 +31,13 @@ def check_ogg_is_whole(descriptor: int, path: Path) -> None:
     end = os.pread(descriptor, 2 * _LARGEST_PAGE_BYTES, max(0, size - 2 * _LARGEST_PAGE_BYTES))
     if not _is_last_page(end[end.rfind(_CAPTURE) :]):
         raise BadInputError(
-            f"{path}: truncated: its last page is missing; copy it again, use a whole recording, "
-            "or wait until it is written"
+            f"{path}: truncated, its last page is missing; copy it again, use a complete "
+            "recording, or wait until it is written"
         )
 
 
 def _is_last_page(page: bytes) -> bool:
-    """Whether ``page`` is whole and says that it is the last of its stream."""
+    """Whether ``page`` is complete and marked as the last of its stream."""
     if len(page) < _HEADER_BYTES or not page[5] & _LAST_PAGE:
         return False
     n_segments = page[_HEADER_BYTES - 1]
@@ -47,14 +47,14 @@ def _is_last_page(page: bytes) -> bool:
 
 _MAX_CHUNKS = 1000
 _OPEN_ENDED = 0x7FFF_0000
-"""Programs that write to a pipe cannot know the length and claim one from here on."""
+"""Programs that write to a pipe do not know the length and write this or more."""
 
 
 def check_wav_is_whole(descriptor: int, path: Path) -> None:
     """Raise ``BadInputError`` for a RIFF or RF64 file whose samples are cut short.
 
     ``descriptor`` is open for reading and is left at the beginning. Files of other
-    formats, and those whose header leaves the length open, pass.
+    formats, and those whose header does not state the length, pass.
     """
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, 12, 0)
@@ -76,18 +76,18 @@ def check_wav_is_whole(descriptor: int, path: Path) -> None:
             _check_data(path, n_bytes, size - offset - 8)
             return
         offset += 8 + n_bytes + n_bytes % 2
-    raise BadInputError(f"{path}: a WAV file without samples: it was cut off inside its header")
+    raise BadInputError(f"{path}: a WAV file without samples, cut off inside its header")
 
 
 def _check_data(path: Path, promised: int, present: int) -> None:
     if promised == 0 and present > 1:
         raise BadInputError(
-            f"{path}: its header was never completed: is it still being written, "
-            "or was the program that recorded it killed?"
+            f"{path}: its header is incomplete: it is still being written, or the program "
+            "that recorded it was killed"
         )
     # One byte of padding may be missing at the end of a file.
     if present < promised < _OPEN_ENDED or (promised > 0xFFFF_FFFF and present < promised):
         raise BadInputError(
-            f"{path}: truncated: its header promises {promised} bytes of samples, "
-            f"{max(present, 0)} are there; copy it again, or use a whole recording"
+            f"{path}: truncated, {max(present, 0)} of {promised} bytes of samples are present; "
+            "copy it again, or use a complete recording"
         )

@@ -13,26 +13,26 @@ from collections.abc import Sequence
 
 _READ_BYTES = 1 << 16
 _PIPE_BYTES = 1 << 20
-"""Room for what comes while nobody reads: 5 s of mono sound at 48 kHz in floats."""
+"""Holds 5 s of mono sound at 48 kHz in floats, for pauses in reading."""
 _KEPT_STDERR_BYTES = 4096
 _TERMINATE_S = 0.2
 _KILL_S = 0.2
 _POLL_S = 0.01
-# Ours, and no business of a program that somebody configured.
+# Variables of this service that configured programs must not get.
 _PRIVATE_VARIABLES = ("AUSCULT_", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
 
 
 class ChildProcess:
-    """A program in a process group of its own, without input, its output read by us.
+    """A program without input, in its own process group, whose output is read here.
 
     Raises ``OSError`` or ``ValueError`` when it cannot be started. ``end`` must be
-    called; until then the process is not reaped, so that its group's number cannot
-    become that of another one.
+    called. Until then the process is not reaped, so that no other process group gets
+    its number.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE_VARIABLES)}
-        self._process = subprocess.Popen(  # noqa: S603  # what the configuration asks for, no shell
+        self._process = subprocess.Popen(  # noqa: S603  # the configured command, without a shell
             list(arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -45,14 +45,14 @@ class ChildProcess:
         self._selector = selectors.DefaultSelector()
         self._pipes = [pipe for pipe in (self._process.stdout, self._process.stderr) if pipe]
         self._stdout, self._stderr = (pipe.fileno() for pipe in self._pipes)
-        with contextlib.suppress(OSError):  # beyond what this user may have: a smaller one does
+        with contextlib.suppress(OSError):  # more than this user's limit: a smaller pipe is enough
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         for descriptor in (self._stdout, self._stderr):
             os.set_blocking(descriptor, False)
             self._selector.register(descriptor, selectors.EVENT_READ)
 
     def read(self, timeout_s: float) -> bytes | None:
-        """The next of its output, ``b""`` at its end, ``None`` when none came in time."""
+        """The next output, ``b""`` at its end, ``None`` when there is none within the time."""
         output: bytes | None = None
         for key, _ in self._selector.select(timeout_s):
             try:
@@ -68,7 +68,7 @@ class ChildProcess:
         return output
 
     def last_lines(self, count: int = 3) -> list[str]:
-        """The last that it said on its standard error, the oldest first."""
+        """The last lines of its standard error, the oldest first."""
         with contextlib.suppress(OSError):
             data = os.read(self._stderr, _READ_BYTES)
             self._last_stderr = (self._last_stderr + data)[-_KEPT_STDERR_BYTES:]
@@ -76,7 +76,7 @@ class ChildProcess:
         return [line for line in text.replace("\r", "\n").split("\n") if line.strip()][-count:]
 
     def exit_status(self, wait_s: float) -> int | None:
-        """How it exited, negative for a signal; ``None`` while it runs. It is not reaped."""
+        """Its exit status, negative for a signal, ``None`` while it runs. It is not reaped."""
         deadline_s = time.monotonic() + wait_s
         while True:
             result = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -93,10 +93,10 @@ class ChildProcess:
         return self._process.poll() is not None
 
     def end(self) -> None:
-        """End it and all its descendants: asked first, then killed.
+        """End it and all its descendants: first SIGTERM, then SIGKILL.
 
-        One that hangs in a driver, or belongs to somebody else, cannot be killed: it is
-        left behind, and ``gone`` tells when it has ended after all.
+        A process that hangs in a driver, or belongs to another user, cannot be killed. It
+        continues, and ``gone`` reports when it has ended.
         """
         self._signal(signal.SIGTERM)
         self.exit_status(_TERMINATE_S)

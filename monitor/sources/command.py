@@ -19,10 +19,10 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class CommandSource:
-    """The sound that a program delivers, started again whenever it ends or hangs.
+    """The sound from a program, which is started again when it ends or hangs.
 
-    What was lost meanwhile is counted by the clock. With ``restart = false`` the
-    stream ends when the program ends well (status 0).
+    Lost samples are counted by the clock. With ``restart = false`` the stream ends
+    when the program ends with status 0.
     """
 
     def __init__(self, settings: CommandSettings) -> None:

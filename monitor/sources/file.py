@@ -18,8 +18,8 @@ _REALTIME_BLOCK_S = 0.1
 class FileSource:
     """A recording, once or in a loop, as fast as it can be read or in real time.
 
-    A recording that cannot be used is reported as ``bad_input`` and ends the source;
-    in a loop every new beginning is a discontinuity.
+    A recording that cannot be used is reported as ``bad_input`` and ends the source.
+    In a loop, every repetition begins with a discontinuity.
     """
 
     data_timeout_s = 0.0

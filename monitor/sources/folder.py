@@ -1,4 +1,4 @@
-"""A folder into which somebody puts recordings."""
+"""A folder that receives recordings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORGOTTEN_AFTER_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """A file as it was when it was looked at."""
+    """Size and time of a file."""
 
     size: int
     modified_ns: int
@@ -31,16 +31,16 @@ class _Version:
 
 @dataclass(slots=True)
 class _Watched:
-    """What is known of a file: how it looks, since when, and whether it was heard like that."""
+    """A file: its version, since when, when it was last seen, and whether it was processed."""
 
     version: _Version
     since_s: float
     seen_s: float
-    heard: bool = False
+    processed: bool = False
 
 
 class FolderWatch:
-    """Which recordings of a folder are complete and have not been heard yet."""
+    """Finds the recordings of a folder that are complete and not yet processed."""
 
     def __init__(self, folder: Path, settle_s: float) -> None:
         self._folder = folder
@@ -48,18 +48,18 @@ class FolderWatch:
         self._watched: dict[Path, _Watched] = {}
 
     def complete(self) -> list[Path]:
-        """The files to hear now: those that existed by path, then by time of completion.
+        """The files to process now: at first sorted by path, later by modification time.
 
-        A file is complete when its size and time have not changed for ``settle_s``;
-        one that changes after it was heard is a new one. Raises ``MissingInputError``
-        when the folder is not there.
+        A file is complete when its size and time have not changed for ``settle_s``. A
+        file that changes after it was processed is a new one. Raises
+        ``MissingInputError`` when the folder does not exist.
         """
         if not self._folder.is_dir():
             raise MissingInputError(f"{self._folder}: no such folder")
         first_look, now_s = not self._watched, time.monotonic()
         for path in self._listed():
             self._look(path, now_s)
-        # A file that a network share hides for a moment is not a new one when it is back.
+        # A file that a network share hides for a moment must not be processed twice.
         self._watched = {
             path: watched
             for path, watched in self._watched.items()
@@ -69,17 +69,17 @@ class FolderWatch:
             path
             for path, watched in self._watched.items()
             if watched.seen_s == now_s
-            and not watched.heard
+            and not watched.processed
             and now_s - watched.since_s >= self._settle_s
         ]
         if not first_look:
             ready.sort(key=lambda path: (self._watched[path].version.modified_ns, path))
         return ready
 
-    def heard(self, path: Path) -> None:
-        """The file needs no hearing any more, as long as it stays as it is."""
+    def mark_processed(self, path: Path) -> None:
+        """The file is done, as long as it does not change."""
         if path in self._watched:
-            self._watched[path].heard = True
+            self._watched[path].processed = True
 
     def _listed(self) -> list[Path]:
         try:
@@ -90,23 +90,23 @@ class FolderWatch:
     def _look(self, path: Path, now_s: float) -> None:
         try:
             status = path.stat()
-        except OSError:  # taken away since it was listed
+        except OSError:  # removed since it was listed
             return
         version = _Version(status.st_size, status.st_mtime_ns)
         known = self._watched.get(path)
         if known is not None and known.version == version:
             known.seen_s = now_s
             return
-        # What was finished long ago need not be waited for. A time in the future says nothing.
+        # An old file is complete at once. A time in the future counts as now.
         age_s = max(0.0, time.time() - status.st_mtime) if known is None else 0.0
         self._watched[path] = _Watched(version, now_s - age_s, now_s)
 
 
 class FolderSource:
-    """The recordings of a folder, then every new one as it appears and is complete.
+    """The recordings of a folder, then every new one when it is complete.
 
     Every recording begins with a discontinuity. One that cannot be used is reported
-    as ``bad_input`` and skipped; a folder that vanishes is waited for.
+    as ``bad_input`` and skipped. If the folder disappears, the source waits for it.
     """
 
     data_timeout_s = None
@@ -138,7 +138,7 @@ class FolderSource:
                 yield from self._recording(path, stop)
                 if stop.is_set():
                     return
-                watch.heard(path)
+                watch.mark_processed(path)
             if not paths:
                 stop.wait(settings.poll_interval_s)
 
@@ -156,7 +156,7 @@ class FolderSource:
             yield self._fail("bad_input", str(error))
 
     def _continued(self, block: AudioBlock) -> AudioBlock:
-        """The block of a recording where it stands in the stream of all of them."""
+        """The block with its position in the stream of all recordings."""
         gap = block.first_sample == 0 and self._next_sample > 0
         if gap and self.sample_rate_hz is not None:
             self._next_sample = -(-self._next_sample * block.sample_rate_hz // self.sample_rate_hz)

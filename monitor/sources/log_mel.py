@@ -17,9 +17,9 @@ _REALTIME_BLOCK_FRAMES = 4
 
 
 class LogMelSource:
-    """The frames of one file, or of all in a folder, one after another.
+    """The frames of one file, or of all files in a folder, one after another.
 
-    A file's beginning is a discontinuity. One that cannot be used is reported and
+    Every file begins with a discontinuity. One that cannot be used is reported and
     skipped.
     """
 
@@ -57,7 +57,7 @@ class LogMelSource:
         if path.is_dir():
             files = sorted(path.rglob("*.npy"))
             if not files:
-                raise MissingInputError(f"{path}: holds no .npy files")
+                raise MissingInputError(f"{path}: contains no .npy files")
             return files
         if not path.exists():
             raise MissingInputError(f"{path}: no such file or folder")

@@ -1,4 +1,4 @@
-"""Recorded or computed sound no faster than it would have been heard."""
+"""Recorded or computed sound in real time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 class Pacer:
     """Waits until a position of the stream is due.
 
-    The clock begins with the first wait. Every wait is measured from there, so
-    that the time which anything else takes never adds up.
+    The clock starts with the first wait. Every wait is measured from there, so that
+    delays do not add up.
     """
 
     def __init__(self, *, realtime: bool) -> None:

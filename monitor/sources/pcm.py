@@ -1,4 +1,4 @@
-"""Raw PCM as it falls out of a pipe: any pieces of bytes to audio blocks."""
+"""Raw PCM from a pipe: pieces of bytes to audio blocks."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from monitor.sources.settings import SampleFormat
 _DTYPES: dict[SampleFormat, str] = {"s16le": "<i2", "s32le": "<i4", "f32le": "<f4"}
 _SCALES: dict[SampleFormat, float] = {"s16le": 2.0**-15, "s32le": 2.0**-31, "f32le": 1.0}
 _CLEAN_S = 1.0
-"""How long the samples must be sound before they are believed again."""
+"""How long the samples must be valid before they are used again."""
 
 
 class PcmStream:
     """Bytes to blocks at ``sample_rate_hz``; integers become full scale +-1.
 
     A frame may be cut anywhere between two pieces. Samples that cannot be sound
-    (NaN, infinity, far over full scale) make the stream unavailable until a second
-    has been sound; what comes until then is counted and dropped.
+    (NaN, infinity, far above full scale) make the stream unavailable until the samples
+    were valid for a second. Until then, samples are counted and dropped.
 
     State: the bytes of an unfinished frame, the position, whether a gap lies
     before the next block, and how many samples are still to be dropped.
@@ -44,7 +44,7 @@ class PcmStream:
         self._distrusted = 0
 
     def push(self, data: bytes) -> list[AudioBlock | SourceState]:
-        """The blocks and states that ``data`` brings, none if it completes no frame."""
+        """The blocks and states from ``data``, none if it completes no frame."""
         data = self._rest + data if self._rest else data
         used = len(data) - len(data) % self.frame_bytes
         self._rest = data[used:]
@@ -58,7 +58,7 @@ class PcmStream:
         return [self._block(frames)]
 
     def gap(self, lost_samples: int) -> None:
-        """About so many samples were lost: begin anew, without the rest of an unfinished frame."""
+        """About this many samples were lost: drop the unfinished frame and begin again."""
         self._rest, self._distrusted = b"", 0
         self._gap = True
         self.next_sample += max(0, lost_samples)
@@ -82,9 +82,7 @@ class PcmStream:
         known = self._distrusted > 0
         self.gap(n_frames)
         self._distrusted = max(1, round(_CLEAN_S * self.sample_rate_hz))
-        detail = (
-            "samples that are NaN, infinite or far over full scale: is the sample format right?"
-        )
+        detail = "samples that are NaN, infinite or far above full scale: check the sample format"
         return [] if known else [unavailable("not_finite", detail)]
 
     def _regain(self, frames: FloatArray) -> list[AudioBlock | SourceState]:

@@ -23,7 +23,7 @@ from monitor.sources.simulated.source import SimulatedSource
 
 
 def open_source(settings: SourceSettings) -> Source:
-    """The source that ``settings`` describe. Nothing is opened before ``blocks`` is called."""
+    """The source that ``settings`` describe. It opens nothing before ``blocks`` is called."""
     match settings:
         case FileSettings():
             return FileSource(settings)

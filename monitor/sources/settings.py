@@ -1,4 +1,4 @@
-"""The ``[machine.source]`` table: where a machine's sound comes from, one model a kind."""
+"""The ``[machine.source]`` table: where a machine's sound comes from, one model per kind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SampleFormat = Literal["s16le", "s32le", "f32le"]
 
 
 class _Source(BaseModel):
-    """What every kind has in common: frozen, and unknown keys are refused."""
+    """The base of every kind: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -28,19 +28,19 @@ class FileSettings(_Source):
     kind: Literal["file"] = "file"
     path: Path
     realtime: bool = False
-    """Deliver no faster than the sound would have been heard."""
+    """Deliver in real time instead of as fast as possible."""
     loop: bool = False
     channel: Channel = "mix"
 
 
 class FolderSettings(_Source):
-    """A folder's recordings, then every new one as it appears and is complete."""
+    """A folder's recordings, then every new one when it is complete."""
 
     kind: Literal["folder"] = "folder"
     path: Path
     poll_interval_s: Seconds = 1.0
     settle_s: Annotated[float, Field(ge=0, le=3_600)] = 2.0
-    """A file whose size and time have not changed for so long is complete."""
+    """A file is complete when its size and time have not changed for this time."""
     channel: Channel = "mix"
 
 
@@ -49,39 +49,39 @@ class CommandSettings(_Source):
 
     kind: Literal["command"] = "command"
     command: Annotated[tuple[str, ...], Field(min_length=1, repr=False)]
-    """The program and its arguments. No shell is involved. Never shown: URLs hold passwords."""
+    """The program and its arguments, without a shell. Never shown: URLs may contain passwords."""
     sample_rate_hz: SampleRate = 16_000
     channels: Annotated[int, Field(ge=1, le=64)] = 1
     sample_format: SampleFormat = "s16le"
     channel: Channel = "mix"
     silence_timeout_s: Seconds = 10.0
-    """No data for so long: the program is stopped and started anew."""
+    """After this time without data, the program is stopped and started again."""
     restart: bool = True
-    """Start it again whenever it ends; if false, its end with status 0 is the sound's end."""
+    """Start it again when it ends. If false, its end with status 0 ends the sound."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.command[0]:
             raise ValueError("command must begin with the name of a program")
         if any("\0" in argument for argument in self.command):
-            raise ValueError("command must not hold NUL characters")
+            raise ValueError("command must not contain NUL characters")
         _check_channel(self.channel, self.channels)
         return self
 
 
 class MicrophoneSettings(_Source):
-    """A microphone that PortAudio sees; ``auscult devices`` lists them."""
+    """A microphone that PortAudio finds; ``auscult devices`` lists them."""
 
     kind: Literal["microphone"] = "microphone"
     device: int | Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """Its number, or a part of its name (names survive replugging), or the default one."""
+    """Its number, or a part of its name (names stay after replugging). Unset: the default."""
     sample_rate_hz: SampleRate | None = None
     """Unset: the device's own."""
     channels: Annotated[int, Field(ge=1, le=64)] = 1
     channel: Channel = "mix"
     block_s: Annotated[float, Field(ge=0.01, le=2.0)] = 0.1
     stall_timeout_s: Seconds = 3.0
-    """No data for so long: the device is gone or hangs, and is opened anew."""
+    """After this time without data, the device is opened again."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -99,7 +99,7 @@ class SimulatedFault(_Source):
     onset_s: Position = 0.0
     end_s: Position | None = None
     severity: Annotated[float, Field(gt=0, le=5)] = 1.0
-    """1 is plainly wrong to an experienced ear, 0.3 an early stage."""
+    """1 is a clearly audible fault, 0.3 an early stage."""
     ramp_s: Annotated[float, Field(ge=0, le=1e8)] = 0.5
     """How long it takes to grow to ``severity``."""
 
@@ -111,15 +111,15 @@ class SimulatedFault(_Source):
 
 
 class SimulatedSettings(_Source):
-    """A simulated rotating machine: the same settings, the same sound."""
+    """A simulated rotating machine. The same settings give the same sound."""
 
     kind: Literal["simulated"] = "simulated"
     machine: Literal["pump", "fan", "gearbox"] = "pump"
     sample_rate_hz: Annotated[int, Field(ge=4_000, le=192_000)] = 16_000
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """What is random in the sound: the noise and the course of the load."""
+    """Seed of the random parts of the sound: the noise and the changes of the load."""
     unit: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Which individual of the type: each has its own proportions and resonances."""
+    """Which machine of the type: each has its own proportions and resonances."""
     realtime: bool = True
     speed_hz: Frequency = 24.5
     """Shaft speed in revolutions per second."""
@@ -158,6 +158,6 @@ SourceSettings = Annotated[
 def _check_channel(channel: int | Literal["mix"], channels: int) -> None:
     if channel != "mix" and channel >= channels:
         raise ValueError(
-            f"channel {channel} is not there: with channels = {channels} "
-            f'it is "mix" or 0 to {channels - 1}'
+            f"channel {channel} does not exist: with channels = {channels} "
+            f'use "mix" or 0 to {channels - 1}'
         )

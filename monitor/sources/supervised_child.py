@@ -1,8 +1,8 @@
 """A child program that delivers sound on its standard output, kept running.
 
-The one mechanism for the microphone and for any other program: started in a
-process group of its own, read with a time limit, ended with all its
-descendants, and started again with growing pauses.
+Used for the microphone and for any other program. The program runs in its own
+process group, is read with a time limit, is ended with all its descendants, and is
+started again with growing pauses.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MAX_LINE_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class ChildEnded:
-    """The child is gone. ``reason``: ``exited``, ``stalled`` or ``not_started``.
+    """The child has ended. ``reason``: ``exited``, ``stalled`` or ``not_started``.
 
-    ``detail``: one line for people with the last that the child said, without
+    ``detail``: one line for people with the last output of the child, without
     secrets. ``exit_status``: ``None`` unless it exited by itself.
     """
 
@@ -42,21 +42,21 @@ class ChildEnded:
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:  # most of the real-time signals have no names
+    except ValueError:  # most real-time signals have no name
         return f"signal {number}"
 
 
 class SupervisedChild:
-    """Runs a program again and again and yields what it writes.
+    """Runs a program again and again and yields its output.
 
     ``arguments``: the program and its arguments, without a shell. ``timeout_s``: a
-    child that writes nothing for so long hangs and is ended; ``first_timeout_s``: the
-    same before its first output. ``quoted_lines``: how much of its last words on
-    standard error is told.
+    child that writes nothing for this time is ended; ``first_timeout_s``: the same
+    before its first output. ``quoted_lines``: how many of its last lines on standard
+    error are reported.
     """
 
     HEALTHY_AFTER_S: ClassVar[float] = 10.0
-    """A child that delivered for so long ends the growth of the pauses."""
+    """After a child has delivered for this time, the pauses are short again."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class SupervisedChild:
         self._left_behind: ChildProcess | None = None
 
     def output(self, stop: threading.Event) -> Iterator[bytes | ChildEnded]:
-        """What the child writes, as it comes, and each time how it ended.
+        """The output of the child as it comes, and how it ended each time.
 
-        Starts it again after each ``ChildEnded`` until ``stop`` is set. The child is
-        gone when this generator is.
+        Starts it again after each ``ChildEnded`` until ``stop`` is set. The child ends
+        with this generator.
         """
         last: ChildEnded | None = None
         while not stop.is_set():
@@ -93,17 +93,17 @@ class SupervisedChild:
             if time.monotonic() - begun_s > self.HEALTHY_AFTER_S + self._patience_s:
                 self._backoff.reset()
                 last = None
-            # The same trouble again, every few seconds, is no news.
+            # The same error is not repeated every few seconds.
             log.log(logging.DEBUG if ended == last else logging.WARNING, "%s", ended.detail)
             last = ended
             yield ended
             stop.wait(self._backoff.next_s())
 
     def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
-        """What one run of the program writes; returns how it ended, ``None`` when stopped."""
+        """The output of one run of the program; returns how it ended, ``None`` when stopped."""
         if self._left_behind is not None and not self._left_behind.gone:
-            # Another one would hang in the same driver, and another one after it.
-            return ChildEnded("stalled", f"{self._name} hangs and cannot be ended")
+            # Another one would hang in the same driver.
+            return ChildEnded("stalled", f"{self._name} hangs and cannot be killed")
         try:
             child = ChildProcess(self._arguments)
         except (OSError, ValueError) as error:
@@ -115,12 +115,12 @@ class SupervisedChild:
                 data = child.read(_WAKE_S)
                 if data:
                     yield data
-                    # What the caller did meanwhile is not the child's.
+                    # The caller's time is not the child's.
                     heard_s, timeout_s = time.monotonic(), self._timeout_s
                 elif data is not None:
                     return self._exited(child)
                 elif time.monotonic() - heard_s > timeout_s:
-                    detail = f"{self._name} gave no data for {timeout_s:g} s"
+                    detail = f"{self._name} delivered no data for {timeout_s:g} s"
                     return ChildEnded("stalled", self._quoting(detail, child))
             return None
         finally:
@@ -138,7 +138,7 @@ class SupervisedChild:
         return ChildEnded("exited", self._quoting(detail, child), status)
 
     def _quoting(self, detail: str, child: ChildProcess) -> str:
-        """``detail`` with the last that the child said, its secrets masked."""
+        """``detail`` with the child's last lines, secrets masked."""
         lines = [
             self._masking(line)[:_MAX_LINE_CHARS] for line in child.last_lines(self._quoted_lines)
         ]

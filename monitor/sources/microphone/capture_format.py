@@ -1,4 +1,4 @@
-"""What the microphone's child writes, read back from any pieces of it."""
+"""The output of the microphone's child process, decoded from pieces of any size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CaptureDecoder:
         self._begun = False
 
     def push(self, data: bytes) -> Iterator[CaptureHeader | CaptureRecord]:
-        """What ``data`` completes, in order."""
+        """The header and records that ``data`` completes, in order."""
         self._buffer += data
         if not self._begun:
             line, newline, rest = bytes(self._buffer).partition(b"\n")

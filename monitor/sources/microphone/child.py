@@ -1,9 +1,9 @@
-"""A program of its own that reads one microphone and writes what it hears to its output.
+"""A separate program that reads one microphone and writes the samples to its output.
 
-PortAudio sees no devices that were plugged in after it began, and a driver may
-hang, so that every attempt gets a fresh process. It reads in a blocking way: a
-callback from C would need executable memory, which a hardened service denies.
-Only the standard library and sounddevice are loaded, to stay small.
+PortAudio does not find devices that are plugged in after its start, and a driver may
+hang, so every attempt uses a new process. Reads are blocking, because a callback from C
+needs executable memory, which the hardened service does not allow. Only the standard
+library and sounddevice are loaded, to stay small.
 
 Input: one argument, JSON with ``device``, ``sample_rate_hz``, ``channels`` and
 ``block_s``. Output: one line of JSON (``device``, ``sample_rate_hz``,
@@ -26,7 +26,7 @@ _NOTHING_LEFT = 1
 
 
 def capture(sounddevice: Any, wanted: dict[str, Any], output: BinaryIO) -> None:
-    """Read the microphone until something goes wrong. Raises what PortAudio raises."""
+    """Read the microphone until an error. Raises what PortAudio raises."""
     device = sounddevice.query_devices(wanted["device"], "input")
     rate_hz = wanted["sample_rate_hz"] or round(device["default_samplerate"])
     channels = wanted["channels"]
@@ -48,7 +48,7 @@ def capture(sounddevice: Any, wanted: dict[str, Any], output: BinaryIO) -> None:
 
 
 def main() -> None:
-    """Capture until the end, and say in one line why it came."""
+    """Capture until an error, and print it in one line."""
     try:
         import sounddevice  # noqa: PLC0415  # without the system's PortAudio this fails
     except OSError as error:
@@ -56,7 +56,7 @@ def main() -> None:
     try:
         capture(sounddevice, json.loads(sys.argv[1]), sys.stdout.buffer)
     except BrokenPipeError:
-        sys.stdout = None  # nobody listens: leave nothing to flush
+        sys.stdout = None  # the reader has ended: nothing to flush
         sys.exit(_NOTHING_LEFT)
     except (sounddevice.PortAudioError, ValueError, OSError) as error:
         sys.exit(" ".join(str(error).split()))

@@ -1,4 +1,4 @@
-"""The microphones that PortAudio sees."""
+"""The microphones that PortAudio finds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from monitor.errors import ServiceUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class MicrophoneDevice:
-    """A device that can be listened to; ``index`` or a part of ``name`` selects it."""
+    """An input device; ``index`` or a part of ``name`` selects it."""
 
     index: int
     name: str
@@ -22,14 +22,14 @@ class MicrophoneDevice:
 def devices() -> list[MicrophoneDevice]:
     """All input devices as of now.
 
-    Raises ``ServiceUnavailableError`` when PortAudio is not installed or cannot
-    begin, saying what to install.
+    Raises ``ServiceUnavailableError`` when PortAudio is not installed (with the package
+    to install) or cannot start.
     """
     try:
-        import sounddevice  # noqa: PLC0415  # needs the system's libportaudio2, which others do not
+        import sounddevice  # noqa: PLC0415  # needs the system's libportaudio2
     except OSError as error:
         raise ServiceUnavailableError(
-            f"no microphones without PortAudio ({error}): install the package libportaudio2"
+            f"PortAudio is not installed ({error}): install the package libportaudio2"
         ) from None
     try:
         host_apis = sounddevice.query_hostapis()

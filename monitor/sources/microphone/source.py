@@ -1,4 +1,4 @@
-"""A microphone, kept heard through unplugging and replugging."""
+"""A microphone that may be unplugged and plugged in again."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _REASONS = {"exited": "disconnected", "stalled": "stalled", "not_started": "not_
 
 
 class MicrophoneSource:
-    """The sound of a microphone, from a child process that is started anew when it fails.
+    """The sound of a microphone, from a child process that is started again when it fails.
 
-    A microphone that comes back may have another rate if none is configured. Samples
+    If no rate is configured, a microphone that returns may have another rate. Samples
     that the driver dropped are counted by the clock.
     """
 
@@ -40,11 +40,11 @@ class MicrophoneSource:
         self._read_s: float | None = None
         self._gap = False
         self.device = ""
-        """The name of the device that is or was heard."""
+        """The name of the device that is open or was open last."""
 
     @property
     def sample_rate_hz(self) -> int | None:
-        """The rate of the blocks, ``None`` until the device was opened."""
+        """The rate of the blocks, ``None`` until the device is open."""
         return self._stream.sample_rate_hz if self._stream else self._settings.sample_rate_hz
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
@@ -66,12 +66,12 @@ class MicrophoneSource:
                 if down is not None:
                     down = None
                     yield BACK
-                yield from self._heard(part)
+                yield from self._blocks_of(part)
 
     def _child(self) -> SupervisedChild:
         settings = self._settings
         wanted = settings.model_dump(include={"device", "sample_rate_hz", "channels", "block_s"})
-        # The file itself, not its package, which would load what the child has no need of.
+        # The file and not its package, which would load much more.
         return SupervisedChild(
             [sys.executable, "-P", str(_CHILD), json.dumps(wanted)],
             name="the microphone's reader",
@@ -83,7 +83,7 @@ class MicrophoneSource:
 
     def _begin(self, header: CaptureHeader) -> None:
         if header.device != self.device:
-            log.info("listening to %s at %d Hz", header.device, header.sample_rate_hz)
+            log.info("recording from %s at %d Hz", header.device, header.sample_rate_hz)
         self.device = header.device
         old = self._stream
         if old is not None and old.sample_rate_hz == header.sample_rate_hz:
@@ -93,7 +93,7 @@ class MicrophoneSource:
             header.sample_rate_hz, header.channels, "f32le", self._settings.channel, first
         )
 
-    def _heard(self, record: CaptureRecord) -> Iterator[SourceItem]:
+    def _blocks_of(self, record: CaptureRecord) -> Iterator[SourceItem]:
         stream = self._stream
         if stream is None:  # the decoder gives the header first
             return

@@ -1,9 +1,9 @@
-"""What goes wrong in a rotating machine, and how that sounds.
+"""The sound of faults of a rotating machine.
 
 After Randall, *Vibration-based Condition Monitoring* (2011): a damaged bearing
-rings a resonance at the rate of the balls' passing, imbalance shakes once a turn,
-looseness adds half-orders, a rub scrapes over a part of every turn, cavitation
-crackles at high frequencies in the rhythm of the vanes.
+excites a resonance at the ball-pass frequency, imbalance adds a tone at the shaft
+frequency, looseness adds half-orders, a rub makes noise during a part of every
+revolution, and cavitation makes noise at high frequencies, modulated by the vanes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CAVITATION_GATE = (0.6 * (1.0 + 0.6 * np.cos(_VANES * _TURN))).astype(np.float3
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The cell that is being made: ``turns`` of the shaft, float64 ``(cell_samples,)``."""
+    """The cell that is being made; ``turns``: shaft revolutions, float64 ``(cell_samples,)``."""
 
     index: int
     start_s: float
@@ -52,7 +52,7 @@ class Fault(Protocol):
 
 
 class _Course:
-    """How severe a fault is over time: grows after its onset, gone at its end."""
+    """The severity of a fault over time: it grows after the onset and falls before the end."""
 
     def __init__(self, fault: SimulatedFault) -> None:
         end_s = float("inf") if fault.end_s is None else fault.end_s
@@ -61,7 +61,7 @@ class _Course:
         self._severity = fault.severity
 
     def severity(self, moment: Moment, n_samples: int) -> FloatArray | None:
-        """Shape: ``(n_samples,)``, ``None`` where the fault is not there at all."""
+        """Shape: ``(n_samples,)``, ``None`` where the fault is not present."""
         end_s = moment.start_s + n_samples / moment.rate_hz
         if end_s <= self._onset_s or moment.start_s >= self._end_s:
             return None
@@ -71,7 +71,7 @@ class _Course:
 
 
 class _Orders:
-    """Harmonics of a fraction of a turn: imbalance and looseness."""
+    """Harmonics of a fraction of the shaft frequency: imbalance and looseness."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class _Orders:
 
 
 class _GatedNoise:
-    """Noise in the rhythm of the shaft: rubs and cavitation."""
+    """Noise that the shaft modulates: rubs and cavitation."""
 
     def __init__(self, fault: SimulatedFault, noise: NoiseStream, gate: FloatArray) -> None:
         self._course = _Course(fault)
@@ -117,10 +117,10 @@ class _GatedNoise:
 
 
 class _Bearing:
-    """Impacts at the ball-pass frequency, each ringing a resonance that dies away.
+    """Impacts at the ball-pass frequency, each of which excites a decaying resonance.
 
-    Balls slip, so that impacts come up to ``_SLIP`` of their distance early or
-    late, and some strike harder than others.
+    Balls slip, so that impacts are up to ``_SLIP`` of their distance early or late,
+    and they differ in strength.
     """
 
     _AMPLITUDE = 3.5
@@ -166,7 +166,7 @@ class _Bearing:
 
 
 def faults_of(settings: SimulatedSettings, motion: Motion, cell_samples: int) -> list[Fault]:
-    """The faults that a machine is to have, in the order of its settings."""
+    """The faults of a machine, in the order of its settings."""
     rate_hz = settings.sample_rate_hz
     faults: list[Fault] = []
     for number, fault in enumerate(settings.faults, 1):
@@ -189,7 +189,7 @@ def faults_of(settings: SimulatedSettings, motion: Motion, cell_samples: int) ->
 
 
 def _band(rate_hz: int, low_hz: float, high_hz: float) -> npt.NDArray[np.float64]:
-    """A spectrum with slopes of 12 dB an octave outside a band. Shape: ``(257,)``."""
+    """A spectrum with slopes of 12 dB per octave outside a band. Shape: ``(257,)``."""
     low_hz = min(low_hz, 0.25 * rate_hz)
     hz = np.maximum(np.linspace(0.0, rate_hz / 2.0, 257), 1.0)
     magnitude: npt.NDArray[np.float64] = np.minimum(1.0, np.minimum(hz / low_hz, high_hz / hz) ** 2)

@@ -1,9 +1,8 @@
-"""A rotating machine from its physics: tones of the shaft, noise of the flow, faults.
+"""A physical model of a rotating machine: tones of the shaft, noise of the flow, faults.
 
-Everything that repeats with the shaft (its harmonics, blades passing, gears
-meshing with sidebands) is one waveform a turn; the rest is coloured noise. The
-sound is made in cells of a tenth of a second, each a function of the settings and
-its index alone.
+All periodic sound of the shaft (harmonics, blade pass, gear mesh with sidebands) is one
+waveform per revolution; the rest is coloured noise. The sound is made in cells of a tenth
+of a second. Each cell depends on the settings and its index only.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class _Design:
     teeth: int
     mesh: float
     noise_slope_db: float
-    """Fall of the noise's spectrum, dB an octave above 100 Hz."""
+    """Slope of the noise's spectrum above 100 Hz, in dB per octave."""
     resonances_hz: tuple[float, ...]
 
 
@@ -104,7 +103,7 @@ class SimulatedMachine:
 
 
 def _orders(design: _Design, individual: np.random.Generator) -> dict[str, dict[int, float]]:
-    """Amplitudes by multiple of the shaft's frequency, 2 dB different in each individual."""
+    """Amplitudes by multiple of the shaft frequency; they vary by 2 dB between machines."""
     shaft = {h: design.shaft * a for h, a in enumerate(_SHAFT_HARMONICS, 1)}
     blade: dict[int, float] = {}
     mesh: dict[int, float] = {}
@@ -125,7 +124,7 @@ def _orders(design: _Design, individual: np.random.Generator) -> dict[str, dict[
 def _one_turn(
     amplitudes: dict[int, float], highest_order: float, individual: np.random.Generator
 ) -> FloatArray:
-    """The waveform of one turn, only what can be heard at the rate. Shape: ``(points,)``."""
+    """The waveform of one revolution, up to ``highest_order``. Shape: ``(points,)``."""
     angle = 2.0 * np.pi * np.arange(_TABLE_POINTS) / _TABLE_POINTS
     turn = np.zeros(_TABLE_POINTS)
     for order, amplitude in amplitudes.items():
@@ -138,7 +137,7 @@ def _one_turn(
 def _noise_magnitude(
     design: _Design, rate_hz: int, individual: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Spectrum of the flow noise with the structure's resonances in it. Shape: ``(257,)``."""
+    """Spectrum of the flow noise with the resonances of the structure. Shape: ``(257,)``."""
     hz = np.linspace(0.0, rate_hz / 2.0, 257)
     octaves = np.log2(np.maximum(hz, 100.0) / 100.0)
     magnitude = 10.0 ** (design.noise_slope_db * octaves / 20.0)

@@ -1,4 +1,4 @@
-"""How a simulated machine turns, and how hard it works: smooth functions of time."""
+"""Shaft position and load of a simulated machine: smooth functions of time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SPEED_CHANGE_S = 1.0
 
 
 class Motion:
-    """Load and shaft position in closed form, so that any moment can be asked for.
+    """Load and shaft position in closed form, so that they can be computed for any time.
 
-    The load wanders slowly around 1 by at most ``load_variation``. An induction
-    motor slips: 10 % more load, 0.2 % less speed. With several speeds the machine
-    runs each for ``regime_s`` and takes a second to change.
+    The load varies slowly around 1 by at most ``load_variation``. An induction motor
+    slips: 10 % more load is 0.2 % less speed. With several speeds the machine runs at
+    each for ``regime_s`` and needs a second to change.
     """
 
     def __init__(self, settings: SimulatedSettings, random: np.random.Generator) -> None:
@@ -43,13 +43,13 @@ class Motion:
         self.highest_speed_hz = float(speeds.max()) * (1.0 + _SLIP * self._depth)
 
     def load(self, t_s: Times) -> Times:
-        """Relative load. Shape in, shape out; at most ``load_variation`` from 1."""
+        """Relative load, at most ``load_variation`` from 1. Shape: as ``t_s``."""
         waves = np.sin(t_s[..., np.newaxis] * self._rates + self._phases)
         load: Times = 1.0 + self._depth * (waves @ _LOAD_WEIGHTS)
         return load
 
     def revolutions(self, t_s: Times) -> Times:
-        """Turns of the shaft since the stream began. Shape in, shape out; never falling."""
+        """Revolutions since the stream began, never falling. Shape: as ``t_s``."""
         cycles, within_s = np.divmod(t_s, self._cycle_s)
         knot = np.searchsorted(self._knots_s, within_s, side="right") - 1
         since_s = within_s - self._knots_s[knot]
@@ -60,7 +60,7 @@ class Motion:
         return slipped
 
     def relative_speed(self, t_s: Times) -> Times:
-        """Planned speed over the mean one. Shape in, shape out."""
+        """Planned speed divided by the mean speed. Shape: as ``t_s``."""
         within_s = np.mod(t_s, self._cycle_s)
         knot = np.searchsorted(self._knots_s, within_s, side="right") - 1
         planned_hz = self._speeds_hz[knot] + self._slopes[knot] * (within_s - self._knots_s[knot])

@@ -1,4 +1,4 @@
-"""Coloured noise that never repeats and that can be had at any position."""
+"""Coloured noise that does not repeat and can be computed at any position."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NoiseStream:
         return np.asarray(coloured, dtype=np.float32)
 
     def _white(self, block_index: int) -> FloatArray:
-        """Uniform: a sum over hundreds of taps is as good as Gaussian, and it costs a tenth."""
+        """Uniform noise, ten times faster than Gaussian; the filter makes it nearly Gaussian."""
         counter = np.array([0, block_index, 0, 0], dtype=np.uint64)
         generator = np.random.Philox(key=self._key, counter=counter)
         raw = generator.random_raw(-(-self._block_samples // 4))
@@ -62,7 +62,7 @@ class NoiseStream:
 
 @lru_cache(maxsize=32)
 def _smooth_at_least(n: int) -> int:
-    """The smallest even ``2^a 3^b 5^c >= n``, for which a Fourier transform is quick."""
+    """The smallest even ``2^a 3^b 5^c >= n``: a fast length for a Fourier transform."""
     best = 1 << (n - 1).bit_length()
     five = 1
     while five < best:
