@@ -94,7 +94,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (
             'kind = "file"',
             'kind = "flie"',
-            'config.toml:9: machine "pump-7": source.kind "flie" is none of file, folder, command,',
+            'config.toml:9: machine "pump-7": source.kind "flie" is not one of file, folder,',
         ),
         (
             "1884",
@@ -108,17 +108,21 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             'config.toml:17: machine "fan_2": source.faults.0.sevirity is not a known key; did you',
         ),
         ("fan_2", "pump-7", 'config.toml:13: machine id "pump-7" is used twice: choose another'),
-        ("fan_2", "fan/2", "config.toml:13: machine \"fan/2\": id 'fan/2' becomes a level of MQTT"),
-        ("fan_2", "a+b", "becomes a level of MQTT topics"),
-        ("fan_2", "#", "becomes a level of MQTT topics"),
-        ("fan_2", "a b", "becomes a level of MQTT topics"),
-        ("fan_2", "$SYS", "becomes a level of MQTT topics"),
-        ("fan_2", "", "becomes a level of MQTT topics"),
+        (
+            "fan_2",
+            "fan/2",
+            "config.toml:13: machine \"fan/2\": id 'fan/2' cannot be a level",
+        ),
+        ("fan_2", "a+b", "cannot be a level of MQTT topics"),
+        ("fan_2", "#", "cannot be a level of MQTT topics"),
+        ("fan_2", "a b", "cannot be a level of MQTT topics"),
+        ("fan_2", "$SYS", "cannot be a level of MQTT topics"),
+        ("fan_2", "", "cannot be a level of MQTT topics"),
         ('host = "broker"', "host = ", "config.toml: not valid TOML: Invalid value (at line 2"),
         (
             'host = "broker"',
             'password = "hunter2"',
-            "config.toml:2: mqtt.password does not belong in a file that others read",
+            "config.toml:2: mqtt.password must not be in this file",
         ),
     ],
 )
@@ -153,9 +157,9 @@ def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) 
 @pytest.mark.parametrize(
     ("find", "replace", "says"),
     [
-        ('id = "pump-7"', 'id = "pump 7"', "becomes a level of MQTT"),
+        ('id = "pump-7"', 'id = "pump 7"', "cannot be a level of MQTT"),
         ("bundle =", "bndle = 1\nbundle =", 'bndle is not a known key; did you mean "bundle"?'),
-        ('kind = "file"', 'kind = "flie"', '"flie" is none of'),
+        ('kind = "file"', 'kind = "flie"', '"flie" is not one of'),
     ],
 )
 def test_a_mistake_in_the_only_machine_is_not_called_a_missing_machine(
@@ -170,7 +174,7 @@ def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
     """The message would be that of a library."""
     assert (
         refusal(tmp_path, "machine = []\n")
-        == "config.toml:1: machine is empty, at least 1 must be there"
+        == "config.toml:1: machine is empty, at least 1 is required"
     )
 
 
@@ -224,7 +228,7 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
         (
             "AUSCULT_MQTT_HOST",
             "x",
-            "AUSCULT_MQTT_HOST: two underscores go one level down: write AU",
+            "AUSCULT_MQTT_HOST: use two underscores between levels: AU",
         ),
         ("AUSCULT_MACHINE__2__ID", "x", "AUSCULT_MACHINE__2__ID: machine has 2 elements"),
         ("AUSCULT_MACHINE", "[", "AUSCULT_MACHINE: not valid JSON"),

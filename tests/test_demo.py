@@ -50,7 +50,7 @@ def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(configuration(1883, tmp_path / "no bundle", SimulatedSettings()))
     with (
-        pytest.raises(ServiceUnavailableError, match=r"not ready: .*no such bundle"),
+        pytest.raises(ServiceUnavailableError, match=r"did not start: .*no such bundle"),
         running_daemon(config, tmp_path / "daemon.log"),
     ):
         pass

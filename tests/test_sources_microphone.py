@@ -37,7 +37,7 @@ def test_what_is_played_is_heard(pulse: PulseAudio) -> None:
         heard.wait_for_samples(3 * 16_000)
     samples = heard.samples()[-16_000:]
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    assert np.argmax(spectrum) == 1_000
+    assert abs(int(np.argmax(spectrum)) - 1_000) <= 1
     assert np.abs(samples).max() == pytest.approx(0.25, rel=0.1)
     assert heard.states() == []
 

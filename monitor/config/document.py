@@ -1,4 +1,4 @@
-"""A TOML file under ``AUSCULT_`` variables to a validated model, every mistake with its place."""
+"""A TOML file and ``AUSCULT_`` variables to a validated model; mistakes have a position."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAX_FILE_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ConfigDocument:
-    """The values of a configuration and where each of them is set.
+    """The values of a configuration, and where each of them is set.
 
     ``path``: the file, None for a configuration from the environment alone.
     """
@@ -33,7 +33,7 @@ class ConfigDocument:
     origin: dict[KeyPath, str] = field(repr=False)
 
     def where(self, key: KeyPath) -> str:
-        """The environment variable that set a key, or the file and the line."""
+        """The environment variable that sets a key, or the file and the line."""
         if variable := self.origin.get(key):
             return variable
         line = line_of(self.lines, key)
@@ -45,7 +45,7 @@ class ConfigDocument:
         tables: Iterable[str],
         verbatim: Container[KeyPath] = (),
     ) -> None:
-        """Lay the variables that name one of ``tables`` over the values. Raises as ``overlay``."""
+        """Replace values by the variables for one of ``tables``. Raises as ``overlay``."""
         self.origin.update(overlay(self.values, environ, tables, verbatim))
 
     def validated(self, model: type[Model]) -> Model:
@@ -58,17 +58,17 @@ class ConfigDocument:
 
 
 def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> ConfigDocument:
-    """The file without the tables that belong to another program; empty where ``path`` is None.
+    """The file without ``ignored_tables``; empty if ``path`` is None.
 
-    Raises ``MissingInputError`` when the file is not there and ``ConfigError`` when it is not
-    TOML.
+    Raises ``MissingInputError`` when the file does not exist and ``ConfigError`` when it is
+    not TOML.
     """
     if path is None:
         return ConfigDocument(None, {}, {}, {})
     text = _read(path)
     try:
         values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # endless digits and brackets among them
+    except (ValueError, RecursionError) as error:  # also for too many digits or brackets
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     for table in ignored_tables:
         values.pop(table, None)
@@ -80,9 +80,9 @@ def _read(path: Path) -> str:
         if not path.is_file():
             raise MissingInputError(f"{path}: no such configuration file")
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes: not a configuration")
+            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes, not a configuration")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})") from None
+        raise ConfigError(f"{path}: not UTF-8 text (at byte {error.start})") from None
     except OSError as error:
         raise MissingInputError(f"{path}: {error.strerror}") from error

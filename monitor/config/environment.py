@@ -1,9 +1,9 @@
-"""``AUSCULT_`` environment variables laid over the values of ``config.toml``.
+"""``AUSCULT_`` environment variables that replace values of ``config.toml``.
 
-``AUSCULT_MQTT__HOST=broker`` sets ``mqtt.host``: a double underscore goes one
-level down and a number picks an element, as in ``AUSCULT_MACHINE__0__BUNDLE``.
-A value that begins with ``[`` or ``{`` is read as JSON, any other is taken as
-text and converted to the key's type.
+``AUSCULT_MQTT__HOST=broker`` sets ``mqtt.host``: a double underscore goes one level
+down, and a number selects an element, as in ``AUSCULT_MACHINE__0__BUNDLE``. A value
+that begins with ``[`` or ``{`` is read as JSON. Any other value is text, which is
+converted to the key's type.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ def overlay(
     tables: Iterable[str],
     verbatim: Container[KeyPath] = (),
 ) -> dict[KeyPath, str]:
-    """Put the variables that name one of ``tables`` into ``document``, in place.
+    """Put the variables for one of ``tables`` into ``document``, in place.
 
-    Returns which variable each of the paths set came from. Variables whose first
-    word is no table are somebody else's and left alone. The paths in ``verbatim``
-    (secrets) are text whatever they begin with.
+    Returns the variable of each path that was set. Variables of other tables are
+    ignored. The paths in ``verbatim`` (secrets) are text, never JSON.
 
-    Raises ``ConfigError`` for one underscore where two belong, for an element
-    that does not exist and for broken JSON.
+    Raises ``ConfigError`` for a single underscore where a double one is needed, for an
+    element that does not exist and for invalid JSON.
     """
     known = set(tables)
     origin: dict[KeyPath, str] = {}
@@ -51,7 +50,7 @@ def _refuse_single_underscore(name: str, words: list[str], known: set[str]) -> N
     table, _, key = words[0].partition("_")
     if table in known and key:
         right = PREFIX + "__".join([table, key, *words[1:]]).upper()
-        raise ConfigError(f"{name}: two underscores go one level down: write {right}")
+        raise ConfigError(f"{name}: use two underscores between levels: {right}")
 
 
 def _value(name: str, text: str) -> Any:
@@ -64,7 +63,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _put(document: dict[str, Any], name: str, words: list[str], value: Any) -> KeyPath:
-    """Set the element that ``words`` lead to; the path to it."""
+    """Set the element at ``words``; returns its path."""
     path: KeyPath = ()
     here: Any = document
     for word, is_last in zip(words, [False] * (len(words) - 1) + [True], strict=True):
@@ -72,8 +71,8 @@ def _put(document: dict[str, Any], name: str, words: list[str], value: Any) -> K
         if isinstance(here, list):
             if not word.isdigit() or int(word) >= len(here):
                 raise ConfigError(
-                    f"{name}: {'.'.join(map(str, path))} has {len(here)} elements, "
-                    f"counted from 0: {word!r} is none of them"
+                    f"{name}: {'.'.join(map(str, path))} has {len(here)} "
+                    f"element{'' if len(here) == 1 else 's'}, counted from 0: no {word!r}"
                 )
             key = int(word)
         elif not isinstance(here, dict):

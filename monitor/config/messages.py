@@ -1,4 +1,4 @@
-"""What pydantic says about a configuration, in words that name file, line and key."""
+"""Errors of pydantic as messages that name file, line and key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def explain(
     document: dict[str, Any],
     where: Callable[[KeyPath], str],
 ) -> list[str]:
-    """One line for each key that is wrong: where it is, its name, what would be right.
+    """One line for each mistake: the position, the key, and what would be right.
 
     ``where`` names the file and line, or the environment variable, of a path.
     """
@@ -44,7 +44,7 @@ def explain(
     for detail in details:
         loc = detail["loc"]
         if detail["type"] == "too_short" and any(_is_below(other["loc"], loc) for other in details):
-            continue  # the elements are there, and what is wrong with them is said
+            continue  # the elements exist, and their own mistakes are reported
         if detail["type"] == "union_tag_invalid":
             loc = (*loc, _discriminator(detail))
         path = _path_in(document, loc, is_missing=detail["type"] == "missing")
@@ -62,7 +62,7 @@ def _is_below(loc: tuple[str | int, ...], above: tuple[str | int, ...]) -> bool:
 
 
 def _path_in(document: Any, loc: tuple[str | int, ...], *, is_missing: bool) -> KeyPath:
-    """``loc`` without the union tags and type names that pydantic puts into it."""
+    """``loc`` without the union tags and type names that pydantic inserts."""
     path: KeyPath = ()
     here = document
     for index, element in enumerate(loc):
@@ -108,11 +108,11 @@ def _say(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
         near = difflib.get_close_matches(str(context["tag"]), known, n=1)
         hint = f'; did you mean "{near[0]}"?' if near else ""
-        return f'"{context["tag"]}" is none of {", ".join(known)}{hint}'
+        return f'"{context["tag"]}" is not one of {", ".join(known)}{hint}'
     if kind == "union_tag_not_found":
         return f"needs a {_discriminator(detail)}"
     if kind == "too_short":
-        return f"is empty, at least {context['min_length']} must be there"
+        return f"is empty, at least {context['min_length']} is required"
     says = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
     if kind != "missing" and isinstance(detail["input"], str | int | float):
         says += f", not {detail['input']!r}"
@@ -124,11 +124,11 @@ def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> 
     near = difflib.get_close_matches(key, known, n=1)
     if near:
         return f'; did you mean "{near[0]}"?'
-    return f"; known here: {', '.join(known)}" if known else ""
+    return f"; known keys: {', '.join(known)}" if known else ""
 
 
 def _known_keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """The keys of the table that ``loc`` leads to."""
+    """The keys of the table at ``loc``."""
     models = [root]
     for element in loc:
         fields = [

@@ -1,9 +1,9 @@
 """``config.toml`` to validated settings.
 
-Values come, the later over the earlier, from the models' defaults, the file and
-``AUSCULT_`` environment variables. Relative paths are relative to the file's
-folder. Whatever is wrong is said in one line a key that names the file, the line
-and the key (or the environment variable) and what would be right.
+Values come from the models' defaults, then the file, then ``AUSCULT_`` environment
+variables; later values replace earlier ones. Relative paths are relative to the file's
+folder. Every mistake is one line that names the file, the line and the key (or the
+environment variable) and says what would be right.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
 
 TRAINER_TABLES = ("training", "features")
-"""Tables of ``auscult train audio --config`` that may stand in the same file."""
+"""Tables of ``auscult train audio --config`` that may be in the same file."""
 
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def check_machine_id(value: str) -> str:
-    """The id itself. Raises ``ValueError`` for one that cannot be a level of a topic."""
+    """The id itself. Raises ``ValueError`` if it cannot be a level of an MQTT topic."""
     if not _MACHINE_ID.fullmatch(value):
         raise ValueError(
-            f"{value!r} becomes a level of MQTT topics: use 1 to 64 letters (a-z, A-Z), "
-            'digits, "-", "_" and ".", beginning with a letter or digit'
+            f"{value!r} cannot be a level of MQTT topics: use 1 to 64 letters (a-z, A-Z), "
+            'digits, "-", "_" and "."; the first must be a letter or digit'
         )
     return value
 
 
 class ServiceSettings(BaseModel):
-    """``[service]``: what belongs to the daemon rather than to a machine or the broker."""
+    """``[service]``: settings of the daemon itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_dir: Path | None = None
-    """Where the outbox lives. Unset: ``$STATE_DIRECTORY`` (systemd's
+    """The folder of the outbox. Unset: ``$STATE_DIRECTORY`` (systemd's
     ``StateDirectory=``), or else ``state`` beside the configuration file."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     inference_threads: int = Field(default=1, ge=1, le=64)
-    """Threads that one inference may use; machines run beside each other anyway."""
+    """Threads that one inference may use."""
     stall_limit_s: float = Field(default=30.0, ge=5.0, le=3600.0)
-    """A machine that should make progress and made none for so long is hung."""
+    """After this time without progress, a machine has stalled."""
 
 
 class MachineSettings(BaseModel):
@@ -66,7 +66,7 @@ class MachineSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """The whole of ``config.toml``."""
+    """All of ``config.toml``."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_by_alias=True, validate_by_name=True
@@ -78,19 +78,19 @@ class Settings(BaseModel):
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
 
     def machine(self, machine_id: str) -> MachineSettings:
-        """The machine of that id. Raises ``UsageError`` naming those there are."""
+        """The machine with that id. Raises ``UsageError`` that names the configured ones."""
         for machine in self.machines:
             if machine.id == machine_id:
                 return machine
         known = ", ".join(machine.id for machine in self.machines)
-        raise UsageError(f'no machine "{machine_id}" is configured; there are: {known}')
+        raise UsageError(f'no machine "{machine_id}" is configured; configured: {known}')
 
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read, overlay and validate a configuration.
+    """Read and validate a configuration file and the environment.
 
-    Raises ``MissingInputError`` when the file is not there and ``ConfigError``, a
-    line for each mistake, when it cannot be used.
+    Raises ``MissingInputError`` when the file does not exist, and ``ConfigError`` with
+    one line for each mistake.
     """
     environ = os.environ if environ is None else environ
     document = read_document(path, TRAINER_TABLES)
@@ -103,7 +103,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
 
 
 def state_dir(settings: Settings, config_path: Path) -> Path:
-    """The folder of durable state: configured, systemd's, or ``state`` beside the file."""
+    """The folder of the outbox: configured, systemd's, or ``state`` beside the file."""
     if settings.service.state_dir is not None:
         return settings.service.state_dir
     if from_systemd := os.environ.get("STATE_DIRECTORY"):
@@ -112,7 +112,7 @@ def state_dir(settings: Settings, config_path: Path) -> Path:
 
 
 def outbox_path(settings: Settings, config_path: Path) -> Path:
-    """The file of the alerts that wait for the broker."""
+    """The database file of the outbox."""
     return state_dir(settings, config_path) / "outbox.sqlite3"
 
 
@@ -129,8 +129,8 @@ def _refuse_secrets(document: ConfigDocument) -> None:
     table = document.values.get("mqtt")
     for key in SECRET_KEYS & set(table if isinstance(table, dict) else ()):
         raise ConfigError(
-            f"{document.where(('mqtt', key))}: mqtt.{key} does not belong in a file that "
-            f"others read: name a file with mqtt.{key}_file, or set AUSCULT_MQTT__{key.upper()}"
+            f"{document.where(('mqtt', key))}: mqtt.{key} must not be in this file, which others "
+            f"may read: set mqtt.{key}_file or AUSCULT_MQTT__{key.upper()}"
         )
 
 

@@ -1,8 +1,7 @@
-"""On which line of a TOML file a key stands, for error messages.
+"""The line of each key in a TOML file, for error messages.
 
-``tomllib`` gives values without positions. This scanner walks text that
-``tomllib`` has already accepted, so it never has to judge syntax: it only has to
-know where a value ends.
+``tomllib`` gives values without positions. This scanner reads text that ``tomllib``
+has already accepted, so it does not check the syntax: it only finds where values end.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 def key_lines(text: str) -> dict[KeyPath, int]:
     """Line number (from 1) of every key and table header of a valid TOML document.
 
-    An element of an array of tables is found under its index, as in
-    ``("machine", 0, "id")``. Keys inside inline tables have no entry of their
-    own: ask ``line_of``, which falls back to the key that holds them.
+    An element of an array of tables has its index in the path, as in
+    ``("machine", 0, "id")``. Keys inside inline tables have no entry: ``line_of`` gives
+    the line of the key that contains them.
     """
     lines: dict[KeyPath, int] = {}
     counts: dict[KeyPath, int] = {}
@@ -59,7 +58,7 @@ def line_of(lines: dict[KeyPath, int], path: KeyPath) -> int | None:
 
 
 def _statement_end(text: str, start: int) -> int:
-    """Where the newline (or the end of the text) that closes a statement is."""
+    """The position of the newline (or the end of the text) that ends a statement."""
     depth, position = 0, start
     at_header = _HEADER.match(text, start) is not None
     while position < len(text):
@@ -81,7 +80,7 @@ def _statement_end(text: str, start: int) -> int:
 
 
 def _keys(text: str) -> list[str]:
-    """The dotted key that ``text`` begins with; empty for a comment or a blank line."""
+    """The dotted key at the start of ``text``; empty for a comment or a blank line."""
     keys: list[str] = []
     rest = text.lstrip()
     while rest:
@@ -104,7 +103,7 @@ def _unquote(text: str) -> str:
 
 
 def _enter(keys: list[str], counts: dict[KeyPath, int], *, is_array: bool) -> KeyPath:
-    """The path of a table header, with the index of every array on the way."""
+    """The path of a table header, with the index of every array in it."""
     path: KeyPath = ()
     for depth, key in enumerate(keys):
         path = (*path, key)

@@ -1,9 +1,8 @@
-"""The main job on embedded parts: a machine is learned, watched and broken.
+"""The demo: the whole path with a simulated machine and an embedded broker.
 
-A simulated machine's healthy sound is recorded and learned, an embedded broker is
-started, and the real daemon, a process of its own, watches the machine in real
-time while a bearing fault comes and goes. What is printed is what an ordinary
-MQTT subscriber received.
+It records healthy sound of a simulated machine, trains a bundle and starts an embedded
+broker. The real daemon, a separate process, monitors the machine in real time while a
+bearing fault begins and ends. The output shows what an MQTT subscriber receives.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ FAULT = SimulatedFault(kind="bearing", onset_s=9.0, end_s=21.0, severity=1.0)
 LATEST_CLEARED_S = 45.0
 READY_WITHIN_S = 30.0
 AFTERWARDS_S = 2.0
-"""So long after it was cleared nothing else may be raised."""
+"""During this time after the alert is cleared, no other one may be raised."""
 
 
 @dataclass(slots=True)
 class DemoResult:
-    """What came of it; times are seconds since the daemon began to listen."""
+    """The result; times are seconds since the daemon was ready."""
 
     raised_s: float | None = None
     cleared_s: float | None = None
@@ -58,7 +57,7 @@ class DemoResult:
     scores: list[tuple[float, float]] = field(default_factory=list)
 
     def take(self, alert: dict[str, Any], at_s: float, say: Callable[[str], None]) -> None:
-        """Note an alert that was received ``at_s`` after the start."""
+        """Record an alert that was received ``at_s`` after the start."""
         self.alerts.append(alert)
         kind = alert["kind"]
         if kind == "raised" and self.raised_s is None:
@@ -75,7 +74,7 @@ class DemoResult:
 
     @property
     def good(self) -> bool:
-        """The fault was raised while it was there, cleared after it, and that was all."""
+        """Whether the fault was raised while present and cleared after it, without other alerts."""
         return (
             self.raised_s is not None
             and self.cleared_s is not None
@@ -86,24 +85,24 @@ class DemoResult:
 
 
 def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
-    """Run it all, ``say``-ing each step in a line; files and the picture go to ``out``.
+    """Run the demo. ``say`` prints a line; files and the picture go to ``out``.
 
-    Raises ``MissingInputError`` when ``out`` cannot be made, and ``ServiceUnavailableError``
-    when one of its own parts does not start.
+    Raises ``MissingInputError`` when ``out`` cannot be created, and
+    ``ServiceUnavailableError`` when a part of the demo does not start.
     """
     begun_s = time.monotonic()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MissingInputError(f"--out {out}: cannot be made: {error.strerror}") from error
+        raise MissingInputError(f"--out {out}: cannot be created: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
     live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
     say(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
     recordings = record_healthy(healthy, out / "recordings")
-    say("learning how it sounds")
+    say("training a bundle with these recordings")
     calibration = learn(recordings, out / "bundle", seed)
     say(
-        f"learned after {time.monotonic() - begun_s:.0f} s: threshold {calibration.threshold:.3g} "
+        f"trained after {time.monotonic() - begun_s:.0f} s: threshold {calibration.threshold:.3g} "
         f"for {calibration.false_alarms_per_week:g} false alarm a week"
     )
     with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
@@ -117,7 +116,7 @@ def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
 
 
 def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
-    """The machine's healthy sound as recordings of equal length.
+    """Healthy sound of the machine as recordings of equal length.
 
     Raises ``ServiceUnavailableError`` when the disk does not take them.
     """
@@ -142,8 +141,8 @@ def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
 
 def learn(recordings: Path, bundle: Path, seed: int) -> Calibration:
     """Train and calibrate as ``auscult train audio`` does."""
-    # Two threads are enough for so small a network. More than there are cores free, and waiting
-    # busily, they would make it ten times slower; torch reads this when it is loaded.
+    # Two threads are enough for a small network. More threads than free cores make it ten times
+    # slower, because they wait actively. torch reads these variables when it is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415  # loads torch
@@ -153,7 +152,7 @@ def learn(recordings: Path, bundle: Path, seed: int) -> Calibration:
 
 
 def configuration(port: int, bundle: Path, source: SimulatedSettings) -> str:
-    """The daemon's ``config.toml``. JSON's notation of these values is TOML's too."""
+    """The daemon's ``config.toml``. The JSON form of these values is valid TOML."""
     mqtt = {"host": "127.0.0.1", "port": port, "base_topic": BASE_TOPIC, "score_interval_s": 0.25}
     tables: dict[str, dict[str, Any]] = {
         "[mqtt]": mqtt,
@@ -172,15 +171,15 @@ def configuration(port: int, bundle: Path, source: SimulatedSettings) -> str:
 
 @contextmanager
 def running_daemon(config: Path, log: Path) -> Iterator[float]:
-    """The daemon as a process; gives the time at which it was ready.
+    """The daemon as a process; gives the time when it was ready.
 
-    Raises ``ServiceUnavailableError`` when it does not get ready or ends badly.
+    Raises ``ServiceUnavailableError`` when it does not start or ends with an error.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as readiness, log.open("wb") as stderr:
         readiness.bind("")  # a free abstract address
         readiness.settimeout(0.2)
         address = "@" + readiness.getsockname()[1:].decode("ascii")
-        process = subprocess.Popen(  # noqa: S603  # this very program
+        process = subprocess.Popen(  # noqa: S603  # this program
             [sys.executable, "-m", "monitor", "run", "--config", str(config)],
             env=os.environ | {"NOTIFY_SOCKET": address},
             stderr=stderr,
@@ -196,23 +195,23 @@ def running_daemon(config: Path, log: Path) -> Iterator[float]:
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], readiness: socket.socket, log: Path) -> None:
-    """Wait for the daemon's word. Raises ``ServiceUnavailableError`` with its last one instead."""
+    """Wait until the daemon is ready. Raises ``ServiceUnavailableError`` with its last log line."""
     deadline_s = time.monotonic() + READY_WITHIN_S
     while process.poll() is None and time.monotonic() < deadline_s:
         with suppress(TimeoutError):
             if b"READY=1" in readiness.recv(4096):
                 return
     said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    raise ServiceUnavailableError(f"the daemon is not ready: {' '.join(said) or 'it says nothing'}")
+    raise ServiceUnavailableError(f"the daemon did not start: {' '.join(said) or 'no log'}")
 
 
 def follow(
     subscriber: DemoSubscriber, started_unix_s: float, say: Callable[[str], None]
 ) -> DemoResult:
-    """Receive until the fault was cleared and a little longer."""
+    """Receive until shortly after the alert is cleared."""
     result = DemoResult()
-    faults = [(FAULT.onset_s, "the bearing begins to fail"), (FAULT.end_s, "the fault is gone")]
-    say(" 0.0 s  the daemon listens, the pump is well")
+    faults = [(FAULT.onset_s, "a bearing fault begins"), (FAULT.end_s, "the fault ends")]
+    say(" 0.0 s  the daemon monitors the healthy pump")
     end_s = LATEST_CLEARED_S
     while (now_s := time.time() - started_unix_s) < end_s:
         while faults and now_s >= (faults[0][0] or 0.0):
@@ -233,12 +232,12 @@ def follow(
 
 
 def unix_s(rfc3339: str) -> float:
-    """The time of an RFC 3339 text."""
+    """The time of a text in RFC 3339."""
     return datetime.fromisoformat(rfc3339).timestamp()
 
 
 def draw(result: DemoResult, path: Path) -> None:
-    """The scores against the threshold, with the fault and the alerts marked."""
+    """Draw the scores and the threshold, and mark the fault and the alerts."""
     from training.sound.demo_picture import draw_demo  # noqa: PLC0415  # loads matplotlib
 
     draw_demo(
