@@ -17,7 +17,7 @@ SECRET = "geheim-7781"  # noqa: S105  # must not be shown
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"base_topic": "hall/#"}, "must not contain"),
         ({"base_topic": "/hall"}, "not starting with"),
@@ -36,11 +36,11 @@ SECRET = "geheim-7781"  # noqa: S105  # must not be shown
         ({"ack_timeout_s": float("inf")}, "ack_timeout_s"),
     ],
 )
-def test_refuses_what_cannot_work(fields: dict[str, Any], said: str) -> None:
+def test_refuses_what_cannot_work(fields: dict[str, Any], message: str) -> None:
     """A wrong setting is found only after the start, and without a line number."""
     with pytest.raises(ValidationError) as error:
         MqttSettings.model_validate(fields)
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_defaults_follow_from_each_other() -> None:

@@ -323,13 +323,13 @@ class TestBrokenDisk:
     def test_open_alert_is_kept_if_the_disk_comes_late(self, path: Path, damaged: bool) -> None:
         """An alert from an earlier run is never cleared."""
         with Outbox(path, max_alerts=2) as outbox:
-            raised = [outbox.append(draft(machine=name)) for name in ("idle", "heard")]
+            raised = [outbox.append(draft(machine=name)) for name in ("idle", "active")]
             outbox.append(draft("updated", machine="idle"))  # one too many: dropped
         away = path.parent.rename(path.parent.with_name("not mounted"))
         path.parent.write_text("nothing is mounted here")
         with Outbox(path) as outbox:
-            assert outbox.watch(["idle", "heard"]) == []
-            own = outbox.append(draft("cleared", machine="heard"))
+            assert outbox.watch(["idle", "active"]) == []
+            own = outbox.append(draft("cleared", machine="active"))
             assert outbox.health().state == "memory"
             path.parent.unlink()
             away.rename(path.parent)
@@ -344,8 +344,8 @@ class TestBrokenDisk:
             cleared = outbox.append(draft("cleared", machine="idle"))
             assert cleared.alert_id == raised[0].alert_id
             assert cleared.sequence > _JUMPED
-            assert outbox.open_alert("heard") is None
-            assert outbox.append(draft(machine="heard")).sequence == own.sequence + 1
+            assert outbox.open_alert("active") is None
+            assert outbox.append(draft(machine="active")).sequence == own.sequence + 1
             if not damaged:  # the count of dropped alerts is not read from a damaged file
                 assert outbox.health().dropped == {"updated": 1}
 

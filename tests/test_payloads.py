@@ -75,7 +75,7 @@ def test_schemas_are_valid_and_explain_every_field(name: str) -> None:
     Draft202012Validator.check_schema(document)
     assert document["description"].startswith("BASE/")
     for key, field in document.get("properties", {}).items():
-        assert {"description", "enum", "items"} & set(field), f"{name}.{key} says nothing"
+        assert {"description", "enum", "items"} & set(field), f"{name}.{key} has no description"
 
 
 @pytest.mark.parametrize(

@@ -199,8 +199,8 @@ def test_a_silent_connection_is_detected_without_waiting_messages(
 ) -> None:
     """The daemon reports a connection for hours after a cable was unplugged."""
     settings = broker.settings(keepalive_s=5, ack_timeout_s=60, connect_timeout_s=0.5)
-    with publishing(settings, outbox) as publisher:
-        wait_for(lambda: connected(publisher) and not publisher._in_flight)
+    with Subscriber(broker) as subscriber, publishing(settings, outbox) as publisher:
+        wait_for(lambda: subscriber.payloads("health"))
         broker.pause()
         wait_for(lambda: not connected(publisher), 20)
         broker.resume()

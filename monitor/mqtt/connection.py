@@ -51,7 +51,7 @@ class MqttConnection:
         self.protocol = protocol
         self.max_in_flight = 65_535
         self.can_retain = True
-        self._where = f"broker {settings.host}:{settings.port}"
+        self.where = f"broker {settings.host}:{settings.port}"
         self._accepted = False
         self._trouble: BrokerError | None = None
         self._acknowledgements: list[Acknowledgement] = []
@@ -108,7 +108,7 @@ class MqttConnection:
             properties,
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._trouble or BrokerError(f"{self._where}: {paho.error_string(info.rc)}")
+            raise self._trouble or BrokerError(f"{self.where}: {paho.error_string(info.rc)}")
         return info.mid
 
     def subscribe(self, topic_filter: str) -> None:
@@ -119,7 +119,7 @@ class MqttConnection:
         """Send and receive until something happened, ``wake`` is readable or the time is over."""
         sock = self._client.socket()
         if self._trouble is not None or sock is None:
-            raise self._trouble or BrokerError(f"{self._where}: connection lost")
+            raise self._trouble or BrokerError(f"{self.where}: connection lost")
         # Bytes that TLS has already decrypted do not make the socket readable.
         buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         poller = select.poll()
@@ -136,11 +136,11 @@ class MqttConnection:
                 rc = self._client.loop_write()
             rc = rc or self._client.loop_misc()
         except Exception as error:  # paho raises errors of any kind for bytes that are not MQTT
-            raise BrokerError(f"{self._where}: its answer is not MQTT: {error!r}") from error
+            raise BrokerError(f"{self.where}: its answer is not MQTT: {error!r}") from error
         if self._trouble is not None:
             raise self._trouble
         if rc:
-            raise BrokerError(f"{self._where}: {paho.error_string(rc)}")
+            raise BrokerError(f"{self.where}: {paho.error_string(rc)}")
 
     def take_acknowledgements(self) -> list[Acknowledgement]:
         """The broker's answers since the last call."""
@@ -184,7 +184,7 @@ class MqttConnection:
         try:
             client.connect(settings.host, settings.port, settings.keepalive_s, **extra)
         except (OSError, ValueError) as error:  # UnicodeError of an odd host name is a ValueError
-            raise BrokerError(f"{self._where}: {_reason(error)}") from error
+            raise BrokerError(f"{self.where}: {_reason(error)}") from error
 
     def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + timeout_s
@@ -193,7 +193,7 @@ class MqttConnection:
             if remaining_s <= 0 or give_up():
                 # Some brokers neither answer nor close when they do not know a protocol.
                 raise BrokerError(
-                    f"{self._where}: accepts connections but does not answer", wrong_protocol=True
+                    f"{self.where}: accepts connections but does not answer", wrong_protocol=True
                 )
             try:
                 self.poll(min(remaining_s, 0.2))
@@ -217,7 +217,7 @@ class MqttConnection:
             if reason_code.value in _CREDENTIALS:
                 hint = "; check mqtt.username, the password and the broker's access list"
             self._trouble = BrokerError(
-                f"{self._where}: refuses the connection: {reason_code}{hint}",
+                f"{self.where}: refuses the connection: {reason_code}{hint}",
                 refused=reason_code.value in _CREDENTIALS,
                 wrong_protocol=reason_code.value == _UNSUPPORTED_PROTOCOL,
             )
@@ -238,7 +238,7 @@ class MqttConnection:
             text = str(reason_code) if flags.is_disconnect_packet_from_server else "connection lost"
             if reason_code.value == _SESSION_TAKEN_OVER:
                 text += "; another client uses the same mqtt.client_id or mqtt.base_topic"
-            self._trouble = BrokerError(f"{self._where}: {text}")
+            self._trouble = BrokerError(f"{self.where}: {text}")
 
     def _on_publish(
         self,

@@ -7,39 +7,30 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.mqtt.alert_sender import AlertSender, DeliveryCounts
 from monitor.mqtt.connect import connect
 from monitor.mqtt.connection import MQTT_311, MqttConnection
-from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.latest import NewestScores, RetainedTopics
-from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
-from monitor.mqtt.payloads import encode, health_payload
-from monitor.mqtt.retries import Reconnection, Refusals
+from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.payloads import encode
+from monitor.mqtt.retries import Reconnection
+from monitor.mqtt.session import MessageHandler, Outgoing, Session, UnansweredError
 from monitor.mqtt.settings import MqttSettings
-from monitor.mqtt.topics import OFFLINE, ONLINE, STOPPED, Topics
+from monitor.mqtt.topics import OFFLINE, Topics
 from monitor.outbox.queue import Outbox
 
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _SCORES_EVERY_S = 0.02
-_HEALTH_INTERVAL_S = 5.0
 _LONGEST_TURN_S = 30.0
-_MAX_IN_FLIGHT = 32
 _SAME_CLIENT_HINT = (
     "another client may use the same mqtt.client_id, or another daemon the same mqtt.base_topic"
 )
-
-MessageHandler = Callable[[str, bytes], None]
-
-
-class _UnansweredError(BrokerError):
-    """The connection is open, but the broker no longer answers."""
 
 
 class MqttPublisher:
@@ -54,11 +45,14 @@ class MqttPublisher:
         self._settings = settings
         self._outbox = outbox
         self._topics = Topics(settings.base_topic)
-        self._retained = RetainedTopics(first=self._topics.status)
-        self._scores = NewestScores(_SCORES_EVERY_S)
-        self._handlers: dict[str, MessageHandler] = {}
+        self._outgoing = Outgoing(
+            outbox,
+            self._topics,
+            AlertSender(outbox, self._topics),
+            RetainedTopics(first=self._topics.status),
+            NewestScores(_SCORES_EVERY_S),
+        )
         self._error: str | None = "not connected yet"
-        self._refusal = ""
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
         self._turn_began_s: float | None = None
@@ -67,12 +61,8 @@ class MqttPublisher:
         self._wake_out.setblocking(False)
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         # Used by the thread only.
-        self._alerts = AlertSender(outbox, self._topics)
-        self._in_flight = InFlight()
-        self._refusals = Refusals()
         self._reconnection = Reconnection(settings.reconnect_min_s, settings.reconnect_max_s)
         self._only_311 = False
-        self._health_due_s = 0.0
 
     def start(self) -> None:
         """Connect in the background; a broker that cannot be reached is tried again without end."""
@@ -116,7 +106,7 @@ class MqttPublisher:
 
     def publish_score(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Send the newest score if there is a connection; it replaces one that was not sent yet."""
-        if self._error is None and self._scores.put(machine, encode(payload)):
+        if self._error is None and self._outgoing.scores.put(machine, encode(payload)):
             self.wake()
 
     def publish_retained(self, topic: str, payload: bytes) -> None:
@@ -124,12 +114,12 @@ class MqttPublisher:
 
         An empty ``payload`` removes the retained message.
         """
-        if self._retained.put(topic, payload):
+        if self._outgoing.retained.put(topic, payload):
             self.wake()
 
     def republish(self, prefix: str) -> None:
         """Send the retained messages again whose topics begin with ``prefix``."""
-        self._retained.mark_unsent(prefix)
+        self._outgoing.retained.mark_unsent(prefix)
         self.wake()
 
     def forget_machine(self, machine: str) -> None:
@@ -141,7 +131,7 @@ class MqttPublisher:
 
         It is called in the publisher's thread. An exception that it raises is logged.
         """
-        self._handlers[topic] = handler
+        self._outgoing.handlers[topic] = handler
 
     def connection_error(self) -> str | None:
         """The reason why there is no connection, in one line; ``None`` if there is one."""
@@ -160,11 +150,11 @@ class MqttPublisher:
 
     def refusal(self) -> str:
         """The topics that the broker refuses and its reasons, in one line; empty without any."""
-        return self._refusal
+        return self._outgoing.refusals.summary
 
     def delivery_counts(self) -> DeliveryCounts:
         """What happened to the alerts so far."""
-        return self._alerts.counts
+        return self._outgoing.alerts.counts
 
     # The thread.
 
@@ -194,34 +184,43 @@ class MqttPublisher:
     def _use(self, connection: MqttConnection) -> None:
         """Use the connection until it is lost or ``stop`` is called."""
         self._reconnection.began()
+        session = Session(
+            connection,
+            self._outgoing,
+            ack_timeout_s=self._settings.ack_timeout_s,
+            one_at_a_time=lambda: self._reconnection.careful,
+            wake=self._wake_out,
+        )
         orderly = False
         try:
-            orderly = self._serve(connection)
+            orderly = self._serve(session, connection)
+        except UnansweredError as error:
+            self._reconnection.ended()
+            self._lost(str(error))
         except BrokerError as error:
             self._reconnection.ended()
-            unanswered = isinstance(error, _UnansweredError)
-            self._lost(str(error) if unanswered else str(error) + self._suspicion())
+            self._lost(str(error) + self._suspicion(session.in_flight.topics()))
         except ServiceUnavailableError as error:  # the outbox was closed
             self._lost(str(error))
             self._stopping.set()
         finally:
             self._turn_began_s = None
-            self._in_flight.clear()
             # If ``stopped`` was not published, the last will has to be.
             connection.close(orderly=orderly)
 
-    def _suspicion(self) -> str:
+    def _suspicion(self, in_flight: set[str]) -> str:
         """Why connections end so soon: the one message in flight, or another client.
 
         Some brokers close the connection instead of refusing a message.
         """
         if not self._reconnection.careful:
             return ""
-        topics = self._in_flight.topics()
-        if len(topics) != 1:
-            return "" if self._refusal else f", repeatedly; {_SAME_CLIENT_HINT}"
-        topic = topics.pop()
-        self._refuse(topic, "the broker closes the connection when this is published")
+        if len(in_flight) != 1:
+            return "" if self.refusal() else f", repeatedly; {_SAME_CLIENT_HINT}"
+        (topic,) = in_flight
+        self._outgoing.refusals.refused(
+            topic, "the broker closes the connection when this is published"
+        )
         self._reconnection.reason_found()
         return f" while publishing on {topic}"
 
@@ -229,105 +228,14 @@ class MqttPublisher:
         if error != self._error and not self._stopping.is_set():
             _log.warning("%s", error, extra={"alerts_waiting": self._outbox.depth()})
         self._error = error
-        self._scores.clear()
+        self._outgoing.scores.clear()
 
-    def _serve(self, connection: MqttConnection) -> bool:
+    def _serve(self, session: Session, connection: MqttConnection) -> bool:
         """Work until stopped; returns whether ``stopped`` was published."""
-        self._alerts.connected(connection.protocol_name)
-        for topic in self._handlers:
-            connection.subscribe(topic)
-        self._retained.put(self._topics.status, ONLINE.encode())
-        self._retained.mark_unsent()
+        session.begin()
         self._error = None
-        broker = f"{self._settings.host}:{self._settings.port}"
-        _log.info("connected to broker %s (%s)", broker, connection.protocol_name)
+        _log.info("connected to %s (%s)", connection.where, connection.protocol_name)
         while not self._stopping.is_set():
             self._turn_began_s = time.monotonic()
-            self._send_waiting(connection)
-            self._turn(connection, self._scores.due_in_s(_POLL_S))
-        return self._finish(connection)
-
-    def _finish(self, connection: MqttConnection) -> bool:
-        """Send what waits, as far as there is time, then publish ``stopped``."""
-        reserve_s = 0.3
-        self._scores.hurry()
-        while (left_s := self._stop_by_s - reserve_s - time.monotonic()) > 0:
-            self._send_waiting(connection)
-            if not self._in_flight:
-                break
-            self._turn(connection, min(left_s, 0.1))
-        self._in_flight.clear()
-        self._send_retained(connection, self._topics.status, STOPPED.encode())
-        while self._in_flight and (left_s := self._stop_by_s - time.monotonic()) > 0:
-            self._turn(connection, left_s)
-        return not self._in_flight
-
-    def _turn(self, connection: MqttConnection, timeout_s: float) -> None:
-        """One round of network work."""
-        try:
-            connection.poll(timeout_s, self._wake_out)
-        finally:  # also the acknowledgements that arrived before the connection was lost
-            for answer in connection.take_acknowledgements():
-                self._answered(answer)
-        with contextlib.suppress(BlockingIOError):
-            self._wake_out.recv(4096)
-        for message in connection.take_incoming():
-            self._received(message)
-        if self._in_flight.oldest_age_s() > self._settings.ack_timeout_s:
-            raise _UnansweredError(
-                f"broker {self._settings.host}:{self._settings.port}: no acknowledgement for "
-                f"{self._settings.ack_timeout_s:g} s; connecting again"
-            )
-
-    def _send_waiting(self, connection: MqttConnection) -> None:
-        """Send alerts first, then retained messages; while careful, one message at a time."""
-        self._update_health()
-        window = 1 if self._reconnection.careful else _MAX_IN_FLIGHT
-        window = min(window, connection.max_in_flight)
-        paused = self._refusals.paused()
-        self._alerts.send(connection, self._in_flight, paused, window - len(self._in_flight))
-        later = self._in_flight.topics() | paused
-        for topic, payload in self._retained.take_unsent(window - len(self._in_flight), later):
-            self._send_retained(connection, topic, payload)
-        for machine, payload in self._scores.take_due().items():
-            connection.send(Message(self._topics.score(machine), payload, qos=0))
-
-    def _send_retained(self, connection: MqttConnection, topic: str, payload: bytes) -> None:
-        mid = connection.send(Message(topic, payload, retain=True))
-        self._in_flight.add(mid, topic)
-
-    def _answered(self, answer: Acknowledgement) -> None:
-        sent = self._in_flight.pop(answer.mid)
-        if sent is None:  # a score
-            return
-        if sent.event_id:
-            self._alerts.answered(sent, answer)
-        if answer.accepted:
-            self._refusals.accepted(sent.topic)
-            self._refusal = self._refusals.summary()
-        else:
-            self._retained.mark_unsent(sent.topic)
-            self._refuse(sent.topic, answer.text)
-
-    def _refuse(self, topic: str, reason: str) -> None:
-        self._refusals.refused(topic, reason)
-        refusal = self._refusals.summary()
-        if refusal != self._refusal:
-            _log.error("the broker refuses topics; check its access list: %s", refusal)
-        self._refusal = refusal
-
-    def _received(self, message: Message) -> None:
-        handler = self._handlers.get(message.topic)
-        if handler is not None:
-            try:
-                handler(message.topic, message.payload)
-            except Exception:  # noqa: BLE001  # the message came from outside
-                _log.exception("a message on %s cannot be processed", message.topic)
-
-    def _update_health(self) -> None:
-        """Publish the health if it changed, at most every 5 s."""
-        if time.monotonic() >= self._health_due_s:
-            self._health_due_s = time.monotonic() + _HEALTH_INTERVAL_S
-            delivery = {**asdict(self._alerts.counts), "refusal": self._refusal}
-            health = health_payload(asdict(self._outbox.health()), delivery)
-            self._retained.put(self._topics.health, encode(health))
+            session.turn(_POLL_S)
+        return session.finish(self._stop_by_s)

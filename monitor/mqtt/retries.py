@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 
 from monitor.backoff import Backoff
+
+_log = logging.getLogger(__name__)
 
 _STABLE_S = 2.0
 _CAREFUL_AFTER = 2
@@ -71,13 +74,15 @@ class _Refusal:
 
 
 class Refusals:
-    """Topics that the broker refuses, each with a growing pause. Used by one thread.
+    """Topics that the broker refuses, each with a growing pause. Changed by one thread.
 
     Kept between connections: some brokers close the connection after a refusal, and a
     refused topic must not delay the others.
     """
 
     def __init__(self) -> None:
+        self.summary = ""
+        """The refused topics and the reasons in one line; any thread may read it."""
         self._refusals: dict[str, _Refusal] = {}
 
     def refused(self, topic: str, reason: str) -> None:
@@ -88,16 +93,21 @@ class Refusals:
             self._refusals[topic] = refusal
         refusal.until_s = time.monotonic() + refusal.backoff.next_s()
         refusal.reason = reason
+        before = self.summary
+        self._summarize()
+        if self.summary != before:
+            _log.error("the broker refuses topics; check its access list: %s", self.summary)
 
     def accepted(self, topic: str) -> None:
         """The broker accepts the topic again."""
-        self._refusals.pop(topic, None)
+        if self._refusals.pop(topic, None) is not None:
+            self._summarize()
 
     def paused(self) -> set[str]:
         """The topics not to use now."""
         now_s = time.monotonic()
         return {topic for topic, refusal in self._refusals.items() if now_s < refusal.until_s}
 
-    def summary(self) -> str:
-        """The refused topics and the reasons in one line; empty without any."""
-        return "; ".join(f"{topic}: {one.reason}" for topic, one in sorted(self._refusals.items()))
+    def _summarize(self) -> None:
+        reasons = [f"{topic}: {one.reason}" for topic, one in sorted(self._refusals.items())]
+        self.summary = "; ".join(reasons)

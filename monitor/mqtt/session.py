@@ -1,0 +1,164 @@
+"""The work on one accepted connection: send what waits, and process the broker's answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from monitor.mqtt.alert_sender import AlertSender
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.in_flight import InFlight
+from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
+from monitor.mqtt.payloads import encode, health_payload
+from monitor.mqtt.retries import Refusals
+from monitor.mqtt.topics import ONLINE, STOPPED, Topics
+from monitor.outbox.queue import Outbox
+
+_log = logging.getLogger(__name__)
+
+_HEALTH_INTERVAL_S = 5.0
+_MAX_IN_FLIGHT = 32
+_STOP_RESERVE_S = 0.3
+
+MessageHandler = Callable[[str, bytes], None]
+
+
+class UnansweredError(BrokerError):
+    """The connection is open, but the broker no longer answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What a publisher sends and receives; it is kept between connections."""
+
+    outbox: Outbox
+    topics: Topics
+    alerts: AlertSender
+    retained: RetainedTopics
+    scores: NewestScores
+    refusals: Refusals = field(default_factory=Refusals)
+    handlers: dict[str, MessageHandler] = field(default_factory=dict)
+
+
+class Session:
+    """Sends and receives on one connection. Used by one thread.
+
+    Every method may raise ``BrokerError``, and ``UnansweredError`` when
+    an acknowledgement takes longer than ``ack_timeout_s``. ``one_at_a_time``: whether
+    only one message may be in flight now. ``wake``: a socket that ends the waiting.
+    """
+
+    def __init__(
+        self,
+        connection: MqttConnection,
+        outgoing: Outgoing,
+        *,
+        ack_timeout_s: float,
+        one_at_a_time: Callable[[], bool],
+        wake: socket.socket,
+    ) -> None:
+        self.in_flight = InFlight()
+        self._connection = connection
+        self._outgoing = outgoing
+        self._ack_timeout_s = ack_timeout_s
+        self._one_at_a_time = one_at_a_time
+        self._wake = wake
+        self._health_due_s = 0.0
+
+    def begin(self) -> None:
+        """Subscribe, and mark all retained messages to be sent."""
+        self._outgoing.alerts.connected(self._connection.protocol_name)
+        for topic in self._outgoing.handlers:
+            self._connection.subscribe(topic)
+        self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
+        self._outgoing.retained.mark_unsent()
+
+    def turn(self, timeout_s: float) -> None:
+        """Send what waits, then wait at most ``timeout_s`` for something to happen."""
+        self._send_waiting()
+        self._receive(self._outgoing.scores.due_in_s(timeout_s))
+
+    def finish(self, stop_by_s: float) -> bool:
+        """Send what waits, then ``stopped``, until ``stop_by_s`` of the monotonic clock.
+
+        Returns whether the broker has acknowledged ``stopped``.
+        """
+        self._outgoing.scores.hurry()
+        while (left_s := stop_by_s - _STOP_RESERVE_S - time.monotonic()) > 0:
+            self._send_waiting()
+            if not self.in_flight:
+                break
+            self._receive(min(left_s, 0.1))
+        self.in_flight.clear()
+        self._send_retained(self._outgoing.topics.status, STOPPED.encode())
+        while self.in_flight and (left_s := stop_by_s - time.monotonic()) > 0:
+            self._receive(left_s)
+        return not self.in_flight
+
+    def _send_waiting(self) -> None:
+        """Send alerts first, then retained messages, then scores."""
+        self._update_health()
+        window = 1 if self._one_at_a_time() else _MAX_IN_FLIGHT
+        window = min(window, self._connection.max_in_flight)
+        out = self._outgoing
+        paused = out.refusals.paused()
+        out.alerts.send(self._connection, self.in_flight, paused, window - len(self.in_flight))
+        later = self.in_flight.topics() | paused
+        for topic, payload in out.retained.take_unsent(window - len(self.in_flight), later):
+            self._send_retained(topic, payload)
+        for machine, payload in out.scores.take_due().items():
+            self._connection.send(Message(out.topics.score(machine), payload, qos=0))
+
+    def _send_retained(self, topic: str, payload: bytes) -> None:
+        mid = self._connection.send(Message(topic, payload, retain=True))
+        self.in_flight.add(mid, topic)
+
+    def _receive(self, timeout_s: float) -> None:
+        try:
+            self._connection.poll(timeout_s, self._wake)
+        finally:  # also the acknowledgements that arrived before the connection was lost
+            for answer in self._connection.take_acknowledgements():
+                self._answered(answer)
+        with contextlib.suppress(BlockingIOError):
+            self._wake.recv(4096)
+        for message in self._connection.take_incoming():
+            self._received(message)
+        if self.in_flight.oldest_age_s() > self._ack_timeout_s:
+            raise UnansweredError(
+                f"{self._connection.where}: no acknowledgement for {self._ack_timeout_s:g} s; "
+                "connecting again"
+            )
+
+    def _answered(self, answer: Acknowledgement) -> None:
+        sent = self.in_flight.pop(answer.mid)
+        if sent is None:  # a score
+            return
+        if sent.event_id:
+            self._outgoing.alerts.answered(sent, answer)
+        if answer.accepted:
+            self._outgoing.refusals.accepted(sent.topic)
+        else:
+            self._outgoing.retained.mark_unsent(sent.topic)
+            self._outgoing.refusals.refused(sent.topic, answer.text)
+
+    def _received(self, message: Message) -> None:
+        handler = self._outgoing.handlers.get(message.topic)
+        if handler is not None:
+            try:
+                handler(message.topic, message.payload)
+            except Exception:  # noqa: BLE001  # the message came from outside
+                _log.exception("a message on %s cannot be processed", message.topic)
+
+    def _update_health(self) -> None:
+        """Publish the health if it changed, at most every 5 s."""
+        if time.monotonic() >= self._health_due_s:
+            self._health_due_s = time.monotonic() + _HEALTH_INTERVAL_S
+            out = self._outgoing
+            counts = asdict(out.alerts.counts) | {"refusal": out.refusals.summary}
+            health = health_payload(asdict(out.outbox.health()), counts)
+            out.retained.put(out.topics.health, encode(health))
