@@ -44,6 +44,10 @@ class SourceFault(BadInputError):  # noqa: N818  # "source fault" is the field's
     """A live source gave values that cannot be sound (NaN, wrong sample rate)."""
 
 
+class TruncatedError(BadInputError):
+    """A recording ends before its end; it may still be being written."""
+
+
 class MissingInputError(AuscultError):
     """A named file or folder does not exist or cannot be opened."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.masking import Masking, mask_user_info
+from monitor.text.masking import Masking, mask_user_info
 
 
 @pytest.mark.parametrize(

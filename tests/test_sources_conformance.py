@@ -247,7 +247,10 @@ def test_closing_it_leaves_nothing_behind(case: Case) -> None:
         received_blocks(open_source(case.sounding))
     assert {child.pid for child in process.children(recursive=True)} == before
     assert threading.active_count() == n_threads
-    assert process.num_fds() == n_files
+    deadline_s = time.monotonic() + 5.0  # the system's notices are ended in a thread of their own
+    while process.num_fds() > n_files and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert process.num_fds() <= n_files
 
 
 @repeatable_kinds

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.domain import FloatArray, SourceStatus
+from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.errors import MissingInputError
-from monitor.sources.folder import FolderWatch
+from monitor.sources.folder.ledger import Ledger
+from monitor.sources.folder.source import FolderSource
+from monitor.sources.folder.watch import FolderWatch, _is_network_share
 from monitor.sources.settings import FolderSettings
 from tests.listening import Listener
 
@@ -131,11 +135,11 @@ def test_old_files_need_not_settle_and_future_ones_do(tmp_path: Path) -> None:
     old, future = recording(tmp_path / "old.wav"), recording(tmp_path / "future.wav")
     os.utime(old, (1e9, 1e9))
     os.utime(future, (4e9, 4e9))
-    watch = FolderWatch(tmp_path, settle_s=0.3)
-    assert watch.complete() == [old]
-    watch.mark_processed(old)
+    watch = FolderWatch(tmp_path, Ledger(None), settle_s=0.3, poll_interval_s=0.05)
+    assert [path for path, _ in watch.ready()] == [old]
+    watch.mark_read(old)
     time.sleep(0.35)
-    assert watch.complete() == [future]
+    assert [path for path, _ in watch.ready()] == [future]
 
 
 def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
@@ -145,3 +149,225 @@ def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
         Listener(settings(tmp_path / "nothing")) as listener,
     ):
         listener.wait_for_end()
+
+
+def read_once(folder: Path, ledger: Path, n_samples: int) -> FloatArray:
+    """The first ``n_samples`` of a source that begins now."""
+    source = FolderSource(settings(folder, settle_s=0), ledger)
+    found, stop = [np.empty(0, np.float32)], threading.Event()
+    items = source.blocks(stop)
+    for item in items:
+        if isinstance(item, AudioBlock):
+            found.append(item.samples)
+        if isinstance(item, SourceState) and item.reason in {"waiting", "no_recordings"}:
+            break
+        if sum(map(len, found)) >= n_samples:
+            next_item = next(items, None) if n_samples == 0 else None
+            assert next_item is None
+            stop.set()  # the source notes what was read when the next item is asked for
+    items.close()
+    return np.concatenate(found)
+
+
+def test_a_restart_reads_nothing_twice(tmp_path: Path) -> None:
+    """Every restart would raise the alerts of old recordings again."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    recording(folder / "a.wav", value=0.1)
+    recording(folder / "b.wav", value=0.2)
+    assert levels(read_once(folder, ledger, 16_000)) == [0.1, 0.2]
+    assert len(read_once(folder, ledger, 1)) == 0
+    recording(folder / "c.wav", value=0.3)
+    assert levels(read_once(folder, ledger, 8_000)) == [0.3]
+
+
+def test_a_renamed_or_moved_recording_is_not_read_again(tmp_path: Path) -> None:
+    """Sorting old recordings into folders would raise their alerts again."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", value=0.1)
+    read_once(folder, ledger, 8_000)
+    (folder / "archive").mkdir()
+    path = path.rename(folder / "archive" / "2026-11-01.wav")
+    assert len(read_once(folder, ledger, 1)) == 0
+    shutil.copy2(path, folder / "copy.wav")  # as a move to another file system does
+    path.unlink()
+    assert len(read_once(folder, ledger, 1)) == 0
+
+
+def test_a_touched_recording_is_not_read_again(tmp_path: Path) -> None:
+    """A backup or a synchronisation changes times, not sound."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", value=0.1)
+    read_once(folder, ledger, 8_000)
+    os.utime(path, (1e9, 1e9))
+    assert len(read_once(folder, ledger, 1)) == 0
+
+
+def test_a_new_recording_with_the_inode_of_an_old_one_is_read_from_its_beginning(
+    tmp_path: Path,
+) -> None:
+    """File systems give the inode of a deleted file to the next one."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", value=0.1)
+    read_once(folder, ledger, 8_000)
+    longer = recording(tmp_path / "outside.wav", value=0.2, seconds=1.0).read_bytes()
+    path.write_bytes(longer)  # the same inode
+    assert levels(read_once(folder, ledger, 16_000)) == [0.2]
+
+
+def growing(path: Path, n_samples: int, stated: int) -> None:
+    """A WAV of 16 bits with so many samples, whose header states another number."""
+    samples = (np.arange(n_samples) % 1000).astype("<i2")
+    data = samples.tobytes()
+    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + 2 * stated, b"WAVE", b"fmt ", 16,
+                         1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16, b"data", 2 * stated)  # fmt: skip
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.write(header + data)
+
+
+def test_a_growing_recording_goes_on_where_reading_stopped(tmp_path: Path) -> None:
+    """One fault would raise an alert with every look at the same file."""
+    path = tmp_path / "a.wav"
+    growing(path, 8_000, stated=8_000)
+    with Listener(settings(tmp_path, settle_s=0.1)) as listener:
+        listener.wait_for_samples(8_000)
+        growing(path, 20_000, stated=16_000)  # the header is renewed more rarely than the sound
+        listener.wait_for_samples(20_000)
+        growing(path, 30_000, stated=0)
+        listener.wait_for_samples(30_000)
+    expected = (np.arange(30_000) % 1000).astype(np.float32) / 32_768
+    np.testing.assert_array_equal(listener.samples(), expected)
+    blocks = listener.blocks()
+    assert not any(block.discontinuous for block in blocks)
+    assert blocks[-1].first_sample + len(blocks[-1].samples) == 30_000
+
+
+def test_a_growing_recording_goes_on_after_a_restart(tmp_path: Path) -> None:
+    """The beginning would be read again, and its alerts raised again."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    folder.mkdir()
+    growing(folder / "a.wav", 8_000, stated=8_000)
+    assert len(read_once(folder, ledger, 8_000)) == 8_000
+    growing(folder / "a.wav", 12_000, stated=12_000)
+    rest = read_once(folder, ledger, 4_000)
+    expected = (np.arange(8_000, 12_000) % 1000).astype(np.float32) / 32_768
+    np.testing.assert_array_equal(rest, expected)
+
+
+def test_what_was_being_read_when_the_process_was_killed_is_read_again(tmp_path: Path) -> None:
+    """Sound would be lost that no pipeline has processed."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    recording(folder / "a.wav", value=0.1, seconds=10.0)
+    items = FolderSource(settings(folder, settle_s=0), ledger).blocks(threading.Event())
+    first, second = next(items), next(items)
+    assert isinstance(first, AudioBlock)
+    assert isinstance(second, AudioBlock)
+    items.close()  # the second block was given out, and nobody asked for the third
+    assert len(read_once(folder, ledger, 6 * RATE_HZ)) == 10 * RATE_HZ - len(first.samples)
+
+
+def test_a_ledger_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """A full disk would end the monitoring of a folder."""
+    recording(tmp_path / "in" / "a.wav")
+    (tmp_path / "not-a-folder").touch()
+    found = read_once(tmp_path / "in", tmp_path / "not-a-folder" / "ledger.sqlite3", 8_000)
+    assert len(found) == 8_000
+
+
+def test_a_damaged_ledger_is_replaced(tmp_path: Path) -> None:
+    """The folder could not be read until somebody deletes the file."""
+    recording(tmp_path / "in" / "a.wav")
+    ledger = tmp_path / "ledger.sqlite3"
+    ledger.write_bytes(b"no database" * 1000)
+    assert len(read_once(tmp_path / "in", ledger, 8_000)) == 8_000
+    assert len(read_once(tmp_path / "in", ledger, 1)) == 0
+
+
+def test_a_folder_without_recordings_is_a_state_with_a_reason(tmp_path: Path) -> None:
+    """A wrong path or format would look like a machine that is about to start."""
+    for name in ("a.txt", "b.txt", "c.log"):
+        (tmp_path / name).touch()
+    with Listener(settings(tmp_path)) as listener:
+        state = listener.wait_for_state()
+        assert state.reason == "no_recordings"
+        assert "3 other files ignored (2 .txt, 1 .log)" in state.detail
+        recording(tmp_path / "d.wav")
+        listener.wait_for_samples(8_000)
+    assert [state.status for state in listener.states()] == [
+        SourceStatus.UNAVAILABLE,
+        SourceStatus.OK,
+    ]
+
+
+def test_a_part_that_cannot_be_listed_is_a_state_and_the_rest_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subfolder with wrong rights would be silent for ever."""
+    recording(tmp_path / "a.wav")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    listed = os.scandir
+
+    def refusing(path: str) -> object:
+        if str(path) == str(secret):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)  # root may read everything
+    with Listener(settings(tmp_path)) as listener:
+        listener.wait_for_samples(8_000)
+        state = listener.wait_for_state()
+    assert state.reason == "unreadable"
+    assert "secret: cannot be listed: Permission denied" in state.detail
+
+
+def test_a_name_that_is_not_utf_8_is_reported_and_read_once(tmp_path: Path) -> None:
+    """Reporting it would fail, and the source would begin again without end."""
+    bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff\n.wav"))
+    bad.write_bytes(b"no sound")
+    recording(tmp_path / "good.wav")
+    with Listener(settings(tmp_path)) as listener:
+        listener.wait_for_samples(8_000)
+        listener.wait(listener.states, "the state")
+    detail = listener.states()[0].detail
+    assert "bad\\xff\\n.wav" in detail
+    detail.encode()
+
+
+def test_a_cut_recording_is_called_truncated_only_when_it_no_longer_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow copy would be reported as damaged while it is being made."""
+    monkeypatch.setattr("monitor.sources.folder.watch._INCOMPLETE_S", 0.6)
+    whole = tmp_path / "whole.ogg"
+    soundfile.write(whole, np.random.default_rng(0).normal(0, 0.1, 5 * RATE_HZ), RATE_HZ)
+    content = whole.read_bytes()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "copied.ogg").write_bytes(content[: len(content) // 2])
+    with Listener(settings(folder, settle_s=0.1)) as listener:
+        time.sleep(0.4)
+        assert not [s for s in listener.states() if s.reason == "bad_input"]
+        (folder / "copied.ogg").write_bytes(content)
+        listener.wait_for_samples(5 * RATE_HZ)
+        (folder / "cut.ogg").write_bytes(content[: len(content) // 3])
+        listener.wait(lambda: [s for s in listener.states() if s.reason == "bad_input"], "a state")
+
+
+def test_a_change_is_noticed_without_looking_at_every_file(tmp_path: Path) -> None:
+    """A folder of 30 000 old recordings would take a third of a core."""
+    recording(tmp_path / "a.wav", value=0.1)
+    slow = FolderSettings(path=tmp_path, poll_interval_s=30.0, settle_s=0.1)
+    with Listener(slow) as listener:
+        listener.wait_for_samples(8_000)
+        recording(tmp_path / "new" / "b.wav", value=0.2)
+        listener.wait_for_samples(16_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_share"),
+    [("ext4", False), ("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("tmpfs", False)],
+)
+def test_a_network_share_is_recognised(kind: str, is_share: bool, tmp_path: Path) -> None:
+    """Another computer's changes give no notice, and would never be seen."""
+    mounts = f"1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {tmp_path} rw shared:1 - {kind} x rw\n"
+    assert _is_network_share(tmp_path / "in", lambda: mounts) is is_share

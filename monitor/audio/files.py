@@ -1,20 +1,30 @@
-"""Recordings as audio blocks, however long they are: wav, flac, ogg, mp3."""
+"""Recordings as audio blocks, however long they are, complete or refused.
+
+Formats: docs/sources.md. libsndfile decodes; where the sound begins and ends is read from the
+file itself (``monitor.audio.containers``), because headers can be wrong.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from monitor.audio import ffmpeg
 from monitor.audio.channels import Channel, first_unsound, one_channel
-from monitor.audio.truncation import check_ogg_is_whole, check_wav_is_whole
-from monitor.domain import AudioBlock
-from monitor.errors import BadInputError, MissingInputError
+from monitor.audio.containers.flac import flac_recordings
+from monitor.audio.containers.mp3 import mp3_recordings
+from monitor.audio.containers.ogg import ogg_recordings
+from monitor.audio.containers.riff import RIFF_MAGIC, riff_recordings
+from monitor.audio.containers.sized import aiff_recordings, w64_recordings
+from monitor.audio.containers.spliced import Recording, SplicedFile
+from monitor.domain import AudioBlock, FloatArray
+from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
 BLOCK_S = 4.0
 """Length of the blocks when they are not needed in real time."""
@@ -23,9 +33,9 @@ _MAX_BLOCK_VALUES = 1 << 22
 _MAX_CHANNELS = 64
 _RATES_HZ = range(1_000, 768_001)
 _UNKNOWN_FRAMES = 1 << 48
-_FORMATS = frozenset({"WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3"})
-_MAGIC = (b"RIFF", b"RIFX", b"RF64", b"fLaC", b"OggS", b"ID3")
-_EXPECTED = "expected a recording: wav, flac, ogg or mp3"
+_EXPECTED = "expected a recording: wav, flac, ogg, opus, mp3, aiff, or what ffmpeg reads"
+
+_Walk = Callable[[int, Path], list[Recording]]
 
 
 class _OneWayFile(soundfile.SoundFile):  # type: ignore[misc]  # published without types
@@ -41,81 +51,187 @@ class _OneWayFile(soundfile.SoundFile):  # type: ignore[misc]  # published witho
 
 
 def read_blocks(
-    path: Path, channel: Channel = "mix", *, block_s: float = BLOCK_S
+    path: Path,
+    channel: Channel = "mix",
+    *,
+    block_s: float = BLOCK_S,
+    skip_frames: int = 0,
+    growing: bool = False,
 ) -> Iterator[AudioBlock]:
     """A recording's sound from its beginning, at its own rate, in constant memory.
 
-    Any bit depth and up to 64 channels. Raises ``MissingInputError`` when there is
-    no such file, and ``BadInputError`` naming the file and what would be right when
-    it is not an audio file, has no such channel, has no samples, has samples that are not
-    finite, or is shorter than its header states (for an mp3: much shorter).
+    A file that holds several recordings one after the other gives one after the other; they
+    must have the same rate. Any bit depth and up to 64 channels. ``skip_frames``: begin after so
+    many samples. ``growing``: a WAV may still be being written, so its header may state another
+    length than there is; what is there is read. Raises ``MissingInputError``
+    when there is no such file or its format needs ffmpeg and that is not installed, and
+    ``BadInputError`` naming the file and what would be right when it is no recording, has no
+    such channel, contains no samples, holds some that are not finite, or is not all there.
     """
-    with _opened(path) as file:
-        if channel != "mix" and channel >= file.channels:
-            there = f"channels 0 to {file.channels - 1}" if file.channels > 1 else "channel 0"
-            raise BadInputError(f"{path}: has no channel {channel}, only {there}")
-        rate_hz: int = file.samplerate
-        block_frames = round(block_s * rate_hz)
-        block_frames = max(1, min(block_frames, _MAX_BLOCK_VALUES // file.channels))
-        buffer = np.empty((block_frames, file.channels), dtype=np.float32)
-        first_sample = 0
-        while True:
-            try:
-                frames = file.read(out=buffer)
-            except soundfile.LibsndfileError:
-                raise _damaged(path, first_sample / rate_hz) from None
-            if not len(frames):
-                break
-            if (bad := first_unsound(frames)) is not None:
+    first_sample, rate_hz, skip = 0, 0, skip_frames
+    with _opened(path, skip_frames=skip_frames, growing=growing) as recordings:
+        for recording in recordings:
+            if rate_hz not in {0, recording.rate_hz}:
                 raise BadInputError(
-                    f"{path}: sample {first_sample + bad} is not valid: it is NaN, infinite or "
-                    "far above full scale; samples stored as floats must be between -1 and 1"
+                    f"{path}: several recordings in one file with {rate_hz} and "
+                    f"{recording.rate_hz} Hz; use one file for each"
                 )
-            yield AudioBlock(one_channel(frames, channel), rate_hz, first_sample)
-            first_sample += len(frames)
-        if _is_short(file, first_sample):
-            raise _damaged(path, first_sample / rate_hz)
+            rate_hz = recording.rate_hz
+            recording.check(path, channel)
+            first_sample += recording.skipped
+            skip -= recording.skipped
+            for frames in recording.blocks(path, block_s, first_sample):
+                first_sample += len(frames)
+                wanted = frames[skip:] if skip > 0 else frames
+                skip = max(0, skip - len(frames))
+                if len(wanted):
+                    start = first_sample - len(wanted)
+                    yield AudioBlock(one_channel(wanted, channel), rate_hz, start)
+    if not first_sample:
+        raise BadInputError(f"{path}: contains no samples")
 
 
 def recording_seconds(path: Path) -> float:
-    """How long a recording is, by its header. Raises as :func:`read_blocks`."""
-    with _opened(path) as file:
-        if file.frames < _UNKNOWN_FRAMES:
-            return float(file.frames / file.samplerate)
+    """How long a recording is. Raises as :func:`read_blocks` for what its headers show."""
+    with _opened(path) as recordings:
+        lengths = [recording.seconds for recording in recordings]
+    if all(length is not None for length in lengths):
+        return sum(length for length in lengths if length is not None)
     return max((block.end_s for block in read_blocks(path)), default=0.0)
 
 
-def _damaged(path: Path, good_s: float) -> BadInputError:
-    return BadInputError(
+class _Decoded:
+    """One recording of a file, as libsndfile decodes it."""
+
+    def __init__(self, file: _OneWayFile, recording: Recording, skipped: int) -> None:
+        self._file, self._recording = file, recording
+        self.skipped = skipped
+        """Samples at its beginning that were passed over without decoding."""
+        self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
+
+    @property
+    def seconds(self) -> float | None:
+        """Its length by its headers, None where they do not state it."""
+        stated = self._recording.n_frames
+        if stated is None and self._file.frames < _UNKNOWN_FRAMES:
+            stated = int(self._file.frames)
+        return None if stated is None else stated / self.rate_hz
+
+    def check(self, path: Path, channel: Channel) -> None:
+        """Refuse rates and channels that are not those of sound."""
+        _check_sound(path, self.rate_hz, self.channels, channel)
+
+    def blocks(self, path: Path, block_s: float, before: int) -> Iterator[FloatArray]:
+        """Its samples, float32 ``(n_frames, channels)``; ``before``: samples before it."""
+        block_frames = _block_frames(block_s, self.rate_hz, self.channels)
+        buffer = np.empty((block_frames, self.channels), dtype=np.float32)
+        n_frames = 0
+        while True:
+            try:
+                frames = self._file.read(out=buffer)
+            except soundfile.LibsndfileError:
+                raise _damaged(path, (before + n_frames) / self.rate_hz) from None
+            if not len(frames):
+                break
+            _require_sound(path, frames, before + n_frames)
+            yield frames
+            n_frames += len(frames)
+        stated = self._recording.n_frames
+        if stated is None and self._file.frames < _UNKNOWN_FRAMES:
+            stated = int(self._file.frames)
+        if stated is not None and n_frames < stated - self._recording.tolerance:
+            raise _damaged(path, (before + n_frames) / self.rate_hz)
+
+
+class _ByFfmpeg:
+    """A recording that ffmpeg decodes."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = ffmpeg.probe(path)
+        self.skipped = 0
+        self.rate_hz, self.channels = self._stream.sample_rate_hz, self._stream.channels
+        self.seconds = self._stream.seconds
+
+    def check(self, path: Path, channel: Channel) -> None:
+        """Refuse rates and channels that are not those of sound."""
+        _check_sound(path, self.rate_hz, self.channels, channel)
+
+    def blocks(self, path: Path, block_s: float, before: int) -> Iterator[FloatArray]:
+        """Its samples, float32 ``(n_frames, channels)``."""
+        n_frames = before
+        block_frames = _block_frames(block_s, self.rate_hz, self.channels)
+        for frames in ffmpeg.decode(path, self._stream, block_frames):
+            _require_sound(path, frames, n_frames)
+            yield frames
+            n_frames += len(frames)
+
+
+def _block_frames(block_s: float, rate_hz: int, channels: int) -> int:
+    return max(1, min(round(block_s * rate_hz), _MAX_BLOCK_VALUES // channels))
+
+
+def _require_sound(path: Path, frames: FloatArray, before: int) -> None:
+    if (bad := first_unsound(frames)) is not None:
+        raise BadInputError(
+            f"{path}: sample {before + bad} is not valid: it is NaN, infinite or "
+            "far above full scale; samples stored as floats must be between -1 and 1"
+        )
+
+
+def _check_sound(path: Path, rate_hz: int, channels: int, channel: Channel) -> None:
+    if rate_hz not in _RATES_HZ:
+        raise BadInputError(
+            f"{path}: {rate_hz} Hz is not a usable sample rate; "
+            f"expected {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz"
+        )
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise BadInputError(f"{path}: has {channels} channels, at most {_MAX_CHANNELS} can be read")
+    if channel != "mix" and channel >= channels:
+        there = f"channels 0 to {channels - 1}" if channels > 1 else "channel 0"
+        raise BadInputError(f"{path}: has no channel {channel}, only {there}")
+
+
+def _damaged(path: Path, good_s: float) -> TruncatedError:
+    return TruncatedError(
         f"{path}: truncated or damaged after {good_s:.2f} s; "
         "copy it again, or use a complete recording"
     )
 
 
-def _is_short(file: _OneWayFile, n_frames: int) -> bool:
-    """Whether the file is shorter than its header states. An mp3's length is an estimate."""
-    promised = int(file.frames)
-    if promised >= _UNKNOWN_FRAMES:
-        return False
-    tolerated = max(int(file.samplerate), promised // 50) if file.format == "MP3" else 0
-    return promised - n_frames > tolerated
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[_OneWayFile]:
-    """The recording, after a check of its header."""
+def _opened(
+    path: Path, *, skip_frames: int = 0, growing: bool = False
+) -> Iterator[Iterator[_Decoded | _ByFfmpeg]]:
+    """The recordings of a file, each opened when its turn comes."""
     descriptor = _open_descriptor(path)
     try:
-        file = _OneWayFile(descriptor, closefd=False)
-    except (soundfile.LibsndfileError, TypeError, ValueError):
-        os.close(descriptor)
-        raise BadInputError(f"{path}: cannot be decoded; {_EXPECTED}") from None
-    try:
-        with file:
-            _check_header(path, file)
-            yield file
+        head = os.pread(descriptor, 12, 0)
+        walk = _walk_for(path, head)
+        if walk is None:
+            yield iter([_ByFfmpeg(path)])
+        elif growing and walk is riff_recordings:
+            found = riff_recordings(descriptor, path, growing=True)
+            yield _decoded(descriptor, path, found, skip_frames)
+        else:
+            yield _decoded(descriptor, path, walk(descriptor, path), 0)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def _decoded(
+    descriptor: int, path: Path, recordings: list[Recording], skip_frames: int
+) -> Iterator[_Decoded | _ByFfmpeg]:
+    for recording in recordings:
+        rest, left = recording.skipping(skip_frames)
+        skipped, skip_frames = skip_frames - left, left
+        try:
+            file = _OneWayFile(SplicedFile(descriptor, rest.parts))
+        except (soundfile.LibsndfileError, TypeError, ValueError):
+            raise BadInputError(f"{path}: cannot be decoded; {_EXPECTED}") from None
+        with file:
+            yield _Decoded(file, rest, skipped)
 
 
 def _open_descriptor(path: Path) -> int:
@@ -125,42 +241,47 @@ def _open_descriptor(path: Path) -> int:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise MissingInputError(f"{path}: cannot be opened: {why}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadInputError(f"{path}: not a file; {_EXPECTED}")
-        if status.st_size == 0:
-            raise BadInputError(f"{path}: empty; {_EXPECTED}")
-        _check_magic(path, os.pread(descriptor, 4, 0))
-        check_wav_is_whole(descriptor, path)
-        check_ogg_is_whole(descriptor, path)
-    except OSError as error:
+    status = os.fstat(descriptor)
+    trouble = "not a file" if not stat.S_ISREG(status.st_mode) else ""
+    trouble = trouble or ("" if status.st_size else "empty")
+    if trouble:
         os.close(descriptor)
-        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
-    except BaseException:
-        os.close(descriptor)
-        raise
+        raise BadInputError(f"{path}: {trouble}; {_EXPECTED}")
     return descriptor
 
 
-def _check_magic(path: Path, head: bytes) -> None:
-    """Refuse a file whose first bytes are not those of an audio file, whatever its name."""
-    is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-    if not head.startswith(_MAGIC) and not is_mpeg and path.suffix.lower() != ".mp3":
-        raise BadInputError(f"{path}: not an audio file; {_EXPECTED}")
+def _walk_for(path: Path, head: bytes) -> _Walk | None:
+    """How to walk through a file that begins so, None where ffmpeg decodes it.
+
+    The content decides, not the name. Raises ``BadInputError`` for what is no audio file.
+    """
+    is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
+    for magic, walk in _WALKS:
+        if head.startswith(magic):
+            return walk
+    if is_mpeg or head.startswith(b"TAG"):
+        return mp3_recordings
+    if ffmpeg.needs_ffmpeg(head):
+        return None
+    if path.suffix.lower() == ".mp3":
+        return mp3_recordings
+    raise BadInputError(f"{path}: not an audio file; {_EXPECTED}")
 
 
-def _check_header(path: Path, file: _OneWayFile) -> None:
-    if file.format not in _FORMATS:
-        raise BadInputError(f"{path}: is a {file.format} file; {_EXPECTED}")
-    if file.samplerate not in _RATES_HZ:
-        raise BadInputError(
-            f"{path}: {file.samplerate} Hz is not a usable sample rate; "
-            f"expected {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz"
-        )
-    if not 1 <= file.channels <= _MAX_CHANNELS:
-        raise BadInputError(
-            f"{path}: has {file.channels} channels, at most {_MAX_CHANNELS} can be read"
-        )
-    if file.frames <= 0:
-        raise BadInputError(f"{path}: contains no samples")
+def _with_id3(descriptor: int, path: Path) -> list[Recording]:
+    """A file that begins with an ID3 tag: MP3, or FLAC to which a program has added one."""
+    head = os.pread(descriptor, 10, 0).ljust(10, b"\0")
+    n_bytes = 10 + sum((head[6 + i] & 0x7F) << (7 * (3 - i)) for i in range(4))
+    if os.pread(descriptor, 4, n_bytes) == b"fLaC":
+        return flac_recordings(descriptor, path)
+    return mp3_recordings(descriptor, path)
+
+
+_WALKS: tuple[tuple[bytes, _Walk], ...] = (
+    *((magic, riff_recordings) for magic in sorted(RIFF_MAGIC)),
+    (b"fLaC", flac_recordings),
+    (b"OggS", ogg_recordings),
+    (b"ID3", _with_id3),
+    (b"FORM", aiff_recordings),
+    (b"riff", w64_recordings),
+)

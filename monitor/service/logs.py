@@ -17,7 +17,7 @@ import time
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.domain import rfc3339
-from monitor.masking import mask_user_info
+from monitor.text.masking import mask_user_info
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIORITY = {

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from monitor.sources.command import CommandSource
 from monitor.sources.file import FileSource
-from monitor.sources.folder import FolderSource
+from monitor.sources.folder.source import FolderSource
 from monitor.sources.log_mel import LogMelSource
 from monitor.sources.microphone.source import MicrophoneSource
 from monitor.sources.protocol import Source

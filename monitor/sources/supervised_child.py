@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from monitor.backoff import Backoff
-from monitor.masking import Masking
 from monitor.sources.child_process import ChildProcess
+from monitor.text.masking import Masking
 
 log = logging.getLogger(__name__)
 

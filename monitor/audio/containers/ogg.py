@@ -1,0 +1,82 @@
+"""Ogg files (Vorbis, Opus, FLAC): RFC 3533.
+
+A file may hold several recordings one after the other (chaining, RFC 3533, section 4); libsndfile
+decodes only the first. Each recording ends with a page that has the end-of-stream flag.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monitor.audio.containers.spliced import Range, Recording
+from monitor.errors import BadInputError, TruncatedError
+
+MAGIC = b"OggS"
+_HEADER_BYTES = 27
+_LONGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
+_BEGIN, _END = 0x02, 0x04
+
+
+def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
+    """The recordings of an Ogg file in their order, at least one.
+
+    Raises ``BadInputError`` where a page is damaged or missing.
+    """
+    size = os.fstat(descriptor).st_size
+    starts: list[int] = []
+    ended: set[int] = set()
+    begun: set[int] = set()
+    offset, beginning = 0, False
+    while offset < size:
+        header = os.pread(descriptor, _HEADER_BYTES + 255, offset)
+        page_bytes = _page_bytes(header)
+        if page_bytes is None or offset + page_bytes > size:
+            raise _damaged(path, offset, size)
+        flags, serial = header[5], int.from_bytes(header[14:18], "little")
+        if flags & _BEGIN:
+            if not beginning:  # several streams side by side begin together
+                _require_ended(path, begun - ended, len(starts))
+                starts.append(offset)
+                begun, ended = set(), set()
+            begun.add(serial)
+        elif not starts:
+            raise BadInputError(f"{path}: begins in the middle of an Ogg stream")
+        if flags & _END:
+            ended.add(serial)
+        beginning = bool(flags & _BEGIN)
+        offset += page_bytes
+    _require_ended(path, begun - ended, len(starts))
+    return [
+        Recording((Range(start, end),))
+        for start, end in zip(starts, [*starts[1:], size], strict=True)
+    ]
+
+
+def _page_bytes(header: bytes) -> int | None:
+    """The length of the page that begins so, None where no page does."""
+    if len(header) < _HEADER_BYTES or header[:5] != MAGIC + b"\0":
+        return None
+    n_segments = header[_HEADER_BYTES - 1]
+    segments = header[_HEADER_BYTES : _HEADER_BYTES + n_segments]
+    if len(segments) < n_segments:
+        return None
+    return _HEADER_BYTES + n_segments + sum(segments)
+
+
+def _require_ended(path: Path, open_streams: set[int], n_recordings: int) -> None:
+    if open_streams:
+        which = f" (that of recording {n_recordings} in it)" if n_recordings > 1 else ""
+        raise TruncatedError(
+            f"{path}: truncated: its last page is missing{which}; copy it again, "
+            "use a complete recording, or wait until it is written"
+        )
+
+
+def _damaged(path: Path, offset: int, size: int) -> BadInputError:
+    if size - offset < _LONGEST_PAGE:
+        return TruncatedError(
+            f"{path}: truncated: its last page is missing; copy it again, "
+            "use a complete recording, or wait until it is written"
+        )
+    return BadInputError(f"{path}: damaged: no Ogg page at byte {offset} of {size}")

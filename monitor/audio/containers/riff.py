@@ -1,0 +1,216 @@
+"""WAV files: RIFF and RF64 (EBU Tech 3306), in which BWF and EXTENSIBLE are kinds of WAV.
+
+The header states how many bytes of samples follow. A program that was killed leaves 0 or an early
+number there; one that writes to a pipe states the largest number. So the chunks are walked from
+the first to the end of the file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from monitor.audio.containers.spliced import Part, Range, Recording
+from monitor.errors import BadInputError, TruncatedError
+
+RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"RIFX"})
+"""RIFX is RIFF with the most significant byte first."""
+_MOST_CHUNKS = 1000
+_OPEN_ENDED = 0x7FFF_0000
+"""Programs that write to a pipe cannot know the length and state one from here on."""
+_LARGEST_RIFF = 0xFFFF_0000
+_LARGEST_CHUNK_COPIED = 1 << 16
+_REMNANT_BYTES = 4096
+"""So few bytes behind the last chunk are no sound worth naming."""
+_PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
+"""PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
+
+
+@dataclass(slots=True)
+class _Wave:
+    """One RIFF file inside the file: where its chunks are."""
+
+    order: str
+    """``<`` or ``>``, as in ``struct``."""
+    format: bytes = b""
+    fact: bytes = b""
+    data: Range | None = None
+    stated_bytes: int = 0
+    is_plain: bool = True
+    long_sizes: bytes = b""
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one sample of all channels, 0 where the format has no fixed number."""
+        code, _, _, _, block = struct.unpack(f"{self.order}HHIIH", self.format[:14])
+        return int(block) if code in _PCM_CODES else 0
+
+
+def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> list[Recording]:
+    """The recordings of a WAV file: one, or several that were joined.
+
+    ``growing``: the file is still being written, so samples beyond the stated length are
+    expected. Raises ``BadInputError`` where samples are missing, or where the header states
+    fewer than there are.
+    """
+    size = os.fstat(descriptor).st_size
+    recordings: list[Recording] = []
+    offset = 0
+    while offset < size:
+        wave, offset = _walk(descriptor, path, offset, size, growing=growing)
+        is_alone = offset >= size and not recordings and not growing
+        recordings.append(_recording(path, wave, size, alone=is_alone))
+    return recordings
+
+
+def _walk(
+    descriptor: int, path: Path, start: int, size: int, *, growing: bool
+) -> tuple[_Wave, int]:
+    """The RIFF file at ``start``, and where the next one begins or the file ends."""
+    wave, offset = _Wave(">" if os.pread(descriptor, 4, start) == b"RIFX" else "<"), start + 12
+    for _ in range(_MOST_CHUNKS):
+        head = os.pread(descriptor, 8, offset)
+        if wave.data is not None and head[:4] in RIFF_MAGIC and _is_wave(descriptor, offset):
+            return wave, offset
+        if len(head) < 8:
+            if wave.data is None:
+                raise BadInputError(
+                    f"{path}: a WAV file without samples: it was cut off inside its header"
+                )
+            return wave, size
+        name, n_bytes = head[:4], struct.unpack(f"{wave.order}I", head[4:])[0]
+        if wave.data is not None and not _is_chunk(name, n_bytes, size - offset - 8):
+            return _end_of_samples(path, wave, offset, size, growing=growing)
+        if name == b"data":
+            if wave.data is not None:
+                raise BadInputError(f"{path}: two data chunks: not a WAV file that can be read")
+            if len(wave.format) < 16:
+                raise BadInputError(f"{path}: its samples come before their format")
+            n_bytes = _data(path, wave, offset + 8, n_bytes, size, growing=growing)
+        elif wave.data is None:
+            _note(descriptor, path, wave, name, offset=offset + 8, n_bytes=n_bytes)
+        offset = _next_chunk(descriptor, wave, offset + 8 + n_bytes, n_bytes % 2)
+    raise BadInputError(f"{path}: more than {_MOST_CHUNKS} chunks: not a WAV file")
+
+
+def _note(
+    descriptor: int, path: Path, wave: _Wave, name: bytes, *, offset: int, n_bytes: int
+) -> None:
+    """Keep a chunk that stands before the samples, if it describes them."""
+    if name == b"LIST" and os.pread(descriptor, 4, offset) == b"wavl":
+        raise BadInputError(f"{path}: a list of pieces of sound (wavl), which is not read")
+    if name not in {b"fmt ", b"fact", b"ds64"}:
+        return
+    if n_bytes > _LARGEST_CHUNK_COPIED:
+        raise BadInputError(f"{path}: its {name.decode().strip()} chunk is far too long")
+    body = os.pread(descriptor, n_bytes, offset)
+    if name == b"fmt ":
+        wave.format = body
+    elif name == b"fact":
+        wave.fact = body
+    else:
+        wave.long_sizes = body
+
+
+def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growing: bool) -> int:
+    """Note where the samples are. Returns how many bytes of them there are."""
+    present = max(0, size - begin)
+    stated = n_bytes
+    if n_bytes == 0xFFFF_FFFF and len(wave.long_sizes) >= 16:
+        stated = struct.unpack("<QQ", wave.long_sizes[:16])[1]
+    if stated == 0 and present > 1 and not growing:
+        raise BadInputError(
+            f"{path}: its header was never completed: is it still being written, "
+            "or was the program that recorded it killed?"
+        )
+    is_open = _OPEN_ENDED <= stated <= 0xFFFF_FFFF and stated > present
+    if is_open or (growing and (stated == 0 or stated > present)):
+        wave.is_plain = False
+        wave.data = Range(begin, size)
+    elif present < stated:
+        # One byte of padding may be missing at the end of a file, but not of the samples.
+        raise TruncatedError(
+            f"{path}: truncated: its header states {stated} bytes of samples, "
+            f"{present} are there; copy it again, or use a complete recording"
+        )
+    else:
+        wave.data = Range(begin, begin + stated)
+    wave.stated_bytes = stated
+    return wave.data.end - wave.data.start
+
+
+def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
+    """Where the next chunk begins: chunks have even lengths, but some programs forget the pad."""
+    if not odd:
+        return offset
+    padded, bare = (os.pread(descriptor, 4, offset + pad) for pad in (1, 0))
+    if _is_name(bare) and not _is_name(padded):
+        wave.is_plain = False
+        return offset
+    return offset + 1
+
+
+def _end_of_samples(
+    path: Path, wave: _Wave, offset: int, size: int, *, growing: bool
+) -> tuple[_Wave, int]:
+    """Behind the stated samples comes no chunk: a remnant, or more sound than was stated."""
+    if growing and wave.data is not None:
+        wave.is_plain = False
+        wave.data = Range(wave.data.start, size)
+    if wave.data is None or growing or size - offset <= _REMNANT_BYTES:
+        return wave, size
+    rate = struct.unpack(f"{wave.order}I", wave.format[8:12])[0] or 1
+    stated_s, there_s = (n / rate for n in (wave.stated_bytes, size - wave.data.start))
+    raise BadInputError(
+        f"{path}: its header states {stated_s:.1f} s of sound, but the file has {there_s:.1f} s: "
+        "the program that recorded it did not complete the header. Is it still being written? "
+        f"Otherwise repair it: ffmpeg -ignore_length 1 -i {path.name} repaired.wav"
+    )
+
+
+def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
+    """The bytes to decode: the file as it is, or its samples with a header that is right."""
+    if wave.data is None:
+        raise BadInputError(f"{path}: a WAV file without samples")
+    n_bytes = wave.data.end - wave.data.start
+    n_frames = n_bytes // wave.frame_bytes if wave.frame_bytes else None
+    if n_frames is not None:
+        n_bytes = n_frames * wave.frame_bytes  # the last one may not be written yet
+    if alone and wave.is_plain:
+        return Recording((Range(0, size),), n_frames)
+    order = wave.order
+    chunks = struct.pack(f"{order}4sI", b"fmt ", len(wave.format)) + _even(wave.format)
+    if wave.fact and not wave.frame_bytes:
+        chunks += struct.pack(f"{order}4sI", b"fact", len(wave.fact)) + _even(wave.fact)
+    total = 4 + len(chunks) + 8 + n_bytes
+    if total <= _LARGEST_RIFF:
+        magic = b"RIFF" if order == "<" else b"RIFX"
+        head = struct.pack(f"{order}4sI4s", magic, total, b"WAVE") + chunks
+        head += struct.pack(f"{order}4sI", b"data", n_bytes)
+    else:
+        frames = n_frames or 0
+        sizes = struct.pack("<4sIQQQI", b"ds64", 28, total + 36, n_bytes, frames, 0)
+        head = struct.pack("<4sI4s", b"RF64", 0xFFFF_FFFF, b"WAVE") + sizes + chunks
+        head += struct.pack("<4sI", b"data", 0xFFFF_FFFF)
+    samples = Range(wave.data.start, wave.data.start + n_bytes)
+    parts: tuple[Part, ...] = (head, samples)
+    return Recording(parts, n_frames, frame_bytes=wave.frame_bytes)
+
+
+def _even(body: bytes) -> bytes:
+    return body + b"\0" * (len(body) % 2)
+
+
+def _is_name(name: bytes) -> bool:
+    return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _is_chunk(name: bytes, n_bytes: int, present: int) -> bool:
+    """Whether a chunk can begin so, with ``present`` bytes behind its header."""
+    return _is_name(name) and n_bytes <= present + 1
+
+
+def _is_wave(descriptor: int, offset: int) -> bool:
+    return os.pread(descriptor, 4, offset + 8) == b"WAVE"

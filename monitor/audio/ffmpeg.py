@@ -1,0 +1,152 @@
+"""Formats that libsndfile does not read, decoded by the system's ffmpeg where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.domain import FloatArray
+from monitor.errors import BadInputError, MissingInputError
+
+FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".amr", ".wma", ".3gp", ".caf", ".au", ".mka"})
+FFMPEG_MAGIC = (b"#!AMR", b"\x30\x26\xb2\x75", b"caff", b".snd", b"\x1a\x45\xdf\xa3", b"ADIF")
+_TIMEOUT_S = 30.0
+_STATED_LENGTH = frozenset({"mov", "mp4", "asf", "matroska", "caf", "au"})
+"""Containers whose length is written by the encoder. Others only have an estimate."""
+_TOLERANCE_S = 0.2
+_SAFE = ("-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The first sound in a file: rate, channels, and the length where the file states one."""
+
+    sample_rate_hz: int
+    channels: int
+    seconds: float | None
+
+
+def needs_ffmpeg(head: bytes) -> bool:
+    """Whether the first 12 bytes are those of a format that only ffmpeg reads."""
+    is_adts = len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+    return head[4:8] == b"ftyp" or head.startswith(FFMPEG_MAGIC) or is_adts
+
+
+def probe(path: Path) -> Stream:
+    """What ffprobe finds. Raises ``BadInputError`` for what it cannot read.
+
+    Raises ``MissingInputError`` where ffmpeg is not installed.
+    """
+    program = _program("ffprobe", path)
+    wanted = "stream=sample_rate,channels,duration:format=format_name,duration"
+    command = [program, *_SAFE[1:], "-select_streams", "a:0", "-show_entries", wanted]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed program; the path is one argument
+            [*command, "-of", "json", f"file:{path}"],
+            capture_output=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )
+        found: dict[str, Any] = json.loads(done.stdout or b"{}")
+        stream = found["streams"][0]
+        rate_hz, channels = int(stream["sample_rate"]), int(stream["channels"])
+    except subprocess.TimeoutExpired:
+        raise BadInputError(f"{path}: ffprobe does not finish with it") from None
+    except (ValueError, LookupError, TypeError):
+        raise BadInputError(f"{path}: holds no sound that ffmpeg can decode") from None
+    seconds = None
+    if set(str(found["format"].get("format_name", "")).split(",")) & _STATED_LENGTH:
+        stated = stream.get("duration", found["format"].get("duration"))
+        with contextlib.suppress(TypeError, ValueError):
+            seconds = float(stated)
+    return Stream(rate_hz, channels, seconds)
+
+
+def decode(path: Path, stream: Stream, block_frames: int) -> Iterator[FloatArray]:
+    """The sound of a file, float32 ``(n_frames, channels)``, at most ``block_frames`` at a time.
+
+    Raises ``BadInputError`` where it is damaged, truncated, or several files in one.
+    """
+    _require_one_file(path)
+    program = _program("ffmpeg", path)
+    command = [program, *_SAFE, "-i", f"file:{path}", "-map", "0:a:0", "-f", "f32le"]
+    command += ["-ar", str(stream.sample_rate_hz), "-ac", str(stream.channels), "-"]
+    n_frames = 0
+    with tempfile.TemporaryFile() as messages:
+        process = subprocess.Popen(  # noqa: S603 - a fixed program; the path is one argument
+            command, stdout=subprocess.PIPE, stderr=messages, stdin=subprocess.DEVNULL
+        )
+        try:
+            output = process.stdout
+            assert output is not None  # noqa: S101 - given by stdout=PIPE
+            frame_bytes = 4 * stream.channels
+            while piece := output.read(block_frames * frame_bytes):
+                whole = len(piece) // frame_bytes * frame_bytes
+                frames = np.frombuffer(piece[:whole], dtype="<f4").astype(np.float32)
+                n_frames += whole // frame_bytes
+                yield frames.reshape(-1, stream.channels)
+            status = process.wait(_TIMEOUT_S)
+        finally:
+            process.kill()
+            process.wait()
+            output_pipe = process.stdout
+            if output_pipe is not None:
+                output_pipe.close()
+        messages.seek(0)
+        complaint = messages.read(2000).decode("utf-8", "replace").strip()
+    good_s = n_frames / stream.sample_rate_hz
+    is_short = stream.seconds is not None and good_s < stream.seconds - _TOLERANCE_S
+    if status or complaint or is_short or not n_frames:
+        raise BadInputError(
+            f"{path}: truncated or damaged after {good_s:.2f} s; "
+            "copy it again, or use a whole recording"
+        )
+
+
+def _program(name: str, path: Path) -> str:
+    program = shutil.which(name)
+    if program is None:
+        raise MissingInputError(
+            f"{path}: needs ffmpeg, which is not installed "
+            "(sudo apt-get install ffmpeg); or convert it to wav or flac"
+        )
+    return program
+
+
+def _require_one_file(path: Path) -> None:
+    """Refuse MP4 files that were cut off or joined: ffmpeg reads the first part only."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        offset, n_types = 0, 0
+        while offset + 8 <= size:
+            head = os.pread(file.fileno(), 16, offset)
+            n_bytes, name = struct.unpack(">I4s", head[:8])
+            if offset == 0 and name != b"ftyp":
+                return
+            if n_bytes == 1 and len(head) == 16:
+                n_bytes = struct.unpack(">Q", head[8:])[0]
+            n_bytes = n_bytes or size - offset
+            n_types += name == b"ftyp"
+            offset += max(8, n_bytes)
+        if n_types > 1:
+            raise BadInputError(
+                f"{path}: {n_types} recordings in one file; only the first could be decoded. "
+                "Use one file for each"
+            )
+        if offset != size:
+            raise BadInputError(
+                f"{path}: truncated: its last part is cut off; "
+                "copy it again, or use a whole recording"
+            )

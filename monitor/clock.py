@@ -1,0 +1,74 @@
+"""Time that does not step, and the wall time that belongs to it.
+
+The system clock can be set, by hundreds of days on a board without a battery. So ages and order
+come from the time since the computer was started, and wall time is computed from it only when
+something is dated, with the system clock as it is set then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_STEP_S = 1.0
+"""A smaller change of the system clock is a correction, not a step."""
+
+
+def _since_boot_s() -> float:
+    """Seconds since the computer was started, while it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def read_boot_id() -> str:
+    """What identifies the run of this computer since it was started; empty where unknown."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+class Clock:
+    """The two clocks of this computer. Safe to use from any thread.
+
+    ``boot_id``: steady times can be compared only within one boot.
+    """
+
+    def __init__(
+        self,
+        steady_s: Callable[[], float] = _since_boot_s,
+        unix_s: Callable[[], float] = time.time,
+        boot_id: str | None = None,
+    ) -> None:
+        self.steady_s = steady_s
+        """Seconds on a clock that is never set and only moves forward."""
+        self.unix_s = unix_s
+        """Unix time in seconds, by the system clock as it is set now."""
+        self.boot_id = read_boot_id() if boot_id is None else boot_id
+
+    def offset_s(self) -> float:
+        """Unix time less steady time: changes only when the system clock is set."""
+        return self.unix_s() - self.steady_s()
+
+    def unix_at(self, steady_s: float) -> float:
+        """The Unix time of a moment, by the system clock as it is set now, never in the future."""
+        return self.unix_s() - max(0.0, self.steady_s() - steady_s)
+
+
+SYSTEM_CLOCK = Clock()
+
+
+class StepWatch:
+    """Notices that the system clock was set."""
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._offset_s = clock.offset_s()
+
+    def step_s(self) -> float:
+        """By how much the clock was set since the last call, positive for forward; mostly 0."""
+        offset_s = self._clock.offset_s()
+        step_s = offset_s - self._offset_s
+        self._offset_s = offset_s
+        return step_s if abs(step_s) >= _STEP_S else 0.0

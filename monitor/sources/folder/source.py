@@ -1,0 +1,176 @@
+"""A folder into which recordings are put, as a source."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from monitor.audio.files import read_blocks
+from monitor.domain import AudioBlock
+from monitor.errors import BadInputError, MissingInputError, TruncatedError
+from monitor.sources.folder.ledger import Ledger, Progress, Version
+from monitor.sources.folder.watch import FolderWatch
+from monitor.sources.protocol import BACK, SourceItem, unavailable
+from monitor.sources.settings import FolderSettings
+from monitor.text.escaping import one_line
+
+log = logging.getLogger(__name__)
+
+
+class FolderSource:
+    """The recordings of a folder, then every new one as it appears and is complete.
+
+    Every recording begins with a discontinuity, except the rest of one that has grown directly
+    after its beginning. One that cannot be used is reported as ``bad_input`` and skipped; a
+    folder that vanishes is waited for. While nothing is to be read, a folder without recordings
+    is ``no_recordings`` and one with parts that cannot be read is ``unreadable``.
+
+    ``ledger``: where to keep what was read, so that nothing is read twice after a restart; None
+    to begin anew with each start.
+    """
+
+    data_timeout_s = None
+
+    def __init__(self, settings: FolderSettings, ledger: Path | None = None) -> None:
+        self._settings = settings
+        self._ledger_path = ledger
+        self.sample_rate_hz: int | None = None
+        self._next_sample = 0
+        self._last_read: int | None = None
+        """Inode of the file whose sound came last."""
+        self._state = ""
+
+    def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
+        """See ``Source``."""
+        settings = self._settings
+        if not settings.path.is_dir():
+            raise MissingInputError(f"{settings.path}: no such folder")
+        self._next_sample, self._last_read, self._state = 0, None, ""
+        ledger = Ledger(self._ledger_path)
+        watch = FolderWatch(
+            settings.path,
+            ledger,
+            settle_s=settings.settle_s,
+            poll_interval_s=settings.poll_interval_s,
+        )
+        try:
+            while not stop.is_set():
+                try:
+                    watch.begin_notices(stop)
+                    found = watch.ready()
+                except MissingInputError as error:
+                    yield from self._show("disconnected", str(error))
+                    stop.wait(settings.poll_interval_s)
+                    continue
+                for path, version in found:
+                    yield from self._recording(path, version, ledger, watch, stop)
+                    if stop.is_set():
+                        return
+                if not found:
+                    yield from self._idle(watch)
+                    watch.wait(stop)
+        finally:
+            watch.close()
+            ledger.close()
+
+    def _recording(
+        self,
+        path: Path,
+        version: Version,
+        ledger: Ledger,
+        watch: FolderWatch,
+        stop: threading.Event,
+    ) -> Iterator[SourceItem]:
+        """What of a recording was not read yet."""
+        try:
+            progress = ledger.progress(path, version)
+        except OSError as error:
+            watch.mark_read(path)
+            yield from self._bad(f"{path}: cannot be read: {error.strerror}")
+            return
+        if progress.done:
+            ledger.keep(progress)
+            watch.mark_read(path)
+            return
+        try:
+            yield from self._sound(path, progress, ledger, stop)
+        except TruncatedError as error:
+            if watch.postpone(path):
+                return
+            reason = str(error)
+        except (BadInputError, MissingInputError) as error:
+            reason = str(error)
+        else:
+            reason = ""
+        if stop.is_set():
+            return
+        watch.mark_read(path)
+        if reason:
+            ledger.keep(replace(ledger.progress(path, version), done=True))
+            yield from self._bad(reason)
+
+    def _sound(
+        self, path: Path, progress: Progress, ledger: Ledger, stop: threading.Event
+    ) -> Iterator[SourceItem]:
+        blocks = read_blocks(
+            path, self._settings.channel, skip_frames=progress.n_frames, growing=True
+        )
+        is_next_part = progress.n_frames > 0 and self._last_read == progress.version.inode
+        for block in blocks:
+            if stop.is_set():
+                return
+            if self._state:
+                self._state = ""
+                yield BACK
+            yield self._placed(block, begins=not is_next_part)
+            is_next_part = True
+            # Only now: what was yielded has been processed, and an alert of it is on the disk.
+            progress = replace(progress, n_frames=block.first_sample + len(block.samples))
+            ledger.keep(progress)
+            self._last_read = progress.version.inode
+        ledger.keep(replace(progress, done=True))
+
+    def _placed(self, block: AudioBlock, *, begins: bool) -> AudioBlock:
+        """The block of a recording where it stands in the stream of all of them."""
+        gap = begins and self._next_sample > 0
+        if gap and self.sample_rate_hz is not None:
+            self._next_sample = -(-self._next_sample * block.sample_rate_hz // self.sample_rate_hz)
+        self.sample_rate_hz = block.sample_rate_hz
+        placed = replace(block, first_sample=self._next_sample, discontinuous=gap)
+        self._next_sample += len(block.samples)
+        return placed
+
+    def _bad(self, reason: str) -> Iterator[SourceItem]:
+        log.warning("recording skipped: %s", one_line(reason))
+        self._last_read = None
+        yield from self._show("bad_input", reason, again=True)
+
+    def _idle(self, watch: FolderWatch) -> Iterator[SourceItem]:
+        """What is wrong with a folder in which there is nothing to read now."""
+        contents = watch.contents
+        if contents.unreadable:
+            name, why = next(iter(contents.unreadable.items()))
+            others = len(contents.unreadable) - 1
+            more = f" and {others} more" if others else ""
+            yield from self._show("unreadable", f"{name}: cannot be listed: {why}{more}")
+        elif not contents.n_recordings and not self._next_sample and not watch.is_settling:
+            ignored = contents.describe_ignored()
+            detail = f"{self._settings.path}: no recordings" + (f"; {ignored}" if ignored else "")
+            yield from self._show("no_recordings", detail)
+        elif not self._next_sample and not self._state and not watch.is_settling:
+            number = contents.n_recordings
+            known = "the recording in it was" if number == 1 else f"all {number} recordings were"
+            yield from self._show(
+                "waiting", f"{self._settings.path}: {known} read before; waiting for new ones"
+            )
+
+    def _show(self, reason: str, detail: str, *, again: bool = False) -> Iterator[SourceItem]:
+        """A state, once for as long as it lasts."""
+        if again or self._state != reason:
+            if reason in {"unreadable", "no_recordings"} and self._state != reason:
+                log.warning("folder: %s", one_line(detail))
+            self._state = reason
+            yield unavailable(reason, one_line(detail))

@@ -1,0 +1,262 @@
+"""Which recordings of a folder are to be read now, and what in it cannot be read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.audio.recordings import AUDIO_SUFFIXES
+from monitor.errors import MissingInputError
+from monitor.sources.folder.ledger import Ledger, Version
+from monitor.text.escaping import one_line
+
+if TYPE_CHECKING:
+    from watchfiles.main import FileChange
+
+log = logging.getLogger(__name__)
+
+_FULL_SCAN_S = 60.0
+_INCOMPLETE_S = 30.0
+"""How long a file that ends too early may take to grow before it is called truncated."""
+_SCAN_SHARE = 0.02
+"""Of the time, at most, for looking through a folder that gives no notice of changes."""
+_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ceph", "gluster", "virtiofs")
+_MOUNTS = Path("/proc/self/mountinfo")
+
+Changes = Generator["set[FileChange]", None, None]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A file that is not read yet: how it looks, and since when."""
+
+    version: Version
+    since_s: float
+    postponed: bool = False
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a look through the folder found beside recordings."""
+
+    n_recordings: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Files that are no recordings by their name, counted by suffix."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Path to reason."""
+
+    def describe_ignored(self) -> str:
+        """``12 other files are ignored (10 .txt, 2 .log)``, empty where there are none."""
+        number = self.ignored.total()
+        if not number:
+            return ""
+        kinds = ", ".join(
+            f"{n} {one_line(suffix) or 'without suffix'}"
+            for suffix, n in self.ignored.most_common(5)
+        )
+        return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
+
+
+class FolderWatch:
+    """Looks at a folder: at every file at first and now and then, at changed ones at once.
+
+    ``settle_s``: a file whose size and time have not changed for so long is read. Network
+    shares give no notice of changes; there every look is at all files, the more rarely the
+    longer it takes, at most every ``poll_interval_s``.
+    """
+
+    def __init__(
+        self, folder: Path, ledger: Ledger, *, settle_s: float, poll_interval_s: float
+    ) -> None:
+        self.contents = Contents()
+        self._folder = folder
+        self._ledger = ledger
+        self._settle_s = settle_s
+        self._poll_s = poll_interval_s
+        self._pending: dict[Path, _Pending] = {}
+        self._scanned = False
+        self._next_scan_s = 0.0
+        self._changed: set[Path] = set()
+        self._changes: Changes | None = None
+        self._gives_notice = not _is_network_share(folder)
+
+    def ready(self) -> list[tuple[Path, Version]]:
+        """The files to read now: at first by path, later by time of change.
+
+        Raises ``MissingInputError`` when the folder is not there.
+        """
+        if not self._folder.is_dir():
+            self._stop_notices()
+            self._next_scan_s = 0.0
+            raise MissingInputError(f"{self._folder}: no such folder")
+        begun_s = time.monotonic()
+        is_first = not self._scanned
+        if begun_s >= self._next_scan_s:
+            self._scan()
+            took_s = time.monotonic() - begun_s
+            pause_s = _FULL_SCAN_S if self._changes is not None else self._poll_s
+            self._next_scan_s = time.monotonic() + max(pause_s, took_s / _SCAN_SHARE)
+        else:
+            for path in sorted(self._changed | self._pending.keys()):
+                self._look(path, begun_s)
+        self._changed.clear()
+        now_s = time.monotonic()
+        found = [
+            (path, pending.version)
+            for path, pending in self._pending.items()
+            if now_s - pending.since_s >= self._settle_s
+        ]
+        if not is_first:
+            found.sort(key=lambda item: (item[1].modified_ns, item[0]))
+        return found
+
+    @property
+    def is_settling(self) -> bool:
+        """Whether there are files that are not read yet."""
+        return bool(self._pending)
+
+    def mark_read(self, path: Path) -> None:
+        """The file was read as it was; it is looked at again when it has changed."""
+        self._pending.pop(path, None)
+
+    def postpone(self, path: Path) -> bool:
+        """Look again later at a file that seems incomplete; whether it was not yet postponed."""
+        pending = self._pending.get(path)
+        if pending is None or pending.postponed:
+            return False
+        pending.postponed = True
+        pending.since_s = time.monotonic() + _INCOMPLETE_S - self._settle_s
+        return True
+
+    def wait(self, stop: threading.Event) -> None:
+        """Wait until something may be ready, or ``stop`` is set."""
+        timeout_s = self._poll_s
+        if self._pending:
+            timeout_s = min(timeout_s, max(0.02, self._settle_s / 4))
+        if self._changes is None:
+            stop.wait(timeout_s)
+            return
+        try:
+            changes = next(self._changes)
+        except (StopIteration, OSError, RuntimeError) as error:
+            if not stop.is_set():
+                log.warning("%s: no notice of changes any more (%s)", self._folder, error)
+            self._stop_notices()
+            stop.wait(timeout_s)
+            return
+        self._changed.update(Path(name) for _, name in changes)
+
+    def close(self) -> None:
+        """End the notices."""
+        self._stop_notices()
+
+    def begin_notices(self, stop: threading.Event) -> None:
+        """Have the system report changes from now on, where it can."""
+        if not self._gives_notice or self._changes is not None:
+            return
+        import watchfiles  # noqa: PLC0415 - 5 MB that only folder sources need
+
+        try:
+            changes: Changes = watchfiles.watch(
+                self._folder,
+                watch_filter=None,
+                step=50,
+                debounce=200,
+                rust_timeout=max(50, int(1000 * min(self._poll_s, 0.4))),
+                yield_on_timeout=True,
+                stop_event=stop,
+                raise_interrupt=False,
+            )
+            self._changed.update(Path(name) for _, name in next(changes))
+        except (StopIteration, OSError, RuntimeError) as error:
+            self._gives_notice = False
+            log.warning("%s: changes are looked for, not reported (%s)", self._folder, error)
+            return
+        self._changes = changes
+
+    def _stop_notices(self) -> None:
+        if self._changes is not None:
+            self._changes.close()
+            self._changes = None
+
+    def _scan(self) -> None:
+        """Look at every file."""
+        now_s = time.monotonic()
+        contents = Contents()
+        present: set[Path] = set()
+        for path in _files_below(self._folder, contents):
+            if path.suffix.lower() in AUDIO_SUFFIXES:
+                contents.n_recordings += 1
+                present.add(path)
+                self._look(path, now_s)
+            else:
+                contents.ignored[path.suffix.lower()] += 1
+        for path in self._pending.keys() - present:
+            del self._pending[path]
+        self.contents = contents
+        self._scanned = True
+
+    def _look(self, path: Path, now_s: float) -> None:
+        if path.suffix.lower() not in AUDIO_SUFFIXES or _is_hidden(path, self._folder):
+            return
+        try:
+            status = path.stat()
+        except OSError:  # taken away since it was listed
+            self._pending.pop(path, None)
+            return
+        if not os.path.isfile(path):  # noqa: PTH113 - no exception for odd names
+            return
+        version = Version.of(status)
+        pending = self._pending.get(path)
+        if pending is not None and pending.version == version:
+            return
+        if pending is None and self._ledger.is_done(version):
+            return
+        # What was finished long ago need not be waited for. A time in the future says nothing.
+        age_s = max(0.0, time.time() - status.st_mtime) if not self._scanned else 0.0
+        self._pending[path] = _Pending(version, now_s - age_s)
+
+
+def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
+    """Files in the order of their paths, hidden ones left out; errors are noted."""
+
+    def note(error: OSError) -> None:
+        name = error.filename if isinstance(error.filename, str) else str(folder)
+        contents.unreadable[name] = error.strerror or str(error)
+
+    for parent, folders, names in os.walk(folder, onerror=note):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_network_share(folder: Path, mounts: Callable[[], str] | None = None) -> bool:
+    """Whether other computers may change the folder without notice to this one."""
+    try:
+        text = mounts() if mounts else _MOUNTS.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    target = os.path.realpath(folder)
+    best, kind = "", ""
+    for line in text.splitlines():
+        fields, _, rest = line.partition(" - ")
+        parts = fields.split()
+        if len(parts) < 5 or not rest:
+            continue
+        point = parts[4].replace("\\040", " ")
+        below = target == point or target.startswith(point.rstrip("/") + "/")
+        if below and len(point) >= len(best):
+            best, kind = point, rest.split()[0]
+    return kind.startswith(_NETWORK_FILE_SYSTEMS)

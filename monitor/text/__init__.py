@@ -1,0 +1,1 @@
+"""Text that others wrote, made fit for each output: escaped and without secrets."""
