@@ -1,9 +1,8 @@
-"""One machine's straight line: sound, features, scores, decisions.
+"""The pipeline of one machine: sound, features, scores, decisions.
 
-No I/O, no clock, no threads: what comes out depends on the samples that went in
-and on nothing else, so live sound and a recording of it give the same. Blocks are
-cut where the signal check looks, so that even where a source fails, the size of
-the blocks changes nothing.
+No I/O, no clock, no threads. The output depends only on the samples, so live sound and a
+recording of it give the same output. Blocks are cut at the cells of the signal check, so the
+size of the blocks does not matter either.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _DRIFT_DETAIL = (
 
 @dataclass(slots=True)
 class PipelineOutput:
-    """What some sound brought: scores, decisions, and every change of the machine's state."""
+    """The scores, decisions and changes of the machine's state that a block of sound gives."""
 
     scores: list[Score] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
@@ -45,8 +44,8 @@ class PipelineOutput:
 class Pipeline:
     """One machine, from its sound to its decisions.
 
-    ``state`` is the machine's present state. Positions in what comes out are
-    samples at the bundle's rate.
+    ``state`` is the present state of the machine. Positions in the output are samples at the
+    rate of the bundle.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Pipeline:
         self._broken = False
 
     def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
-        """Take the next block. A block that cannot be sound becomes a state, never a score."""
+        """Take the next block. Sound that cannot be judged gives a state and no score."""
         output = PipelineOutput()
         if block.discontinuous:
             self._gap()
@@ -96,45 +95,45 @@ class Pipeline:
                 frames = replace(block, discontinuous=block.discontinuous or self._broken)
                 windows = self._frames.push(frames)
                 self._broken = False
-                self._judge(self._scorer.push(windows), output)
+                self._detect(self._scorer.push(windows), output)
             else:
                 for run in scorable_parts(self._check, block):
                     if isinstance(run, AudioBlock):
                         self._push_run(run, output)
                     else:
                         self._gap()
-                        self._become(run, output)
+                        self._set_state(run, output)
         except SourceFault as fault:
             self._gap()
-            self._become(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+            self._set_state(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
         return output
 
     def finish(self) -> PipelineOutput:
-        """End of a recording: what the resampler holds, and a score of what was too short."""
+        """End a recording: flush the resampler, and score a recording shorter than a span."""
         output = PipelineOutput()
         rest = self._resampler.flush()
         windows = self._stream.push(rest) if rest is not None else []
         scores = self._scorer.push(windows) + self._scorer.flush()
         if scores:
-            self._judge(scores, output)
+            self._detect(scores, output)
         return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
         resampled = self._resampler.push(replace(run, discontinuous=self._broken))
         self._broken = False
         windows = self._stream.push(resampled) if resampled is not None else []
-        self._judge(self._scorer.push(windows), output)
+        self._detect(self._scorer.push(windows), output)
 
     def _gap(self) -> None:
-        """Nothing heard before may be joined to what comes next."""
+        """Sound was lost: no window and no score may contain sound from before and after."""
         self._broken = True
         self._warm = False
         self._scorer.reset()
         self._level.reset()
         self.detector.gap()
 
-    def _judge(self, scores: list[Score], output: PipelineOutput) -> None:
-        self._become(self._machine_state(), output)
+    def _detect(self, scores: list[Score], output: PipelineOutput) -> None:
+        self._set_state(self._machine_state(), output)
         for score in scores:
             self._warm = True
             output.scores.append(score)
@@ -143,10 +142,10 @@ class Pipeline:
                 output.decisions.append(decision)
             self._level.push(score)
             self._drift.push(score, raised=self.detector.raised)
-            self._become(self._machine_state(), output)
+            self._set_state(self._machine_state(), output)
 
     def _machine_state(self) -> SourceState:
-        """The state of a machine whose source is sound."""
+        """The state of a machine whose source works."""
         if self.detector.raised:
             return _ANOMALY
         if not self._warm:
@@ -157,7 +156,7 @@ class Pipeline:
             return SourceState(SourceStatus.DEGRADED, "drift", _DRIFT_DETAIL)
         return _OK
 
-    def _become(self, state: SourceState, output: PipelineOutput) -> None:
+    def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
         changed = _differ(state, self.state)
         self.state = state
         if changed:
@@ -165,5 +164,5 @@ class Pipeline:
 
 
 def _differ(one: SourceState, other: SourceState) -> bool:
-    """Whether two states differ in more than the figures of their detail."""
+    """Whether two states differ in more than their detail."""
     return (one.status, one.reason) != (other.status, other.reason)

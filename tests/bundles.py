@@ -1,8 +1,8 @@
 """Small real bundles, made without torch: a constant reconstruction per band.
 
-The graph takes the window's level away, reconstructs every frame as the healthy
-mean spectrum, and gives the standardised residual per band as evidence. It is the
-simplest thing that hears a fault, and it has every output that a trained one has.
+The graph removes the level of the window, reconstructs every frame as the mean healthy
+spectrum, and gives the standardised residual of each band as evidence. It is the simplest
+graph that detects a fault, and it has every output of a trained one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bundles: what was saved is what is loaded, and nothing else is trusted."""
+"""Bundles: the loaded content equals the saved content, and damaged content is refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
 
 
 def test_loading_gives_what_was_saved(original: Bundle) -> None:
-    """The daemon would listen with another model than was trained."""
+    """The daemon scores with another model than the trained one."""
     again = load_bundle(original.path)
     assert again.sha256 == original.sha256
     assert again.manifest == original.manifest
@@ -58,7 +58,7 @@ def test_loading_gives_what_was_saved(original: Bundle) -> None:
 
 
 def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
-    """A bundle would take a reference machine for its own after it was loaded."""
+    """A loaded bundle takes a reference machine for its own machine."""
     n_numbers = original.head.centres.shape[1]
     head = replace(
         original.head,
@@ -76,8 +76,8 @@ def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
     assert original.reference_names == ()
 
 
-def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> None:
-    """A loaded bundle would take any machine of its type for its own."""
+def test_the_mean_of_the_healthy_recordings_is_kept(original: Bundle) -> None:
+    """A loaded bundle takes any machine of its type for its own."""
     rows = np.random.default_rng(0).normal(size=(7, original.head.centres.shape[1]))
     head = replace(original.head, healthy=sample_of(rows.astype(np.float32).astype(np.float64)))
     again = parse_head(Path("head.npz"), pack_head(head), "diagonal").healthy
@@ -98,14 +98,14 @@ def test_what_healthy_recordings_are_on_average_is_kept(original: Bundle) -> Non
         {"healthy_mean": np.zeros(4), "healthy_variance": np.ones(4), "healthy_recordings": 1.0},
     ],
 )
-def test_healthy_recordings_that_cannot_be_are_refused(arrays: dict[str, npt.ArrayLike]) -> None:
-    """A calibration with such a bundle would end in a traceback."""
+def test_impossible_healthy_recordings_are_refused(arrays: dict[str, npt.ArrayLike]) -> None:
+    """A calibration with such a bundle ends in a traceback."""
     with pytest.raises(BundleError, match=r"head\.npz: .*healthy"):
         parse_head(Path("head.npz"), head_of(**arrays), "diagonal")
 
 
-def test_a_head_without_references_is_whole() -> None:
-    """Bundles that others make would be refused for what they need not hold."""
+def test_a_head_needs_no_references() -> None:
+    """Bundles from other tools are refused because optional arrays are missing."""
     head = parse_head(Path("head.npz"), head_of(), "diagonal")
     assert not len(head.references)
     assert head.reference_limits.shape == (0,)
@@ -128,7 +128,7 @@ def test_a_head_without_references_is_whole() -> None:
 def test_references_that_do_not_fit_are_refused(
     references: tuple[int, ...], machines: npt.ArrayLike, limits: tuple[int, ...]
 ) -> None:
-    """A self-test on such a bundle would end in a traceback."""
+    """A self-test of such a bundle ends in a traceback."""
     content = head_of(
         references=np.ones(references),
         reference_machines=machines,
@@ -138,15 +138,15 @@ def test_references_that_do_not_fit_are_refused(
         parse_head(Path("head.npz"), content, "diagonal")
 
 
-def test_half_of_what_is_known_of_references_is_refused() -> None:
-    """Which half is missing would show in the first self-test."""
+def test_incomplete_arrays_of_references_are_refused() -> None:
+    """The missing array is noticed only in the first self-test."""
     with pytest.raises(BundleError, match=r"head\.npz: holds only some of references"):
         parse_head(Path("head.npz"), head_of(references=np.ones((2, 4))), "diagonal")
 
 
 @pytest.mark.parametrize("name", ["centres", "whitener", "healthy_mean"])
 def test_numbers_beyond_single_precision_are_refused(name: str) -> None:
-    """Their squares are infinite, and an infinite score is an alarm for ever."""
+    """Their squares are infinite, and an infinite score is a permanent alarm."""
     arrays: dict[str, npt.ArrayLike] = {
         "centres": np.zeros((1, 4)),
         "whitener": np.eye(4),
@@ -160,10 +160,10 @@ def test_numbers_beyond_single_precision_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(("n_centres", "rank"), [(0, 4), (1, 0)])
-def test_a_head_that_measures_nothing_is_refused(
+def test_a_head_without_centre_or_whitener_is_refused(
     original: Bundle, copied: Path, n_centres: int, rank: int
 ) -> None:
-    """The first window would end in a traceback."""
+    """The first window ends in a traceback."""
     n_numbers = original.head.centres.shape[1]
     content = pack_head(DistanceHead(np.zeros((n_centres, n_numbers)), np.ones((rank, n_numbers))))
     (copied / "head.npz").write_bytes(content)
@@ -175,7 +175,7 @@ def test_a_head_that_measures_nothing_is_refused(
 
 @pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz"])
 def test_a_changed_file_is_refused_by_name(copied: Path, name: str) -> None:
-    """A damaged or planted model would be run."""
+    """A damaged or replaced model is run."""
     content = bytearray((copied / name).read_bytes())
     content[len(content) // 2] ^= 1
     (copied / name).write_bytes(bytes(content))
@@ -185,14 +185,14 @@ def test_a_changed_file_is_refused_by_name(copied: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["model.onnx", "head.npz", "selftest.npz", "bundle.json"])
 def test_a_missing_file_is_named(copied: Path, name: str) -> None:
-    """The operator would have to guess which file was not copied."""
+    """The operator must guess which file was not copied."""
     (copied / name).unlink()
     with pytest.raises(BundleError, match=f"{name}: missing"):
         load_bundle(copied)
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
-    """A typo in the configuration would end in a traceback."""
+    """A typing error in the configuration ends in a traceback."""
     with pytest.raises(BundleError, match="nowhere: no such bundle"):
         load_bundle(tmp_path / "nowhere")
 
@@ -221,7 +221,7 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
 def test_an_impossible_manifest_is_refused(
     copied: Path, change: Callable[[dict[str, object]], None], message: str
 ) -> None:
-    """A hostile or hand-edited bundle would crash the daemon or be believed."""
+    """A hostile or edited bundle crashes the daemon or is accepted."""
     edit(copied, change)
     with pytest.raises(BundleError, match=message):
         load_bundle(copied)
@@ -229,14 +229,14 @@ def test_an_impossible_manifest_is_refused(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b"\xff\xfe", b"[]"])
 def test_a_manifest_that_is_not_json_is_refused(copied: Path, content: bytes) -> None:
-    """A half-written file would crash the daemon at start."""
+    """An incomplete file crashes the daemon at its start."""
     (copied / "bundle.json").write_bytes(content)
     with pytest.raises(BundleError, match=r"bundle\.json"):
         load_bundle(copied)
 
 
-def test_the_hashes_of_the_features_are_what_the_page_says() -> None:
-    """Nobody could make a bundle by other means: it would be refused, with no way to say why."""
+def test_the_hashes_of_the_features_are_those_of_the_page() -> None:
+    """A bundle made with other tools is refused, because the page describes another hash."""
     page = (Path(__file__).parent.parent / "docs" / "bundles.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     for spec in (LogMelSpec(), LogMelSpec(sample_rate_hz=48_000, n_mels=64, f_max_hz=20_000)):
@@ -247,7 +247,7 @@ def test_the_hashes_of_the_features_are_what_the_page_says() -> None:
 
 
 @pytest.mark.parametrize("file", ["head.npz", "selftest.npz"])
-def test_the_arrays_have_the_shapes_that_the_page_says(file: str, tmp_path: Path) -> None:
+def test_the_arrays_have_the_shapes_of_the_page(file: str, tmp_path: Path) -> None:
     """A bundle made with other tools is refused, because the page names other shapes."""
     page = (Path(__file__).parent.parent / "docs" / "bundles.md").read_text(encoding="utf-8")
     table = page.partition(f"`{file}`:\n")[2].strip().partition("\n\n")[0]
@@ -282,15 +282,15 @@ def test_the_arrays_have_the_shapes_that_the_page_says(file: str, tmp_path: Path
 
 
 def test_windows_of_another_shape_are_refused(copied: Path) -> None:
-    """A graph for other features would fail on the first window instead of at start."""
+    """A graph for other features fails at the first window instead of at the start."""
     spec = replace(LogMelSpec(), window_frames=16)
     edit(copied, lambda v: v.update(features=spec.to_dict(), features_sha256=spec.features_sha256))
     with pytest.raises(BundleError, match=r"selftest.npz: windows of shape \(128, 32\)"):
         load_bundle(copied)
 
 
-def test_a_bundle_without_threshold_says_what_to_run(original: Bundle) -> None:
-    """A detector would run with a guess for a threshold."""
+def test_a_bundle_without_threshold_names_the_command(original: Bundle) -> None:
+    """A detector runs without a calibrated threshold."""
     bare = original.manifest.model_copy(update={"calibration": None})
     with pytest.raises(BundleError, match="auscult calibrate"):
         _ = Bundle(
@@ -299,7 +299,7 @@ def test_a_bundle_without_threshold_says_what_to_run(original: Bundle) -> None:
 
 
 def test_a_model_that_is_not_onnx_is_refused(original: Bundle) -> None:
-    """ONNX Runtime's own exception would reach the operator."""
+    """The operator gets an exception of ONNX Runtime instead of the name of the file."""
     broken = Bundle(
         original.path,
         original.manifest,

@@ -1,4 +1,4 @@
-"""Healthy scores to a threshold: the budget is kept, and what supports it is said."""
+"""Healthy scores to a threshold: the budget is kept, and too little data is reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def alarms(scores: np.ndarray, threshold: float) -> int:
 def test_the_budget_is_kept_on_unseen_healthy_sound(
     budget: float, n_scores: int, n_recordings: int
 ) -> None:
-    """The operator would be woken more often than was promised."""
+    """More false alarms than the budget are raised."""
     rng = np.random.default_rng(1)
     calibration = calibrate(
         [recording(n_scores, rng) for _ in range(n_recordings)],
@@ -51,8 +51,8 @@ def test_the_budget_is_kept_on_unseen_healthy_sound(
     assert rate <= 2.0 * budget
 
 
-def test_enough_sound_makes_it_a_count_and_little_sound_says_so() -> None:
-    """A threshold that rests on extrapolation would pass for one that was measured."""
+def test_a_threshold_is_counted_or_reported_as_an_estimate() -> None:
+    """An estimated threshold is taken for a counted one."""
     rng = np.random.default_rng(2)
     recordings = [recording(300, rng) for _ in range(40)]
     counted = calibrate(
@@ -79,7 +79,7 @@ def test_enough_sound_makes_it_a_count_and_little_sound_says_so() -> None:
 
 
 def test_too_little_healthy_sound_is_an_error() -> None:
-    """A guess would be passed off as a calibration."""
+    """A threshold is set without enough data."""
     with pytest.raises(BadInputError, match="too little to set a threshold"):
         calibrate(
             [recording(20, np.random.default_rng(0))],
@@ -92,8 +92,8 @@ def test_too_little_healthy_sound_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("d", [10, 100, 288])
-def test_far_beyond_what_was_heard_the_threshold_of_distances_is_near_the_truth(d: int) -> None:
-    """Too low a threshold wakes people for nothing, too high a one hears no fault."""
+def test_an_extrapolated_threshold_of_distances_is_near_the_truth(d: int) -> None:
+    """A low threshold raises false alarms, a high one detects no fault."""
     rng = np.random.default_rng(d)
     chance = 1e-5
     thresholds = []
@@ -120,7 +120,7 @@ def test_far_beyond_what_was_heard_the_threshold_of_distances_is_near_the_truth(
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.08])
 def test_the_tail_fit_agrees_with_scipy_on_plenty_of_data(shape: float) -> None:
-    """Thresholds far out would rest on a wrong tail."""
+    """Extrapolated thresholds come from a wrong tail."""
     excesses = stats.genpareto.rvs(shape, scale=2.0, size=5_000, random_state=3)
     fitted = fit_generalised_pareto(excesses, lightest=-1.0, heaviest=1.0)
     expected_shape, _, expected_scale = stats.genpareto.fit(excesses, floc=0)
@@ -131,7 +131,7 @@ def test_the_tail_fit_agrees_with_scipy_on_plenty_of_data(shape: float) -> None:
 
 
 def test_equal_excesses_have_no_tail() -> None:
-    """A stuck score would end in a division by zero."""
+    """Equal scores end in a division by zero."""
     assert fit_generalised_pareto(np.zeros(20), lightest=-1.0, heaviest=1.0).quantile(0.99) == 0.0
 
 
@@ -141,7 +141,7 @@ def test_equal_excesses_have_no_tail() -> None:
 def test_no_sound_shorter_than_the_least_fault_can_meet_the_rule(
     span_s: float, share: float, hop_s: float
 ) -> None:
-    """A slammed door would wake somebody although the setting says that it cannot."""
+    """A slammed door raises an alert although it is shorter than min_fault_s."""
     least_s = 3.0
     rule = Persistence.lasting(least_s, share, span_s, hop_s)
     ends_s = span_s + hop_s * np.arange(4000)
@@ -151,10 +151,10 @@ def test_no_sound_shorter_than_the_least_fault_can_meet_the_rule(
             assert bool((persistent_scores(touched.astype(float), rule) > 0.5).any()) is meets
 
 
-def test_recordings_too_short_for_an_alert_are_said_to_be() -> None:
-    """The silence of clips that cannot raise an alert would be taken for health."""
+def test_recordings_too_short_for_an_alert_are_reported() -> None:
+    """Clips that are too short to raise an alert are taken for healthy."""
     rng = np.random.default_rng(4)
-    for n_scores, told in ((RULE.required - 8, True), (300, False)):
+    for n_scores, reported in ((RULE.required - 8, True), (300, False)):
         short = calibrate(
             [recording(n_scores, rng) for _ in range(40)],
             false_alarms_per_week=1.0,
@@ -163,10 +163,10 @@ def test_recordings_too_short_for_an_alert_are_said_to_be() -> None:
             span_s=SPAN_S,
             distances=True,
         )
-        assert ("raise no alert" in short.note) is told
+        assert ("raise no alert" in short.note) is reported
 
 
 def test_a_recording_shorter_than_the_rule_counts_once() -> None:
-    """Clips of a few seconds could not be calibrated on at all."""
+    """Clips of a few seconds cannot be used for a calibration."""
     assert len(persistent_scores(np.arange(5.0), Persistence(9, 10))) == 1
     assert len(persistent_scores(np.empty(0), Persistence(9, 10))) == 0

@@ -44,10 +44,10 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_replay_writes_what_the_contract_says(
+def test_replay_writes_the_documented_tables(
     bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
-    """Scripts that read the tables would break."""
+    """Scripts that read the tables fail."""
     scores, files, alerts = (tmp_path / name for name in ("s.csv", "f.csv", "a.jsonl"))
     outcome = auscult(
         *("replay", bundle.path, recordings, "--scores", scores),
@@ -133,7 +133,7 @@ def test_a_report_without_an_alert_leaves_no_folder(
 def test_an_unreadable_file_is_a_row_and_the_others_are_done(
     bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
-    """One broken file would cost the night's replay, or go unnoticed."""
+    """One broken file ends the replay of a night, or is not noticed."""
     (tmp_path / "text.wav").write_text("not sound")
     soundfile.write(tmp_path / "short.wav", machine_sound(0.3), RATE_HZ)
     files = tmp_path / "f.csv"
@@ -152,7 +152,7 @@ def test_an_unreadable_file_is_a_row_and_the_others_are_done(
 def test_two_tables_are_not_written_to_one_file(
     bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
-    """One would be written over the other, and the recording after it."""
+    """One table overwrites the other, or a recording."""
     table = tmp_path / "t.csv"
     outcome = auscult("replay", bundle.path, recordings, "--scores", table, "--files", table)
     assert outcome.status == 64
@@ -167,7 +167,7 @@ def test_two_tables_are_not_written_to_one_file(
 def test_a_file_without_permission_is_a_row(
     bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
-    """One file of another user's would stop the night's replay."""
+    """One file without permission ends the replay of a night."""
     secret, files = tmp_path / "secret.wav", tmp_path / "f.csv"
     soundfile.write(secret, machine_sound(5), RATE_HZ)
     secret.chmod(0)
@@ -187,7 +187,7 @@ def test_a_file_without_permission_is_a_row(
 
 
 def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
-    """A pipeline could not stop at a fault."""
+    """A script cannot stop at a fault."""
     fault, healthy = recordings / "fault.flac", recordings / "healthy-1.flac"
     assert auscult("replay", bundle.path, fault, "--fail-on-alert").status == 1
     assert auscult("replay", bundle.path, healthy, "--fail-on-alert").status == 0
@@ -209,22 +209,22 @@ def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
         (["{recordings}", "--alerts", "/dev/full"], 69, "/dev/full: cannot be written"),
     ],
 )
-def test_a_replay_that_cannot_be_done_says_why(
+def test_an_impossible_replay_names_the_reason(
     bundle: Bundle, recordings: Path, wrong: tuple[list[str], int, str]
 ) -> None:
-    """The replay of a week would end in a traceback at its end."""
-    arguments, status, says = wrong
+    """The replay of a week ends in a traceback."""
+    arguments, status, text = wrong
     outcome = auscult(
         "replay", bundle.path, *(part.format(recordings=recordings) for part in arguments)
     )
     assert (outcome.status, outcome.out) == (status, "")
-    assert says in outcome.err
+    assert text in outcome.err
 
 
 def test_a_replay_can_be_published(
     bundle: Bundle, recordings: Path, tmp_path: Path, broker: Mosquitto
 ) -> None:
-    """Subscribers could not be tried with recordings."""
+    """Subscribers cannot be tested with recordings."""
     config = configured(tmp_path, bundle.path, broker)
     arguments = ("replay", bundle.path, recordings, "--publish", "--config", config)
     with Subscriber(broker) as subscriber:
@@ -239,10 +239,8 @@ def test_a_replay_can_be_published(
     assert len({alert["event_id"] for alert in alerts}) == 4
 
 
-def test_a_replay_without_its_broker_says_so(
-    bundle: Bundle, recordings: Path, tmp_path: Path
-) -> None:
-    """Alerts would be believed published."""
+def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
+    """Alerts that were not published are taken for published."""
     config = configured(tmp_path, bundle.path)
     outcome = auscult("replay", bundle.path, recordings, "--publish", "--config", config)
     assert outcome.status == 69

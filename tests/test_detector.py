@@ -35,7 +35,7 @@ def decisions(values: list[float], detector: Detector) -> list[Decision]:
 
 
 def test_a_lasting_fault_is_raised_once_and_cleared_once() -> None:
-    """The operator would be woken twice, or never told that it is over."""
+    """A fault gives two alerts, or its end is not reported."""
     values = [1.0] * 20 + [20.0] * 30 + [1.0] * 20
     raised, cleared = decisions(values, Detector(rule()))
     assert (raised.kind, cleared.kind) == ("raised", "cleared")
@@ -46,46 +46,46 @@ def test_a_lasting_fault_is_raised_once_and_cleared_once() -> None:
 
 
 def test_a_short_loud_event_raises_nothing() -> None:
-    """A slammed door would wake somebody."""
+    """A slammed door raises an alert."""
     assert decisions([1.0] * 20 + [1e6] * 7 + [1.0] * 50, Detector(rule())) == []
 
 
 def test_scores_between_the_two_thresholds_neither_raise_nor_clear() -> None:
-    """An alert would flap while the score hovers about the threshold."""
+    """An alert is raised and cleared again and again while the score is near the threshold."""
     assert decisions([9.0] * 100, Detector(rule())) == []
     kinds = [d.kind for d in decisions([20.0] * 10 + [9.0] * 30, Detector(rule()))]
     assert kinds == ["raised"]
 
 
 def test_a_single_high_score_does_not_hold_up_the_clearing() -> None:
-    """Healthy scores that now and then reach the threshold would let an alert stand for ever."""
+    """An alert is never cleared because a healthy score sometimes reaches the threshold."""
     values = [20.0] * 10 + [1.0, 1.0, 1.0, 11.0] * 10
     kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule()))]
     assert kinds == [("raised", 7), ("cleared", 14)]
 
 
 def test_a_fault_began_with_the_scores_that_lasted() -> None:
-    """A single high score long before would be told as the fault's beginning."""
+    """A single high score long before is reported as the start of the fault."""
     values = [1.0] * 5 + [20.0] + [1.0] * 9 + [20.0] + [1.0] * 9 + [20.0] * 10
     (raised,) = decisions(values, Detector(rule()))
     assert raised.started_sample == 25 * HOP + 16 * HOP
 
 
-def test_a_standing_alert_is_updated_at_its_interval() -> None:
-    """A fault of days would look forgotten, or flood the broker."""
+def test_an_open_alert_is_updated_at_its_interval() -> None:
+    """A fault that lasts for days is reported only once, or too often."""
     kinds = [d.kind for d in decisions([20.0] * 160, Detector(rule()))]
     assert kinds == ["raised", "updated", "updated", "updated"]
 
 
-def test_quiet_time_delays_the_next_alert_but_does_not_swallow_it() -> None:
-    """A fault that comes straight back would be lost, or would ring without pause."""
+def test_quiet_time_delays_the_next_alert_and_does_not_suppress_it() -> None:
+    """A fault that returns at once is not reported, or is reported without a pause."""
     values = [20.0] * 10 + [1.0] * 6 + [20.0] * 60
     kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule(quiet=40)))]
     assert kinds == [("raised", 7), ("cleared", 13), ("raised", 53)]
 
 
-def test_a_gap_forgets_what_was_pending_and_keeps_what_stands() -> None:
-    """Sound from both sides of a gap would add up to a fault, or a gap would clear one."""
+def test_a_gap_forgets_pending_scores_and_keeps_an_open_alert() -> None:
+    """Sound from both sides of a gap adds up to a fault, or a gap clears an alert."""
     detector = Detector(rule())
     assert decisions([20.0] * 7, detector) == []
     detector.gap()
@@ -96,7 +96,7 @@ def test_a_gap_forgets_what_was_pending_and_keeps_what_stands() -> None:
 
 
 def test_an_alert_from_before_a_restart_is_cleared() -> None:
-    """An alert raised before a crash would stand for ever."""
+    """An alert from before a crash is never cleared."""
     detector = Detector(rule())
     detector.resume(peak_score=30.0)
     (cleared,) = decisions([1.0] * 10, detector)
@@ -111,7 +111,7 @@ def test_an_alert_from_before_a_restart_is_cleared() -> None:
 def test_raising_means_the_persistent_score_passed_the_threshold(
     values: list[float], required: int, extra: int
 ) -> None:
-    """Calibration would set the threshold for another rule than the one that alarms."""
+    """Calibration sets the threshold for another rule than that of the detector."""
     persistence = Persistence(required, required + extra)
     detector = Detector(rule(required, required + extra))
     kinds = [d.kind for d in decisions(values, detector)]

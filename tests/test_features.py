@@ -1,4 +1,4 @@
-"""Log-mel features: any cutting gives the same windows, and the values are right."""
+"""Log-mel features: any blocks give the same windows, and the values are correct."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pushed_in_pieces(samples: FloatArray, cuts: list[int], spec: LogMelSpec) -> 
 @settings(max_examples=30)
 @given(data=st.data())
 def test_any_cut_gives_bit_identical_windows(spec: LogMelSpec, data: st.DataObject) -> None:
-    """Live and replay would disagree if the block size changed a single bit."""
+    """Live sound and replay give different scores."""
     samples = noise(data.draw(st.integers(0, 4 * spec.window_samples)), seed=1)
     cuts = data.draw(st.lists(st.integers(0, len(samples)), max_size=40))
     whole = pushed_in_pieces(samples, [], spec)
@@ -69,7 +69,7 @@ def librosa_filterbank(spec: LogMelSpec) -> npt.NDArray[np.float64]:
 @pytest.mark.parametrize("level", [1.0, 1e-5])
 @pytest.mark.parametrize("spec", SPECS)
 def test_frames_agree_with_librosa(spec: LogMelSpec, level: float) -> None:
-    """A model trained on the field's features would be fed other numbers at run time."""
+    """A model trained on librosa's features gets other values at run time."""
     samples = noise(5 * spec.sample_rate_hz) * np.float32(level)
     power = librosa.feature.melspectrogram(
         y=samples,
@@ -89,7 +89,7 @@ def test_frames_agree_with_librosa(spec: LogMelSpec, level: float) -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_frames_agree_with_torchaudio(spec: LogMelSpec) -> None:
-    """The two reference implementations of the field must not differ from ours."""
+    """A model trained on torchaudio's features gets other values at run time."""
     samples = noise(5 * spec.sample_rate_hz)
     transform = torchaudio.transforms.MelSpectrogram(
         sample_rate=spec.sample_rate_hz,
@@ -117,7 +117,7 @@ def test_frames_agree_with_torchaudio(spec: LogMelSpec) -> None:
 @settings(max_examples=40)
 @given(frequency_hz=st.floats(100, 7500), amplitude=st.floats(1e-3, 1.0))
 def test_a_tone_lands_in_its_band(frequency_hz: float, amplitude: float) -> None:
-    """An alert would name the wrong frequencies."""
+    """An alert names the wrong frequencies."""
     spec = LogMelSpec()
     t_s = np.arange(spec.sample_rate_hz) / spec.sample_rate_hz
     tone = (amplitude * np.sin(2 * np.pi * frequency_hz * t_s)).astype(np.float32)
@@ -128,7 +128,7 @@ def test_a_tone_lands_in_its_band(frequency_hz: float, amplitude: float) -> None
 
 
 def test_gain_adds_its_decibels_and_silence_is_the_floor() -> None:
-    """Values in dB would not be decibels, or silence would be minus infinity."""
+    """Values are not decibels, or silence is minus infinity."""
     spec = LogMelSpec()
     samples = noise(20_000)
     louder = log_mel_frames(samples * np.float32(10.0), spec)
@@ -139,13 +139,13 @@ def test_gain_adds_its_decibels_and_silence_is_the_floor() -> None:
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_filterbank_is_librosas(spec: LogMelSpec) -> None:
-    """A band's frequencies would not be what everyone else means by it."""
+    """The frequencies of a band differ from those of other programs."""
     expected = librosa_filterbank(spec)
     assert np.abs(mel_filterbank(spec) - expected).max() < 1e-7
 
 
 def test_no_window_straddles_a_discontinuity() -> None:
-    """Sound from before and after a gap would be scored as one."""
+    """Sound from before and after a gap is scored together."""
     spec = LogMelSpec()
     samples = noise(3 * spec.window_samples)
     stream = LogMelStream(spec)
@@ -157,8 +157,8 @@ def test_no_window_straddles_a_discontinuity() -> None:
 
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_not_finite_are_refused_and_leave_no_trace(poison: float) -> None:
-    """One NaN would poison every later window, or become a score."""
+def test_samples_that_are_not_finite_are_refused_and_change_nothing(poison: float) -> None:
+    """One NaN makes every later window invalid, or becomes a score."""
     spec = LogMelSpec()
     samples = noise(2 * spec.window_samples)
     stream, clean = LogMelStream(spec), LogMelStream(spec)
@@ -175,7 +175,7 @@ def test_samples_that_are_not_finite_are_refused_and_leave_no_trace(poison: floa
 
 
 def test_another_rate_is_refused() -> None:
-    """48 kHz audio would be scored as if it were slow 16 kHz audio."""
+    """48 kHz audio is scored as slow 16 kHz audio."""
     with pytest.raises(SourceFault, match="48000 Hz arrived where 16000 Hz"):
         LogMelStream(LogMelSpec()).push(AudioBlock(noise(10), 48_000, 0))
 
@@ -187,7 +187,7 @@ def test_another_rate_is_refused() -> None:
 def test_precomputed_frames_give_the_windows_of_their_audio(
     spec: LogMelSpec, cuts: list[int]
 ) -> None:
-    """A machine that sends log-mel would be scored otherwise than one that sends sound."""
+    """A machine that sends log-mel gets other scores than one that sends sound."""
     samples = noise(100 * spec.hop_length + spec.n_fft - spec.hop_length)
     frames = log_mel_frames(samples, spec)
     assembler = FrameWindows(spec)
@@ -218,12 +218,12 @@ def test_precomputed_frames_give_the_windows_of_their_audio(
     ],
 )
 def test_an_impossible_spec_is_refused_by_name(values: dict[str, object]) -> None:
-    """A hostile bundle could claim a billion bands and take the memory with it."""
+    """A hostile bundle with a billion bands uses up the memory."""
     with pytest.raises(ValueError, match=next(iter(values))):
         LogMelSpec.from_dict(values)
 
 
 def test_spec_survives_its_dictionary() -> None:
-    """A bundle would come back with other features than it was trained on."""
+    """A loaded bundle has other features than those of its training."""
     for spec in SPECS:
         assert LogMelSpec.from_dict(spec.to_dict()) == spec

@@ -1,4 +1,4 @@
-"""Whether a bundle fits the machine it hears."""
+"""Whether a bundle fits the machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS = 10.0
 def recordings(
     n: int, whole: float, seed: int = 0, seconds: float = SECONDS
 ) -> list[HealthyRecording]:
-    """Recordings of a machine whose whole recordings score ``whole``, give or take 1."""
+    """Recordings whose scores are about ``whole``, with a standard deviation of 1."""
     rng = np.random.default_rng(seed)
     return [
         HealthyRecording(
@@ -42,7 +42,7 @@ def calibration(n: int = 40) -> Calibration:
 
 
 def test_recordings_of_the_same_machine_fit() -> None:
-    """Calibrating again would be refused to those who do it right."""
+    """A correct calibration is refused."""
     complaints = [
         match_recordings(calibration(), recordings(12, 20.0, seed)).complaint
         for seed in range(2, 52)
@@ -51,7 +51,7 @@ def test_recordings_of_the_same_machine_fit() -> None:
 
 
 def test_another_machine_under_the_threshold_is_refused() -> None:
-    """A threshold far above healthy scores would let another machine pass for this one."""
+    """Another machine is accepted because the threshold is far above healthy scores."""
     known = calibration()
     foreign = recordings(8, 23.0)
     assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
@@ -60,20 +60,20 @@ def test_another_machine_under_the_threshold_is_refused() -> None:
     assert "does not fit this machine" in fit.complaint
 
 
-def test_a_lesser_shift_is_told_and_not_refused() -> None:
-    """A machine that has aged could not be calibrated, or nobody would hear that it has."""
+def test_a_smaller_shift_gives_a_warning() -> None:
+    """A machine that has aged cannot be calibrated, or its change is not reported."""
     fit = match_recordings(calibration(), recordings(40, 21.2))
     assert fit.matches
     assert "differ from those" in fit.complaint
 
 
-def test_few_recordings_prove_nothing() -> None:
-    """Two odd recordings would be taken for another machine."""
+def test_two_recordings_are_not_compared() -> None:
+    """Two unusual recordings are taken for another machine."""
     assert match_recordings(calibration(), recordings(2, 23.0)).complaint == ""
 
 
-def test_short_recordings_are_not_held_against_long_ones() -> None:
-    """Clips of some seconds score higher by nature and would pass for another machine."""
+def test_short_recordings_are_not_compared_with_long_ones() -> None:
+    """Short clips, which score higher, are taken for another machine."""
     assert match_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
 
 
@@ -86,8 +86,8 @@ def at_positions(
     ]
 
 
-def test_a_reference_machine_is_refused_by_name_however_low_it_scores() -> None:
-    """The neighbour whose variety is part of the covariance scores as low as the machine."""
+def test_a_reference_machine_is_refused_by_name_at_any_score() -> None:
+    """A reference machine with a low score is accepted as the bundle's own."""
     known, own = calibration(), recordings(8, 20.0, seed=3)
     theirs = at_positions(own, [0.9, 1.1, 0.8, 0.75, 0.6, 1.0, 0.9, 0.2])
     fit = match_recordings(known, theirs, ["pump-1", "pump-2"])
@@ -101,15 +101,15 @@ def test_a_reference_machine_is_refused_by_name_however_low_it_scores() -> None:
     assert "3 of 3 recordings are more like reference machine 2 (pump-2)" in few.complaint
     half = at_positions(own, [0.9] * 4 + [0.1] * 4)
     assert match_recordings(known, half).complaint == ""
-    told = match_sound(known, 20.0, SECONDS, theirs[0].reference_match, ["pump-1", "pump-2"])
-    assert not told.matches
-    assert "more like reference machine 2 (pump-2)" in told.complaint
-    assert "does not fit this machine" in told.complaint
+    match = match_sound(known, 20.0, SECONDS, theirs[0].reference_match, ["pump-1", "pump-2"])
+    assert not match.matches
+    assert "more like reference machine 2 (pump-2)" in match.complaint
+    assert "does not fit this machine" in match.complaint
     assert match_sound(known, 20.0, SECONDS, theirs[-1].reference_match).matches
 
 
-def test_few_recordings_far_beyond_everything_healthy_are_refused() -> None:
-    """Of four healthy recordings and eight foreign ones no rank test can say anything."""
+def test_recordings_far_above_everything_healthy_are_refused() -> None:
+    """Another machine is accepted because a rank test needs more than four recordings."""
     known, foreign = calibration(4), recordings(8, 30.0)
     assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
     fit = match_recordings(known, foreign)
@@ -124,7 +124,7 @@ def test_few_recordings_far_beyond_everything_healthy_are_refused() -> None:
 def with_offsets(
     recordings: list[HealthyRecording], mean: float, seed: int = 0
 ) -> list[HealthyRecording]:
-    """Recordings whose offsets have the given mean and the variance 1, exactly."""
+    """Recordings whose offsets have exactly the given mean and the variance 1."""
     rows = np.random.default_rng(seed).normal(size=(len(recordings), 30))
     rows = mean + (rows - rows.mean(axis=0)) / rows.std(axis=0, ddof=1)
     return [replace(one, mean_offset=row) for one, row in zip(recordings, rows, strict=True)]
@@ -134,7 +134,7 @@ HEALTHY = Sample(np.zeros(30), np.ones(30), 40)
 
 
 @pytest.mark.parametrize(
-    ("n", "shift", "told"),
+    ("n", "shift", "warned"),
     [
         (16, 0.0, False),
         (16, 0.42, False),
@@ -145,21 +145,19 @@ HEALTHY = Sample(np.zeros(30), np.ones(30), 40)
         (5, 0.8, True),
     ],
 )
-def test_a_shift_that_all_recordings_share_is_told_below_every_score(
-    n: int, shift: float, told: bool
-) -> None:
-    """Another machine of the type would be calibrated in silence as long as it scores low."""
+def test_a_shift_of_all_recordings_gives_a_warning(n: int, shift: float, warned: bool) -> None:
+    """Another machine with low scores is calibrated without a warning."""
     new = with_offsets(recordings(n, 20.0, seed=5), shift)
     fit = match_recordings(calibration(), new, (), HEALTHY)
     assert fit.matches
-    assert ("differ in the same direction" in fit.complaint) == told
-    assert bool(fit.complaint) == told
+    assert ("differ in the same direction" in fit.complaint) == warned
+    assert bool(fit.complaint) == warned
     assert match_recordings(calibration(), new[:3], (), HEALTHY).complaint == ""
     assert match_recordings(calibration(), new).complaint == ""
 
 
 def test_a_refusal_comes_before_a_warning() -> None:
-    """What is only told would hide that a bundle does not fit."""
+    """A warning hides that the bundle does not fit."""
     known = calibration()
     faulty = at_positions(recordings(3, 2.0 * known.threshold), [0.9, 0.9, 0.9])
     fit = match_recordings(known, faulty)
@@ -167,8 +165,8 @@ def test_a_refusal_comes_before_a_warning() -> None:
     assert "3 of 3 healthy recordings score over its threshold" in fit.complaint
 
 
-def test_the_fewer_healthy_scores_the_farther_healthy_sound_may_lie() -> None:
-    """Of four recordings the highest is passed by every fifth new one of the same machine."""
+def test_fewer_healthy_scores_allow_higher_new_scores() -> None:
+    """Every fifth recording of the same machine is refused: it is above the highest of four."""
 
     def limit(n: int) -> float:
         stretches = np.linspace(19.0, 21.0, n)
@@ -180,19 +178,19 @@ def test_the_fewer_healthy_scores_the_farther_healthy_sound_may_lie() -> None:
     assert limit(40) == pytest.approx(21.6, abs=0.02)
 
 
-def test_sound_far_beyond_everything_healthy_is_told() -> None:
-    """A self-test on the wrong machine would be passed."""
+def test_sound_far_above_everything_healthy_does_not_match() -> None:
+    """A self-test at the wrong machine passes."""
     known = calibration()
     assert match_sound(known, 20.0, SECONDS).matches
     assert match_sound(known, max(known.recording_scores), SECONDS).matches
-    told = match_sound(known, 30.0, SECONDS)
-    assert not told.matches
-    assert "does not fit this machine" in told.complaint
+    match = match_sound(known, 30.0, SECONDS)
+    assert not match.matches
+    assert "does not fit this machine" in match.complaint
     assert match_sound(known, 30.0, 2.0).matches
 
 
-def test_a_healthy_machine_passes_whatever_the_length_of_its_recordings() -> None:
-    """The mean over minutes varies less than ten seconds do: every fifth self-test would fail."""
+def test_a_healthy_machine_matches_with_recordings_of_any_length() -> None:
+    """Every fifth self-test fails, because ten seconds vary more than the mean of minutes."""
     rng = np.random.default_rng(0)
     failed = 0
     for _ in range(50):
@@ -216,8 +214,8 @@ def test_a_healthy_machine_passes_whatever_the_length_of_its_recordings() -> Non
     assert failed <= 5
 
 
-def test_many_recordings_are_kept_as_few_that_stand_for_them() -> None:
-    """The manifest would grow with every recording."""
+def test_only_some_of_many_recording_scores_are_kept() -> None:
+    """The manifest grows with every recording."""
     kept = calibration(1000).recording_scores
     assert len(kept) == MOST_SCORES
     assert np.median(kept) == pytest.approx(20.0, abs=0.1)

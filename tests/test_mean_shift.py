@@ -1,4 +1,4 @@
-"""Whether two sets of recordings differ in their mean, against scipy's t test and known truth."""
+"""The shift between two sets of recordings, compared with scipy's t test and with known shifts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shift_between(own: Rows, new: Rows) -> Shift:
 
 
 def test_the_strength_is_that_of_the_t_statistics() -> None:
-    """A shift would be called chance, or chance a shift."""
+    """A shift is taken for chance, or chance for a shift."""
     rng = np.random.default_rng(0)
     own = rng.normal(size=(9, D)) * np.arange(1, D + 1)
     new = own[::-1] + rng.normal(size=D)
@@ -38,7 +38,7 @@ def test_the_strength_is_that_of_the_t_statistics() -> None:
 
 @pytest.mark.parametrize(("n_own", "n_new"), [(4, 8), (8, 8), (150, 25), (20, 5)])
 def test_recordings_of_one_machine_show_no_shift(n_own: int, n_new: int) -> None:
-    """Healthy machines would be refused, the more recordings the sooner."""
+    """Healthy machines with many recordings are refused."""
     rng = np.random.default_rng(n_own)
     shifts = [shift_between(recordings(rng, n_own), recordings(rng, n_new)) for _ in range(200)]
     assert np.mean([s.strength for s in shifts]) == pytest.approx(1.0, abs=0.2)
@@ -46,8 +46,8 @@ def test_recordings_of_one_machine_show_no_shift(n_own: int, n_new: int) -> None
     assert np.mean([s.strength > 2.5 for s in shifts]) <= 0.01
 
 
-def test_a_shift_has_its_size_however_many_recordings_there_are() -> None:
-    """A hundred recordings would make another machine of a change that nobody minds."""
+def test_the_size_of_a_shift_does_not_depend_on_the_number_of_recordings() -> None:
+    """With a hundred recordings a small change is taken for another machine."""
     rng = np.random.default_rng(1)
     deviations = recordings(rng, 2000).std(axis=0)
     for n in (10, 40, 160):
@@ -60,7 +60,7 @@ def test_a_shift_has_its_size_however_many_recordings_there_are() -> None:
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_recordings_of_one_state_are_no_other_machine(swapped: bool) -> None:
-    """A pump that was recorded at one speed for once would be refused as another pump."""
+    """A pump that was recorded at one speed only is taken for another pump."""
     rng = np.random.default_rng(2)
     states = 8.0 * rng.normal(size=(3, D))
     strengths = []
@@ -74,14 +74,14 @@ def test_recordings_of_one_state_are_no_other_machine(swapped: bool) -> None:
     assert shift_between(everywhere, foreign).strength > 2.5
 
 
-def test_too_few_recordings_say_nothing() -> None:
-    """Two pairs of recordings would make or unmake a machine."""
+def test_too_few_recordings_give_no_shift() -> None:
+    """Two pairs of recordings decide whether it is the same machine."""
     two = sample_of(np.random.default_rng(3).normal(size=(2, D)))
     assert mean_shift(two, two) is None
 
 
-def test_numbers_that_never_vary_do_not_stop_it() -> None:
-    """A band without sound would end calibration in a division by zero."""
+def test_constant_numbers_are_accepted() -> None:
+    """A band without sound ends a calibration in a division by zero."""
     own = recordings(np.random.default_rng(4), 6)
     own[:, :5] = 1.0
     assert shift_between(own, own).strength == 0.0

@@ -1,4 +1,4 @@
-"""One machine's straight line: the same sound gives the same, however it arrives."""
+"""The pipeline of one machine: the same sound gives the same output in any blocks."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def network(bundle: Bundle) -> Network:
     return Network(bundle)
 
 
-def heard(
+def output_of(
     pipeline: Pipeline, samples: FloatArray, cuts: list[int], rate_hz: int = RATE_HZ
 ) -> PipelineOutput:
-    """All that the samples bring when they come in pieces, and then end."""
+    """The whole output for samples that arrive in pieces, including the end."""
     total = PipelineOutput()
     edges = [0, *sorted(cuts), len(samples)]
     outputs = [
@@ -52,7 +52,7 @@ def heard(
 
 
 def plain(output: PipelineOutput) -> list[Any]:
-    """What came out, comparable."""
+    """The output in a form that can be compared."""
     return [
         [(s.value, s.loss, s.first_sample, s.end_sample) for s in output.scores],
         [astuple(d)[:-1] for d in output.decisions],
@@ -81,31 +81,31 @@ EVENTFUL = eventful()
 def test_any_cut_gives_the_same_scores_decisions_and_states(
     bundle: Bundle, network: Network, rate_hz: int, data: st.DataObject
 ) -> None:
-    """Live sound would be judged otherwise than a recording of it."""
+    """Live sound gives other results than a recording of it."""
     # Played too fast the sound is another, but as eventful.
     cuts = data.draw(st.lists(st.integers(0, len(EVENTFUL)), max_size=60))
-    whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [], rate_hz)
-    pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts, rate_hz)
+    whole = output_of(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [], rate_hz)
+    pieces = output_of(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts, rate_hz)
     assert len(whole.scores) > 10
     assert plain(pieces) == plain(whole)
 
 
 @pytest.mark.parametrize("offset", [-1, 1, 1_999])
-def test_a_cut_beside_every_change_of_the_source_changes_nothing(
+def test_a_cut_at_every_change_of_the_source_changes_nothing(
     bundle: Bundle, network: Network, offset: int
 ) -> None:
-    """Sound after a silence would begin a sample earlier or later, by the size of the blocks."""
+    """The size of the blocks moves the start of the sound after a silence."""
     cuts = [cell * RATE_HZ // 4 + offset for cell in range(1, 4 * len(EVENTFUL) // RATE_HZ)]
-    whole = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
-    pieces = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts)
+    whole = output_of(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
+    pieces = output_of(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, cuts)
     assert plain(pieces) == plain(whole)
 
 
 def test_a_fault_is_raised_and_cleared_and_the_microphones_faults_are_not(
     bundle: Bundle, network: Network
 ) -> None:
-    """A muted or saturated microphone would wake somebody, or a fault would not."""
-    output = heard(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
+    """A muted or clipping microphone raises an alert, or a fault raises none."""
+    output = output_of(Pipeline(bundle, DetectorSettings(), network), EVENTFUL, [])
     assert [d.kind for d in output.decisions] == ["raised", "cleared"]
     raised, cleared = (d.at_sample / RATE_HZ for d in output.decisions)
     assert 20 < raised < 30
@@ -124,17 +124,17 @@ def test_a_fault_is_raised_and_cleared_and_the_microphones_faults_are_not(
 
 
 def test_a_loud_second_raises_nothing(bundle: Bundle, network: Network) -> None:
-    """A slammed door would wake somebody."""
+    """A slammed door raises an alert."""
     sound = machine_sound(40, seed=9)
     sound[20 * RATE_HZ : 21 * RATE_HZ] += machine_sound(1, seed=10, fault=1.0)
-    assert heard(Pipeline(bundle, DetectorSettings(), network), sound, []).decisions == []
+    assert output_of(Pipeline(bundle, DetectorSettings(), network), sound, []).decisions == []
 
 
-def test_a_turned_knob_is_a_state_and_not_a_fault(bundle: Bundle, network: Network) -> None:
-    """Somebody would be woken because a gain was changed."""
+def test_a_changed_gain_is_a_state_and_not_a_fault(bundle: Bundle, network: Network) -> None:
+    """A changed gain raises an alert."""
     sound = machine_sound(60, seed=11)
     sound[20 * RATE_HZ :] *= np.float32(10 ** (6 / 20))
-    output = heard(Pipeline(bundle, DetectorSettings(), network), sound, [])
+    output = output_of(Pipeline(bundle, DetectorSettings(), network), sound, [])
     assert output.decisions == []
     assert ("degraded", "level_shift") in [(s.status.value, s.reason) for s in output.states]
 
@@ -143,11 +143,11 @@ def test_a_turned_knob_is_a_state_and_not_a_fault(bundle: Bundle, network: Netwo
 def test_samples_that_are_not_finite_are_a_state_and_never_a_score(
     bundle: Bundle, network: Network, poison: float
 ) -> None:
-    """A broken driver would be taken for a broken machine, or end the daemon."""
+    """A broken driver is reported as a fault of the machine, or ends the daemon."""
     sound = machine_sound(30, seed=12)
     sound[15 * RATE_HZ + 7] = poison
     pipeline = Pipeline(bundle, DetectorSettings(), network)
-    output = heard(pipeline, sound, list(range(0, len(sound), 1600)))
+    output = output_of(pipeline, sound, list(range(0, len(sound), 1600)))
     assert output.decisions == []
     assert all(np.isfinite(s.value) for s in output.scores)
     assert SourceStatus.OK in [s.status for s in output.states[-1:]]
@@ -156,7 +156,7 @@ def test_samples_that_are_not_finite_are_a_state_and_never_a_score(
 
 
 def test_nothing_is_scored_across_a_discontinuity(bundle: Bundle, network: Network) -> None:
-    """Sound from both sides of a gap would be scored as one."""
+    """Sound from both sides of a gap is scored together."""
     pipeline = Pipeline(bundle, DetectorSettings(), network)
     sound = machine_sound(12, seed=13)
     pipeline.push(AudioBlock(sound, RATE_HZ, 0))
@@ -167,27 +167,27 @@ def test_nothing_is_scored_across_a_discontinuity(bundle: Bundle, network: Netwo
 
 
 def test_another_rate_is_resampled(bundle: Bundle, network: Network) -> None:
-    """A 48 kHz microphone could not be used with a 16 kHz bundle."""
+    """A 48 kHz microphone cannot be used with a 16 kHz bundle."""
     t_s = np.arange(30 * 48_000) / 48_000
     sound = np.interp(t_s, np.arange(30 * RATE_HZ) / RATE_HZ, machine_sound(30, seed=1))
     pipeline = Pipeline(bundle, DetectorSettings(), network)
-    output = heard(pipeline, sound.astype(np.float32), [], rate_hz=48_000)
+    output = output_of(pipeline, sound.astype(np.float32), [], rate_hz=48_000)
     assert len(output.scores) > 45
     assert output.scores[-1].end_sample <= 30 * RATE_HZ
 
 
 def test_log_mel_gives_the_scores_of_its_sound(bundle: Bundle, network: Network) -> None:
-    """A machine that sends features would be judged otherwise than one that sends sound."""
+    """A machine that sends features gets other scores than one that sends sound."""
     sound = machine_sound(20, seed=14)
     frames = log_mel_frames(sound, SPEC)
     pipeline = Pipeline(bundle, DetectorSettings(), network)
     pieces = [pipeline.push(LogMelBlock(frames[i : i + 7], i)) for i in range(0, len(frames), 7)]
-    expected = heard(Pipeline(bundle, DetectorSettings(), network), sound, [])
+    expected = output_of(Pipeline(bundle, DetectorSettings(), network), sound, [])
     assert [s.value for p in pieces for s in p.scores] == [s.value for s in expected.scores]
 
 
 def test_a_slow_rise_is_reported_as_drift_and_moves_no_threshold(tmp_path: Path) -> None:
-    """A slow change would be learned, or would go unnoticed until it is a fault."""
+    """A slow change is learned, or is not noticed before it is a fault."""
     bundle = make_bundle(tmp_path / "bundle", [machine_sound(15, seed=s) for s in range(32)])
     network = Network(bundle)
     frames = log_mel_frames(machine_sound(600, seed=40), SPEC)
@@ -204,7 +204,7 @@ def test_a_slow_rise_is_reported_as_drift_and_moves_no_threshold(tmp_path: Path)
 
 @pytest.mark.parametrize("fault", [0.004, 0.1])
 def test_faults_with_alerts_are_not_drift(tmp_path: Path, fault: float) -> None:
-    """Sound shortly before and after an alert would count as healthy and be reported as drift."""
+    """Sound shortly before and after an alert counts as healthy and is reported as drift."""
     bundle = make_bundle(tmp_path / "bundle", [machine_sound(15, seed=s) for s in range(32)])
     parts = []
     for number in range(4):
@@ -212,6 +212,6 @@ def test_faults_with_alerts_are_not_drift(tmp_path: Path, fault: float) -> None:
         parts.append(machine_sound(15, seed=60 + number, fault=fault))
     parts.append(machine_sound(30, seed=70))
     pipeline = Pipeline(bundle, DetectorSettings(), Network(bundle))
-    output = heard(pipeline, np.concatenate(parts), [])
+    output = output_of(pipeline, np.concatenate(parts), [])
     assert [d.kind for d in output.decisions] == 4 * ["raised", "cleared"]
     assert {s.reason for s in output.states} == {""}

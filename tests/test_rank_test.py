@@ -11,7 +11,7 @@ from monitor.calibration.two_sample import share_higher
 
 @pytest.mark.parametrize(("n", "shift"), [(8, 3.0), (30, 0.5), (100, 0.0)])
 def test_the_chance_is_that_of_the_rank_test(n: int, shift: float) -> None:
-    """A wrong chance would refuse healthy machines or let foreign ones pass."""
+    """A wrong probability refuses healthy machines or accepts other ones."""
     rng = np.random.default_rng(n)
     new, own = rng.normal(shift, size=n).tolist(), rng.normal(size=n + 5).tolist()
     expected = stats.mannwhitneyu(new, own, alternative="greater", method="asymptotic")

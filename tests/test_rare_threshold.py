@@ -1,4 +1,4 @@
-"""Thresholds beyond everything that was heard: kept, and much the same whoever was heard."""
+"""Thresholds above every recorded score: the budget is kept, and the estimate is stable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ recordings = st.lists(values, min_size=1, max_size=6)
 def test_a_run_counts_once_and_no_run_goes_on_in_the_next_recording(
     groups: list[list[float]], start: int
 ) -> None:
-    """Alarms would be counted that nobody gets, or two recordings' taken for one."""
+    """One alarm is counted several times, or the alarms of two recordings once."""
     expected = [
         max(run)
         for group in groups
@@ -37,7 +37,7 @@ def test_a_run_counts_once_and_no_run_goes_on_in_the_next_recording(
 def test_a_bootstrap_draws_recordings_or_long_stretches_of_the_few_there_are(
     groups: list[list[float]],
 ) -> None:
-    """What follows on what, or how recordings differ, would be shuffled away."""
+    """The order of dependent values or the differences between recordings are lost."""
     arrays = [np.array(group) for group in groups]
     drawn_from = pieces(arrays)
     assert np.concatenate(drawn_from).tolist() == np.concatenate(arrays).tolist()
@@ -48,7 +48,7 @@ def test_a_bootstrap_draws_recordings_or_long_stretches_of_the_few_there_are(
 
 
 def distances(n_odd: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Squared distances of sixteen recordings; odd ones are some 48 away, the others 32."""
+    """Squared distances of sixteen recordings; ``n_odd`` of them are about 48, the others 32."""
     groups = []
     for i in range(16):
         n_values = int(rng.integers(5, 11))
@@ -58,8 +58,10 @@ def distances(n_odd: int, rng: np.random.Generator) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("n_odd", "most"), [(0, 55), (1, 80), (2, 88), (4, 100), (8, 65)])
-def test_a_threshold_does_not_hang_on_how_many_recordings_are_odd(n_odd: int, most: float) -> None:
-    """Which days were recorded would decide whether faults are missed or sleep is lost."""
+def test_a_threshold_depends_little_on_how_many_recordings_are_unusual(
+    n_odd: int, most: float
+) -> None:
+    """The choice of days decides whether faults are missed or false alarms are raised."""
     rng = np.random.default_rng(0)
     squared = [rare_threshold(distances(n_odd, rng), ALLOWED, seed) for seed in range(20)]
     thresholds = np.sqrt(squared)
@@ -68,8 +70,8 @@ def test_a_threshold_does_not_hang_on_how_many_recordings_are_odd(n_odd: int, mo
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_an_alarm_is_a_run_however_long_it_is(length: int) -> None:
-    """Long runs would be budgeted as so many alarms, and faults be missed for it."""
+def test_a_run_of_any_length_is_one_alarm(length: int) -> None:
+    """A long run counts as many alarms, and the threshold is too high for faults."""
     peaks = -np.log((np.arange(200) + 0.5) / 200.0)  # as an exponential tail has them
     runs = [np.r_[np.full(length, 5.0 + peak), np.full(9, 5.0)] for peak in peaks]
     n_values = 200 * (length + 9)
@@ -80,22 +82,22 @@ def test_an_alarm_is_a_run_however_long_it_is(length: int) -> None:
 
 @pytest.mark.parametrize("sizes", [(16, 8), (8, 30), (170, 1)], ids=str)
 @pytest.mark.parametrize("kind", [*ALIKE, *TWO_STATES], ids=lambda kind: kind.name)
-def test_the_budget_is_kept_and_faults_are_heard(kind: Healthy, sizes: tuple[int, int]) -> None:
-    """The operator would be woken more often than was promised, or no fault would be heard."""
-    kept, over = held_against_the_truth(kind, sizes)
+def test_the_budget_is_kept_and_faults_are_detected(kind: Healthy, sizes: tuple[int, int]) -> None:
+    """More false alarms than the budget are raised, or no fault is detected."""
+    kept, over = compared_with_the_truth(kind, sizes)
     assert kept >= 0.75
     assert over < 1.6
 
 
 @pytest.mark.parametrize("kind", UNLIKE, ids=lambda kind: kind.name)
 def test_recordings_unlike_each_other_are_not_taken_for_alike(kind: Healthy) -> None:
-    """A machine that differs from day to day would raise alerts on every new day."""
-    kept, over = held_against_the_truth(kind, (16, 8))
+    """A machine that differs from day to day raises an alert on every new day."""
+    kept, over = compared_with_the_truth(kind, (16, 8))
     assert kept >= 0.2
     assert 0.85 < over < 1.6
 
 
-def held_against_the_truth(kind: Healthy, sizes: tuple[int, int]) -> tuple[float, float]:
+def compared_with_the_truth(kind: Healthy, sizes: tuple[int, int]) -> tuple[float, float]:
     """The share of calibrations that keep the budget; the median threshold, in true distances."""
     rng = np.random.default_rng(1)
     squared = [rare_threshold(kind.draw(*sizes, rng), ALLOWED, seed) for seed in range(20)]
@@ -105,7 +107,7 @@ def held_against_the_truth(kind: Healthy, sizes: tuple[int, int]) -> tuple[float
 
 
 def test_the_truth_of_the_simulated_recordings_is_what_is_drawn() -> None:
-    """The thresholds would be held against a wrong truth."""
+    """The thresholds are compared with a wrong distribution."""
     rng = np.random.default_rng(2)
     for kind in KINDS:
         threshold = np.quantile([max(group) for group in kind.draw(2_000, 8, rng)], 0.99)
@@ -114,13 +116,13 @@ def test_the_truth_of_the_simulated_recordings_is_what_is_drawn() -> None:
 
 
 def test_few_recordings_and_few_values_have_a_threshold_too() -> None:
-    """A first hour with a machine would end in a traceback."""
+    """The first calibration of a machine ends in a traceback."""
     for groups in ([np.array([3.0])], [np.full(6, 2.0)], [np.arange(4.0), np.arange(3.0)]):
         assert np.isfinite(rare_threshold(groups, 1e-4, 0))
 
 
-def test_no_threshold_is_beneath_what_was_heard() -> None:
-    """Sound that is known to be healthy would raise an alert."""
+def test_no_threshold_is_below_a_healthy_value() -> None:
+    """Healthy sound of the calibration raises an alert."""
     rng = np.random.default_rng(3)
     groups = [*rng.chisquare(30, (40, 8)), np.array([500.0])]
     assert rare_threshold(groups, 0.01, 0) >= 500.0

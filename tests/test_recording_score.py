@@ -23,7 +23,7 @@ PER_BLOCK = SPEC.windows_in(10.0)
 @settings(max_examples=60)
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
 def test_the_running_score_is_that_of_its_blocks(n_windows: int) -> None:
-    """A long recording's score would depend on how it is read."""
+    """The score of a long recording depends on the size of the blocks that are read."""
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
     running = RecordingScore(SPEC, HEAD)
     for row in evidence:
@@ -35,8 +35,8 @@ def test_the_running_score_is_that_of_its_blocks(n_windows: int) -> None:
     assert all(len(block) >= min(n_windows, PER_BLOCK / 2) for block in blocks)
 
 
-def test_healthy_recordings_score_alike_however_long() -> None:
-    """A flight of a minute could not be compared with a clip of ten seconds."""
+def test_healthy_recordings_of_any_length_score_alike() -> None:
+    """A flight of a minute cannot be compared with a clip of ten seconds."""
     rng = np.random.default_rng(0)
 
     def typical(n_windows: int) -> float:
@@ -52,7 +52,7 @@ def test_healthy_recordings_score_alike_however_long() -> None:
 
 
 def test_the_plain_score_is_the_mean_loss() -> None:
-    """The textbook score would be another quantity than the textbook's."""
+    """The plain score is not the mean reconstruction error."""
     running = RecordingScore(SPEC, LossHead.for_evidence(5))
     for loss in (1.0, 2.0, 6.0):
         running.push(np.zeros(5, np.float32), loss)
@@ -61,8 +61,8 @@ def test_the_plain_score_is_the_mean_loss() -> None:
 
 @settings(max_examples=30)
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
-def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
-    """A long recording would be another machine's by how it is read."""
+def test_the_reference_match_comes_from_the_same_blocks(n_windows: int) -> None:
+    """The match of a long recording depends on the size of the blocks that are read."""
     reference = np.full((1, 5), 0.5), np.zeros(1, dtype=np.intp), np.array([0.7])
     head = DistanceHead(np.zeros((1, 5)), np.eye(5), *reference)
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
@@ -79,7 +79,7 @@ def test_whose_sound_it_is_comes_from_the_same_blocks(n_windows: int) -> None:
 @settings(max_examples=30)
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
 def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_windows: int) -> None:
-    """A change of speed halfway would pass for a change of the machine."""
+    """A change of speed is taken for a change of the machine."""
     head = DistanceHead(np.array([[0.0] * 5, [9.0] * 5]), np.eye(5))
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
     evidence[n_windows // 2 :] += 9.0
@@ -91,8 +91,8 @@ def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_wind
     np.testing.assert_allclose(running.mean_offset, expected, atol=1e-9)
 
 
-def test_the_plain_score_knows_no_other_machine() -> None:
-    """The loss says how odd a sound is and nothing of whose it is."""
+def test_the_plain_score_has_no_reference_match() -> None:
+    """The loss is used to decide between machines, which it cannot."""
     running = RecordingScore(SPEC, LossHead.for_evidence(5))
     running.push(np.zeros(5, np.float32), 1.0)
     assert running.reference_match is None
@@ -100,7 +100,7 @@ def test_the_plain_score_knows_no_other_machine() -> None:
 
 
 def test_without_a_window_there_is_no_score() -> None:
-    """An empty recording would pass for a healthy one."""
+    """An empty recording is taken for a healthy one."""
     running = RecordingScore(SPEC, HEAD)
     assert running.empty
     assert running.reference_match is None

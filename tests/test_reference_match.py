@@ -1,4 +1,4 @@
-"""Whose sound is it: the machine's own, or that of a reference machine?"""
+"""Whether sound is that of the bundle's own machine or of a reference machine."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def distances_of(evidence: np.ndarray, head: Head) -> ReferenceDistances:
 
 @settings(max_examples=60)
 @given(seed=st.integers(0, 10_000), share=st.floats(-1.0, 2.0), aside=st.floats(0.0, 5.0))
-def test_the_way_is_the_share_of_the_way(seed: int, share: float, aside: float) -> None:
-    """What else is different about a sound would be taken for another machine's."""
+def test_the_position_is_the_share_of_the_distance(seed: int, share: float, aside: float) -> None:
+    """Other differences of a sound change its position between the machines."""
     head = head_of(seed, 1)
     towards = head.references[0] - head.centres[0]
     across = np.random.default_rng(seed + 1).normal(size=D)
@@ -50,8 +50,8 @@ def test_the_way_is_the_share_of_the_way(seed: int, share: float, aside: float) 
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_halfway_is_where_both_machines_are_as_likely(seed: int) -> None:
-    """The side that a sound lies on would not be that of the likelier machine."""
+def test_both_machines_are_equally_likely_at_the_middle(seed: int) -> None:
+    """Sound is attributed to the less likely machine."""
     head = head_of(seed, 1)
     covariance = np.linalg.inv(head.whitener.T @ head.whitener)
     for evidence in 3.0 * np.random.default_rng(seed).normal(size=(50, D)):
@@ -61,7 +61,7 @@ def test_halfway_is_where_both_machines_are_as_likely(seed: int) -> None:
 
 
 def test_the_nearest_reference_is_named_with_its_limit() -> None:
-    """The wrong machine would be named, or held to another one's limit."""
+    """The wrong machine is named, or the limit of another one is used."""
     head = head_of(0)
     for index, reference in enumerate(head.references):
         reference_match = match_reference([distances_of(reference, head)], head)
@@ -69,13 +69,13 @@ def test_the_nearest_reference_is_named_with_its_limit() -> None:
         assert (reference_match.machine, reference_match.limit) == (5 + 2 * index, LIMITS[index])
         assert reference_match.position == pytest.approx(1.0)
         assert reference_match.is_reference
-        home = match_reference([distances_of(head.centres[0], head)], head)
-        assert home is not None
-        assert not home.is_reference
+        own = match_reference([distances_of(head.centres[0], head)], head)
+        assert own is not None
+        assert not own.is_reference
 
 
-def test_of_several_regimes_the_nearest_counts() -> None:
-    """A machine in its second speed would pass for another machine."""
+def test_the_nearest_operating_state_counts() -> None:
+    """A machine at its second speed is taken for another machine."""
     head = head_of(1, 1)
     second = head.references[0] + 0.3 * (head.references[0] - head.centres[0])
     two = replace(head, centres=np.stack([head.centres[0], second]))
@@ -84,7 +84,7 @@ def test_of_several_regimes_the_nearest_counts() -> None:
 
 
 def test_a_reference_machine_may_change_its_speed_within_a_recording() -> None:
-    """Half a recording at each of its speeds would lie near neither."""
+    """A recording with two speeds is near neither of them."""
     regimes = np.array([[8.0, 6.0], [8.0, -6.0], [30.0, 0.0]])
     machines, limits = np.array([0, 0, 1]), np.array([0.5, 0.9, 0.6])
     head = DistanceHead(np.zeros((1, 2)), np.eye(2), regimes, machines, limits)
@@ -97,8 +97,8 @@ def test_a_reference_machine_may_change_its_speed_within_a_recording() -> None:
     assert reference_match.limit == pytest.approx(0.7)
 
 
-def test_pieces_speak_together() -> None:
-    """One odd stretch would decide for a whole recording."""
+def test_the_pieces_of_a_recording_are_averaged() -> None:
+    """One unusual piece decides for a whole recording."""
     head = head_of(2, 1)
     own = distances_of(head.centres[0], head)
     odd = distances_of(head.references[0], head)
@@ -107,8 +107,8 @@ def test_pieces_speak_together() -> None:
     assert together.position == pytest.approx(0.25)
 
 
-def test_without_references_nothing_is_said() -> None:
-    """A bundle that knows one machine would name another."""
+def test_without_references_there_is_no_match() -> None:
+    """A bundle without reference machines names one."""
     head = head_of(0)
     assert distances_to_references(np.zeros(D), DistanceHead(head.centres, head.whitener)) is None
     assert match_reference([], head) is None

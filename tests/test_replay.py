@@ -1,4 +1,4 @@
-"""Replay: recordings are judged as the daemon would judge them, bad ones named."""
+"""Replay: recordings are scored as by the daemon, and unusable ones are named."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def network(bundle: Bundle) -> Network:
     return Network(bundle)
 
 
-class Heard:
-    """What a replay said."""
+class Replayed:
+    """The results of a replay."""
 
     def __init__(self, recording: Path, bundle: Bundle, network: Network) -> None:
         self.scores: list[Score] = []
@@ -55,30 +55,30 @@ class Heard:
 def test_a_fault_in_a_recording_is_raised_and_cleared_at_its_time(
     bundle: Bundle, network: Network, tmp_path: Path
 ) -> None:
-    """A recording of a fault would be passed as healthy, or dated wrongly."""
+    """A recording of a fault is reported as healthy, or its alert has a wrong time."""
     parts = [machine_sound(15, seed=1), machine_sound(15, seed=2, fault=0.1), machine_sound(20)]
     soundfile.write(tmp_path / "day.wav", np.concatenate(parts), RATE_HZ)
-    heard = Heard(tmp_path / "day.wav", bundle, network)
-    (raised, raised_s), (cleared, cleared_s) = heard.alerts
+    replayed = Replayed(tmp_path / "day.wav", bundle, network)
+    (raised, raised_s), (cleared, cleared_s) = replayed.alerts
     assert (raised.kind, cleared.kind) == ("raised", "cleared")
     assert raised.replayed
     assert "2023-11-14T22:13:35" < raised.started_at < raised.at < "2023-11-14T22:13:46"
     assert 15.0 < raised_s < 26.0 < cleared_s < 50.0
     assert any(low <= 3000 <= high for low, high in raised.bands_hz)
-    assert heard.summary.alerts == 1
-    assert heard.summary.anomalous
-    assert heard.summary.seconds == 50.0
+    assert replayed.summary.alerts == 1
+    assert replayed.summary.anomalous
+    assert replayed.summary.seconds == 50.0
 
 
 def test_a_clip_shorter_than_the_span_has_a_score(
     bundle: Bundle, network: Network, tmp_path: Path
 ) -> None:
-    """Short clips would be left out of the table."""
+    """Short clips are missing in the table."""
     soundfile.write(tmp_path / "clip.wav", machine_sound(2.0, seed=3), RATE_HZ)
-    heard = Heard(tmp_path / "clip.wav", bundle, network)
-    assert len(heard.scores) == 1
-    assert not heard.summary.error
-    assert heard.summary.score > 0
+    replayed = Replayed(tmp_path / "clip.wav", bundle, network)
+    assert len(replayed.scores) == 1
+    assert not replayed.summary.error
+    assert replayed.summary.score > 0
 
 
 @pytest.mark.parametrize(
@@ -92,23 +92,23 @@ def test_a_clip_shorter_than_the_span_has_a_score(
 def test_what_cannot_be_scored_is_an_error_and_not_a_score(
     bundle: Bundle, network: Network, tmp_path: Path, samples: np.ndarray, message: str
 ) -> None:
-    """Silence or a splinter of sound would get a score that means nothing."""
+    """Silence or a fraction of a second gets a score without meaning."""
     soundfile.write(tmp_path / "bad.wav", samples, RATE_HZ, subtype="FLOAT")
-    heard = Heard(tmp_path / "bad.wav", bundle, network)
-    assert message in heard.summary.error
-    assert heard.summary.exit_status == BadInputError.exit_status
-    assert heard.scores == []
+    replayed = Replayed(tmp_path / "bad.wav", bundle, network)
+    assert message in replayed.summary.error
+    assert replayed.summary.exit_status == BadInputError.exit_status
+    assert replayed.scores == []
 
 
 def test_log_mel_and_sound_of_one_machine_score_alike(
     bundle: Bundle, network: Network, tmp_path: Path
 ) -> None:
-    """Features sent by a sensor would be judged otherwise than its sound."""
+    """The features of a sensor get another score than its sound."""
     sound = machine_sound(9.0, seed=4)
     np.save(tmp_path / "clip.npy", log_mel_frames(sound, SPEC))
     soundfile.write(tmp_path / "clip.wav", sound, RATE_HZ, subtype="FLOAT")
-    by_sound = Heard(tmp_path / "clip.wav", bundle, network)
-    by_log_mel = Heard(tmp_path / "clip.npy", bundle, network)
+    by_sound = Replayed(tmp_path / "clip.wav", bundle, network)
+    by_log_mel = Replayed(tmp_path / "clip.npy", bundle, network)
     assert by_log_mel.summary.score == by_sound.summary.score
 
 
@@ -121,7 +121,7 @@ def write_healthy(folder: Path, **kwargs: float) -> list[Path]:
 
 
 def test_a_new_threshold_leaves_the_model_untouched(tmp_path: Path) -> None:
-    """Calibrating would change what the bundle hears, not only when it calls."""
+    """A calibration changes the scores and not only the threshold."""
     bundle = make_bundle(tmp_path / "bundle")
     again = recalibrate(
         bundle,
@@ -136,8 +136,8 @@ def test_a_new_threshold_leaves_the_model_untouched(tmp_path: Path) -> None:
     assert again.sha256 != bundle.sha256
 
 
-def test_another_machines_sound_is_said_not_to_fit(tmp_path: Path) -> None:
-    """A bundle would be trusted on a machine that it has never heard."""
+def test_the_sound_of_another_machine_is_refused(tmp_path: Path) -> None:
+    """A bundle is used for a machine that it was not made for."""
     bundle = make_bundle(tmp_path / "bundle")
     foreign = write_healthy(tmp_path / "foreign", fault=0.05)
     with pytest.raises(BadInputError, match="does not fit this machine: 6 of 6"):

@@ -1,4 +1,4 @@
-"""Windows to scores: the average over a span, the same however it arrives."""
+"""Windows to scores: the average over a span does not depend on the batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def values(scores: list[Score]) -> list[tuple[float, float, int, int]]:
 def test_any_batching_gives_the_same_scores(
     bundle: Bundle, network: Network, cuts: list[int]
 ) -> None:
-    """Replay, which scores many windows at once, would differ from live sound."""
+    """Replay, which scores many windows at once, differs from live sound."""
     windows = as_windows(log_mel_windows(machine_sound(16.0), SPEC), SPEC)
     whole = Scorer(bundle, network).push(windows)
     scorer, pieces = Scorer(bundle, network), []
@@ -55,7 +55,7 @@ def test_any_batching_gives_the_same_scores(
 
 
 def test_nothing_is_scored_before_a_whole_span(bundle: Bundle, network: Network) -> None:
-    """Warm-up would give scores that mean nothing."""
+    """The warm-up gives scores of too little sound."""
     windows = as_windows(log_mel_windows(machine_sound(10.0), SPEC), SPEC)
     scorer = Scorer(bundle, network)
     assert scorer.push(windows[: bundle.span_windows - 1]) == []
@@ -65,7 +65,7 @@ def test_nothing_is_scored_before_a_whole_span(bundle: Bundle, network: Network)
 
 
 def test_a_short_recording_is_scored_over_its_own_length(bundle: Bundle, network: Network) -> None:
-    """A clip shorter than the span would have no score at all."""
+    """A clip shorter than the span has no score."""
     windows = as_windows(log_mel_windows(machine_sound(2.0), SPEC), SPEC)
     scorer = Scorer(bundle, network)
     assert scorer.push(windows) == []
@@ -75,7 +75,7 @@ def test_a_short_recording_is_scored_over_its_own_length(bundle: Bundle, network
 
 
 def test_a_missing_window_starts_a_new_span(bundle: Bundle, network: Network) -> None:
-    """Sound from both sides of a gap would be averaged into one score."""
+    """Sound from both sides of a gap is averaged into one score."""
     windows = as_windows(log_mel_windows(machine_sound(14.0), SPEC), SPEC)
     gap = bundle.span_windows + 3
     scores = Scorer(bundle, network).push(windows[:gap] + windows[gap + 1 :])
@@ -84,7 +84,7 @@ def test_a_missing_window_starts_a_new_span(bundle: Bundle, network: Network) ->
 
 
 def test_a_fault_scores_far_above_healthy_sound(bundle: Bundle, network: Network) -> None:
-    """The score would not tell a fault from health.
+    """The score does not distinguish a fault from healthy sound.
 
     The threshold is for scores that last: a single healthy one may reach it.
     """
@@ -98,7 +98,7 @@ def test_a_fault_scores_far_above_healthy_sound(bundle: Bundle, network: Network
 
 
 def test_the_band_error_points_at_the_faults_frequency(bundle: Bundle, network: Network) -> None:
-    """The alert would name the wrong part of the machine."""
+    """The alert names the wrong frequencies."""
     windows = log_mel_windows(machine_sound(8.0, seed=5, fault=0.05), SPEC)
     score = Scorer(bundle, network).push(as_windows(windows, SPEC))[0]
     low_hz, high_hz = SPEC.band_edges_hz(int(np.abs(score.band_error).argmax()))
@@ -106,7 +106,7 @@ def test_the_band_error_points_at_the_faults_frequency(bundle: Bundle, network: 
 
 
 def test_the_selftest_notices_other_numbers(bundle: Bundle, network: Network) -> None:
-    """A build of the runtime that computes the model wrongly would go unnoticed."""
+    """A build of ONNX Runtime that computes the model wrongly is not noticed."""
     run_selftest(bundle, network)
     other = replace(bundle, selftest=replace(bundle.selftest, score=bundle.selftest.score * 1.01))
     with pytest.raises(BundleError, match="self-test gives another score"):

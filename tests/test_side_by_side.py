@@ -1,4 +1,4 @@
-"""The suite itself: no two systems are booted at once, and files stay whole."""
+"""The test suite: systems are booted one after another, and a file runs on one worker."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_quick(number):
 
 
 def test_systems_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
-    """Two systemds would boot under one name, and every bundle would be trained twice."""
+    """Two systems boot under one name, and every bundle is trained twice."""
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n data\n systemd\n")
     for name in ("a", "b", "c"):

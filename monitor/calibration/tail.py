@@ -69,17 +69,17 @@ def fit_generalised_pareto(
     raw_shape = float(np.log1p(-best * x).mean())
     shape = (n * raw_shape + _PRIOR_WEIGHT * _PRIOR_SHAPE) / (n + _PRIOR_WEIGHT)
     shape = float(np.clip(shape, lightest, heaviest))
-    # The mean of the distribution is scale / (1 - shape): keep the mean that was seen.
+    # The mean of the distribution is scale / (1 - shape): keep the mean of the excesses.
     return GeneralisedPareto(shape, mean * (1.0 - shape))
 
 
 _TAIL_SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16)
 _LEAST_TAIL = 10
-"""Fewer values say too little of their tail. It begins lower then, which is cautious, and from
-fewer than twenty values takes the gap between two states for a tail after all."""
+"""The tail has at least so many values: fewer do not show its shape. From fewer than twenty values
+the tail therefore begins lower, which is cautious, and may include the gap between two states."""
 _LIGHTEST_SHAPE, _HEAVIEST_SHAPE = -0.05, 0.1
-"""From few runs any other shape is noise. A heavier tail makes a threshold that no fault passes,
-a lighter one ends soon: it says that a healthy machine can hardly be louder than it was."""
+"""From few runs any shape outside these is noise. A heavier tail gives a threshold that no fault
+reaches. A lighter tail ends early and gives a threshold that healthy sound soon reaches."""
 _BOOTSTRAPS = 200
 _CONFIDENCE = 0.95
 _LEAST_GROUPS = 5
@@ -89,9 +89,9 @@ def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> 
     """The value over which no more than ``allowed`` runs begin per value, with some caution.
 
     ``groups``: the values of each recording in their order, at least one recording and none
-    empty. For each start it is the upper end of a bootstrap over recordings; the lowest of
-    these, and never less than the largest value. ``benchmarks/detection/budget.py`` holds it
-    against the truth.
+    empty. For each start, the estimate is the upper end of a bootstrap over recordings. The result
+    is the lowest of these estimates, and at least the largest value.
+    ``benchmarks/detection/budget.py`` compares it with known distributions.
     """
     rng = np.random.default_rng(seed)
     drawn_from = pieces(groups)
@@ -104,7 +104,7 @@ def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> 
 
 
 def run_maxima(groups: Sequence[DoubleArray], start: float) -> DoubleArray:
-    """The largest value of every unbroken run of values over ``start``; runs end with groups.
+    """The largest value of every unbroken run of values over ``start``. A run ends with its group.
 
     ``groups``: none of them empty.
     """
@@ -115,17 +115,17 @@ def run_maxima(groups: Sequence[DoubleArray], start: float) -> DoubleArray:
     begins = np.flatnonzero(over & ~goes_on)
     if not len(begins):
         return np.empty(0)
-    # Up to the next run nothing else is over the start.
+    # No other value up to the next run is over the start.
     maxima: DoubleArray = np.maximum.reduceat(values, begins)
     return maxima
 
 
 def pieces(groups: Sequence[DoubleArray]) -> list[DoubleArray]:
-    """What a bootstrap draws from: recordings, or stretches of them where they are few.
+    """The units of the bootstrap: recordings, or parts of them where there are fewer than five.
 
-    A stretch has about as many values as there are stretches (Kuensch 1989, Annals of
-    Statistics 17: blocks that are drawn whole keep what follows on what). How much recordings
-    differ from each other is lost with that: from fewer than five it is not known.
+    A part has about as many values as there are parts (Kuensch 1989, Annals of Statistics 17:
+    blocks keep the order of dependent values). The differences between recordings are lost in
+    this way; fewer than five recordings do not show them.
     """
     if len(groups) >= _LEAST_GROUPS:
         return list(groups)
@@ -138,9 +138,9 @@ def pieces(groups: Sequence[DoubleArray]) -> list[DoubleArray]:
 
 
 def beyond(groups: Sequence[DoubleArray], allowed: float, share: float) -> float:
-    """The threshold without caution, by peaks over a start (Coles 2001, section 4.3).
+    """The estimate of one bootstrap sample, by peaks over a start (Coles 2001, section 4.3).
 
-    The start is what ``share`` of the values pass, or ten of them where that is more.
+    The start is the value that ``share`` of the values exceed, or ten values if that is more.
     """
     ordered = np.sort(np.concatenate(groups))
     n_values = len(ordered)

@@ -21,10 +21,10 @@ from monitor.model.head import Sample
 
 
 def share_higher(new: Sequence[float], own: Sequence[float]) -> tuple[float, float]:
-    """How often a new value is above an own one, and the chance of that where they are alike.
+    """The share of pairs with the new value above the own one, and its probability by chance.
 
-    The chance is that of the normal approximation, with its continuity correction. (1/2, 1)
-    where there is nothing to compare.
+    The probability is that of the normal approximation with continuity correction, for equal
+    distributions. (1/2, 1) where one side is empty.
     """
     if not new or not own:
         return 0.5, 1.0
@@ -43,8 +43,8 @@ _LEAST_VARIANCE = 1e-8
 class Shift:
     """How two samples differ.
 
-    ``strength``: the mean of the squared t statistics over its expectation, 1 where only chance
-    is at work. ``size``: the mean squared shift in variances of a number, chance taken away.
+    ``strength``: the mean of the squared t statistics divided by its expectation, 1 by chance.
+    ``size``: the mean squared shift in units of the variance, less its expectation by chance.
     """
 
     strength: float
@@ -52,14 +52,16 @@ class Shift:
 
 
 def mean_shift(own: Sample, new: Sample) -> Shift | None:
-    """The shift between two samples, None where they are worth four recordings or fewer.
+    """The shift between two samples, None for four effective recordings or fewer.
 
-    Recordings that vary much less than those of the other set were made in one state of
-    the machine. They count for less than they are, because the shift that they have in
-    common may be that state's.
+    Recordings that vary much less than those of the other sample were made in one operating
+    state. They count as fewer recordings, because their common shift may be that of the state.
     """
     spread_own, spread_new = _spreads(own, new)
-    n_own, n_new = _worth(own.n, spread_own, spread_new), _worth(new.n, spread_new, spread_own)
+    n_own, n_new = (
+        _effective(own.n, spread_own, spread_new),
+        _effective(new.n, spread_new, spread_own),
+    )
     freedom = n_own + n_new - 2.0
     if freedom <= 2.0:
         return None
@@ -76,11 +78,11 @@ def _pooled(own: Sample, new: Sample, own_weight: float, new_weight: float) -> D
 
 
 def _spreads(own: Sample, new: Sample) -> tuple[float, float]:
-    """How much each sample varies, every number with the same say."""
+    """The mean variance of each sample in units of the pooled variance."""
     pooled = _pooled(own, new, own.n - 1.0, new.n - 1.0)
     return float(np.mean(own.variance / pooled)), float(np.mean(new.variance / pooled))
 
 
-def _worth(n: int, spread: float, spread_of_others: float) -> float:
-    """As how many independent recordings ``n`` count."""
+def _effective(n: int, spread: float, spread_of_others: float) -> float:
+    """The number of independent recordings that ``n`` recordings count as."""
     return 1.0 + (n - 1) * min(1.0, spread / max(spread_of_others, _LEAST_VARIANCE))

@@ -1,4 +1,4 @@
-"""``auscult inspect``: what is in a bundle."""
+"""``auscult inspect``: the content of a bundle."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from typing import Any
 
 from monitor.commands.output import emit
 from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
+from monitor.wording import counted, duration
+
+_LABEL_WIDTH = 18
+_LONGEST_VALUE = 200
+_METHODS = {"conformal": "by counting", "generalised_pareto": "an estimate from the tail"}
 
 
 def inspect(path: Path, *, as_json: bool) -> None:
@@ -21,7 +27,7 @@ def inspect(path: Path, *, as_json: bool) -> None:
 
 
 def description(bundle: Bundle) -> dict[str, Any]:
-    """Everything of the manifest, and what was found out by loading it."""
+    """The manifest, and what loading the bundle showed."""
     spec = bundle.spec
     return {
         "path": str(bundle.path),
@@ -42,37 +48,94 @@ def description(bundle: Bundle) -> dict[str, Any]:
 def lines(bundle: Bundle) -> Iterator[str]:
     """The same for people."""
     manifest, spec = bundle.manifest, bundle.spec
-    yield f"bundle       {bundle.path}"
-    yield f"sha256       {bundle.sha256}"
-    yield (
-        f"features     {spec.sample_rate_hz} Hz, {spec.n_mels} bands "
-        f"{spec.f_min_hz:g} to {spec.f_max_hz:g} Hz, n_fft {spec.n_fft}, hop {spec.hop_length}"
+    yield _line("bundle", str(bundle.path))
+    yield _line("SHA-256", bundle.sha256)
+    yield _line(
+        "features",
+        f"{spec.sample_rate_hz} Hz, {spec.n_mels} mel bands from {spec.f_min_hz:g} to "
+        f"{spec.f_max_hz:g} Hz, FFT of {spec.n_fft} samples every {spec.hop_length} samples",
     )
-    yield (
-        f"windows      {spec.window_frames} frames ({spec.window_s:.2f} s), "
-        f"one every {spec.window_hop_s:.2f} s; a score is made from {bundle.span_s:g} s"
+    yield _line(
+        "windows",
+        f"{spec.window_frames} frames ({spec.window_s:.2f} s), a new one every "
+        f"{spec.window_hop_s:.2f} s; a score is made from {bundle.span_s:g} s",
     )
-    yield f"network      {_brief(manifest.network)}"
-    yield f"score        {manifest.score.kind}: {manifest.score.reason}"
-    calibration = manifest.calibration
-    if calibration is None:
-        yield "threshold    none: run auscult calibrate"
-    else:
-        yield (
-            f"threshold    {calibration.threshold:.4g} for {calibration.false_alarms_per_week:g} "
-            f"false alarms a week ({calibration.method}, {calibration.healthy_s / 60:.1f} minutes "
-            f"of healthy sound in {calibration.recordings} recordings)"
+    yield _line("network", _brief(manifest.network))
+    yield _line("scoring", f"{manifest.score.kind} ({manifest.score.reason})")
+    if manifest.calibration is None:
+        yield _line(
+            "threshold", f"none: run auscult calibrate --in-place {bundle.path} RECORDING..."
         )
-        if calibration.note:
-            yield f"             {calibration.note}"
-    for key, value in manifest.provenance.items():
-        yield f"{key:<12} {value if isinstance(value, str) else _brief(value)}"
-    yield f"checks       {len(manifest.files)} files verified, self-test passed"
+    else:
+        yield from _calibration_lines(manifest.calibration)
+    yield from _provenance_lines(manifest.provenance)
+    yield _line("checks", f"{counted(len(manifest.files), 'file')} verified, self-test passed")
+
+
+def _calibration_lines(calibration: Calibration) -> Iterator[str]:
+    budget = counted(calibration.false_alarms_per_week, "false alarm")
+    method = _METHODS[calibration.method]
+    yield _line("threshold", f"{calibration.threshold:.4g} for {budget} a week, {method}")
+    yield _line(
+        "data",
+        f"{duration(calibration.healthy_s)} of healthy sound in "
+        f"{counted(calibration.recordings, 'recording')}",
+    )
+    if calibration.note:
+        yield _line("", calibration.note)
+
+
+def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
+    """How the bundle was made. Other tools may record anything here."""
+    labels = {
+        "recordings": "trained on",
+        "references": "reference machines",
+        "continued": "continued from",
+        "training": "training settings",
+        "references_used": "references used",
+        "regimes": "operating states",
+        "verdict": "comparison",
+        "controls": "",
+        "versions": "versions",
+    }
+    for key, value in provenance.items():
+        if value is None or value == []:
+            continue
+        label = labels.get(key, key)
+        if key in ("recordings", "references", "controls") and isinstance(value, list):
+            yield from _list_lines(label, value)
+        else:
+            yield _line(label, _brief(value))
+
+
+def _list_lines(label: str, items: list[Any], most: int = 3) -> Iterator[str]:
+    """The first of the items, a line each."""
+    for index, item in enumerate(items[:most]):
+        yield _line("" if index else label, _item(item))
+    if len(items) > most:
+        yield _line("", f"and {len(items) - most} more")
+
+
+def _item(item: Any) -> str:
+    """``name: the other values`` where the item has a name."""
+    if not isinstance(item, dict) or "name" not in item:
+        return _brief(item)
+    rest = {key: value for key, value in item.items() if key != "name"}
+    return f"{_brief(item['name'])}: {_brief(rest)}"
+
+
+def _line(label: str, value: str) -> str:
+    return f"{label:<{_LABEL_WIDTH}} {value}"
 
 
 def _brief(value: Any) -> str:
-    """One line for nested figures."""
+    """One line for nested values."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else text[:197] + "..."
+        text = ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
+    elif isinstance(value, list):
+        text = " ".join(map(_brief, value))
+    elif isinstance(value, bool):
+        text = "yes" if value else "no"
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -1,7 +1,7 @@
 """Scores to decisions: threshold, persistence, hysteresis, quiet time.
 
-The detector has no clock: it counts samples, so live sound and a recording of it
-give the same decisions.
+The detector has no clock. It counts samples, so live sound and a recording of it give the same
+decisions.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class DetectorRule:
     ) -> DetectorRule:
         """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
         threshold = calibration.threshold
-        way_back = max(0.0, threshold - calibration.score_median)
+        to_median = max(0.0, threshold - calibration.score_median)
         return cls(
             threshold=threshold,
-            clear_threshold=threshold - settings.hysteresis * way_back,
+            clear_threshold=threshold - settings.hysteresis * to_median,
             persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
             clearing=Persistence.share_of(
                 settings.clear_after_s, settings.persistence_share, hop_s
@@ -58,15 +58,15 @@ class DetectorRule:
 
 
 @dataclass(slots=True)
-class _Standing:
-    """The alert that stands: what has been seen since it was raised.
+class _OpenAlert:
+    """An alert that is raised and not yet cleared.
 
-    ``below``: which of the last scores were below the clearing threshold.
+    ``below``: whether each of the last scores was below the clearing threshold.
     """
 
     started_sample: int
     peak_score: float
-    told_sample: int
+    reported_sample: int
     below: deque[bool]
 
 
@@ -74,7 +74,7 @@ class Detector:
     """One machine's decisions.
 
     State: the last scores, whether they were over the threshold and where they end
-    (``_last``), since when they have lasted (``_lasting_since``), the alert that stands, if
+    (``_last``), the start of the present run of them (``_lasting_since``), the open alert, if
     any, and when the last one was cleared.
     """
 
@@ -82,40 +82,42 @@ class Detector:
         self.rule = rule
         self._last: deque[tuple[bool, int]] = deque(maxlen=rule.persistence.out_of)
         self._lasting_since: int | None = None
-        self._standing: _Standing | None = None
+        self._open: _OpenAlert | None = None
         self._cleared_sample: int | None = None
 
     @property
     def raised(self) -> bool:
-        """Whether an alert stands."""
-        return self._standing is not None
+        """Whether an alert is open."""
+        return self._open is not None
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
-        """Go on with an alert that was raised before the detector was made."""
-        self._standing = self._stand(at_sample, peak_score, at_sample)
+        """Continue an alert that was raised before the detector was made."""
+        self._open = self._open_alert(at_sample, peak_score, at_sample)
 
     def gap(self) -> None:
-        """Sound was lost: what was pending is forgotten, an alert that stands goes on."""
+        """Sound was lost: pending scores are forgotten, an open alert stays open."""
         self._last.clear()
         self._lasting_since = None
-        if self._standing is not None:
-            self._standing.below.clear()
+        if self._open is not None:
+            self._open.below.clear()
 
     def push(self, score: Score) -> Decision | None:
-        """The decision that this score brings, if any. Scores come in order of their samples."""
+        """The decision after this score, if any. Scores must be in the order of their samples."""
         self._last.append((score.value > self.rule.threshold, score.end_sample))
         over = [end_sample for is_over, end_sample in self._last if is_over]
         if len(over) < self.rule.persistence.required:
             self._lasting_since = None
         elif self._lasting_since is None:
             self._lasting_since = over[0]
-        if self._standing is None:
+        if self._open is None:
             return self._raise_if_lasting(score)
-        return self._follow(self._standing, score)
+        return self._follow(self._open, score)
 
-    def _stand(self, started_sample: int, peak_score: float, told_sample: int) -> _Standing:
+    def _open_alert(
+        self, started_sample: int, peak_score: float, reported_sample: int
+    ) -> _OpenAlert:
         below: deque[bool] = deque(maxlen=self.rule.clearing.out_of)
-        return _Standing(started_sample, peak_score, told_sample, below)
+        return _OpenAlert(started_sample, peak_score, reported_sample, below)
 
     def _raise_if_lasting(self, score: Score) -> Decision | None:
         if self._lasting_since is None:
@@ -125,31 +127,31 @@ class Detector:
             and score.end_sample - self._cleared_sample < self.rule.quiet_samples
         ):
             return None
-        self._standing = self._stand(self._lasting_since, score.value, score.end_sample)
-        return self._decision("raised", self._standing, score)
+        self._open = self._open_alert(self._lasting_since, score.value, score.end_sample)
+        return self._decision("raised", self._open, score)
 
-    def _follow(self, standing: _Standing, score: Score) -> Decision | None:
-        standing.peak_score = max(standing.peak_score, score.value)
-        standing.below.append(score.value < self.rule.clear_threshold)
+    def _follow(self, open_alert: _OpenAlert, score: Score) -> Decision | None:
+        open_alert.peak_score = max(open_alert.peak_score, score.value)
+        open_alert.below.append(score.value < self.rule.clear_threshold)
         clearing = self.rule.clearing
-        if len(standing.below) == clearing.out_of and sum(standing.below) >= clearing.required:
-            self._standing = None
+        if len(open_alert.below) == clearing.out_of and sum(open_alert.below) >= clearing.required:
+            self._open = None
             self._cleared_sample = score.end_sample
             self._last.clear()
             self._lasting_since = None
-            return self._decision("cleared", standing, score)
-        if score.end_sample - standing.told_sample >= self.rule.update_samples:
-            standing.told_sample = score.end_sample
-            return self._decision("updated", standing, score)
+            return self._decision("cleared", open_alert, score)
+        if score.end_sample - open_alert.reported_sample >= self.rule.update_samples:
+            open_alert.reported_sample = score.end_sample
+            return self._decision("updated", open_alert, score)
         return None
 
-    def _decision(self, kind: AlertKind, standing: _Standing, score: Score) -> Decision:
+    def _decision(self, kind: AlertKind, open_alert: _OpenAlert, score: Score) -> Decision:
         return Decision(
             kind=kind,
             at_sample=score.end_sample,
-            started_sample=standing.started_sample,
+            started_sample=open_alert.started_sample,
             score=score.value,
-            peak_score=standing.peak_score,
+            peak_score=open_alert.peak_score,
             threshold=self.rule.threshold,
             loss=score.loss,
             band_error=score.band_error,
@@ -157,5 +159,5 @@ class Detector:
 
 
 def persistence_of(bundle: Bundle, detector: DetectorSettings) -> Persistence:
-    """How many of how many scores of ``bundle`` must be over the threshold."""
+    """How many of the last scores of ``bundle`` must be over the threshold."""
     return detector.persistence(span_s=bundle.actual_span_s, hop_s=bundle.spec.window_hop_s)

@@ -1,7 +1,7 @@
 """Drift and level: slow changes that are reported and never learned.
 
-Neither moves the threshold. A machine that has changed for good is calibrated or
-trained again by a person who knows why it changed.
+Neither moves the threshold. After a permanent change a person who knows its
+cause calibrates or trains again.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Persistence: a score counts only when it lasts.
+"""Persistence: only scores that stay over the threshold raise an alert.
 
-A sound of ``T`` seconds is heard by every scoring span that touches it, so it
-keeps ``T + span`` seconds of scores high. A fault must last longer than that: k of
-the last n scores must be over the threshold, with k more than fit into
-``T + span``. That is the same as saying that the *persistent score*, the k-th
-largest of the last n, is over the threshold; calibration therefore works on
-persistent scores and the detector on counts, and both mean the same.
+A sound of ``T`` seconds is part of every scoring span that overlaps it, so it raises the scores
+of ``T + span`` seconds. A fault must last longer: k of the last n scores must be over the
+threshold, where k is more than the number of scores in ``T + span``. This is the same as the
+*persistent score*, the k-th largest of the last n, being over the threshold. Calibration uses
+persistent scores and the detector counts, with the same result.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ class Persistence:
     out_of: int
 
     def __post_init__(self) -> None:
-        """Refuse a rule that no scores could meet."""
+        """Raise ``ValueError`` for a rule that no scores can meet."""
         if not 1 <= self.required <= self.out_of:
             raise ValueError(f"persistence {self.required} of {self.out_of} cannot be met")
 
     @classmethod
     def lasting(cls, min_fault_s: float, share: float, span_s: float, hop_s: float) -> Persistence:
-        """The rule that no sound shorter than ``min_fault_s`` can meet, however loud it is.
+        """The rule that no sound shorter than ``min_fault_s`` can meet, at any level.
 
-        A sound of ``T`` seconds is in ``ceil((T + span_s) / hop_s)`` scores at the most, one
-        coming every ``hop_s``; one more than that must be over the threshold, and are to be
-        ``share`` of those that are looked at.
+        With a score every ``hop_s``, a sound of ``T`` seconds is part of at most
+        ``ceil((T + span_s) / hop_s)`` scores. One more than that must be over the threshold. This
+        number is the ``share`` of the scores that are looked at.
         """
         if min_fault_s <= 0:
             return cls(1, 1)
@@ -46,12 +45,12 @@ class Persistence:
         return cls(required, math.ceil(required / share - _ROUNDING))
 
     def needs_s(self, span_s: float, hop_s: float) -> float:
-        """Seconds of unbroken sound from which so many scores can come."""
+        """Seconds of unbroken sound that the required scores need."""
         return span_s + (self.required - 1) * hop_s
 
     @classmethod
     def share_of(cls, seconds: float, share: float, hop_s: float) -> Persistence:
-        """The rule for a share of the scores over so many seconds, of one score at least."""
+        """The rule for a share of the scores of ``seconds``, at least one score."""
         out_of = max(1, round(seconds / hop_s))
         return cls(max(1, math.ceil(share * out_of - _ROUNDING)), out_of)
 
@@ -60,8 +59,8 @@ def persistent_scores(scores: DoubleArray, rule: Persistence) -> DoubleArray:
     """The k-th largest of every n successive scores.
 
     Shape: ``(n_scores,)`` to ``(n_scores - out_of + 1,)``. A recording with fewer
-    than ``out_of`` scores gives a single one, by the same share of what it has:
-    at least as large as the whole rule would have given.
+    than ``out_of`` scores gives a single value, with the same share of its scores. It is
+    at least as large as the whole rule would give.
     """
     if len(scores) == 0:
         return np.empty(0)

@@ -8,7 +8,7 @@ from monitor.detection.persistence import Persistence
 
 
 class DetectorSettings(BaseModel):
-    """How long a fault must last, when it is over, and how often it is repeated."""
+    """How long a fault must last, when an alert is cleared, and how often it is repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,12 +46,12 @@ class DetectorSettings(BaseModel):
         default=300.0,
         ge=1.0,
         le=86_400.0,
-        description="Seconds between `updated` messages while an alert stands.",
+        description="Seconds between `updated` messages while an alert is raised.",
     )
 
     def persistence(self, *, span_s: float, hop_s: float) -> Persistence:
-        """How many of how many scores must be over the threshold.
+        """How many of the last scores must be over the threshold.
 
-        ``span_s``: of sound that a score is made from; one comes every ``hop_s``.
+        ``span_s``: seconds of sound in one score. ``hop_s``: seconds from score to score.
         """
         return Persistence.lasting(self.min_fault_s, self.persistence_share, span_s, hop_s)

@@ -1,10 +1,9 @@
 """Sound to log-mel windows, streaming.
 
-Frames are never centre-padded and nothing depends on a clip's maximum, so a
-stream cut into any blocks whatsoever gives the same windows, bit for bit, as the
-whole signal at once. Every frame is computed alone, row by row (one FFT, one
-segmented sum), because a matrix product may round differently with the number of
-rows it is given.
+Frames are not centre-padded and nothing depends on a clip's maximum, so a stream that is cut
+into any blocks gives the same windows, bit for bit, as the whole signal. Each frame is computed
+row by row (one FFT, one segmented sum), because the rounding of a matrix product may depend on
+its number of rows.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = [
 ]
 
 _FRAMES_AT_ONCE = 64
-"""So many that what is computed of them stays in the processor's cache."""
+"""The arrays of so many frames fit into the processor's cache."""
 
 
 class _SparseBands(NamedTuple):
@@ -91,7 +90,7 @@ def log_mel_frames(samples: FloatArray, spec: LogMelSpec) -> FloatArray:
 def _overlapping(samples: FloatArray, n_frames: int, spec: LogMelSpec) -> FloatArray:
     """The samples of each frame, a view. Shape: ``(n_frames, n_fft)``.
 
-    numpy's own ways to such a view take longer than the FFT of the few frames of a live block.
+    numpy's own functions for such a view take longer than the FFT of the frames of a live block.
     """
     contiguous = np.ascontiguousarray(samples)
     step = contiguous.itemsize
@@ -102,8 +101,8 @@ def _overlapping(samples: FloatArray, n_frames: int, spec: LogMelSpec) -> FloatA
 class FrameWindows:
     """Log-mel frames to overlapping windows, streaming.
 
-    State: the frames that are still needed (``_frames``) and how many windows
-    have been given since the last gap (``_given``).
+    State: the frames that later windows need (``_frames``), and the position of the first one
+    (``_first_sample``).
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
@@ -134,7 +133,7 @@ class FrameWindows:
         return self.append(frames)
 
     def append(self, frames_db: FloatArray) -> list[LogMelWindow]:
-        """As :meth:`push`, for frames that continue the last ones and are known to be sound."""
+        """As :meth:`push`, for valid frames that follow the last ones."""
         spec = self._spec
         frames = np.concatenate((self._frames, frames_db)) if len(self._frames) else frames_db
         n_windows = max(0, 1 + (len(frames) - spec.window_frames) // spec.window_hop_frames)

@@ -41,7 +41,7 @@ def mel_to_hz(mel: npt.ArrayLike) -> DoubleArray:
 
 @dataclass(frozen=True)
 class LogMelSpec:
-    """How sound becomes log-mel windows. Lives in the bundle and nowhere else.
+    """How sound becomes log-mel windows. It is stored in the bundle and nowhere else.
 
     Power is that of the unnormalised short-time Fourier transform under a
     periodic Hann window of ``n_fft`` samples, as librosa computes it; mel bands
@@ -49,8 +49,8 @@ class LogMelSpec:
     ``f_min_hz`` and ``f_max_hz``; a value is ``10 log10(power + power_floor)``.
     A window is ``window_frames`` frames, a new one every ``window_hop_frames``.
 
-    Raises ``ValueError`` naming the field for a value that cannot be, before
-    anything of its size is allocated.
+    Raises ``ValueError`` with the name of the field for a value out of range, before memory of
+    its size is allocated.
     """
 
     sample_rate_hz: int = 16_000
@@ -64,7 +64,7 @@ class LogMelSpec:
     window_hop_frames: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be, naming the field and what would be right."""
+        """Raise ``ValueError`` with the name of the field and its range."""
         for name, problem in self.problems(self.to_dict()).items():
             raise ValueError(f"{name} {problem}")
 
@@ -132,11 +132,11 @@ class LogMelSpec:
         return self.window_hop_samples / self.sample_rate_hz
 
     def windows_in(self, span_s: float) -> int:
-        """How many windows make a span of ``span_s`` seconds, at least one."""
+        """The number of windows in a span of ``span_s`` seconds, at least one."""
         return max(1, 1 + round((span_s - self.window_s) / self.window_hop_s))
 
     def seconds_of(self, n_windows: int) -> float:
-        """How much sound so many successive windows are made from, at least one."""
+        """The length in seconds of ``n_windows`` successive windows, at least one."""
         return self.window_s + (n_windows - 1) * self.window_hop_s
 
     @cached_property
@@ -146,20 +146,20 @@ class LogMelSpec:
         return mel_to_hz(np.linspace(low, high, self.n_mels + 2))
 
     def band_edges_hz(self, band: int) -> tuple[float, float]:
-        """Where a band hands over to its neighbours: midpoints between the peaks, Hz."""
+        """The limits of a band in Hz: the midpoints between its peak and the neighbouring ones."""
         low, peak, high = self.band_corners_hz[band : band + 3]
         return float((low + peak) / 2), float((peak + high) / 2)
 
     @property
     def features_sha256(self) -> str:
-        """SHA-256 of all fields as JSON, to tell one specification from another."""
-        # All as floats: 8000 and 8000.0 are one frequency.
+        """SHA-256 of all fields as JSON; it identifies a specification."""
+        # As floats, because 8000 and 8000.0 are the same frequency.
         values = {name: float(value) for name, value in self.to_dict().items()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def filterbank_sha256(self) -> str:
-        """SHA-256 of the mel filterbank, to tell when two builds disagree about it."""
+        """SHA-256 of the mel filterbank; it differs where two builds compute different weights."""
         rounded = np.round(mel_filterbank(self), 6).astype("<f4")
         return hashlib.sha256((rounded + np.float32(0)).tobytes()).hexdigest()
 

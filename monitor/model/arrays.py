@@ -1,8 +1,7 @@
-"""The arrays of a bundle as bytes, and back, where nothing in them is trusted.
+"""The arrays of a bundle as bytes, and back with checks of their content.
 
-``head.npz``: what averaged evidence is compared with. ``selftest.npz``: windows and the
-scores they must give. Nothing is unpickled, and sizes are checked before anything is
-unpacked.
+``head.npz``: the statistics of healthy evidence. ``selftest.npz``: windows with their scores.
+Nothing is unpickled, and the unpacked size is checked first.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """Windows ``(n, n_mels, n_frames)`` that are one span, and what they must give."""
+    """The windows ``(n, n_mels, n_frames)`` of one span, with their results."""
 
     windows_db: FloatArray
     loss: FloatArray
@@ -68,7 +67,9 @@ def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
             f"{path}: centres {centres.shape} and whitener {whitener.shape} do not fit together"
         )
     if centres.shape[1] > _LARGEST_EVIDENCE:
-        raise BundleError(f"{path}: evidence of {centres.shape[1]} numbers is more than can be")
+        raise BundleError(
+            f"{path}: evidence of {centres.shape[1]} numbers, more than {_LARGEST_EVIDENCE}"
+        )
     head = HEADS[kind](centres.astype(np.float64), whitener.astype(np.float64))
     if head.is_distance and not min(*centres.shape, len(whitener)):
         raise BundleError(f"{path}: holds no centre or no whitener to score with")
@@ -114,7 +115,9 @@ def _with_healthy(path: Path, head: Head, arrays: Arrays) -> Head:
         )
     mean, variance, count = (array.astype(np.float64) for array in given)
     if count < 2 or (variance < 0).any():
-        raise BundleError(f"{path}: no variance of {count:g} healthy recordings is like that")
+        raise BundleError(
+            f"{path}: healthy_variance must be >= 0 and healthy_recordings at least 2"
+        )
     return replace(head, healthy=Sample(mean, variance, int(count)))
 
 
@@ -129,7 +132,7 @@ def pack_selftest(selftest: SelfTest) -> bytes:
 
 
 def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
-    """What ``pack_selftest`` made, for windows of these features. Raises ``BundleError``."""
+    """The self-test that ``pack_selftest`` wrote, for these features. Raises ``BundleError``."""
     arrays = _arrays(path, content, ("windows_db", "loss", "evidence", "score"))
     windows = arrays["windows_db"]
     if windows.ndim != 3 or windows.shape[1:] != (spec.n_mels, spec.window_frames):
@@ -151,7 +154,7 @@ def _npz(**arrays: npt.ArrayLike) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
-            # A fixed date keeps the hash of equal arrays equal.
+            # With a fixed date, equal arrays have equal hashes.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(entry, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
@@ -161,7 +164,7 @@ def _npz(**arrays: npt.ArrayLike) -> bytes:
 def _arrays(
     path: Path, content: bytes, names: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Arrays:
-    """The named arrays, each finite, and the optional ones that are there.
+    """The named arrays and those of the optional ones that exist, all finite.
 
     The unpacked size is checked before anything is unpacked.
     """
@@ -180,7 +183,7 @@ def _arrays(
             f"{path}: does not hold the arrays {', '.join(names)} ({reason})"
         ) from error
     for name, array in arrays.items():
-        # numpy gives the bytes of a member that is no array.
+        # numpy returns bytes for a member that is not an array.
         is_float = isinstance(array, np.ndarray) and array.dtype.kind == "f"
         if not is_float or not (np.abs(array) <= _LARGEST_NUMBER).all():
             raise BundleError(f"{path}: {name} must be finite floating-point numbers")

@@ -1,11 +1,9 @@
 """Bundles: a folder that is a function from log-mel windows to scores.
 
-``bundle.json`` says what the function is and holds the SHA-256 of every other
-file: ``model.onnx`` (windows to loss, evidence, residual, level), ``head.npz``
-(what the averaged evidence is compared with), ``selftest.npz`` (windows and the
-scores they must give), and what training needs to go on. Nothing is trusted
-before its hash was checked, nothing is unpickled, and sizes are checked before
-anything is read.
+``bundle.json`` describes the function and holds the SHA-256 of every other file: ``model.onnx``
+(windows to loss, evidence, residual, level), ``head.npz`` (the statistics of healthy evidence),
+``selftest.npz`` (windows with their scores), and the weights for further training. The size of
+each file is checked before it is read, and its hash before it is used. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose files are what its manifest says they are."""
+    """A bundle whose files match its manifest."""
 
     path: Path
     manifest: BundleManifest
@@ -52,26 +50,26 @@ class Bundle:
 
     @property
     def span_s(self) -> float:
-        """Seconds of sound that one score is made from."""
+        """Nominal seconds of sound in one score."""
         return self.manifest.span_s
 
     @property
     def span_windows(self) -> int:
-        """Windows that one score is made from."""
+        """Windows in one score."""
         return self.spec.windows_in(self.manifest.span_s)
 
     @property
     def actual_span_s(self) -> float:
-        """How much sound the windows of a span are made from, near ``span_s``."""
+        """Seconds of sound that the windows of one score cover, near ``span_s``."""
         return self.spec.seconds_of(self.span_windows)
 
     def recording_score(self) -> RecordingScore:
-        """A new score for one whole recording, by this bundle's statistics."""
+        """An empty score of a whole recording, with this bundle's head."""
         return RecordingScore(self.spec, self.head)
 
     @property
     def reference_names(self) -> tuple[str, ...]:
-        """What the reference machines of ``head`` are called, as far as that is known."""
+        """The names of the reference machines of ``head``, empty where they are not known."""
         recorded = self.manifest.provenance.get("references")
         named = recorded if isinstance(recorded, list) else []
         names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in named]
@@ -79,7 +77,7 @@ class Bundle:
 
     @property
     def calibration(self) -> Calibration:
-        """The threshold and what supports it. Raises ``BundleError`` where there is none."""
+        """The threshold and the figures behind it. Raises ``BundleError`` where there is none."""
         if self.manifest.calibration is None:
             raise BundleError(
                 f"{self.path}: has no threshold; run: auscult calibrate --in-place {self.path} "
@@ -91,7 +89,7 @@ class Bundle:
 def load_bundle(path: Path) -> Bundle:
     """Read a bundle and check every hash, shape and number in it.
 
-    Raises ``BundleError`` naming the file and what is wrong with it.
+    Raises ``BundleError`` with the file and its fault.
     """
     _check_folder(path)
     raw = _read(path / MANIFEST, _LARGEST_MANIFEST)
@@ -136,8 +134,8 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle and read it back. ``extra_files`` (weights) are hashed like the rest.
 
-    ``bundle.json`` is written last and at once, so a bundle that was cut off while
-    being written cannot be mistaken for a whole one.
+    ``bundle.json`` is written last and in one step, so an incomplete bundle has no manifest and
+    is refused.
     """
     path.mkdir(parents=True, exist_ok=True)
     (path / MANIFEST).unlink(missing_ok=True)
@@ -165,7 +163,7 @@ def save_bundle(
 
 
 def write_manifest(path: Path, manifest: BundleManifest) -> None:
-    """Replace ``bundle.json`` at once: a reader sees the old one or the new one."""
+    """Replace ``bundle.json`` in one step: a reader gets the old one or the new one."""
     temporary = path / (MANIFEST + ".new")
     with temporary.open("w", encoding="utf-8") as file:
         json.dump(manifest.model_dump(mode="json"), file, indent=2, allow_nan=False)
@@ -188,7 +186,7 @@ def _read(path: Path, largest: int) -> bytes:
     try:
         size = path.stat().st_size
         if size > largest:
-            raise BundleError(f"{path}: {size} bytes, more than the {largest} that can be right")
+            raise BundleError(f"{path}: {size} bytes; at most {largest} are allowed")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise BundleError(f"{path}: missing from the bundle") from error
@@ -212,10 +210,10 @@ def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        says = first["msg"].removeprefix("Value error, ")
+        fault = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
-            says = "missing; if the bundle was made by an earlier version, train it again"
-        raise BundleError(f"{path}: {where}: {says}") from error
+            fault = "missing; if the bundle was made by an earlier version, train it again"
+        raise BundleError(f"{path}: {where}: {fault}") from error
 
 
 def _verified(path: Path, name: str, expected: str) -> bytes:
@@ -223,7 +221,7 @@ def _verified(path: Path, name: str, expected: str) -> bytes:
     actual = hashlib.sha256(content).hexdigest()
     if actual != expected:
         raise BundleError(
-            f"{path / name}: SHA-256 is {actual[:12]}..., {MANIFEST} says {expected[:12]}...; "
+            f"{path / name}: SHA-256 is {actual[:12]}..., {MANIFEST} has {expected[:12]}...; "
             "the file was changed or damaged, copy the bundle again"
         )
     return content

@@ -1,4 +1,4 @@
-"""``bundle.json``: what a bundle contains and what its calibration found."""
+"""``bundle.json``: the content of a bundle and its calibration."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MOST_SCORES = 256
 
 
 class Calibration(BaseModel):
-    """A threshold, the budget that it was set for, and the sound that supports it.
+    """A threshold, the budget that it was set for, and the sound that it is based on.
 
     ``threshold`` is for persistent scores, ``recording_threshold`` for the score of
     a whole recording, both for the same budget.
-    ``supported_false_alarms_per_week`` is the lowest budget that counting alone
-    supports; a smaller one rests on the extrapolated tail. ``score_median`` and
-    ``score_deviation`` describe healthy scores, the deviation that of block
-    values. ``level_low_db`` to ``level_high_db`` is the range of levels heard.
-    ``recording_scores``: the scores of whole healthy recordings in rising order, at most
-    ``MOST_SCORES`` that stand for all; ``stretch_scores`` those of their ten seconds each.
+    ``supported_false_alarms_per_week`` is the lowest budget that counting alone supports; a
+    lower budget needs the extrapolated tail. ``score_median``: of healthy scores.
+    ``score_deviation``: of block values. ``level_low_db`` to ``level_high_db``: the range of
+    healthy levels. ``recording_scores``: the scores of whole healthy recordings in rising order,
+    a selection of ``MOST_SCORES`` if there are more. ``stretch_scores``: the same for blocks of
+    ten seconds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,7 +53,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ScoreChoice(BaseModel):
-    """Which score the bundle gives, and why the healthy sound supports it.
+    """The kind of score of the bundle, and the reason for it.
 
     ``plain``: the mean reconstruction error over the span. ``diagonal`` and
     ``covariance``: the distance of the averaged evidence from the nearest centre.
@@ -68,11 +68,10 @@ class ScoreChoice(BaseModel):
 class BundleManifest(BaseModel):
     """Everything in ``bundle.json``.
 
-    ``files`` holds the SHA-256 of every other file, ``features_sha256`` that of the
-    features the network learned with, so that others put beside it are noticed, and
-    ``filterbank_sha256`` that of the mel weights, so that a build that computes another
-    filterbank is.
-    ``provenance`` is for people: recordings, versions, seeds, controls.
+    ``files``: the SHA-256 of every other file. ``features_sha256``: that of the features that the
+    network was trained with, so that edited features are refused. ``filterbank_sha256``: that of
+    the mel weights, so that a build with another filterbank refuses the bundle.
+    ``provenance`` is for people: recordings, versions, seeds, comparisons.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,5 +95,5 @@ class BundleManifest(BaseModel):
 
     @property
     def spec(self) -> LogMelSpec:
-        """The feature specification, checked when the manifest was read."""
+        """The feature specification, checked when the manifest is read."""
         return LogMelSpec.from_dict(self.features)

@@ -17,7 +17,7 @@ _OUTPUTS = ("loss", "evidence", "band_residual", "level_db")
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutput:
-    """What the graph says of ``n`` windows.
+    """The output of the graph for ``n`` windows.
 
     ``loss``: float32 ``(n,)``, mean squared reconstruction error, standardised.
     ``evidence``: float32 ``(n, d)``. ``band_residual``: float32 ``(n, n_mels)``, the
@@ -33,9 +33,9 @@ class NetworkOutput:
 class Network:
     """One inference session.
 
-    ``threads``: ONNX Runtime's own threads, 1 so that many machines share a node
-    fairly. Every window is run by itself: kernels may round otherwise for another
-    batch size, and live sound comes in other batches than a recording.
+    ``threads``: the threads of ONNX Runtime; with 1, many machines share a node fairly. Windows
+    are run one by one, because some kernels round differently for other batch sizes and live
+    sound arrives in other batches than a recording.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -44,14 +44,14 @@ class Network:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False
-        # Spinning threads would burn a core while waiting for the next window.
+        # Spinning threads keep a core busy while they wait for the next window.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 bundle.model,
                 sess_options=options,
                 providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # which would print to standard output and try the same again
+                enable_fallback=0,  # a fallback prints to standard output and tries the same again
             )
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             reason = (str(error) or repr(error)).splitlines()[0][:200]
@@ -77,7 +77,7 @@ class Network:
         return cast("FloatArray", reconstruction[0])
 
     def _check(self, bundle: Bundle) -> None:
-        """Hold the graph's signature against the manifest and the head."""
+        """Compare the signature of the graph with the manifest and the head."""
         where = f"{bundle.path}/model.onnx"
         spec = bundle.spec
         inputs = self._session.get_inputs()

@@ -1,9 +1,8 @@
 """Log-mel windows to scores.
 
-The graph gives loss and evidence for each window; the scorer averages them over a
-sliding span and measures how far the averaged evidence is from what is healthy.
-Averaging is what makes the score sharp: a machine's flutter cancels over some
-seconds, a fault's shift stays.
+The graph gives loss and evidence for each window. The scorer averages them over a sliding span,
+and the head of the bundle gives the score of the average. The average makes the score sensitive:
+random variation cancels over some seconds, and the shift of a fault remains.
 """
 
 from __future__ import annotations
@@ -26,12 +25,11 @@ _LOSS, _LEVEL, _BANDS = 0, 1, 2
 class Scorer:
     """One machine's scores.
 
-    State: what the graph said of the last windows of unbroken sound, fewer than a
-    span once they were scored (``_rows``: a row a window of loss, level, residual
-    and evidence), where the last of them began, and whether any score was given
-    since the last gap. Nothing is given before a whole span was heard;
-    :meth:`flush` scores a recording that ends sooner over its own length.
-    ``whole``, where given, is told of every window.
+    State: the graph's output for the last windows of unbroken sound, fewer than a span
+    (``_rows``: one row for each window, with loss, level, residual and evidence), the start of
+    the last window, and whether there was a score since the last gap. The first score comes
+    after a whole span; :meth:`flush` scores a shorter recording over its own length. ``whole``
+    receives every window.
     """
 
     def __init__(
@@ -48,7 +46,7 @@ class Scorer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the span: the next score needs a whole one again."""
+        """Forget the span: the next score needs a whole new one."""
         self._rows: DoubleArray | None = None
         self._last_first_sample: int | None = None
         self._scored = False
@@ -72,7 +70,7 @@ class Scorer:
         return scores
 
     def flush(self) -> list[Score]:
-        """End the recording: one score over its own length if it was shorter than the span."""
+        """End the recording: one score over its own length if it was shorter than a span."""
         scores: list[Score] = []
         if self._rows is not None and self._last_first_sample is not None and not self._scored:
             scores.append(self._score(self._rows, len(self._rows), self._last_first_sample))
@@ -80,7 +78,7 @@ class Scorer:
         return scores
 
     def _push_rows(self, new: DoubleArray, last_first_sample: int) -> list[Score]:
-        """Windows that follow the last ones; ``last_first_sample`` is where the newest begins."""
+        """Take windows that follow the last ones; the newest begins at ``last_first_sample``."""
         rows = new if self._rows is None else np.concatenate((self._rows, new))
         n_scores = max(0, len(rows) - self._span + 1)
         hop = self._spec.window_hop_samples
@@ -98,7 +96,7 @@ class Scorer:
         return scores
 
     def _score(self, rows: DoubleArray, n_windows: int, last_first_sample: int) -> Score:
-        """The score of ``n_windows`` rows, of which the newest window begins where said."""
+        """The score of ``n_windows`` rows; the newest window begins at ``last_first_sample``."""
         mean = rows.sum(axis=0) / n_windows
         n_mels = self._spec.n_mels
         hop = self._spec.window_hop_samples
@@ -113,13 +111,13 @@ class Scorer:
 
 
 def _rows(output: NetworkOutput) -> DoubleArray:
-    """A row a window: loss, level, residual per band, evidence."""
+    """One row for each window: loss, level, residual of each band, evidence."""
     columns = (output.loss[:, None], output.level_db[:, None], output.band_residual)
     return np.concatenate((*columns, output.evidence), axis=1, dtype=np.float64)
 
 
 def run_selftest(bundle: Bundle, network: Network) -> None:
-    """Score the bundle's own windows. Raises ``BundleError`` where they give other numbers."""
+    """Score the windows of the bundle's self-test. Raises ``BundleError`` for other results."""
     test = bundle.selftest
     try:
         output = network.run(test.windows_db)
@@ -139,5 +137,5 @@ def run_selftest(bundle: Bundle, network: Network) -> None:
         ):
             raise BundleError(
                 f"{bundle.path}: the self-test gives another {name} than when the bundle was made; "
-                "this build of ONNX Runtime does not compute this model, do not trust its scores"
+                "this build of ONNX Runtime computes this model wrongly: use another version"
             )
