@@ -39,7 +39,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running
 
 
-def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
+def test_selftest_checks_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
     """A node that cannot work would pass."""
     soundfile.write(tmp_path / "well.wav", machine_sound(12, seed=9), RATE_HZ)
     path = str(tmp_path / "well.wav")
@@ -57,7 +57,7 @@ def test_selftest_tries_everything(bundle: Bundle, tmp_path: Path, broker: Mosqu
     assert all(one["ok"] for one in auscult("selftest", "--config", config, "--json").json)
 
 
-def test_selftest_says_what_is_broken_and_tries_the_rest(tmp_path: Path) -> None:
+def test_selftest_reports_failures_and_checks_the_rest(tmp_path: Path) -> None:
     """An unreachable broker would hide a broken microphone."""
     config = configured(
         tmp_path, tmp_path / "nowhere", kind="file", path=str(tmp_path / "nothing.wav")
@@ -85,7 +85,7 @@ def test_selftest_does_not_wait_for_seconds_of_log_mel_without_a_bundle(tmp_path
     assert outcome.out.splitlines()[-1].endswith(f"received as log-mel with {SPEC.n_mels} bands")
 
 
-def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
+def test_selftest_reports_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:
     """A muted microphone would pass."""
     soundfile.write(tmp_path / "silence.wav", np.zeros(5 * RATE_HZ), RATE_HZ)
     path = str(tmp_path / "silence.wav")
@@ -95,7 +95,7 @@ def test_selftest_hears_silence(bundle: Bundle, tmp_path: Path, broker: Mosquitt
     assert "silence" in outcome.out.splitlines()[-1]
 
 
-def test_selftest_says_that_a_bundle_is_for_another_machine(
+def test_selftest_reports_a_bundle_of_another_machine(
     bundle: Bundle, tmp_path: Path, broker: Mosquitto
 ) -> None:
     """A bundle would be used on a machine that it was not trained for."""
@@ -122,7 +122,7 @@ def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Pat
     assert "2 alerts not acknowledged" in auscult("outbox", "--config", config).out
 
 
-def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
+def test_record_gives_recordings_for_training(bundle: Bundle, tmp_path: Path) -> None:
     """Recordings would differ from the sound that the daemon receives."""
     soundfile.write(tmp_path / "long.wav", machine_sound(60), RATE_HZ)
     config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "long.wav"))
@@ -140,7 +140,7 @@ def test_record_gives_training_material(bundle: Bundle, tmp_path: Path) -> None:
     assert outcome.json["complaints"] == []
 
 
-def test_record_gives_up_on_a_source_that_gives_nothing(
+def test_record_fails_when_a_source_delivers_nothing(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording without sound would wait without end."""
@@ -155,7 +155,7 @@ def test_record_gives_up_on_a_source_that_gives_nothing(
     assert time.monotonic() - began_s < 5
 
 
-def test_record_says_when_the_source_ended_before(bundle: Bundle, tmp_path: Path) -> None:
+def test_record_reports_when_the_source_ended_early(bundle: Bundle, tmp_path: Path) -> None:
     """A script would train on a third of the requested sound."""
     soundfile.write(tmp_path / "short.wav", machine_sound(12), RATE_HZ)
     config = configured(tmp_path, bundle.path, kind="file", path=str(tmp_path / "short.wav"))
@@ -224,7 +224,9 @@ def test_record_shows_progress_without_a_terminal(
     assert outcome.err.splitlines()[-1] == "auscult: pump-7: 12 of 12 s recorded"
 
 
-def test_record_of_an_unknown_machine_names_those_there_are(bundle: Bundle, tmp_path: Path) -> None:
+def test_record_of_an_unknown_machine_names_the_configured_ones(
+    bundle: Bundle, tmp_path: Path
+) -> None:
     """A typing error would give a traceback."""
     config = configured(tmp_path, bundle.path)
     outcome = auscult("record", "pump", "--config", config, "--out", tmp_path, "--seconds", 5)

@@ -170,7 +170,7 @@ def test_a_mistake_in_the_only_machine_is_not_called_a_missing_machine(
     assert [says in line for line in refusal(tmp_path, only_one).splitlines()] == [True]
 
 
-def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
+def test_a_list_that_must_not_be_empty_is_reported(tmp_path: Path) -> None:
     """The message would be that of a library."""
     assert (
         refusal(tmp_path, "machine = []\n")
@@ -178,7 +178,7 @@ def test_a_list_that_may_not_be_empty_says_so(tmp_path: Path) -> None:
     )
 
 
-def test_no_machine_is_no_configuration(tmp_path: Path) -> None:
+def test_a_configuration_without_machines_is_refused(tmp_path: Path) -> None:
     """A daemon without machines would look healthy."""
     assert refusal(tmp_path, "[mqtt]\n") == "config.toml: machine is missing"
 
@@ -189,14 +189,14 @@ def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml", {})
 
 
-def test_an_unknown_machine_is_named_beside_those_there_are(tmp_path: Path) -> None:
+def test_an_unknown_machine_is_reported_with_the_configured_ones(tmp_path: Path) -> None:
     """A typing error in `record` would give a traceback."""
     settings = load_config(write(tmp_path, VALID), {})
     with pytest.raises(UsageError, match=r'no machine "pump".*pump-7, fan_2'):
         settings.machine("pump")
 
 
-def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
+def test_the_environment_replaces_values_of_the_file(tmp_path: Path) -> None:
     """A container could not be configured without a file."""
     environ = {
         "AUSCULT_MQTT__HOST": "other",
@@ -251,7 +251,7 @@ def test_a_secret_in_the_environment_is_never_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\0", b"x" * 5_000_000, b"[" * 100_000])
-def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_configuration_is_refused(tmp_path: Path, content: bytes) -> None:
     """A wrong path would give a traceback or fill the memory."""
     path = tmp_path / "config.toml"
     path.write_bytes(content)
@@ -263,7 +263,9 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, content: bytes) -> 
     st.text(st.sampled_from(list("[]{}=.\"'\n#\\ abkmqtt1-")), max_size=80),
     st.integers(0, len(VALID)),
 )
-def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, position: int) -> None:
+def test_any_edit_of_a_file_gives_valid_settings_or_a_clear_error(
+    noise: str, position: int
+) -> None:
     """Some typing errors would give a traceback."""
     document: dict[str, Any] | None
     text = VALID[:position] + noise + VALID[position:]
@@ -286,7 +288,7 @@ def test_no_edit_of_a_file_causes_anything_but_a_clear_refusal(noise: str, posit
     ("configured", "systemd", "expected"),
     [("/data", "/var/lib/auscult", "/data"), (None, "/var/lib/a:/b", "/var/lib/a"), (None, "", "")],
 )
-def test_state_goes_where_it_may_be_written(
+def test_the_state_folder_is_writable(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     configured: str | None,

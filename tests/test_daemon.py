@@ -101,7 +101,7 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
         assert json.loads(topics["auscult/test/m/state"])["reason"] == "stopped"
 
 
-def test_the_end_is_quick_beside_a_broker_that_hangs(
+def test_the_stop_is_quick_with_a_broker_that_hangs(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
     """systemd would kill the daemon while it writes an alert."""
@@ -120,7 +120,7 @@ def test_the_end_is_quick_beside_a_broker_that_hangs(
 
 
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 44_100])
-def test_live_and_replayed_sound_are_judged_alike(
+def test_live_and_replayed_sound_get_the_same_scores(
     watched: Daemon, broker: Mosquitto, tmp_path: Path, rate_hz: int
 ) -> None:
     """A threshold tested on recordings would not be valid for live sound."""
@@ -171,7 +171,7 @@ def test_an_alert_survives_a_dead_broker_and_a_killed_daemon(
     assert cleared["started_at"] == raised["started_at"]
 
 
-def test_a_broker_that_refuses_the_password_is_said_and_survived(
+def test_a_refused_password_is_reported_and_the_daemon_continues(
     tmp_path: Path, bundle: Bundle
 ) -> None:
     """A changed password would end the monitoring, or not be reported."""
@@ -189,7 +189,7 @@ def test_a_broker_that_refuses_the_password_is_said_and_survived(
         assert WRONG not in watched.log.read_text()
 
 
-def test_a_machine_removed_while_the_daemon_was_down_is_taken_back(
+def test_a_machine_removed_while_the_daemon_was_stopped_is_cleared(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
     """Its alert would never be cleared, and its last state would stay on the broker."""
@@ -225,7 +225,7 @@ def health(subscriber: Subscriber) -> dict[str, Any]:
     )
 
 
-def test_a_full_disk_is_survived_said_and_recovered_from(
+def test_a_full_disk_is_reported_and_the_daemon_recovers(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, manager: socket.socket
 ) -> None:
     """A disk full of log files would end the monitoring, or lose alerts without a report."""
@@ -247,7 +247,7 @@ def test_a_full_disk_is_survived_said_and_recovered_from(
     assert sequences[1] == sequences[0] + 1
 
 
-def test_a_disk_that_turns_read_only_is_survived_and_recovered_from(
+def test_the_daemon_recovers_from_a_disk_that_became_read_only(
     watched: Daemon, broker: Mosquitto, bundle: Bundle
 ) -> None:
     """A flash card that became read-only would end the monitoring."""
@@ -316,7 +316,7 @@ def test_a_bad_configuration_changes_nothing(
         assert watched.end() == 0
 
 
-def test_machines_come_go_and_change_without_harm_to_the_others(
+def test_added_removed_and_changed_machines_do_not_affect_others(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
 ) -> None:
     """Adding a machine would interrupt all others."""
@@ -355,7 +355,7 @@ def test_machines_come_go_and_change_without_harm_to_the_others(
         }
 
 
-def test_another_broker_is_taken_by_reload(
+def test_a_reload_changes_the_broker(
     watched: Daemon, broker: Mosquitto, bundle: Bundle, tmp_path: Path
 ) -> None:
     """A broker with a new address would require a restart of every node."""
@@ -427,7 +427,7 @@ def told(manager: socket.socket, word: str, timeout_s: float = 10.0) -> str:
     raise AssertionError(f"{word} was not said")
 
 
-def test_systemd_is_told_of_every_step(
+def test_systemd_is_notified_of_every_step(
     watched: Daemon, manager: socket.socket, bundle: Bundle
 ) -> None:
     """systemd would kill a healthy daemon, or keep one that hangs."""
@@ -446,7 +446,7 @@ def test_systemd_is_told_of_every_step(
     told(manager, "STOPPING=1")
 
 
-def test_ready_is_not_said_before_the_bundles_are_loaded(
+def test_ready_is_not_sent_before_the_bundles_are_loaded(
     watched: Daemon, manager: socket.socket
 ) -> None:
     """A service that cannot monitor would be reported as active."""
@@ -461,7 +461,7 @@ def test_ready_is_not_said_before_the_bundles_are_loaded(
     assert "no such bundle" in line
 
 
-def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) -> None:
+def test_the_journal_shows_where_the_daemon_hung(watched: Daemon, bundle: Bundle) -> None:
     """Nobody could find out why a node hangs once a month."""
     watched.feed("m", bundle.path, machine_sound(10))
     watched.start()
@@ -473,7 +473,7 @@ def test_the_watchdog_s_end_says_where_it_hung(watched: Daemon, bundle: Bundle) 
     assert "publisher.py" in said
 
 
-def test_an_unplugged_source_keeps_the_watchdog_fed(
+def test_an_unplugged_source_does_not_end_the_watchdog_notifications(
     watched: Daemon, manager: socket.socket, bundle: Bundle
 ) -> None:
     """An unplugged microphone would restart the service again and again."""

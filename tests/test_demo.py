@@ -38,14 +38,14 @@ def received(*alerts: tuple[str, float]) -> DemoResult:
         ([("raised", 13.0), ("raised", 14.0), ("cleared", 27.0)], False),
     ],
 )
-def test_only_the_fault_raised_and_cleared_is_good(
+def test_the_demo_succeeds_only_if_the_fault_is_raised_and_cleared(
     alerts: list[tuple[str, float]], good: bool
 ) -> None:
     """The demo would succeed with a false alarm or a missed fault."""
     assert received(*alerts).good is good
 
 
-def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
+def test_a_daemon_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     """The demo would wait half a minute and give no reason."""
     config = tmp_path / "config.toml"
     config.write_text(configuration(1883, tmp_path / "no bundle", SimulatedSettings()))
@@ -58,7 +58,7 @@ def test_a_daemon_that_does_not_come_up_is_quoted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_the_demo_finds_its_fault_and_nothing_else(tmp_path: Path) -> None:
+def test_the_demo_detects_its_fault_and_raises_no_other_alert(tmp_path: Path) -> None:
     """The demo would fail."""
     done = process("demo", "--out", tmp_path, "--seed", "3", "--json")
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,7 @@ def sine(amplitude: float) -> FloatArray:
         (np.zeros(1_000, np.float32), FLOOR_DBFS),
     ],
 )
-def test_levels_are_those_of_the_field(samples: FloatArray, level_dbfs: float) -> None:
+def test_levels_are_in_dbfs(samples: FloatArray, level_dbfs: float) -> None:
     """A gain would be set by wrong figures."""
     meter = LevelMeter()
     for piece in np.array_split(samples, 7):
@@ -31,7 +31,7 @@ def test_levels_are_those_of_the_field(samples: FloatArray, level_dbfs: float) -
     assert meter.read_dbfs() == pytest.approx(level_dbfs, abs=0.01)
 
 
-def test_a_reading_begins_anew() -> None:
+def test_a_reading_starts_a_new_measurement() -> None:
     """Old sound would be part of the present level."""
     meter = LevelMeter()
     meter.push(sine(1.0))
@@ -40,7 +40,7 @@ def test_a_reading_begins_anew() -> None:
     assert meter.read_dbfs() == pytest.approx(-23.01, abs=0.01)
 
 
-def test_nothing_and_what_is_no_number_have_no_level() -> None:
+def test_no_samples_and_invalid_samples_have_no_level() -> None:
     """A payload would contain NaN, which is not valid JSON."""
     meter = LevelMeter()
     assert meter.read_dbfs() is None

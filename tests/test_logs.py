@@ -69,7 +69,7 @@ def test_text_lines_carry_the_fields_too() -> None:
     assert 'WARNING monitor.test: lost machine=pump-7 detail="no such device"' in stream.getvalue()
 
 
-def test_the_journal_gets_a_priority_and_no_second_time() -> None:
+def test_journal_lines_have_a_priority_and_no_time() -> None:
     """`journalctl -p warning` would show nothing."""
     record = logging.makeLogRecord({"name": "m", "msg": "x", "levelno": logging.WARNING})
     assert logs.TextFormatter(journal=True).format(record) == "<4>m: x"
@@ -100,7 +100,7 @@ def test_alerts_are_never_left_out(tmp_path: Path) -> None:
     assert kinds == 6 * [f"alert {kind}" for kind in ALERT_KINDS]
 
 
-def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_repetitions_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that fails again and again would fill the disk with log lines."""
     stream = lines_of("json")
     now = [100.0]
@@ -115,7 +115,7 @@ def test_repeats_are_held_back_and_counted(monkeypatch: pytest.MonkeyPatch) -> N
     assert events[-1]["repeated"] == 45
 
 
-def test_different_reasons_do_not_hold_each_other_back() -> None:
+def test_different_reasons_are_counted_separately() -> None:
     """The tenth mistake in a file, or a new error of the broker, would not be logged."""
     stream = lines_of("json")
     reasons = [f"line {number}: no such key" for number in range(20)]

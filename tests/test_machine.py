@@ -98,7 +98,7 @@ def seconds_after(began: float, rfc3339: str) -> float:
     return float(np.datetime64(rfc3339.rstrip("Z"), "ms").astype(int)) / 1000 - began
 
 
-def test_a_source_that_fails_is_tried_again_and_harms_no_other(
+def test_a_source_that_fails_is_tried_again_and_affects_no_other(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -141,7 +141,7 @@ def raised_and_stopped(watched: MachinePlan, record: RecordingOutlet) -> np.ndar
     return samples[35 * RATE_HZ :]
 
 
-def test_an_alert_goes_on_after_a_restart(
+def test_an_alert_continues_after_a_restart(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """After the daemon was killed, an alert would never be cleared, or be raised twice."""
@@ -157,7 +157,7 @@ def test_an_alert_goes_on_after_a_restart(
     assert cleared.peak_score >= raised.peak_score
 
 
-def test_an_alert_known_late_is_cleared_all_the_same(
+def test_an_alert_that_is_found_late_is_cleared(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -201,7 +201,7 @@ def test_silence_is_a_state_and_no_score(
     assert coverage["degraded_s"] == pytest.approx(10, abs=2.5)
 
 
-def test_an_outage_is_counted_and_joined_to_nothing(
+def test_an_outage_is_counted_and_no_window_contains_it(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """A window would contain the gap, and the lost time would count as monitored."""
@@ -227,7 +227,7 @@ def test_an_outage_is_counted_and_joined_to_nothing(
     assert coverage["lost_s"] == pytest.approx(12, abs=0.5)
 
 
-def test_a_state_says_since_when_and_how_much_was_heard(
+def test_a_state_contains_its_start_and_the_coverage(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """A dashboard could not distinguish a short outage from a long one."""
@@ -250,7 +250,7 @@ def later(machine: Machine) -> float:
     return time.monotonic() + machine.plan.stall_limit_s + 1
 
 
-def test_a_pipeline_that_hangs_is_a_stall(
+def test_a_pipeline_that_hangs_has_stalled(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -275,7 +275,7 @@ def test_a_pipeline_that_hangs_is_a_stall(
     assert machine.join(2)
 
 
-def test_machines_take_turns_at_computing(
+def test_one_machine_computes_at_a_time(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -307,7 +307,7 @@ def test_machines_take_turns_at_computing(
     assert most == 1
 
 
-def test_a_source_that_says_nothing_at_all_is_a_stall(
+def test_a_source_that_yields_nothing_has_stalled(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """A source that hangs without a report would never be started again."""
@@ -321,7 +321,7 @@ def test_a_source_that_says_nothing_at_all_is_a_stall(
 
 
 @pytest.mark.parametrize("state", [unavailable("disconnected", "unplugged"), None])
-def test_an_unplugged_or_ended_source_is_no_stall(
+def test_an_unplugged_or_ended_source_has_not_stalled(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -346,7 +346,7 @@ def test_an_unplugged_or_ended_source_is_no_stall(
         (FileSettings(path=Path("pump.wav")), True),
     ],
 )
-def test_a_patient_source_is_no_stall(
+def test_a_source_that_may_wait_has_not_stalled(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -361,7 +361,7 @@ def test_a_patient_source_is_no_stall(
 # Many machines.
 
 
-def test_an_exchange_leaves_the_unchanged_alone(
+def test_new_plans_do_not_interrupt_unchanged_machines(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """Adding a machine would interrupt all others."""
@@ -384,7 +384,7 @@ def test_an_exchange_leaves_the_unchanged_alone(
     supervisor.stop()
 
 
-def test_all_stop_together_and_say_so(
+def test_all_stop_together_and_publish_it(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """With fifty machines a stop would take too long, and systemd would kill the service."""
@@ -404,7 +404,7 @@ def test_all_stop_together_and_say_so(
         assert (last["state"], last["reason"]) == ("unavailable", "stopped")
 
 
-def test_what_was_decided_while_stopping_is_still_told(
+def test_a_decision_during_a_stop_is_still_published(
     bundle: Bundle,
     network: Network,
     record: RecordingOutlet,
@@ -429,7 +429,7 @@ def test_what_was_decided_while_stopping_is_still_told(
     assert [alert.kind for alert in record.alerts] == ["raised"]
 
 
-def test_a_machine_that_does_not_stop_is_left_behind_in_silence(
+def test_a_machine_that_does_not_stop_publishes_no_more(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """A driver that hangs would prevent the stop, and its machine would publish after the stop."""

@@ -90,7 +90,7 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_a_full_disk_leaves_no_half_recording(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_incomplete_recording(tmp_path: Path) -> None:
     """An incomplete recording would be kept, or the command would end with a traceback."""
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
 

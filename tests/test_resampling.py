@@ -76,14 +76,14 @@ def test_a_tone_keeps_its_frequency_level_and_phase(
     assert np.abs(out[middle] - expected[middle]).max() < error
 
 
-def test_what_cannot_be_heard_at_the_new_rate_does_not_fold_back() -> None:
+def test_frequencies_above_the_new_rate_give_no_aliases() -> None:
     """An ultrasonic tone would appear as an audible alias."""
     tone = np.sin(2 * np.pi * 15_000 * np.arange(96_000) / 48_000).astype(np.float32)
     out = joined(resampled(tone, 48_000, []))
     assert np.abs(out[2_000:-2_000]).max() < 1e-4
 
 
-def test_blocks_of_the_right_rate_pass_untouched() -> None:
+def test_blocks_of_the_right_rate_pass_unchanged() -> None:
     """The common case would lose time and precision."""
     block = AudioBlock(noise(100), 16_000, 7)
     resampler = StreamResampler(16_000)
@@ -120,7 +120,7 @@ def test_the_rate_may_change_at_a_discontinuity_only() -> None:
     assert block.first_sample == 1_000
 
 
-def test_what_is_not_a_number_is_refused_and_leaves_no_trace() -> None:
+def test_invalid_samples_are_refused_without_effect() -> None:
     """One NaN would stay in the filter and make all later samples NaN."""
     samples = noise(20_000)
     resampler = StreamResampler(16_000)
@@ -137,7 +137,7 @@ def test_what_is_not_a_number_is_refused_and_leaves_no_trace() -> None:
     assert np.array_equal(got, expected)
 
 
-def test_a_hole_that_is_not_marked_is_a_bug() -> None:
+def test_an_unmarked_gap_is_an_error() -> None:
     """Positions would be wrong without an error."""
     resampler = StreamResampler(16_000)
     resampler.push(AudioBlock(noise(100), 44_100, 0))

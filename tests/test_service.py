@@ -107,7 +107,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
             one.stop()
 
 
-def test_a_hung_pipeline_starves_the_watchdog(
+def test_a_hung_pipeline_ends_the_watchdog_notifications(
     running: Running, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that hangs would no longer be monitored while the service looks healthy."""
@@ -128,7 +128,7 @@ def test_a_hung_pipeline_starves_the_watchdog(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # meant to
-def test_a_dead_publisher_starves_the_watchdog(
+def test_a_dead_publisher_ends_the_watchdog_notifications(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alerts would never be sent while the service looks healthy."""
@@ -142,7 +142,7 @@ def test_a_dead_publisher_starves_the_watchdog(
     wait_for(lambda: not running.notifies_watchdog())
 
 
-def test_a_broker_that_is_away_starves_nobody(tmp_path: Path) -> None:
+def test_an_unreachable_broker_does_not_end_the_watchdog_notifications(tmp_path: Path) -> None:
     """An unreachable broker would restart the service again and again."""
     with Outbox(tmp_path / "outbox.sqlite3") as outbox:
         one = Running(tmp_path, outbox, MqttSettings(host="127.0.0.1", port=1))
@@ -156,7 +156,7 @@ def test_a_broker_that_is_away_starves_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [ConfigError("line 3: no such key"), RuntimeError("a bug of ours"), OSError(5, "I/O")]
 )
-def test_a_reload_that_fails_in_any_way_changes_nothing_and_says_why(
+def test_a_failed_reload_changes_nothing_and_reports_why(
     running: Running, bundle: Bundle, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A configuration that triggers a bug would end the monitoring of all machines."""

@@ -80,7 +80,7 @@ def test_any_pieces_give_the_same_sound(
 @given(content=st.binary(max_size=4_000), cuts=st.lists(st.integers(0, 4_000), max_size=10))
 @pytest.mark.parametrize("sample_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_whatever_bytes_come_only_sound_comes_out(
+def test_any_bytes_give_valid_samples_only(
     sample_format: SampleFormat, channels: int, content: bytes, cuts: list[int]
 ) -> None:
     """A program with a wrong sample format could give wrong scores or crash the daemon."""
@@ -101,7 +101,7 @@ def test_whatever_bytes_come_only_sound_comes_out(
     assert stream.next_sample == len(content) // stream.frame_bytes
 
 
-def test_what_is_not_a_number_is_a_fault_until_a_second_was_sound() -> None:
+def test_invalid_samples_are_a_fault_until_a_second_was_valid() -> None:
     """NaN would be scored, or one bad sample would end the monitoring."""
     stream = PcmStream(RATE_HZ, 1, "f32le", "mix")
     bad = noise(1_000)
@@ -167,7 +167,7 @@ def test_a_program_that_hangs_is_ended_and_started_again() -> None:
     assert "no data for 0.5 s" in listener.states()[0].detail
 
 
-def test_a_program_that_is_not_there_is_told_once() -> None:
+def test_a_missing_program_is_reported_once() -> None:
     """The same state would be published with every attempt."""
     with Listener(CommandSettings(command=("no-such-program",))) as listener:
         time.sleep(1.5)
@@ -176,7 +176,7 @@ def test_a_program_that_is_not_there_is_told_once() -> None:
     assert state.detail == "no-such-program cannot be started: No such file or directory"
 
 
-def test_a_program_killed_by_a_signal_says_so() -> None:
+def test_a_program_killed_by_a_signal_is_reported_with_its_name() -> None:
     """The operator would see a number instead of the name of the signal."""
     with Listener(python("os.kill(os.getpid(), 11)")) as listener:
         state = listener.wait_for_state()
@@ -186,7 +186,7 @@ def test_a_program_killed_by_a_signal_says_so() -> None:
     assert "was killed by signal 40" in state.detail
 
 
-def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
+def test_all_descendants_are_ended_even_if_they_ignore_signals() -> None:
     """Every restart would leave an ffmpeg process that a shell has started."""
     script = (
         "import signal, subprocess\n"
@@ -204,7 +204,7 @@ def test_all_descendants_are_ended_even_those_that_do_not_want_to() -> None:
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
+def test_a_program_that_cannot_be_killed_is_reported_and_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a sound driver that hangs, the watchdog would restart the service again and again."""
@@ -231,7 +231,7 @@ def test_a_program_that_cannot_be_killed_is_told_and_waited_for(
         listener.wait_for_samples(3_200)
 
 
-def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:
+def test_the_error_output_of_a_program_is_limited() -> None:
     """A program that writes many messages would block on a full pipe, or fill the memory."""
     script = "sys.stderr.write('x' * 5_000_000); out.write(bytes(3200)); out.flush(); exit(1)"
     with Listener(python(script)) as listener:
@@ -240,7 +240,7 @@ def test_the_noise_a_program_makes_on_its_error_output_is_bounded() -> None:
     assert len(state.detail) < 400
 
 
-def test_the_service_s_secrets_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_does_not_get_the_secrets_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any configured program could read the broker's password or notify systemd."""
     monkeypatch.setenv("AUSCULT_MQTT__PASSWORD", "hunter2")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")

@@ -283,7 +283,7 @@ def test_the_microphone_and_the_simulation_know_their_rate() -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "logmel"])
-def test_trouble_is_told_and_never_raised(kind: str, tmp_path: Path) -> None:
+def test_errors_are_states_and_never_raised(kind: str, tmp_path: Path) -> None:
     """One bad file would end the monitoring of a machine."""
     bad = tmp_path / ("a.npy" if kind == "logmel" else "a.wav")
     bad.write_text("this is no sound\n")

@@ -65,7 +65,7 @@ def test_every_bit_depth_and_rate_is_read_at_full_scale(
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
-def test_lossy_recordings_are_read_in_their_place(name: str, tmp_path: Path) -> None:
+def test_lossy_recordings_are_not_shifted(name: str, tmp_path: Path) -> None:
     """The sound would be shifted against its reported times."""
     seconds = np.arange(2 * 44_100) / 44_100
     tone = (0.3 * np.sin(2 * np.pi * 440 * seconds) * (seconds > 1.0)).astype(np.float32)
@@ -186,7 +186,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_told_in_one_line_that_names_the_file(name: str, tmp_path: Path) -> None:
+def test_damage_is_reported_in_one_line_that_names_the_file(name: str, tmp_path: Path) -> None:
     """A bad file would give a traceback or a score."""
     file_name, damage, said = DAMAGES[name]
     path = tmp_path / file_name
@@ -198,7 +198,7 @@ def test_damage_is_told_in_one_line_that_names_the_file(name: str, tmp_path: Pat
     assert raised.value.exit_status == 65
 
 
-def test_truncation_of_a_wav_is_known_before_any_sound_is_given(tmp_path: Path) -> None:
+def test_truncation_of_a_wav_is_detected_before_its_first_block(tmp_path: Path) -> None:
     """Half a recording would be scored before the error is reported."""
     _truncated(tmp_path / "a.wav")
     with pytest.raises(BadInputError):
@@ -215,7 +215,7 @@ def test_a_recording_that_is_not_there_is_missing(path: str, tmp_path: Path) -> 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
 @pytest.mark.parametrize("container", ["wav", "flac", "ogg"])
-def test_what_was_written_to_a_pipe_is_whole(container: str, tmp_path: Path) -> None:
+def test_a_recording_written_to_a_pipe_is_complete(container: str, tmp_path: Path) -> None:
     """Recordings of a stream, whose header does not state the length, would be refused."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
     command = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "a.wav"), "-f", container, "-"]
@@ -266,7 +266,7 @@ def test_folders_are_searched_in_order_and_paths_kept_as_they_were_reached(
         recording_files([Path("empty")])
 
 
-def test_log_mel_recordings_are_told_by_their_name(tmp_path: Path) -> None:
+def test_log_mel_recordings_are_recognised_by_their_name(tmp_path: Path) -> None:
     """Machines that send features could not be replayed."""
     np.save(tmp_path / "a.npy", np.full((50, 128), -40, np.float32), allow_pickle=False)
     [block] = recording_blocks(tmp_path / "a.npy", LogMelSpec())
@@ -276,7 +276,7 @@ def test_log_mel_recordings_are_told_by_their_name(tmp_path: Path) -> None:
         list(recording_blocks(tmp_path / "a.npy", LogMelSpec(n_mels=64)))
 
 
-def test_a_loop_goes_on_and_marks_its_seams(tmp_path: Path) -> None:
+def test_a_loop_continues_with_discontinuities(tmp_path: Path) -> None:
     """Windows would contain the end and the beginning, and give a false alarm in every loop."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
     with Listener(FileSettings(path=tmp_path / "a.wav", loop=True)) as listener:

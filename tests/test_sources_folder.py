@@ -41,7 +41,7 @@ def levels(samples: FloatArray) -> list[float]:
     return [round(float(part[0]), 3) for part in np.split(samples, changes)]
 
 
-def test_what_is_there_then_what_comes(tmp_path: Path) -> None:
+def test_existing_recordings_are_read_then_new_ones(tmp_path: Path) -> None:
     """New recordings would be left out, or old ones processed again."""
     recording(tmp_path / "b.wav", value=0.2)
     recording(tmp_path / "a" / "z.wav", value=0.1)
@@ -56,7 +56,7 @@ def test_what_is_there_then_what_comes(tmp_path: Path) -> None:
     assert [block.discontinuous for block in blocks] == [False, True, True]
 
 
-def test_a_file_that_is_still_being_written_waits(tmp_path: Path) -> None:
+def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
     """Only the beginning of a recording would be scored."""
     whole = recording(tmp_path / "outside" / "a.wav", seconds=2.0).read_bytes()
     folder = tmp_path / "in"
@@ -72,7 +72,7 @@ def test_a_file_that_is_still_being_written_waits(tmp_path: Path) -> None:
     assert listener.states() == []
 
 
-def test_a_bad_file_is_told_and_skipped(tmp_path: Path) -> None:
+def test_a_bad_file_is_reported_and_skipped(tmp_path: Path) -> None:
     """One broken recording would stop the processing of all later ones."""
     (tmp_path / "a.wav").write_text("no sound")
     recording(tmp_path / "b.wav")
@@ -90,7 +90,7 @@ def test_a_bad_file_is_told_and_skipped(tmp_path: Path) -> None:
     assert "c.wav" in listener.states()[2].detail
 
 
-def test_a_file_that_was_written_anew_is_heard_again(tmp_path: Path) -> None:
+def test_a_file_that_changes_is_processed_again(tmp_path: Path) -> None:
     """Of a recorder that uses the same name again, only the first recording would be processed."""
     recording(tmp_path / "a.wav", value=0.1)
     with Listener(settings(tmp_path)) as listener:
@@ -100,7 +100,7 @@ def test_a_file_that_was_written_anew_is_heard_again(tmp_path: Path) -> None:
     assert levels(listener.samples()) == [0.1, 0.2]
 
 
-def test_a_folder_that_vanishes_is_waited_for(tmp_path: Path) -> None:
+def test_the_source_waits_for_a_folder_that_disappears(tmp_path: Path) -> None:
     """A network share that fails for a minute would end the monitoring."""
     folder = tmp_path / "share"
     recording(folder / "a.wav", value=0.1)
@@ -117,7 +117,7 @@ def test_a_folder_that_vanishes_is_waited_for(tmp_path: Path) -> None:
     ]
 
 
-def test_positions_go_on_at_another_rate(tmp_path: Path) -> None:
+def test_positions_continue_at_another_rate(tmp_path: Path) -> None:
     """Times would jump when two recorders with different rates use one folder."""
     recording(tmp_path / "a.wav", seconds=1.0, rate_hz=8_000)
     recording(tmp_path / "b.wav", seconds=1.0, rate_hz=48_000)

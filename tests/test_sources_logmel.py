@@ -90,7 +90,7 @@ def test_any_bytes_give_frames_or_one_clear_error(
             assert np.isfinite(block.frames_db).all()
 
 
-def test_a_header_that_claims_the_world_costs_nothing(tmp_path: Path) -> None:
+def test_a_header_with_a_huge_shape_needs_no_memory(tmp_path: Path) -> None:
     """A file of 128 bytes could fill the memory."""
     path = tmp_path / "a.npy"
     np.save(path, frames(2, 10), allow_pickle=False)
@@ -136,7 +136,7 @@ def test_a_header_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_folder_is_heard_file_by_file_and_bad_ones_are_skipped(tmp_path: Path) -> None:
+def test_a_folder_is_read_file_by_file_and_bad_files_are_skipped(tmp_path: Path) -> None:
     """One bad file would end the source, or different files would be joined."""
     np.save(tmp_path / "a.npy", frames(100), allow_pickle=False)
     np.save(tmp_path / "b.npy", frames(100, 64), allow_pickle=False)

@@ -29,7 +29,7 @@ def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PulseAudi
         yield server
 
 
-def test_what_is_played_is_heard(pulse: PulseAudio) -> None:
+def test_sound_that_is_played_is_received(pulse: PulseAudio) -> None:
     """No sound would be monitored."""
     tone = 0.25 * np.sin(2 * np.pi * 1_000 * np.arange(20 * 48_000) / 48_000)
     pulse.play(tone.astype(np.float32), 48_000)

@@ -55,7 +55,7 @@ def line(amplitudes: npt.NDArray[np.float64], hz: float, seconds: float) -> floa
 
 @settings(max_examples=20)
 @given(order=st.permutations(range(12)), seed=st.integers(0, 2**63 - 1))
-def test_any_part_can_be_had_at_any_time(order: list[int], seed: int) -> None:
+def test_any_cell_can_be_computed_at_any_time(order: list[int], seed: int) -> None:
     """A run could not be reproduced."""
     options = {"seed": seed, "faults": [{"kind": kind, "onset_s": 0.4} for kind in FAULTS]}
     first = SimulatedMachine(simulated(**options))
@@ -65,7 +65,7 @@ def test_any_part_can_be_had_at_any_time(order: list[int], seed: int) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_the_level_is_what_was_asked_for(machine: str) -> None:
+def test_the_level_is_the_configured_one(machine: str) -> None:
     """A simulated microphone would clip or be silent."""
     samples = sound(60, machine=machine, level_dbfs=-30.0)
     assert 20 * np.log10(samples.std()) == pytest.approx(-30.0, abs=0.7)
@@ -73,7 +73,7 @@ def test_the_level_is_what_was_asked_for(machine: str) -> None:
     assert np.abs(samples).max() < 0.5
 
 
-def test_the_tones_are_where_the_shaft_puts_them() -> None:
+def test_the_tones_are_multiples_of_the_shaft_frequency() -> None:
     """The simulation would lack the tones of vanes and gears."""
     seconds = 20.0
     amplitudes = spectrum(sound(seconds, machine="pump", speed_hz=24.0, load_variation=0.0))
@@ -131,7 +131,7 @@ def test_seeds_and_units_differ_and_settings_repeat() -> None:
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_is_there_from_its_onset_to_its_end_and_no_longer(kind: str) -> None:
+def test_a_fault_is_present_from_its_onset_to_its_end_only(kind: str) -> None:
     """The simulated fault would not be present at the configured time."""
     healthy = sound(6)
     faulty = sound(6, faults=[{"kind": kind, "onset_s": 2.05, "end_s": 4.02, "ramp_s": 0.2}])
@@ -159,7 +159,7 @@ def test_a_fault_grows_with_its_severity(kind: str, machine: str) -> None:
     assert added[2] == pytest.approx(2.0 * added[1], rel=0.1)
 
 
-def test_a_bad_bearing_rings_at_the_rate_of_the_balls_passing() -> None:
+def test_a_bearing_fault_has_the_ball_pass_frequency() -> None:
     """Envelope analysis, the standard method, would not find the simulated fault."""
     seconds = 20.0
     samples = sound(

@@ -26,7 +26,7 @@ def test_a_fast_feed_keeps_its_start() -> None:
     assert clock.unix_s(3600.0) == pytest.approx(START + 3600, abs=1.0)
 
 
-def test_a_stream_that_stays_behind_is_dated_anew() -> None:
+def test_a_stream_that_stays_behind_gets_a_new_start() -> None:
     """After a pause of an hour that was not counted, every alert would be an hour early."""
     clock = StreamClock()
     clock.observe(1.0, START)
@@ -35,7 +35,7 @@ def test_a_stream_that_stays_behind_is_dated_anew() -> None:
     assert clock.unix_s(20.0) == START + 3599.0 + 20.0
 
 
-def test_a_gap_is_dated_at_once() -> None:
+def test_a_gap_gives_a_new_start_at_once() -> None:
     """The first alert after an outage would have a time before it."""
     clock = StreamClock()
     clock.observe(1.0, START)
@@ -53,7 +53,7 @@ def test_a_busy_program_that_catches_up_changes_no_time() -> None:
 
 
 @pytest.mark.parametrize("drift", [-1e-4, 1e-4])
-def test_a_drifting_crystal_is_followed(drift: float) -> None:
+def test_a_drifting_sampling_clock_is_followed(drift: float) -> None:
     """With a drift of 100 ppm, times would be wrong by a minute after a week."""
     clock = StreamClock()
     for second in range(7 * 86_400 // 10):

@@ -55,13 +55,13 @@ onset = 2
         (("machine", 1, "source", "faults", 1, "onset"), 24),
     ],
 )
-def test_keys_are_found_where_an_editor_shows_them(path: KeyPath, line: int) -> None:
+def test_keys_have_the_lines_of_an_editor(path: KeyPath, line: int) -> None:
     """Strings, comments and arrays that look like tables would give wrong line numbers."""
     tomllib.loads(AWKWARD)
     assert line == key_lines(AWKWARD)[path]
 
 
-def test_a_key_inside_an_inline_table_has_the_line_of_its_holder() -> None:
+def test_a_key_inside_an_inline_table_has_the_line_of_the_table() -> None:
     """A mistake inside an inline table would be reported without a line."""
     assert line_of(key_lines(AWKWARD), ("mqtt", "after", "dotted", "a")) == 13
 
