@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -182,8 +183,11 @@ def test_denoise_takes_noise_away(
 
 def test_oneclass_takes_each_class_in_turn(tmp_path: Path, idx_folder: Path) -> None:
     """The default would not cover every class, or not tell a class from the others."""
-    train("oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 40)
+    printed = train(
+        "oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 40
+    )
     metrics = metrics_of(tmp_path)
+    assert re.search(rf"^mean +{metrics['mean_auc']:.4f} ", printed, re.MULTILINE)
     assert {"auc", "mean_auc", "pca_mean_auc"} <= {*metrics}
     assert [key for key, value in metrics["auc"].items() if value > 0.9] == ["0", "1"]
 

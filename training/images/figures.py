@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from training.images.pca import fit_pca
@@ -19,11 +19,18 @@ _DPI = 80
 _MAX_POINTS = 3000
 
 
-def save_rows(path: Path, rows: Sequence[tuple[str, FloatArray]]) -> None:
-    """Draw rows of images ``(n, c, h, w)`` in 0..1 under one another, each with its name."""
+def save_rows(
+    path: Path, rows: Sequence[tuple[str, FloatArray]], column_titles: Sequence[str] = ()
+) -> None:
+    """Draw rows of images ``(n, c, h, w)`` in 0..1, each row with its name.
+
+    ``column_titles``, if given, has a title of at most two lines for each image of a row.
+    """
     n_columns = max(len(images) for _, images in rows)
     _, _, height, width = rows[0][1].shape
-    figure = Figure(figsize=(1.2 + 0.75 * n_columns, 0.75 * len(rows) * height / width))
+    title_inches = 0.35 if column_titles else 0.0
+    rows_inches = 0.75 * len(rows) * height / width
+    figure = Figure(figsize=(1.2 + 0.75 * n_columns, rows_inches + title_inches))
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
     for axes_row, (name, images) in zip(grid, rows, strict=True):
         for i, axes in enumerate(axes_row):
@@ -31,11 +38,13 @@ def save_rows(path: Path, rows: Sequence[tuple[str, FloatArray]]) -> None:
             if i < len(images):
                 _show(axes, images[i])
         axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for axes, title in zip(grid[0], column_titles, strict=False):
+        axes.set_title(title, fontsize=7, pad=2)
     figure.subplots_adjust(
         left=1.2 / figure.get_figwidth(),
         right=0.99,
         bottom=0.01,
-        top=0.99,
+        top=0.99 - title_inches / figure.get_figheight(),
         wspace=0.05,
         hspace=0.05,
     )
@@ -43,7 +52,7 @@ def save_rows(path: Path, rows: Sequence[tuple[str, FloatArray]]) -> None:
 
 
 def save_grid(path: Path, images: FloatArray, n_columns: int) -> None:
-    """Draw images ``(n, c, h, w)`` in 0..1 as one mosaic without gaps."""
+    """Draw images ``(n, c, h, w)`` in 0..1 in one picture without gaps."""
     n, channels, height, width = images.shape
     n_rows = n // n_columns
     tiles = images[: n_rows * n_columns].reshape(n_rows, n_columns, channels, height, width)
@@ -62,21 +71,24 @@ def save_latent_space(
     class_names: Sequence[str],
     decode: Callable[[FloatArray], FloatArray],
 ) -> None:
-    """Draw codes ``(n, latent_dim)`` by class, beside the images decoded over the same plane.
+    """Draw codes ``(n, latent_dim)`` by class, and the images decoded over the same plane.
 
-    The plane is the code itself if it has two dimensions, and else that of its two main axes
-    through the mean code.
+    The plane is the code itself if it has two dimensions. Otherwise it goes through the mean code
+    along the two principal axes.
     """
     lift: Callable[[FloatArray], FloatArray]
     if codes.shape[1] > 2:
         pca = fit_pca(codes, 2)
-        codes_2d, lift = pca.encode(codes), pca.decode
+        codes_2d, lift, axis_name = pca.encode(codes), pca.decode, "principal axis"
     else:
         n_missing = 2 - codes.shape[1]
         codes_2d, lift = np.pad(codes, ((0, 0), (0, n_missing))), _first_axes(codes.shape[1])
+        axis_name = "number"
     figure = Figure(figsize=(10, 4.6))
     left, right = figure.subplots(1, 2)
     _scatter(left, codes_2d, labels, class_names)
+    left.set_xlabel(f"{axis_name} 1 of the code", fontsize=9)
+    left.set_ylabel(f"{axis_name} 2 of the code", fontsize=9)
     low, high = np.percentile(codes_2d, [2, 98], axis=0)
     n_side = 12
     u, v = np.meshgrid(np.linspace(low[0], high[0], n_side), np.linspace(high[1], low[1], n_side))
@@ -86,30 +98,43 @@ def save_latent_space(
     mosaic = np.concatenate([np.concatenate(list(row), axis=2) for row in tiles], axis=1)
     _show(right, mosaic)
     _hide(right)
-    right.set_title("decoded over the same plane", fontsize=9)
+    right.set_title("images decoded over the same plane", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=_DPI)
 
 
 def save_history(path: Path, history: Sequence[HistoryRow]) -> None:
-    """Draw training and validation loss over the epochs, each on its own axis."""
+    """Draw training loss and validation error over the epochs, each with its own axis.
+
+    A single epoch is drawn as a circle and a cross.
+    """
     figure = Figure(figsize=(5, 3))
     axes = figure.subplots()
     epochs = [row.epoch for row in history]
-    axes.plot(epochs, [row.train_loss for row in history], color="tab:blue")
+    one = len(epochs) == 1
+    train_loss = [row.train_loss for row in history]
+    axes.plot(epochs, train_loss, color="tab:blue", marker="o" if one else "", markersize=9)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(FixedLocator(epochs) if one else MaxNLocator(integer=True))
     axes.set_ylabel("training loss", color="tab:blue")
     validation = [row.validation_loss for row in history]
     if all(value is not None for value in validation):
         twin = axes.twinx()
-        twin.plot(epochs, np.array(validation, dtype=float), color="tab:orange")
+        errors = np.array(validation, dtype=float)
+        twin.plot(epochs, errors, color="tab:orange", marker="x" if one else "", markersize=9)
         twin.set_ylabel("validation error", color="tab:orange")
     figure.tight_layout()
     figure.savefig(path, dpi=_DPI)
 
 
-def save_histogram(path: Path, groups: Mapping[str, NDArray[np.float64]], label: str) -> None:
-    """Draw histograms of scores over one another, over a logarithmic axis if all are positive."""
+def save_histogram(
+    path: Path,
+    groups: Mapping[str, NDArray[np.float64]],
+    label: str,
+    *,
+    threshold: float | None = None,
+) -> None:
+    """Draw a histogram of each group's scores, with a logarithmic axis if all are positive."""
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
     everything = np.concatenate(list(groups.values()))
@@ -124,18 +149,24 @@ def save_histogram(path: Path, groups: Mapping[str, NDArray[np.float64]], label:
         bins = np.linspace(everything.min(), everything.max() + 1e-9, 60)
     for name, values in groups.items():
         axes.hist(values, bins=bins.tolist(), alpha=0.6, density=True, label=name)
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set_xlabel(label)
+    axes.set_ylabel("share of images")
     axes.set_yticks([])
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=_DPI)
 
 
-def save_error_maps(path: Path, images: FloatArray, reconstructions: FloatArray) -> None:
-    """Draw frames over their reconstructions over their squared error, summed over channels."""
+def save_error_maps(
+    path: Path, images: FloatArray, reconstructions: FloatArray, titles: Sequence[str]
+) -> None:
+    """Draw titled frames, their reconstructions and their squared error, summed over channels."""
     error = np.square(reconstructions - images).sum(axis=1, keepdims=True)
     error = error / max(float(error.max()), 1e-9)
-    save_rows(path, [("frame", images), ("reconstruction", reconstructions), ("error", error)])
+    rows = [("frame", images), ("reconstruction", reconstructions), ("squared error", error)]
+    save_rows(path, rows, titles)
 
 
 def _scatter(

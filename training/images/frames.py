@@ -121,7 +121,7 @@ def find_unfit_frames(
         save_grid(folder / "samples.png", samples, n_columns=10)
     write_run(folder, scorer.model, result)
     _write_ranking(folder / "frames.csv", ranking, threshold)
-    _write_figures(folder, judged, order[:_N_SHOWN])
+    _write_figures(folder, judged, order[:_N_SHOWN], threshold)
     metrics["seconds"] = time.monotonic() - started + run.earlier_seconds
     finish_run(folder, metrics, folder / OTHER_HALF)
     return FrameReport(ranking, metrics)
@@ -175,11 +175,24 @@ def _judge_itself(run: _Run, scorer: NoveltyScorer, first: ImageSet, second: Ima
     return _Judged(_joined(second, first), scores, rebuilt, held_out=scores)
 
 
-def _write_figures(folder: Path, judged: _Judged, worst: NDArray[np.int64]) -> None:
-    frames = judged.frames.take(worst).scaled()
-    save_error_maps(folder / "frames.png", frames, judged.rebuilt[worst])
-    groups = {"judged": judged.scores, "not trained on": judged.held_out}
-    save_histogram(folder / "score.png", groups, "score")
+def _write_figures(
+    folder: Path, judged: _Judged, worst: NDArray[np.int64], threshold: float
+) -> None:
+    frames = judged.frames.take(worst)
+    titles = [
+        f"{_short(Path(name).name)}\nscore {score:.3g}"
+        for name, score in zip(frames.names, judged.scores[worst], strict=True)
+    ]
+    save_error_maps(folder / "frames.png", frames.scaled(), judged.rebuilt[worst], titles)
+    groups = {"scored frames": judged.scores}
+    if judged.held_out is not judged.scores:
+        groups["ordinary frames, not trained on"] = judged.held_out
+    save_histogram(folder / "score.png", groups, "score", threshold=threshold)
+
+
+def _short(name: str) -> str:
+    """A file name that fits over a small picture: its end tells frames apart."""
+    return name if len(name) <= 13 else f"...{name[-11:]}"
 
 
 def robust_threshold(scores: NDArray[np.float64], false_alarm_rate: float) -> float:

@@ -44,14 +44,14 @@ class OneClass:
     metrics: Mapping[str, Any]
 
     def table(self) -> str:
-        """Return the table that the command prints: ROC AUC in percent."""
+        """Return the table that the command prints: the area under the ROC curve, 0 to 1."""
         m = self.metrics
-        lines = [f"{'normal':<12}{'network':>9}{'error':>9}{'PCA':>9}{'2-NN':>9}"]
+        lines = [f"{'ROC AUC':<12}{'network':>9}{'error':>9}{'PCA':>9}{'2-NN':>9}"]
         for key in m["auc"]:
             values = (m[name][key] for name in ("auc", "error_auc", "pca_auc", "knn_auc"))
-            lines.append(f"{key:<12}" + "".join(f"{100 * value:9.2f}" for value in values))
+            lines.append(f"{key:<12}" + "".join(f"{value:9.4f}" for value in values))
         means = (m[f"{name}mean_auc"] for name in ("", "error_", "pca_", "knn_"))
-        lines.append(f"{'mean':<12}" + "".join(f"{100 * value:9.2f}" for value in means))
+        lines.append(f"{'mean':<12}" + "".join(f"{value:9.4f}" for value in means))
         if m["mean_auc"] <= m["pca_mean_auc"]:
             lines.append("the network is NOT better than PCA of the same bottleneck")
         return "\n".join([*lines, table([("seconds", f"{m['seconds']:.0f}")])])
