@@ -1,6 +1,6 @@
 """Detects a microphone that does not work: silence, stuck input, clipping, DC offset.
 
-The sound of a muted, unplugged, saturated or stuck microphone says nothing about the
+The sound of a muted, unplugged, saturated or stuck microphone contains no information about the
 machine. It is detected before scoring, so that it is not taken for a fault of the machine.
 """
 
@@ -113,7 +113,7 @@ class SignalCheck:
                 self._become("not_finite", "samples that are not numbers (NaN or infinity)")
             if self._filled == cell_samples:
                 if self._whole:
-                    self._judge(self._cell)
+                    self._check_cell(self._cell)
                 self._filled, self._whole = 0, True
         return self.state
 
@@ -123,7 +123,7 @@ class SignalCheck:
 
         return _Latch(cells(after_s), cells(self._limits.recover_s))
 
-    def _judge(self, cell: FloatArray) -> None:
+    def _check_cell(self, cell: FloatArray) -> None:
         """Check a cell of finite samples. Shape: ``(cell_samples,)``."""
         limits = self._limits
         lowest, highest = float(cell.min()), float(cell.max())

@@ -48,12 +48,12 @@ def explain(
         if detail["type"] == "union_tag_invalid":
             loc = (*loc, _discriminator(detail))
         path = _path_in(document, loc, is_missing=detail["type"] == "missing")
-        says = problems.setdefault(path, [])
-        if (text := _say(detail, path, root)) not in says:
-            says.append(text)
+        texts = problems.setdefault(path, [])
+        if (text := _text_of(detail, path, root)) not in texts:
+            texts.append(text)
     return [
-        f"{where(path)}: {_name(path, document)}{' or '.join(says)}"
-        for path, says in problems.items()
+        f"{where(path)}: {_name(path, document)}{' or '.join(texts)}"
+        for path, texts in problems.items()
     ]
 
 
@@ -98,7 +98,7 @@ def _name(path: KeyPath, document: dict[str, Any]) -> str:
     return ".".join(map(str, path)) + " "
 
 
-def _say(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
+def _text_of(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return "is not a known key" + _suggestion(str(path[-1]), root, detail["loc"][:-1])
@@ -113,10 +113,10 @@ def _say(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         return f"needs a {_discriminator(detail)}"
     if kind == "too_short":
         return f"is empty, at least {context['min_length']} is required"
-    says = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
+    text = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
     if kind != "missing" and isinstance(detail["input"], str | int | float):
-        says += f", not {detail['input']!r}"
-    return says
+        text += f", not {detail['input']!r}"
+    return text
 
 
 def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> str:

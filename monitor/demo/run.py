@@ -56,7 +56,7 @@ class DemoResult:
     alerts: list[dict[str, Any]] = field(default_factory=list)
     scores: list[tuple[float, float]] = field(default_factory=list)
 
-    def take(self, alert: dict[str, Any], at_s: float, say: Callable[[str], None]) -> None:
+    def take(self, alert: dict[str, Any], at_s: float, report: Callable[[str], None]) -> None:
         """Record an alert that was received ``at_s`` after the start."""
         self.alerts.append(alert)
         kind = alert["kind"]
@@ -67,7 +67,7 @@ class DemoResult:
         elif kind != "updated":
             self.other_alerts += 1
         bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert.get("bands_hz", ()))
-        say(
+        report(
             f"{at_s:4.1f} s  received: {kind}, at {alert['at']}, score {alert['score']:.1f}, "
             f"threshold {alert['threshold']:.1f}" + (f", loudest in {bands}" if bands else "")
         )
@@ -84,8 +84,8 @@ class DemoResult:
         )
 
 
-def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
-    """Run the demo. ``say`` prints a line; files and the picture go to ``out``.
+def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
+    """Run the demo. ``report`` prints a line; files and the picture go to ``out``.
 
     Raises ``MissingInputError`` when ``out`` cannot be created, and
     ``ServiceUnavailableError`` when a part of the demo does not start.
@@ -97,11 +97,11 @@ def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
         raise MissingInputError(f"--out {out}: cannot be created: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
     live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
-    say(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
+    report(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
     recordings = record_healthy(healthy, out / "recordings")
-    say("training a bundle with these recordings")
+    report("training a bundle with these recordings")
     calibration = learn(recordings, out / "bundle", seed)
-    say(
+    report(
         f"trained after {time.monotonic() - begun_s:.0f} s: threshold {calibration.threshold:.3g} "
         f"for {calibration.false_alarms_per_week:g} false alarm a week"
     )
@@ -109,7 +109,7 @@ def demo(out: Path, seed: int, say: Callable[[str], None]) -> DemoResult:
         config = out / "config.toml"
         config.write_text(configuration(broker.port, out / "bundle", live), encoding="utf-8")
         with running_daemon(config, out / "daemon.log") as started_unix_s:
-            result = follow(subscriber, started_unix_s, say)
+            result = follow(subscriber, started_unix_s, report)
     result.threshold = calibration.threshold
     draw(result, out / "demo.png")
     return result
@@ -201,22 +201,22 @@ def wait_until_ready(process: subprocess.Popen[bytes], readiness: socket.socket,
         with suppress(TimeoutError):
             if b"READY=1" in readiness.recv(4096):
                 return
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    raise ServiceUnavailableError(f"the daemon did not start: {' '.join(said) or 'no log'}")
+    last_line = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    raise ServiceUnavailableError(f"the daemon did not start: {' '.join(last_line) or 'no log'}")
 
 
 def follow(
-    subscriber: DemoSubscriber, started_unix_s: float, say: Callable[[str], None]
+    subscriber: DemoSubscriber, started_unix_s: float, report: Callable[[str], None]
 ) -> DemoResult:
     """Receive until shortly after the alert is cleared."""
     result = DemoResult()
     faults = [(FAULT.onset_s, "a bearing fault begins"), (FAULT.end_s, "the fault ends")]
-    say(" 0.0 s  the daemon monitors the healthy pump")
+    report(" 0.0 s  the daemon monitors the healthy pump")
     end_s = LATEST_CLEARED_S
     while (now_s := time.time() - started_unix_s) < end_s:
         while faults and now_s >= (faults[0][0] or 0.0):
             at_s, what = faults.pop(0)
-            say(f"{at_s:4.1f} s  {what}")
+            report(f"{at_s:4.1f} s  {what}")
         try:
             message = subscriber.messages.get(timeout=0.1)
         except queue.Empty:
@@ -225,7 +225,7 @@ def follow(
             at_s = unix_s(message.document["at"]) - started_unix_s
             result.scores.append((round(at_s, 3), message.document["score"]))
         elif message.topic.endswith("/alert"):
-            result.take(message.document, message.at_unix_s - started_unix_s, say)
+            result.take(message.document, message.at_unix_s - started_unix_s, report)
             if result.cleared_s is not None:
                 end_s = min(end_s, result.cleared_s + AFTERWARDS_S)
     return result

@@ -42,7 +42,7 @@ class CommandSource:
             timeout_s=settings.silence_timeout_s,
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
         )
-        heard_s: float | None = None
+        last_data_s: float | None = None
         down: SourceState | None = None
         for item in child.output(stop):
             if isinstance(item, ChildEnded):
@@ -54,9 +54,9 @@ class CommandSource:
                 continue
             now_s = time.monotonic()
             if down is not None:
-                lost_s = now_s - heard_s if heard_s is not None else 0.0
+                lost_s = now_s - last_data_s if last_data_s is not None else 0.0
                 stream.gap(round(lost_s * settings.sample_rate_hz))
                 down = None
                 yield BACK
-            heard_s = now_s
+            last_data_s = now_s
             yield from stream.push(item)

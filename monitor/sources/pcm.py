@@ -41,7 +41,7 @@ class PcmStream:
         self.frame_bytes = channels * self._dtype.itemsize
         self._rest = b""
         self._gap = False
-        self._distrusted = 0
+        self._to_drop = 0
 
     def push(self, data: bytes) -> list[AudioBlock | SourceState]:
         """The blocks and states from ``data``, none if it completes no frame."""
@@ -53,13 +53,13 @@ class PcmStream:
         frames = self._decoded(data[:used])
         if first_unsound(frames) is not None:
             return self._refuse(len(frames))
-        if self._distrusted:
+        if self._to_drop:
             return self._regain(frames)
         return [self._block(frames)]
 
     def gap(self, lost_samples: int) -> None:
         """About this many samples were lost: drop the unfinished frame and begin again."""
-        self._rest, self._distrusted = b"", 0
+        self._rest, self._to_drop = b"", 0
         self._gap = True
         self.next_sample += max(0, lost_samples)
 
@@ -79,17 +79,17 @@ class PcmStream:
         return block
 
     def _refuse(self, n_frames: int) -> list[AudioBlock | SourceState]:
-        known = self._distrusted > 0
+        known = self._to_drop > 0
         self.gap(n_frames)
-        self._distrusted = max(1, round(_CLEAN_S * self.sample_rate_hz))
+        self._to_drop = max(1, round(_CLEAN_S * self.sample_rate_hz))
         detail = "samples that are NaN, infinite or far above full scale: check the sample format"
         return [] if known else [unavailable("not_finite", detail)]
 
     def _regain(self, frames: FloatArray) -> list[AudioBlock | SourceState]:
-        dropped = min(len(frames), self._distrusted)
-        self._distrusted -= dropped
+        dropped = min(len(frames), self._to_drop)
+        self._to_drop -= dropped
         self.next_sample += dropped
-        if self._distrusted:
+        if self._to_drop:
             return []
         rest = frames[dropped:]
         return [BACK, self._block(rest)] if len(rest) else [BACK]

@@ -152,7 +152,7 @@ SourceSettings = Annotated[
     | LogMelSettings,
     Field(discriminator="kind"),
 ]
-"""Any ``[machine.source]``, told apart by ``kind``."""
+"""Any ``[machine.source]``, distinguished by ``kind``."""
 
 
 def _check_channel(channel: int | Literal["mix"], channels: int) -> None:

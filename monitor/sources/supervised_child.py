@@ -72,7 +72,7 @@ class SupervisedChild:
         self._name = name
         self._timeout_s = timeout_s
         self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
-        self._patience_s = max(self._timeout_s, self._first_timeout_s)
+        self._longest_timeout_s = max(self._timeout_s, self._first_timeout_s)
         self._quoted_lines = quoted_lines
         self._backoff = backoff
         self._masking = Masking(arguments)
@@ -90,7 +90,7 @@ class SupervisedChild:
             ended = yield from self._run_once(stop)
             if ended is None:
                 return
-            if time.monotonic() - begun_s > self.HEALTHY_AFTER_S + self._patience_s:
+            if time.monotonic() - begun_s > self.HEALTHY_AFTER_S + self._longest_timeout_s:
                 self._backoff.reset()
                 last = None
             # The same error is not repeated every few seconds.
@@ -110,16 +110,16 @@ class SupervisedChild:
             why = getattr(error, "strerror", None) or "not a command line"
             return ChildEnded("not_started", f"{self._name} cannot be started: {why}")
         try:
-            heard_s, timeout_s = time.monotonic(), self._first_timeout_s
+            last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
             while not stop.is_set():
                 data = child.read(_WAKE_S)
                 if data:
                     yield data
                     # The caller's time is not the child's.
-                    heard_s, timeout_s = time.monotonic(), self._timeout_s
+                    last_data_s, timeout_s = time.monotonic(), self._timeout_s
                 elif data is not None:
                     return self._exited(child)
-                elif time.monotonic() - heard_s > timeout_s:
+                elif time.monotonic() - last_data_s > timeout_s:
                     detail = f"{self._name} delivered no data for {timeout_s:g} s"
                     return ChildEnded("stalled", self._quoting(detail, child))
             return None
@@ -142,5 +142,5 @@ class SupervisedChild:
         lines = [
             self._masking(line)[:_MAX_LINE_CHARS] for line in child.last_lines(self._quoted_lines)
         ]
-        said = " / ".join(line for line in lines if line)
-        return f"{detail}: {said}" if said else detail
+        quoted = " / ".join(line for line in lines if line)
+        return f"{detail}: {quoted}" if quoted else detail
