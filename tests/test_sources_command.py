@@ -22,7 +22,7 @@ from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.sources.pcm import PcmStream
 from monitor.sources.settings import CommandSettings, SampleFormat
 from monitor.sources.supervised_child import SupervisedChild
-from tests.listening import Listener
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 FORMATS: list[SampleFormat] = ["s16le", "s32le", "f32le"]
@@ -129,60 +129,60 @@ def test_a_program_gives_what_the_file_gives(subtype: str, tmp_path: Path) -> No
     soundfile.write(wav, noise(50_000).reshape(-1, 2), RATE_HZ, subtype=subtype)
     raw.write_bytes(wav.read_bytes()[-25_000 * 2 * {"PCM_16": 2}.get(subtype, 4) :])
     formats = {"PCM_16": "s16le", "PCM_32": "s32le", "FLOAT": "f32le"}
-    with Listener(
+    with SourceReader(
         CommandSettings.model_validate(
             {"command": ["cat", str(raw)], "channels": 2, "sample_format": formats[subtype],
              "restart": False}
         )
-    ) as listener:  # fmt: skip
-        listener.wait_for_end()
-    assert np.array_equal(listener.samples(), np.concatenate([b.samples for b in read_blocks(wav)]))
+    ) as reader:  # fmt: skip
+        reader.wait_for_end()
+    assert np.array_equal(reader.samples(), np.concatenate([b.samples for b in read_blocks(wav)]))
 
 
 def test_a_program_that_ends_is_started_again() -> None:
     """The stream of a camera that was interrupted would not be started again."""
     settings = python("out.write(bytes(3200)); sys.stderr.write('Connection refused\\n'); exit(3)")
-    with Listener(settings) as listener:
-        listener.wait_for_samples(3_200)
-    states = listener.states()
+    with SourceReader(settings) as reader:
+        reader.wait_for_samples(3_200)
+    states = reader.states()
     assert states[0].status is SourceStatus.UNAVAILABLE
     assert states[0].reason == "exited"
     assert states[0].detail.endswith("ended with status 3: Connection refused")
     assert states[1] == SourceState(SourceStatus.OK)
-    first, second = listener.blocks()[:2]
+    first, second = reader.blocks()[:2]
     assert second.discontinuous
     lost_s = (second.first_sample - len(first.samples)) / RATE_HZ
-    assert lost_s == pytest.approx(listener.silent_s(1), abs=0.05)
+    assert lost_s == pytest.approx(reader.silent_s(1), abs=0.05)
 
 
 def test_a_program_that_hangs_is_ended_and_started_again() -> None:
     """A stalled stream would look like a quiet machine."""
     settings = python("out.write(bytes(3200)); out.flush(); time.sleep(60)", silence_timeout_s=0.5)
-    with Listener(settings) as listener:
-        listener.wait_for_samples(3_200)
-    assert [(s.status, s.reason) for s in listener.states()][:2] == [
+    with SourceReader(settings) as reader:
+        reader.wait_for_samples(3_200)
+    assert [(s.status, s.reason) for s in reader.states()][:2] == [
         (SourceStatus.UNAVAILABLE, "stalled"),
         (SourceStatus.OK, ""),
     ]
-    assert "no data for 0.5 s" in listener.states()[0].detail
+    assert "no data for 0.5 s" in reader.states()[0].detail
 
 
 def test_a_missing_program_is_reported_once() -> None:
     """The same state would be published with every attempt."""
-    with Listener(CommandSettings(command=("no-such-program",))) as listener:
+    with SourceReader(CommandSettings(command=("no-such-program",))) as reader:
         time.sleep(1.5)
-    [state] = listener.states()
+    [state] = reader.states()
     assert state.reason == "not_started"
     assert state.detail == "no-such-program cannot be started: No such file or directory"
 
 
 def test_a_program_killed_by_a_signal_is_reported_with_its_name() -> None:
     """The operator would see a number instead of the name of the signal."""
-    with Listener(python("os.kill(os.getpid(), 11)")) as listener:
-        state = listener.wait_for_state()
+    with SourceReader(python("os.kill(os.getpid(), 11)")) as reader:
+        state = reader.wait_for_state()
     assert "was killed by SIGSEGV" in state.detail
-    with Listener(python("os.kill(os.getpid(), 40)")) as listener:
-        state = listener.wait_for_state()
+    with SourceReader(python("os.kill(os.getpid(), 40)")) as reader:
+        state = reader.wait_for_state()
     assert "was killed by signal 40" in state.detail
 
 
@@ -195,11 +195,11 @@ def test_all_descendants_are_ended_even_if_they_ignore_signals() -> None:
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)'])\n"
         "out.write(bytes(3200)); out.flush(); time.sleep(60)"
     )
-    with Listener(python(script)) as listener:
-        listener.wait_for_samples(1_601)
+    with SourceReader(python(script)) as reader:
+        reader.wait_for_samples(1_601)
         family = psutil.Process().children(recursive=True)
     assert len(family) >= 2
-    assert listener.ended_s < 0.5
+    assert reader.ended_s < 0.5
     psutil.wait_procs(family, timeout=1.0)
     assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
@@ -218,25 +218,25 @@ def test_a_program_that_cannot_be_killed_is_reported_and_waited_for(
 
     monkeypatch.setattr(os, "killpg", refuse)
     settings = python("out.write(bytes(3200)); out.flush(); time.sleep(61)", silence_timeout_s=0.5)
-    with Listener(settings) as listener:
-        listener.wait(lambda: len(listener.states()) == 2, "a second state")
-        stalled, hangs = listener.states()
+    with SourceReader(settings) as reader:
+        reader.wait(lambda: len(reader.states()) == 2, "a second state")
+        stalled, hangs = reader.states()
         assert (stalled.reason, hangs.reason) == ("stalled", "stalled")
         assert "hangs and cannot be killed" in hangs.detail
         time.sleep(2.0)
         (child,) = [c for c in psutil.Process().children() if "sleep(61)" in c.cmdline()[-1]]
-        assert listener.n_samples() == 1_600
+        assert reader.n_samples() == 1_600
         released.set()
         child.kill()
-        listener.wait_for_samples(3_200)
+        reader.wait_for_samples(3_200)
 
 
 def test_the_error_output_of_a_program_is_limited() -> None:
     """A program that writes many messages would block on a full pipe, or fill the memory."""
     script = "sys.stderr.write('x' * 5_000_000); out.write(bytes(3200)); out.flush(); exit(1)"
-    with Listener(python(script)) as listener:
-        listener.wait_for_samples(1_600)
-        state = listener.wait_for_state()
+    with SourceReader(python(script)) as reader:
+        reader.wait_for_samples(1_600)
+        state = reader.wait_for_state()
     assert len(state.detail) < 400
 
 
@@ -245,8 +245,8 @@ def test_a_program_does_not_get_the_secrets_of_the_service(monkeypatch: pytest.M
     monkeypatch.setenv("AUSCULT_MQTT__PASSWORD", "hunter2")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials")
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
-    with Listener(python("sys.exit(' '.join(os.environ))")) as listener:
-        state = listener.wait_for_state()
+    with SourceReader(python("sys.exit(' '.join(os.environ))")) as reader:
+        state = reader.wait_for_state()
     for name in ("AUSCULT", "CREDENTIALS", "NOTIFY"):
         assert name not in state.detail
 
@@ -257,10 +257,10 @@ def test_a_password_in_the_command_is_in_no_state(caplog: pytest.LogCaptureFixtu
     settings = CommandSettings(
         command=(sys.executable, "-c", "import sys; sys.exit('cannot open ' + sys.argv[1])", url)
     )
-    with Listener(settings) as listener:
-        state = listener.wait_for_state()
+    with SourceReader(settings) as reader:
+        state = reader.wait_for_state()
     assert "cannot open rtsp://***@camera/1" in state.detail
-    assert "correct-horse" not in caplog.text + repr(settings) + str(listener.items())
+    assert "correct-horse" not in caplog.text + repr(settings) + str(reader.items())
 
 
 def test_a_program_that_cannot_start_is_not_tried_all_the_time() -> None:

@@ -27,8 +27,8 @@ from monitor.sources.settings import (
     SimulatedSettings,
     SourceSettings,
 )
-from tests.listening import Listener
 from tests.pulseaudio import PulseAudio
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 KINDS = ["file", "folder", "command", "microphone", "simulated", "logmel"]
@@ -219,12 +219,12 @@ def test_a_block_stays_as_it_was(case: Case) -> None:
 @pytest.mark.parametrize("which", ["sounding", "waiting"])
 def test_it_ends_within_half_a_second(case: Case, which: str) -> None:
     """The daemon could not be stopped in time and would be killed."""
-    with Listener(getattr(case, which)) as listener:
+    with SourceReader(getattr(case, which)) as reader:
         if which == "sounding":
-            listener.wait(listener.items, "sound")
+            reader.wait(reader.items, "sound")
         else:
             time.sleep(0.2)
-    assert listener.ended_s < 0.5
+    assert reader.ended_s < 0.5
 
 
 @every_kind
@@ -267,9 +267,9 @@ def test_the_same_settings_give_the_same_sound(case: Case) -> None:
 def test_real_time_is_kept_and_does_not_drift(case: Case) -> None:
     """A demonstration would be faster or slower than real time."""
     slow = case.waiting
-    with Listener(slow) as listener:
+    with SourceReader(slow) as reader:
         begun_s = time.monotonic()
-        listener.wait_for_samples(RATE_HZ * 3 // 2)
+        reader.wait_for_samples(RATE_HZ * 3 // 2)
         took_s = time.monotonic() - begun_s
     assert took_s == pytest.approx(1.5, abs=0.25)
 
@@ -292,9 +292,9 @@ def test_errors_are_states_and_never_raised(kind: str, tmp_path: Path) -> None:
         "folder": FolderSettings(path=tmp_path, settle_s=0, poll_interval_s=0.05),
         "logmel": LogMelSettings(path=tmp_path),
     }
-    with Listener(settings[kind]) as listener:
+    with SourceReader(settings[kind]) as reader:
         time.sleep(0.3)
-    [state] = listener.states()
+    [state] = reader.states()
     assert state.status is SourceStatus.UNAVAILABLE
     assert state.reason == "bad_input"
     assert str(bad) in state.detail

@@ -21,7 +21,7 @@ from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.sources.settings import FileSettings
 from tests.conftest import shared_data
-from tests.listening import Listener
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 
@@ -279,19 +279,19 @@ def test_log_mel_recordings_are_recognised_by_their_name(tmp_path: Path) -> None
 def test_a_loop_continues_with_discontinuities(tmp_path: Path) -> None:
     """Windows would contain the end and the beginning, and give a false alarm in every loop."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)
-    with Listener(FileSettings(path=tmp_path / "a.wav", loop=True)) as listener:
-        listener.wait_for_samples(3 * RATE_HZ)
-    blocks = listener.blocks()[:3]
+    with SourceReader(FileSettings(path=tmp_path / "a.wav", loop=True)) as reader:
+        reader.wait_for_samples(3 * RATE_HZ)
+    blocks = reader.blocks()[:3]
     assert [block.first_sample for block in blocks] == [0, RATE_HZ, 2 * RATE_HZ]
     assert [block.discontinuous for block in blocks] == [False, True, True]
 
 
 def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     """`auscult run` would start with a machine that has no sound."""
-    with pytest.raises(AuscultError, match="no such file"), Listener(
+    with pytest.raises(AuscultError, match="no such file"), SourceReader(
         FileSettings(path=tmp_path / "a.wav")
-    ) as listener:  # fmt: skip
-        listener.wait_for_end()
+    ) as reader:  # fmt: skip
+        reader.wait_for_end()
 
 
 @pytest.mark.data

@@ -19,7 +19,7 @@ from monitor.sources.folder.ledger import Ledger
 from monitor.sources.folder.source import FolderSource
 from monitor.sources.folder.watch import FolderWatch, _is_network_share
 from monitor.sources.settings import FolderSettings
-from tests.listening import Listener
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 
@@ -45,13 +45,13 @@ def test_existing_recordings_are_read_then_new_ones(tmp_path: Path) -> None:
     """New recordings would be left out, or old ones processed again."""
     recording(tmp_path / "b.wav", value=0.2)
     recording(tmp_path / "a" / "z.wav", value=0.1)
-    with Listener(settings(tmp_path)) as listener:
-        listener.wait_for_samples(2 * 8_000)
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(2 * 8_000)
         recording(tmp_path / "0.wav", value=0.3)
-        listener.wait_for_samples(3 * 8_000)
+        reader.wait_for_samples(3 * 8_000)
         time.sleep(0.5)
-    assert levels(listener.samples()) == [0.2, 0.1, 0.3]
-    blocks = listener.blocks()
+    assert levels(reader.samples()) == [0.2, 0.1, 0.3]
+    blocks = reader.blocks()
     assert [block.first_sample for block in blocks] == [0, 8_000, 16_000]
     assert [block.discontinuous for block in blocks] == [False, True, True]
 
@@ -61,15 +61,15 @@ def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
     whole = recording(tmp_path / "outside" / "a.wav", seconds=2.0).read_bytes()
     folder = tmp_path / "in"
     folder.mkdir()
-    with Listener(settings(folder, settle_s=0.4)) as listener:
+    with SourceReader(settings(folder, settle_s=0.4)) as reader:
         with (folder / "a.wav").open("wb") as file:
             for piece in np.array_split(np.frombuffer(whole, np.uint8), 12):
                 file.write(piece.tobytes())
                 file.flush()
                 time.sleep(0.1)
-                assert listener.items() == []
-        listener.wait_for_samples(2 * RATE_HZ)
-    assert listener.states() == []
+                assert reader.items() == []
+        reader.wait_for_samples(2 * RATE_HZ)
+    assert reader.states() == []
 
 
 def test_a_bad_file_is_reported_and_skipped(tmp_path: Path) -> None:
@@ -77,41 +77,41 @@ def test_a_bad_file_is_reported_and_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("no sound")
     recording(tmp_path / "b.wav")
     (tmp_path / "c.wav").touch()
-    with Listener(settings(tmp_path, settle_s=0)) as listener:
-        listener.wait_for_samples(8_000)
-        listener.wait(lambda: len(listener.states()) == 3, "the third state")
+    with SourceReader(settings(tmp_path, settle_s=0)) as reader:
+        reader.wait_for_samples(8_000)
+        reader.wait(lambda: len(reader.states()) == 3, "the third state")
         time.sleep(0.2)
-    assert [(state.status, state.reason) for state in listener.states()] == [
+    assert [(state.status, state.reason) for state in reader.states()] == [
         (SourceStatus.UNAVAILABLE, "bad_input"),
         (SourceStatus.OK, ""),
         (SourceStatus.UNAVAILABLE, "bad_input"),
     ]
-    assert "a.wav" in listener.states()[0].detail
-    assert "c.wav" in listener.states()[2].detail
+    assert "a.wav" in reader.states()[0].detail
+    assert "c.wav" in reader.states()[2].detail
 
 
 def test_a_file_that_changes_is_processed_again(tmp_path: Path) -> None:
     """Of a recorder that uses the same name again, only the first recording would be processed."""
     recording(tmp_path / "a.wav", value=0.1)
-    with Listener(settings(tmp_path)) as listener:
-        listener.wait_for_samples(8_000)
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(8_000)
         recording(tmp_path / "a.wav", value=0.2, seconds=0.25)
-        listener.wait_for_samples(12_000)
-    assert levels(listener.samples()) == [0.1, 0.2]
+        reader.wait_for_samples(12_000)
+    assert levels(reader.samples()) == [0.1, 0.2]
 
 
 def test_the_source_waits_for_a_folder_that_disappears(tmp_path: Path) -> None:
     """A network share that fails for a minute would end the monitoring."""
     folder = tmp_path / "share"
     recording(folder / "a.wav", value=0.1)
-    with Listener(settings(folder)) as listener:
-        listener.wait_for_samples(8_000)
+    with SourceReader(settings(folder)) as reader:
+        reader.wait_for_samples(8_000)
         shutil.rmtree(folder)
-        lost = listener.wait_for_state()
+        lost = reader.wait_for_state()
         assert lost.reason == "disconnected"
         recording(folder / "b.wav", value=0.2)
-        listener.wait_for_samples(16_000)
-    assert [state.status for state in listener.states()] == [
+        reader.wait_for_samples(16_000)
+    assert [state.status for state in reader.states()] == [
         SourceStatus.UNAVAILABLE,
         SourceStatus.OK,
     ]
@@ -121,9 +121,9 @@ def test_positions_continue_at_another_rate(tmp_path: Path) -> None:
     """Times would jump when two recorders with different rates use one folder."""
     recording(tmp_path / "a.wav", seconds=1.0, rate_hz=8_000)
     recording(tmp_path / "b.wav", seconds=1.0, rate_hz=48_000)
-    with Listener(settings(tmp_path)) as listener:
-        listener.wait_for_samples(56_000)
-    blocks = listener.blocks()
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(56_000)
+    blocks = reader.blocks()
     assert [(block.first_sample, block.sample_rate_hz) for block in blocks] == [
         (0, 8_000),
         (48_000, 48_000),
@@ -146,9 +146,9 @@ def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
     """A typing error in the path would not be reported."""
     with (
         pytest.raises(MissingInputError, match="no such folder"),
-        Listener(settings(tmp_path / "nothing")) as listener,
+        SourceReader(settings(tmp_path / "nothing")) as reader,
     ):
-        listener.wait_for_end()
+        reader.wait_for_end()
 
 
 def read_once(folder: Path, ledger: Path, n_samples: int) -> FloatArray:
@@ -228,15 +228,15 @@ def test_a_growing_recording_goes_on_where_reading_stopped(tmp_path: Path) -> No
     """One fault would raise an alert with every look at the same file."""
     path = tmp_path / "a.wav"
     growing(path, 8_000, stated=8_000)
-    with Listener(settings(tmp_path, settle_s=0.1)) as listener:
-        listener.wait_for_samples(8_000)
+    with SourceReader(settings(tmp_path, settle_s=0.1)) as reader:
+        reader.wait_for_samples(8_000)
         growing(path, 20_000, stated=16_000)  # the header is renewed more rarely than the sound
-        listener.wait_for_samples(20_000)
+        reader.wait_for_samples(20_000)
         growing(path, 30_000, stated=0)
-        listener.wait_for_samples(30_000)
+        reader.wait_for_samples(30_000)
     expected = (np.arange(30_000) % 1000).astype(np.float32) / 32_768
-    np.testing.assert_array_equal(listener.samples(), expected)
-    blocks = listener.blocks()
+    np.testing.assert_array_equal(reader.samples(), expected)
+    blocks = reader.blocks()
     assert not any(block.discontinuous for block in blocks)
     assert blocks[-1].first_sample + len(blocks[-1].samples) == 30_000
 
@@ -286,13 +286,13 @@ def test_a_folder_without_recordings_is_a_state_with_a_reason(tmp_path: Path) ->
     """A wrong path or format would look like a machine that is about to start."""
     for name in ("a.txt", "b.txt", "c.log"):
         (tmp_path / name).touch()
-    with Listener(settings(tmp_path)) as listener:
-        state = listener.wait_for_state()
+    with SourceReader(settings(tmp_path)) as reader:
+        state = reader.wait_for_state()
         assert state.reason == "no_recordings"
         assert "3 other files ignored (2 .txt, 1 .log)" in state.detail
         recording(tmp_path / "d.wav")
-        listener.wait_for_samples(8_000)
-    assert [state.status for state in listener.states()] == [
+        reader.wait_for_samples(8_000)
+    assert [state.status for state in reader.states()] == [
         SourceStatus.UNAVAILABLE,
         SourceStatus.OK,
     ]
@@ -313,9 +313,9 @@ def test_a_part_that_cannot_be_listed_is_a_state_and_the_rest_is_read(
         return listed(path)
 
     monkeypatch.setattr(os, "scandir", refusing)  # root may read everything
-    with Listener(settings(tmp_path)) as listener:
-        listener.wait_for_samples(8_000)
-        state = listener.wait_for_state()
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(8_000)
+        state = reader.wait_for_state()
     assert state.reason == "unreadable"
     assert "secret: cannot be listed: Permission denied" in state.detail
 
@@ -325,10 +325,10 @@ def test_a_name_that_is_not_utf_8_is_reported_and_read_once(tmp_path: Path) -> N
     bad = Path(os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff\n.wav"))
     bad.write_bytes(b"no sound")
     recording(tmp_path / "good.wav")
-    with Listener(settings(tmp_path)) as listener:
-        listener.wait_for_samples(8_000)
-        listener.wait(listener.states, "the state")
-    detail = listener.states()[0].detail
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(8_000)
+        reader.wait(reader.states, "the state")
+    detail = reader.states()[0].detail
     assert "bad\\xff\\n.wav" in detail
     detail.encode()
 
@@ -344,23 +344,23 @@ def test_a_cut_recording_is_called_truncated_only_when_it_no_longer_grows(
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "copied.ogg").write_bytes(content[: len(content) // 2])
-    with Listener(settings(folder, settle_s=0.1)) as listener:
+    with SourceReader(settings(folder, settle_s=0.1)) as reader:
         time.sleep(0.4)
-        assert not [s for s in listener.states() if s.reason == "bad_input"]
+        assert not [s for s in reader.states() if s.reason == "bad_input"]
         (folder / "copied.ogg").write_bytes(content)
-        listener.wait_for_samples(5 * RATE_HZ)
+        reader.wait_for_samples(5 * RATE_HZ)
         (folder / "cut.ogg").write_bytes(content[: len(content) // 3])
-        listener.wait(lambda: [s for s in listener.states() if s.reason == "bad_input"], "a state")
+        reader.wait(lambda: [s for s in reader.states() if s.reason == "bad_input"], "a state")
 
 
 def test_a_change_is_noticed_without_looking_at_every_file(tmp_path: Path) -> None:
     """A folder of 30 000 old recordings would take a third of a core."""
     recording(tmp_path / "a.wav", value=0.1)
     slow = FolderSettings(path=tmp_path, poll_interval_s=30.0, settle_s=0.1)
-    with Listener(slow) as listener:
-        listener.wait_for_samples(8_000)
+    with SourceReader(slow) as reader:
+        reader.wait_for_samples(8_000)
         recording(tmp_path / "new" / "b.wav", value=0.2)
-        listener.wait_for_samples(16_000)
+        reader.wait_for_samples(16_000)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from monitor.audio.log_mel_files import log_mel_frame_count, read_log_mel_blocks
 from monitor.domain import FloatArray, SourceStatus
 from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.sources.settings import LogMelSettings
-from tests.listening import Listener
+from tests.source_reader import SourceReader
 
 
 def frames(n_frames: int, n_mels: int = 128, seed: int = 0) -> FloatArray:
@@ -141,9 +141,9 @@ def test_a_folder_is_read_file_by_file_and_bad_files_are_skipped(tmp_path: Path)
     np.save(tmp_path / "a.npy", frames(100), allow_pickle=False)
     np.save(tmp_path / "b.npy", frames(100, 64), allow_pickle=False)
     np.save(tmp_path / "c.npy", frames(50), allow_pickle=False)
-    with Listener(LogMelSettings(path=tmp_path)) as listener:
-        listener.wait_for_end()
-    blocks = listener.log_mel_blocks()
+    with SourceReader(LogMelSettings(path=tmp_path)) as reader:
+        reader.wait_for_end()
+    blocks = reader.log_mel_blocks()
     assert [(b.first_frame, b.discontinuous) for b in blocks] == [(0, False), (100, True)]
-    assert [s.status for s in listener.states()] == [SourceStatus.UNAVAILABLE, SourceStatus.OK]
-    assert "b.npy: has 64 mel bands, 128 are expected" in listener.states()[0].detail
+    assert [s.status for s in reader.states()] == [SourceStatus.UNAVAILABLE, SourceStatus.OK]
+    assert "b.npy: has 64 mel bands, 128 are expected" in reader.states()[0].detail

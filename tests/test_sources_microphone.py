@@ -17,8 +17,8 @@ from monitor.domain import SourceStatus
 from monitor.sources.microphone import child as microphone_child
 from monitor.sources.microphone.capture_format import CaptureDecoder, CaptureHeader, CaptureRecord
 from monitor.sources.settings import MicrophoneSettings
-from tests.listening import Listener
 from tests.pulseaudio import PulseAudio
+from tests.source_reader import SourceReader
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_sound_that_is_played_is_received(pulse: PulseAudio) -> None:
     """No sound would be monitored."""
     tone = 0.25 * np.sin(2 * np.pi * 1_000 * np.arange(20 * 48_000) / 48_000)
     pulse.play(tone.astype(np.float32), 48_000)
-    with Listener(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
+    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
         heard.wait_for_samples(3 * 16_000)
     samples = heard.samples()[-16_000:]
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
@@ -44,7 +44,7 @@ def test_sound_that_is_played_is_received(pulse: PulseAudio) -> None:
 
 def test_unplugged_and_plugged_in_again(pulse: PulseAudio) -> None:
     """A cable that was unplugged for a moment would end the monitoring."""
-    with Listener(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
+    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
         heard.wait_for_samples(8_000)
         pulse.unplug()
         lost = heard.wait_for_state()
@@ -87,7 +87,7 @@ def test_a_device_that_is_not_there_is_a_state(
 ) -> None:
     """A typing error would be a traceback instead of a state."""
     assert pulse
-    with Listener(settings) as heard:
+    with SourceReader(settings) as heard:
         state = heard.wait_for_state()
     assert state.status is SourceStatus.UNAVAILABLE
     assert state.reason == "disconnected"
@@ -159,7 +159,7 @@ def test_lost_samples_are_counted_by_the_clock_and_another_rate_is_followed(
     child = tmp_path / "child.py"
     child.write_text(FAKE_CHILD.format(marker=str(tmp_path / "marker")))
     monkeypatch.setattr("monitor.sources.microphone.source._CHILD", child)
-    with Listener(MicrophoneSettings(channels=2)) as heard:
+    with SourceReader(MicrophoneSettings(channels=2)) as heard:
         heard.wait_for_samples(6 * 4_800)
     blocks = heard.blocks()[:6]
     assert [block.sample_rate_hz for block in blocks] == [48_000] * 3 + [16_000] * 3

@@ -18,7 +18,7 @@ from monitor.sources.settings import SimulatedFault, SimulatedSettings
 from monitor.sources.simulated.machine import SimulatedMachine
 from monitor.sources.simulated.motion import Motion
 from monitor.sources.simulated.source import SimulatedSource
-from tests.listening import Listener
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 FAULTS = ["bearing", "imbalance", "looseness", "rub", "cavitation"]
@@ -209,11 +209,11 @@ def test_a_thousand_turns_a_second_are_a_machine_too() -> None:
 
 def test_a_duration_is_kept_to_the_sample() -> None:
     """Recordings of the simulation would be longer than configured."""
-    with Listener(simulated(realtime=False, duration_s=1.23456)) as listener:
-        listener.wait_for_end()
-    assert listener.n_samples() == round(1.23456 * RATE_HZ)
+    with SourceReader(simulated(realtime=False, duration_s=1.23456)) as reader:
+        reader.wait_for_end()
+    assert reader.n_samples() == round(1.23456 * RATE_HZ)
     whole = sound(3)
-    assert np.array_equal(listener.samples(), whole[: listener.n_samples()])
+    assert np.array_equal(reader.samples(), whole[: reader.n_samples()])
 
 
 def test_a_hundred_machines_fit_into_half_a_core() -> None:

@@ -1,4 +1,4 @@
-"""Reading a source in a separate thread, as the daemon does."""
+"""A source that is read in a separate thread, as in the daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from monitor.sources.registry import open_source
 from monitor.sources.settings import SourceSettings
 
 
-class Listener:
+class SourceReader:
     """Collects what a source yields until it is stopped; use as a context manager.
 
     ``ended_s``: how long it took to end after it was told to.
@@ -28,7 +28,7 @@ class Listener:
         self.ended_s = 0.0
         self._items: list[tuple[float, SourceItem]] = []
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:
         """Start to read."""
@@ -91,7 +91,7 @@ class Listener:
         self._thread.join(30.0)
         assert not self._thread.is_alive(), "the source has no end"
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         try:
             for item in self.source.blocks(self.stop):
                 self._items.append((time.monotonic(), item))
