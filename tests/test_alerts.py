@@ -1,0 +1,86 @@
+"""Alerts: identity and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from monitor.alerts import AlertKind, AlertSeries, alert_from_json, alert_to_dict
+from monitor.errors import BadInputError
+from monitor.uuid7 import Uuid7Generator
+from tests.alert_drafts import draft, identified
+
+
+def test_an_open_alert_is_continued() -> None:
+    """After a restart, the same fault is a second alert, and the first one is never cleared."""
+    series = AlertSeries(7)
+    raised = series.identify(draft("raised", score=50.0))
+    again = series.identify(replace(draft("raised", score=20.0), started_at="later"))
+    cleared = series.identify(draft("cleared", score=1.0))
+    assert [one.kind for one in (raised, again, cleared)] == ["raised", "updated", "cleared"]
+    assert [one.sequence for one in (raised, again, cleared)] == [8, 9, 10]
+    assert {one.alert_id for one in (raised, again, cleared)} == {raised.alert_id}
+    assert {one.started_at for one in (raised, again, cleared)} == {raised.started_at}
+    assert (again.peak_score, cleared.peak_score, cleared.score) == (50.0, 50.0, 1.0)
+    assert len({one.event_id for one in (raised, again, cleared)}) == 3
+    assert series.open is None
+
+
+def test_an_update_without_an_open_alert_raises_one() -> None:
+    """After the loss of the outbox, an alert is updated that no subscriber knows."""
+    series = AlertSeries(0)
+    assert series.identify(draft("updated")).kind == "raised"
+    assert series.open is not None
+
+
+@pytest.mark.parametrize("kind", ["raised", "updated", "cleared"])
+def test_an_alert_is_the_same_after_its_json(kind: AlertKind) -> None:
+    """The alert that is published is not the one that was raised."""
+    alert = identified(kind)
+    assert alert_from_json(json.dumps(alert_to_dict(alert))) == alert
+
+
+def test_a_cleared_alert_of_an_earlier_version_is_read() -> None:
+    """After an upgrade, waiting alerts are lost because of a key that is no longer written."""
+    alert = identified("cleared")
+    stored = alert_to_dict(alert) | {"bands_hz": [[1800, 2100]]}
+    assert alert_from_json(json.dumps(stored)) == alert
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "?"},
+        {"score": float("nan")},
+        {"loss": "1.0"},
+        {"sequence": True},
+        {"bands_hz": [[1]]},
+        {"replayed": 0},
+        {"unknown": 1},
+    ],
+)
+def test_json_that_is_not_an_alert_is_refused(wrong: dict[str, object]) -> None:
+    """A damaged row of the outbox is published as an alert."""
+    text = json.dumps(alert_to_dict(identified()) | wrong)
+    with pytest.raises(BadInputError, match=f"not an alert: {next(iter(wrong))} "):
+        alert_from_json(text)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "no JSON"])
+def test_text_that_is_not_an_alert_is_refused(text: str) -> None:
+    """A damaged row of the outbox stops the daemon."""
+    with pytest.raises(BadInputError, match="not an alert"):
+        alert_from_json(text)
+
+
+def test_uuid7_sorts_by_time_and_is_well_formed() -> None:
+    """Events that are sorted by their id are in a wrong order."""
+    times_ms = iter([1_000, 1_000, 999, 1_001, 1_001])
+    make = Uuid7Generator(lambda: next(times_ms))
+    ids = [make() for _ in range(5)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 5
+    assert {(one.version, one.variant) for one in ids} == {(7, "specified in RFC 4122")}
+    assert [one.int >> 80 for one in ids] == [1_000, 1_000, 1_000, 1_001, 1_001]

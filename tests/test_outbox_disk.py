@@ -1,0 +1,210 @@
+"""The outbox on damaged, full, missing and read-only disks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.outbox.queue import Outbox
+from monitor.outbox.reader import read_outbox
+from tests.alert_drafts import draft
+from tests.disks import fill, small_disk_at
+from tests.mosquitto import wait_for
+
+_JUMPED = 1_700_000_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "outbox.sqlite3"
+
+
+def _spoil_index(path: Path) -> None:
+    """Overwrite an index page of the file; the rows stay readable."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'alerts_by_kind'"
+        ).fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
+class TestBrokenDisk:
+    """A disk or file that fails while or before it is used."""
+
+    def test_overwritten_while_running(self, path: Path) -> None:
+        """A damaged file loses the alerts in memory, or numbers start again."""
+        with Outbox(path) as outbox:
+            alerts = [outbox.append(draft("raised")), outbox.append(draft("updated"))]
+            path.write_bytes(os.urandom(path.stat().st_size))
+            path.with_name(path.name + "-wal").write_bytes(b"")
+            alerts += [outbox.append(draft("updated")) for _ in range(5)]
+            assert [alert.sequence for alert in alerts] == list(range(1, 8))
+            assert outbox.pending()[-1] == alerts[-1]
+            health = outbox.health()
+            assert (health.state, health.recoveries) == ("ok", 1)
+        with Outbox(path) as outbox:
+            assert outbox.append(draft("cleared")).sequence == 8
+            assert outbox.open_alert("pump-7") is None
+        assert list(path.parent.glob("*.damaged-*"))
+
+    @pytest.mark.parametrize("content", [b"", b"not a database at all" * 1000, b"\0" * 8192])
+    def test_damaged_between_runs(self, path: Path, content: bytes) -> None:
+        """A daemon with a damaged file does not start."""
+        with Outbox(path) as outbox:
+            for _ in range(3):
+                outbox.append(draft())
+        path.write_bytes(content)
+        with Outbox(path) as outbox:
+            assert outbox.health().recoveries == 1
+            assert outbox.append(draft()).sequence > _JUMPED
+        with Outbox(path) as outbox:
+            assert outbox.append(draft()).sequence > _JUMPED + 1
+
+    def test_what_can_be_read_is_saved(self, path: Path) -> None:
+        """A single damaged page loses all waiting alerts."""
+        with Outbox(path) as outbox:
+            alerts = [outbox.append(draft(machine=f"m{i % 3}")) for i in range(30)]
+        _spoil_index(path)
+        with Outbox(path) as outbox:
+            assert outbox.health().recoveries == 1
+            assert outbox.pending() == alerts
+            assert outbox.open_alert("m1") is not None
+
+    def test_deleted_while_running(self, path: Path) -> None:
+        """Alerts are written into a deleted file."""
+        with Outbox(path) as outbox:
+            first = outbox.append(draft())
+            for file in path.parent.glob(f"{path.name}*"):
+                if not file.name.endswith(".lock"):
+                    file.unlink()
+            second = outbox.append(draft("cleared"))
+            assert outbox.pending() == [first, second]
+        with Outbox(path) as outbox:
+            assert outbox.pending() == [first, second]
+            assert outbox.append(draft()).sequence == 3
+
+    @pytest.mark.parametrize("damaged", [False, True])
+    def test_open_alert_is_kept_if_the_disk_comes_late(self, path: Path, damaged: bool) -> None:
+        """An alert from an earlier run is never cleared."""
+        with Outbox(path, max_alerts=2) as outbox:
+            raised = [outbox.append(draft(machine=name)) for name in ("idle", "active")]
+            outbox.append(draft("updated", machine="idle"))  # one too many: dropped
+        away = path.parent.rename(path.parent.with_name("not mounted"))
+        path.parent.write_text("nothing is mounted here")
+        with Outbox(path) as outbox:
+            assert outbox.watch(["idle", "active"]) == []
+            own = outbox.append(draft("cleared", machine="active"))
+            assert outbox.health().state == "memory"
+            path.parent.unlink()
+            away.rename(path.parent)
+            if damaged:
+                _spoil_index(path)
+            assert outbox.append(draft(machine="other")).sequence > _JUMPED
+            assert outbox.health().state == "ok"
+            opened = outbox.open_alert("idle")
+            assert opened is not None
+            assert opened.alert_id == raised[0].alert_id
+        with Outbox(path) as outbox:
+            cleared = outbox.append(draft("cleared", machine="idle"))
+            assert cleared.alert_id == raised[0].alert_id
+            assert cleared.sequence > _JUMPED
+            assert outbox.open_alert("active") is None
+            assert outbox.append(draft(machine="active")).sequence == own.sequence + 1
+            if not damaged:  # the count of dropped alerts is not read from a damaged file
+                assert outbox.health().dropped == {"updated": 1}
+
+    def test_alerts_in_memory_are_limited(self, path: Path) -> None:
+        """While the disk is broken, the memory becomes full."""
+        path.parent.parent.mkdir(exist_ok=True)
+        path.parent.write_text("a file where the folder should be")
+        with Outbox(path, max_in_memory=10) as outbox:
+            raised = outbox.append(draft())
+            for _ in range(30):
+                outbox.append(draft("updated"))
+            assert outbox.health().state == "memory"
+            assert outbox.depth() == 10
+            assert outbox.pending()[0] == raised
+            assert outbox.health().dropped == {"updated": 21}
+            path.parent.unlink()
+            outbox.append(draft("cleared"))
+            assert (outbox.health().state, outbox.health().unwritten) == ("ok", 0)
+        assert len(read_outbox(path).alerts) == 11
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk_at(tmp_path) as disk:
+        yield disk
+
+
+class TestFullDisk:
+    """A disk that other programs have filled."""
+
+    def test_reserve_holds_the_next_alerts(self, small_disk: Path) -> None:
+        """Alerts that are raised while the disk is full do not survive a restart."""
+        path = small_disk / "outbox.sqlite3"
+        with Outbox(path) as outbox:
+            fill(small_disk)
+            for _ in range(300):
+                alert = outbox.append(draft())
+            assert outbox.health().state == "ok"
+            for waiting in outbox.pending(250):
+                outbox.acknowledge(waiting.event_id)
+            assert outbox.health().state == "ok"
+            assert outbox.depth() == 50
+            assert alert.sequence == 300
+        with Outbox(path) as outbox:
+            assert outbox.depth() == 50
+
+    def test_memory_beyond_the_reserve_and_recovery(self, small_disk: Path) -> None:
+        """Without any space on the disk, alerts are lost."""
+        path = small_disk / "outbox.sqlite3"
+        with Outbox(path, max_alerts=100_000) as outbox:
+            filler = fill(small_disk)
+            number = 0
+            while outbox.health().state == "ok":
+                number += 1
+                assert outbox.append(draft()).sequence == number
+                assert number < 20_000
+            last = outbox.append(draft("cleared"))
+            assert outbox.depth() == number + 1
+            assert outbox.pending(100_000)[-1] == last
+            filler.unlink()
+            outbox.append(draft("raised"))
+            assert (outbox.health().state, outbox.health().unwritten) == ("ok", 0)
+        listing = read_outbox(path).alerts
+        assert [alert.sequence for alert in listing] == list(range(1, number + 3))
+
+    def test_read_only(self, small_disk: Path) -> None:
+        """On a flash card that became read-only, alerts are not delivered."""
+        path = small_disk / "outbox.sqlite3"
+        remount = ["mount", "-o"]
+        with Outbox(path) as outbox:
+            first = outbox.append(draft())
+        subprocess.run([*remount, "remount,ro", small_disk], check=True)
+        with Outbox(path) as outbox:
+            assert outbox.health().state == "memory"
+            assert "read" in outbox.health().detail
+            subprocess.run([*remount, "remount,rw", small_disk], check=True)
+            wait_for(lambda: outbox.machines_waiting() and outbox.health().state == "ok")
+        subprocess.run([*remount, "remount,ro", small_disk], check=True)
+        with Outbox(path) as outbox:
+            second = outbox.append(draft("cleared"))
+            assert second.alert_id == first.alert_id
+            assert second.sequence > _JUMPED
+            assert outbox.pending() == [first, second]
+            outbox.acknowledge(first.event_id)
+            assert outbox.pending() == [second]
+            subprocess.run([*remount, "remount,rw", small_disk], check=True)
+            third = outbox.append(draft())
+            assert outbox.health().state == "ok"
+            assert outbox.pending() == [second, third]
+        assert read_outbox(path).alerts == [second, third]
