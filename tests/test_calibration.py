@@ -10,6 +10,8 @@ from monitor.calibration.tail import fit_generalised_pareto
 from monitor.calibration.threshold import WEEK_S, HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.errors import BadInputError
+from monitor.model.manifest import Calibration
+from monitor.wording import counted, duration
 
 HOP_S, SPAN_S = 0.256, 4.0
 RULE = Persistence.lasting(2.0, 0.9, SPAN_S, HOP_S)
@@ -89,6 +91,46 @@ def test_too_little_healthy_sound_is_an_error() -> None:
             span_s=SPAN_S,
             distances=True,
         )
+
+
+def test_the_parts_of_one_file_are_one_recording() -> None:
+    """One recording is reported as eight, because it is divided for the statistics."""
+    rng = np.random.default_rng(3)
+
+    def calibrated(parts: list[HealthyRecording], n_files: int | None) -> Calibration:
+        return calibrate(
+            parts,
+            false_alarms_per_week=1.0,
+            persistence=RULE,
+            hop_s=HOP_S,
+            span_s=SPAN_S,
+            distances=True,
+            n_files=n_files,
+        )
+
+    parts = [recording(100, rng) for _ in range(8)]
+    assert calibrated(parts, 1).recordings == 1
+    assert calibrated(parts, 1).threshold == calibrated(parts, None).threshold
+    with pytest.raises(BadInputError, match="healthy sound in 1 recording is too little"):
+        calibrated([recording(20, rng), recording(20, rng)], 1)
+
+
+def test_notes_have_singular_and_plural() -> None:
+    """A note reads "1 false alarms"."""
+    assert [counted(n, "false alarm") for n in (1, 2, 0.5)] == [
+        "1 false alarm",
+        "2 false alarms",
+        "0.5 false alarms",
+    ]
+    assert [duration(s) for s in (1, 45, 100, 240, 3600, 7200, 108_000)] == [
+        "1 second",
+        "45 seconds",
+        "2 minutes",
+        "4 minutes",
+        "60 minutes",
+        "2 hours",
+        "30 hours",
+    ]
 
 
 @pytest.mark.parametrize("d", [10, 100, 288])
