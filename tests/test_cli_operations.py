@@ -140,7 +140,7 @@ def test_record_gives_recordings_for_training(bundle: Bundle, tmp_path: Path) ->
     assert outcome.json["complaints"] == []
 
 
-def test_record_fails_when_a_source_delivers_nothing(
+def test_record_fails_when_a_source_gives_no_sound(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A recording without sound would wait without end."""

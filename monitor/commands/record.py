@@ -23,7 +23,7 @@ from monitor.sources.registry import open_source
 from monitor.sources.settings import LogMelSettings, SourceSettings
 
 SOUND_TIMEOUT_S = 20.0
-"""How long a source may deliver nothing before the command fails (the daemon waits without end)."""
+"""How long a source may give no sound before the command fails (the daemon waits without end)."""
 PROGRESS_INTERVAL_S = 30.0
 """How often progress is printed where there is no terminal."""
 _SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
@@ -32,7 +32,7 @@ _SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
 def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bool) -> None:
     """Record ``seconds`` of sound into FLAC files in ``out``.
 
-    Raises ``ServiceUnavailableError`` when the source delivers nothing for
+    Raises ``ServiceUnavailableError`` when the source gives no sound for
     ``SOUND_TIMEOUT_S``, when it ends early and when the disk is full; complete files are
     kept. Raises it too when everything recorded is silence; no file is kept then.
     """

@@ -78,7 +78,7 @@ def _try_broker(settings: MqttSettings) -> list[Finding]:
 
 
 def _try_source(machine: MachineSettings) -> list[Finding]:
-    """Whether the source delivers sound, and whether the bundle fits it."""
+    """Whether the source gives sound, and whether the bundle fits it."""
     what = f"source of {machine.id}"
     stop = threading.Event()
     timeout = threading.Timer(TIMEOUT_S, stop.set)
@@ -114,7 +114,7 @@ class _SourceTest:
             pass  # the line of the bundle shows the error
 
     def run(self, stop: threading.Event) -> tuple[bool, str]:
-        """Whether the source delivers usable sound, and a description."""
+        """Whether the source gives usable sound, and a description."""
         state, trouble, description = SourceState(SourceStatus.OK), "", ""
         for item in open_source(self._machine.source).blocks(stop):
             if isinstance(item, SourceState):

@@ -54,7 +54,7 @@ class OutboxDisk:
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self.machines: dict[str, AlertSeries] = {}
         self.drops: Counter[tuple[str, str]] = Counter()
-        self.sequence_floor = 0
+        self.assumed_sequence = 0
         """The last sequence number to assume for a machine that is not in ``machines``."""
         self.trouble = ""
         self.recoveries = 0
@@ -74,7 +74,7 @@ class OutboxDisk:
         """
         try:
             self._store = OutboxStore.open(self._path)
-            self._adopt(self._store)
+            self._merge(self._store)
         except StoreTooNewError as error:
             raise ConfigError(
                 f"outbox {self._path}: {error}; use the newer program that wrote it"
@@ -213,7 +213,7 @@ class OutboxDisk:
         fresh = self._open_writable()
         if self._store is not None:
             if lost:  # deleted while open: the open file still has its rows
-                self._adopt_alerts(self._store.alerts(limit=-1))
+                self._merge_alerts(self._store.alerts(limit=-1))
             self._store.close()
         self._store, self._must_reopen = fresh, False
         self._unwritten.machines |= set(self.machines)
@@ -227,7 +227,7 @@ class OutboxDisk:
             if self._taken_over:
                 self._counts = fresh.counts()
             else:
-                self._adopt(fresh)
+                self._merge(fresh)
         except BaseException:
             fresh.close()
             raise
@@ -259,33 +259,33 @@ class OutboxDisk:
         The numbers that the last process gave in memory are unknown, so they continue
         from the Unix time.
         """
-        self.sequence_floor = int(self._clock())
+        self.assumed_sequence = int(self._clock())
         try:
             self._store = OutboxStore.open_read_only(self._path)
-            self._adopt(self._store)
+            self._merge(self._store)
         except _DISK_ERRORS as error:
             _log.error("outbox %s: cannot be read: %s", self._path, error)
 
-    def _adopt(self, store: OutboxStore) -> None:
+    def _merge(self, store: OutboxStore) -> None:
         machines, counts, drops = store.machines(), store.counts(), store.drops()
         for row in machines:
-            self._adopt_machine(row)
+            self._merge_machine(row)
         self._counts = counts
         self.drops.update(drops)  # adds to those of this process
         self._taken_over = True
 
-    def _adopt_machine(self, row: StoredMachine) -> None:
+    def _merge_machine(self, row: StoredMachine) -> None:
         """Merge the stored series of a machine with that of this process.
 
         A machine without alerts in this process gets the stored open alert. Otherwise
         its own is kept. No number is given twice.
         """
-        series = self.machines.setdefault(row.machine, AlertSeries(self.sequence_floor))
-        if not self._taken_over and series.last_sequence == self.sequence_floor:
+        series = self.machines.setdefault(row.machine, AlertSeries(self.assumed_sequence))
+        if not self._taken_over and series.last_sequence == self.assumed_sequence:
             series.open = parse_alert(row.open_alert)
         series.last_sequence = max(series.last_sequence, int(row.last_sequence))
 
-    def _adopt_alerts(self, rows: list[StoredAlert]) -> int:
+    def _merge_alerts(self, rows: list[StoredAlert]) -> int:
         """Put the alerts of another file in front of those in memory; returns their number."""
         saved: dict[str, tuple[Alert, float]] = {}
         removed = self._unwritten.removed | self._unwritten.removed_early
@@ -293,7 +293,7 @@ class OutboxDisk:
             alert = parse_alert(row.body)
             if alert is not None and alert.event_id not in removed:
                 saved[alert.event_id] = (alert, row.appended_unix_s)
-                series = self.machines.setdefault(alert.machine, AlertSeries(self.sequence_floor))
+                series = self.machines.setdefault(alert.machine, AlertSeries(self.assumed_sequence))
                 series.last_sequence = max(series.last_sequence, alert.sequence)
         self._unwritten.alerts = saved | self._unwritten.alerts
         self._unwritten.removed.clear()
@@ -311,11 +311,11 @@ class OutboxDisk:
         machines, alerts = salvage(aside)
         alerts = list({row.event_id: row for row in [*alerts, *cached]}.values())
         if not self.machines:  # damaged before this process read any number
-            self.sequence_floor = int(self._clock())
+            self.assumed_sequence = int(self._clock())
         for row in machines:
             if isinstance(row.last_sequence, int) and isinstance(row.machine, str):
-                self._adopt_machine(row)
-        saved = self._adopt_alerts(alerts)
+                self._merge_machine(row)
+        saved = self._merge_alerts(alerts)
         self._taken_over = True
         self._counts.clear()
         self.recoveries += 1

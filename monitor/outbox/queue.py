@@ -94,7 +94,7 @@ class Outbox:
             self._check_open()
             new = [name for name in machines if name not in self._disk.machines]
             for name in new:
-                self._disk.machines[name] = AlertSeries(self._disk.sequence_floor)
+                self._disk.machines[name] = AlertSeries(self._disk.assumed_sequence)
                 self._disk.touch(name)
             self._disk.flush()
             return [name for name in self._disk.machines if name not in machines]
@@ -108,7 +108,7 @@ class Outbox:
         with self._guard:
             self._check_open()
             known = self._disk.machines
-            series = known.setdefault(draft.machine, AlertSeries(self._disk.sequence_floor))
+            series = known.setdefault(draft.machine, AlertSeries(self._disk.assumed_sequence))
             alert = series.identify(draft)
             self._disk.put(alert)
             self._disk.touch(alert.machine)

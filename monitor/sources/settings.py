@@ -28,7 +28,7 @@ class FileSettings(_Source):
     kind: Literal["file"] = "file"
     path: Path
     realtime: bool = False
-    """Deliver in real time instead of as fast as possible."""
+    """Read in real time instead of as fast as possible."""
     loop: bool = False
     channel: Channel = "mix"
 

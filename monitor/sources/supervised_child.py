@@ -1,4 +1,4 @@
-"""A child program that delivers sound on its standard output, kept running.
+"""A child program that writes sound to its standard output, kept running.
 
 Used for the microphone and for any other program. The program runs in its own
 process group, is read with a time limit, is ended with all its descendants, and is
@@ -56,7 +56,7 @@ class SupervisedChild:
     """
 
     HEALTHY_AFTER_S: ClassVar[float] = 10.0
-    """After a child has delivered for this time, the pauses are short again."""
+    """After a child has written data for this time, the pauses are short again."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class SupervisedChild:
                 elif data is not None:
                     return self._exited(child)
                 elif time.monotonic() - last_data_s > timeout_s:
-                    detail = f"{self._name} delivered no data for {timeout_s:g} s"
+                    detail = f"{self._name} gave no data for {timeout_s:g} s"
                     return ChildEnded("stalled", self._quoting(detail, child))
             return None
         finally:
