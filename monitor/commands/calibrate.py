@@ -91,5 +91,5 @@ def _lines(done: Recalibration, before: Calibration | None, after: Calibration) 
         f"healthy    {after.score_median:.4g} is the median score"
         + (f" (before: {before.score_median:.4g})" if before else ""),
         f"bundle     {done.bundle.path}",
-        f"before     {done.previous}",
+        f"previous   {done.previous}",
     ]
