@@ -26,7 +26,7 @@ from monitor.outbox.rows import (
     to_stored_alert,
     to_stored_machine,
 )
-from monitor.outbox.salvage import move_aside, salvage
+from monitor.outbox.salvage import check_header, move_aside, salvage
 from monitor.outbox.store import (
     OutboxStore,
     StoreDamagedError,
@@ -34,12 +34,11 @@ from monitor.outbox.store import (
     StoreTooNewError,
     is_damage,
 )
-from monitor.outbox.unwritten import Unwritten
+from monitor.outbox.unwritten import AlertKey, Unwritten
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_MAGIC = b"SQLite format 3\0"
 _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
 
 
@@ -138,34 +137,31 @@ class OutboxDisk:
         """How many of them are only in memory."""
         return len(self._unwritten.alerts)
 
-    def oldest(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
-        """``(event_id, machine, kind)`` of the oldest alerts."""
-        rows: list[StoredAlert] = []
-        if self._store is not None:
-            try:
-                limit = number + len(self._unwritten.removed)
-                rows = self._store.oldest(limit, only_updated=only_updated)
-            except _DISK_ERRORS as error:
-                self._failed(error)
-        found = [(row.event_id, row.machine, row.kind) for row in rows]
-        found = [entry for entry in found if entry[0] not in self._unwritten.removed]
-        return (found + self._unwritten.oldest(number, only_updated=only_updated))[:number]
+    def oldest(self, number: int, *, only_updated: bool) -> list[AlertKey]:
+        """The oldest alerts."""
+        limit = number + len(self._unwritten.removed)
+        stored = self._stored(lambda store: store.oldest(limit, only_updated=only_updated))
+        return (stored + self._unwritten.oldest(number, only_updated=only_updated))[:number]
 
-    def oldest_unwritten(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
-        """``(event_id, machine, kind)`` of the oldest alerts that are only in memory."""
+    def oldest_unwritten(self, number: int, *, only_updated: bool) -> list[AlertKey]:
+        """The oldest alerts that are only in memory."""
         return self._unwritten.oldest(number, only_updated=only_updated)
 
-    def appended_before(self, unix_s: float) -> list[tuple[str, str, str]]:
-        """``(event_id, machine, kind)`` of alerts on the disk that are older than ``unix_s``."""
+    def appended_before(self, unix_s: float) -> list[AlertKey]:
+        """The alerts on the disk that are older than ``unix_s``."""
+        return self._stored(lambda store: store.appended_before(unix_s))
+
+    def _stored(self, query: Callable[[OutboxStore], list[StoredAlert]]) -> list[AlertKey]:
+        """Alerts on the disk that are not removed; empty if the disk cannot be read."""
         if self._store is None:
             return []
         try:
-            rows = self._store.appended_before(unix_s)
+            rows = query(self._store)
         except _DISK_ERRORS as error:
             self._failed(error)
             return []
         found = [(row.event_id, row.machine, row.kind) for row in rows]
-        return [entry for entry in found if entry[0] not in self._unwritten.removed]
+        return [key for key in found if key[0] not in self._unwritten.removed]
 
     # Reading and writing.
 
@@ -206,7 +202,7 @@ class OutboxDisk:
     def _writable_store(self) -> OutboxStore:
         lost = not self._path.exists()
         if not lost:
-            _check_header(self._path)
+            check_header(self._path)
         must_open = self._must_reopen or lost or not self._taken_over
         if self._store is not None and self._store.writable and not must_open:
             return self._store
@@ -324,13 +320,3 @@ class OutboxDisk:
             *(self._path, error, aside.name, saved),
         )
         self._write()
-
-
-def _check_header(path: Path) -> None:
-    """Raise ``StoreDamagedError`` for a file that was overwritten while open.
-
-    SQLite would continue with its cache and not notice before a restart.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise StoreDamagedError("its header was overwritten")

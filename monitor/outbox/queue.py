@@ -15,6 +15,7 @@ from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.lock import lock_file
+from monitor.outbox.unwritten import AlertKey
 
 _log = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ class Outbox:
             self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
             self._drop(self._disk.appended_before(self._clock() - self._max_age_s))
 
-    def _drop(self, entries: list[tuple[str, str, str]]) -> None:
+    def _drop(self, entries: list[AlertKey]) -> None:
         if not entries:
             return
         self._disk.drops.update((machine, kind) for _, machine, kind in entries)

@@ -1,4 +1,4 @@
-"""A damaged outbox: rename it, and read from it what can be read."""
+"""A damaged outbox: detect it, rename it, and read from it what can be read."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ import time
 from pathlib import Path
 
 from monitor.outbox.rows import StoredAlert, StoredMachine
+from monitor.outbox.store import StoreDamagedError
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")
+_MAGIC = b"SQLite format 3\0"
+
+
+def check_header(path: Path) -> None:
+    """Raise ``StoreDamagedError`` for a file that was overwritten while open.
+
+    SQLite would continue with its cache and not notice before a restart.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise StoreDamagedError("its header was overwritten")
 
 
 def move_aside(path: Path) -> Path:

@@ -8,6 +8,9 @@ from itertools import islice
 
 from monitor.alerts import Alert
 
+AlertKey = tuple[str, str, str]
+"""``event_id``, ``machine`` and ``kind`` of an alert."""
+
 
 @dataclass(slots=True)
 class Unwritten:
@@ -49,7 +52,7 @@ class Unwritten:
             if machine is None or alert.machine == machine:
                 yield alert
 
-    def oldest(self, number: int, *, only_updated: bool) -> list[tuple[str, str, str]]:
-        """``(event_id, machine, kind)`` of the first alerts to add."""
+    def oldest(self, number: int, *, only_updated: bool) -> list[AlertKey]:
+        """The first alerts to add."""
         found = (alert for alert in self.added() if not only_updated or alert.kind == "updated")
         return [(alert.event_id, alert.machine, alert.kind) for alert in islice(found, number)]
