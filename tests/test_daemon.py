@@ -332,7 +332,7 @@ def test_added_removed_and_changed_machines_do_not_affect_others(
         watched.feed("comes", other.path, healthy_then_faulty())
         watched.write()
         watched.send(signal.SIGHUP)
-        watched.wait_until_said("reloaded: machines: 1 added, 1 removed, 1 untouched")
+        watched.wait_until_said("reloaded: machines: 1 added, 1 removed, 1 unchanged")
         wait_for(lambda: subscriber.payloads("/comes/alert"), 20)
         wait_for(lambda: len(subscriber.payloads("/stays/alert")) == 2, 20)
         wait_for(lambda: len(subscriber.payloads("/goes/alert")) == 2, 5)

@@ -1,4 +1,4 @@
-"""One machine's thread, and several machines together: real pipelines, scripted sources."""
+"""One machine's thread: a real pipeline, scripted sources."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
-from monitor.service.supervisor import Supervisor
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.registry import open_source
 from monitor.sources.settings import (
@@ -38,7 +37,6 @@ from tests.scripted_machines import (
     ScriptedSource,
     cut,
     fault_and_back,
-    opening,
     plan,
     playing,
 )
@@ -96,37 +94,6 @@ def test_an_alert_is_dated_by_the_stream(
 
 def seconds_after(began: float, rfc3339: str) -> float:
     return float(np.datetime64(rfc3339.rstrip("Z"), "ms").astype(int)) / 1000 - began
-
-
-def test_a_source_that_fails_is_tried_again_and_affects_no_other(
-    bundle: Bundle,
-    network: Network,
-    record: RecordingOutlet,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """An error in one machine would end the monitoring of all."""
-    monkeypatch.setattr(Machine, "LEAST_PAUSE_S", 0.05)
-    attempts = []
-    sound = machine_sound(10)
-
-    def broken(_stop: threading.Event) -> Iterator[SourceItem]:
-        attempts.append(1)
-        yield from cut(sound[: 2 * RATE_HZ], 1600)
-        if len(attempts) < 3:
-            raise RuntimeError("a bug")
-        yield from cut(sound[2 * RATE_HZ :], 1600, 2 * RATE_HZ)
-        _stop.wait(60)
-
-    supervisor = Supervisor(record, opening(ScriptedSource(broken), playing(*cut(sound, 1600))))
-    supervisor.apply([plan(bundle, network, "bad", 0), plan(bundle, network, "good", 1)])
-    wait_for(lambda: record.last_state("good")["state"] == "ok")
-    wait_for(lambda: record.last_state("bad")["state"] == "ok")
-    assert len(attempts) == 3
-    assert record.state_sequence("good") == ["warming", "ok"]
-    assert record.state_sequence("bad") == [*(2 * ["warming", "unavailable"]), "warming", "ok"]
-    reasons = {payload["reason"] for name, payload in record.states if name == "bad"}
-    assert "internal_error" in reasons
-    supervisor.stop()
 
 
 def raised_and_stopped(watched: MachinePlan, record: RecordingOutlet) -> np.ndarray[Any, Any]:
@@ -358,52 +325,6 @@ def test_a_source_that_may_wait_has_not_stalled(
     assert machine.stalled(later(machine)) is stalled
 
 
-# Many machines.
-
-
-def test_new_plans_do_not_interrupt_unchanged_machines(
-    bundle: Bundle, network: Network, record: RecordingOutlet
-) -> None:
-    """Adding a machine would interrupt all others."""
-    sources = [playing(*cut(machine_sound(10, seed=seed), 1600)) for seed in range(4)]
-    plans = {name: plan(bundle, network, name, seed) for seed, name in enumerate("abcd")}
-    supervisor = Supervisor(record, opening(*sources))
-    supervisor.apply([plans["a"], plans["b"], plans["c"]])
-    before = dict(supervisor.machines)
-    for name in "abc":
-        wait_for(lambda name=name: record.last_state(name)["state"] == "ok")  # type: ignore[misc]  # bound now
-    other = replace(plans["b"], detector=DetectorSettings(quiet_s=99))
-    changes = supervisor.apply([plans["a"], other, plans["d"]])
-    assert (changes.kept, changes.changed) == (["a"], ["b"])
-    assert (changes.added, changes.removed) == (["d"], ["c"])
-    assert supervisor.machines["a"] is before["a"]
-    assert supervisor.machines["b"] is not before["b"]
-    assert record.state_sequence("a") == ["warming", "ok"]
-    assert record.forgotten == ["c"]
-    assert before["c"].join(0)
-    supervisor.stop()
-
-
-def test_all_stop_together_and_publish_it(
-    bundle: Bundle, network: Network, record: RecordingOutlet
-) -> None:
-    """With fifty machines a stop would take too long, and systemd would kill the service."""
-
-    def slow_to_stop(stop: threading.Event) -> Iterator[SourceItem]:
-        yield from cut(machine_sound(1), 1600)
-        stop.wait(60)
-        time.sleep(0.4)
-
-    supervisor = Supervisor(record, opening(ScriptedSource(slow_to_stop)))
-    supervisor.apply([plan(bundle, network, f"m{number}") for number in range(20)])
-    began_s = time.monotonic()
-    supervisor.stop()
-    assert time.monotonic() - began_s < 1.0
-    for number in range(20):
-        last = record.last_state(f"m{number}")
-        assert (last["state"], last["reason"]) == ("unavailable", "stopped")
-
-
 def test_a_decision_during_a_stop_is_still_published(
     bundle: Bundle,
     network: Network,
@@ -427,29 +348,3 @@ def test_a_decision_during_a_stop_is_still_published(
     assert decided.wait(20)
     assert machine.join(20)
     assert [alert.kind for alert in record.alerts] == ["raised"]
-
-
-def test_a_machine_that_does_not_stop_publishes_no_more(
-    bundle: Bundle, network: Network, record: RecordingOutlet
-) -> None:
-    """A driver that hangs would prevent the stop, and its machine would publish after the stop."""
-    release = threading.Event()
-
-    def deaf(_stop: threading.Event) -> Iterator[SourceItem]:
-        yield from cut(machine_sound(1), 1600)
-        release.wait(30)
-        yield from cut(machine_sound(10), 1600, RATE_HZ)
-        raise RuntimeError("too late")
-
-    supervisor = Supervisor(record, opening(ScriptedSource(deaf)))
-    supervisor.apply([plan(bundle, network)])
-    machine = supervisor.machines["m"]
-    wait_for(lambda: machine.coverage()["monitored_s"] == 1.0)
-    began_s = time.monotonic()
-    supervisor.stop()
-    assert time.monotonic() - began_s < 1.5
-    said = len(record.states)
-    release.set()
-    assert machine.join(5)
-    assert len(record.states) == said
-    assert record.scores == []
