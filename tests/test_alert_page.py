@@ -1,4 +1,4 @@
-"""The page of an alert: what was heard beside what was expected, at its time."""
+"""The page of an alert: recorded sound, its reconstruction and the difference."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import soundfile
 
 from monitor.model.network import Network
 from tests.bundles import SPEC, machine_sound, make_bundle
-from training.sound.alert_page import hear_section, write_alert_page
+from training.sound.alert_page import reconstruct_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
 
 
 def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
-    """The picture would point at the wrong part of the machine, or at the wrong moment."""
+    """The picture shows the fault at another time or in another band."""
     bundle = make_bundle(tmp_path / "bundle")
     sound = np.concatenate([machine_sound(10, seed=1), machine_sound(10, seed=2, fault=0.1)])
     soundfile.write(tmp_path / "day.wav", sound, RATE_HZ, subtype="FLOAT")
-    section = hear_section(tmp_path / "day.wav", bundle, Network(bundle), 5.0, 18.0)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 5.0, 18.0)
     assert 5.0 <= section.begin_s < 5.6
-    assert section.heard_db.shape == section.expected_db.shape
+    assert section.recorded_db.shape == section.expected_db.shape
     per_frame = section.residual_db.max(axis=0)
     seconds = section.begin_s + np.arange(len(per_frame)) / SPEC.frame_rate_hz
     assert per_frame[seconds > 11].mean() > per_frame[seconds < 9].mean() + 10
@@ -30,13 +30,13 @@ def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
     assert low_hz - 50 <= 3000 <= high_hz + 50
 
 
-def test_the_page_holds_its_picture_and_escapes_what_it_says(tmp_path: Path) -> None:
-    """A recording's name could put a script into the page, or the picture would be lost."""
+def test_the_page_contains_its_picture_and_escapes_names(tmp_path: Path) -> None:
+    """The name of a recording puts a script into the page, or the picture is missing."""
     bundle = make_bundle(tmp_path / "bundle")
     soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
-    section = hear_section(tmp_path / "day.wav", bundle, Network(bundle), 0.0, 8.0)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 0.0, 8.0)
     page = tmp_path / "alert.html"
-    write_alert_page(page, section, SPEC, title="<script>x</script>", facts={"score": "41 & up"})
+    write_alert_page(page, section, SPEC, title="<script>x</script>", values={"score": "41 & up"})
     text = page.read_text()
     assert "<script>" not in text
     assert "41 &amp; up" in text

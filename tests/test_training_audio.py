@@ -1,4 +1,4 @@
-"""Recordings in, a bundle out: the whole of `auscult train audio` on a tiny machine."""
+"""`auscult train audio` on a tiny machine: from recordings to a bundle with its report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
 from training.loop import resolve_device
 from training.sound.bundle import network_of
 from training.sound.evidence_graph import EvidenceGraph
-from training.sound.recording_evidence import hear, score_heard
+from training.sound.recording_evidence import evidence_of, score_evidence
 from training.sound.recordings import Recording
 from training.sound.report import write_report
 from training.sound.settings import load_audio_settings
@@ -58,20 +58,20 @@ def score_of(result: AudioResult, seed: int, fault_db: float = 0.0) -> float:
     return whole.value
 
 
-def test_a_fault_scores_higher_than_anything_healthy(trained: AudioResult) -> None:
-    """This is what a bundle is for."""
+def test_a_fault_scores_higher_than_healthy_sound(trained: AudioResult) -> None:
+    """A trained bundle does not detect a fault."""
     healthy = [score_of(trained, seed) for seed in range(50, 60)]
     faulty = [score_of(trained, seed, fault_db=3.0) for seed in range(50, 60)]
     assert max(healthy) < min(faulty)
 
 
-def test_the_runtime_gives_the_scores_that_training_gave(trained: AudioResult) -> None:
-    """If training scored recordings differently, the threshold would be for other scores."""
+def test_the_run_time_gives_the_scores_of_the_training(trained: AudioResult) -> None:
+    """The threshold is set for other scores than those of the daemon."""
     bundle = trained.bundle
     recording = Recording("r", simulated_frames(70))
     graph = EvidenceGraph(network_of(bundle)).eval()
-    expected = score_heard(
-        hear(graph, recording, SPEC, resolve_device("cpu")),
+    expected = score_evidence(
+        evidence_of(graph, recording, SPEC, resolve_device("cpu")),
         SPEC,
         bundle.span_windows,
         bundle.head,
@@ -83,8 +83,8 @@ def test_the_runtime_gives_the_scores_that_training_gave(trained: AudioResult) -
     assert score_of(trained, 70) == pytest.approx(expected.whole, rel=1e-4)
 
 
-def test_the_bundle_tells_how_it_was_made(trained: AudioResult) -> None:
-    """Nobody can trust a threshold without knowing what it rests on."""
+def test_the_bundle_contains_its_provenance(trained: AudioResult) -> None:
+    """It is unknown which recordings a threshold comes from."""
     bundle = trained.bundle
     run_selftest(bundle, Network(bundle))
     provenance = bundle.manifest.provenance
@@ -96,10 +96,8 @@ def test_the_bundle_tells_how_it_was_made(trained: AudioResult) -> None:
     assert bundle.calibration.recordings == 12
 
 
-def test_a_reference_machine_does_not_pass_for_the_machine(
-    trained: AudioResult, folder: Path
-) -> None:
-    """Two microphones swapped between neighbours would be calibrated to stay that way."""
+def test_recordings_of_a_reference_machine_are_refused(trained: AudioResult, folder: Path) -> None:
+    """After two microphones were swapped, each bundle is calibrated on the wrong machine."""
     foreign = sorted((folder / "tilted").iterdir())
     with pytest.raises(BadInputError, match=r"more like reference machine 2 \(.*tilted\)"):
         recalibrate(trained.bundle, foreign, out=None, false_alarms_per_week=1.0)
@@ -113,31 +111,29 @@ def test_a_reference_machine_does_not_pass_for_the_machine(
     assert fit.complaint == ""
 
 
-def test_a_machine_that_was_never_heard_does_not_pass_for_the_machine(
-    trained: AudioResult, folder: Path
-) -> None:
-    """A bundle would be trusted on whatever does not score high."""
+def test_recordings_of_an_unknown_machine_are_refused(trained: AudioResult, folder: Path) -> None:
+    """A bundle is used on another machine, if that machine does not score high."""
     stranger = write_machine(folder / "stranger", 8, first_seed=500, regime=0.3)
     bundle, network = trained.bundle, Network(trained.bundle)
     alone = replace(bundle, head=replace(bundle.head, references=np.empty((0, 0))))
-    heard = [score_healthy(path, alone, network) for path in sorted(stranger.iterdir())]
-    fit = match_recordings(bundle.calibration, heard, (), bundle.head.healthy)
+    scored = [score_healthy(path, alone, network) for path in sorted(stranger.iterdir())]
+    fit = match_recordings(bundle.calibration, scored, (), bundle.head.healthy)
     assert "differ in the same direction" in fit.complaint
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: AudioResult, request_: AudioRequest) -> None:
-    """A bundle that cannot be made again cannot be audited."""
+    """The same recordings and seed give different bundles."""
     again = train_audio(replace(request_, out=request_.out.with_name("again")))
     assert again.bundle.sha256 == trained.bundle.sha256
 
 
-def test_training_goes_on_from_a_bundle(
+def test_training_continues_a_bundle(
     trained: AudioResult,
     request_: AudioRequest,
     folder: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A machine that has changed for good is learned from where its network stands."""
+    """`--continue` trains a new network, or the report does not compare before and after."""
     later = write_machine(folder / "later", 10, first_seed=200)
     result = train_audio(
         replace(
@@ -152,32 +148,36 @@ def test_training_goes_on_from_a_bundle(
     assert (after.band_mean_db == before.band_mean_db).all()
     assert result.bundle.manifest.provenance["continued"] == trained.bundle.sha256
     assert len(result.healthy_before) == 10
-    assert "without --reference the new bundle knows none" in caplog.text
+    assert "give --reference again" in caplog.text
     page = write_report(result).read_text(encoding="utf-8")
     assert "Before and after" in page
 
 
 def test_the_report_is_one_page_with_its_figures(trained: AudioResult) -> None:
-    """Whoever made the bundle wants to see it."""
+    """A section or a figure is missing, or a word of the code is shown to users."""
     page = write_report(trained).read_text(encoding="utf-8")
     assert page.count("<img ") == 3
+    for title in ("Data", "Operating states", "Scoring", "Does the network help?"):
+        assert f"<h2>{title}</h2>" in page
+    assert "1 false alarm a week" in page
+    assert "12 recordings" in page
     assert "no network" in page
     names = {path.name for path in trained.bundle.path.iterdir()}
     assert {"report.html", "loss.png", "reconstruction.png", "scores.png", "history.csv"} <= names
 
 
-def test_the_plain_error_can_be_asked_for(
+def test_the_plain_error_can_be_chosen(
     request_: AudioRequest, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`--score` must give a bundle that works, whatever the rule would have chosen."""
+    """A bundle with `--score plain` does not work."""
     result = train_audio(replace(request_, score="plain", out=folder / "plain"))
-    assert "too little sound, or a plain score, to tell the reference machines apart" in caplog.text
+    assert "does not recognise the reference machines" in caplog.text
     assert result.bundle.manifest.score.kind == "plain"
     assert score_of(result, 60, fault_db=12.0) > score_of(result, 60)
 
 
 def test_too_little_sound_is_an_error(folder: Path) -> None:
-    """A guessed threshold is worse than none."""
+    """A threshold is set from almost no sound."""
     lone = write_machine(folder / "lone", 1)
     request = AudioRequest((lone,), folder / "none", settings=SETTINGS, device="cpu")
     with pytest.raises(BadInputError, match="too little to set a threshold"):
@@ -185,7 +185,7 @@ def test_too_little_sound_is_an_error(folder: Path) -> None:
 
 
 def test_a_budget_must_be_positive(request_: AudioRequest) -> None:
-    """No alarms at all is a threshold that nothing reaches."""
+    """A budget of 0 gives a threshold that no score reaches."""
     with pytest.raises(UsageError, match="must be positive"):
         train_audio(replace(request_, false_alarms_per_week=0.0))
 
@@ -210,7 +210,7 @@ min_fault_s = 1.0
 def test_the_command_writes_a_bundle_and_replaces_it_only_when_asked(
     request_: AudioRequest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bundle that took a night to train is lost, or the command gives none."""
+    """A bundle is replaced without a copy, or the command does not write one."""
     config, out = tmp_path / "training.toml", tmp_path / "b"
     config.write_text(CONFIG)
     arguments = ["train", "audio", str(request_.recordings[0]), "--out", str(out)]
@@ -254,7 +254,7 @@ f_min_hz = 9000
 
 
 def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
-    """Somebody corrects one key, waits, and learns of the next one."""
+    """Mistakes are reported one at a time, or without their line."""
     path = tmp_path / "training.toml"
     path.write_text(WRONG_SETTINGS)
     with pytest.raises(ConfigError) as refused:
@@ -274,7 +274,7 @@ def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_the_tables_of_the_daemon_may_be_in_the_same_file(tmp_path: Path) -> None:
-    """One file for both programs is refused by one of them."""
+    """A file with the tables of both programs is refused."""
     path = tmp_path / "config.toml"
     path.write_text('[mqtt]\nhost = "broker"\n[features]\nn_mels = 64\nf_max_hz = 4000\n')
     settings = load_audio_settings(path, {"AUSCULT_TRAINING__EPOCHS": "3"})
@@ -298,7 +298,7 @@ def test_a_wrong_setting_is_named(
     status: int,
     complaint: str,
 ) -> None:
-    """A mistyped key is ignored, so the setting keeps its default."""
+    """A mistyped key is ignored and the default is used."""
     path = tmp_path / "training.toml"
     if config is not None:
         path.write_text(config)
@@ -308,7 +308,7 @@ def test_a_wrong_setting_is_named(
 
 
 def test_a_missing_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The commonest mistake of all."""
+    """A mistyped path gives an unclear error, or leaves an empty bundle folder."""
     status = run_command(["train", "audio", str(tmp_path / "no"), "--out", str(tmp_path / "b")])
     assert status == 66
     assert str(tmp_path / "no") in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Recordings on their way to the network: the same frames as the runtime's, split whole."""
+"""Recordings for training: the frames of the run time, splits, random windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monitor.model.network import Network, NetworkOutput
 from monitor.pipeline import Pipeline
 from tests.bundles import machine_sound, make_bundle
 from tests.tiny_sound import SPEC, simulated_frames
-from training.sound.recordings import CropBatches, Recording, cut_into, folds, read_recording
+from training.sound.recordings import Recording, WindowBatches, cut_into, folds, read_recording
 
 
 class RecordingNetwork(Network):
@@ -90,43 +90,43 @@ def test_the_longest_usable_part_of_a_recording_is_used(
     ("samples", "complaint"),
     [(np.zeros(32_000, np.float32), "silence"), (machine_sound(0.5), "too short")],
 )
-def test_a_recording_that_teaches_nothing_is_refused(
+def test_a_silent_or_short_recording_is_refused(
     tmp_path: Path, samples: np.ndarray, complaint: str
 ) -> None:
-    """A muted or cut-off recording would pass for a regime of the machine."""
+    """A muted recording is learned as an operating state of the machine."""
     sf.write(tmp_path / "a.wav", samples, 16_000)
     with pytest.raises(BadInputError, match=complaint):
         read_recording(tmp_path / "a.wav", LogMelSpec())
 
 
 def test_every_recording_is_in_one_fold() -> None:
-    """A recording in no fold would never be scored by statistics that did not see it."""
+    """A recording is never left out, or the folds differ in size."""
     fold = folds(23, 5, seed=1)
     assert np.ptp(np.bincount(fold, minlength=5)) <= 1
     assert len(fold) == 23
     np.testing.assert_array_equal(fold, folds(23, 5, seed=1))
 
 
-def test_long_recordings_are_cut_only_where_they_are_few() -> None:
-    """Without stretches nothing could be left out; with needless ones neighbours would leak."""
+def test_long_recordings_are_cut_only_if_there_are_few() -> None:
+    """With one long recording nothing can be left out, or many recordings are cut needlessly."""
     recording = Recording("a", simulated_frames(0, seconds=60.0))
-    stretches = cut_into([recording, recording], 8, least_frames=100)
-    assert len(stretches) == 8
-    whole = np.concatenate([stretch.frames_db for stretch in stretches[:4]])
+    sections = cut_into([recording, recording], 8, least_frames=100)
+    assert len(sections) == 8
+    whole = np.concatenate([section.frames_db for section in sections[:4]])
     np.testing.assert_array_equal(whole, recording.frames_db)
     assert cut_into([recording] * 8, 8, least_frames=100) == [recording] * 8
     assert len(cut_into([recording], 8, least_frames=10_000)) == 1
 
 
-def test_crops_are_shared_equally_and_repeat_by_seed() -> None:
-    """A reference with much sound must not crowd out the machine; a run must be repeatable."""
+def test_every_machine_has_the_same_share_of_windows() -> None:
+    """A reference with much sound outweighs the machine, or a seed gives other windows."""
     machines = [
         [Recording("own", simulated_frames(0))],
         [Recording(str(i), simulated_frames(i, seconds=30.0)) for i in range(1, 5)],
     ]
 
-    def batches(seed: int) -> CropBatches:
-        return CropBatches(
+    def batches(seed: int) -> WindowBatches:
+        return WindowBatches(
             machines,
             n_frames=SPEC.window_frames,
             windows_per_epoch=64,
@@ -137,8 +137,8 @@ def test_crops_are_shared_equally_and_repeat_by_seed() -> None:
 
     first, again, other = (list(batches(seed).epoch(2)) for seed in (7, 7, 8))
     assert len(first) == 2
-    for crop, same in zip(first, again, strict=True):
-        assert crop.windows_db.shape == (32, 1, SPEC.n_mels, SPEC.window_frames)
-        assert torch.bincount(crop.machine).tolist() == [16, 16]
-        assert torch.equal(crop.windows_db, same.windows_db)
+    for batch, same in zip(first, again, strict=True):
+        assert batch.windows_db.shape == (32, 1, SPEC.n_mels, SPEC.window_frames)
+        assert torch.bincount(batch.machine).tolist() == [16, 16]
+        assert torch.equal(batch.windows_db, same.windows_db)
     assert not torch.equal(first[0].windows_db, other[0].windows_db)

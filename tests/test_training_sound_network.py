@@ -1,4 +1,4 @@
-"""The sound network and its graph: what they hold on to, and that ONNX says the same."""
+"""The sound network and its graph: level, loss, evidence, and equal results in ONNX."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def some_windows() -> FloatArray:
 
 
 @pytest.mark.parametrize("gain_db", [-6.0, 6.0])
-def test_a_gain_changes_the_level_and_nothing_else(gain_db: float) -> None:
-    """If a turned knob moved the evidence, it would be taken for a fault."""
+def test_a_gain_changes_only_the_level(gain_db: float) -> None:
+    """A change of gain is reported as a fault."""
     graph = make_graph()
     windows = torch.from_numpy(some_windows()[:, None])
     with torch.no_grad():
@@ -46,7 +46,7 @@ def test_a_gain_changes_the_level_and_nothing_else(gain_db: float) -> None:
 
 
 def test_loss_is_the_mean_squared_error_of_the_reconstruction() -> None:
-    """If it were anything else, the figure beside every score would not be the textbook's."""
+    """The loss of every score is not the mean squared error."""
     graph = make_graph()
     windows_db = torch.from_numpy(some_windows()[:, None])
     with torch.no_grad():
@@ -57,7 +57,7 @@ def test_loss_is_the_mean_squared_error_of_the_reconstruction() -> None:
 
 
 def test_evidence_is_the_mean_residual_the_spectrum_and_the_flutter() -> None:
-    """If the parts were elsewhere, the explanation of an alert would name wrong bands."""
+    """An alert names the wrong bands."""
     graph = make_graph()
     windows_db = torch.from_numpy(some_windows()[:, None])
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_evidence_is_the_mean_residual_the_spectrum_and_the_flutter() -> None:
 
 
 def test_onnx_agrees_with_torch_for_any_batch() -> None:
-    """If the exported graph computed something else, the runtime would score something else."""
+    """The run time computes other scores than the training."""
     n_mels, n_frames = 21, 13  # neither divides by the strides
     graph = make_graph(n_mels, n_frames)
     rng = np.random.default_rng(0)
@@ -85,15 +85,15 @@ def test_onnx_agrees_with_torch_for_any_batch() -> None:
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=2e-4, err_msg=name)
 
 
-def test_a_bottleneck_must_be_one() -> None:
-    """A network that may copy its input reconstructs every fault."""
+def test_a_bottleneck_is_smaller_than_the_window() -> None:
+    """A network that can copy its input reconstructs every fault."""
     with pytest.raises(UsageError, match="no bottleneck"):
         SoundNetworkSpec(4, 4, bottleneck=16)
 
 
-def test_a_network_spec_survives_its_bundle() -> None:
-    """Without it no bundle could be trained on; a foreign one must not be guessed at."""
+def test_a_network_spec_is_read_back() -> None:
+    """The training of a bundle cannot be continued, or continues with another network."""
     spec = SoundNetworkSpec(24, 16, channels=(4, 8), bottleneck=4)
     assert SoundNetworkSpec.from_dict(spec.to_dict()) == spec
-    with pytest.raises(BundleError, match="not the shape"):
+    with pytest.raises(BundleError, match="not the description"):
         SoundNetworkSpec.from_dict({"n_mels": 24})

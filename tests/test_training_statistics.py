@@ -16,7 +16,7 @@ from training.metrics import roc_auc
 from training.sound.covariance import DIAGONAL, scatter_of
 from training.sound.crossfit import HealthySound, fit_statistics, fold_heads, gather
 from training.sound.head import MOST_OF_THE_WAY, healthy_sample, with_references
-from training.sound.recording_evidence import Heard, distances, heard_of
+from training.sound.recording_evidence import RecordingEvidence, distances
 from training.sound.recordings import Recording, folds
 from training.sound.regimes import find_regimes
 from training.sound.score_choice import choose_score
@@ -33,13 +33,13 @@ def correlated(rng: np.random.Generator, n: int, *, independent: bool = False) -
     return 3.0 * rng.normal(size=(n, 2)) @ mixing + 0.2 * rng.normal(size=(n, D))
 
 
-def recording_of(row: Rows, rng: np.random.Generator) -> Heard:
+def recording_of(row: Rows, rng: np.random.Generator) -> RecordingEvidence:
     """A recording whose evidence flutters around ``row`` ``(D,)``."""
     recording = Recording("r", simulated_frames(0))
     n_windows = len(recording.windows(SPEC))
     evidence = (row + 0.05 * rng.normal(size=(n_windows, D))).astype(np.float32)
     ones = np.ones(n_windows, np.float32)
-    return heard_of(recording, SPEC, evidence=evidence, loss=ones, level_db=ones)
+    return RecordingEvidence.of(recording, SPEC, evidence=evidence, loss=ones, level_db=ones)
 
 
 def sound_of(rows: Rows, rng: np.random.Generator, references: Sequence[Rows] = ()) -> HealthySound:
@@ -54,7 +54,7 @@ def sound_of(rows: Rows, rng: np.random.Generator, references: Sequence[Rows] = 
 
 @pytest.mark.parametrize("shrinkage", [0.003, 0.3, DIAGONAL])
 def test_the_distance_is_that_of_the_shrunk_covariance(shrinkage: float) -> None:
-    """If it were not, the distance would not be Mahalanobis'."""
+    """The distance is not the Mahalanobis distance of the shrunk covariance."""
     rows = correlated(np.random.default_rng(0), 400)
     whitener = scatter_of([rows - rows.mean(axis=0)]).whitener(shrinkage)
     covariance = np.cov(rows, rowvar=False)
@@ -62,8 +62,8 @@ def test_the_distance_is_that_of_the_shrunk_covariance(shrinkage: float) -> None
     np.testing.assert_allclose(whitener.T @ whitener, np.linalg.inv(shrunk), rtol=1e-6, atol=1e-9)
 
 
-def test_a_change_in_a_small_part_does_not_drown_in_a_large_one() -> None:
-    """Knocking is a change of few numbers, beside hundreds that vary by chance."""
+def test_a_small_part_has_the_weight_of_a_large_one() -> None:
+    """Knocking changes few numbers and is hidden by the chance variation of hundreds."""
     rng = np.random.default_rng(0)
     scatter = scatter_of([rng.normal(size=(4000, 60))])
     well, knocking = rng.normal(size=(500, 60)), rng.normal(size=(500, 60))
@@ -80,15 +80,15 @@ def test_a_change_in_a_small_part_does_not_drown_in_a_large_one() -> None:
 
 
 def test_full_shrinkage_is_the_diagonal() -> None:
-    """The diagonal score is what little sound supports; it must be exactly that."""
+    """The diagonal score uses correlations."""
     rows = correlated(np.random.default_rng(0), 50)
     centred = rows - rows.mean(axis=0)
     expected = np.diag(1.0 / centred.std(axis=0, ddof=1))
     np.testing.assert_allclose(scatter_of([centred]).whitener(DIAGONAL), expected, rtol=1e-9)
 
 
-def test_three_regimes_are_found_though_one_is_rare() -> None:
-    """A rare speed that is taken for a fault raises an alarm every time it is driven."""
+def test_a_rare_regime_is_found() -> None:
+    """A rare speed of the machine raises an alert each time."""
     rng = np.random.default_rng(0)
     centres = 20.0 * rng.normal(size=(3, D))
     kinds = [0] * 14 + [1] * 12 + [2] * 2
@@ -101,23 +101,23 @@ def test_three_regimes_are_found_though_one_is_rare() -> None:
 
 
 @pytest.mark.parametrize("independent", [False, True])
-def test_a_machine_that_merely_varies_has_one_regime(independent: bool) -> None:
-    """Needless regimes would eat the variety that the covariance is estimated from."""
+def test_a_machine_without_separate_groups_has_one_regime(independent: bool) -> None:
+    """Needless regimes leave less variation to estimate the covariance from."""
     rng = np.random.default_rng(1)
     rows = [correlated(rng, 4, independent=independent) for _ in range(30)]
     assert set(np.concatenate(find_regimes(rows)).tolist()) == {0}
 
 
-def test_what_only_one_recording_holds_is_no_regime() -> None:
-    """A fault in one training recording must not become a way of being healthy."""
+def test_sound_of_only_one_recording_is_no_regime() -> None:
+    """A fault in one training recording becomes a healthy state."""
     rng = np.random.default_rng(2)
     rows = [rng.normal(size=(6, D)) for _ in range(15)]
     rows[4] = rows[4] + 30.0
     assert set(np.concatenate(find_regimes(rows)).tolist()) == {0}
 
 
-def test_a_left_out_recording_has_no_say_in_its_own_score() -> None:
-    """Scores of recordings that the statistics saw gave 90 % false alarms at a nominal 5 %."""
+def test_a_left_out_recording_does_not_affect_its_own_statistics() -> None:
+    """Thresholds are too low: 90 % false alarms were measured at a nominal 5 %."""
     rng = np.random.default_rng(3)
     rows = correlated(rng, 12)
     fold = folds(12, 4, seed=0)
@@ -137,8 +137,8 @@ def test_a_left_out_recording_has_no_say_in_its_own_score() -> None:
     np.testing.assert_allclose(heads[0].centres, heads[1].centres)
 
 
-def test_cross_fitted_scores_are_those_of_unseen_recordings() -> None:
-    """If they were smaller, the threshold would be too; in-sample ones are shown to be."""
+def test_cross_fitted_scores_are_like_those_of_new_recordings() -> None:
+    """Cross-fitted scores are too low, as in-sample scores are, and so is the threshold."""
     rng = np.random.default_rng(5)
     sound = sound_of(correlated(rng, 20), rng)
     unseen = sound_of(correlated(rng, 200), rng)
@@ -156,8 +156,8 @@ def test_cross_fitted_scores_are_those_of_unseen_recordings() -> None:
     assert 0.85 < np.median(crossed) / np.median(fresh) < 1.3
 
 
-def test_much_varied_sound_gets_the_covariance_and_little_the_diagonal() -> None:
-    """The sharper score on too little sound calls a healthy machine faulty."""
+def test_the_score_depends_on_how_much_varied_sound_there_is() -> None:
+    """A covariance from too little sound gives healthy recordings high scores."""
     rng = np.random.default_rng(6)
     rows = correlated(rng, 60)
     assert choose_score(sound_of(rows, rng), 0).kind == "covariance"
@@ -168,8 +168,8 @@ def test_much_varied_sound_gets_the_covariance_and_little_the_diagonal() -> None
     assert choose_score(alone, 0).kind == "diagonal"
 
 
-def test_references_are_used_where_they_help_and_only_there() -> None:
-    """Machines of another kind must not decide what varies on this one."""
+def test_references_are_used_only_if_they_help() -> None:
+    """Machines of another type change the covariance of this one."""
     rng = np.random.default_rng(7)
     rows = correlated(rng, 10)
     alike = [correlated(rng, 80) + 5.0, correlated(rng, 80) - 5.0]
@@ -179,14 +179,13 @@ def test_references_are_used_where_they_help_and_only_there() -> None:
     assert not choose_score(sound_of(many, rng, strange), 0).use_references
 
 
-def test_a_score_can_be_asked_for_and_the_reason_says_so() -> None:
-    """Whoever overrides the rule must find it written in the bundle."""
+def test_a_score_can_be_chosen_and_the_reason_names_the_option() -> None:
+    """The bundle does not show that the score was chosen by hand."""
     rng = np.random.default_rng(8)
     sound = sound_of(correlated(rng, 40), rng)
     choice = choose_score(sound, 0, "diagonal")
     assert (choice.kind, choice.shrinkage) == ("diagonal", DIAGONAL)
-    assert "asked for" in choice.reason
-    assert "covariance" in choice.reason
+    assert choice.reason.startswith("chosen with --score; the recordings would give covariance")
 
 
 def known_from(n_recordings: int, references: Sequence[Rows], seed: int) -> Head:
@@ -203,8 +202,8 @@ def machine_at(offset: float, seed: int, n: int = 20) -> Rows:
     return offset + np.random.default_rng(1000 + seed).normal(size=(n, D))
 
 
-def test_own_sound_is_let_as_far_towards_a_reference_machine_as_it_goes() -> None:
-    """Of machines that nothing tells apart, one would now and then be taken for the other."""
+def test_the_limit_is_above_the_positions_of_own_sound() -> None:
+    """Of two machines that sound alike, one is often taken for the other."""
     apart = known_from(12, [machine_at(6.0, 0)], seed=0)
     assert apart.reference_limits == pytest.approx(MOST_OF_THE_WAY)
     taken = []
@@ -217,8 +216,8 @@ def test_own_sound_is_let_as_far_towards_a_reference_machine_as_it_goes() -> Non
     assert 0.02 < np.mean(taken) < 0.15
 
 
-def test_a_reference_machine_of_two_speeds_is_known_at_both() -> None:
-    """Its mean lies between them, where it is never heard."""
+def test_a_reference_machine_with_two_speeds_is_recognised_at_both() -> None:
+    """A reference machine is compared by its mean, which is at neither of its speeds."""
     slow, fast = machine_at(8.0, 0), machine_at(8.0, 1)
     fast[:, ::2] -= 16.0
     head = known_from(12, [machine_at(-6.0, 2), np.concatenate((slow, fast))], seed=0)
@@ -231,8 +230,8 @@ def test_a_reference_machine_of_two_speeds_is_known_at_both() -> None:
         assert (reference_match.machine, reference_match.is_reference) == (1, True)
 
 
-def test_two_recordings_say_nothing_about_reference_machines() -> None:
-    """A limit that rests on nothing would be trusted."""
+def test_two_recordings_are_too_few_for_reference_limits() -> None:
+    """A limit is estimated from two recordings."""
     assert not len(known_from(2, [machine_at(6.0, 0)], seed=0).references)
     assert not len(known_from(12, [], seed=0).references)
     rng = np.random.default_rng(5)
@@ -243,8 +242,8 @@ def test_two_recordings_say_nothing_about_reference_machines() -> None:
     assert not len(with_references(head, sound, file, heads, seed=0).references)
 
 
-def test_healthy_recordings_are_known_by_how_they_lie_around_their_regimes() -> None:
-    """A speed that the machine has always had would be a shift of the machine."""
+def test_the_healthy_sample_is_relative_to_the_regimes() -> None:
+    """A known speed of the machine is reported as a shift."""
     rng = np.random.default_rng(3)
     rows = rng.normal(size=(200, D))
     rows[:40, ::2] += 30.0
@@ -258,8 +257,8 @@ def test_healthy_recordings_are_known_by_how_they_lie_around_their_regimes() -> 
     np.testing.assert_allclose(sample.variance.mean(), 1.0, rtol=0.1)
 
 
-def test_the_variance_that_centres_take_away_is_made_up_for() -> None:
-    """With as many speeds as pairs of recordings, every machine would seem to have shifted."""
+def test_the_variance_is_corrected_for_estimated_centres() -> None:
+    """With two recordings for each speed, every machine is reported as shifted."""
     variances = []
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -272,13 +271,13 @@ def test_the_variance_that_centres_take_away_is_made_up_for() -> None:
         assert sample is not None
         assert sample.n == 2
         variances.append(sample.variance.mean())
-        # One of the regimes was heard in one file alone.
+        # Only one file has one of the regimes.
         assert healthy_sample(sound, [0, 0, 1, 2, 3, 4, 5, 6], head, SPEC) is None
     assert np.mean(variances) == pytest.approx(1.0, abs=0.15)
 
 
-def test_stretches_of_one_file_are_one_recording() -> None:
-    """An hour of one day would stand for eight days, and every other day for a change."""
+def test_sections_of_one_file_are_one_recording() -> None:
+    """One hour counts as eight days, and every other day is reported as a change."""
     rng = np.random.default_rng(4)
     days = 3.0 * rng.normal(size=(4, D))
     file = [0, 0, 1, 1, 2, 2, 3]

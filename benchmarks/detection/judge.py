@@ -23,7 +23,7 @@ from monitor.model.network import Network
 from monitor.offline.recalibrate import calibration_of
 from monitor.offline.replay import ReplaySinks, replay_recording
 from training.metrics import partial_auc, roc_auc
-from training.sound.recording_evidence import Heard, score_heard
+from training.sound.recording_evidence import RecordingEvidence, score_evidence
 from training.sound.train import AudioRequest, train_audio
 
 NOMINAL = 0.05
@@ -112,10 +112,10 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
     )
 
 
-def _block_values(heard: Heard, bundle: Bundle) -> npt.NDArray[np.float64]:
+def _block_values(heard: RecordingEvidence, bundle: Bundle) -> npt.NDArray[np.float64]:
     """What the detector would compare with its threshold, a number a block."""
     spec = bundle.spec
-    scores = score_heard(heard, spec, bundle.span_windows, bundle.head).scores
+    scores = score_evidence(heard, spec, bundle.span_windows, bundle.head).scores
     per_block = round(bundle.calibration.block_s / spec.window_hop_s)
     return block_values(scores, persistence_of(bundle, DetectorSettings()), per_block)
 
@@ -135,7 +135,7 @@ def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> 
     return by_recording.calibration.recording_threshold, by_block.calibration.threshold
 
 
-def _share_over(heard: Sequence[Heard], bundle: Bundle, threshold: float) -> float:
+def _share_over(heard: Sequence[RecordingEvidence], bundle: Bundle, threshold: float) -> float:
     scores = [whole_score(one.evidence, one.loss, bundle) for one in heard]
     return float(np.mean([score > threshold for score in scores]))
 

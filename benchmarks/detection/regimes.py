@@ -32,7 +32,7 @@ from training.metrics import roc_auc
 from training.sound.bundle import network_of
 from training.sound.crossfit import fit_statistics, gather
 from training.sound.evidence_graph import EvidenceGraph
-from training.sound.recording_evidence import hear
+from training.sound.recording_evidence import evidence_of
 from training.sound.recordings import read_machine, read_recording
 from training.sound.train import AudioRequest, train_audio
 
@@ -119,7 +119,7 @@ def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int)
     graph = EvidenceGraph(network_of(bundle)).eval()
     cpu = torch.device("cpu")
     recordings = read_machine([healthy], bundle.spec)
-    heard = [hear(graph, recording, bundle.spec, cpu) for recording in recordings]
+    heard = [evidence_of(graph, recording, bundle.spec, cpu) for recording in recordings]
     spans = [h.spans(bundle.span_windows, step=bundle.span_windows) for h in heard]
     nowhere = [np.zeros(len(rows), dtype=np.intp) for rows in spans]
     sound = gather(

@@ -21,7 +21,7 @@ from monitor.offline.recalibrate import calibration_of
 from training.sound.controls import heads_of
 from training.sound.crossfit import fit_statistics, gather, head_for
 from training.sound.evidence_graph import EvidenceLayout
-from training.sound.recording_evidence import Heard, score_heard
+from training.sound.recording_evidence import RecordingEvidence, score_evidence
 from training.sound.recordings import folds
 from training.sound.score_choice import choose_score
 from training.sound.train import CROSS_FIT_FOLDS, AudioRequest, train_audio
@@ -61,9 +61,9 @@ def rows(seeds: int, folder: Path) -> Iterator[str]:
 
 def _judged(
     bundle: Bundle,
-    inside: Sequence[Heard],
-    left_out: Sequence[Heard],
-    broken: Sequence[Heard],
+    inside: Sequence[RecordingEvidence],
+    left_out: Sequence[RecordingEvidence],
+    broken: Sequence[RecordingEvidence],
     seed: int,
 ) -> tuple[float, int, int]:
     """The threshold, how many flights left out pass it, how many broken recordings do not."""
@@ -75,7 +75,8 @@ def _judged(
     fold = folds(len(inside), CROSS_FIT_FOLDS, seed)
     heads = heads_of(sound, fold, choice)
     healthy = [
-        score_heard(heard, spec, span, head_for(heads, index)) for index, heard in enumerate(inside)
+        score_evidence(heard, spec, span, head_for(heads, index))
+        for index, heard in enumerate(inside)
     ]
     threshold = calibration_of(bundle, healthy, rule, false_alarms_per_week=1.0).threshold
     head = heads[0].head
@@ -84,8 +85,8 @@ def _judged(
         statistics = fit_statistics(sound, everything, use_references=False)
         head = statistics.head(choice.shrinkage)
 
-    def passes(heard: Heard) -> bool:
-        scores = score_heard(heard, spec, span, head).scores
+    def passes(heard: RecordingEvidence) -> bool:
+        scores = score_evidence(heard, spec, span, head).scores
         return bool(persistent_scores(scores, rule).max() > threshold)
 
     return threshold, sum(map(passes, left_out)), sum(not passes(one) for one in broken)

@@ -1,4 +1,4 @@
-"""A trained sound model to a bundle's folder, and back from there to go on training."""
+"""A trained sound model to a bundle's folder, and back to continue its training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VERSIONS_OF = ("torch", "numpy", "onnxruntime", "onnx")
 
 @dataclass(frozen=True, slots=True)
 class SoundModel:
-    """Everything that makes a score, and what it was calibrated to."""
+    """Everything that computes a score, and its calibration."""
 
     graph: EvidenceGraph
     spec: LogMelSpec
@@ -46,8 +46,8 @@ def write_bundle(
 ) -> Bundle:
     """Export, check and save. ``sample_db``: ``(n, n_mels, n_frames)``, one span of windows.
 
-    Nothing in the bundle depends on when or how fast it was made: the same recordings, seed
-    and versions give the same files.
+    The bundle contains no time of its making: the same recordings, seed and versions give the
+    same numbers.
     """
     graph = model.graph.cpu().eval()
     return save_bundle(
@@ -69,21 +69,23 @@ def write_bundle(
 
 
 def network_of(bundle: Bundle) -> SoundAutoencoder:
-    """The network that a bundle was made from. Raises ``BundleError`` where it is not there."""
+    """The network of a bundle. Raises ``BundleError`` if the bundle does not contain it."""
     shape = {k: v for k, v in bundle.manifest.network.items() if k != "parameters"}
     network = SoundAutoencoder(SoundNetworkSpec.from_dict(shape))
     if WEIGHTS not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path}: holds no {WEIGHTS}, there is nothing to go on from")
+        raise BundleError(f"{bundle.path}: has no {WEIGHTS}, so its training cannot be continued")
     try:
         network.load_state_dict(load((bundle.path / WEIGHTS).read_bytes()))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise BundleError(f"{bundle.path / WEIGHTS}: not this network's ({reason})") from error
+        raise BundleError(
+            f"{bundle.path / WEIGHTS}: does not match the network in bundle.json ({reason})"
+        ) from error
     return network
 
 
 def reconstruct_db(graph: EvidenceGraph, windows_db: FloatArray) -> FloatArray:
-    """What the network makes of windows. Shape: ``(n, n_mels, n_frames)`` in dB, both."""
+    """The reconstruction of windows. Shape: ``(n, n_mels, n_frames)`` in dB, both."""
     with torch.no_grad():
         output = graph(torch.from_numpy(np.ascontiguousarray(windows_db[:, None])))
     reconstruction: FloatArray = output.reconstruction.numpy()
@@ -91,7 +93,7 @@ def reconstruct_db(graph: EvidenceGraph, windows_db: FloatArray) -> FloatArray:
 
 
 def _weights(network: SoundAutoencoder) -> dict[str, torch.Tensor]:
-    """The tensors that are kept: the machine head is of no use after training."""
+    """The tensors of the bundle: all but the machine head, which only training uses."""
     return {
         name: tensor.detach().cpu().contiguous()
         for name, tensor in network.state_dict().items()

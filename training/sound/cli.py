@@ -24,8 +24,8 @@ def audio(
     recordings: Annotated[
         list[Path],
         typer.Argument(
-            help="Healthy recordings of one machine, or folders that are searched for them: "
-            "wav, flac, ogg, mp3, and .npy log-mel.",
+            help="Healthy recordings of one machine: files, or folders that are searched "
+            "recursively. wav, flac, ogg, mp3, and .npy with log-mel.",
             metavar="RECORDING",
             readable=False,
         ),
@@ -33,13 +33,16 @@ def audio(
     *,
     out: Annotated[Path, typer.Option(help="The bundle's folder.", metavar="BUNDLE")],
     false_alarms_per_week: Annotated[
-        float, typer.Option(help="The budget that the threshold is set for.", min=1e-6, max=1e6)
+        float,
+        typer.Option(
+            help="The budget of false alarms for which the threshold is set.", min=1e-6, max=1e6
+        ),
     ] = 1.0,
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A file or folder of healthy recordings of another machine of the same type, "
-            "to learn what varies between machines. Repeatable, one for each machine.",
+            help="A file or folder with healthy recordings of another machine of the same type, "
+            "to learn how machines differ. Give the option once for each machine.",
             metavar="RECORDING",
             readable=False,
         ),
@@ -52,35 +55,36 @@ def audio(
     ] = False,
     score: Annotated[
         ScoreOption | None,
-        typer.Option(help="The score; by default the one that the healthy sound supports."),
+        typer.Option(help="The score to use. Without it, the score that suits the recordings."),
     ] = None,
     continued: Annotated[
         Path | None,
         typer.Option(
             "--continue",
-            help="Go on from the network of this bundle, with its features and span.",
+            help="Continue the training of this bundle's network, with its features and span.",
             metavar="BUNDLE",
             readable=False,
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the sound.", min=1)] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For weights, batches and splits.")] = 0,
+    epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for weights, batches and splits.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML with [training], [features] and the [detector] to calibrate for.",
+            help="A TOML file with [training], [features] and the [detector] of the daemon.",
             readable=False,
         ),
     ] = None,
     tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also TensorBoard scalars in BUNDLE/tensorboard.")
+        bool,
+        typer.Option("--tensorboard", help="Also write TensorBoard scalars to BUNDLE/tensorboard."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of text.")
     ] = False,
 ) -> None:
-    """Make a bundle from healthy recordings: train, choose the score, calibrate, report."""
+    """Train a bundle on healthy recordings, set its threshold and write a report."""
     from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
     from training.progress import training_listeners  # noqa: PLC0415 - as above
     from training.sound.report import write_report  # noqa: PLC0415 - as above
@@ -125,7 +129,7 @@ def _settings(config: Path | None, epochs: int | None) -> AudioSettings:
 
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
-    """The folder, made before anything is trained for it; taken away again if nothing came."""
+    """Make the folder before the training starts. Remove it again if the training fails."""
     is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,43 +153,25 @@ def _document(result: AudioResult) -> dict[str, object]:
         "calibration": bundle.calibration.model_dump(mode="json"),
         "regimes": result.n_regimes,
         "controls": {control.name: control.auc for control in result.controls},
-        "verdict": result.verdict,
+        "verdict": result.network_benefit,
         "training_seconds": result.history.seconds,
         "previous": str(result.previous) if result.previous else None,
     }
 
 
 def _summary(result: AudioResult, report: Path) -> str:
-    from training.sound.report import control_rows  # noqa: PLC0415 - loads torch
+    from training.sound.report import headline  # noqa: PLC0415 - loads torch
 
-    calibration = result.bundle.calibration
-    rows = control_rows(result)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(
-        [
-            f"score      {result.choice.kind} ({result.choice.reason})",
-            (
-                f"threshold  {calibration.threshold:.4g} for "
-                f"{calibration.false_alarms_per_week:g} false alarms a week"
-            ),
-            f"           {calibration.note}",
-            f"regimes    {result.n_regimes}",
-            f"controls   {result.verdict}",
-            *table,
-            f"bundle     {result.bundle.path}",
-            f"report     {report}",
-            *([f"previous   {result.previous}"] if result.previous else []),
-        ]
-    )
+    lines = headline(result)
+    next_step = lines.pop("Next step")
+    lines["Scoring"] += ". Details in the report"
+    lines |= {"Bundle": str(result.bundle.path), "Report": str(report), "Next step": next_step}
+    width = max(map(len, lines))
+    return "\n".join(f"{name.lower():<{width}}  {text}" for name, text in lines.items())
 
 
 def _log_to_standard_error() -> None:
-    """Say what is being done, unless whoever called has set up logging already."""
+    """Log what is being done to standard error, unless logging is set up already."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("training")

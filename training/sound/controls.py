@@ -1,8 +1,8 @@
-"""What the network adds: the same recordings scored without it, in the same run.
+"""Controls: does the network help? The same recordings are also scored without it.
 
-Three scores hear the same small disturbances of left-out healthy recordings: the one that
-was chosen, the plain reconstruction error, and the same distance on the averaged log-mel
-with no network at all.
+Three scores are compared on the same small disturbances of left-out healthy recordings: the
+chosen one, the plain reconstruction error, and the same distance without a network, on the
+averaged log-mel.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from training.metrics import roc_auc
 from training.sound.crossfit import FoldHead, HealthySound, fold_heads, gather, head_for
 from training.sound.disturbances import DISTURBANCES, Disturbance
 from training.sound.evidence_graph import EvidenceGraph
-from training.sound.recording_evidence import Heard, hear, heard_of, score_heard
+from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
 from training.sound.recordings import Recording
 from training.sound.score_choice import Choice, choose_score
 
 _MOST_RECORDINGS = 48
-_WORTH = 0.005
+_LEAST_GAIN = 0.005
 
-Hear = Callable[[Recording], Heard]
+EvidenceOf = Callable[[Recording], RecordingEvidence]
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One score and how well it tells disturbed recordings from undisturbed ones.
+    """One score and how well it separates disturbed from undisturbed recordings.
 
-    ``auc``: by name of the disturbance. ``kind``: what the score is made like.
+    ``auc``: ROC AUC by name of the disturbance. ``kind``: the kind of the score.
     """
 
     name: str
@@ -45,23 +45,23 @@ class Control:
 
     @property
     def mean_auc(self) -> float:
-        """Over the disturbances."""
+        """The mean over the disturbances."""
         return float(np.mean(list(self.auc.values())))
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """A score as the controls need it: how a recording is heard, and a head for each fold."""
+    """A score for the controls: the evidence of a recording, and a head for each fold."""
 
     name: str
     kind: ScoreKind
-    hear: Hear
+    evidence_of: EvidenceOf
     heads: list[FoldHead]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What all scores share: the machine's recordings, their folds, how they are heard."""
+    """What all scores share: the machine's recordings, their folds, the graph."""
 
     graph: EvidenceGraph
     spec: LogMelSpec
@@ -71,17 +71,19 @@ class Trial:
     recordings: Sequence[Recording]
     fold: npt.NDArray[np.intp]
 
-    def hear(self, recording: Recording) -> Heard:
-        """Through the network."""
-        return hear(self.graph, recording, self.spec, self.device)
+    def evidence_of(self, recording: Recording) -> RecordingEvidence:
+        """The evidence from the network."""
+        return evidence_of(self.graph, recording, self.spec, self.device)
 
-    def hear_without_network(self, recording: Recording) -> Heard:
+    def evidence_without_network(self, recording: Recording) -> RecordingEvidence:
         """Spectrum and flutter of the windows themselves."""
         windows = torch.from_numpy(recording.windows(self.spec)[:, None]).to(self.device)
         with torch.no_grad():
             evidence = self.graph.without_network(windows).cpu().numpy()
-        nothing = np.zeros(len(evidence), dtype=np.float32)
-        return heard_of(recording, self.spec, evidence=evidence, loss=nothing, level_db=nothing)
+        unused = np.zeros(len(evidence), dtype=np.float32)
+        return RecordingEvidence.of(
+            recording, self.spec, evidence=evidence, loss=unused, level_db=unused
+        )
 
     def excerpts(self) -> dict[int, Recording]:
         """The first ten seconds of some of the recordings, by their index."""
@@ -97,7 +99,7 @@ class Trial:
 
 
 def compare_scores(scorings: Sequence[Scoring], trial: Trial) -> list[Control]:
-    """Every score on the same disturbed recordings, each by a head that did not see it."""
+    """Every score on the same disturbed recordings, each with a head that was made without it."""
     excerpts = trial.excerpts()
     controls = []
     for scoring in scorings:
@@ -117,11 +119,11 @@ def without_network(
     regime: Sequence[npt.NDArray[np.intp]],
     wanted: ScoreKind | None,
 ) -> Scoring:
-    """The control that needs no network: the same regimes, its estimate by the same rule."""
-    hear_raw = trial.hear_without_network
+    """The control without a network: the same regimes, and shrinkage chosen by the same rule."""
+    raw_evidence = trial.evidence_without_network
     sound = gather(
-        [hear_raw(recording) for recording in trial.recordings],
-        [[hear_raw(recording) for recording in machine] for machine in references],
+        [raw_evidence(recording) for recording in trial.recordings],
+        [[raw_evidence(recording) for recording in machine] for machine in references],
         trial.span_windows,
         parts=trial.graph.layout.parts_without_network,
         seed=trial.seed,
@@ -130,20 +132,20 @@ def without_network(
     choice = choose_score(sound, trial.seed, None if wanted == "plain" else wanted)
     if choice.kind == "plain":
         choice = replace(choice, kind="diagonal")
-    return Scoring("no network", choice.kind, hear_raw, heads_of(sound, trial.fold, choice))
+    return Scoring("no network", choice.kind, raw_evidence, heads_of(sound, trial.fold, choice))
 
 
 def with_network(trial: Trial, sound: HealthySound, choice: Choice) -> list[Scoring]:
-    """The chosen score, and the plain error beside it where that is not the chosen one."""
-    plain = Scoring("plain error", "plain", trial.hear, loss_heads(sound))
+    """The chosen score, and the plain error unless that is the chosen one."""
+    plain = Scoring("plain error", "plain", trial.evidence_of, loss_heads(sound))
     heads = heads_of(sound, trial.fold, choice)
     if not heads[0].head.is_distance:
         return [plain]
-    return [Scoring(f"network, {choice.kind}", choice.kind, trial.hear, heads), plain]
+    return [Scoring(f"network, {choice.kind}", choice.kind, trial.evidence_of, heads), plain]
 
 
 def heads_of(sound: HealthySound, fold: npt.NDArray[np.intp], choice: Choice) -> list[FoldHead]:
-    """A head for each fold, as chosen."""
+    """A head for each fold, of the chosen kind."""
     if choice.kind == "plain":
         return loss_heads(sound)
     return fold_heads(sound, fold, choice.shrinkage, use_references=choice.use_references)
@@ -156,14 +158,17 @@ def loss_heads(sound: HealthySound) -> list[FoldHead]:
     return [FoldHead(everything, LossHead.for_evidence(n_numbers))]
 
 
-def verdict(controls: Sequence[Control]) -> str:
-    """In words, whether the network earns its place on this machine."""
+def network_benefit(controls: Sequence[Control]) -> str:
+    """Whether the network helps on this machine, in one sentence."""
     by_name = {control.name: control for control in controls}
     raw = by_name["no network"].mean_auc
     best = max(c.mean_auc for c in controls if c.name != "no network")
-    if best > raw + _WORTH:
-        return f"the network adds to this machine's score: AUC {best:.3f} against {raw:.3f} without"
-    return f"the network adds nothing on this machine: AUC {best:.3f} against {raw:.3f} without it"
+    figures = f"mean AUC {best:.3f} with the network, {raw:.3f} without"
+    if best > raw + _LEAST_GAIN:
+        return f"yes, small changes are detected better with it ({figures})"
+    if best > raw - _LEAST_GAIN:
+        return f"no, small changes are detected as well without it ({figures})"
+    return f"no, small changes are detected better without it ({figures})"
 
 
 def _disturbed(
@@ -178,10 +183,10 @@ def _disturbed(
 def _scores(
     scoring: Scoring, excerpts: dict[int, Recording], trial: Trial
 ) -> npt.NDArray[np.float64]:
-    """The score of each excerpt by a head that was made without its recording."""
+    """The score of each excerpt with a head that was made without its recording."""
     scores = []
     for index, excerpt in excerpts.items():
         head = head_for(scoring.heads, index)
-        heard = scoring.hear(excerpt)
-        scores.append(score_heard(heard, trial.spec, trial.span_windows, head).whole)
+        evidence = scoring.evidence_of(excerpt)
+        scores.append(score_evidence(evidence, trial.spec, trial.span_windows, head).whole)
     return np.array(scores)

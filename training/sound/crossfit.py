@@ -1,9 +1,9 @@
-"""Healthy scores by statistics that did not see the recording that is scored.
+"""Cross-fitting: each healthy recording is scored with statistics that were fitted without it.
 
-Scores of the recordings that centre and covariance were fitted on are far too small: a
-threshold from them gave more than half of unseen healthy recordings for faulty. The network
-itself may have heard the recording; measured, that changes healthy scores by little, because
-a bottleneck of a few numbers cannot learn recordings by heart.
+Recordings that centre and covariance were fitted on get far too low scores: with a threshold
+from such scores, more than half of new healthy recordings were above it. The network may have
+been trained on the recording. Measurements show that this changes healthy scores little,
+because a bottleneck of a few numbers cannot memorise recordings.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import numpy.typing as npt
 
 from monitor.model.head import DistanceHead, Head
 from training.sound.covariance import Scatter, scatter_of
-from training.sound.recording_evidence import Heard, all_rows
+from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, nearest
 
-FloatRows = npt.NDArray[np.float64]
+DoubleArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class HealthySound:
-    """A machine's recordings, those of its reference machines, and the machine's regimes.
+    """The recordings of a machine and of its reference machines, and the machine's regimes.
 
-    ``regime``: for each recording the regime of each of its spans, as the means of
-    ``span_rows`` belong to them. ``parts``: of the evidence, see ``Statistics``.
+    ``regime``: for each recording, the regime of each row of its ``span_rows``. ``parts``: of
+    the evidence, see ``Statistics``.
     """
 
-    recordings: tuple[Heard, ...]
-    span_rows: tuple[FloatRows, ...]
+    recordings: tuple[RecordingEvidence, ...]
+    span_rows: tuple[DoubleArray, ...]
     regime: tuple[npt.NDArray[np.intp], ...]
-    references: tuple[tuple[Heard, ...], ...]
+    references: tuple[tuple[RecordingEvidence, ...], ...]
     parts: tuple[slice, ...]
 
     @property
     def n_regimes(self) -> int:
-        """How many regimes the machine was heard in."""
+        """How many regimes the recordings show."""
         return int(max(labels.max() for labels in self.regime)) + 1
 
 
@@ -46,29 +46,29 @@ class HealthySound:
 class Statistics:
     """Centres ``(n_regimes, d)`` of the machine and the scatter around them.
 
-    ``parts``: the parts of the evidence that have an equal say, see ``Scatter.whitener``.
+    ``parts``: the parts of the evidence with equal weight, see ``Scatter.whitener``.
     """
 
-    centres: FloatRows
+    centres: DoubleArray
     scatter: Scatter
     parts: tuple[slice, ...]
 
     def head(self, shrinkage: float) -> Head:
-        """What the runtime compares evidence with."""
+        """The head for the run time."""
         return DistanceHead(self.centres, self.scatter.whitener(shrinkage, self.parts))
 
 
 def gather(
-    recordings: Sequence[Heard],
-    references: Sequence[Sequence[Heard]],
+    recordings: Sequence[RecordingEvidence],
+    references: Sequence[Sequence[RecordingEvidence]],
     span_windows: int,
     *,
     parts: Sequence[slice],
     seed: int,
     regime: Sequence[npt.NDArray[np.intp]] | None = None,
 ) -> HealthySound:
-    """Find the machine's regimes, where they are not known, and keep everything together."""
-    span_rows = tuple(heard.spans(span_windows, step=span_windows) for heard in recordings)
+    """Find the machine's regimes, unless ``regime`` gives them, and collect all evidence."""
+    span_rows = tuple(one.spans(span_windows, step=span_windows) for one in recordings)
     return HealthySound(
         tuple(recordings),
         span_rows,
@@ -83,10 +83,10 @@ def fit_statistics(
 ) -> Statistics:
     """Centres and scatter from the recordings that are ``inside`` ``(n_recordings,)``.
 
-    The scatter is pooled over regimes, and over reference machines where they are used,
-    each around its own centre: what varies within a machine is taken to be the same for
-    machines of one type. A regime that no recording inside has keeps the centre of those
-    that have it, because without it there would be nothing to compare with.
+    The scatter is pooled over regimes, and over reference machines if they are used, each
+    around its own centre: machines of one type are assumed to vary in the same way. A regime
+    that no recording inside has keeps its centre from the recordings outside, because without
+    a centre its spans cannot be scored.
     """
     kept = np.flatnonzero(inside)
     centres = _centres(sound, kept)
@@ -120,9 +120,9 @@ def fold_heads(
     *,
     use_references: bool,
 ) -> list[FoldHead]:
-    """A head for each fold of recordings, made without them. Shape: ``(n_recordings,)``.
+    """A head for each fold of recordings, made without them. ``fold``: ``(n_recordings,)``.
 
-    Where there is only one fold, its head is made from everything: nothing can be left out.
+    With one fold only, its head is made from all recordings.
     """
     masks = leave_out(fold) if fold.max() > 0 else [np.ones(len(fold), dtype=bool)]
     return [
@@ -135,7 +135,7 @@ def fold_heads(
 
 
 def head_for(heads: Sequence[FoldHead], index: int) -> Head:
-    """The head that was made without recording ``index``; the only one where there is one."""
+    """The head that was made without recording ``index``, or the only one."""
     for fold in heads:
         if not fold.inside[index]:
             return fold.head
@@ -147,7 +147,7 @@ def leave_out(fold: npt.NDArray[np.intp]) -> list[npt.NDArray[np.bool_]]:
     return [fold != left_out for left_out in np.unique(fold)]
 
 
-def _centres(sound: HealthySound, kept: npt.NDArray[np.intp]) -> FloatRows:
+def _centres(sound: HealthySound, kept: npt.NDArray[np.intp]) -> DoubleArray:
     everything = range(len(sound.recordings))
     centres = []
     for regime in range(sound.n_regimes):
@@ -158,6 +158,6 @@ def _centres(sound: HealthySound, kept: npt.NDArray[np.intp]) -> FloatRows:
     return np.stack(centres)
 
 
-def _centred(rows: FloatRows) -> FloatRows:
-    centred: FloatRows = rows - rows.mean(axis=0)
+def _centred(rows: DoubleArray) -> DoubleArray:
+    centred: DoubleArray = rows - rows.mean(axis=0)
     return centred

@@ -1,4 +1,4 @@
-"""The demo's picture: the score against the threshold while a fault comes and goes."""
+"""The demo's picture: the score against the threshold while a fault begins and ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def draw_demo(
     raised_s: float | None,
     cleared_s: float | None,
 ) -> None:
-    """Write a PNG. ``scores``: (seconds, score) pairs; every time is in seconds of the stream."""
+    """Write a PNG. ``scores``: (seconds, score) pairs; all times are in seconds since the start."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -32,8 +32,8 @@ def draw_demo(
         if at_s is not None:
             axes.axvline(at_s, color=colour, label=f"alert {what} at {at_s:.1f} s")
     axes.set_yscale("log")
-    axes.set_xlabel("seconds since the daemon began to listen")
+    axes.set_xlabel("seconds since the start of the daemon")
     axes.set_ylabel("score")
-    axes.set_title("What the subscriber received")
+    axes.set_title("Score and alerts of the demo")
     axes.legend(loc="upper left")
     figure.savefig(path, dpi=120)

@@ -1,8 +1,7 @@
-"""Small faults put into healthy log-mel, so that scores can be compared without real ones.
+"""Small changes of healthy log-mel, to compare scores without recordings of faults.
 
-They are no model of any fault: they say which score hears a small change of the
-spectrum or of the rhythm of this machine sooner. All are local in frequency and leave
-the level as good as unchanged.
+They do not model real faults. They show which score detects a small change of the spectrum or
+of the rhythm better. All are narrow in frequency and change the level very little.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def add_line(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def shift_bands(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """An eighth of the bands 0.7 dB louder or quieter: a resonance that moved."""
+    """An eighth of the bands 0.7 dB louder or quieter: a shifted resonance."""
     n_mels = frames_db.shape[1]
     width = max(1, n_mels // 8)
     first = int(rng.integers(n_mels - width + 1))
@@ -39,7 +38,7 @@ def shift_bands(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
 
 
 def add_impacts(frames_db: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A quarter of the bands 3 dB louder in every fifth frame: something knocks."""
+    """A quarter of the bands 3 dB louder in every fifth frame: knocking."""
     n_mels = frames_db.shape[1]
     width = max(1, n_mels // 4)
     first = int(rng.integers(n_mels - width + 1))

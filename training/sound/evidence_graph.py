@@ -1,16 +1,16 @@
-"""What a window says about its machine, beside its plain error: the evidence.
+"""Evidence: the numbers of a window from which the score is computed.
 
-All of it is free of the level and made to be averaged over seconds, when flutter
-cancels and shifts stay. Three parts, in this order:
+The evidence does not depend on the level. It is averaged over seconds: random variation then
+cancels, and a constant shift remains. It has three parts, in this order:
 
 ``residual``
-    the mean over the window of window minus reconstruction, a number a band;
+    the mean over the window of input minus reconstruction, one number for each band;
 ``spectrum``
-    the mean over the window of the window itself, a number a band;
+    the mean over the window of the input itself, one number for each band;
 ``flutter``
-    the logarithm of the size of the residual's second differences from frame to frame, a
-    number for every group of neighbouring bands: impacts and rattle raise it, a steadier
-    machine lowers it.
+    the logarithm of the RMS of the residual's second differences from frame to frame, one
+    number for each group of neighbouring bands. Impacts and rattle raise it, a steadier sound
+    lowers it.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LEAST_POWER = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class EvidenceLayout:
-    """Where the parts of the evidence are, for ``n_mels`` bands."""
+    """The positions of the parts of the evidence, for ``n_mels`` bands."""
 
     n_mels: int
 
     @property
     def n_groups(self) -> int:
-        """Groups of neighbouring bands, the last one smaller where they do not divide."""
+        """Groups of neighbouring bands. The last one may be smaller."""
         return -(-self.n_mels // BANDS_PER_GROUP)
 
     @property
@@ -55,7 +55,7 @@ class EvidenceLayout:
 
     @property
     def parts(self) -> tuple[slice, slice]:
-        """What has an equal say in a distance: residual with spectrum, and flutter."""
+        """The parts with equal weight in a distance: residual with spectrum, and flutter."""
         return slice(0, 2 * self.n_mels), slice(2 * self.n_mels, self.length)
 
     @property
@@ -74,7 +74,7 @@ class EvidenceLayout:
 
 
 class WindowEvidence(NamedTuple):
-    """The outputs of a bundle's graph, see ``docs/bundles.md``; ``B`` windows."""
+    """The outputs of a bundle's graph for ``B`` windows, see ``docs/bundles.md``."""
 
     loss: Tensor
     evidence: Tensor
@@ -84,10 +84,10 @@ class WindowEvidence(NamedTuple):
 
 
 class EvidenceGraph(nn.Module):
-    """A trained network and the arithmetic after it: what becomes ``model.onnx``.
+    """A trained network and the computation of the evidence: the content of ``model.onnx``.
 
-    Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_mels,)``, those of healthy
-    spans, in which ``band_residual`` is expressed.
+    Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_mels,)`` of healthy spans, by
+    which ``band_residual`` is standardised.
     """
 
     grouping: Tensor
@@ -130,5 +130,5 @@ class EvidenceGraph(nn.Module):
     def _flutter(self, values: Tensor) -> Tensor:
         """Shape: ``(B, n_mels, n_frames)`` to ``(B, n_groups)``."""
         grouped = torch.matmul(self.grouping, values)
-        turns = grouped[:, :, 2:] - 2.0 * grouped[:, :, 1:-1] + grouped[:, :, :-2]
-        return 0.5 * torch.log(turns.square().mean(dim=2) + _LEAST_POWER)
+        second_differences = grouped[:, :, 2:] - 2.0 * grouped[:, :, 1:-1] + grouped[:, :, :-2]
+        return 0.5 * torch.log(second_differences.square().mean(dim=2) + _LEAST_POWER)

@@ -1,85 +1,103 @@
-"""The figures of a bundle's report, as PNG."""
+"""Figures of reports, as PNG."""
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from librosa.display import specshow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from training.loop import HistoryRow
 
-_TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
-
-
-def label_in_hz(axes: Axes, spec: LogMelSpec) -> None:
-    """Put ticks at round frequencies on a vertical axis of bands ``0`` to ``n_mels - 1``."""
-    peaks_hz = spec.band_corners_hz[1:-1]
-    shown = [hz for hz in _TICKS_HZ if peaks_hz[0] <= hz <= peaks_hz[-1]]
-    axes.set_yticks(np.interp(shown, peaks_hz, np.arange(spec.n_mels)), [f"{hz:g}" for hz in shown])
-    axes.set_ylabel("Hz")
-
-
-_DPI = 100
+_DPI = 110
+_SEQUENTIAL, _DIVERGING = "viridis", "RdBu_r"
 
 
 def loss_curves(history: Sequence[HistoryRow], best_epoch: int) -> Figure:
-    """Training and validation loss over the epochs, the epoch that was kept marked."""
+    """Training and validation loss over the epochs, with the epoch that was kept."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     epochs = [row.epoch for row in history]
-    axes.plot(epochs, [row.train_loss for row in history], label="training loss")
-    validated = [(row.epoch, row.validation_loss) for row in history if row.validation_loss]
+    axes.plot(epochs, [row.train_loss for row in history], marker="o", label="training loss")
+    validated = [
+        (row.epoch, row.validation_loss) for row in history if row.validation_loss is not None
+    ]
     if validated:
-        axes.plot(*zip(*validated, strict=True), label="error on recordings held out")
-    axes.axvline(best_epoch, color="0.6", linestyle=":", label="kept")
+        axes.plot(*zip(*validated, strict=True), marker="o", label="error on held-out recordings")
+    axes.axvline(best_epoch, color="0.6", linestyle=":", label="epoch that was kept")
+    axes.set_xlim(0.5, len(epochs) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("mean squared error (standardised)")
     axes.legend()
     return figure
 
 
-def reconstruction(heard_db: FloatArray, expected_db: FloatArray, spec: LogMelSpec) -> Figure:
-    """A healthy window beside its reconstruction. Shape: both ``(n_mels, n_frames)``."""
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    residual_db = heard_db - expected_db
+def compared_panels(
+    axes: Sequence[Axes],
+    recorded_db: FloatArray,
+    expected_db: FloatArray,
+    spec: LogMelSpec,
+    *,
+    begin_s: float = 0.0,
+) -> None:
+    """Draw log-mel, reconstruction and residual into three axes, with colour bars.
+
+    Shape: both ``(n_mels, n_frames)``, in dB; time begins at ``begin_s``.
+    """
+    residual_db = recorded_db - expected_db
     limit = max(1.0, float(np.percentile(np.abs(residual_db), 99)))
-    low, high = np.percentile(heard_db, (1, 99.5))
-    for axes, values, name, limits, colours in zip(
-        figure.subplots(1, 3),
-        (heard_db, expected_db, residual_db),
-        ("heard (dB)", "reconstructed (dB)", "residual (dB)"),
+    low, high = (float(value) for value in np.percentile(recorded_db, (1, 99.5)))
+    for panel, values, name, limits, colours in zip(
+        axes,
+        (recorded_db, expected_db, residual_db),
+        ("recorded (dB)", "reconstruction (dB)", "recorded - reconstruction (dB)"),
         ((low, high), (low, high), (-limit, limit)),
-        ("viridis", "viridis", "RdBu_r"),
+        (_SEQUENTIAL, _SEQUENTIAL, _DIVERGING),
         strict=True,
     ):
-        seconds = values.shape[1] / spec.frame_rate_hz
-        image = axes.imshow(
+        image = specshow(
             values,
-            origin="lower",
-            aspect="auto",
-            extent=(0.0, seconds, -0.5, spec.n_mels - 0.5),
+            x_coords=begin_s + np.arange(values.shape[1] + 1) / spec.frame_rate_hz,
+            y_coords=band_edges_hz(spec),
+            x_axis="s",
+            y_axis="mel",
+            ax=panel,
             vmin=limits[0],
             vmax=limits[1],
             cmap=colours,
         )
-        figure.colorbar(image, ax=axes, pad=0.02)
-        axes.set_title(name)
-        axes.set_xlabel("s")
-        label_in_hz(axes, spec)
+        panel.figure.colorbar(image, ax=panel, pad=0.01)
+        panel.set_title(name, loc="left")
+        panel.set_ylabel("frequency (Hz)")
+        panel.set_xlabel("time (s)")
+
+
+def band_edges_hz(spec: LogMelSpec) -> npt.NDArray[np.float64]:
+    """Between which frequencies each band is drawn, Hz. Shape: ``(n_mels + 1,)``."""
+    corners_hz = spec.band_corners_hz
+    edges: npt.NDArray[np.float64] = (corners_hz[:-1] + corners_hz[1:]) / 2.0
+    return edges
+
+
+def reconstruction(recorded_db: FloatArray, expected_db: FloatArray, spec: LogMelSpec) -> Figure:
+    """A healthy window beside its reconstruction. Shape: both ``(n_mels, n_frames)``."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    compared_panels(figure.subplots(1, 3), recorded_db, expected_db, spec)
     return figure
 
 
 def score_histogram(
     groups: dict[str, npt.NDArray[np.float64]], thresholds: dict[str, float]
 ) -> Figure:
-    """Histograms of healthy scores, and the thresholds over them."""
+    """Histograms of healthy scores, with the thresholds as lines."""
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     axes = figure.add_subplot()
     everything = np.concatenate([*groups.values(), list(thresholds.values())])
@@ -100,9 +118,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
-
-
-def embedded(content: bytes, description: str) -> str:
-    """A PNG as an HTML element that needs no other file."""
-    data = base64.b64encode(content).decode("ascii")
-    return f"<img alt='{description}' src='data:image/png;base64,{data}'>"

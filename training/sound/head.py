@@ -1,8 +1,9 @@
-"""What a bundle keeps of its reference machines, and how far towards them its own may lie.
+"""The final head: reference machines with their limits, and a sample of the healthy recordings.
 
-The limits come from recordings that the machine's centre was made without. Machines that cannot
-be told apart give limits that lie far out: then next to nothing is said to be the reference
-machine's.
+A limit is the position, from the machine (0) to a reference machine (1), beyond which sound is
+said to be that of the reference machine. Limits are estimated from recordings that were left out
+of the machine's centre. If the machines sound alike the limits are high, and almost no sound is
+attributed to the reference machine.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from monitor.model.head import Head, Sample, sample_of
 from monitor.model.recording_score import RecordingScore
 from monitor.model.reference_match import ReferenceDistances, distances_to_references
 from training.sound.crossfit import FoldHead, HealthySound, head_for
-from training.sound.recording_evidence import Heard, all_rows
+from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, regime_centres
 
 LEAST_FILES = 4
@@ -27,17 +28,18 @@ LEAST_FILES = 4
 def healthy_sample(
     sound: HealthySound, file: Sequence[int], head: Head, spec: LogMelSpec
 ) -> Sample | None:
-    """The mean offsets of the files that were read; None for fewer than ``LEAST_FILES``.
+    """The mean offsets of the files from their centres; None for fewer than ``LEAST_FILES``.
 
-    ``file``: of which one each recording is, or a stretch: stretches of one file share what
-    files differ in. The variance that the centres took away is made up for, and a centre is
-    only as good as the files it was taken from: ``n`` is that of the rarest regime.
+    ``file``: the number of the file of each recording, which its sections have in common: they
+    are averaged first, because differences between files do not show within one. The variance
+    is corrected for the estimated centres. ``n`` is the number of files of the rarest regime,
+    because a centre is as uncertain as the files it was estimated from.
     """
     files, n_regimes = np.unique(file), sound.n_regimes
     fewest = min(len(_files_of(sound, file, regime)) for regime in range(n_regimes))
     if len(files) < LEAST_FILES or len(files) <= n_regimes or fewest < 2:
         return None
-    offsets = np.stack([_mean_offset(heard, head, spec) for heard in sound.recordings])
+    offsets = np.stack([_mean_offset(recording, head, spec) for recording in sound.recordings])
     sample = sample_of(np.stack([offsets[np.equal(file, one)].mean(axis=0) for one in files]))
     lost = (len(files) - 1) / (len(files) - n_regimes)
     return replace(sample, variance=sample.variance * lost, n=fewest)
@@ -47,12 +49,14 @@ def _files_of(sound: HealthySound, file: Sequence[int], regime: int) -> set[int]
     return {one for one, labels in zip(file, sound.regime, strict=True) if (labels == regime).any()}
 
 
-def _mean_offset(heard: Heard, head: Head, spec: LogMelSpec) -> npt.NDArray[np.float64]:
-    """As the runtime will find it. Shape: ``(d,)``."""
+def _mean_offset(
+    recording: RecordingEvidence, head: Head, spec: LogMelSpec
+) -> npt.NDArray[np.float64]:
+    """The mean offset that the run time computes. Shape: ``(d,)``."""
     whole = RecordingScore(spec, head)
-    whole.extend(heard.evidence, heard.loss)
+    whole.extend(recording.evidence, recording.loss)
     if whole.mean_offset is None:
-        raise ValueError(f"{heard.name}: nothing was heard")
+        raise ValueError(f"{recording.name}: has no windows")
     return whole.mean_offset
 
 
@@ -64,11 +68,11 @@ _DEVIATIONS = 1.5
 def with_references(
     head: Head, sound: HealthySound, file: Sequence[int], heads: Sequence[FoldHead], seed: int
 ) -> Head:
-    """The head, knowing the regimes of every reference machine.
+    """The head with the regimes of every reference machine.
 
-    ``file``: of which file each of the machine's recordings is, or a stretch. ``heads``: one for
-    each fold of recordings, and no file in two folds. The head stays as it was where there are
-    fewer than ``LEAST_FILES_FOR_LIMITS`` to learn the limits from.
+    ``file``: the number of the file of each of the machine's recordings. ``heads``: one for each
+    fold of recordings, and no file in two folds. The head is returned unchanged if there are
+    fewer than ``LEAST_FILES_FOR_LIMITS`` files to estimate the limits from.
     """
     if len(set(file)) < LEAST_FILES_FOR_LIMITS or not sound.references:
         return head
@@ -83,21 +87,21 @@ def with_references(
     return replace(known, reference_limits=_limits(known, sound, heads)[machines])
 
 
-def _regimes_of(recordings: Sequence[Heard], seed: int) -> npt.NDArray[np.float64]:
-    labels = np.concatenate(find_regimes([heard.rows for heard in recordings], seed))
+def _regimes_of(recordings: Sequence[RecordingEvidence], seed: int) -> npt.NDArray[np.float64]:
+    labels = np.concatenate(find_regimes([recording.rows for recording in recordings], seed))
     return regime_centres(all_rows(recordings), labels)
 
 
 def _limits(known: Head, sound: HealthySound, heads: Sequence[FoldHead]) -> npt.NDArray[np.float64]:
-    """Two thirds of the way, or beyond the machine's own left-out sound if that lies further.
+    """Two thirds, or above the positions of the machine's own left-out sound if that is higher.
 
     Shape: ``(n_machines,)``.
     """
     distances: list[ReferenceDistances | None] = []
-    for index, heard in enumerate(sound.recordings):
+    for index, recording in enumerate(sound.recordings):
         fold = head_for(heads, index)
         left_out = replace(known, centres=fold.centres, whitener=fold.whitener)
-        distances += [distances_to_references(row, left_out) for row in heard.rows]
+        distances += [distances_to_references(row, left_out) for row in recording.rows]
     positions = np.array([one.positions for one in distances if one is not None])
     limits: npt.NDArray[np.float64] = positions.mean(axis=0)
     limits += _DEVIATIONS * positions.std(axis=0, ddof=1)

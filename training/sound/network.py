@@ -1,9 +1,8 @@
 """The convolutional autoencoder for sound.
 
-It sees a window without its level: a turned gain is not a fault, so the mean of the
-window in dB is taken out before anything else. What is left is standardised with the
-mean of each band and one deviation for all bands, so that quiet bands are not blown
-up to the size of loud ones.
+The mean of each window in dB is subtracted first, because a change of gain is not a fault. The
+rest is standardised with the mean of each band and one deviation for all bands, so that quiet
+bands do not get the weight of loud ones.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from monitor.errors import BundleError
 from training.layers import Crop, require_bottleneck
 
 _SHUFFLED_HALVINGS = 2
-"""The last halvings are undone at once by sub-pixel convolution (Shi et al. 2016): a
-convolution to a single channel over the whole grid would be most of the cost."""
+"""The last halvings are undone in one step by sub-pixel convolution (Shi et al. 2016), because a
+convolution over the whole grid to one channel would be most of the computation."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundNetworkSpec:
     """The shape of the network.
 
-    ``channels``: of the strided convolutions, each halves the grid. ``bottleneck``:
-    numbers that a window is squeezed into.
+    ``channels``: of the strided convolutions, each of which halves the grid. ``bottleneck``:
+    numbers that encode a window.
     """
 
     n_mels: int
@@ -37,7 +36,7 @@ class SoundNetworkSpec:
     bottleneck: int = 8
 
     def __post_init__(self) -> None:
-        """Refuse a bottleneck that is none."""
+        """Refuse a bottleneck that is as large as the window."""
         require_bottleneck(self.bottleneck, self.n_mels * self.n_frames)
 
     @property
@@ -55,15 +54,17 @@ class SoundNetworkSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoundNetworkSpec:
-        """The spec that a bundle's manifest holds. Raises ``BundleError`` for another shape."""
+        """The spec in a bundle's manifest. Raises ``BundleError`` for other keys."""
         try:
             return cls(**{**values, "channels": tuple(values["channels"])})
         except (KeyError, TypeError) as error:
-            raise BundleError(f"network: not the shape of a sound network ({error})") from error
+            raise BundleError(
+                f"network: not the description of a sound network ({error})"
+            ) from error
 
 
 class Reconstruction(NamedTuple):
-    """A batch of windows through the network, all standardised but the level.
+    """The output for a batch of windows, standardised except for the level.
 
     ``windows`` and ``reconstructed``: ``(B, n_mels, n_frames)``; ``latent``:
     ``(B, bottleneck)``; ``level_db``: ``(B,)``, the mean of each window.
@@ -76,12 +77,12 @@ class Reconstruction(NamedTuple):
 
 
 class SoundAutoencoder(nn.Module):
-    """Strided convolutions to a linear bottleneck and back by upsampling.
+    """Strided convolutions to a linear bottleneck, then upsampling.
 
-    Buffers: ``band_mean_db`` ``(n_mels,)`` and ``deviation_db`` ``()`` of level-free
-    windows. The bottleneck is a convolution over the whole grid, which is a linear
-    layer whose result for one window does not depend on how many there are.
-    ``machine_head`` tells machines apart by the latent; it is there in training alone.
+    Buffers: ``band_mean_db`` ``(n_mels,)`` and ``deviation_db`` ``()`` of windows
+    without their level. The bottleneck is a convolution over the whole grid: a linear layer
+    whose result for one window does not depend on the batch size. ``machine_head`` classifies
+    the machine from the latent, in training only.
     """
 
     band_mean_db: Tensor
@@ -123,7 +124,7 @@ class SoundAutoencoder(nn.Module):
         )
 
     def standardise(self, windows_db: Tensor, level_db: Tensor) -> Tensor:
-        """Take out level and band means, divide by the deviation. Shape in, shape out."""
+        """Subtract level and band means, divide by the deviation. The shape stays the same."""
         level_free = windows_db - level_db[:, None, None, None]
         return (level_free - self.band_mean_db[:, None]) / self.deviation_db
 

@@ -13,7 +13,7 @@ from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from training.loop import FitResult, Listener, LoopSettings, fit, seed_everything
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
-from training.sound.recordings import Crop, CropBatches, Recording
+from training.sound.recordings import Recording, WindowBatch, WindowBatches
 from training.sound.settings import NetworkSettings
 
 VALIDATION_SHARE = 6
@@ -25,14 +25,14 @@ _MOST_VALIDATION_WINDOWS = 512
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The machine's own recordings that teach the network, and those that stop it in time."""
+    """The machine's own recordings to train on, and those that choose the best epoch."""
 
     train: tuple[Recording, ...]
     validation: tuple[Recording, ...]
 
 
 def split_recordings(recordings: Sequence[Recording], seed: int) -> Split:
-    """A sixth of the recordings to validate on, none where there are fewer than six."""
+    """A sixth of the recordings to validate on, none if there are fewer than six."""
     if len(recordings) < LEAST_TO_VALIDATE:
         return Split(tuple(recordings), ())
     order = np.random.default_rng(seed).permutation(len(recordings))
@@ -54,10 +54,10 @@ def train_network(
     start: SoundAutoencoder | None = None,
     listeners: Sequence[Listener] = (),
 ) -> tuple[SoundAutoencoder, FitResult]:
-    """Train a new network, or go on from ``start`` with its standardisation and shape.
+    """Train a new network, or continue ``start`` with its standardisation and shape.
 
-    With references the loss also asks the latent which machine it hears: what tells one
-    healthy machine from another of its type is what would tell a faulty one.
+    With references, the loss includes the classification of the machine from the latent:
+    features that separate healthy machines of one type can also separate a faulty one.
     """
     machines = [split.train, *references]
     seed_everything(seed)
@@ -66,7 +66,7 @@ def train_network(
         nn.Linear(network.spec.bottleneck, len(machines)) if len(machines) > 1 else None
     )
     network.to(device)
-    batches = CropBatches(
+    batches = WindowBatches(
         machines,
         n_frames=features.window_frames,
         windows_per_epoch=_windows_per_epoch(machines, features, settings),
@@ -94,7 +94,7 @@ def train_network(
 def _windows_per_epoch(
     machines: Sequence[Sequence[Recording]], features: LogMelSpec, settings: NetworkSettings
 ) -> int:
-    """Twice as many as cover the sound: more would teach little sound by heart."""
+    """Twice as many as cover the sound: with more, the network memorises short recordings."""
     n_frames = sum(len(r.frames_db) for machine in machines for r in machine)
     covering = _COVERINGS * n_frames // features.window_frames
     return min(settings.most_windows_per_epoch, max(settings.batch_size, covering))
@@ -123,21 +123,21 @@ def _new_network(
 
 
 def _windows(recordings: Sequence[Recording], features: LogMelSpec, most: int) -> FloatArray:
-    """Windows side by side, at most ``most`` of them, evenly spread over the recordings."""
+    """Windows without overlap, at most ``most``, evenly spread over the recordings."""
     windows_db = np.concatenate([r.windows(features, features.window_frames) for r in recordings])
     if len(windows_db) > most:
         windows_db = windows_db[np.linspace(0, len(windows_db) - 1, most).astype(int)]
     return windows_db
 
 
-def _loss(machine_weight: float) -> Callable[[nn.Module, Crop], Tensor]:
-    def loss(network: nn.Module, crop: Crop) -> Tensor:
-        assert isinstance(network, SoundAutoencoder)  # noqa: S101 - the loop hands back its module
-        seen = network(crop.windows_db)
-        error: Tensor = nn.functional.mse_loss(seen.reconstructed, seen.windows)
+def _loss(machine_weight: float) -> Callable[[nn.Module, WindowBatch], Tensor]:
+    def loss(network: nn.Module, batch: WindowBatch) -> Tensor:
+        assert isinstance(network, SoundAutoencoder)  # noqa: S101 - the loop passes on its module
+        output = network(batch.windows_db)
+        error: Tensor = nn.functional.mse_loss(output.reconstructed, output.windows)
         if network.machine_head is not None and machine_weight:
-            told = network.machine_head(seen.latent)
-            error = error + machine_weight * nn.functional.cross_entropy(told, crop.machine)
+            logits = network.machine_head(output.latent)
+            error = error + machine_weight * nn.functional.cross_entropy(logits, batch.machine)
         return error
 
     return loss
@@ -153,7 +153,7 @@ def _validation(
     ).to(device)
 
     def validate(network: nn.Module) -> float:
-        seen = network(windows)
-        return float(nn.functional.mse_loss(seen.reconstructed, seen.windows))
+        output = network(windows)
+        return float(nn.functional.mse_loss(output.reconstructed, output.windows))
 
     return validate

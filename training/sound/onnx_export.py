@@ -1,4 +1,4 @@
-"""A torch module to ``model.onnx``, held against torch before anyone trusts it."""
+"""A torch module to ``model.onnx``, compared with torch before it is used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 import torch
 from torch.export import Dim
 
+from monitor.domain import FloatArray
 from monitor.errors import AuscultError
 from training.sound.evidence_graph import EvidenceGraph, WindowEvidence
 
@@ -23,16 +23,14 @@ PARITY = 1e-5
 _ROUNDING = 0.1
 OUTPUTS = WindowEvidence._fields
 
-FloatArray = npt.NDArray[np.float32]
-
 
 def export_onnx(graph: EvidenceGraph, check_windows_db: FloatArray) -> bytes:
     """The graph as ONNX, with a free batch size.
 
     ``check_windows_db``: ``(n, n_mels, n_frames)``, on which ONNX Runtime and torch must
-    agree to 1e-5 of the size of each output, one window at a time and all at once; where
-    the division by a deviation makes the rounding of the windows larger than that, to
-    1e-5 of that. Raises ``AuscultError`` where they do not.
+    agree to 1e-5 of the size of each output, one window at a time and all together. If the
+    division by a deviation makes the rounding of the windows larger than that size, they must
+    agree to 1e-5 of the rounding. Raises ``AuscultError`` if they differ.
     """
     graph = graph.cpu().eval()
     windows = torch.from_numpy(np.ascontiguousarray(check_windows_db[:, None]))
@@ -48,7 +46,7 @@ def export_onnx(graph: EvidenceGraph, check_windows_db: FloatArray) -> bytes:
             verbose=False,
         )
     if program is None:
-        raise AuscultError("torch.onnx.export gave no program")
+        raise AuscultError("torch.onnx.export returned no program")
     model: bytes = program.model_proto.SerializeToString()
     _require_parity(model, graph, windows)
     return model
@@ -71,14 +69,14 @@ def _require_parity(model: bytes, graph: EvidenceGraph, windows: torch.Tensor) -
             if not worst <= PARITY:
                 raise AuscultError(
                     f"the exported graph's {name} differs from torch's by {worst:.1e}, "
-                    f"more than {PARITY:.0e}: this torch or ONNX Runtime is not to be trusted"
+                    f"more than {PARITY:.0e}: install other versions of torch or ONNX Runtime"
                 )
     logger.debug("exported graph agrees with torch on %d windows", len(windows))
 
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """The exporter prints its progress and warns about itself and about what is not installed."""
+    """Suppress the exporter's progress and its warnings about itself and missing packages."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     with (

@@ -1,4 +1,4 @@
-"""Healthy recordings after the network: what all statistics are made from."""
+"""Recording evidence: the outputs of the graph for a recording, from which statistics are made."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _ROWS_A_BLOCK = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """One recording's windows after the graph, ``n`` of them.
+class RecordingEvidence:
+    """The outputs of the graph for the ``n`` windows of one recording.
 
-    ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``; ``band_residual``:
-    ``(n, n_mels)``, not yet in healthy deviations. ``rows``: ``(n_rows, d)``, the evidence
-    averaged over blocks of some ten seconds, what covariances are estimated from; those of
-    a recording longer than a block overlap, which makes the most of it (Welch 1967).
+    ``evidence``: ``(n, d)``; ``loss`` and ``level_db``: ``(n,)``. ``rows``: ``(n_rows, d)``, the
+    evidence averaged over blocks of about ten seconds, from which covariances are estimated.
+    The blocks of a recording longer than one block overlap, which lowers the variance of the
+    estimate (Welch 1967).
     """
 
     name: str
@@ -39,18 +39,32 @@ class Heard:
     level_db: FloatArray = field(repr=False)
     rows: npt.NDArray[np.float64] = field(repr=False)
 
+    @classmethod
+    def of(
+        cls,
+        recording: Recording,
+        spec: LogMelSpec,
+        *,
+        evidence: FloatArray,
+        loss: FloatArray,
+        level_db: FloatArray,
+    ) -> RecordingEvidence:
+        """The outputs for a recording, with their blocks. Shape: ``(n, d)``, ``(n,)``, ``(n,)``."""
+        rows = _rows(evidence, spec)
+        return cls(recording.name, recording.seconds(spec), evidence, loss, level_db, rows)
+
     def spans(self, span_windows: int, step: int = 1) -> npt.NDArray[np.float64]:
-        """Evidence averaged over a sliding span, over everything if that is shorter.
+        """Evidence averaged over a sliding span, or over all windows if these are fewer.
 
         Shape: ``(n_spans, d)``, a span every ``step`` windows.
         """
         return _sliding_mean(self.evidence, span_windows)[::step]
 
 
-def hear(
+def evidence_of(
     graph: EvidenceGraph, recording: Recording, spec: LogMelSpec, device: torch.device
-) -> Heard:
-    """Run one recording through the graph as the runtime would."""
+) -> RecordingEvidence:
+    """Run one recording through the graph, as the run time does."""
     windows_db = recording.windows(spec)
     evidence, loss, level_db = [], [], []
     with torch.no_grad():
@@ -60,26 +74,13 @@ def hear(
             evidence.append(output.evidence.cpu().numpy())
             loss.append(output.loss.cpu().numpy())
             level_db.append(output.level_db.cpu().numpy())
-    return heard_of(
+    return RecordingEvidence.of(
         recording,
         spec,
         evidence=np.concatenate(evidence),
         loss=np.concatenate(loss),
         level_db=np.concatenate(level_db),
     )
-
-
-def heard_of(
-    recording: Recording,
-    spec: LogMelSpec,
-    *,
-    evidence: FloatArray,
-    loss: FloatArray,
-    level_db: FloatArray,
-) -> Heard:
-    """What was heard of a recording, with its blocks. Shape: ``(n, d)``, ``(n,)``, ``(n,)``."""
-    rows = _rows(evidence, spec)
-    return Heard(recording.name, recording.seconds(spec), evidence, loss, level_db, rows)
 
 
 def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
@@ -90,16 +91,18 @@ def _rows(evidence: FloatArray, spec: LogMelSpec) -> npt.NDArray[np.float64]:
     return np.stack([evidence[a:b].mean(axis=0, dtype=np.float64) for a, b in pairwise(edges)])
 
 
-def score_heard(heard: Heard, spec: LogMelSpec, span_windows: int, head: Head) -> HealthyRecording:
-    """The scores that the runtime would give for what was heard."""
+def score_evidence(
+    recording: RecordingEvidence, spec: LogMelSpec, span_windows: int, head: Head
+) -> HealthyRecording:
+    """The scores that the run time gives for this evidence."""
     whole = RecordingScore(spec, head)
-    whole.extend(heard.evidence, heard.loss)
+    whole.extend(recording.evidence, recording.loss)
     if head.is_distance:
-        scores = distances(heard.spans(span_windows), head)
+        scores = distances(recording.spans(span_windows), head)
     else:
-        scores = _sliding_mean(heard.loss[:, None], span_windows)[:, 0]
-    levels_db = _sliding_mean(heard.level_db[:, None], span_windows)[:, 0]
-    return HealthyRecording(scores, levels_db, heard.seconds, whole.value, whole.stretches)
+        scores = _sliding_mean(recording.loss[:, None], span_windows)[:, 0]
+    levels_db = _sliding_mean(recording.level_db[:, None], span_windows)[:, 0]
+    return HealthyRecording(scores, levels_db, recording.seconds, whole.value, whole.stretches)
 
 
 def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
@@ -109,13 +112,13 @@ def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float
     return nearest
 
 
-def all_rows(recordings: Sequence[Heard]) -> npt.NDArray[np.float64]:
+def all_rows(recordings: Sequence[RecordingEvidence]) -> npt.NDArray[np.float64]:
     """The block rows of several recordings. Shape: ``(n, d)``."""
-    return np.concatenate([heard.rows for heard in recordings])
+    return np.concatenate([recording.rows for recording in recordings])
 
 
 def _sliding_mean(values: FloatArray, length: int) -> npt.NDArray[np.float64]:
-    """Means over ``length`` rows, over all where there are fewer. Shape: ``(n, d)``."""
+    """Means over ``length`` rows, or over all rows if these are fewer. Shape: ``(n, d)``."""
     length = min(length, len(values))
     sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, 0, dtype=np.float64)))
     means: npt.NDArray[np.float64] = (sums[length:] - sums[:-length]) / length

@@ -1,7 +1,7 @@
-"""Recordings to log-mel frames, and the crops of them that a network is trained on.
+"""Recordings to log-mel frames, and random windows of them to train a network on.
 
-Everything is split by recording: no two parts of one recording are ever on different
-sides of a split, because a machine's sound repeats itself within minutes.
+Splits are made by recording and not by window, because the sound of a machine repeats within
+minutes.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LEAST_DEVIATION_DB = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One recording, or a stretch of one.
+    """One recording, or a section of one.
 
     ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
-    those that were read, which its stretches have in common.
+    those that were read, which its sections have in common.
     """
 
     name: str
@@ -41,21 +41,21 @@ class Recording:
     file: int = 0
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
-        """The windows that the runtime would see. Shape: ``(n, n_mels, window_frames)``."""
+        """The windows that the run time computes. Shape: ``(n, n_mels, window_frames)``."""
         hop = hop_frames or spec.window_hop_frames
         views = np.lib.stride_tricks.sliding_window_view(self.frames_db, spec.window_frames, axis=0)
         return np.ascontiguousarray(views[::hop])
 
     def seconds(self, spec: LogMelSpec) -> float:
-        """How long it is."""
+        """The length, by the number of frames."""
         return len(self.frames_db) / spec.frame_rate_hz
 
 
 def read_machine(arguments: Iterable[Path], spec: LogMelSpec) -> list[Recording]:
     """All recordings of one machine, files or folders of them.
 
-    Raises ``MissingInputError`` for what is not there, ``BadInputError`` for a recording
-    that cannot be read, holds no whole window, or is digital silence.
+    Raises ``MissingInputError`` for a path that does not exist, ``BadInputError`` for a recording
+    that cannot be read, is shorter than a window, or is silence.
     """
     return [read_recording(path, spec) for path in recording_files(arguments)]
 
@@ -80,7 +80,7 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
             "are needed"
         )
     if float(np.std(frames_db, dtype=np.float64)) < _LEAST_DEVIATION_DB:
-        raise BadInputError(f"{path}: is silence, remove it from the training recordings")
+        raise BadInputError(f"{path}: silence: remove it from the training recordings")
     if refused is not None:
         logger.warning(
             "%s: %s (%s): only the longest usable part, %.1f s, is used",
@@ -107,10 +107,10 @@ def _runs(path: Path, spec: LogMelSpec) -> tuple[list[FloatArray], SourceState |
 
 
 def cut_into(recordings: Sequence[Recording], least: int, least_frames: int) -> list[Recording]:
-    """At least ``least`` stretches, where recordings are fewer than that and long enough.
+    """At least ``least`` sections, if there are fewer recordings and they are long enough.
 
-    Each recording is cut into equally many stretches of at least ``least_frames`` frames;
-    nothing is cut where there are enough recordings already.
+    Each recording is cut into equally many sections of at least ``least_frames`` frames. Nothing
+    is cut if there are enough recordings.
     """
     if len(recordings) >= least:
         return list(recordings)
@@ -138,18 +138,18 @@ def folds(n_recordings: int, n_folds: int, seed: int) -> npt.NDArray[np.intp]:
     return fold
 
 
-class Crop(NamedTuple):
+class WindowBatch(NamedTuple):
     """A batch: windows ``(B, 1, n_mels, n_frames)`` in dB and the machine of each ``(B,)``."""
 
     windows_db: Tensor
     machine: Tensor
 
 
-class CropBatches:
+class WindowBatches:
     """Random windows of several machines' recordings, an equal share of each machine.
 
-    Within a machine a recording is drawn as often as it is long. The windows of an epoch
-    depend on (seed, epoch) only.
+    Within a machine, the chance of a recording is proportional to its length. The windows of an
+    epoch depend only on (seed, epoch).
     """
 
     def __init__(
@@ -174,13 +174,13 @@ class CropBatches:
     def __len__(self) -> int:
         return self._n_batches
 
-    def epoch(self, epoch: int) -> Iterator[Crop]:
+    def epoch(self, epoch: int) -> Iterator[WindowBatch]:
         """Yield the batches of epoch ``epoch``."""
         rng = np.random.default_rng((self._seed, epoch))
         for _ in range(self._n_batches):
             machine = rng.permutation(np.arange(self._batch_size) % len(self._machines))
             windows = np.stack([self._window(int(m), rng) for m in machine])
-            yield Crop(
+            yield WindowBatch(
                 torch.from_numpy(windows[:, None]).to(self._device),
                 torch.from_numpy(machine).to(self._device),
             )

@@ -1,8 +1,7 @@
-"""The report in a bundle's folder: how it was made and what it is worth, on one page."""
+"""The report in a bundle's folder: threshold, data, scoring and network, on one page."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,20 +9,31 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
+from monitor.offline.html_page import Html, facts, heading, page, paragraph, picture, table
+from monitor.wording import counted
 from training.loop import write_history
-from training.sound.figures import embedded, loss_curves, png, reconstruction, score_histogram
+from training.sound.figures import loss_curves, png, reconstruction, score_histogram
 from training.sound.train import AudioResult
 
 REPORT = "report.html"
 HISTORY = "history.csv"
 FIGURES = ("loss.png", "reconstruction.png", "scores.png")
-_STYLE = (
-    "body{font:15px/1.5 system-ui;margin:2em auto;max-width:900px;padding:0 1em}"
-    "img{max-width:100%}table{border-collapse:collapse;margin:1em 0}"
-    "th,td{text-align:left;padding:.2em 1.2em .2em 0;border-bottom:1px solid #ddd}"
-    "td.number{text-align:right;font-variant-numeric:tabular-nums}"
-)
 _MOST_ROWS = 200
+_ABOUT_CONTROLS = (
+    "Each score separates left-out healthy recordings from copies with a small artificial change. "
+    "A ROC AUC of 1 means that all copies get a higher score, 0.5 means chance. The network helps "
+    "if a score that uses it has a higher mean than the score without a network, which compares "
+    "the averaged log-mel directly. The bundle works in both cases. The changes are artificial: "
+    "the figures do not predict how well real faults are detected."
+)
+_ONE_STATE = (
+    "One: the recordings do not form separate groups. If the machine has several speeds or loads, "
+    "record each of them in at least two recordings."
+)
+_SEVERAL_STATES = (
+    "The recordings form this many groups, for example speeds or loads. The score is the "
+    "distance from the nearest one."
+)
 
 
 def write_report(result: AudioResult) -> Path:
@@ -34,23 +44,31 @@ def write_report(result: AudioResult) -> Path:
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
     path = folder / REPORT
-    path.write_text(_page(result, pictures), encoding="utf-8")
+    path.write_text(page(folder.absolute().name, _parts(result, pictures)), encoding="utf-8")
     return path
 
 
-def control_rows(result: AudioResult) -> list[tuple[str, ...]]:
-    """The scores beside each other on disturbed healthy recordings, a header first."""
-    names = list(result.controls[0].auc)
-    rows = [("score", *names, "mean")]
-    for control in result.controls:
-        figures = [f"{control.auc[name]:.3f}" for name in names]
-        rows.append((control.name, *figures, f"{control.mean_auc:.3f}"))
-    return rows
+def headline(result: AudioResult) -> dict[str, str]:
+    """What matters first: threshold, data, scoring and the next step."""
+    calibration = result.bundle.calibration
+    lines = {
+        "Threshold": f"{calibration.threshold:.4g} for "
+        f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week",
+        "Data": f"{counted(result.n_files, 'recording')}. {calibration.note}",
+        "Scoring": f"{result.choice.kind} ({result.choice.reason})",
+    }
+    if result.n_regimes > 1:
+        lines["Operating states"] = str(result.n_regimes)
+    if result.previous is not None:
+        lines["Bundle before"] = f"kept as {result.previous}"
+    path = result.bundle.path.absolute()
+    lines["Next step"] = f'set bundle = "{path}" for the machine in config.toml, run auscult check'
+    return lines
 
 
 def _pictures(result: AudioResult) -> list[bytes]:
     calibration = result.bundle.calibration
-    groups = {"healthy, left out in turn": _all_scores(result.healthy)}
+    groups = {"healthy recordings": _all_scores(result.healthy)}
     thresholds = {"threshold": calibration.threshold}
     return [
         png(loss_curves(result.history.history, result.history.best_epoch)),
@@ -59,75 +77,77 @@ def _pictures(result: AudioResult) -> list[bytes]:
     ]
 
 
-def _page(result: AudioResult, pictures: dict[str, bytes]) -> str:
-    bundle, calibration = result.bundle, result.bundle.calibration
-    facts = {
-        "score": f"{result.choice.kind}: {result.choice.reason}",
-        "threshold": f"{calibration.threshold:.4g} for "
-        f"{calibration.false_alarms_per_week:g} false alarms a week ({calibration.method})",
-        "what supports it": calibration.note,
-        "regimes": str(result.n_regimes),
-        "network": f"bottleneck {bundle.manifest.network['bottleneck']}, "
-        f"{bundle.manifest.network['parameters']} parameters, best epoch "
-        f"{result.history.best_epoch} of {len(result.history.history)}, "
-        f"{result.history.seconds:.0f} s",
-        "with and without": result.verdict,
-    }
-    parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'>",
-        f"<title>{html.escape(bundle.path.name)}</title><style>{_STYLE}</style>",
-        f"<h1>{html.escape(bundle.path.name)}</h1>",
-        _table(list(facts.items())),
-        "<h2>Healthy scores and the threshold</h2>",
-        embedded(pictures["scores.png"], "histogram of healthy scores"),
+def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
+    bundle, choice, several = result.bundle, result.choice, result.n_regimes > 1
+    return [
+        facts(headline(result)),
+        heading("Healthy scores and the threshold"),
+        paragraph("Each recording is scored with statistics that were made without it."),
+        picture(pictures["scores.png"], "histogram of healthy scores"),
         *_before_and_after(result),
-        "<h2>What the network adds</h2>",
-        (
-            "<p>ROC AUC on left-out healthy recordings with small artificial disturbances: which "
-            "score hears them sooner. They are no forecast of how real faults are found.</p>"
+        heading("Operating states"),
+        paragraph(f"{result.n_regimes}. {_SEVERAL_STATES}" if several else _ONE_STATE),
+        heading("Scoring"),
+        paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
+        paragraph(f"The threshold was set with the method {bundle.calibration.method}."),
+        heading("Does the network help?"),
+        paragraph(f"{result.network_benefit[0].upper()}{result.network_benefit[1:]}."),
+        paragraph(_ABOUT_CONTROLS),
+        _controls(result),
+        heading("A window and its reconstruction"),
+        picture(pictures["reconstruction.png"], "a window, its reconstruction, the residual"),
+        heading("Training"),
+        paragraph(
+            f"{bundle.manifest.network['parameters']} parameters, bottleneck of "
+            f"{bundle.manifest.network['bottleneck']}. Epoch {result.history.best_epoch} of "
+            f"{len(result.history.history)} was kept. Time: {result.history.seconds:.0f} s."
         ),
-        _table(control_rows(result), header=True),
-        "<h2>A window and its reconstruction</h2>",
-        embedded(pictures["reconstruction.png"], "a window, its reconstruction, the residual"),
-        "<h2>Training</h2>",
-        embedded(pictures["loss.png"], "loss over the epochs"),
-        "<h2>Recordings</h2>",
+        picture(pictures["loss.png"], "loss over the epochs"),
+        heading("Data"),
         *_recordings(result),
-        "</html>\n",
     ]
-    return "\n".join(parts)
 
 
-def _before_and_after(result: AudioResult) -> list[str]:
-    """How the bundle that was continued scored today's recordings, beside the new one."""
+def _controls(result: AudioResult) -> Html:
+    """The scores beside each other on disturbed healthy recordings."""
+    names = list(result.controls[0].auc)
+    rows = [
+        (
+            control.name,
+            *(f"{control.auc[name]:.3f}" for name in names),
+            f"{control.mean_auc:.3f}",
+        )
+        for control in result.controls
+    ]
+    return table(("ROC AUC", *names, "mean"), rows)
+
+
+def _before_and_after(result: AudioResult) -> list[Html]:
+    """The same recordings with the bundle that was continued and with the new one."""
     if not result.healthy_before or result.threshold_before is None:
         return []
-    rows = [("", "median score", "threshold", "recordings over it for most of their length")]
+    rows = []
     for name, healthy, threshold in (
         ("before", result.healthy_before, result.threshold_before),
         ("after", result.healthy, result.bundle.calibration.threshold),
     ):
-        over = sum(float(np.median(h.scores)) > threshold for h in healthy)
+        above = sum(float(np.median(h.scores)) > threshold for h in healthy)
         median = float(np.median(_all_scores(healthy)))
-        rows.append((name, f"{median:.4g}", f"{threshold:.4g}", f"{over} of {len(healthy)}"))
-    return ["<h2>Before and after</h2>", _table(rows, header=True)]
+        rows.append((name, f"{median:.4g}", f"{threshold:.4g}", f"{above} of {len(healthy)}"))
+    header = ("", "median score", "threshold", "recordings with a median above the threshold")
+    return [heading("Before and after"), table(header, rows)]
 
 
-def _recordings(result: AudioResult) -> list[str]:
-    rows: list[tuple[str, ...]] = [("recording", "seconds", "score")]
+def _recordings(result: AudioResult) -> list[Html]:
+    n_sections = len(result.names)
     scored = list(zip(result.names, result.healthy, strict=True))
-    for name, healthy in scored[:_MOST_ROWS]:
-        rows.append((name, f"{healthy.seconds:.1f}", f"{healthy.whole:.2f}"))
-    more = len(scored) - _MOST_ROWS
-    return [_table(rows, header=True), f"<p>and {more} more</p>" if more > 0 else ""]
-
-
-def _table(rows: Sequence[tuple[str, ...]], *, header: bool = False) -> str:
-    cells = []
-    for index, row in enumerate(rows):
-        first = "th" if header and index == 0 else "td"
-        cells.append("".join(f"<{first}>{html.escape(cell)}</{first}>" for cell in row))
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in cells) + "</table>"
+    rows = [(name, f"{one.seconds:.1f}", f"{one.whole:.2f}") for name, one in scored[:_MOST_ROWS]]
+    parts = [table(("recording", "seconds", "score"), rows)]
+    if n_sections > result.n_files:
+        cut = "Long recordings were cut into sections, so that sections can be left out in turn."
+        parts.insert(0, paragraph(cut))
+    more = n_sections - _MOST_ROWS
+    return [*parts, paragraph(f"and {more} more")] if more > 0 else parts
 
 
 def _all_scores(healthy: Sequence[HealthyRecording]) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What ``auscult train audio`` was asked for, and the sound that it was given."""
+"""The request of ``auscult train audio``, and the recordings that it names."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
+from monitor.wording import counted, duration
 from training.sound.recordings import Recording, cut_into, read_machine
 from training.sound.settings import AudioSettings
 
 logger = logging.getLogger(__name__)
 
-_LEAST_STRETCHES = 8
-_LEAST_STRETCH_S = 1.5 * BLOCK_S
+_LEAST_SECTIONS = 8
+_LEAST_SECTION_S = 1.5 * BLOCK_S
 
 
 @dataclass(frozen=True, slots=True)
 class AudioRequest:
-    """What ``auscult train audio`` was asked for.
+    """The arguments of ``auscult train audio``.
 
     ``references``: a file or folder for each reference machine. ``score``: used instead of the
     score that the rule chooses. ``continued``: the bundle whose network is trained further.
@@ -42,8 +43,8 @@ class AudioRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What is trained on: recordings, the features they become, the span that is scored."""
+class TrainingData:
+    """The recordings to train on, their features, and the length of the scored span."""
 
     recordings: tuple[Recording, ...]
     references: tuple[tuple[Recording, ...], ...]
@@ -57,29 +58,25 @@ class Material:
         return self.spec.windows_in(self.span_s)
 
 
-def read_material(request: AudioRequest) -> Material:
-    """Read everything that is trained on.
+def read_training_data(request: AudioRequest) -> TrainingData:
+    """Read the recordings of a request.
 
-    Where there are fewer than eight recordings, long ones are cut into stretches, so that
-    some sound can be left out in turn.
+    If there are fewer than eight recordings, long ones are cut into sections, so that sections
+    can be left out in turn. Raises ``UsageError`` for a budget that is not positive.
     """
     if request.false_alarms_per_week <= 0:
         raise UsageError(
-            f"--false-alarms-per-week is {request.false_alarms_per_week:g}; it must be positive"
+            f"--false-alarms-per-week must be positive, not {request.false_alarms_per_week:g}"
         )
     continued = load_bundle(request.continued) if request.continued else None
     spec = continued.spec if continued else request.settings.spec
     span_s = continued.span_s if continued else request.settings.training.span_s
-    least_frames = round(_LEAST_STRETCH_S * spec.frame_rate_hz)
+    least_frames = round(_LEAST_SECTION_S * spec.frame_rate_hz)
     read = read_machine(request.recordings, spec)
     numbered = [replace(recording, file=number) for number, recording in enumerate(read)]
-    recordings = cut_into(numbered, _LEAST_STRETCHES, least_frames)
+    recordings = cut_into(numbered, _LEAST_SECTIONS, least_frames)
     references = tuple(tuple(read_machine([path], spec)) for path in request.references)
     seconds = sum(recording.seconds(spec) for recording in recordings)
-    logger.info(
-        "%.1f minutes of healthy sound in %d recordings, %d reference machines",
-        seconds / 60,
-        len(read),
-        len(references),
-    )
-    return Material(tuple(recordings), references, spec, span_s, continued)
+    others = f", {counted(len(references), 'reference machine')}" if references else ""
+    logger.info("training on %s, %s%s", counted(len(read), "recording"), duration(seconds), others)
+    return TrainingData(tuple(recordings), references, spec, span_s, continued)

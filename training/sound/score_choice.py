@@ -1,10 +1,10 @@
-"""Which score this much healthy sound supports, decided without a single fault.
+"""Choice of the score: covariance, diagonal or plain error, from healthy recordings alone.
 
-The sharper a score, the more healthy variety it needs. A covariance that has seen too
-little of it takes every new healthy recording for a fault. So recordings are left out
-and their likelihood under each estimate is compared: if even the left-out ones say that
-the covariance describes them better than its diagonal, by more than chance, it is used;
-if not, the diagonal; and the plain error where there are too few recordings to leave any out.
+A more sensitive score needs more varied healthy sound: a covariance from too little sound gives
+every new healthy recording a high score. So recordings are left out, and their likelihood under
+each estimate is compared. The covariance is used if left-out recordings are more likely under it
+than under its diagonal, by more than chance. Otherwise the diagonal is used, and the plain error
+if there are too few recordings to leave any out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.model.manifest import ScoreKind
+from monitor.wording import counted
 from training.sound.covariance import DIAGONAL, SHRINKAGES
 from training.sound.crossfit import HealthySound, fit_statistics, leave_out
 from training.sound.recordings import folds
@@ -23,16 +24,18 @@ LEAST_FOR_COVARIANCE = 8
 LEAST_FOR_DIAGONAL = 3
 STANDARD_ERRORS = 2.0
 _FOLDS = 5
-_UNJUDGED_SHRINKAGE = 0.5
+_UNTESTED_SHRINKAGE = 0.5
+_RECORD_MORE = "record at least 8 times, or 2 minutes without a break"
+_TOO_LITTLE = f"too little sound to learn how the machine varies: {_RECORD_MORE}"
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How well left-out recordings are described, for every shrinkage of ``SHRINKAGES``.
+    """How well the statistics fit left-out recordings, for each of ``SHRINKAGES``.
 
     ``likelihood``: ``(n_recordings, n_shrinkages)``, Gaussian log-likelihood per number of
-    evidence; ``distance``: the same shape, squared distance per number, 1 where the
-    statistics of the others hold for the recording.
+    evidence; ``distance``: the same shape, squared distance per number, about 1 if the
+    statistics of the other recordings fit the recording.
     """
 
     likelihood: npt.NDArray[np.float64]
@@ -52,16 +55,20 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The score to use: ``shrinkage`` is 1 for the diagonal and unused for the plain error."""
+    """The score to use: ``shrinkage`` is 1 for the diagonal and unused for the plain error.
+
+    ``reason``: for people, in a few words. ``details``: the figures behind it.
+    """
 
     kind: ScoreKind
     shrinkage: float
     use_references: bool
     reason: str
+    details: str = ""
 
 
 def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int) -> LeftOut:
-    """Cross-validate over the machine's recordings, of which there are at least two."""
+    """Cross-validate over the machine's recordings, at least two."""
     n_recordings = len(sound.recordings)
     likelihood = np.empty((n_recordings, len(SHRINKAGES)))
     squared = np.empty_like(likelihood)
@@ -73,66 +80,69 @@ def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int
             nearest = _nearest(centred / statistics.scatter.deviations)
             own = centred[nearest, np.arange(len(rows))]
             for column, shrinkage in enumerate(SHRINKAGES):
-                fit, distance = statistics.scatter.fit_of(own, shrinkage)
-                likelihood[index, column] = fit.mean()
+                log_likelihood, distance = statistics.scatter.likelihood_of(own, shrinkage)
+                likelihood[index, column] = log_likelihood.mean()
                 squared[index, column] = distance.mean()
     return LeftOut(likelihood, squared)
 
 
 def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None) -> Choice:
-    """The score that the healthy sound supports, or the one that is ``wanted``.
+    """The score that suits the healthy sound, or ``wanted``.
 
-    With reference machines, their share in the covariance is decided the same way: it is
-    used if it makes left-out recordings of the machine itself more likely.
+    Reference machines contribute to the covariance if that makes left-out recordings of the
+    machine itself more likely.
     """
     if len(sound.recordings) < 2:
-        return _too_little(wanted)
+        return _without_left_out(wanted)
     own = leave_recordings_out(sound, use_references=False, seed=seed)
     left_out, use_references, about = own, False, ""
     if sound.references:
         shared = leave_recordings_out(sound, use_references=True, seed=seed)
         gain = _best_likelihood(shared) - _best_likelihood(own)
-        n_machines = len(sound.references)
         use_references = gain > 0
         about = (
-            f"; the variety of {n_machines} reference machine{'s' if n_machines > 1 else ''} is "
-            f"{'used' if use_references else 'not used'} ({gain:+.3f} nats a number)"
+            f" {counted(len(sound.references), 'reference machine')} "
+            f"{'used' if use_references else 'not used'} for the covariance: {gain:+.3f} nats "
+            "per value."
         )
         left_out = shared if use_references else own
     kind, shrinkage, reason = _decide(left_out)
     if wanted is not None and wanted != kind:
-        reason = f"asked for; the healthy sound would have had {kind}: {reason}"
+        reason = f"chosen with --score; the recordings would give {kind}: {reason}"
         kind = wanted
         if kind == "covariance":
             shrinkage = min(SHRINKAGES[left_out.best], SHRINKAGES[-2])
         elif kind == "diagonal":
             shrinkage = DIAGONAL
-    return Choice(kind, shrinkage, use_references, reason + about)
+    return Choice(kind, shrinkage, use_references, reason, _figures(left_out) + about)
 
 
 def _decide(left_out: LeftOut) -> tuple[ScoreKind, float, str]:
     n_recordings = len(left_out.likelihood)
     shrinkage = SHRINKAGES[left_out.best]
     gain, error = left_out.gain
-    figures = (
-        f"on {n_recordings} recordings left out in turn, shrinkage {shrinkage:g} is best, "
-        f"{gain:.3f} +- {error:.3f} nats a number better than the diagonal"
-    )
     if n_recordings < LEAST_FOR_DIAGONAL:
-        return "plain", DIAGONAL, f"{n_recordings} recordings are too few to learn what varies"
+        return "plain", DIAGONAL, _TOO_LITTLE
     if n_recordings < LEAST_FOR_COVARIANCE:
-        few = f"{n_recordings} recordings are too few for a covariance"
-        return "diagonal", DIAGONAL, f"{few} ({figures})"
+        return "diagonal", DIAGONAL, f"too little sound for a covariance: {_RECORD_MORE}"
     if shrinkage < DIAGONAL and gain > STANDARD_ERRORS * error:
-        return "covariance", shrinkage, figures
-    return "diagonal", DIAGONAL, f"the sound does not support a covariance: {figures}"
+        return "covariance", shrinkage, "fits the held-out recordings best"
+    return "diagonal", DIAGONAL, "a covariance does not fit the held-out recordings better"
 
 
-def _too_little(wanted: ScoreKind | None) -> Choice:
+def _figures(left_out: LeftOut) -> str:
+    gain, error = left_out.gain
+    return (
+        f"Best shrinkage {SHRINKAGES[left_out.best]:g}. Log-likelihood of held-out recordings: "
+        f"{gain:.3f} +- {error:.3f} nats per value above the diagonal."
+    )
+
+
+def _without_left_out(wanted: ScoreKind | None) -> Choice:
     if wanted in (None, "plain"):
-        return Choice("plain", DIAGONAL, False, "one recording is too few to learn what varies")
-    shrinkage = DIAGONAL if wanted == "diagonal" else _UNJUDGED_SHRINKAGE
-    return Choice(wanted, shrinkage, False, "asked for; there is too little sound to judge it")
+        return Choice("plain", DIAGONAL, False, _TOO_LITTLE)
+    shrinkage = DIAGONAL if wanted == "diagonal" else _UNTESTED_SHRINKAGE
+    return Choice(wanted, shrinkage, False, "chosen with --score; too little sound to test it")
 
 
 def _best_likelihood(left_out: LeftOut) -> float:

@@ -1,7 +1,6 @@
 """Healthy recordings to a bundle: train, choose the score, calibrate, save.
 
-Every figure that sets the threshold comes from statistics that did not see the recording
-it was taken from.
+The threshold is set from scores of recordings whose statistics were estimated without them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from training.sound.controls import (
     Trial,
     compare_scores,
     heads_of,
-    verdict,
+    network_benefit,
     with_network,
     without_network,
 )
@@ -38,9 +37,9 @@ from training.sound.crossfit import FoldHead, HealthySound, fit_statistics, gath
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.head import healthy_sample, with_references
 from training.sound.network_training import split_recordings, train_network
-from training.sound.recording_evidence import Heard, hear, score_heard
+from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
 from training.sound.recordings import folds
-from training.sound.request import AudioRequest, Material, read_material
+from training.sound.request import AudioRequest, TrainingData, read_training_data
 from training.sound.score_choice import Choice, choose_score
 
 __all__ = ["AudioRequest", "AudioResult", "train_audio"]
@@ -56,9 +55,10 @@ class AudioResult:
     """A saved bundle and the figures of its report.
 
     ``previous``: the copy of the bundle that was replaced.
-    ``healthy``: the cross-fitted scores of every recording, ``healthy_before`` those by the
-    bundle that was continued. ``sample_db``: a window ``(n_mels, n_frames)``, and
-    ``reconstruction_db`` what became of it.
+    ``healthy``: the cross-fitted scores of every recording, ``healthy_before`` those with the
+    bundle that was continued. ``names``: of the recordings or their sections, ``n_files``: how
+    many files they come from. ``sample_db``: a window ``(n_mels, n_frames)``, and
+    ``reconstruction_db`` its reconstruction.
     """
 
     bundle: Bundle
@@ -66,82 +66,81 @@ class AudioResult:
     choice: Choice
     history: FitResult
     names: tuple[str, ...]
+    n_files: int
     healthy: tuple[HealthyRecording, ...]
     healthy_before: tuple[HealthyRecording, ...]
     threshold_before: float | None
     controls: tuple[Control, ...]
-    verdict: str
+    network_benefit: str
     n_regimes: int
     sample_db: FloatArray
     reconstruction_db: FloatArray
 
 
 def train_audio(request: AudioRequest, listeners: Sequence[Listener] = ()) -> AudioResult:
-    """Make the bundle that ``request`` asks for.
+    """Make the bundle of a request.
 
-    Raises ``BadInputError`` and ``MissingInputError`` for recordings that cannot be used or
-    are too few to calibrate, ``UsageError`` for options that do not go together.
+    Raises ``BadInputError`` and ``MissingInputError`` for recordings that cannot be used or are
+    too few to calibrate, ``UsageError`` for options that cannot be used together.
     """
-    # The matrices are small: threads would spend their time waiting for each other.
+    # The matrices are small: with several threads, most of the time is waiting.
     with threadpool_limits(limits=1, user_api="blas"):
         return _train_audio(request, listeners)
 
 
 def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioResult:
-    material = read_material(request)
+    data = read_training_data(request)
     device = resolve_device(request.device)
-    spec, span_windows, seed = material.spec, material.span_windows, request.seed
+    spec, span_windows, seed = data.spec, data.span_windows, request.seed
 
-    healthy_before = _scores_before(material, device)
-    graph, history = _learn(request, material, device, listeners)
-    heard = [hear(graph, recording, spec, device) for recording in material.recordings]
-    heard_references = [
-        [hear(graph, recording, spec, device) for recording in machine]
-        for machine in material.references
+    healthy_before = _scores_before(data, device)
+    graph, history = _learn(request, data, device, listeners)
+    evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
+    reference_evidence = [
+        [evidence_of(graph, recording, spec, device) for recording in machine]
+        for machine in data.references
     ]
-    _set_residual_scale(graph, heard, span_windows)
-    sound = gather(heard, heard_references, span_windows, parts=graph.layout.parts, seed=seed)
+    _set_residual_scale(graph, evidence, span_windows)
+    sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
     choice = choose_score(sound, seed, request.score)
-    logger.info("score: %s, %s", choice.kind, choice.reason)
 
-    fold = folds(len(heard), CROSS_FIT_FOLDS, seed)
-    trial = Trial(graph, spec, span_windows, device, seed, material.recordings, fold)
+    fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
+    trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
     heads = heads_of(sound, fold, choice)
     healthy = _cross_fitted(sound, trial, heads)
     distances = heads[0].head.is_distance
-    calibration = _calibrate(healthy, request, material, distances=distances)
-    logger.info("%s", calibration.note)
+    calibration = _calibrate(healthy, request, data, distances=distances)
 
     scorings = with_network(trial, sound, choice)
-    scorings.append(without_network(trial, material.references, sound.regime, request.score))
+    scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
-    judged = verdict(controls)
-    logger.info("%s", judged)
+    benefit = network_benefit(controls)
 
-    head = _final_head(sound, choice, heads, material, seed)
-    _warn_without_references(head, request, material)
-    model = SoundModel(graph.cpu(), spec, material.span_s, choice, head, calibration)
-    sample_db = material.recordings[0].windows(spec)[:span_windows]
+    head = _final_head(sound, choice, heads, data, seed)
+    _warn_without_references(head, request, data)
+    model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration)
+    sample_db = data.recordings[0].windows(spec)[:span_windows]
     provenance = {
-        **_provenance(request, material, choice, sound.n_regimes),
-        **_controls_record(controls, judged),
+        **_provenance(request, data, choice, sound.n_regimes),
+        **_controls_record(controls, benefit),
     }
     previous = None
     if request.keep_previous and (request.out / MANIFEST).exists():
         previous = keep_previous(request.out)
     bundle = write_bundle(request.out, model, sample_db, provenance)
-    continued = material.continued
+    continued = data.continued
     return AudioResult(
         bundle=bundle,
         previous=previous,
         choice=choice,
         history=history,
-        names=tuple(recording.name for recording in material.recordings),
+        names=tuple(recording.name for recording in data.recordings),
+        n_files=len({recording.file for recording in data.recordings}),
         healthy=tuple(healthy),
         healthy_before=tuple(healthy_before),
         threshold_before=continued.calibration.threshold if continued else None,
         controls=tuple(controls),
-        verdict=judged,
+        network_benefit=benefit,
         n_regimes=sound.n_regimes,
         sample_db=sample_db[0],
         reconstruction_db=reconstruct_db(graph, sample_db[:1])[0],
@@ -150,26 +149,28 @@ def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioR
 
 def _learn(
     request: AudioRequest,
-    material: Material,
+    data: TrainingData,
     device: torch.device,
     listeners: Sequence[Listener],
 ) -> tuple[EvidenceGraph, FitResult]:
     network, history = train_network(
-        split_recordings(material.recordings, request.seed),
-        material.references,
-        material.spec,
+        split_recordings(data.recordings, request.seed),
+        data.references,
+        data.spec,
         request.settings.training,
         seed=request.seed,
         device=device,
-        start=network_of(material.continued) if material.continued else None,
+        start=network_of(data.continued) if data.continued else None,
         listeners=listeners,
     )
     return EvidenceGraph(network).to(device).eval(), history
 
 
-def _set_residual_scale(graph: EvidenceGraph, heard: Sequence[Heard], span_windows: int) -> None:
-    """Express ``band_residual`` in the deviations that healthy spans show."""
-    residuals = np.concatenate([h.spans(span_windows, step=span_windows) for h in heard])
+def _set_residual_scale(
+    graph: EvidenceGraph, recordings: Sequence[RecordingEvidence], span_windows: int
+) -> None:
+    """Standardise ``band_residual`` by the mean and deviation of healthy spans."""
+    residuals = np.concatenate([r.spans(span_windows, step=span_windows) for r in recordings])
     residuals = residuals[:, graph.layout.residual]
     deviations = np.maximum(residuals.std(axis=0), _LEAST_RESIDUAL_DEVIATION)
     graph.residual_mean.copy_(torch.from_numpy(residuals.mean(axis=0)))
@@ -180,20 +181,20 @@ def _cross_fitted(
     sound: HealthySound, trial: Trial, heads: Sequence[FoldHead]
 ) -> list[HealthyRecording]:
     return [
-        score_heard(heard, trial.spec, trial.span_windows, head_for(heads, index))
-        for index, heard in enumerate(sound.recordings)
+        score_evidence(recording, trial.spec, trial.span_windows, head_for(heads, index))
+        for index, recording in enumerate(sound.recordings)
     ]
 
 
 def _calibrate(
     healthy: Sequence[HealthyRecording],
     request: AudioRequest,
-    material: Material,
+    data: TrainingData,
     *,
     distances: bool,
 ) -> Calibration:
     detector: DetectorSettings = request.settings.detector
-    hop_s, span_s = material.spec.window_hop_s, material.spec.seconds_of(material.span_windows)
+    hop_s, span_s = data.spec.window_hop_s, data.spec.seconds_of(data.span_windows)
     return calibrate(
         healthy,
         false_alarms_per_week=request.false_alarms_per_week,
@@ -201,61 +202,64 @@ def _calibrate(
         hop_s=hop_s,
         span_s=span_s,
         distances=distances,
-        n_files=len({recording.file for recording in material.recordings}),
+        n_files=len({recording.file for recording in data.recordings}),
         seed=request.seed,
     )
 
 
 def _final_head(
-    sound: HealthySound, choice: Choice, heads: Sequence[FoldHead], material: Material, seed: int
+    sound: HealthySound, choice: Choice, heads: Sequence[FoldHead], data: TrainingData, seed: int
 ) -> Head:
     if not heads[0].head.is_distance:
         return heads[0].head
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
-    file = [recording.file for recording in material.recordings]
+    file = [recording.file for recording in data.recordings]
     by_file = heads if len(set(file)) == len(file) else heads_of(sound, np.array(file), choice)
     head = with_references(statistics.head(choice.shrinkage), sound, file, by_file, seed)
-    return replace(head, healthy=healthy_sample(sound, file, head, material.spec))
+    return replace(head, healthy=healthy_sample(sound, file, head, data.spec))
 
 
-def _warn_without_references(head: Head, request: AudioRequest, material: Material) -> None:
-    """Who gave reference machines counts on their being told from the machine."""
+def _warn_without_references(head: Head, request: AudioRequest, data: TrainingData) -> None:
+    """Warn that the bundle cannot tell the machine from its reference machines."""
     if len(head.references):
         return
     if request.references:
-        logger.warning("too little sound, or a plain score, to tell the reference machines apart")
-    elif material.continued and len(material.continued.head.references):
         logger.warning(
-            "%s knows reference machines; without --reference the new bundle knows none",
-            material.continued.path,
+            "the bundle does not recognise the reference machines: that needs at least "
+            "3 recordings and a score other than plain"
+        )
+    elif data.continued and len(data.continued.head.references):
+        logger.warning(
+            "%s recognises reference machines. The new bundle does not: give --reference again",
+            data.continued.path,
         )
 
 
-def _scores_before(material: Material, device: torch.device) -> list[HealthyRecording]:
-    """How the bundle that is continued scores the new recordings."""
-    bundle = material.continued
+def _scores_before(data: TrainingData, device: torch.device) -> list[HealthyRecording]:
+    """The scores of the new recordings with the bundle that is continued."""
+    bundle = data.continued
     if bundle is None:
         return []
     graph = EvidenceGraph(network_of(bundle)).to(device).eval()
     return [
-        score_heard(
-            hear(graph, recording, material.spec, device),
-            material.spec,
-            material.span_windows,
+        score_evidence(
+            evidence_of(graph, recording, data.spec, device),
+            data.spec,
+            data.span_windows,
             bundle.head,
         )
-        for recording in material.recordings
+        for recording in data.recordings
     ]
 
 
 def _provenance(
-    request: AudioRequest, material: Material, choice: Choice, n_regimes: int
+    request: AudioRequest, data: TrainingData, choice: Choice, n_regimes: int
 ) -> dict[str, Any]:
-    spec = material.spec
+    spec = data.spec
     return {
         "recordings": [
-            {"name": r.name, "seconds": round(r.seconds(spec), 2)} for r in material.recordings
+            {"name": r.name, "seconds": round(r.seconds(spec), 2)} for r in data.recordings
         ],
         "references": [
             {
@@ -263,20 +267,21 @@ def _provenance(
                 "recordings": len(machine),
                 "seconds": round(sum(r.seconds(spec) for r in machine), 2),
             }
-            for path, machine in zip(request.references, material.references, strict=True)
+            for path, machine in zip(request.references, data.references, strict=True)
         ],
-        "continued": material.continued.sha256 if material.continued else None,
+        "continued": data.continued.sha256 if data.continued else None,
         "seed": request.seed,
         "training": request.settings.training.model_dump(mode="json"),
         "shrinkage": choice.shrinkage,
         "references_used": choice.use_references,
         "regimes": n_regimes,
+        "score_details": choice.details,
     }
 
 
-def _controls_record(controls: Sequence[Control], judged: str) -> dict[str, Any]:
+def _controls_record(controls: Sequence[Control], benefit: str) -> dict[str, Any]:
     return {
-        "verdict": judged,
+        "verdict": benefit,
         "controls": [
             {
                 "name": control.name,
