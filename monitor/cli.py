@@ -21,6 +21,7 @@ import typer
 
 from monitor import __version__
 from monitor.errors import AuscultError, ServiceUnavailableError, UsageError
+from monitor.text.escaping import one_line
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -112,7 +113,7 @@ def invoke(typer_app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
 
 def _complain(text: str) -> None:
     for line in text.splitlines():
-        typer.echo(f"auscult: {line}", err=True)
+        typer.echo(f"auscult: {one_line(line)}", err=True)
 
 
 def _version(wanted: bool) -> None:  # typer calls it with the value

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.offline.start_time import broadcast_wave_start, start_unix_s
+from monitor.audio.start_time import broadcast_wave_start, start_unix_s
 from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from monitor.audio.channels import Channel
+from monitor.audio.ffmpeg import FFMPEG_SUFFIXES
 from monitor.audio.files import read_blocks, recording_seconds
 from monitor.audio.log_mel_files import log_mel_frame_count, read_log_mel_blocks
 from monitor.domain import AudioBlock, LogMelBlock
 from monitor.errors import MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.text.escaping import one_line
 
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".mp3"})
+AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
+    *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
+    *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+}
+"""Which files of a folder are recordings. What a file holds is decided by its content."""
 LOG_MEL_SUFFIXES = frozenset({".npy"})
 RECORDING_SUFFIXES = AUDIO_SUFFIXES | LOG_MEL_SUFFIXES
 
@@ -42,6 +49,30 @@ def recording_files(
     return list(found)
 
 
+def ignored_files(
+    arguments: Iterable[Path], suffixes: frozenset[str] = RECORDING_SUFFIXES
+) -> Counter[str]:
+    """How many files of the folders in ``arguments`` are no recordings, by suffix."""
+    ignored: Counter[str] = Counter()
+    for argument in arguments:
+        if argument.is_dir():
+            for path in _below(argument, None):
+                if path.suffix.lower() not in suffixes:
+                    ignored[path.suffix.lower()] += 1
+    return ignored
+
+
+def describe_ignored(ignored: Counter[str]) -> str:
+    """``12 other files ignored (10 .txt, 2 .log)``, empty where there are none."""
+    number = ignored.total()
+    if not number:
+        return ""
+    kinds = ", ".join(
+        f"{n} {one_line(suffix) or 'without suffix'}" for suffix, n in ignored.most_common(5)
+    )
+    return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
+
+
 def _check_there(path: Path) -> None:
     """Raise ``MissingInputError`` for a path that does not exist or cannot be opened."""
     try:
@@ -52,14 +83,17 @@ def _check_there(path: Path) -> None:
         raise MissingInputError(f"{path}: cannot be opened: {error.strerror}") from None
 
 
-def _below(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _below(folder: Path, suffixes: frozenset[str] | None) -> Iterator[Path]:
+    """Files that are not hidden, with one of ``suffixes`` or with any."""
+
     def refuse(error: OSError) -> None:
         raise MissingInputError(f"{error.filename}: cannot be listed: {error.strerror}")
 
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
+            is_wanted = suffixes is None or Path(name).suffix.lower() in suffixes
+            if is_wanted and not name.startswith("."):
                 yield Path(parent) / name
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.recordings import recording_files
-from monitor.commands.output import emit, message
+from monitor.commands.output import emit, message, report_ignored
 from monitor.config.settings import load_config
 from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
@@ -43,6 +43,7 @@ def calibrate(request: CalibrateRequest) -> None:
     budget = request.false_alarms_per_week
     if budget is None:
         budget = before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
+    report_ignored(request.recordings)
     done = recalibrate(
         bundle,
         recording_files(request.recordings),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,15 +10,16 @@ from typing import Any, Self
 import typer
 
 from monitor.errors import MissingInputError, ServiceUnavailableError
+from monitor.text.escaping import json_text, one_line
 
 
 def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
     """Print a result: one JSON document, or ``lines`` for people."""
     if as_json:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(json_text(document, indent=2))
         return
     for line in lines:
-        typer.echo(line)
+        typer.echo(one_line(line))
 
 
 class ResultFile:
@@ -59,13 +59,24 @@ class ResultFile:
 
 def message(text: str) -> None:
     """Say something beside the result."""
-    typer.echo(text, err=True)
+    typer.echo(one_line(text), err=True)
+
+
+def report_ignored(arguments: Iterable[Path]) -> None:
+    """Report the files of folders that are not read because they are no recordings."""
+    from monitor.audio.recordings import (  # noqa: PLC0415 - loads libraries that few commands need
+        describe_ignored,
+        ignored_files,
+    )
+
+    if ignored := describe_ignored(ignored_files(arguments)):
+        message(ignored)
 
 
 def progress(text: str) -> None:
     """Replace the line of progress; says nothing where no terminal shows it."""
     if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        typer.echo(f"\r\x1b[K{one_line(text)}", nl=False, err=True)
 
 
 def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries, alert_to_dict
 from monitor.audio.recordings import recording_files
-from monitor.commands.output import ResultFile, columns, emit, message, progress
+from monitor.audio.start_time import start_times
+from monitor.commands.output import ResultFile, columns, emit, message, progress, report_ignored
 from monitor.config.settings import Settings, check_machine_id, load_config
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
@@ -30,7 +31,7 @@ from monitor.offline.replay import (
     ReplaySinks,
     replay_recording,
 )
-from monitor.offline.start_time import start_times
+from monitor.text.escaping import csv_cell
 from monitor.wording import counted
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
@@ -67,6 +68,7 @@ def replay(request: ReplayRequest) -> int:
     settings = load_config(request.config) if request.config else None
     bundle = load_bundle(request.bundle)
     recordings = recording_files(request.recordings)
+    report_ignored(request.recordings)
     _refuse_overwriting(request, recordings)
     starts = start_times(recordings, request.start)
     with ExitStack() as stack:
@@ -152,7 +154,7 @@ class _Results:
         if self._score_rows is not None:
             self._score_rows.writerow(
                 (
-                    file,
+                    csv_cell(file),
                     score.first_sample / self._rate_hz,
                     score.end_sample / self._rate_hz,
                     score.value,
@@ -174,7 +176,9 @@ class _Results:
         self._series.open = None  # each recording is a stream of its own
         self.summaries.append(summary)
         if self._file_rows is not None:
-            self._file_rows.writerow(_row(summary).values())
+            row = _row(summary)
+            row |= {name: csv_cell(row[name]) for name in ("file", "error")}
+            self._file_rows.writerow(row.values())
 
     def print(self) -> None:
         raised = sum(alert.kind == "raised" for alert in self.alerts)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from monitor.alerts import Alert, alert_to_dict
+from monitor.text.escaping import json_text
 
 SCHEMAS = ("status", "info", "health", "state", "score", "alert")
 
@@ -17,8 +18,7 @@ SCHEMA_VERSION = 1
 
 def encode(payload: Mapping[str, Any]) -> bytes:
     """Compact UTF-8 JSON. Raises ``ValueError`` for NaN and infinity, which JSON does not have."""
-    text = json.dumps(payload, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return json_text(payload).encode()
 
 
 def alert_payload(alert: Alert) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import time
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.domain import rfc3339
+from monitor.text.escaping import json_text, one_line
 from monitor.text.masking import mask_user_info
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -54,13 +55,13 @@ class TextFormatter(logging.Formatter):
         """The record as one line."""
         line = " ".join(
             [
-                f"{record.name}: {record.getMessage()}",
+                f"{record.name}: {one_line(record.getMessage())}",
                 *(f"{key}={_bare(value)}" for key, value in _fields(record).items()),
             ]
         )
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        line = mask_user_info(line.rstrip("\n").replace("\r", "\\r").replace("\n", "\\n"))
+        line = mask_user_info(one_line(line.rstrip("\n")))
         if self._journal:
             return f"<{_PRIORITY.get(record.levelno, 6)}>{line}"
         return f"{rfc3339(record.created)} {record.levelname} {line}"
@@ -80,7 +81,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["traceback"] = self.formatException(record.exc_info)
-        return mask_user_info(json.dumps(document, ensure_ascii=False, default=str))
+        return mask_user_info(json_text(document))
 
 
 class RepeatFilter(logging.Filter):
@@ -125,5 +126,5 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _bare(value: object) -> str:
-    text = str(value)
+    text = one_line(value)
     return json.dumps(text, ensure_ascii=False) if re.search(r"[\s=\"]", text) or not text else text

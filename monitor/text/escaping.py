@@ -41,9 +41,21 @@ def encodable(value: Any) -> Any:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON that every reader accepts. Raises ``ValueError`` for NaN and infinite numbers."""
+    """JSON that every reader accepts and no terminal misunderstands.
+
+    Raises ``ValueError`` for NaN and infinite numbers.
+    """
     separators = (",", ":") if indent is None else None
-    return json.dumps(encodable(value), indent=indent, separators=separators, allow_nan=False)
+    text = json.dumps(
+        encodable(value),
+        indent=indent,
+        separators=separators,
+        allow_nan=False,
+        ensure_ascii=False,
+        default=str,
+    )
+    # What is not printable can only be inside a string, except for the line breaks of an indent.
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def csv_cell(text: object) -> str:

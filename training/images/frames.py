@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import BadInputError, UsageError
+from monitor.text.escaping import csv_cell
 from training.images.anomaly_score import NoveltyScorer
 from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
@@ -229,4 +230,4 @@ def _write_ranking(
         writer = csv.writer(file)
         writer.writerow(["file", "score", "threshold", "anomalous"])
         for name, score, is_unfit in ranking:
-            writer.writerow([name, f"{score:.6g}", f"{threshold:.6g}", int(is_unfit)])
+            writer.writerow([csv_cell(name), f"{score:.6g}", f"{threshold:.6g}", int(is_unfit)])

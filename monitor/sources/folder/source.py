@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from monitor.audio.files import read_blocks
+from monitor.audio.recordings import describe_ignored
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
@@ -157,7 +158,7 @@ class FolderSource:
             more = f" and {others} more" if others else ""
             yield from self._show("unreadable", f"{name}: cannot be listed: {why}{more}")
         elif not contents.n_recordings and not self._next_sample and not watch.is_settling:
-            ignored = contents.describe_ignored()
+            ignored = describe_ignored(contents.ignored)
             detail = f"{self._settings.path}: no recordings" + (f"; {ignored}" if ignored else "")
             yield from self._show("no_recordings", detail)
         elif not self._next_sample and not self._state and not watch.is_settling:

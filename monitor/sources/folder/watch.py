@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from monitor.audio.recordings import AUDIO_SUFFIXES
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
-from monitor.text.escaping import one_line
 
 if TYPE_CHECKING:
     from watchfiles.main import FileChange
@@ -51,17 +50,6 @@ class Contents:
     """Files that are no recordings by their name, counted by suffix."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path to reason."""
-
-    def describe_ignored(self) -> str:
-        """``12 other files are ignored (10 .txt, 2 .log)``, empty where there are none."""
-        number = self.ignored.total()
-        if not number:
-            return ""
-        kinds = ", ".join(
-            f"{n} {one_line(suffix) or 'without suffix'}"
-            for suffix, n in self.ignored.most_common(5)
-        )
-        return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
 
 
 class FolderWatch:
