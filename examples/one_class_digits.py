@@ -12,7 +12,7 @@ import numpy as np
 
 from training.images.datasets import load_dataset
 from training.images.defaults import default_settings
-from training.images.oneclass import train_novelty
+from training.images.oneclass import train_anomaly_scorer
 from training.metrics import roc_auc
 
 arguments = dict(enumerate(sys.argv[1:]))
@@ -24,7 +24,7 @@ digits = load_dataset("mnist", folder)
 normal = digits.train.take(np.isin(digits.train.labels, [2, 3]))
 settings = default_settings("oneclass", normal.shape, len(normal), epochs=epochs)
 out.mkdir(parents=True, exist_ok=True)
-scorer, history = train_novelty(normal, settings, folder=out)
+scorer, history = train_anomaly_scorer(normal, settings, folder=out)
 
 test = digits.test
 scores = scorer.score(test.scaled())

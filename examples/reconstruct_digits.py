@@ -18,7 +18,7 @@ out = Path(arguments.get(1, "runs/digits"))
 epochs = int(arguments[2]) if 2 in arguments else None
 
 digits = load_dataset("mnist", folder)
-settings = default_settings("mnist", digits.train.shape, len(digits.train), epochs=epochs)
+settings = default_settings("reconstruction", digits.train.shape, len(digits.train), epochs=epochs)
 result = reconstruct(digits, settings, out, with_density=True)
 
 print(result.table())

@@ -26,7 +26,7 @@ ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 
 @pytest.mark.parametrize("gzipped", [True, False])
 def test_idx_files_are_read_gzipped_or_not(tmp_path: Path, gzipped: bool) -> None:
-    """One of the two forms in which the sets are published could not be read."""
+    """Gzipped or plain IDX files could not be read."""
     content = idx_bytes(ARRAY)
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(content) if gzipped else content)
@@ -40,10 +40,10 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path, gzipped: bool) -> Non
         (b"PK\x03\x04", "does not begin"),
         (idx_bytes(ARRAY)[:-1], "needs 24 bytes, the file has 23"),
         (idx_bytes(ARRAY) + b"x", "the file has 25"),
-        (idx_bytes(ARRAY)[:9], "cut short"),
+        (idx_bytes(ARRAY)[:9], "truncated"),
         (b"\x00\x00\x0d\x01\x00\x00\x00\x01\x00\x00\x00\x00", "type 0x0d"),
-        (b"\x00\x00\x08\x02" + b"\xff" * 8, "beyond"),
-        (b"\x00\x00\x08\x01" + b"\x00" * 4, "empty"),
+        (b"\x00\x00\x08\x02" + b"\xff" * 8, "must have 1 to"),
+        (b"\x00\x00\x08\x01" + b"\x00" * 4, "must have 1 to"),
         (b"\x00\x00\x08\x00", "0 dimensions"),
         (gzip.compress(idx_bytes(ARRAY), mtime=0)[:-9], "damaged gzip"),
     ],
@@ -51,7 +51,7 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path, gzipped: bool) -> Non
 def test_a_malformed_idx_file_is_refused_with_the_reason(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
-    """Garbage would be trained on, or end in a traceback or a huge allocation."""
+    """A damaged file would be trained on, end in a traceback, or fill the memory."""
     path = tmp_path / "images"
     path.write_bytes(content)
     with pytest.raises(BadInputError, match=reason) as caught:
@@ -61,7 +61,7 @@ def test_a_malformed_idx_file_is_refused_with_the_reason(
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def origin(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the tiny set in the place of MNIST, with its right checksums."""
+    """Replace MNIST by the small set, with correct checksums."""
     published = {
         path.stem: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
         for path in (tmp_path / "published").glob("*.gz")
@@ -90,7 +90,7 @@ def origin(tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("origin")
 def test_a_download_is_kept_and_verified(tmp_path: Path, server: str) -> None:
-    """The set would be downloaded again and again, or a damaged copy be used for ever."""
+    """The set would be downloaded at every run, or a damaged copy would be used."""
     cache = tmp_path / "cache"
     first = datasets.load_dataset("mnist", cache=cache)
     assert (len(first.train), len(first.test)) == (300, 80)
@@ -104,7 +104,7 @@ def test_a_download_is_kept_and_verified(tmp_path: Path, server: str) -> None:
 
 @pytest.mark.usefixtures("origin")
 def test_a_download_with_another_checksum_is_refused(tmp_path: Path) -> None:
-    """Images that somebody exchanged on the way would be trained on."""
+    """Images that were exchanged during the download would be trained on."""
     other = tmp_path / "published" / "t10k-labels-idx1-ubyte.gz"
     other.write_bytes(gzip.compress(idx_bytes(np.zeros(80, dtype=np.uint8))))
     with pytest.raises(ServiceUnavailableError, match=r"SHA-256.*--data DIR"):
@@ -120,7 +120,7 @@ def test_a_folder_without_the_files_names_the_missing_one(tmp_path: Path) -> Non
 
 class _CutShort(_Quiet):
     def do_GET(self) -> None:
-        """Promise more than is sent, as a broken connection does."""
+        """Send less than the announced length, like a broken connection."""
         self.send_response(200)
         self.send_header("Content-Length", "1000")
         self.end_headers()
@@ -128,7 +128,7 @@ class _CutShort(_Quiet):
 
 
 def test_a_download_that_breaks_off_is_named(tmp_path: Path) -> None:
-    """A broken connection would end in a traceback, or half a file be kept."""
+    """A broken connection would end in a traceback, or half a file would be kept."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _CutShort) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
@@ -143,7 +143,7 @@ def test_a_download_that_breaks_off_is_named(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("origin")
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A cache on a read-only disk would end in a traceback."""
-    (tmp_path / "cache").write_text("a file is in the way", encoding="utf-8")
+    (tmp_path / "cache").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(MissingInputError, match="XDG_CACHE_HOME"):
         datasets.load_dataset("mnist", cache=tmp_path / "cache")
 
@@ -153,10 +153,10 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_other_data_set_is_not_taken_for_the_one_asked_for(
     tmp_path: Path, gzipped: bool
 ) -> None:
-    """Figures for digits would be filed as those for clothes."""
+    """Figures of digits would be reported as figures of clothes."""
     folder = write_idx_folder(tmp_path / "digits", gzipped=gzipped)
     assert datasets.load_dataset("mnist", folder).name == "mnist"
-    with pytest.raises(UsageError, match="holds mnist, not fashion-mnist"):
+    with pytest.raises(UsageError, match="contains mnist, not fashion-mnist"):
         datasets.load_dataset("fashion-mnist", folder)
 
 
@@ -185,7 +185,7 @@ def test_a_folder_of_colour_frames_is_read_in_order(tmp_path: Path) -> None:
 
 
 def test_a_grey_frame_among_colour_ones_becomes_colour(tmp_path: Path) -> None:
-    """A folder with both would fail."""
+    """A folder with grey and colour frames would fail."""
     folder = write_frames(tmp_path / "frames", 2, colour=True)
     Image.new("L", (12, 12), 80).save(folder / "grey.png")
     frames = read_image_folder(folder)
@@ -201,7 +201,7 @@ def test_grey_frames_of_sixteen_bits_keep_their_shades(tmp_path: Path) -> None:
     np.testing.assert_array_equal(frames.pixels[0, 0], shades >> 8)
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_named(tmp_path: Path) -> None:
     """A broken frame would end in a traceback."""
     folder = write_frames(tmp_path / "frames", 2)
     (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
@@ -212,7 +212,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 def test_a_validation_split_shares_no_image(tmp_path: Path) -> None:
-    """Images that choose the epoch would also have been trained on."""
+    """The epoch would be chosen on images that were trained on."""
     del tmp_path
     train, validation = split_validation(bars(50, 0), 0.2, seed=3)
     assert len(validation) == 10
@@ -220,7 +220,7 @@ def test_a_validation_split_shares_no_image(tmp_path: Path) -> None:
 
 
 def test_noise_has_its_deviation_and_stays_in_range() -> None:
-    """Figures of denoising would be for another noise than they say."""
+    """Figures of denoising would be those of another noise."""
     grey = np.full((200, 1, 20, 20), 0.5, dtype=np.float32)
     noisy = add_noise(grey, 0.1, np.random.default_rng(0))
     assert noisy.std() == pytest.approx(0.1, rel=0.02)

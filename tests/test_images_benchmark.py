@@ -1,4 +1,4 @@
-"""The table of the image benchmarks says what the runs' metrics say."""
+"""The table of the image benchmarks agrees with the metrics of the runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BY_NAME = {case.name: case for case in CASES}
 def test_a_target_is_met_by_the_mean_of_the_seeds(
     name: str, values: list[float], word: str
 ) -> None:
-    """A missed target would pass for a reached one, or a best seed for all of them."""
+    """A missed target would be reported as met, or the best seed as the mean."""
     case = BY_NAME[name]
     runs = [{**dict.fromkeys(case.beside, 1.0), case.key: v, "seconds": 5.0} for v in values]
     cells = [cell.strip() for cell in row(case, runs).strip("|").split("|")]
@@ -33,10 +33,10 @@ def test_a_target_is_met_by_the_mean_of_the_seeds(
     assert cells[6] == "2"
 
 
-def test_without_running_only_what_is_there_is_printed(
+def test_no_run_only_prints_existing_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Looking at the table would start hours of training."""
+    """Printing the table would start hours of training."""
     case = BY_NAME["two-and-three"]
     folder = tmp_path / case.name / "1"
     folder.mkdir(parents=True)

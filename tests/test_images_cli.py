@@ -1,4 +1,4 @@
-"""The companion trainer's commands, from arguments to files."""
+"""The image commands, from arguments to files."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def idx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("architecture", ["dense", "convolutional", "recurrent"])
-def test_mnist_writes_what_the_contract_names(
+def test_mnist_writes_all_files_and_keys(
     tmp_path: Path, idx_folder: Path, architecture: str
 ) -> None:
-    """A script that reads the promised files and keys would fail."""
+    """A script that reads the documented files and keys would fail."""
     printed = train(
         "mnist", "--data", idx_folder, "--out", tmp_path, "--architecture", architecture,
         "--latent-dim", 2, "--epochs", 4,
@@ -66,16 +66,14 @@ def test_mnist_writes_what_the_contract_names(
     assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
-def test_a_network_worse_than_pca_says_so(tmp_path: Path, idx_folder: Path) -> None:
-    """A reader of the table would take an untrained network for a good one."""
+def test_a_network_worse_than_pca_is_reported(tmp_path: Path, idx_folder: Path) -> None:
+    """A user would believe that an untrained network is good."""
     printed = train("mnist", "--data", idx_folder, "--out", tmp_path, "--epochs", 1)
     assert "NOT better than PCA" in printed
 
 
-def test_a_recurrent_network_has_the_cell_that_is_asked_for(
-    tmp_path: Path, idx_folder: Path
-) -> None:
-    """An LSTM could not be had from the command line."""
+def test_a_recurrent_network_has_the_chosen_cell(tmp_path: Path, idx_folder: Path) -> None:
+    """An LSTM could not be chosen on the command line."""
     train(
         "mnist", "--data", idx_folder, "--out", tmp_path, "--architecture", "recurrent",
         "--cell", "lstm", "--latent-dim", 2, "--epochs", 1,
@@ -84,10 +82,10 @@ def test_a_recurrent_network_has_the_cell_that_is_asked_for(
     assert model.network.spec.cell == "lstm"
 
 
-def test_an_interruption_after_a_class_does_not_cost_it(
+def test_a_finished_class_is_not_trained_again_after_an_interruption(
     tmp_path: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nine trained classes would be trained again for the tenth's sake."""
+    """Nine trained classes would be trained again after an interruption of the tenth."""
     arguments = ["oneclass", "--data", idx_folder, "--latent-dim", 3, "--epochs", 2]
     trained: list[int] = []
 
@@ -115,7 +113,7 @@ def test_an_interruption_after_a_class_does_not_cost_it(
 def test_an_interrupted_run_is_not_continued_on_other_noise(
     tmp_path: Path, idx_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A denoiser for one noise would silently be finished for another."""
+    """A denoiser would be trained partly on one noise and partly on another."""
 
     def interrupted(*_: object) -> None:
         raise InterruptedError
@@ -129,7 +127,7 @@ def test_an_interrupted_run_is_not_continued_on_other_noise(
 
 
 def test_mse_goes_with_a_linear_output(tmp_path: Path, idx_folder: Path) -> None:
-    """Output and loss would be paired wrongly, or the results not be brought back to 0..1."""
+    """Output and loss would not match, or the results would not be in 0..1."""
     train(
         "mnist",
         "--data",
@@ -164,11 +162,11 @@ def test_variational_reports_its_lower_bound_and_gmm_its_likelihood(
 
 
 @pytest.mark.parametrize("method", ["supervised", "projection"])
-def test_denoise_takes_noise_away(
+def test_denoise_removes_noise(
     tmp_path: Path, idx_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A denoiser would leave the noise in, or miss the promised figures."""
-    monkeypatch.setitem(sys.modules, "bm3d", None)  # half a second an image where it is installed
+    """The noise would stay, or documented figures would be missing."""
+    monkeypatch.setitem(sys.modules, "bm3d", None)  # slow, if it is installed
     printed = train(
         "denoise", "--data", idx_folder, "--out", tmp_path, "--sigma", 0.2, "--method", method,
         "--json", "--epochs", 30,
@@ -181,8 +179,8 @@ def test_denoise_takes_noise_away(
     assert (tmp_path / "denoised.png").exists()
 
 
-def test_oneclass_takes_each_class_in_turn(tmp_path: Path, idx_folder: Path) -> None:
-    """The default would not cover every class, or not tell a class from the others."""
+def test_oneclass_trains_on_each_class_separately(tmp_path: Path, idx_folder: Path) -> None:
+    """The default would leave out a class, or not detect the others."""
     printed = train(
         "oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 40
     )
@@ -193,13 +191,13 @@ def test_oneclass_takes_each_class_in_turn(tmp_path: Path, idx_folder: Path) -> 
 
 
 def test_oneclass_reads_classes_after_normal_as_one_set(tmp_path: Path, idx_folder: Path) -> None:
-    """``--normal 0 1`` would drop the second class, or train on each by itself."""
+    """``--normal 0 1`` would ignore the second class, or train on each one separately."""
     with pytest.raises(UsageError, match="names every class"):
         train("oneclass", "--data", idx_folder, "--out", tmp_path, "--normal", 0, 1, "--epochs", 1)
 
 
-def test_an_unfit_frame_is_listed_first(tmp_path: Path) -> None:
-    """A folder of frames would be learned without finding the frame that does not belong."""
+def test_an_anomalous_frame_is_listed_first(tmp_path: Path) -> None:
+    """An anomalous frame would not be found."""
     ordinary = write_frames(tmp_path / "ordinary", 120, colour=True)
     others = write_frames(tmp_path / "others", 10, seed=5, colour=True)
     with Image.open(others / "003.png") as image:
@@ -217,8 +215,8 @@ def test_an_unfit_frame_is_listed_first(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "frames.png").exists()
 
 
-def test_an_unfit_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> None:
-    """A network would have learned the odd frame by heart and let it pass."""
+def test_an_anomalous_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> None:
+    """A frame that was trained on would not be found."""
     folder = write_frames(tmp_path / "frames", 100)
     with Image.open(folder / "042.png") as image:
         image.rotate(90).save(folder / "042.png")
@@ -231,11 +229,11 @@ def test_an_unfit_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", ["mnist", "denoise"])
-def test_a_folder_of_images_goes_through_every_command(
+def test_every_command_accepts_a_folder_of_images(
     tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Images other than 28 x 28 grey ones would not be accepted."""
-    monkeypatch.setitem(sys.modules, "bm3d", None)  # half a second an image where it is installed
+    """Only grey images of 28 x 28 pixels could be used."""
+    monkeypatch.setitem(sys.modules, "bm3d", None)  # slow, if it is installed
     folder = write_frames(tmp_path / "frames", 60, colour=True)
     sigma = ["--sigma", 0.2] if command == "denoise" else []
     train(command, "--data", folder, "--out", tmp_path / "run", "--epochs", 2, *sigma)
@@ -265,7 +263,7 @@ def test_a_mistake_gets_one_line(
 
 
 def test_frames_of_two_sizes_are_refused(tmp_path: Path) -> None:
-    """Frames would be stretched or cut in silence."""
+    """Frames would be stretched or cut without a message."""
     folder = write_frames(tmp_path / "frames", 5)
     Image.new("L", (13, 12)).save(folder / "wide.png")
     with pytest.raises(BadInputError, match=r"wide\.png: 13 x 12"):

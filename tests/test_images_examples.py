@@ -1,4 +1,4 @@
-"""The examples on the Python API run as they are."""
+"""The examples of the Python interface run without changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A reader would copy a script that does not work."""
-    monkeypatch.setitem(sys.modules, "bm3d", None)  # half a second an image where it is installed
+    monkeypatch.setitem(sys.modules, "bm3d", None)  # slow, if it is installed
     data = write_idx_folder(tmp_path / "data", classes=(2, 7))
     monkeypatch.setattr(sys, "argv", [name, str(data), str(tmp_path / "out"), "1"])
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from monitor.errors import AuscultError, BadInputError, UsageError
 from training.images.batches import TensorBatches
 from training.loop import FitResult, HistoryRow, LoopSettings, fit, resolve_device, write_history
-from training.progress import training_listeners
+from training.progress import training_progress
 from training.schedule import learning_rate_at
 
 SETTINGS = LoopSettings(epochs=4, learning_rate=0.01)
@@ -68,7 +68,7 @@ def run(
         validate=lambda m: float(loss(m, (examples(),))),
         checkpoint=checkpoint,
         keep_checkpoint=keep_checkpoint,
-        listeners=[Interrupter(after_epoch)],
+        progress=[Interrupter(after_epoch)],
     )
 
 
@@ -190,10 +190,10 @@ def test_no_progress_bar_without_a_terminal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """A log file would fill with a progress bar's control characters."""
-    with training_listeners("training", tensorboard_dir=tmp_path) as listeners:
-        for listener in listeners:
-            listener.on_step(1, 2, 0.5)
-            listener.on_epoch(HistoryRow(1, 2.0, 1.0, 0.1, 0.5))
+    with training_progress("training", tensorboard_dir=tmp_path) as progress:
+        for each in progress:
+            each.on_step(1, 2, 0.5)
+            each.on_epoch(HistoryRow(1, 2.0, 1.0, 0.1, 0.5))
     assert capsys.readouterr().err == ""
     assert list(tmp_path.glob("events.*"))
 

@@ -69,7 +69,7 @@ def test_a_spatial_code_must_fill_its_grid() -> None:
 @pytest.mark.parametrize("output", ["leaky_relu", "relu", "tanh"])
 def test_an_output_without_a_loss_is_refused(output: str) -> None:
     """A rectified output would be paired with a loss that it cannot reach."""
-    with pytest.raises(UsageError, match="skewed"):
+    with pytest.raises(UsageError, match="one of sigmoid"):
         NetworkSpec("dense", (1, 8, 8), 4, output=output)  # type: ignore[arg-type]  # the mistake under test
 
 

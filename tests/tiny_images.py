@@ -1,4 +1,4 @@
-"""A tiny set of images made by code: bright bars, upright (class 0) or lying (class 1)."""
+"""A small set of images made by code: bright bars, upright (class 0) or lying (class 1)."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class Batches(Protocol[BatchT_co]):
         """Yield the batches of epoch ``epoch`` (0-based), the same ones at every call."""
 
 
-class Listener(Protocol):
+class TrainingProgress(Protocol):
     """Told how training goes: a progress bar, TensorBoard. Called after every step and epoch."""
 
     def on_step(self, step: int, total_steps: int, loss: float) -> None: ...
@@ -159,7 +159,7 @@ def fit(
     checkpoint: Path | None = None,
     keep_checkpoint: bool = False,
     identity: dict[str, Any] | None = None,
-    listeners: Sequence[Listener] = (),
+    progress: Sequence[TrainingProgress] = (),
 ) -> FitResult:
     """Train ``module`` in place and leave it in eval mode with the weights of its best epoch.
 
@@ -185,7 +185,7 @@ def fit(
         started = time.monotonic()
         seed_everything(settings.seed, epoch)
         train_loss, rate = _train_epoch(
-            module, batches, loss, optimizer, settings, epoch=epoch, listeners=listeners
+            module, batches, loss, optimizer, settings, epoch=epoch, progress=progress
         )
         row = HistoryRow(
             epoch=epoch + 1,
@@ -197,8 +197,8 @@ def fit(
         run.finish_epoch(row, module)
         if checkpoint is not None:
             _save(checkpoint, run, module, optimizer, run_identity)
-        for listener in listeners:
-            listener.on_epoch(row)
+        for each in progress:
+            each.on_epoch(row)
     module.load_state_dict(run.best_weights)
     module.eval()
     if checkpoint is not None and not keep_checkpoint:
@@ -224,7 +224,7 @@ def _train_epoch(
     settings: LoopSettings,
     *,
     epoch: int,
-    listeners: Sequence[Listener],
+    progress: Sequence[TrainingProgress],
 ) -> tuple[float, float]:
     """Take one epoch's steps; return the mean loss of its batches and its last learning rate."""
     steps, total = len(batches), len(batches) * settings.epochs
@@ -253,8 +253,8 @@ def _train_epoch(
                 f"training diverged: loss {losses[-1]} in epoch {epoch + 1}; "
                 f"lower the learning rate (now {settings.learning_rate:g})"
             )
-        for listener in listeners:
-            listener.on_step(step + 1, total, losses[-1])
+        for each in progress:
+            each.on_step(step + 1, total, losses[-1])
     if not losses:
         raise UsageError("no batch to train on: fewer training examples than one batch")
     return float(np.mean(losses)), rate

@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Only for types: what downloads a data set need not wait for torch.
-    from training.loop import HistoryRow, Listener
+    from training.loop import HistoryRow, TrainingProgress
 
 
 @contextmanager
-def training_listeners(
+def training_progress(
     description: str, *, tensorboard_dir: Path | None = None
-) -> Iterator[tuple[Listener, ...]]:
-    """Open the listeners that suit the moment and close them at the end.
+) -> Iterator[tuple[TrainingProgress, ...]]:
+    """Open the progress that suit the moment and close them at the end.
 
     A progress bar goes to standard error only if that is a terminal; TensorBoard scalars go to
     ``tensorboard_dir`` if given.
     """
-    listeners: list[Listener] = []
+    progress: list[TrainingProgress] = []
     bar = None
     board = None
     if sys.stderr.isatty():
         bar = _Bar(description)
-        listeners.append(bar)
+        progress.append(bar)
     if tensorboard_dir is not None:
         board = _Board(tensorboard_dir)
-        listeners.append(board)
+        progress.append(board)
     try:
-        yield tuple(listeners)
+        yield tuple(progress)
     finally:
         if bar is not None:
             bar.close()

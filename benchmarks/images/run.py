@@ -2,8 +2,8 @@
 
     python benchmarks/images/run.py --mnist DIR --fashion DIR --out runs/images --seeds 0 1 2
 
-A case whose ``metrics.json`` is already there is not run again, so an interrupted benchmark goes on
-where it stopped; ``--no-run`` only prints the table of what is there.
+A case with a ``metrics.json`` is not run again, so an interrupted benchmark continues where it
+stopped. ``--no-run`` only prints the table of existing results.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ METRICS_NAME = "metrics.json"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A command, the figure it must reach (at most or at least) and what is printed beside it."""
+    """A command, its target (at most or at least) and other figures to print."""
 
     name: str
     dataset: str
@@ -68,7 +68,7 @@ CASES = (
 
 
 def run_case(case: Case, seed: int, data: Path, folder: Path) -> None:
-    """Run ``case`` on the IDX files in ``data`` unless ``folder`` has its metrics."""
+    """Run ``case`` on the IDX files in ``data``, unless ``folder`` contains its metrics."""
     if (folder / METRICS_NAME).exists():
         return
     print(f"{case.name}, seed {seed}", file=sys.stderr, flush=True)
@@ -80,7 +80,7 @@ def run_case(case: Case, seed: int, data: Path, folder: Path) -> None:
 
 
 def row(case: Case, runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return a row of the table for the metrics of a case's seeds."""
+    """Return the row of the table for a case, from the metrics of its seeds."""
     values = [run[case.key] for run in runs]
     mean = statistics.mean(values)
     is_met = mean >= case.reach if case.at_least else mean <= case.reach
@@ -92,21 +92,21 @@ def row(case: Case, runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Return mean and, of more than one value, standard deviation."""
+    """Return the mean, and with several values the standard deviation."""
     digits = 5 if abs(values[0]) < 0.05 else 4 if abs(values[0]) < 1 else 2
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
 
 
 def main() -> None:
-    """Run what is asked for and print a Markdown table."""
+    """Run the cases and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mnist", type=Path, required=True)
     parser.add_argument("--fashion", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/images"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES])
-    parser.add_argument("--no-run", action="store_true", help="only print what has been run")
+    parser.add_argument("--no-run", action="store_true", help="only print existing results")
     chosen = parser.parse_args()
     folders = {"mnist": chosen.mnist.resolve(), "fashion-mnist": chosen.fashion.resolve()}
     out = chosen.out.resolve()

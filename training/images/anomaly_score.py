@@ -1,11 +1,10 @@
-"""How far an image is from what is known to be normal.
+"""The anomaly score of an image: how different it is from normal images.
 
-Four views of one image x, the first two by an autoencoder with code z and reconstruction x_hat:
-the residual x_hat - x measured with the covariance of normal residuals, and the density of z (a
-novel image may well be reconstructed, from a code that no normal one has). The other two are by a
-network that tells how normal images have been turned: how badly it can tell, and the density of
-its features. Each is put on the scale of held-out normal images, and the score is their sum. The
-squared error summed over elements, the textbook score, stands beside it.
+It is the sum of four scores of an image x. Two come from an autoencoder with code z and
+reconstruction x_hat: the residual x_hat - x, measured with the covariance of normal residuals, and
+the density of z (an anomalous image can have a small residual, but an unusual code). Two come from
+a network that recognises rotations: its cross-entropy, and the density of its features. Each score
+is scaled by held-out normal images. The squared error summed over elements is given for comparison.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from training.images.density import CodeDensity, fit_density
 from training.images.model import ImageModel
 from training.images.pca import Pca, fit_pca
-from training.images.transformations import TurnModel
+from training.images.transformations import RotationModel
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
@@ -30,25 +29,25 @@ _LEAST_FEATURE_VARIANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores ``(n,)`` of images, higher is more novel.
+    """Scores ``(n,)`` of images; higher is more anomalous.
 
-    ``error`` is the squared error summed over elements; ``combined``, the sum of the four others
-    on their scales, is the one to decide by.
+    ``error`` is the squared error summed over elements. ``combined`` is the anomaly score: the sum
+    of the four other scores, scaled.
     """
 
     error: DoubleArray
     residual: DoubleArray
     density: DoubleArray
-    turned: DoubleArray
+    rotation: DoubleArray
     features: DoubleArray
     combined: DoubleArray
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualMetric:
-    """A Mahalanobis distance of residuals: covariance along the main axes, one variance beyond.
+    """A Mahalanobis distance of residuals: covariance along the main axes, one variance elsewhere.
 
-    ``floor`` is added to every variance, so that a direction never seen to vary does not dominate.
+    ``floor`` is added to every variance, so that a direction without variance does not dominate.
     """
 
     pca: Pca
@@ -66,13 +65,13 @@ class ResidualMetric:
 
 @dataclass(frozen=True, slots=True)
 class FeatureDensity:
-    """A density of a turn network's features, along the axes on which normal images differ."""
+    """A density of a rotation network's features, along the axes in which normal images differ."""
 
     pca: Pca
     density: CodeDensity
 
-    def novelty(self, features: FloatArray) -> DoubleArray:
-        """Return minus the log density ``(n,)`` of features ``(n, d)`` in nats."""
+    def negative_log_density(self, features: FloatArray) -> DoubleArray:
+        """Return the negative log density ``(n,)`` of features ``(n, d)`` in nats."""
         return -self.density.log_density(self.pca.encode(features))
 
 
@@ -86,11 +85,11 @@ class _Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class NoveltyScorer:
-    """Networks with everything learned from normal images that their scores need."""
+class AnomalyScorer:
+    """The two networks with the densities and scales of normal images."""
 
     model: ImageModel
-    turns: TurnModel
+    rotations: RotationModel
     density: CodeDensity
     residual_metric: ResidualMetric
     features: FeatureDensity
@@ -100,34 +99,39 @@ class NoveltyScorer:
         """Score images ``(n, c, h, w)`` in 0..1."""
         error, views = self.views(images)
         scaled = [s.apply(v) for s, v in zip(self.scales, views, strict=True)]
-        residual, density, turned, features = views
-        return Scores(error, residual, density, turned, features, np.sum(scaled, axis=0))
+        residual, density, rotation, features = views
+        return Scores(error, residual, density, rotation, features, np.sum(scaled, axis=0))
 
     def views(self, images: FloatArray) -> tuple[DoubleArray, tuple[DoubleArray, ...]]:
-        """Return the squared error ``(n,)``, and residual, density, turned and features."""
+        """Return the squared error ``(n,)``, and the other four scores before scaling."""
         residuals = _residuals(self.model, images)
         error = np.square(residuals, dtype=np.float64).sum(axis=1)
         return error, (
             np.sqrt(self.residual_metric.distance(residuals)),
             -self.density.log_density(self.model.encode(images)),
-            self.turns.log_surprise(images),
-            self.features.novelty(self.turns.features(images)),
+            self.rotations.log_cross_entropy(images),
+            self.features.negative_log_density(self.rotations.features(images)),
         )
 
 
-def fit_novelty(
-    model: ImageModel, turns: TurnModel, train: FloatArray, held_out: FloatArray, *, seed: int = 0
-) -> NoveltyScorer:
-    """Learn densities and scales from normal images.
+def fit_anomaly_scorer(
+    model: ImageModel,
+    rotations: RotationModel,
+    train: FloatArray,
+    held_out: FloatArray,
+    *,
+    seed: int = 0,
+) -> AnomalyScorer:
+    """Fit densities and scales to normal images.
 
-    ``held_out`` must not have trained the networks: residuals of training images are too small.
+    The networks must not be trained on ``held_out``: residuals of training images are too small.
     """
-    scorer = NoveltyScorer(
+    scorer = AnomalyScorer(
         model,
-        turns,
+        rotations,
         fit_density(model.encode(train), model.encode(held_out), seed=seed),
         _fit_residual_metric(_residuals(model, held_out)),
-        _fit_features(turns.features(train), turns.features(held_out), seed),
+        _fit_features(rotations.features(train), rotations.features(held_out), seed),
     )
     _, views = scorer.views(held_out)
     scales = tuple(_Scale(float(np.median(v)), max(float(np.std(v)), 1e-9)) for v in views)

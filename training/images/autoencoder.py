@@ -1,4 +1,4 @@
-"""What every image autoencoder is: a specification, an encoder, a decoder and a checked shape."""
+"""The base class of image autoencoders: specification, encoder, decoder, checks of shapes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Cell = Literal["gru", "lstm"]
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """What network to build; JSON, so that it can be kept beside the weights.
+    """The network to build. It is stored as JSON with the weights.
 
     ``input_shape`` is (channels, height, width); ``width`` scales every hidden layer; ``cell`` is
-    the recurrent unit. ``output`` belongs to a loss: ``sigmoid`` to binary cross-entropy of values
-    in 0..1, ``linear`` to the squared error of standardised values. Raises UsageError for a code
-    that is no bottleneck or an output that belongs to no loss.
+    the recurrent unit. ``output`` depends on the loss: ``sigmoid`` for binary cross-entropy of
+    values in 0..1, ``linear`` for the squared error of standardised values. Raises UsageError for
+    a value that is not allowed, such as a code that is not smaller than the image.
     """
 
     architecture: Architecture
@@ -44,9 +44,8 @@ class NetworkSpec:
             raise UsageError(f"image shape {self.input_shape}; (channels, height, width) is needed")
         if self.output not in get_args(Output):
             raise UsageError(
-                f"output {self.output!r}; sigmoid (for 0..1 data, binary cross-entropy) or linear "
-                "(for standardised data, squared error): a rectifier is skewed where the data is "
-                "not"
+                f"output {self.output!r}; one of sigmoid (for data in 0..1 and binary "
+                "cross-entropy), linear (for standardised data and squared error)"
             )
         if self.cell not in get_args(Cell):
             raise UsageError(f"cell {self.cell!r}; one of {', '.join(get_args(Cell))}")
@@ -54,7 +53,7 @@ class NetworkSpec:
 
     @property
     def input_dim(self) -> int:
-        """How many numbers an image has."""
+        """The number of elements of an image."""
         channels, height, width = self.input_shape
         return channels * height * width
 
@@ -64,10 +63,10 @@ class NetworkSpec:
 
 
 class Autoencoder(nn.Module, ABC):
-    """An image through a bottleneck and back.
+    """Maps an image to a code and back.
 
-    ``decode`` ends in the output that ``spec.output`` names; ``decode_raw`` stops before the
-    sigmoid, which is what a numerically stable cross-entropy needs.
+    ``decode`` applies the output function ``spec.output``. ``decode_raw`` does not: a numerically
+    stable cross-entropy needs the values before the sigmoid.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -91,7 +90,7 @@ class Autoencoder(nn.Module, ABC):
         """Encode and decode without the output function, checking both shapes."""
         if tuple(x.shape[1:]) != self.spec.input_shape:
             raise UsageError(
-                f"image of shape {tuple(x.shape[1:])} for a network of {self.spec.input_shape}"
+                f"image of shape {tuple(x.shape[1:])}; this network needs {self.spec.input_shape}"
             )
         raw = self.decode_raw(self.encode(x))
         if raw.shape != x.shape:

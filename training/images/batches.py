@@ -13,8 +13,8 @@ from monitor.errors import UsageError
 class TensorBatches:
     """Rows of tensors of equal length, in batches of ``batch_size`` rows.
 
-    A last batch smaller than the others is left out, unless it is the only one: batch statistics
-    of a handful of rows would be noise.
+    Rows that do not fill the last batch are left out, because batch statistics of a few rows are
+    noise. With fewer rows than ``batch_size`` there is one batch of all rows.
     """
 
     def __init__(self, *tensors: Tensor, batch_size: int, seed: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""Denoisers without learning, to print beside the learned ones."""
+"""Denoisers without training, for comparison."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def classical_denoisers(sigma: float) -> dict[str, Callable[[FloatArray], FloatA
     """Return denoisers of one image ``(c, h, w)`` in 0..1 with Gaussian noise of ``sigma``.
 
     Non-local means (Buades et al. 2005) and wavelet shrinkage (Chang et al. 2000) are
-    scikit-image's. BM3D (Dabov et al. 2007) joins them where the package ``bm3d`` is installed; its
-    licence is for non-commercial use only, so it is no dependency.
+    scikit-image's. BM3D (Dabov et al. 2007) is included if the package ``bm3d`` is installed. It is
+    not a dependency, because its licence allows non-commercial use only.
     """
     denoisers = {
         "non-local means": lambda image: _nl_means(image, sigma),
@@ -38,9 +38,9 @@ def denoise_each(denoiser: Callable[[FloatArray], FloatArray], images: FloatArra
 
 
 def _nl_means(image: FloatArray, sigma: float) -> FloatArray:
-    """Denoise by the exact, slow algorithm, with the strength that scikit-image advises for it."""
+    """Denoise with the exact, slow algorithm and the strength that scikit-image recommends."""
     last = image.transpose(1, 2, 0)
-    # A single channel must go in as a plain plane: as a channel axis of one it is misread.
+    # scikit-image misreads a channel axis of length 1.
     plane, axis = (last[:, :, 0], None) if len(image) == 1 else (last, -1)
     denoised = denoise_nl_means(
         plane,

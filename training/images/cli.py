@@ -86,7 +86,7 @@ def mnist(
 
     images = _load(dataset, data, seed)
     settings = default_settings(
-        "mnist",
+        "reconstruction",
         images.train.shape,
         len(images.train),
         architecture=architecture,
@@ -198,7 +198,7 @@ def oneclass(
     anomalous ones are listed, with a map of the error of each.
     """
     from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
-    from training.images.frames import find_unfit_frames  # noqa: PLC0415 - quick --help
+    from training.images.frames import find_anomalous_frames  # noqa: PLC0415 - quick --help
     from training.images.oneclass import one_class, present_classes  # noqa: PLC0415 - quick --help
 
     if more_normal and not normal:
@@ -221,7 +221,7 @@ def oneclass(
     )
     report: _Report
     if data is not None and is_folder and not classes:
-        report = find_unfit_frames(
+        report = find_anomalous_frames(
             _read_folder(data),
             None if score is None else _read_folder(score),
             settings,

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: from a folder of IDX files, or downloaded once and verified."""
+"""MNIST and Fashion-MNIST: read from a folder of IDX files, or downloaded once and verified."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ImageData:
 class Origin:
     """Where a data set is published, and the SHA-256 of each IDX file, uncompressed.
 
-    The checksums are of the content and not of the gzip files, which mirrors pack anew.
+    The checksums are those of the content, because mirrors have different gzip files.
     """
 
     urls: tuple[str, ...]
@@ -101,7 +101,7 @@ ORIGINS: dict[DatasetName, Origin] = {
 
 
 def default_cache() -> Path:
-    """Return the folder that downloads are kept in, below ``$XDG_CACHE_HOME`` or ``~/.cache``."""
+    """Return the folder for downloads, below ``$XDG_CACHE_HOME`` or ``~/.cache``."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "auscult"
 
@@ -115,10 +115,10 @@ def load_dataset(
 ) -> ImageData:
     """Read data set ``name`` from ``folder``, or download it to ``cache`` and read it from there.
 
-    In ``folder`` the IDX files may be gzipped (``.gz``) or not; they are the user's and not held
-    against checksums, but the other data set's published files are refused (UsageError). ``urls``
-    are tried in order instead of the published addresses. Raises MissingInputError, BadInputError
-    or ServiceUnavailableError as well.
+    The IDX files in ``folder`` can be gzipped (``.gz``) or not. They need not be the published
+    ones, but those of the other data set are refused (UsageError). ``urls`` are tried in order
+    instead of the published addresses. Also raises MissingInputError, BadInputError and
+    ServiceUnavailableError.
     """
     origin = ORIGINS[name]
     if folder is None:
@@ -136,7 +136,7 @@ def load_dataset(
 
 
 def has_idx_files(folder: Path) -> bool:
-    """Tell whether ``folder`` holds a data set in IDX files, whole or in part."""
+    """Return whether ``folder`` contains any IDX file of a data set."""
     return any(any(folder.glob(f"{name}*")) for pair in _FILES for name in pair)
 
 
@@ -148,17 +148,17 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _refuse_another_set(name: DatasetName, folder: Path) -> None:
-    """Raise UsageError if ``folder`` holds another known data set than ``name``."""
+    """Raise UsageError if ``folder`` contains another known data set than ``name``."""
     labels = "t10k-labels-idx1-ubyte"
     content = _find(folder, labels).read_bytes()
     found = {_content_sha256(content), hashlib.sha256(content).hexdigest()}
     for other, origin in ORIGINS.items():
         if other != name and origin.sha256[labels] in found:
-            raise UsageError(f"{folder} holds {other}, not {name}; --dataset {other} reads it")
+            raise UsageError(f"{folder} contains {other}, not {name}; use --dataset {other}")
 
 
 def _fetch(name: str, folder: Path, origin: Origin, urls: Sequence[str]) -> None:
-    """Make sure that ``folder/name.gz`` is there and verified."""
+    """Download ``folder/name.gz`` unless it is there, and verify it."""
     target = folder / f"{name}.gz"
     if target.is_file() and _content_sha256(target.read_bytes()) == origin.sha256[name]:
         return
@@ -179,12 +179,12 @@ def _fetch(name: str, folder: Path, origin: Origin, urls: Sequence[str]) -> None
         return
     raise ServiceUnavailableError(
         f"{name}.gz could not be downloaded ({'; '.join(reasons)}); "
-        "--data DIR reads the IDX files from a folder"
+        "if you have the IDX files, use --data DIR"
     )
 
 
 def _download(url: str) -> bytes:
-    """Return what is at ``url``, at most a byte more than ``_MAX_BYTES``, behind a progress bar."""
+    """Download ``url`` with a progress bar; at most one byte more than ``_MAX_BYTES`` is read."""
     with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as response:  # noqa: S310 - addresses are constants or the caller's
         size = int(response.headers.get("Content-Length") or 0)
         with download_bar(url.rsplit("/", 1)[-1], size or None) as advance:
@@ -196,7 +196,7 @@ def _download(url: str) -> bytes:
 
 
 def _keep(content: bytes, target: Path) -> None:
-    """Write ``target`` at once, so that a crash leaves no half of it."""
+    """Write ``target`` atomically."""
     unfinished = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -204,8 +204,8 @@ def _keep(content: bytes, target: Path) -> None:
         unfinished.replace(target)
     except OSError as error:
         raise MissingInputError(
-            f"{target}: the download cannot be kept there ({error.strerror}); XDG_CACHE_HOME names "
-            "another place for it"
+            f"{target}: cannot be written ({error.strerror}); set XDG_CACHE_HOME to another folder "
+            "for downloads"
         ) from error
 
 
@@ -213,4 +213,4 @@ def _content_sha256(packed: bytes) -> str:
     try:
         return hashlib.sha256(gzip.decompress(packed)).hexdigest()
     except (OSError, EOFError, zlib.error):
-        return "no gzip file"
+        return "not a gzip file"

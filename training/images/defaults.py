@@ -1,7 +1,7 @@
-"""What each image case trains where nothing else is asked for.
+"""The default settings of each image command.
 
-Chosen on validation splits of the training images, for two processor cores and 28 x 28 images;
-other sizes and small sets get what corresponds.
+They were chosen on validation splits of the training images, for two processor cores and 28 x 28
+images, and are adapted to other sizes and to small sets.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from training.images.autoencoder import Architecture
 from training.images.train import ImageSettings
 from training.layers import halvings
 
-Case = Literal["mnist", "supervised", "projection", "oneclass"]
+Case = Literal["reconstruction", "supervised", "projection", "oneclass"]
 
 _MIN_STEPS = 400
 _MAX_DENSE_INPUT = 2048
@@ -32,7 +32,7 @@ class _Default:
 
 
 _DEFAULTS: dict[Case, _Default] = {
-    "mnist": _Default("convolutional", 32, epochs=8),
+    "reconstruction": _Default("convolutional", 32, epochs=8),
     "supervised": _Default("spatial", 588, epochs=10, width=4 / 3, mirrored=True),
     "projection": _Default("convolutional", 64, epochs=8),
     "oneclass": _Default("dense", 16, epochs=25, batch_size=256, learning_rate=2e-3, width=0.5),
@@ -44,8 +44,8 @@ def default_settings(
 ) -> ImageSettings:
     """Return the settings of ``case`` for ``n_images`` training images of (c, h, w) ``shape``.
 
-    ``chosen`` are fields of ``ImageSettings``; those that are None are left to the defaults. A
-    small set is gone through more often, so that training takes at least 400 steps.
+    ``chosen`` are fields of ``ImageSettings``; a field that is None gets its default. A small set
+    has more epochs, so that training takes at least 400 steps.
     """
     default = _DEFAULTS[case]
     given = {key: value for key, value in chosen.items() if value is not None}
@@ -66,10 +66,10 @@ def default_settings(
 def _architecture(
     default: _Default, shape: tuple[int, int, int], latent_dim: int | None
 ) -> Architecture:
-    """Return the default where it can be had.
+    """Return the default architecture, or ``convolutional`` where the default is not possible.
 
-    Nothing dense is for large images, because its weights grow with their size, and a spatial code
-    needs a ``latent_dim`` that fills its grid.
+    A dense network is too large for large images, and a spatial code needs a ``latent_dim`` that is
+    a multiple of the cells of its grid.
     """
     is_large = default.architecture == "dense" and math.prod(shape) > _MAX_DENSE_INPUT
     is_uneven = (
@@ -81,7 +81,7 @@ def _architecture(
 
 
 def _latent_dim(default: _Default, architecture: Architecture, shape: tuple[int, int, int]) -> int:
-    """Return a bottleneck for ``shape``: at most a quarter of it, or three quarters of a grid's."""
+    """Return the bottleneck: at most a quarter of the image, three quarters with a spatial code."""
     input_dim = math.prod(shape)
     if architecture == "spatial":
         n_cells = math.prod(halvings(*shape[1:])[-1])

@@ -1,8 +1,8 @@
-"""Denoising in the two ways of the literature, beside PCA and classical denoisers.
+"""Denoising by two methods, compared with PCA and classical denoisers.
 
-``supervised``: the network is shown noisy images and asked for the clean ones (Vincent et al.
-2008). ``projection``: the network saw only clean images, and a noisy one is pulled back to the
-manifold that its decoder draws.
+``supervised``: the network is trained to map noisy images to the clean ones (Vincent et al. 2008).
+``projection``: the network is trained on clean images only, and a noisy image is moved to the
+nearest image that the decoder can make.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.images.density import fit_density
 from training.images.figures import save_grid, save_rows
 from training.images.image_set import ImageSet, add_noise, split_validation
 from training.images.model import ImageModel
-from training.images.outputs import finish_run, open_output, table, verdict, write_run
+from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
 from training.images.pca import Pca, fit_pca
 from training.images.projection import project
 from training.images.reconstruction import VALIDATION_FRACTION, density_metrics
@@ -38,15 +38,17 @@ _N_VALIDATED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Denoising:
-    """A trained denoiser and its figures of merit (the keys of ``metrics.json``)."""
+    """A trained denoiser and its metrics (the keys of ``metrics.json``)."""
 
     model: ImageModel
     metrics: Mapping[str, Any]
 
     def table(self) -> str:
-        """Return the short table that the command prints: PSNR and SSIM on the test images."""
+        """Return the table that the command prints: PSNR and SSIM on the test images."""
         m = self.metrics
-        better = verdict(m["psnr_db"], m["pca_best_psnr_db"], higher_is_better=True, floor="PCA")
+        better = compared_with_pca(
+            m["psnr_db"], m["pca_best_psnr_db"], higher_is_better=True, baseline="PCA"
+        )
         best = f"PCA-{m['pca_best_components']} (best of PCA)"
         rows = [
             ("noisy", f"{m['psnr_noisy_db']:.2f} dB  SSIM {m['ssim_noisy']:.3f}"),
@@ -73,9 +75,9 @@ def denoise(
 ) -> Denoising:
     """Train on ``data.train``, denoise ``data.test`` and write everything to ``out``.
 
-    ``sigma`` is the deviation of the Gaussian noise on images in 0..1, which are clipped again. A
-    tenth of the training images chooses the epoch and PCA's best size; the test images choose
-    nothing.
+    ``sigma`` is the standard deviation of the Gaussian noise on images in 0..1; noisy images are
+    clipped to 0..1. The epoch and PCA's best size are chosen on a tenth of the training images, and
+    nothing is chosen on the test images.
     """
     started = time.monotonic()
     folder = open_output(out)
@@ -129,12 +131,12 @@ def denoise(
 
 
 def _reconstruct(model: ImageModel, noisy: FloatArray, *, mirrored: bool) -> FloatArray:
-    """Denoise; a network trained on mirrored images too is asked twice, and the mean is better."""
+    """Denoise; with ``mirrored``, average the results for each image and its mirror image."""
     direct = model.reconstruct(noisy)
     if not mirrored:
         return direct
-    turned = model.reconstruct(np.ascontiguousarray(noisy[..., ::-1]))[..., ::-1]
-    return np.asarray(0.5 * (direct + turned), dtype=np.float32)
+    mirrored_back = model.reconstruct(np.ascontiguousarray(noisy[..., ::-1]))[..., ::-1]
+    return np.asarray(0.5 * (direct + mirrored_back), dtype=np.float32)
 
 
 def _linear(
@@ -146,8 +148,10 @@ def _linear(
     *,
     settings: ImageSettings,
 ) -> tuple[FloatArray, dict[str, Any]]:
-    """Denoise by PCA fitted to clean images: of the same bottleneck, and of the size that the
-    validation images choose (a large one lets the noise through)."""
+    """Denoise by PCA of clean images: of the same bottleneck, and of the best size.
+
+    The best size is chosen on validation images: a larger one removes less noise.
+    """
     flat = train.scaled().reshape(len(train), -1)
     limit = min(flat.shape)
     n_same = min(settings.latent_dim, limit)
@@ -176,7 +180,7 @@ def _project_linear(pca: Pca, images: FloatArray, n_components: int) -> FloatArr
 def _classical(
     noisy: FloatArray, clean: FloatArray, sigma: float
 ) -> tuple[dict[str, FloatArray], dict[str, dict[str, float]]]:
-    """Denoise the first images classically: slow methods, measured on fewer images."""
+    """Denoise the first images by classical methods, which are slow."""
     images: dict[str, FloatArray] = {}
     merits: dict[str, dict[str, float]] = {}
     for name, denoiser in classical_denoisers(sigma).items():

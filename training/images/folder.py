@@ -1,4 +1,4 @@
-"""A folder of PNG or JPEG frames, all of one size, as a set of images."""
+"""Reading a folder of PNG or JPEG frames of one size."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TEST_FRACTION = 0.15
 def read_image_folder(folder: Path) -> ImageSet:
     """Read every PNG and JPEG below ``folder``, in the order of their paths.
 
-    Frames are grey if all of them are, else colour (red, green, blue). A frame's class is the
-    name of the folder it is in. Raises MissingInputError if there are none, BadInputError naming
-    the frame that cannot be read or has another size than the first.
+    Frames are grey if all of them are grey, otherwise red, green and blue. The class of a frame is
+    the name of its folder. Raises MissingInputError without frames, and BadInputError for a frame
+    that cannot be read or has another size than the first.
     """
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such folder of images")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not paths:
-        raise MissingInputError(f"{folder}: no PNG or JPEG images in it")
+        raise MissingInputError(f"{folder}: no PNG or JPEG images in this folder")
     pixels = _stack(paths)
     kinds = [str(path.parent.relative_to(folder)) for path in paths]
     class_names = tuple(sorted(set(kinds)))
@@ -36,9 +36,9 @@ def read_image_folder(folder: Path) -> ImageSet:
 
 
 def split_frames(frames: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Split frames at random into those to train on and a test set of about 15 %."""
+    """Split frames at random into a training set and a test set of about 15 %."""
     if len(frames) < 4:
-        raise BadInputError(f"{len(frames)} frames; at least 4 are needed to train and to test")
+        raise BadInputError(f"at least 4 frames are needed to train and to test, not {len(frames)}")
     order = np.random.default_rng([seed, 15]).permutation(len(frames))
     n_test = max(1, round(_TEST_FRACTION * len(frames)))
     return frames.take(np.sort(order[n_test:])), frames.take(np.sort(order[:n_test]))
@@ -51,11 +51,13 @@ def _stack(paths: Sequence[Path]) -> NDArray[np.uint8]:
         if frames and frame.shape[:2] != frames[0].shape[:2]:
             raise BadInputError(
                 f"{path}: {frame.shape[1]} x {frame.shape[0]} pixels, {paths[0]} has "
-                f"{frames[0].shape[1]} x {frames[0].shape[0]}; all frames need one size"
+                f"{frames[0].shape[1]} x {frames[0].shape[0]}; all frames must have the same size"
             )
         frames.append(frame)
         if len(paths) * frame.size > MAX_ELEMENTS:
-            raise BadInputError(f"{path.parent}: {len(paths)} such frames do not fit in memory")
+            raise BadInputError(
+                f"{path.parent}: {len(paths)} frames of this size do not fit in memory"
+            )
     colour = any(frame.shape[2] == 3 for frame in frames)
     if colour:
         frames = [np.repeat(f, 3, axis=2) if f.shape[2] == 1 else f for f in frames]
@@ -75,6 +77,6 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _eight_bits(image: Image.Image, *, grey: bool) -> NDArray[np.uint8]:
     if image.mode.startswith("I"):
-        # Grey of sixteen bits: Pillow's own conversion would clip it at 255.
+        # Grey with 16 bits: Pillow would clip it at 255.
         return (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
     return np.asarray(image.convert("L" if grey else "RGB"), dtype=np.uint8)

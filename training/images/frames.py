@@ -1,4 +1,4 @@
-"""A folder of ordinary frames: which frames do not fit, and where."""
+"""Anomalous frames: which ones differ from ordinary frames, and where in the image."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from monitor.errors import BadInputError, UsageError
 from monitor.text.escaping import csv_cell
-from training.images.anomaly_score import NoveltyScorer
+from training.images.anomaly_score import AnomalyScorer
 from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
 from training.images.image_set import ImageSet
-from training.images.oneclass import train_novelty
-from training.images.outputs import finish_run, open_output, table, verdict, write_run
+from training.images.oneclass import train_anomaly_scorer
+from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import ImageSettings
@@ -34,20 +34,24 @@ _N_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class FrameReport:
-    """Frames ranked by how little they fit, and the run's figures (``metrics.json``)."""
+    """Frames with their scores, highest first, and the metrics (``metrics.json``)."""
 
     ranking: tuple[tuple[str, float, bool], ...]
     metrics: Mapping[str, Any]
 
     def table(self) -> str:
-        """Return the table that the command prints: the frames that do not fit."""
+        """Return the table that the command prints: the anomalous frames."""
         m = self.metrics
-        unfit = [(name, f"{score:8.2f}") for name, score, is_unfit in self.ranking if is_unfit]
-        limit = f"score above {m['threshold']:.2f}, {m['false_alarm_rate']:.1%} of ordinary frames"
-        lines = [f"{m['n_unfit']} of {m['n_frames']} frames do not fit ({limit})"]
-        if unfit:
-            lines.append(table(unfit[: 2 * _N_SHOWN]))
-        word = verdict(m["held_out_mse"], m["pca_mse"], higher_is_better=False)
+        anomalous = [
+            (name, f"{score:8.2f}") for name, score, is_anomalous in self.ranking if is_anomalous
+        ]
+        limit = (
+            f"score above {m['threshold']:.2f}, as {m['false_alarm_rate']:.1%} of ordinary frames"
+        )
+        lines = [f"anomalous: {m['n_unfit']} of {m['n_frames']} frames ({limit})"]
+        if anomalous:
+            lines.append(table(anomalous[: 2 * _N_SHOWN]))
+        word = compared_with_pca(m["held_out_mse"], m["pca_mse"], higher_is_better=False)
         rows = [
             ("held-out MSE per element", f"{m['held_out_mse']:.5f}  ({word})"),
             (f"PCA-{m['pca_components']}", f"{m['pca_mse']:.5f}"),
@@ -55,7 +59,7 @@ class FrameReport:
         return "\n".join([*lines, table(rows)])
 
 
-def find_unfit_frames(
+def find_anomalous_frames(
     ordinary: ImageSet,
     others: ImageSet | None,
     settings: ImageSettings,
@@ -65,24 +69,25 @@ def find_unfit_frames(
     with_density: bool = False,
     tensorboard: bool = False,
 ) -> FrameReport:
-    """Train on ``ordinary`` frames, judge ``others`` and write everything to ``out``.
+    """Train on ``ordinary`` frames, score ``others`` and write everything to ``out``.
 
-    Without ``others`` the ordinary frames themselves are judged, each half by a network trained on
-    the other half (the second one's files are in ``other-half``), because a network knows by heart
-    what it was trained on. The threshold is the score that a share ``false_alarm_rate`` of ordinary
-    frames would exceed if scores were normal, with the median and the median deviation of frames
-    not trained on, which a few unfit ones among them do not move.
+    Without ``others``, the ordinary frames are scored, each half by a network trained on the other
+    half (files of the second one are in ``other-half``): a network has small errors for the
+    images on which it was trained. The threshold is the score that a fraction ``false_alarm_rate``
+    of ordinary frames would exceed if scores were normally distributed, with the median and the
+    median absolute deviation of frames that were not trained on. A few anomalous ones hardly change
+    it.
 
-    ``frames.csv`` has ``file,score,threshold,anomalous``, the worst first; ``frames.png`` shows the
-    worst with maps of their error.
+    ``frames.csv`` has ``file,score,threshold,anomalous``, the highest score first; ``frames.png``
+    shows the frames with the highest scores and maps of their error.
     """
     started = time.monotonic()
     if not 0 < false_alarm_rate < 0.5:
-        raise UsageError(f"false-alarm rate {false_alarm_rate}; it must be between 0 and .5")
+        raise UsageError(f"--false-alarm-rate {false_alarm_rate}; it must be between 0 and 0.5")
     if others is not None and others.shape != ordinary.shape:
         raise BadInputError(
-            f"{others.names[0]}: frames of {others.shape} (channels, height, width) to judge, "
-            f"{ordinary.shape} to learn from"
+            f"{others.names[0]}: frames have shape {others.shape} (channels, height, width); "
+            f"the ordinary frames have {ordinary.shape}"
         )
     folder = open_output(out)
     first, second = (
@@ -93,20 +98,20 @@ def find_unfit_frames(
     run = _Run(settings, folder, tensorboard)
     scorer, result = run.train(first)
     rebuilt = scorer.model.reconstruct(second.scaled())
-    judged = (
-        _judge_itself(run, scorer, first, second)
+    scored = (
+        _score_halves(run, scorer, first, second)
         if others is None
-        else _judge(scorer, others, scorer.score(second.scaled()).combined)
+        else _score_others(scorer, others, scorer.score(second.scaled()).combined)
     )
-    threshold = robust_threshold(judged.held_out, false_alarm_rate)
-    unfit = judged.scores > threshold
-    order = np.argsort(-judged.scores)
+    threshold = robust_threshold(scored.held_out, false_alarm_rate)
+    anomalous = scored.scores > threshold
+    order = np.argsort(-scored.scores)
     ranking = tuple(
-        (judged.frames.names[i], float(judged.scores[i]), bool(unfit[i])) for i in order
+        (scored.frames.names[i], float(scored.scores[i]), bool(anomalous[i])) for i in order
     )
     metrics: dict[str, Any] = {
-        "n_frames": len(judged.frames),
-        "n_unfit": int(unfit.sum()),
+        "n_frames": len(scored.frames),
+        "n_unfit": int(anomalous.sum()),
         "threshold": threshold,
         "false_alarm_rate": false_alarm_rate,
         "held_out_mse": float(np.square(rebuilt - second.scaled()).mean()),
@@ -122,7 +127,7 @@ def find_unfit_frames(
         save_grid(folder / "samples.png", samples, n_columns=10)
     write_run(folder, scorer.model, result)
     _write_ranking(folder / "frames.csv", ranking, threshold)
-    _write_figures(folder, judged, order[:_N_SHOWN], threshold)
+    _write_figures(folder, scored, order[:_N_SHOWN], threshold)
     metrics["seconds"] = time.monotonic() - started + run.earlier_seconds
     finish_run(folder, metrics, folder / OTHER_HALF)
     return FrameReport(ranking, metrics)
@@ -130,16 +135,16 @@ def find_unfit_frames(
 
 @dataclass(slots=True)
 class _Run:
-    """Where and how the one or two networks of a run are trained."""
+    """The folder and settings of the one or two networks of a run."""
 
     settings: ImageSettings
     folder: Path
     tensorboard: bool
     earlier_seconds: float = 0.0
 
-    def train(self, frames: ImageSet, part: str = ".") -> tuple[NoveltyScorer, FitResult]:
+    def train(self, frames: ImageSet, part: str = ".") -> tuple[AnomalyScorer, FitResult]:
         """Train on ``frames``, in the subfolder ``part``."""
-        scorer, result = train_novelty(
+        scorer, result = train_anomaly_scorer(
             frames,
             self.settings,
             folder=open_output(self.folder / part),
@@ -151,9 +156,11 @@ class _Run:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """Frames with their scores and reconstructions, and the scores of ordinary frames that no
-    network was trained on."""
+class _Scored:
+    """Scored frames.
+
+    ``held_out`` are the scores of ordinary frames that the scoring network was not trained on.
+    """
 
     frames: ImageSet
     scores: DoubleArray
@@ -161,33 +168,33 @@ class _Judged:
     held_out: DoubleArray
 
 
-def _judge(scorer: NoveltyScorer, frames: ImageSet, held_out: DoubleArray) -> _Judged:
+def _score_others(scorer: AnomalyScorer, frames: ImageSet, held_out: DoubleArray) -> _Scored:
     x = frames.scaled()
-    return _Judged(frames, scorer.score(x).combined, scorer.model.reconstruct(x), held_out)
+    return _Scored(frames, scorer.score(x).combined, scorer.model.reconstruct(x), held_out)
 
 
-def _judge_itself(run: _Run, scorer: NoveltyScorer, first: ImageSet, second: ImageSet) -> _Judged:
-    """Judge the second half by ``scorer``, trained on the first one, and the first one in turn."""
+def _score_halves(run: _Run, scorer: AnomalyScorer, first: ImageSet, second: ImageSet) -> _Scored:
+    """Score the second half by ``scorer``, which was trained on the first, and vice versa."""
     mirror, result = run.train(second, OTHER_HALF)
     write_run(run.folder / OTHER_HALF, mirror.model, result)
     pairs = ((scorer, second.scaled()), (mirror, first.scaled()))
-    scores = np.concatenate([judge.score(x).combined for judge, x in pairs])
-    rebuilt = np.concatenate([judge.model.reconstruct(x) for judge, x in pairs])
-    return _Judged(_joined(second, first), scores, rebuilt, held_out=scores)
+    scores = np.concatenate([one.score(x).combined for one, x in pairs])
+    rebuilt = np.concatenate([one.model.reconstruct(x) for one, x in pairs])
+    return _Scored(_joined(second, first), scores, rebuilt, held_out=scores)
 
 
 def _write_figures(
-    folder: Path, judged: _Judged, worst: NDArray[np.int64], threshold: float
+    folder: Path, scored: _Scored, worst: NDArray[np.int64], threshold: float
 ) -> None:
-    frames = judged.frames.take(worst)
+    frames = scored.frames.take(worst)
     titles = [
         f"{_short(Path(name).name)}\nscore {score:.3g}"
-        for name, score in zip(frames.names, judged.scores[worst], strict=True)
+        for name, score in zip(frames.names, scored.scores[worst], strict=True)
     ]
-    save_error_maps(folder / "frames.png", frames.scaled(), judged.rebuilt[worst], titles)
-    groups = {"scored frames": judged.scores}
-    if judged.held_out is not judged.scores:
-        groups["ordinary frames, not trained on"] = judged.held_out
+    save_error_maps(folder / "frames.png", frames.scaled(), scored.rebuilt[worst], titles)
+    groups = {"scored frames": scored.scores}
+    if scored.held_out is not scored.scores:
+        groups["ordinary frames, not trained on"] = scored.held_out
     save_histogram(folder / "score.png", groups, "score", threshold=threshold)
 
 
@@ -197,7 +204,7 @@ def _short(name: str) -> str:
 
 
 def robust_threshold(scores: NDArray[np.float64], false_alarm_rate: float) -> float:
-    """Return what a share ``false_alarm_rate`` of normally distributed scores would exceed."""
+    """Return what a fraction ``false_alarm_rate`` of normally distributed scores would exceed."""
     median = float(np.median(scores))
     deviation = 1.4826 * float(np.median(np.abs(scores - median)))
     return median + NormalDist().inv_cdf(1.0 - false_alarm_rate) * deviation
@@ -205,7 +212,7 @@ def robust_threshold(scores: NDArray[np.float64], false_alarm_rate: float) -> fl
 
 def _halves(frames: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     if len(frames) < 8:
-        raise BadInputError(f"{len(frames)} frames; at least 8 are needed")
+        raise BadInputError(f"at least 8 frames are needed, not {len(frames)}")
     order = np.random.default_rng([seed, 2]).permutation(len(frames))
     return frames.take(np.sort(order[::2])), frames.take(np.sort(order[1::2]))
 
@@ -229,5 +236,5 @@ def _write_ranking(
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "score", "threshold", "anomalous"])
-        for name, score, is_unfit in ranking:
-            writer.writerow([csv_cell(name), f"{score:.6g}", f"{threshold:.6g}", int(is_unfit)])
+        for name, score, is_anomalous in ranking:
+            writer.writerow([csv_cell(name), f"{score:.6g}", f"{threshold:.6g}", int(is_anomalous)])

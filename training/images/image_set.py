@@ -1,4 +1,4 @@
-"""Sets of images: reading IDX files, and noise."""
+"""Sets of images: reading IDX files, splitting, adding noise."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _LONGEST_HEADER = 4 + 4 * 255
 class ImageSet:
     """Images of one size: ``pixels`` uint8 ``(n, channels, height, width)``.
 
-    ``labels`` int64 ``(n,)`` index ``class_names``; ``names`` tell the images apart (file paths,
-    or their positions in an IDX file).
+    ``labels`` int64 ``(n,)`` index ``class_names``; ``names`` identify the images (file paths, or
+    positions in an IDX file).
     """
 
     pixels: UInt8Array
@@ -58,8 +58,8 @@ class ImageSet:
 def read_idx(path: Path) -> UInt8Array:
     """Read an IDX file of unsigned bytes, gzipped or not (http://yann.lecun.com/exdb/mnist).
 
-    Raises MissingInputError if it cannot be opened and BadInputError, with the reason, if it is
-    not a whole IDX file of unsigned bytes.
+    Raises MissingInputError if it cannot be opened, and BadInputError if it is not a complete IDX
+    file of unsigned bytes.
     """
     try:
         content = path.read_bytes()
@@ -75,14 +75,16 @@ def read_idx(path: Path) -> UInt8Array:
         raise BadInputError(f"{path}: not an IDX file (it does not begin with two zero bytes)")
     kind, n_dims = content[2], content[3]
     if kind != _UNSIGNED_BYTE:
-        raise BadInputError(f"{path}: IDX type 0x{kind:02x}; only 0x08, unsigned bytes, is read")
+        raise BadInputError(
+            f"{path}: IDX type 0x{kind:02x}; only 0x08, unsigned bytes, is supported"
+        )
     header = 4 + 4 * n_dims
     if n_dims == 0 or len(content) < header:
-        raise BadInputError(f"{path}: IDX header of {n_dims} dimensions is cut short")
+        raise BadInputError(f"{path}: IDX header of {n_dims} dimensions is truncated")
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(n_dims))
     n_elements = math.prod(shape)
     if n_elements == 0 or n_elements > MAX_ELEMENTS:
-        raise BadInputError(f"{path}: IDX shape {shape} is empty or beyond {MAX_ELEMENTS} elements")
+        raise BadInputError(f"{path}: IDX shape {shape} must have 1 to {MAX_ELEMENTS} elements")
     if len(content) - header != n_elements:
         raise BadInputError(
             f"{path}: IDX shape {shape} needs {n_elements} bytes, the file has "
@@ -95,10 +97,10 @@ def read_idx_images(images_path: Path, labels_path: Path, class_names: tuple[str
     """Read a pair of IDX files: images ``(n, h, w)`` and their labels ``(n,)``."""
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3:
-        raise BadInputError(f"{images_path}: {images.ndim} dimensions, images have 3 (n, h, w)")
+        raise BadInputError(f"{images_path}: {images.ndim} dimensions; images need 3 (n, h, w)")
     if labels.shape != images.shape[:1]:
         raise BadInputError(
-            f"{labels_path}: labels of shape {labels.shape} for {len(images)} images"
+            f"{labels_path}: labels have shape {labels.shape}, but there are {len(images)} images"
         )
     if int(labels.max()) >= len(class_names):
         raise BadInputError(
@@ -111,15 +113,15 @@ def read_idx_images(images_path: Path, labels_path: Path, class_names: tuple[str
 def split_validation(images: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
     """Split ``images`` at random into a training and a validation set, at least one image each."""
     if len(images) < 2:
-        raise BadInputError(f"{len(images)} training image; at least 2 are needed")
+        raise BadInputError(f"at least 2 training images are needed, not {len(images)}")
     order = np.random.default_rng(seed).permutation(len(images))
     n_validation = min(max(round(fraction * len(images)), 1), len(images) - 1)
     return images.take(np.sort(order[n_validation:])), images.take(np.sort(order[:n_validation]))
 
 
 def add_noise(images: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
-    """Add Gaussian noise of deviation ``sigma`` to images in 0..1 and clip to 0..1 again."""
+    """Add Gaussian noise of standard deviation ``sigma`` to images in 0..1, and clip to 0..1."""
     if not 0 < sigma < 10:
-        raise UsageError(f"sigma is {sigma}; it must be positive (and below 10), as .2 is")
+        raise UsageError(f"--sigma {sigma}; it must be above 0 and below 10, for example 0.2")
     noise = rng.standard_normal(images.shape, dtype=np.float32)
     return np.clip(images + np.float32(sigma) * noise, 0.0, 1.0)

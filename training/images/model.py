@@ -1,4 +1,4 @@
-"""A trained autoencoder of images, from arrays in 0..1 to arrays in 0..1."""
+"""A trained autoencoder of images in 0..1."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class ImageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the weights."""
         return next(self.network.parameters()).device
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers training has set."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def encode(self, images: FloatArray) -> FloatArray:
@@ -53,15 +53,15 @@ class ImageModel:
         return self._map(lambda z: self.objective.restore(self.network.decode_raw(z)), codes)
 
     def reconstruct(self, images: FloatArray) -> FloatArray:
-        """Return ``images`` after the way through the bottleneck."""
+        """Encode and decode ``images``."""
         return self._map(self.reconstruct_tensor, images)
 
     def reconstruct_tensor(self, x: Tensor) -> Tensor:
-        """Return a tensor of images after the way through the bottleneck."""
+        """Encode and decode a tensor of images."""
         return self.objective.restore(self.network.reconstruct_raw(self.objective.prepare(x)))
 
     def save(self, path: Path) -> None:
-        """Write weights, and what they are weights of, to one safetensors file."""
+        """Write weights, network and objective to one safetensors file."""
         spec = asdict(self.network.spec)
         metadata = {"spec": json.dumps(spec), "objective": json.dumps(asdict(self.objective))}
         weights = {name: t.contiguous() for name, t in module_tensors(self.network).items()}
@@ -78,9 +78,9 @@ class ImageModel:
 
 
 def load_image_model(path: Path) -> ImageModel:
-    """Read what ``ImageModel.save`` wrote.
+    """Read a file of ``ImageModel.save``.
 
-    Raises MissingInputError if there is no such file, BadInputError if it is something else.
+    Raises MissingInputError if there is no such file, BadInputError if it is another kind of file.
     """
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file of weights")

@@ -1,7 +1,7 @@
 """Autoencoders for images: dense, convolutional, spatial, recurrent, variational.
 
-Every one maps ``(n, channels, height, width)`` to a code ``(n, latent_dim)`` that is smaller than
-the image and back. ``encode`` and ``decode`` stand apart.
+Each maps ``(n, channels, height, width)`` to a code ``(n, latent_dim)``, which is smaller than the
+image, and back.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class DenseAutoencoder(Autoencoder):
 
 
 class ConvolutionalAutoencoder(Autoencoder):
-    """Strided convolutions down to a few cells a side, and one linear layer to the code."""
+    """Strided convolutions to a small grid, and one linear layer to the code."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__(spec)
@@ -72,10 +72,11 @@ class ConvolutionalAutoencoder(Autoencoder):
 
 
 class SpatialAutoencoder(Autoencoder):
-    """A convolutional network whose code is itself a small picture of many channels.
+    """A convolutional network whose code is a small grid with many channels.
 
-    Detail stays where it was, so a large code (still smaller than the image) is cheap to learn:
-    the network for denoising. ``latent_dim`` is a multiple of the grid's cells.
+    Each part of the code belongs to a place in the image, so a large code (still smaller than the
+    image) is quick to train. This is the network for denoising. ``latent_dim`` is a multiple of the
+    number of cells of the grid.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -86,7 +87,7 @@ class SpatialAutoencoder(Autoencoder):
         n_cells = self.grid[0] * self.grid[1]
         if spec.latent_dim % n_cells:
             raise UsageError(
-                f"latent dimension {spec.latent_dim} does not fill a grid of {self.grid[0]} x "
+                f"latent dimension {spec.latent_dim} does not fit a grid of {self.grid[0]} x "
                 f"{self.grid[1]} cells; choose a multiple of {n_cells} below {spec.input_dim}"
             )
         n_latent = spec.latent_dim // n_cells
@@ -117,9 +118,9 @@ class SpatialAutoencoder(Autoencoder):
 
 
 class RecurrentAutoencoder(Autoencoder):
-    """The rows of an image as a sequence, read in both directions by a GRU or LSTM.
+    """A GRU or LSTM that reads the rows of an image as a sequence, in both directions.
 
-    The decoder unrolls from the code, which it is given at every row.
+    The decoder receives the code at every row.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
@@ -146,9 +147,9 @@ class RecurrentAutoencoder(Autoencoder):
 
 
 class VariationalAutoencoder(ConvolutionalAutoencoder):
-    """A convolutional encoder of a normal distribution over codes (Kingma & Welling 2014).
+    """An encoder that gives a normal distribution of codes (Kingma & Welling 2014).
 
-    ``encode`` gives its mean; the prior of the codes is standard normal.
+    ``encode`` returns its mean. The prior of the codes is standard normal.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:

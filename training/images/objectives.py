@@ -1,8 +1,8 @@
-"""An output function and its loss, chosen as one.
+"""Pairs of an output function and a loss.
 
-Data in 0..1 goes with a sigmoid and binary cross-entropy, real-valued data standardised to mean 0
-and deviation 1 with a linear output and the squared error. The other pairings are not offered: a
-squared error flattens where a sigmoid saturates, and a rectifier is skewed where the data is not.
+Data in 0..1 has a sigmoid and binary cross-entropy. Data standardised to mean 0 and standard
+deviation 1 has a linear output and the squared error. Other pairs are not offered: with a squared
+error a saturated sigmoid has almost no gradient, and the output of a rectifier is skewed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LossName = Literal["bce", "mse"]
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """How images in 0..1 become a network's input, and what its raw output is trained on.
+    """The network's input for images in 0..1, and the loss of its raw output.
 
-    ``mean`` and ``deviation`` are those of the training pixels, used by ``mse`` only.
+    ``mean`` and standard ``deviation`` are those of the training pixels, for ``mse`` only.
     """
 
     loss_name: LossName
@@ -36,7 +36,7 @@ class Objective:
         return "sigmoid" if self.loss_name == "bce" else "linear"
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Map images in 0..1 to what the network takes."""
+        """Map images in 0..1 to the network's input."""
         return images if self.loss_name == "bce" else (images - self.mean) / self.deviation
 
     def restore(self, raw: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
-"""One class: learn what is normal, and say of everything else that it is not.
+"""One-class detection: train on normal images, and detect all others.
 
-Trained on the normal classes of the training images only; measured on all test images, the other
-classes being the anomalies. Beside it PCA with the same bottleneck and two nearest neighbours.
+Training uses the normal classes of the training images. The metrics use all test images; the other
+classes are the anomalies. PCA with the same bottleneck and two nearest neighbours are computed for
+comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from monitor.errors import UsageError
-from training.images.anomaly_score import NoveltyScorer, Scores, fit_novelty
+from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_scorer
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
 from training.images.image_set import ImageSet, split_validation
@@ -25,21 +26,21 @@ from training.images.outputs import finish_run, open_output, table, write_run
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
-from training.images.transformations import fit_turns
+from training.images.transformations import train_rotations
 from training.loop import FitResult, HistoryRow, write_history
 from training.metrics import roc_auc
 
 FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
 TRAINING_NOISE = 0.1
-TURNS_WEIGHTS_NAME = "turns.safetensors"
+ROTATIONS_WEIGHTS_NAME = "turns.safetensors"
 _N_NEIGHBOURS = 2
 _N_SHOWN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class OneClass:
-    """The figures of merit of one or several normal sets (the keys of ``metrics.json``)."""
+    """The metrics of one or several normal sets (the keys of ``metrics.json``)."""
 
     metrics: Mapping[str, Any]
 
@@ -59,9 +60,9 @@ class OneClass:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What one normal set gives."""
+    """The result for one normal set."""
 
-    scorer: NoveltyScorer
+    scorer: AnomalyScorer
     result: FitResult
     scores: Scores
     metrics: Mapping[str, Any]
@@ -77,9 +78,10 @@ def one_class(
     with_density: bool = False,
     tensorboard: bool = False,
 ) -> OneClass:
-    """Train on the classes ``normal`` together, or on each class in turn if it is empty.
+    """Train on the classes ``normal`` together, or on each class separately if it is empty.
 
-    Everything goes to ``out``; with several cases, weights and figures to a folder for each.
+    Everything is written to ``out``. With several normal sets, weights and figures are in a folder
+    for each of them.
     """
     started = time.monotonic()
     folder = open_output(out)
@@ -99,7 +101,7 @@ def one_class(
             metrics[f"{kind}auc"][name] = case.auc[kind]
         history += case.result.history
         write_run(place, case.scorer.model, case.result)
-        case.scorer.turns.save(place / TURNS_WEIGHTS_NAME)
+        case.scorer.rotations.save(place / ROTATIONS_WEIGHTS_NAME)
         _write_figures(data, group, case, place)
         if with_density:
             codes = case.scorer.density.sample(100)
@@ -131,7 +133,7 @@ def _run_case(
     name: str,
 ) -> _Case:
     normal = data.train.take(np.isin(data.train.labels, group))
-    scorer, result = train_novelty(
+    scorer, result = train_anomaly_scorer(
         normal,
         settings,
         folder=folder,
@@ -151,7 +153,7 @@ def _run_case(
         "error_": scores.error,
         "residual_": scores.residual,
         "density_": scores.density,
-        "turned_": scores.turned,
+        "turned_": scores.rotation,
         "features_": scores.features,
         "pca_": np.square(pca.reconstruct(flat) - flat).sum(axis=1),
         "knn_": neighbours.kneighbors(flat)[0].mean(axis=1),
@@ -161,7 +163,7 @@ def _run_case(
     return _Case(scorer, result, scores, density_metrics(scorer.density, codes), auc)
 
 
-def train_novelty(
+def train_anomaly_scorer(
     normal: ImageSet,
     settings: ImageSettings,
     *,
@@ -169,13 +171,13 @@ def train_novelty(
     keep_checkpoint: bool = False,
     tensorboard: bool = False,
     description: str = "normal images",
-) -> tuple[NoveltyScorer, FitResult]:
-    """Train on normal images only, and fit what scores new ones.
+) -> tuple[AnomalyScorer, FitResult]:
+    """Train on normal images, and fit the anomaly score.
 
-    The autoencoder learns to take a little noise away, which keeps it from copying whatever it is
-    shown; a second network learns how the images have been turned. A part of the images is held
-    out of training, for the epochs, densities and scales. The result is the autoencoder's, but
-    ``earlier_seconds`` is that of both.
+    The autoencoder is trained to remove a little noise, so that it does not learn to copy. A second
+    network is trained to recognise rotations. A part of the images is held out of training, for the
+    choice of the epoch, for densities and for scales. The result is that of the autoencoder, but
+    ``earlier_seconds`` includes both networks.
     """
     train, held_out = split_validation(normal, HELD_OUT_FRACTION, settings.seed)
     x_train, x_held_out = train.scaled(), held_out.scaled()
@@ -189,21 +191,21 @@ def train_novelty(
         tensorboard=tensorboard,
         description=description,
     )
-    turns, turns_result = fit_turns(
+    rotations, rotations_result = train_rotations(
         x_train,
         x_held_out,
         settings,
         folder=folder,
         keep_checkpoint=keep_checkpoint,
-        description=f"{description}, turned",
+        description=f"{description}, rotations",
     )
-    earlier_seconds = result.earlier_seconds + turns_result.earlier_seconds
-    scorer = fit_novelty(model, turns, x_train, x_held_out, seed=settings.seed)
+    earlier_seconds = result.earlier_seconds + rotations_result.earlier_seconds
+    scorer = fit_anomaly_scorer(model, rotations, x_train, x_held_out, seed=settings.seed)
     return scorer, replace(result, earlier_seconds=earlier_seconds)
 
 
 def _write_figures(data: ImageData, group: Sequence[int], case: _Case, folder: Path) -> None:
-    """Draw an image of every class over its reconstruction, and histograms of both scores."""
+    """Draw an image of every class with its reconstruction, and histograms of two scores."""
     labels = data.test.labels
     classes = np.unique(labels)[:_N_SHOWN]
     shown = np.array([int(np.flatnonzero(labels == c)[0]) for c in classes])
@@ -234,7 +236,7 @@ def _class_indices(data: ImageData, names: Sequence[str]) -> list[int]:
         elif name.isdigit() and int(name) < len(known):
             indices.add(int(name))
         else:
-            raise UsageError(f"--normal {name}: no such class; one of {', '.join(known)}")
+            raise UsageError(f"--normal {name}: no such class; the classes are {', '.join(known)}")
     if indices >= {*present_classes(data)}:
-        raise UsageError("--normal names every class; nothing would be left to be an anomaly")
+        raise UsageError("--normal names every class: at least one class must be left as anomalous")
     return sorted(indices)

@@ -1,4 +1,4 @@
-"""What every image case writes to its folder, and the table it prints."""
+"""The files that all image commands write, and the format of their tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from monitor.errors import MissingInputError
 from training.images.figures import save_history
 from training.images.model import ImageModel
-from training.images.transformations import TURNS_CHECKPOINT_NAME
+from training.images.transformations import ROTATIONS_CHECKPOINT_NAME
 from training.loop import CHECKPOINT_NAME, FitResult, write_history
 
 METRICS_NAME = "metrics.json"
@@ -18,7 +18,7 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 def open_output(folder: Path) -> Path:
-    """Make sure that ``folder`` can be written to; raises MissingInputError otherwise."""
+    """Create ``folder``; raises MissingInputError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -34,16 +34,16 @@ def write_run(folder: Path, model: ImageModel, result: FitResult) -> None:
 
 
 def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> None:
-    """Write ``metrics.json``, last of all files: where it is, the run is complete.
+    """Write ``metrics.json``, the last file of a complete run, and remove the checkpoints.
 
-    Then the checkpoints in ``folder`` and the folders ``trained_in`` are removed; until here an
-    interruption costs none of the training.
+    The checkpoints are in ``folder`` and in the folders ``trained_in``. They stay until here, so
+    that no training is lost by an interruption.
     """
     text = json.dumps(dict(metrics), indent=2, allow_nan=False)
     (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
     for place in (folder, *trained_in):
         (place / CHECKPOINT_NAME).unlink(missing_ok=True)
-        (place / TURNS_CHECKPOINT_NAME).unlink(missing_ok=True)
+        (place / ROTATIONS_CHECKPOINT_NAME).unlink(missing_ok=True)
 
 
 def table(rows: Sequence[tuple[str, str]]) -> str:
@@ -52,13 +52,13 @@ def table(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def verdict(
+def compared_with_pca(
     ours: float,
     linear: float,
     *,
     higher_is_better: bool,
-    floor: str = "PCA of the same bottleneck",
+    baseline: str = "PCA of the same bottleneck",
 ) -> str:
-    """Say in words whether the network beats PCA, the ``floor``."""
+    """Return in words whether the network is better than PCA, the ``baseline``."""
     better = ours > linear if higher_is_better else ours < linear
-    return "better than PCA" if better else f"NOT better than {floor}"
+    return "better than PCA" if better else f"NOT better than {baseline}"

@@ -1,14 +1,14 @@
-"""Denoising by projection: the code whose image best explains the noisy one.
+"""Denoising by projection: search for the code whose image explains the noisy image best.
 
-The network saw only clean images, so its decoder draws their manifold. For a noisy image y the
-code is sought that is likeliest a posteriori,
+The network is trained on clean images only. For a noisy image y, the result is the decoded image of
+the code that is most probable a posteriori,
 
     argmin_z  -log p(y | decode(z)) - log p(z),
 
-with the noise known to be Gaussian and clipped to 0..1: a pixel that reads 0 says only that image
-plus noise was at most 0 (a censored likelihood, Tobin 1958), and likewise at 1. Without that every
-dark background would be pulled up by the mean of the clipped noise. p(z) is a Gaussian mixture over
-the codes of the training images (maximum a posteriori over a generator's range: Bora et al. 2017).
+for Gaussian noise and pixels clipped to 0..1. A pixel of 0 only means that image plus noise was at
+most 0 (a censored likelihood, Tobin 1958), and likewise for 1. Without this, dark backgrounds would
+become brighter by the mean of the clipped noise. p(z) is a mixture of Gaussians over the codes of
+the training images (maximum a posteriori over the range of a generator: Bora et al. 2017).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def project(
     sigma: float,
     settings: ProjectionSettings | None = None,
 ) -> FloatArray:
-    """Pull ``noisy`` ``(n, c, h, w)`` in 0..1 to the manifold of ``model``; the same shape back.
+    """Return the image of ``model`` for each of ``noisy`` ``(n, c, h, w)`` in 0..1, same shape.
 
     ``sigma`` is the noise's standard deviation before clipping.
     """

@@ -1,4 +1,4 @@
-"""Reconstruction through a bottleneck: the first case, beside PCA with the same bottleneck."""
+"""Reconstruction of images, compared with PCA of the same bottleneck."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.images.figures import save_grid, save_latent_space, save_rows
 from training.images.image_set import split_validation
 from training.images.model import ImageModel
 from training.images.networks import VariationalAutoencoder
-from training.images.outputs import finish_run, open_output, table, verdict, write_run
+from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
 from training.images.pca import fit_pca
 from training.images.train import ImageSettings, evidence_lower_bound, train_image_model
 from training.loop import seed_everything
@@ -31,31 +31,29 @@ _N_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """A trained model and its figures of merit (the keys of ``metrics.json``)."""
+    """A trained model and its metrics (the keys of ``metrics.json``)."""
 
     model: ImageModel
     metrics: Mapping[str, Any]
 
     def table(self) -> str:
-        """Return the short table that the command prints."""
+        """Return the table that the command prints."""
         m = self.metrics
+        comparison = compared_with_pca(m["test_mse"], m["pca_mse"], higher_is_better=False)
         rows = [
             ("test MSE per pixel", f"{m['test_mse']:.5f}"),
             (f"PCA-{m['latent_dim']}", f"{m['pca_mse']:.5f}"),
-            ("of PCA's", f"{m['mse_over_pca']:.3f}  ({self._verdict()})"),
+            ("MSE / MSE of PCA", f"{m['mse_over_pca']:.3f}  ({comparison})"),
             ("test BCE per pixel", f"{m['test_bce']:.5f}"),
         ]
         if "test_elbo" in m:
-            rows.append(("evidence lower bound", f"{m['test_elbo']:.2f} nats an image"))
+            rows.append(("evidence lower bound", f"{m['test_elbo']:.2f} nats per image"))
         if "density_test_log_likelihood" in m:
-            likelihood = f"{m['density_test_log_likelihood']:.2f} nats a code, held out"
+            likelihood = f"{m['density_test_log_likelihood']:.2f} nats per code, held out"
             rows.append((f"density, {m['density_components']} Gaussians", likelihood))
         rows.append(("parameters", f"{m['parameters']}"))
         rows.append(("seconds", f"{m['seconds']:.0f}"))
         return table(rows)
-
-    def _verdict(self) -> str:
-        return verdict(self.metrics["test_mse"], self.metrics["pca_mse"], higher_is_better=False)
 
 
 def reconstruct(
@@ -68,7 +66,7 @@ def reconstruct(
 ) -> Reconstruction:
     """Train on ``data.train``, measure on ``data.test`` and write everything to ``out``.
 
-    A tenth of the training images chooses the epoch; the test images choose nothing.
+    The epoch is chosen on a tenth of the training images, and nothing on the test images.
     """
     started = time.monotonic()
     folder = open_output(out)
@@ -124,7 +122,7 @@ def reconstruct(
 
 
 def density_metrics(density: CodeDensity, held_out: FloatArray) -> dict[str, Any]:
-    """Return a density's keys of ``metrics.json``; log-likelihoods are nats a code."""
+    """Return a density's keys of ``metrics.json``; log-likelihoods are in nats per code."""
     return {
         "density": "gmm",
         "density_components": density.n_components,
@@ -144,7 +142,7 @@ def _mse(a: FloatArray, b: FloatArray) -> float:
 
 
 def _bce(estimate: FloatArray, target: FloatArray) -> float:
-    """Return the binary cross-entropy per element in nats; estimates are kept from 0 and 1."""
+    """Return the binary cross-entropy per element in nats, of estimates clipped to avoid log 0."""
     p = np.clip(estimate.astype(np.float64), 1e-6, 1 - 1e-6)
     return float(-(target * np.log(p) + (1 - target) * np.log1p(-p)).mean())
 
@@ -163,7 +161,7 @@ def _lower_bound(model: ImageModel, images: FloatArray) -> dict[str, float]:
 
 
 def _one_of_each(data: ImageData) -> NDArray[np.int64]:
-    """Return positions of up to ten test images, of as many classes as there are."""
+    """Return positions of up to ten test images, of as many classes as possible."""
     classes = np.unique(data.test.labels)
     chosen = [int(np.flatnonzero(data.test.labels == c)[0]) for c in classes[:_N_SHOWN]]
     rest = [i for i in range(min(len(data.test), 4 * _N_SHOWN)) if i not in chosen]

@@ -1,4 +1,4 @@
-"""From images in 0..1 to a trained ``ImageModel``: what the three image cases have in common."""
+"""Training of an ``ImageModel``, for all image commands."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from training.loop import (
     resolve_device,
     seed_everything,
 )
-from training.progress import training_listeners
+from training.progress import training_progress
 
 FloatArray = NDArray[np.float32]
 _VALIDATION_BATCH = 1000
@@ -34,10 +34,10 @@ _VALIDATION_BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class ImageSettings:
-    """How to train one autoencoder of images; the defaults suit 28 x 28 grey images on two cores.
+    """Settings for one autoencoder of images; the defaults are for 28 x 28 grey images.
 
-    ``width`` scales the network's hidden layers; ``cell`` is the unit of a recurrent one;
-    ``mirrored`` also shows every image left for right, half of the time.
+    ``width`` scales the network's hidden layers; ``cell`` is the cell of a recurrent network;
+    with ``mirrored``, a random half of the images of each batch is mirrored left to right.
     """
 
     architecture: Architecture = "convolutional"
@@ -70,10 +70,10 @@ def train_image_model(
 ) -> tuple[ImageModel, FitResult]:
     """Train an autoencoder of images float32 ``(n, c, h, w)`` in 0..1.
 
-    With ``corrupt`` the network sees corrupted images and is asked for the clean ones. The weights
-    kept are those of the epoch with the least error on ``validation``. In ``folder`` an
-    interrupted run's checkpoint is kept and found again; a finished run's stays there only with
-    ``keep_checkpoint``.
+    With ``corrupt``, the network is trained to map corrupted images to the clean ones. The weights
+    are those of the epoch with the smallest error on ``validation``. The checkpoint is in
+    ``folder``: an interrupted run continues from it. At the end it is removed, unless
+    ``keep_checkpoint`` is set.
     """
     seed_everything(settings.seed)
     device = resolve_device(settings.device)
@@ -105,10 +105,10 @@ def train_image_model(
         "images": fingerprint(train, validation),
         "noise": None if corrupt is None else asdict(corrupt),
     }
-    with training_listeners(
+    with training_progress(
         description,
         tensorboard_dir=folder / "tensorboard" if tensorboard and folder else None,
-    ) as listeners:
+    ) as progress:
         result = fit(
             network,
             TensorBatches(x, batch_size=settings.batch_size, seed=settings.seed),
@@ -118,20 +118,20 @@ def train_image_model(
             checkpoint=None if folder is None else folder / CHECKPOINT_NAME,
             keep_checkpoint=keep_checkpoint,
             identity={f"image_{key}": value for key, value in identity.items()},
-            listeners=listeners,
+            progress=progress,
         )
     return model, result
 
 
 def mirror_half(images: Tensor) -> Tensor:
-    """Turn a random half of ``(n, c, h, w)`` left for right."""
+    """Mirror a random half of images ``(n, c, h, w)`` left to right."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
     return torch.where(chosen, images.flip(3), images)
 
 
 @dataclass(frozen=True, slots=True)
 class GaussianNoise:
-    """Adds Gaussian noise of deviation ``sigma`` to images in 0..1, clipped to 0..1 or not."""
+    """Adds Gaussian noise of standard deviation ``sigma`` to images in 0..1."""
 
     sigma: float
     clip: bool = True
@@ -150,7 +150,7 @@ def evidence_lower_bound(
 ) -> Tensor:
     """Return the evidence lower bound of each image in nats ``(n,)``, from one sample of its code.
 
-    The encoder sees ``seen`` (noisy images, say) in place of the images if it is given.
+    With ``seen`` (for example noisy images), the encoder receives these instead of the images.
 
     The likelihood is the objective's: Bernoulli of the pixels (grey values taken as
     probabilities), or normal of the standardised pixels with variance 1/2 up to a constant.
@@ -163,10 +163,10 @@ def evidence_lower_bound(
 
 
 def reduced_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Return a context that multiplies in bfloat16 on a graphics processor.
+    """Return a context in which a graphics processor multiplies in bfloat16.
 
-    Not on a CPU: with AVX-512's bfloat16 a training step of these small convolutions takes 1.3 to
-    1.5 times as long as with float32.
+    A CPU uses float32: with AVX-512's bfloat16 a training step of these small convolutions takes
+    1.3 to 1.5 times as long.
     """
     if device.type == "cuda":
         return torch.autocast(device.type, torch.bfloat16)
@@ -182,7 +182,7 @@ def _loss(network: Autoencoder, objective: Objective, seen: Tensor, clean: Tenso
 
 
 def _validation_error(model: ImageModel, seen: Tensor, clean: Tensor) -> float:
-    """Return the squared error per element, or a variational network's negative lower bound."""
+    """Return the squared error per element; of a variational network, the negative lower bound."""
     total = 0.0
     for a, b in zip(
         torch.split(seen, _VALIDATION_BATCH), torch.split(clean, _VALIDATION_BATCH), strict=True
@@ -204,7 +204,7 @@ def _fixed(corrupt: GaussianNoise, images: Tensor, seed: int) -> Tensor:
 
 
 def fingerprint(*arrays: FloatArray) -> str:
-    """Return what tells these images from all others."""
+    """Return a hash that identifies these images."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr(array.shape).encode())

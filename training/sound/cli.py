@@ -86,7 +86,7 @@ def audio(
 ) -> None:
     """Train a bundle on healthy recordings, set its threshold and write a report."""
     from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
-    from training.progress import training_listeners  # noqa: PLC0415 - as above
+    from training.progress import training_progress  # noqa: PLC0415 - as above
     from training.sound.report import write_report  # noqa: PLC0415 - as above
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415 - quick --help
 
@@ -106,8 +106,8 @@ def audio(
         settings=_settings(config, epochs),
     )
     board = out / "tensorboard" if tensorboard else None
-    with _folder(out), training_listeners("training", tensorboard_dir=board) as listeners:
-        result = train_audio(request, listeners)
+    with _folder(out), training_progress("training", tensorboard_dir=board) as progress:
+        result = train_audio(request, progress)
     report = write_report(result)
     typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from training.loop import FitResult, Listener, LoopSettings, fit, seed_everything
+from training.loop import FitResult, LoopSettings, TrainingProgress, fit, seed_everything
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.recordings import Recording, WindowBatch, WindowBatches
 from training.sound.settings import NetworkSettings
@@ -52,7 +52,7 @@ def train_network(
     seed: int,
     device: torch.device,
     start: SoundAutoencoder | None = None,
-    listeners: Sequence[Listener] = (),
+    progress: Sequence[TrainingProgress] = (),
 ) -> tuple[SoundAutoencoder, FitResult]:
     """Train a new network, or continue ``start`` with its standardisation and shape.
 
@@ -86,7 +86,7 @@ def train_network(
         _loss(settings.machine_weight),
         loop,
         validate=_validation(split.validation, features, device),
-        listeners=listeners,
+        progress=progress,
     )
     return network, result
 

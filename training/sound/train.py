@@ -22,7 +22,7 @@ from monitor.model.bundle import MANIFEST, Bundle
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration
 from monitor.model.replacement import keep_previous
-from training.loop import FitResult, Listener, resolve_device
+from training.loop import FitResult, TrainingProgress, resolve_device
 from training.sound.bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.sound.controls import (
     Control,
@@ -77,7 +77,7 @@ class AudioResult:
     reconstruction_db: FloatArray
 
 
-def train_audio(request: AudioRequest, listeners: Sequence[Listener] = ()) -> AudioResult:
+def train_audio(request: AudioRequest, progress: Sequence[TrainingProgress] = ()) -> AudioResult:
     """Make the bundle of a request.
 
     Raises ``BadInputError`` and ``MissingInputError`` for recordings that cannot be used or are
@@ -85,16 +85,16 @@ def train_audio(request: AudioRequest, listeners: Sequence[Listener] = ()) -> Au
     """
     # The matrices are small: with several threads, most of the time is waiting.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _train_audio(request, listeners)
+        return _train_audio(request, progress)
 
 
-def _train_audio(request: AudioRequest, listeners: Sequence[Listener]) -> AudioResult:
+def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) -> AudioResult:
     data = read_training_data(request)
     device = resolve_device(request.device)
     spec, span_windows, seed = data.spec, data.span_windows, request.seed
 
     healthy_before = _scores_before(data, device)
-    graph, history = _learn(request, data, device, listeners)
+    graph, history = _learn(request, data, device, progress)
     evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
     reference_evidence = [
         [evidence_of(graph, recording, spec, device) for recording in machine]
@@ -151,7 +151,7 @@ def _learn(
     request: AudioRequest,
     data: TrainingData,
     device: torch.device,
-    listeners: Sequence[Listener],
+    progress: Sequence[TrainingProgress],
 ) -> tuple[EvidenceGraph, FitResult]:
     network, history = train_network(
         split_recordings(data.recordings, request.seed),
@@ -161,7 +161,7 @@ def _learn(
         seed=request.seed,
         device=device,
         start=network_of(data.continued) if data.continued else None,
-        listeners=listeners,
+        progress=progress,
     )
     return EvidenceGraph(network).to(device).eval(), history
 

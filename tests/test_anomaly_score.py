@@ -1,4 +1,4 @@
-"""What makes a score of an autoencoder: densities, residuals, projections."""
+"""The anomaly score of images: densities, residuals, rotations; and denoising by projection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from training.images.density import fit_density
 from training.images.frames import robust_threshold
 from training.images.image_set import add_noise, split_validation
 from training.images.networks import build_network
-from training.images.oneclass import one_class, train_novelty
+from training.images.oneclass import one_class, train_anomaly_scorer
 from training.images.projection import censored_negative_log_likelihood, project
 from training.images.train import ImageSettings, mirror_half, train_image_model
-from training.images.transformations import TurnNetwork, fit_turns, turns_of
+from training.images.transformations import RotationNetwork, rotations_of, train_rotations
 from training.layers import halvings
 from training.metrics import psnr_db, roc_auc
 
@@ -51,8 +51,8 @@ def test_validation_codes_choose_the_number_of_gaussians() -> None:
     assert density.log_density(middle)[0] < density.log_density(codes).min()
 
 
-def test_a_clipped_pixel_counts_as_what_it_can_have_been() -> None:
-    """Dark backgrounds would be pulled up by the mean of the clipped noise."""
+def test_a_clipped_pixel_has_a_censored_likelihood() -> None:
+    """Dark backgrounds would become brighter by the mean of the clipped noise."""
     noisy = torch.tensor([0.0, 0.4, 1.0]).reshape(3, 1, 1, 1)
     image = torch.tensor([0.1, 0.1, 0.7]).reshape(3, 1, 1, 1)
     found = censored_negative_log_likelihood(noisy, image, 0.2)
@@ -64,8 +64,8 @@ def test_a_clipped_pixel_counts_as_what_it_can_have_been() -> None:
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
 
 
-def test_projection_pulls_a_noisy_image_to_the_manifold() -> None:
-    """Searching the code would be no better than encoding the noisy image."""
+def test_projection_is_better_than_encoding_the_noisy_image() -> None:
+    """The search for the code would have no effect."""
     data = bar_data()
     train, validation = (s.scaled() for s in split_validation(data.train, 0.1, 0))
     model, _ = train_image_model(train, validation, SETTINGS)
@@ -77,53 +77,58 @@ def test_projection_pulls_a_noisy_image_to_the_manifold() -> None:
     assert projected > psnr_db(clean, noisy) + 5
 
 
-def test_what_was_not_learned_scores_higher() -> None:
-    """Another class would pass for the normal one."""
+def test_an_anomalous_class_has_higher_scores() -> None:
+    """Images of another class would not be detected."""
     normal = bars(400, 0)
-    scorer, _ = train_novelty(normal.take(normal.labels == 0), SETTINGS)
+    scorer, _ = train_anomaly_scorer(normal.take(normal.labels == 0), SETTINGS)
     test = bars(100, 1)
     scores = scorer.score(test.scaled())
-    for name in ("error", "residual", "density", "turned", "features", "combined"):
+    for name in ("error", "residual", "density", "rotation", "features", "combined"):
         assert roc_auc(test.labels == 1, getattr(scores, name)) > 0.9, name
 
 
-@pytest.mark.parametrize(("shape", "n_turns"), [((2, 9, 9), 8), ((1, 6, 9), 4)])
-def test_turns_are_different_and_keep_the_shape(shape: tuple[int, int, int], n_turns: int) -> None:
-    """A network would be asked to tell apart what is the same, or images would change shape."""
+@pytest.mark.parametrize(("shape", "n_rotations"), [((2, 9, 9), 8), ((1, 6, 9), 4)])
+def test_rotations_are_different_and_keep_the_shape(
+    shape: tuple[int, int, int], n_rotations: int
+) -> None:
+    """Two rotations would be the same, or images would change their shape."""
     image = torch.arange(float(np.prod(shape))).reshape(1, *shape)
-    turned = [turn.apply(image) for turn in turns_of(*shape[1:])]
-    assert all(t.shape == image.shape for t in turned)
-    assert len({tuple(t.flatten().tolist()) for t in turned}) == n_turns
-    assert torch.equal(turned[0], image)
-    assert TurnNetwork(shape).eval()(image).shape == (1, n_turns)
+    rotated = [rotation.apply(image) for rotation in rotations_of(*shape[1:])]
+    assert all(t.shape == image.shape for t in rotated)
+    assert len({tuple(t.flatten().tolist()) for t in rotated}) == n_rotations
+    assert torch.equal(rotated[0], image)
+    assert RotationNetwork(shape).eval()(image).shape == (1, n_rotations)
 
 
-def test_turns_of_normal_images_are_told_and_others_are_not() -> None:
-    """The network would have learned nothing, or know images that it has never seen."""
+def test_rotations_of_normal_images_are_recognised_and_others_are_not() -> None:
+    """The network would learn nothing, or its score would not separate other images."""
     normal = bars(400, 0)
     arrows = _arrows(normal.take(normal.labels == 0).scaled())
-    model, result = fit_turns(arrows[:150], arrows[150:], replace(SETTINGS, epochs=240))
+    model, result = train_rotations(arrows[:150], arrows[150:], replace(SETTINGS, epochs=240))
     chance = 8 * np.log(8)
     assert result.best_loss < 0.3 * chance
     noise = np.random.default_rng(0).random((50, 1, 12, 12), dtype=np.float32)
-    assert np.exp(model.log_surprise(noise)).mean() > 2 * np.exp(model.log_surprise(arrows)).mean()
+    assert (
+        np.exp(model.log_cross_entropy(noise)).mean()
+        > 2 * np.exp(model.log_cross_entropy(arrows)).mean()
+    )
 
 
 def _arrows(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Darken upright bars to the right and below, so that no two turns look alike."""
+    """Darken upright bars to the right and below, so that all rotations are different."""
     ramp = np.linspace(1.0, 0.2, images.shape[-1], dtype=np.float32)
-    floor = 0.3 * ramp[None, :] ** 2
-    return np.asarray(np.maximum(images * ramp[:, None], floor), dtype=np.float32)
+    background = 0.3 * ramp[None, :] ** 2
+    return np.asarray(np.maximum(images * ramp[:, None], background), dtype=np.float32)
 
 
-def test_a_class_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """A misspelt class would train on nothing."""
+def test_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    """A misspelt class would be ignored."""
     with pytest.raises(UsageError, match="--normal sideways"):
         one_class(bar_data(), ["sideways"], SETTINGS, out=tmp_path)
 
 
-def test_a_few_odd_frames_do_not_move_the_threshold() -> None:
-    """The frames that should be found would hide themselves."""
+def test_a_few_anomalous_frames_do_not_change_the_threshold() -> None:
+    """Anomalous frames would raise the threshold above their own scores."""
     rng = np.random.default_rng(0)
     scores = rng.normal(size=2000)
     clean = robust_threshold(scores, 0.01)
@@ -132,17 +137,17 @@ def test_a_few_odd_frames_do_not_move_the_threshold() -> None:
     assert robust_threshold(scores, 0.01) == pytest.approx(clean, abs=0.15)
 
 
-def test_mirroring_turns_about_half() -> None:
-    """Images would be turned upside down, or all of them."""
+def test_about_half_of_the_images_are_mirrored() -> None:
+    """All images would be mirrored, or in the wrong direction."""
     images = torch.arange(8.0).reshape(1, 1, 2, 4).expand(400, 1, 2, 4)
-    turned = mirror_half(images)
-    same = (turned == images).flatten(1).all(dim=1)
+    mirrored = mirror_half(images)
+    same = (mirrored == images).flatten(1).all(dim=1)
     assert 100 < int(same.sum()) < 300
-    assert torch.equal(turned[~same][0], images[0].flip(2))
+    assert torch.equal(mirrored[~same][0], images[0].flip(2))
 
 
 def test_any_latent_size_has_a_network() -> None:
-    """``denoise --latent-dim 32`` would be refused because of a default that nobody chose."""
+    """``denoise --latent-dim 32`` would be refused because of a default architecture."""
     chosen = {
         dim: default_settings("supervised", (1, 28, 28), 50, latent_dim=dim) for dim in (32, 98)
     }
@@ -151,9 +156,9 @@ def test_any_latent_size_has_a_network() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 12, 12), (3, 17, 30), (3, 128, 96), (1, 6, 6)])
-@pytest.mark.parametrize("case", ["mnist", "supervised", "projection", "oneclass"])
+@pytest.mark.parametrize("case", ["reconstruction", "supervised", "projection", "oneclass"])
 def test_defaults_fit_images_of_any_size(case: str, shape: tuple[int, int, int]) -> None:
-    """A folder of frames would be refused for a bottleneck that nobody chose."""
+    """A folder of frames would be refused because of a default bottleneck."""
     settings = default_settings(case, shape, 50, latent_dim=None)  # type: ignore[arg-type]  # all are cases
     spec = NetworkSpec(settings.architecture, shape, settings.latent_dim, width=0.2)
     build_network(spec)
