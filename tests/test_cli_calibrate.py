@@ -67,7 +67,7 @@ def test_the_report_shows_the_new_threshold(bundle: Bundle, healthy: Path) -> No
     report = (bundle.path / "report.html").read_text()
     threshold = load_bundle(bundle.path).calibration.threshold
     assert f"{threshold:.4g} for 100 false alarms a week" in report
-    assert f"Threshold before<td>{bundle.calibration.threshold:.4g}" in report
+    assert f"Threshold before</th><td>{bundle.calibration.threshold:.4g}" in report
     assert "href='../pump.bundle.previous-1/report.html'" in report
     assert not (bundle.path / "scores.png").exists()
     assert "src='loss.png'" in report

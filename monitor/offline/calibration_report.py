@@ -6,9 +6,8 @@ scores. It stays with the bundle before, and this page links to it.
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,16 @@ import numpy as np
 
 from monitor.calibration.threshold import HealthyRecording
 from monitor.model.manifest import BundleManifest, Calibration
+from monitor.offline.html_page import (
+    Html,
+    facts,
+    heading,
+    link,
+    page,
+    paragraph,
+    picture_file,
+    table,
+)
 from monitor.wording import counted, duration
 
 REPORT = "report.html"
@@ -23,11 +32,6 @@ _WITH_OLD_THRESHOLD = ("scores.png",)
 _PICTURES = {"reconstruction.png": "A window and its reconstruction", "loss.png": "Training"}
 _MOST_ROWS = 200
 _BINS, _WIDTH, _HEIGHT = 60, 840, 200
-_STYLE = (
-    "body{font:15px/1.5 system-ui;margin:2em auto;max-width:900px;padding:0 1em}"
-    "img,svg{max-width:100%}table{border-collapse:collapse;margin:1em 0}"
-    "th,td{text-align:left;padding:.2em 1.2em .2em 0;border-bottom:1px solid #ddd}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +60,38 @@ def write_calibration_report(folder: Path, report: CalibrationReport) -> None:
 
 
 def _page(folder: Path, report: CalibrationReport) -> str:
-    name = html.escape(report.bundle.absolute().name)
-    facts = "".join(f"<tr><th>{key}<td>{value}" for key, value in _facts(report).items())
-    pictures = "".join(
-        f"<h2>{title}</h2><img alt='{title}' src='{file}'>"
-        for file, title in _PICTURES.items()
-        if (folder / file).exists()
-    )
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        f"<title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>"
-        f"<table>{facts}</table><h2>Healthy scores and the threshold</h2>"
-        f"{_histogram(report)}{pictures}<h2>Recordings</h2>{_recordings(report)}</html>\n"
-    )
+    parts = [facts(_facts(report)), heading("Healthy scores and the threshold")]
+    parts.append(_histogram(report))
+    for file, title in _PICTURES.items():
+        if (folder / file).exists():
+            parts += [heading(title), picture_file(file, title)]
+    parts += [heading("Recordings"), *_recordings(report)]
+    return page(report.bundle.absolute().name, parts)
 
 
 def _facts(report: CalibrationReport) -> dict[str, str]:
-    """The facts as HTML."""
     manifest, before = report.manifest, report.before
     calibration = _calibration(report)
-    facts = {
-        "Threshold": f"{calibration.threshold:.4g} for "
-        f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week, set by "
-        "auscult calibrate",
-        "Threshold before": "none"
-        if before is None
-        else f"{before.threshold:.4g} for "
-        f"{counted(before.false_alarms_per_week, 'false alarm')} a week",
+    values = {
+        "Threshold": f"{_threshold(calibration)}, set by auscult calibrate",
+        "Threshold before": "none" if before is None else _threshold(before),
         "Data": f"{duration(calibration.healthy_s)} in "
-        f"{counted(calibration.recordings, 'recording')}. {html.escape(calibration.note)}",
-        "Scoring": f"{manifest.score.kind}: {html.escape(manifest.score.reason)}",
-        "Bundle before": html.escape(str(report.previous)),
+        f"{counted(calibration.recordings, 'recording')}. {calibration.note}",
+        "Scoring": f"{manifest.score.kind}: {manifest.score.reason}",
+        "Previous bundle": str(report.previous),
     }
     if (report.previous / REPORT).exists():
         target = os.path.relpath(report.previous / REPORT, report.bundle)
-        link = f"<a href='{html.escape(target, quote=True)}'>{html.escape(target)}</a>"
-        facts["Report before"] = link
-    return facts
+        values["Previous report"] = link(target, target)
+    return values
 
 
-def _histogram(report: CalibrationReport) -> str:
+def _threshold(calibration: Calibration) -> str:
+    budget = counted(calibration.false_alarms_per_week, "false alarm")
+    return f"{calibration.threshold:.4g} for {budget} a week"
+
+
+def _histogram(report: CalibrationReport) -> Html:
     """The healthy scores and the threshold as SVG."""
     scores = np.concatenate([recording.scores for recording in report.healthy])
     threshold = _calibration(report).threshold
@@ -109,7 +105,7 @@ def _histogram(report: CalibrationReport) -> str:
         if height
     )
     at = _WIDTH * threshold / highest
-    return (
+    return Html(
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT + 20}' role='img'>"
         f"<title>histogram of healthy scores</title>{bars}"
         f"<path d='M{at:.1f} 0V{_HEIGHT}' stroke='#c33'/>"
@@ -119,14 +115,14 @@ def _histogram(report: CalibrationReport) -> str:
     )
 
 
-def _recordings(report: CalibrationReport) -> str:
-    rows = "".join(
-        f"<tr><td>{html.escape(name)}<td>{one.seconds:.1f}<td>{one.whole:.2f}"
-        for name, one in list(zip(report.names, report.healthy, strict=True))[:_MOST_ROWS]
+def _recordings(report: CalibrationReport) -> Iterator[Html]:
+    scored = list(zip(report.names, report.healthy, strict=True))
+    yield table(
+        ("recording", "seconds", "score"),
+        [(name, f"{one.seconds:.1f}", f"{one.whole:.2f}") for name, one in scored[:_MOST_ROWS]],
     )
-    more = len(report.names) - _MOST_ROWS
-    rest = f"<p>and {counted(more, 'more recording')}</p>" if more > 0 else ""
-    return f"<table><tr><th>recording<th>seconds<th>score{rows}</table>{rest}"
+    if len(scored) > _MOST_ROWS:
+        yield paragraph(f"and {counted(len(scored) - _MOST_ROWS, 'more recording')}")
 
 
 def _calibration(report: CalibrationReport) -> Calibration:

@@ -1,0 +1,136 @@
+"""The results of ``auscult replay``: tables, alerts and the summary."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from monitor.alerts import Alert, AlertDraft, AlertSeries, alert_to_dict
+from monitor.commands.output import ResultFile, columns, emit
+from monitor.domain import Score
+from monitor.model.bundle import Bundle
+from monitor.offline.replay import RaisedAlert, RecordingSummary
+from monitor.text.escaping import csv_cell
+from monitor.wording import counted
+
+SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
+FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
+
+
+@contextmanager
+def replay_results(
+    bundle: Bundle, machine: str, paths: Mapping[str, Path | None], first_sequence: int
+) -> Iterator[ReplayResults]:
+    """Open the result files ``scores``, ``files`` and ``alerts`` that have a path."""
+    with ExitStack() as stack:
+        outputs = {
+            name: stack.enter_context(ResultFile(path)) if path else None
+            for name, path in paths.items()
+        }
+        yield ReplayResults(bundle, machine, outputs, first_sequence)
+
+
+class ReplayResults:
+    """Everything that a replay writes while it runs."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        machine: str,
+        outputs: Mapping[str, ResultFile | None],
+        first_sequence: int,
+    ) -> None:
+        self.machine = machine
+        self.summaries: list[RecordingSummary] = []
+        self.alerts: list[Alert] = []
+        self.raised: list[RaisedAlert] = []
+        self._bundle = bundle
+        self._rate_hz = bundle.spec.sample_rate_hz
+        self._threshold = bundle.calibration.threshold
+        self._series = AlertSeries(first_sequence)
+        self._alert_file = outputs["alerts"]
+        self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)
+        self._file_rows = _table(outputs["files"], FILE_COLUMNS)
+
+    def score(self, file: str, score: Score) -> None:
+        """Write a row of ``--scores``."""
+        if self._score_rows is not None:
+            self._score_rows.writerow(
+                (
+                    csv_cell(file),
+                    score.first_sample / self._rate_hz,
+                    score.end_sample / self._rate_hz,
+                    score.value,
+                    score.loss,
+                    self._threshold,
+                    int(score.value > self._threshold),
+                )
+            )
+
+    def alert(self, file: str, draft: AlertDraft, at_s: float) -> None:
+        """Keep an alert, and write a line of ``--alerts``."""
+        alert = self._series.identify(draft)
+        self.alerts.append(alert)
+        if alert.kind == "raised":
+            self.raised.append(RaisedAlert(alert, Path(file), at_s))
+        if self._alert_file is not None:
+            self._alert_file.write(json.dumps(alert_to_dict(alert)) + "\n")
+
+    def add(self, summary: RecordingSummary) -> None:
+        """End a recording, and write a row of ``--files``."""
+        self._series.open = None  # each recording is a stream of its own
+        self.summaries.append(summary)
+        if self._file_rows is not None:
+            row = _row(summary)
+            row |= {name: csv_cell(row[name]) for name in ("file", "error")}
+            self._file_rows.writerow(row.values())
+
+    def print(self, *, published: bool, as_json: bool) -> None:
+        """Print the summary on standard output."""
+        raised = sum(alert.kind == "raised" for alert in self.alerts)
+        table = [("file", "seconds", "score", "threshold", "alerts", "")]
+        table += [
+            (
+                one.file,
+                f"{one.seconds:.1f}",
+                "" if one.error else f"{one.score:.3f}",
+                f"{one.threshold:.3f}",
+                str(one.alerts),
+                one.error or ("anomalous" if one.anomalous else ""),
+            )
+            for one in self.summaries
+        ]
+        total = f"{counted(raised, 'alert')} raised in {counted(len(self.summaries), 'recording')}"
+        emit(
+            {
+                "bundle": str(self._bundle.path),
+                "machine": self.machine,
+                "files": [_row(one) for one in self.summaries],
+                "alerts": [alert_to_dict(alert) for alert in self.alerts],
+                "published": published,
+            },
+            [*columns(table), total],
+            as_json=as_json,
+        )
+
+
+def _table(file: ResultFile | None, names: tuple[str, ...]) -> Any:
+    """A CSV writer with its header written, or ``None``."""
+    if file is None:
+        return None
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(names)
+    return writer
+
+
+def _row(summary: RecordingSummary) -> dict[str, Any]:
+    fields = asdict(summary)
+    if summary.error:
+        fields |= {"score": None, "threshold": None}
+    fields["anomalous"] = int(summary.anomalous)
+    return {name: fields[name] for name in FILE_COLUMNS}
