@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,10 +14,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from monitor.domain import FloatArray
-from tests.mosquitto import Mosquitto, wait_for
+from tests.bundles import machine_sound
+from tests.mosquitto import Mosquitto, Subscriber, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -140,16 +143,16 @@ class Daemon:
             return []
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
-    def said(self, text: str) -> bool:
+    def has_logged(self, text: str) -> bool:
         """Whether a log message contains the text."""
         return any(text in event["message"] for event in self.events())
 
-    def wait_until_said(self, text: str, timeout_s: float = 15.0) -> None:
+    def wait_for_log(self, text: str, timeout_s: float = 15.0) -> None:
         """Wait for a log message."""
         try:
-            wait_for(lambda: self.said(text), timeout_s)
+            wait_for(lambda: self.has_logged(text), timeout_s)
         except AssertionError:
-            raise AssertionError(f"{text!r} was not said:\n{self.log.read_text()}") from None
+            raise AssertionError(f"{text!r} was not logged:\n{self.log.read_text()}") from None
 
 
 @contextmanager
@@ -167,3 +170,48 @@ def daemon(folder: Path, broker: Mosquitto | None = None) -> Iterator[Daemon]:
 def toml(table: dict[str, Any]) -> str:
     """Keys and values; JSON's notation of these types is TOML's too."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+
+
+def healthy_then_faulty() -> FloatArray:
+    """15 s of healthy sound, then 15 s of a fault."""
+    return np.concatenate([machine_sound(15), machine_sound(15, seed=1, fault=0.3)])
+
+
+def fault_and_back() -> FloatArray:
+    """The same, then 20 s of healthy sound."""
+    return np.concatenate([healthy_then_faulty(), machine_sound(20, seed=2)])
+
+
+def documents(subscriber: Subscriber, ending: str) -> list[dict[str, Any]]:
+    """The JSON payloads of the topics with this ending."""
+    return [json.loads(payload) for payload in subscriber.payloads(ending)]
+
+
+def states(subscriber: Subscriber, machine: str = "m") -> list[str]:
+    """The states in order, without repetitions."""
+    values: list[str] = []
+    for state in documents(subscriber, f"/{machine}/state"):
+        if state["state"] not in values[-1:]:
+            values.append(state["state"])
+    return values
+
+
+@contextmanager
+def notify_socket(watched: Daemon) -> Iterator[socket.socket]:
+    """The socket on which systemd would receive the messages of the daemon."""
+    path = watched.folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        watched.environment |= {"NOTIFY_SOCKET": str(path), "WATCHDOG_USEC": "4000000"}
+        yield manager
+
+
+def notification(manager: socket.socket, word: str, timeout_s: float = 10.0) -> str:
+    """The next datagram that contains ``word``."""
+    deadline_s = time.monotonic() + timeout_s
+    while (left_s := deadline_s - time.monotonic()) > 0:
+        manager.settimeout(left_s)
+        text = manager.recv(4096).decode()
+        if word in text:
+            return text
+    raise AssertionError(f"{word} was not sent")
