@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.detection.known_healthy import ALIKE, KINDS, TWO_STATES, UNLIKE, Healthy
+from benchmarks.detection.simulated_scores import (
+    ALIKE,
+    KINDS,
+    TWO_STATES,
+    UNLIKE,
+    SimulatedScores,
+)
 from monitor.calibration.tail import beyond, pieces, rare_threshold, run_maxima
 
 ALLOWED = 1e-5
@@ -82,7 +88,9 @@ def test_a_run_of_any_length_is_one_alarm(length: int) -> None:
 
 @pytest.mark.parametrize("sizes", [(16, 8), (8, 30), (170, 1)], ids=str)
 @pytest.mark.parametrize("kind", [*ALIKE, *TWO_STATES], ids=lambda kind: kind.name)
-def test_the_budget_is_kept_and_faults_are_detected(kind: Healthy, sizes: tuple[int, int]) -> None:
+def test_the_budget_is_kept_and_faults_are_detected(
+    kind: SimulatedScores, sizes: tuple[int, int]
+) -> None:
     """More false alarms than the budget are raised, or no fault is detected."""
     kept, over = compared_with_the_truth(kind, sizes)
     assert kept >= 0.75
@@ -90,14 +98,14 @@ def test_the_budget_is_kept_and_faults_are_detected(kind: Healthy, sizes: tuple[
 
 
 @pytest.mark.parametrize("kind", UNLIKE, ids=lambda kind: kind.name)
-def test_recordings_unlike_each_other_are_not_taken_for_alike(kind: Healthy) -> None:
+def test_recordings_unlike_each_other_are_not_taken_for_alike(kind: SimulatedScores) -> None:
     """A machine that differs from day to day raises an alert on every new day."""
     kept, over = compared_with_the_truth(kind, (16, 8))
     assert kept >= 0.2
     assert 0.85 < over < 1.6
 
 
-def compared_with_the_truth(kind: Healthy, sizes: tuple[int, int]) -> tuple[float, float]:
+def compared_with_the_truth(kind: SimulatedScores, sizes: tuple[int, int]) -> tuple[float, float]:
     """The share of calibrations that keep the budget; the median threshold, in true distances."""
     rng = np.random.default_rng(1)
     squared = [rare_threshold(kind.draw(*sizes, rng), ALLOWED, seed) for seed in range(20)]

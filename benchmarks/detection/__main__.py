@@ -1,14 +1,14 @@
-"""Detection quality on every evaluation set that is there, as tables.
+"""Measure detection quality on every installed evaluation set, as tables.
 
     python -m benchmarks.detection [--seeds 3] [--jobs 2] [--only toycar]
 
-Trains with the defaults on healthy recordings alone and judges recordings that were
-not trained on. Beside the score stand the plain reconstruction error of the same
-network and a control without a network: the Mahalanobis distance (Ledoit-Wolf) of a
-recording's mean log-mel spectrum. Then the modules beside this one: whether thresholds
-keep their budget, how faint a fault is still heard, what everyday noises raise, whether another
-machine is told, several healthy regimes. All of it is written to
-``docs/benchmarks.md``; with ``--only`` the first tables are printed and nothing else is done.
+Trains with the default settings on healthy recordings only, and scores recordings that were not
+trained on. The score is compared with the plain reconstruction error of the same network and with
+a control without a network: the Mahalanobis distance (Ledoit-Wolf) of a recording's mean log-mel
+spectrum. The other modules then measure the false alarms of thresholds, the lowest level at which
+a fault is detected, alerts from everyday noises, the recognition of another machine, and several
+operating states. All results are written to ``docs/benchmarks.md``. With ``--only`` the first
+tables are printed and nothing else is done.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Row = Callable[[Sequence[CaseResult]], str]
 
 
 def table(header: tuple[str, str], row: Row, results: Sequence[CaseResult]) -> str:
-    """A row a machine and the mean of each group, over all seeds."""
+    """A row for each machine and the mean of each group, over all seeds."""
     lines = [*header]
     for group, members in groupby(sorted(results, key=lambda v: v.group), key=lambda v: v.group):
         rows = list(members)
@@ -61,7 +61,7 @@ def table(header: tuple[str, str], row: Row, results: Sequence[CaseResult]) -> s
 
 
 def ranking(rows: Sequence[CaseResult]) -> str:
-    """How well faulty recordings are told from healthy ones, and at what cost."""
+    """How well scores separate faulty from healthy recordings, and the computing time."""
     areas = []
     for score in SCORES:
         auc, pauc = [r.auc[score] for r in rows], [r.pauc[score] for r in rows]
@@ -73,7 +73,7 @@ def ranking(rows: Sequence[CaseResult]) -> str:
 
 
 def thresholds(rows: Sequence[CaseResult]) -> str:
-    """What becomes of healthy and of faulty recordings at the thresholds."""
+    """False alarms and detected faults at the thresholds."""
     n_healthy, n_blocks = [r.n_healthy for r in rows], [r.n_blocks for r in rows]
     recordings = ", ".join(
         f"{np.average([r.false_rate[gain] for r in rows], weights=n_healthy):.1%}"
@@ -93,13 +93,13 @@ def thresholds(rows: Sequence[CaseResult]) -> str:
 
 
 def main() -> None:
-    """Run the cases, print the tables and write them down."""
+    """Run the cases, print the tables and write them to the documentation."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--only", default="", help="only cases with this text in their name")
     options = parser.parse_args()
-    exit_without(parser, ["."])  # sets that are missing are left out
+    exit_without(parser, ["."])  # missing sets are skipped
     results = []
     for case, seed, result in judge_all(options.seeds, options.only, options.jobs):
         print(f"{case.group}, {case.machine}, seed {seed}: {result}", flush=True)
@@ -111,7 +111,7 @@ def main() -> None:
     write_section("detection", f"{options.seeds} seeds.\n\n{text}")
     for module in (budget, sensitivity, intruders, another_machine, regimes):
         if missing := lacking(module.NEEDED):
-            print(f"{module.__name__}: left out, {DATA} has no {', '.join(missing)}")
+            print(f"{module.__name__}: skipped, {DATA} has no {', '.join(missing)}")
         else:
             module.measure(options.seeds)
 

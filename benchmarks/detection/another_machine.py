@@ -1,12 +1,12 @@
-"""Is a bundle said not to fit where it hears another machine of the same type?
+"""Measure whether another machine of the same type is recognised as another machine.
 
     python -m benchmarks.detection.another_machine [--seeds 3]
 
-A bundle is made from part of one machine's healthy recordings, with other machines as
-``--reference`` or without. Then it is given healthy recordings that it was not made from, of
-its own machine, on the same days and on later ones, of the reference machines and of machines
-that it has never heard: all of them at once to what ``auscult calibrate`` asks, and each alone
-to what ``auscult selftest`` asks.
+A bundle is made from a part of one machine's healthy recordings, with or without other machines
+as ``--reference``. Then it receives other healthy recordings: of its own machine, from the same
+days and from later ones, of the reference machines, and of unknown machines. The check of
+``auscult calibrate`` gets all recordings of a machine together, the check of ``auscult selftest``
+each alone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One bundle to make, and whose sound it is then given, by ``OWN`` and the others."""
+    """One bundle to make, and the recordings that it receives, by kind (``OWN`` ...)."""
 
     case: str
     train: tuple[Path, ...]
@@ -62,18 +62,18 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was said of one machine's sound: to all of it, and to how many recordings alone."""
+    """The results for one machine: of all its recordings, and how many were reported alone."""
 
     case: str
     whose: str
     refused: bool
-    told: bool
+    warned: bool
     alone: int
     recordings: int
 
 
 def trials(scratch: Path, seed: int) -> Iterator[Trial]:
-    """Every bundle that one seed makes."""
+    """Every bundle of one seed."""
     yield from _motors(seed)
     yield from _cars(scratch, seed)
     yield from _later()
@@ -114,7 +114,7 @@ def _cars(scratch: Path, seed: int) -> Iterator[Trial]:
 
 
 def _later() -> Iterator[Trial]:
-    """The drone's first flights and the fan's first session, and what was recorded after them."""
+    """The drone's first flights and the fan's first session, and the recordings after them."""
     flights = tuple(files(DATA / "uav_propeller" / "normal"))
     cut = round(len(flights) * 2 / 3)
     yield Trial(f"drone, {cut} first flights", flights[:cut], (), ((LATER, flights[cut:]),))
@@ -127,39 +127,39 @@ def _some(folder: Path, seed: int) -> tuple[Path, ...]:
 
 
 def ask(trial: Trial, seed: int, out: Path) -> Iterator[Answer]:
-    """Make the bundle and hear what is said of each machine's sound."""
+    """Make the bundle and check the recordings of each machine."""
     request = AudioRequest(trial.train, out, references=trial.references, seed=seed)
     bundle = train_audio(request).bundle
     calibration, names, network = bundle.calibration, bundle.reference_names, Network(bundle)
     for whose, paths in trial.given:
-        heard = [score_healthy(path, bundle, network) for path in paths]
-        together = match_recordings(calibration, heard, names, bundle.head.healthy)
+        scored = [score_healthy(path, bundle, network) for path in paths]
+        together = match_recordings(calibration, scored, names, bundle.head.healthy)
         alone = [
-            match_sound(calibration, r.whole, r.seconds, r.reference_match, names) for r in heard
+            match_sound(calibration, r.whole, r.seconds, r.reference_match, names) for r in scored
         ]
         yield Answer(
             trial.case,
             whose,
             refused=not together.matches,
-            told=together.matches and bool(together.complaint),
+            warned=together.matches and bool(together.complaint),
             alone=sum(not one.matches for one in alone),
-            recordings=len(heard),
+            recordings=len(scored),
         )
 
 
 def row(answers: list[Answer]) -> str:
-    """What was said in one case of one kind of machine."""
-    refused, told = sum(a.refused for a in answers), sum(a.told for a in answers)
+    """The results of one case for one kind of machine."""
+    refused, warned = sum(a.refused for a in answers), sum(a.warned for a in answers)
     recordings = sum(a.recordings for a in answers)
     return (
-        f"| {answers[0].case} | {answers[0].whose} | {refused} | {told} "
-        f"| {len(answers) - refused - told} "
+        f"| {answers[0].case} | {answers[0].whose} | {refused} | {warned} "
+        f"| {len(answers) - refused - warned} "
         f"| {sum(a.alone for a in answers)} of {recordings} |"
     )
 
 
 def measure(seeds: int) -> None:
-    """Run every seed, print the table and write it down."""
+    """Run every seed, print the table and write it to the documentation."""
     torch.set_num_threads(1)
     answers: list[Answer] = []
     with tempfile.TemporaryDirectory() as folder:

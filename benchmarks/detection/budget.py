@@ -1,9 +1,9 @@
-"""Do thresholds keep their budget where it can only be extrapolated?
+"""Measure whether extrapolated thresholds stay within their budget of false alarms.
 
     python -m benchmarks.detection.budget [--seeds 3]
 
-First on simulated healthy values of which the truth is known
-(:mod:`benchmarks.detection.known_healthy`). Then, where the recordings are there, on the drone
+First on simulated healthy scores with a known distribution
+(:mod:`benchmarks.detection.simulated_scores`). Then on the drone, if its recordings are installed
 (:mod:`benchmarks.detection.resplits`).
 """
 
@@ -19,7 +19,7 @@ from benchmarks._page import write_section
 from benchmarks.detection import resplits
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.command import lacking, run
-from benchmarks.detection.known_healthy import KINDS
+from benchmarks.detection.simulated_scores import KINDS
 from monitor.calibration.tail import rare_threshold
 
 NEEDED = ()
@@ -37,10 +37,10 @@ HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
 
 def simulated_rows() -> Iterator[str]:
-    """A row a kind of healthy values and number of recordings."""
+    """A row for each distribution and number of recordings."""
     for kind in KINDS:
         for n_recordings, n_values in SIZES:
-            if 0 < kind.often * n_recordings < 1:  # the louder state would not be heard at all
+            if 0 < kind.often * n_recordings < 1:  # no recording is in the louder state
                 continue
             rng = np.random.default_rng(0)
             thresholds = [
@@ -56,11 +56,11 @@ def simulated_rows() -> Iterator[str]:
 
 
 def measure(seeds: int) -> None:
-    """Measure, print and write down."""
+    """Measure, print, and write to the documentation."""
     tables = ["\n".join((*HEADER, *simulated_rows()))]
     print(tables[0], flush=True)
     if missing := lacking(resplits.NEEDED):
-        print(f"{resplits.__name__}: left out, {DATA} has no {', '.join(missing)}")
+        print(f"{resplits.__name__}: skipped, {DATA} has no {', '.join(missing)}")
     else:
         with tempfile.TemporaryDirectory() as name:
             tables.append("\n".join((*resplits.HEADER, *resplits.rows(seeds, Path(name)))))

@@ -1,6 +1,6 @@
-"""The evaluation recordings as cases: what is trained on, what is judged, by machine.
+"""The evaluation recordings as cases: for each machine, recordings to train on and to score.
 
-Every split is made by rule from names and a seed; no case looks at a label to choose.
+Every split is made by a rule from names and a seed, never from labels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ DATA = Path(
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One machine: trained on ``train``, judged on recordings that it never heard.
+    """One machine: trained on ``train``, evaluated on ``healthy`` and ``faulty``.
 
-    ``references``: one file or folder a reference machine.
+    ``references``: a file or folder for each reference machine.
     """
 
     group: str
@@ -36,7 +36,7 @@ class Case:
 
 
 def all_cases(scratch: Path, seed: int) -> Iterator[Case]:
-    """Every case whose recordings are there."""
+    """Every case whose recordings are installed."""
     makers: dict[str, Callable[[Path, int], Iterator[Case]]] = {
         "toycar": _toycar,
         "uav_propeller": lambda _scratch, seed: drone(seed),
@@ -49,7 +49,7 @@ def all_cases(scratch: Path, seed: int) -> Iterator[Case]:
 
 
 def shuffled(paths: list[Path], seed: int) -> list[Path]:
-    """The paths in an order that depends on the seed alone."""
+    """The paths in an order that depends only on the seed."""
     return [paths[i] for i in np.random.default_rng(seed).permutation(len(paths))]
 
 
@@ -70,7 +70,7 @@ def sessions_of(recordings: list[Path]) -> list[list[Path]]:
 
 
 def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
-    """Each car that has test clips: alone, with the other cars, with twenty clips and those."""
+    """Each car with test clips: alone, with the other cars, and with those and twenty clips."""
     unpacked = unpack_toycar(scratch / "toycar")
     cars = folders(unpacked)
     for car in cars:
@@ -88,7 +88,7 @@ def _toycar(scratch: Path, seed: int) -> Iterator[Case]:
 
 
 def unpack_toycar(folder: Path) -> Path:
-    """One ``.npy`` of log-mel a clip, in folders by car, split and label."""
+    """One ``.npy`` with log-mel for each clip, in folders by car, split and label."""
     if not folder.exists():
         with np.load(DATA / "toycar" / "toycar_logmel.npz", allow_pickle=False) as stored:
             clips = stored["logmel_u8"]
@@ -102,7 +102,7 @@ def unpack_toycar(folder: Path) -> Path:
 
 
 def drone(seed: int) -> Iterator[Case]:
-    """Two thirds of the healthy flights to train on, the rest to judge."""
+    """Two thirds of the healthy flights to train on, the rest to evaluate."""
     flights = shuffled(files(DATA / "uav_propeller" / "normal"), seed)
     broken = tuple(files(DATA / "uav_propeller" / "broken"))
     cut = round(len(flights) * 2 / 3)
@@ -110,7 +110,7 @@ def drone(seed: int) -> Iterator[Case]:
 
 
 def _fan(_scratch: Path, seed: int) -> Iterator[Case]:
-    """Three folds of the healthy recordings, each session shared out over all of them."""
+    """Three folds of the healthy recordings, with every session in each of them."""
     sessions = sessions_of(files(DATA / "desk_fan" / "on"))
     mixed = [path for session in sessions for path in shuffled(session, seed)]
     faulty = tuple(files(DATA / "desk_fan" / "blade_fault"))

@@ -1,4 +1,4 @@
-"""What the commands beside this file have in common."""
+"""The command line that the measurements share."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from benchmarks.detection.cases import DATA
 
 
 def lacking(needed: Sequence[str]) -> list[str]:
-    """The evaluation sets among ``needed`` that are not there."""
+    """The evaluation sets among ``needed`` that are not installed."""
     return [name for name in needed if not (DATA / name).is_dir()]
 
 
 def exit_without(parser: argparse.ArgumentParser, needed: Sequence[str]) -> None:
-    """End the program with the status of something missing where a set is not there."""
+    """Exit with status 66 if a set is not installed."""
     if lacking(needed):
-        parser.exit(66, f"{DATA}: the evaluation recordings are not there; set AUSCULT_DATA\n")
+        parser.exit(66, f"{DATA}: no evaluation recordings; set AUSCULT_DATA to their folder\n")
 
 
 def run(description: str, needed: Sequence[str], measure: Callable[[int], None]) -> None:
-    """A command that measures so many seeds of the sets it needs."""
+    """A command that runs a measurement for a number of seeds."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The control without a network: how unusual a mean spectrum is."""
+"""The control without a network: the distance of a mean spectrum."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def spectrum_of(frames_db: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(mean - mean.mean())
 
 
-def as_they_are(recordings: Sequence[Recording], _spec: LogMelSpec) -> Sequence[Recording]:
-    """Recordings, not cut."""
+def uncut(recordings: Sequence[Recording], _spec: LogMelSpec) -> Sequence[Recording]:
+    """The recordings unchanged."""
     return recordings
 
 
 class SpectrumDistance:
     """Squared Mahalanobis distance (Ledoit-Wolf) of a mean spectrum from a case's healthy ones.
 
-    Every reference machine is centred on itself. ``cut`` divides the recordings into what the
-    statistics are to be of.
+    Every reference machine is centred on its own mean. ``cut`` divides the recordings before the
+    statistics are made.
     """
 
-    def __init__(self, case: Case, spec: LogMelSpec, cut: Cut = as_they_are) -> None:
+    def __init__(self, case: Case, spec: LogMelSpec, cut: Cut = uncut) -> None:
         def spectra(paths: Sequence[Path]) -> npt.NDArray[np.float64]:
             recordings = cut(read_machine(paths, spec), spec)
             return np.stack([spectrum_of(r.frames_db) for r in recordings])

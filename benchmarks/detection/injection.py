@@ -1,8 +1,7 @@
-"""Healthy sound that was not trained on, in pieces, with any other sound mixed in.
+"""Healthy sound that was not trained on, in pieces, with another sound mixed in.
 
-Where a recording is sound, the mixture is one of samples. Where it is log-mel only, powers are
-added, which is what mixing comes to on average; the level is then that of the powers of the
-bands, each times its width.
+Samples are added where a recording has samples. Where it has log-mel only, powers are added, as
+mixing does on average. The level is then that of the band powers, each times its bandwidth.
 """
 
 from __future__ import annotations
@@ -33,38 +32,38 @@ class Piece(Protocol):
 
     @property
     def frames_db(self) -> FloatArray:
-        """As it is."""
+        """Without another sound."""
 
     def with_sound(self, sound: FloatArray, level_db: float) -> FloatArray:
-        """With another sound throughout, its power ``level_db`` above the machine's."""
+        """With another sound, its power ``level_db`` above the machine's."""
 
 
 @dataclass(frozen=True, slots=True)
 class SoundPiece:
-    """A piece of which the samples are known."""
+    """A piece with samples."""
 
     samples: FloatArray = field(repr=False)
     spec: LogMelSpec
 
     @property
     def frames_db(self) -> FloatArray:
-        """As it is."""
+        """Without another sound."""
         return log_mel_frames(self.samples, self.spec)
 
     def with_sound(self, sound: FloatArray, level_db: float) -> FloatArray:
-        """Samples are added."""
+        """With another sound: samples are added."""
         return log_mel_frames(at_level(self.samples, sound, level_db, 0), self.spec)
 
 
 @dataclass(frozen=True, slots=True)
 class LogMelPiece:
-    """A piece of which the log-mel is known."""
+    """A piece with log-mel only."""
 
     frames_db: FloatArray = field(repr=False)
     spec: LogMelSpec
 
     def with_sound(self, sound: FloatArray, level_db: float) -> FloatArray:
-        """Powers are added."""
+        """With another sound: powers are added."""
         machine = _power(self.frames_db)
         added = _power(log_mel_frames(sound, self.spec)[: len(machine)])
         gain = self._total(machine) / self._total(added) * 10.0 ** (level_db / 10.0)
@@ -85,7 +84,7 @@ def pieces_of(paths: Sequence[Path], spec: LogMelSpec) -> list[Piece]:
 
 
 def evenly(things: Sequence[T], most: int) -> list[T]:
-    """At most so many of them, the first and the last among them."""
+    """At most ``most`` of them, including the first and the last."""
     kept = np.linspace(0, len(things) - 1, min(len(things), most)).round().astype(int)
     return [things[i] for i in kept]
 
@@ -93,8 +92,8 @@ def evenly(things: Sequence[T], most: int) -> list[T]:
 def sound_pieces(path: Path) -> Iterator[FloatArray]:
     """Ten-second pieces of one recording of sound.
 
-    Of a long one, which may be of a machine that is started and stopped in it, the first and the
-    last piece are left out.
+    The first and the last piece of a long recording are left out, because the machine may start
+    and stop in them.
     """
     length = PIECE_S * RATE_HZ
     sound = read(path)
@@ -104,7 +103,7 @@ def sound_pieces(path: Path) -> Iterator[FloatArray]:
 
 
 def in_pieces(recordings: Sequence[Recording], spec: LogMelSpec) -> list[Recording]:
-    """Recordings in stretches of ten seconds, shorter ones as they are."""
+    """Recordings in sections of ten seconds, shorter ones unchanged."""
     frames = round(PIECE_S * spec.frame_rate_hz)
     return [
         Recording(r.name, r.frames_db[first : first + frames])

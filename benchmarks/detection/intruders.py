@@ -1,10 +1,10 @@
-"""What everyday noises raise: a false alarm each, for the machine is well.
+"""Count the false alarms from everyday noises beside a healthy machine.
 
     python -m benchmarks.detection.intruders [--seeds 3]
 
-Trained on two thirds of the drone's healthy flights. Into twenty-second pieces of the others
-come noises: 10 dB below the machine for as long as they last, and as loud as the machine for one
-second. Before them stand the alerts that the pieces raise by themselves.
+The bundle is trained on two thirds of the drone's healthy flights. Noises are mixed into
+twenty-second pieces of the other flights: 10 dB below the machine for their whole length, and as
+loud as the machine for one second. The first row has the alerts of the pieces without noise.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ HEADER = (
 
 
 class Alarm:
-    """A bundle that is replayed sounds."""
+    """A bundle that counts the alerts of sounds."""
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
         self._bundle, self._network = bundle, Network(bundle)
         self._path = folder / "mixed.wav"
 
     def alerts(self, sounds: Sequence[FloatArray]) -> int:
-        """Alerts raised in all of them."""
+        """The number of alerts in all sounds."""
         return sum(map(self._raised, sounds))
 
     def _raised(self, sound: FloatArray) -> int:
@@ -53,7 +53,7 @@ class Alarm:
 
 
 def twenty_second_pieces(paths: Sequence[Path]) -> list[FloatArray]:
-    """Successive ten-second pieces of one recording, two by two."""
+    """Pairs of successive ten-second pieces of each recording, joined."""
     long = []
     for path in paths:
         pieces = list(sound_pieces(path))
@@ -62,7 +62,7 @@ def twenty_second_pieces(paths: Sequence[Path]) -> list[FloatArray]:
 
 
 def rows(seed: int, folder: Path) -> list[str]:
-    """One seed's rows of the table."""
+    """The rows of one seed."""
     case = next(drone(seed))
     bundle = train_audio(AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)).bundle
     alarm = Alarm(bundle, folder)
@@ -81,7 +81,7 @@ def rows(seed: int, folder: Path) -> list[str]:
 
 
 def measure(seeds: int) -> None:
-    """Measure, print and write down."""
+    """Measure, print, and write to the documentation."""
     with tempfile.TemporaryDirectory() as name:
         lines = [line for seed in range(seeds) for line in rows(seed, Path(name))]
     write_section("intruders", "\n".join((*HEADER, *lines)))

@@ -1,4 +1,4 @@
-"""Cases judged side by side, each in a process of its own."""
+"""Evaluate cases in parallel, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.detection.judge import CaseResult, judge
 
 
 def judge_all(seeds: int, only: str, jobs: int) -> Iterator[tuple[Case, int, CaseResult]]:
-    """Every case whose group holds ``only``, with every seed, ``jobs`` at a time, in order."""
+    """Every case with ``only`` in its group, with every seed, ``jobs`` at a time, in order."""
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         work = [
@@ -35,5 +35,5 @@ def _judge(work: tuple[Case, int, Path]) -> CaseResult:
 
 
 def _one_thread() -> None:
-    """Jobs side by side, each with a thread of its own, are faster than one with several."""
+    """Parallel jobs with one thread each are faster than one job with several."""
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""One case trained and judged: the score, the plain error and the no-network control."""
+"""Train and evaluate one case: the score, the plain error and the no-network control."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.detection.cases import Case
 from benchmarks.detection.control import SpectrumDistance
-from benchmarks.detection.listening import listen
+from benchmarks.detection.evidence import evidence_of_file
 from monitor.calibration.threshold import WEEK_S, HealthyRecording, block_values
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
@@ -32,11 +32,11 @@ GAINS_DB = (0.0, 3.0, -3.0)
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of one case with one seed. AUC and partial AUC by score.
+    """The results of one case with one seed. AUC and partial AUC by score.
 
     ``false_rate`` and ``false_decisions``, by gain: the share of healthy recordings over the
     threshold for whole recordings, and of their stretches that would have raised an alert,
-    both at a nominal ``NOMINAL``. Whoever averages them weights them by ``n_healthy`` and
+    both at a nominal ``NOMINAL``. Means are weighted by ``n_healthy`` and
     ``n_blocks``.
     """
 
@@ -60,7 +60,7 @@ class CaseResult:
 
 
 def judge(case: Case, seed: int, out: Path) -> CaseResult:
-    """Train on the case's healthy recordings and judge the ones that were left out."""
+    """Train on the case's healthy recordings and evaluate the left-out ones."""
     started = time.perf_counter()
     result = train_audio(AudioRequest(case.train, out, references=case.references, seed=seed))
     train_s = time.perf_counter() - started
@@ -68,18 +68,18 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
     network = Network(bundle)
     labels = np.array([0] * len(case.healthy) + [1] * len(case.faulty))
     paths = (*case.healthy, *case.faulty)
-    heard = [listen(path, bundle, network) for path in paths]
+    evidence = [evidence_of_file(path, bundle, network) for path in paths]
     control = SpectrumDistance(case, bundle.spec)
     scores = {
-        "auscult": np.array([whole_score(one.evidence, one.loss, bundle) for one in heard]),
-        "plain error": np.array([float(one.loss.mean()) for one in heard]),
+        "auscult": np.array([whole_score(one.evidence, one.loss, bundle) for one in evidence]),
+        "plain error": np.array([float(one.loss.mean()) for one in evidence]),
         "no network": np.array([control.of_file(path) for path in paths]),
     }
     n_healthy = len(case.healthy)
     by_gain = {
-        gain_db: [listen(path, bundle, network, gain_db) for path in case.healthy]
+        gain_db: [evidence_of_file(path, bundle, network, gain_db) for path in case.healthy]
         if gain_db
-        else heard[:n_healthy]
+        else evidence[:n_healthy]
         for gain_db in GAINS_DB
     }
     nominal, decision = _nominal_thresholds(result.healthy, bundle)
@@ -101,7 +101,7 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
         n_healthy=n_healthy,
         false_decisions={g: float(np.mean(values > decision)) for g, values in blocks.items()},
         n_blocks=len(blocks[0.0]),
-        healthy_hours=sum(one.seconds for one in heard[:n_healthy]) / 3600,
+        healthy_hours=sum(one.seconds for one in evidence[:n_healthy]) / 3600,
         false_alarms=sum(weekly[:n_healthy]),
         alerted=float(np.mean([count > 0 for count in weekly[n_healthy:]])),
         false_alarms_daily=sum(daily[:n_healthy]),
@@ -112,10 +112,10 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
     )
 
 
-def _block_values(heard: RecordingEvidence, bundle: Bundle) -> npt.NDArray[np.float64]:
-    """What the detector would compare with its threshold, a number a block."""
+def _block_values(recording: RecordingEvidence, bundle: Bundle) -> npt.NDArray[np.float64]:
+    """The values that the detector compares with its threshold, one for each block."""
     spec = bundle.spec
-    scores = score_evidence(heard, spec, bundle.span_windows, bundle.head).scores
+    scores = score_evidence(recording, spec, bundle.span_windows, bundle.head).scores
     per_block = round(bundle.calibration.block_s / spec.window_hop_s)
     return block_values(scores, persistence_of(bundle, DetectorSettings()), per_block)
 
@@ -128,20 +128,20 @@ def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float
 
 
 def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> tuple[float, float]:
-    """The thresholds that a share ``NOMINAL`` of healthy recordings and blocks should pass."""
+    """The thresholds that a share ``NOMINAL`` of healthy recordings and blocks should exceed."""
     seconds = float(np.mean([recording.seconds for recording in healthy]))
     by_recording = _rethresholded(bundle, healthy, NOMINAL * WEEK_S / seconds)
     by_block = _rethresholded(bundle, healthy, NOMINAL * WEEK_S / bundle.calibration.block_s)
     return by_recording.calibration.recording_threshold, by_block.calibration.threshold
 
 
-def _share_over(heard: Sequence[RecordingEvidence], bundle: Bundle, threshold: float) -> float:
-    scores = [whole_score(one.evidence, one.loss, bundle) for one in heard]
+def _share_over(recordings: Sequence[RecordingEvidence], bundle: Bundle, threshold: float) -> float:
+    scores = [whole_score(one.evidence, one.loss, bundle) for one in recordings]
     return float(np.mean([score > threshold for score in scores]))
 
 
 def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: float) -> Bundle:
-    """The bundle as it would be with another budget of false alarms a week."""
+    """The bundle with the threshold for another budget of false alarms a week."""
     rule = persistence_of(bundle, DetectorSettings())
     calibration = calibration_of(bundle, healthy, rule, false_alarms_per_week=budget)
     manifest = bundle.manifest.model_copy(update={"calibration": calibration})
@@ -149,7 +149,7 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
 
 
 def n_alerts(path: Path, bundle: Bundle, network: Network) -> int:
-    """How many alerts a replay of the recording raises."""
+    """The number of alerts in a replay of the recording."""
     sinks = ReplaySinks(lambda *_: None, lambda *_: None)
     summary = replay_recording(
         path, bundle, network, DetectorSettings(), sinks, machine="m", start_unix_s=0.0

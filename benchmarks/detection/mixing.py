@@ -24,10 +24,10 @@ def read(path: Path) -> FloatArray:
     return np.asarray(soxr.resample(mono, rate_hz, RATE_HZ), dtype=np.float32)
 
 
-def at_level(machine: FloatArray, intruder: FloatArray, level_db: float, start: int) -> FloatArray:
-    """The machine with the intruder from ``start`` on, its RMS ``level_db`` above the machine."""
-    length = min(len(intruder), len(machine) - start)
-    part = intruder[:length]
+def at_level(machine: FloatArray, noise: FloatArray, level_db: float, start: int) -> FloatArray:
+    """The machine with the noise from ``start`` on, its RMS ``level_db`` above the machine's."""
+    length = min(len(noise), len(machine) - start)
+    part = noise[:length]
     gain = _rms(machine) / max(_rms(part), 1e-9) * 10 ** (level_db / 20)
     mixed = machine.copy()
     mixed[start : start + length] += np.float32(gain) * part
@@ -35,7 +35,7 @@ def at_level(machine: FloatArray, intruder: FloatArray, level_db: float, start: 
 
 
 def simulated_fault(kind: str, seconds: float, seed: int) -> FloatArray:
-    """A fault's own sound: the broken simulated machine less the same machine well."""
+    """The sound of a fault alone: the simulated machine with it minus the same without it."""
     fault = SimulatedFault.model_validate({"kind": kind, "onset_s": 0.0, "severity": 1.0})
     well = SimulatedSettings(seed=seed, realtime=False, duration_s=seconds)
     broken = well.model_copy(update={"faults": (fault,)})

@@ -1,12 +1,11 @@
-"""A machine of three speeds, one of them rare: are they all healthy, and faults still heard?
+"""Measure a machine with three speeds, one of them rare: healthy scores and detected faults.
 
     python -m benchmarks.detection.regimes [--seeds 3]
 
-The simulated pump is recorded at three speeds, the third in three recordings of
-twenty-one, and nobody says which is which. Judged are new recordings at each speed, well
-and with faults at their very beginning (severity 0.05, where 0.3 is early). Beside the score
-stands the same network with a single centre for everything, which is what a machine with
-regimes must not be given.
+The simulated pump is recorded at three speeds, the third in three recordings of twenty-one,
+without labels. New recordings at each speed are scored: healthy, and with very small faults
+(severity 0.05, where 0.3 is an early fault). The score is compared with that of the same network
+with one centre for all speeds.
 """
 
 from __future__ import annotations
@@ -39,32 +38,32 @@ from training.sound.train import AudioRequest, train_audio
 NEEDED: tuple[str, ...] = ()
 SPEEDS_HZ = (24.5, 17.0, 31.0)
 TRAINED = (10, 8, 3)
-JUDGED = 6
+NEW = 6
 SECONDS = 15.0
 SEVERITY = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """Scores of new recordings by speed: well ``(JUDGED,)`` each, faulty ``(n_faults,)`` each."""
+class SpeedScores:
+    """Scores of new recordings by speed: healthy ``(NEW,)`` each, faulty ``(n_faults,)`` each."""
 
-    well: tuple[npt.NDArray[np.float64], ...]
+    healthy: tuple[npt.NDArray[np.float64], ...]
     faulty: tuple[npt.NDArray[np.float64], ...]
 
     @property
     def auc(self) -> float:
-        """All speeds together."""
-        well, faulty = np.concatenate(self.well), np.concatenate(self.faulty)
-        return roc_auc([0] * len(well) + [1] * len(faulty), np.concatenate((well, faulty)))
+        """ROC AUC, all speeds together."""
+        healthy, faulty = np.concatenate(self.healthy), np.concatenate(self.faulty)
+        return roc_auc([0] * len(healthy) + [1] * len(faulty), np.concatenate((healthy, faulty)))
 
     @property
     def rare_over_common(self) -> float:
-        """The median healthy score at the rare speed over that at the commonest: 1 is right."""
-        return float(np.median(self.well[-1]) / np.median(self.well[0]))
+        """Median healthy score at the rare speed / at the most common one: 1 is ideal."""
+        return float(np.median(self.healthy[-1]) / np.median(self.healthy[0]))
 
 
 def record(path: Path, speed_hz: float, seed: int, fault: str = "") -> Path:
-    """One recording of the pump, well or with an early fault from its beginning."""
+    """One recording of the pump, healthy or with a small fault from its beginning."""
     faults: tuple[SimulatedFault, ...] = ()
     if fault:
         early = {"kind": fault, "severity": SEVERITY, "ramp_s": 0.0}
@@ -76,7 +75,7 @@ def record(path: Path, speed_hz: float, seed: int, fault: str = "") -> Path:
     return path
 
 
-def judge(folder: Path, seed: int) -> tuple[int, Judged, Judged]:
+def judge(folder: Path, seed: int) -> tuple[int, SpeedScores, SpeedScores]:
     """Regimes found, the scores with them, and the scores with one centre."""
     healthy = folder / "healthy"
     healthy.mkdir(parents=True)
@@ -85,12 +84,12 @@ def judge(folder: Path, seed: int) -> tuple[int, Judged, Judged]:
         for i in range(count):
             record(healthy / f"{regime}_{i}.wav", speed_hz, first_seed + 100 * regime + i)
     result = train_audio(AudioRequest((healthy,), folder / "bundle", seed=seed))
-    lumped = _with_one_centre(result.bundle, healthy, result.choice.shrinkage, seed)
+    one_centre = _with_one_centre(result.bundle, healthy, result.choice.shrinkage, seed)
     new = [
         (
             [
                 record(folder / f"w{r}_{i}.wav", s, first_seed + 5_000 + 100 * r + i)
-                for i in range(JUDGED)
+                for i in range(NEW)
             ],
             [
                 record(folder / f"f{r}_{kind}.wav", s, first_seed + 7_000 + 100 * r + i, kind)
@@ -99,17 +98,17 @@ def judge(folder: Path, seed: int) -> tuple[int, Judged, Judged]:
         )
         for r, s in enumerate(SPEEDS_HZ)
     ]
-    return result.n_regimes, _judged(result.bundle, new), _judged(lumped, new)
+    return result.n_regimes, _judged(result.bundle, new), _judged(one_centre, new)
 
 
-def _judged(bundle: Bundle, new: list[tuple[list[Path], list[Path]]]) -> Judged:
+def _judged(bundle: Bundle, new: list[tuple[list[Path], list[Path]]]) -> SpeedScores:
     network = Network(bundle)
 
     def score(path: Path) -> float:
         output = network.run(read_recording(path, bundle.spec).windows(bundle.spec))
         return whole_score(output.evidence, output.loss, bundle)
 
-    return Judged(
+    return SpeedScores(
         tuple(np.array([score(path) for path in well]) for well, _ in new),
         tuple(np.array([score(path) for path in faulty]) for _, faulty in new),
     )
@@ -119,28 +118,29 @@ def _with_one_centre(bundle: Bundle, healthy: Path, shrinkage: float, seed: int)
     graph = EvidenceGraph(network_of(bundle)).eval()
     cpu = torch.device("cpu")
     recordings = read_machine([healthy], bundle.spec)
-    heard = [evidence_of(graph, recording, bundle.spec, cpu) for recording in recordings]
-    spans = [h.spans(bundle.span_windows, step=bundle.span_windows) for h in heard]
-    nowhere = [np.zeros(len(rows), dtype=np.intp) for rows in spans]
+    evidence = [evidence_of(graph, recording, bundle.spec, cpu) for recording in recordings]
+    spans = [h.spans(bundle.span_windows, step=bundle.span_windows) for h in evidence]
+    one_regime = [np.zeros(len(rows), dtype=np.intp) for rows in spans]
     sound = gather(
-        heard, [], bundle.span_windows, parts=graph.layout.parts, seed=seed, regime=nowhere
+        evidence, [], bundle.span_windows, parts=graph.layout.parts, seed=seed, regime=one_regime
     )
-    everything = np.ones(len(heard), dtype=bool)
+    everything = np.ones(len(evidence), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=False)
     return replace(bundle, head=statistics.head(shrinkage))
 
 
 def measure(seeds: int) -> None:
-    """Run the seeds, print the table and write it down."""
+    """Run the seeds, print the table and write it to the documentation."""
     lines = [
         "| seed | operating states found | AUC | rare / common | AUC, one centre | rare / common |",
         "|---|---|---|---|---|---|",
     ]
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
-            n_regimes, regimes, lumped = judge(Path(folder) / str(seed), seed)
+            n_regimes, regimes, one_centre = judge(Path(folder) / str(seed), seed)
             figures = [
-                f"{judged.auc:.3f} | {judged.rare_over_common:.2f}" for judged in (regimes, lumped)
+                f"{scores.auc:.3f} | {scores.rare_over_common:.2f}"
+                for scores in (regimes, one_centre)
             ]
             lines.append(f"| {seed} | {n_regimes} | {' | '.join(figures)} |")
             print(lines[-1], flush=True)

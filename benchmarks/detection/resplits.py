@@ -1,6 +1,6 @@
-"""The drone's statistics and threshold from many choices of flights, after one trained network.
+"""Statistics and threshold of the drone from many choices of flights, with one trained network.
 
-What is left out is left out of the statistics and the threshold; the network may have heard it.
+Flights are left out of the statistics and the threshold. The network may be trained on them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.detection.cases import drone
-from benchmarks.detection.listening import listen
+from benchmarks.detection.evidence import evidence_of_file
 from monitor.detection.detector import persistence_of
 from monitor.detection.persistence import persistent_scores
 from monitor.detection.settings import DetectorSettings
@@ -38,19 +38,21 @@ HEADER = (f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|")
 
 
 def rows(seeds: int, folder: Path) -> Iterator[str]:
-    """A row a network: ``SPLITS`` random choices of two thirds, a threshold from each."""
+    """A row for each network: ``SPLITS`` random choices of two thirds, a threshold from each."""
     for seed in range(seeds):
         case = next(drone(seed))
         request = AudioRequest(case.train, folder / f"{seed}.bundle", seed=seed)
         bundle = train_audio(request).bundle
         network = Network(bundle)
-        flights = [listen(path, bundle, network) for path in sorted((*case.train, *case.healthy))]
-        broken = [listen(path, bundle, network) for path in case.faulty]
+        flights = [
+            evidence_of_file(path, bundle, network) for path in sorted((*case.train, *case.healthy))
+        ]
+        broken = [evidence_of_file(path, bundle, network) for path in case.faulty]
         results, inside = [], len(case.train)
         for split in range(SPLITS):
             order = np.random.default_rng((seed, split)).permutation(len(flights))
             mixed = [flights[i] for i in order]
-            results.append(_judged(bundle, mixed[:inside], mixed[inside:], broken, split))
+            results.append(_evaluated(bundle, mixed[:inside], mixed[inside:], broken, split))
         thresholds, alarms, missed = zip(*results, strict=True)
         yield (
             f"| {seed} | {min(thresholds):.0f}, {max(thresholds):.0f} "
@@ -59,14 +61,14 @@ def rows(seeds: int, folder: Path) -> Iterator[str]:
         )
 
 
-def _judged(
+def _evaluated(
     bundle: Bundle,
     inside: Sequence[RecordingEvidence],
     left_out: Sequence[RecordingEvidence],
     broken: Sequence[RecordingEvidence],
     seed: int,
 ) -> tuple[float, int, int]:
-    """The threshold, how many flights left out pass it, how many broken recordings do not."""
+    """The threshold, the left-out flights above it, the broken recordings below it."""
     spec, span = bundle.spec, bundle.span_windows
     rule = persistence_of(bundle, DetectorSettings())
     parts = EvidenceLayout(spec.n_mels).parts
@@ -75,8 +77,8 @@ def _judged(
     fold = folds(len(inside), CROSS_FIT_FOLDS, seed)
     heads = heads_of(sound, fold, choice)
     healthy = [
-        score_evidence(heard, spec, span, head_for(heads, index))
-        for index, heard in enumerate(inside)
+        score_evidence(flight, spec, span, head_for(heads, index))
+        for index, flight in enumerate(inside)
     ]
     threshold = calibration_of(bundle, healthy, rule, false_alarms_per_week=1.0).threshold
     head = heads[0].head
@@ -85,8 +87,8 @@ def _judged(
         statistics = fit_statistics(sound, everything, use_references=False)
         head = statistics.head(choice.shrinkage)
 
-    def passes(heard: RecordingEvidence) -> bool:
-        scores = score_evidence(heard, spec, span, head).scores
+    def passes(recording: RecordingEvidence) -> bool:
+        scores = score_evidence(recording, spec, span, head).scores
         return bool(persistent_scores(scores, rule).max() > threshold)
 
     return threshold, sum(map(passes, left_out)), sum(not passes(one) for one in broken)

@@ -1,10 +1,11 @@
-"""How faint a fault is still heard: AUC against its level.
+"""Measure the lowest level at which faults are detected: AUC against the level of the fault.
 
     python -m benchmarks.detection.sensitivity [--seeds 3]
 
-Healthy recordings that were not trained on are judged as they are and with a fault mixed in for
-all their length, from -30 to +6 dB of the machine's own level: simulated faults, and clock ticks.
-Beside the score stand the plain error of the same network and the control without one.
+Healthy recordings that were not trained on are scored without and with a fault that is mixed in
+over their whole length, from -30 to +6 dB relative to the machine's level: simulated faults, and
+clock ticks. The score is compared with the plain error of the same network and with the control
+without a network.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Curves = dict[tuple[str, str], Curve]
 """By kind of fault and score."""
 
 
-class Judges:
+class Scores:
     """The three scores of a piece of sound."""
 
     def __init__(self, case: Case, bundle: Bundle) -> None:
@@ -62,7 +63,7 @@ class Judges:
 
 
 def cases(scratch: Path, seed: int) -> Iterator[Case]:
-    """Every case of the groups that are judged, all folds of a machine among them."""
+    """Every case of ``GROUPS``, with all folds of a machine."""
     return (case for case in all_cases(scratch, seed) if case.group in GROUPS)
 
 
@@ -72,16 +73,18 @@ def faults() -> dict[str, list[FloatArray]]:
     return {**simulated, "clock ticks": [np.tile(tick, 3) for tick in noises("clock_tick")]}
 
 
-def curves(healthy: Sequence[Piece], judges: Judges, sounds: dict[str, list[FloatArray]]) -> Curves:
+def curves(
+    healthy: Sequence[Piece], scoring: Scores, sounds: dict[str, list[FloatArray]]
+) -> Curves:
     """Every piece of healthy sound with every kind of fault at every level."""
-    clean = np.array([judges.scores(piece.frames_db) for piece in healthy])
+    clean = np.array([scoring.scores(piece.frames_db) for piece in healthy])
     labels = np.repeat([0, 1], len(healthy))
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for kind, kept in sounds.items():
         for level_db in LEVELS_DB:
             mixed = np.array(
                 [
-                    judges.scores(piece.with_sound(kept[i % len(kept)], level_db))
+                    scoring.scores(piece.with_sound(kept[i % len(kept)], level_db))
                     for i, piece in enumerate(healthy)
                 ]
             )
@@ -92,9 +95,9 @@ def curves(healthy: Sequence[Piece], judges: Judges, sounds: dict[str, list[Floa
 
 
 def level_reached_db(aucs: Curve) -> float:
-    """The level at which the curve reaches an AUC of 0.9, between levels by a straight line.
+    """The level at which the curve reaches an AUC of 0.9, by linear interpolation.
 
-    Infinite where it never does, minus infinite where it is above at the lowest level.
+    Infinity if it never does, minus infinity if it does at the lowest level.
     """
     above = np.flatnonzero(aucs >= WANTED_AUC)
     if not above.size:
@@ -108,13 +111,13 @@ def level_reached_db(aucs: Curve) -> float:
 
 
 def mean_curves(runs: Sequence[Curves]) -> Curves:
-    """The mean AUC at every level; of no runs, nothing."""
+    """The mean AUC at every level; empty without runs."""
     keys = runs[0] if runs else ()
     return {key: np.mean([run[key] for run in runs], axis=0) for key in keys}
 
 
 def reached_table(by_machine: dict[str, Curves]) -> str:
-    """The level at which each score reaches an AUC of .9, a row a machine and kind of fault."""
+    """The level at which each score reaches an AUC of 0.9, a row for each machine and fault."""
     lines = [
         f"| machine | fault | {' | '.join(SCORES)} | gain over the plain error |",
         "|---" * (len(SCORES) + 3) + "|",
@@ -128,7 +131,7 @@ def reached_table(by_machine: dict[str, Curves]) -> str:
 
 
 def curve_table(curves_by_key: Curves) -> str:
-    """AUC by level, a row a kind of fault and score."""
+    """AUC by level, a row for each fault and score."""
     lines = [
         f"| fault | score | {' | '.join(f'{level} dB' for level in LEVELS_DB)} |",
         "|---" * (len(LEVELS_DB) + 2) + "|",
@@ -152,7 +155,7 @@ def _level(level_db: float) -> str:
 
 
 def _gain(ours_db: float, plain_db: float) -> str:
-    """How much less ours needs; a bound where one of them is beyond the levels that were tried."""
+    """The difference of the levels, or a bound if one is outside the measured levels."""
     if ours_db == plain_db and not np.isfinite(ours_db):
         return "both below" if ours_db < 0 else "neither"
     bounded = np.clip([plain_db, ours_db], LEVELS_DB[0], LEVELS_DB[-1])
@@ -165,7 +168,7 @@ def _gain(ours_db: float, plain_db: float) -> str:
 
 
 def measure(seeds: int) -> None:
-    """Measure, print and write down."""
+    """Measure, print, and write to the documentation."""
     by_group: dict[str, list[Curves]] = defaultdict(list)
     n_pieces: dict[str, int] = defaultdict(int)
     sounds = faults()
@@ -178,14 +181,14 @@ def measure(seeds: int) -> None:
                 bundle = train_audio(request).bundle
                 healthy = pieces_of(case.healthy, bundle.spec)
                 n_pieces[case.group] += len(healthy)
-                by_group[case.group].append(curves(healthy, Judges(case, bundle), sounds))
+                by_group[case.group].append(curves(healthy, Scores(case, bundle), sounds))
     by_machine = {group: with_all_kinds(mean_curves(runs)) for group, runs in by_group.items()}
     counted = ", ".join(f"{group} {n}" for group, n in n_pieces.items())
     by_machine["all"] = mean_curves(list(by_machine.values()))
     head = f"{seeds} seeds; healthy pieces, all seeds together: {counted}."
     text = "\n\n".join(
         (
-            f"{head} The level at which the mean AUC is .9:",
+            f"{head} The level at which the mean AUC is 0.9:",
             reached_table(by_machine),
             "AUC by level, mean of the machines:",
             curve_table(by_machine["all"]),

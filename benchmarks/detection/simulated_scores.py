@@ -1,7 +1,7 @@
-"""Simulated healthy values of which it is known how often they pass a threshold.
+"""Simulated healthy scores with a known rate above any threshold.
 
-They stand for squared distances: chi-squares, of recordings that are alike, that differ from each
-other, or that are of a machine with a quieter and a louder state.
+They are squared distances: chi-square distributed, from recordings that are alike, that differ
+from each other, or that are of a machine with a quiet and a loud state.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Vector = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Healthy:
-    """Values that are a chi-square of ``own`` each, plus an offset a recording.
+class SimulatedScores:
+    """Chi-square values with ``own`` degrees of freedom, plus an offset for each recording.
 
-    The offset is ``size`` times a chi-square of ``between``, and ``louder`` more for the share
-    ``often`` of recordings in which the machine is in its louder state.
+    The offset is ``size`` times a chi-square value with ``between`` degrees of freedom. ``louder``
+    is added in the share ``often`` of recordings, in which the machine is in its loud state.
     """
 
     name: str
@@ -31,15 +31,15 @@ class Healthy:
     often: float = 0.0
 
     def draw(self, n_recordings: int, n_values: int, rng: np.random.Generator) -> list[Vector]:
-        """The values of so many recordings; the louder state is in its share of them exactly."""
+        """The values of ``n_recordings``, of which exactly the share ``often`` is loud."""
         offsets = self._offsets(rng.random(n_recordings))
         offsets[: round(self.often * n_recordings)] += self.louder
         return [offset + rng.chisquare(self.own, n_values) for offset in offsets]
 
     def alarms(self, threshold: float, n_values: int) -> float:
-        """Recordings that pass the threshold, per value.
+        """Recordings with a value above the threshold, per value.
 
-        Once a recording: hysteresis keeps an alert standing between two values that pass.
+        Each recording counts once, because hysteresis keeps an alert raised between two values.
         """
         # As many recordings in every decade of rarity.
         rarity = np.logspace(-9, 0, 20_000)
@@ -65,23 +65,25 @@ class Healthy:
         return offsets
 
     def _passed(self, beyond_offset: Vector, n_values: int) -> Vector:
-        """The chance that any of a recording's values is beyond."""
+        """The probability that any value of a recording is above."""
         one = np.minimum(stats.chi2.sf(beyond_offset, self.own), 1.0 - 1e-12)
         chance: Vector = -np.expm1(n_values * np.log1p(-one))
         return chance
 
 
 ALIKE = (
-    Healthy("alike, chi-square of 4", 4),
-    Healthy("alike, chi-square of 30", 30),
-    Healthy("alike, chi-square of 288", 288),
+    SimulatedScores("alike, chi-square of 4", 4),
+    SimulatedScores("alike, chi-square of 30", 30),
+    SimulatedScores("alike, chi-square of 288", 288),
 )
 UNLIKE = (
-    Healthy("recordings differ as much as values, chi-squares of 8", 8, 8, 1.0),
-    Healthy("recordings differ far more, chi-squares of 8 and 2", 8, 2, 4.0),
+    SimulatedScores("recordings differ as much as values, chi-squares of 8", 8, 8, 1.0),
+    SimulatedScores("recordings differ far more, chi-squares of 8 and 2", 8, 2, 4.0),
 )
 TWO_STATES = tuple(
-    Healthy(f"two operating states, {often:.0%} in the louder one", 30, louder=60.0, often=often)
+    SimulatedScores(
+        f"two operating states, {often:.0%} in the louder one", 30, louder=60.0, often=often
+    )
     for often in (0.125, 0.25, 0.5)
 )
 KINDS = (*ALIKE, *UNLIKE, *TWO_STATES)

@@ -1,4 +1,4 @@
-"""A recording after the network of a bundle."""
+"""The evidence of a recording from the network of a bundle."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from training.sound.recording_evidence import RecordingEvidence
 from training.sound.recordings import read_recording
 
 
-def listen(path: Path, bundle: Bundle, network: Network, gain_db: float = 0.0) -> RecordingEvidence:
-    """What the bundle hears of a recording that is ``gain_db`` louder than it is."""
+def evidence_of_file(
+    path: Path, bundle: Bundle, network: Network, gain_db: float = 0.0
+) -> RecordingEvidence:
+    """The evidence of a recording after a change of its level by ``gain_db``."""
     recording = read_recording(path, bundle.spec)
     output = network.run(recording.windows(bundle.spec) + np.float32(gain_db))
     return RecordingEvidence.of(
