@@ -1,4 +1,4 @@
-"""``python -m monitor`` is ``auscult``."""
+"""``python -m monitor`` runs ``auscult``."""
 
 from monitor.cli import main
 

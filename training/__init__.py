@@ -1,3 +1,3 @@
-"""The trainer of Auscult: it makes the models that the run time scores with."""
+"""The trainer of Auscult: it makes the bundles with which the service scores sound."""
 
-import monitor  # noqa: F401 - before any file here can import ONNX Runtime: see its first lines
+import monitor  # noqa: F401 - turns telemetry off before ONNX Runtime is imported

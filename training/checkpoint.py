@@ -1,7 +1,7 @@
-"""An interrupted training run in one file, replaced atomically and read without pickle.
+"""Checkpoints of a training run: one file, replaced atomically and read without pickle.
 
-The file is safetensors; its metadata header carries the run's state as JSON, so tensors and
-state can never be from different epochs.
+The file is in safetensors format. Its metadata contains the state of the run as JSON, so tensors
+and state are always from the same epoch.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything a run needs to go on after its last finished epoch.
+    """Everything that a run needs to continue after its last complete epoch.
 
-    ``identity`` says which run it is (settings, data, network); ``state`` is plain JSON.
+    ``identity`` identifies the run (settings, data, network). ``state`` is JSON.
     """
 
     identity: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write ``checkpoint`` to ``path``; a crash leaves the previous file or the new one whole."""
+    """Write ``checkpoint`` to ``path`` atomically."""
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous().clone()
         for group in ("weights", "best_weights", "optimizer")
@@ -55,10 +55,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
-    """Read the checkpoint at ``path``, or return None where there is none.
+    """Read the checkpoint at ``path``; None if there is no such file.
 
-    Raises UsageError if it belongs to a run with another ``identity``, BadInputError if it is not
-    a checkpoint.
+    Raises UsageError for the checkpoint of a run with another ``identity``, BadInputError for
+    another kind of file.
     """
     if not path.exists():
         return None
@@ -66,26 +66,28 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | Non
     try:
         with safe_open(path, framework="pt") as file:
             document = json.loads((file.metadata() or {})["run"])
-            for key in file.keys():  # noqa: SIM118 - safe_open is no mapping and cannot be iterated
+            for key in file.keys():  # noqa: SIM118 - safe_open is not iterable
                 group, name = key.split("/", 1)
                 groups[group][name] = file.get_tensor(key)
         version, found, state = document["version"], document["identity"], document["state"]
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise BadInputError(f"{path}: not a checkpoint of a training run ({error})") from error
     if version != _VERSION:
-        raise BadInputError(f"{path}: checkpoint version {version}, this program reads {_VERSION}")
+        raise BadInputError(
+            f"{path}: checkpoint version {version}; this program reads version {_VERSION}"
+        )
     wanted = json.loads(json.dumps(dict(identity)))
     if found != wanted:
         differing = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
         raise UsageError(
-            f"{path}: an interrupted run with other settings ({', '.join(differing)}); "
-            "repeat its settings to continue it, or delete the file to start afresh"
+            f"{path}: checkpoint of a run with other settings ({', '.join(differing)}); "
+            "use the same settings to continue it, or delete the file to start again"
         )
     return Checkpoint(found, state, **groups)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Flatten the optimiser's per-parameter state to ``{"<parameter index>/<name>": tensor}``."""
+    """Return the optimiser's state as ``{"<index of the parameter>/<name>": tensor}``."""
     return {
         f"{index}/{name}": torch.as_tensor(value)
         for index, state in optimizer.state_dict()["state"].items()
@@ -94,7 +96,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what ``optimizer_tensors`` flattened."""
+    """Restore a state from ``optimizer_tensors``."""
     document = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

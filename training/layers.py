@@ -1,4 +1,4 @@
-"""Building blocks that the autoencoders share."""
+"""Layers of the autoencoders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from monitor.errors import UsageError
 def require_bottleneck(latent_dim: int, input_dim: int) -> None:
     """Raise UsageError unless 1 <= ``latent_dim`` < ``input_dim``.
 
-    A network whose code is as large as its input can learn to copy, and a copy fits everything.
+    A network whose code is as large as its input can learn to copy, and then has no errors.
     """
     if not 1 <= latent_dim < input_dim:
         raise UsageError(
@@ -26,9 +26,9 @@ SMALLEST_SIDE = 8
 
 
 def halvings(height: int, width: int, smallest: int = SMALLEST_SIDE) -> list[tuple[int, int]]:
-    """Return the grid sizes from (height, width) down, halved and rounded up.
+    """Return the sizes of the grid from (height, width) on: each is half the last, rounded up.
 
-    The last one, after at least one halving, is the first whose shorter side is at most
+    There is at least one halving. The last size is the first whose shorter side is at most
     ``smallest``.
     """
     sizes = [(height, width)]
@@ -38,7 +38,7 @@ def halvings(height: int, width: int, smallest: int = SMALLEST_SIDE) -> list[tup
 
 
 def perceptron(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers of ``sizes``, batch-normalised ReLU between them and nothing at the end."""
+    """Linear layers of ``sizes``, with batch normalisation and ReLU between them."""
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(sizes[:-1]):
         layers += [nn.Linear(n_in, n_out), nn.BatchNorm1d(n_out), nn.ReLU()]
@@ -53,9 +53,9 @@ def downsampling(widths: Sequence[int]) -> list[nn.Module]:
 
 
 def upsampling(widths: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[nn.Module]:
-    """Transposed convolutions over grids of ``sizes``, from ``widths[0]`` channels.
+    """Transposed convolutions to grids of ``sizes``, from ``widths[0]`` channels.
 
-    Nothing follows the last one.
+    Without normalisation and ReLU after the last one.
     """
     layers: list[nn.Module] = []
     for n_in, n_out, size in zip(widths[:-1], widths[1:], sizes[1:], strict=True):
@@ -64,23 +64,23 @@ def upsampling(widths: Sequence[int], sizes: Sequence[tuple[int, int]]) -> list[
 
 
 def doubling(n_in: int, n_out: int, size: tuple[int, int]) -> list[nn.Module]:
-    """A 4 x 4 transposed convolution to a grid of ``size``, normalised, with ReLU."""
+    """A 4 x 4 transposed convolution to a grid of ``size``, normalisation and ReLU."""
     layer = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)
-    return [layer, Crop(size), nn.BatchNorm2d(n_out), nn.ReLU()]
+    return [layer, CutToSize(size), nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
 def halving_stem(n_in: int, n_out: int, size: tuple[int, int]) -> list[nn.Module]:
-    """Fold 2 x 2 pixels of an image of ``size`` into channels, and a 3 x 3 convolution of them.
+    """Move each 2 x 2 pixels of an image of ``size`` into channels, and a 3 x 3 convolution.
 
-    Several times quicker on a processor than a strided convolution of one or three channels.
+    On a CPU this is several times faster than a strided convolution of one or three channels.
     """
-    evened = nn.ReplicationPad2d((0, size[1] % 2, 0, size[0] % 2))
-    return [evened, nn.PixelUnshuffle(2), *convolution(4 * n_in, n_out)]
+    padding = nn.ReplicationPad2d((0, size[1] % 2, 0, size[0] % 2))
+    return [padding, nn.PixelUnshuffle(2), *convolution(4 * n_in, n_out)]
 
 
 def doubling_end(n_in: int, n_out: int, size: tuple[int, int]) -> list[nn.Module]:
-    """The way back from ``halving_stem`` to an image of ``size``, with nothing behind it."""
-    return [nn.Conv2d(n_in, 4 * n_out, 3, padding=1), nn.PixelShuffle(2), Crop(size)]
+    """The inverse of ``halving_stem``: to an image of ``size``, without an output function."""
+    return [nn.Conv2d(n_in, 4 * n_out, 3, padding=1), nn.PixelShuffle(2), CutToSize(size)]
 
 
 def convolution(n_in: int, n_out: int, *, stride: int = 1) -> list[nn.Module]:
@@ -95,8 +95,8 @@ def convolution(n_in: int, n_out: int, *, stride: int = 1) -> list[nn.Module]:
     return [layer, nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
-class Crop(nn.Module):
-    """Cut a grid to ``size`` (height, width), its top left corner kept."""
+class CutToSize(nn.Module):
+    """Cut a grid to ``size`` (height, width) at its right and lower side."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Crop(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a straight way through (He et al. 2016)."""
+    """Two 3 x 3 convolutions, whose result is added to the input (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,9 +1,8 @@
-"""The one training loop, for images and for sound alike.
+"""The training loop, for images and for sound.
 
-It knows batches, a loss and a score to keep the best weights by; what they mean is the caller's.
-Every epoch starts from random numbers that depend on (seed, epoch) only, and the learning rate on
-the step only, so a run resumed after an interruption ends with the weights of one never
-interrupted.
+The caller gives batches, a loss and a validation loss. The random numbers of an epoch depend on
+(seed, epoch) only, and the learning rate on the step only. A run that was interrupted and continued
+therefore ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ CHECKPOINT_NAME = "checkpoint.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """How to train: ``epochs`` passes of AdamW under a learning-rate ``schedule``.
+    """Settings of a run: ``epochs`` passes of AdamW with a learning-rate ``schedule``.
 
-    ``patience_epochs`` stops after so many epochs without a better validation loss (None: never);
-    ``gradient_norm`` clips the gradient's norm (None: not).
+    After ``patience_epochs`` epochs without a smaller validation loss the run stops (None: never).
+    ``gradient_norm`` is the largest norm of the gradient (None: no limit).
     """
 
     epochs: int
@@ -66,7 +65,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One finished epoch (counted from 1). ``validation_loss`` is None where none is computed."""
+    """One epoch, counted from 1. ``validation_loss`` is None if it is not computed."""
 
     epoch: int
     train_loss: float
@@ -77,8 +76,10 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """``seconds`` counts the epochs of every leg of a resumed run, ``earlier_seconds`` those of the
-    legs before this one.
+    """The result of a run.
+
+    ``seconds`` is the time of all epochs. ``earlier_seconds`` is the part of it before the run was
+    continued.
     """
 
     history: tuple[HistoryRow, ...]
@@ -89,16 +90,16 @@ class FitResult:
 
 
 class Batches(Protocol[BatchT_co]):
-    """A training set in batches; ``len`` is the number of batches an epoch."""
+    """A training set in batches; ``len`` is the number of batches in an epoch."""
 
     def __len__(self) -> int: ...
 
     def epoch(self, epoch: int) -> Iterable[BatchT_co]:
-        """Yield the batches of epoch ``epoch`` (0-based), the same ones at every call."""
+        """Yield the batches of epoch ``epoch`` (from 0), the same ones at every call."""
 
 
 class TrainingProgress(Protocol):
-    """Told how training goes: a progress bar, TensorBoard. Called after every step and epoch."""
+    """Shows the progress of training. The loop calls it after every step and every epoch."""
 
     def on_step(self, step: int, total_steps: int, loss: float) -> None: ...
 
@@ -106,9 +107,9 @@ class TrainingProgress(Protocol):
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device ``name``; ``auto`` is an accelerator where there is one, else the CPU.
+    """Return the device ``name``; ``auto`` is an accelerator if there is one, otherwise the CPU.
 
-    Raises UsageError for a name that torch does not know or a device that is not there.
+    Raises UsageError for an unknown name or a device that is not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -118,7 +119,7 @@ def resolve_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"device {name!r} is not available; auto, cpu, cuda or mps") from error
+        raise UsageError(f"device {name!r} is not available; use auto, cpu, cuda or mps") from error
     return device
 
 
@@ -132,7 +133,7 @@ def seed_everything(*numbers: int) -> None:
 
 @dataclass(slots=True)
 class _Run:
-    """What changes from epoch to epoch."""
+    """The state of a run, which changes in each epoch."""
 
     history: list[HistoryRow] = field(default_factory=list)
     best_epoch: int = 0
@@ -161,18 +162,17 @@ def fit(
     identity: dict[str, Any] | None = None,
     progress: Sequence[TrainingProgress] = (),
 ) -> FitResult:
-    """Train ``module`` in place and leave it in eval mode with the weights of its best epoch.
+    """Train ``module`` in place; afterwards it has the weights of the best epoch, in eval mode.
 
-    ``loss(module, batch)`` is a scalar to minimise; ``validate(module)``, called in eval mode and
-    without gradients, is what the best epoch is chosen by (without it, the training loss). The
-    caller puts module and batches on one device.
+    ``loss(module, batch)`` is a scalar to minimise. ``validate(module)`` is called in eval mode and
+    without gradients; the best epoch has its smallest value (without it, the smallest training
+    loss). Module and batches must be on one device.
 
-    With ``checkpoint`` the run's state is kept there after every epoch and removed at the end,
-    unless ``keep_checkpoint`` leaves that to a caller who has more to do. If the file is there at
-    the start the run goes on from it. ``identity`` is JSON that tells this run from others, beside
-    the settings.
+    With ``checkpoint``, the state of the run is written there after every epoch, and the run
+    continues from an existing file. At the end the file is removed, unless ``keep_checkpoint`` is
+    set. ``identity`` is JSON that identifies the run, in addition to the settings.
 
-    Raises UsageError if the checkpoint is another run's, AuscultError if the loss is not finite.
+    Raises UsageError for a checkpoint of another run, AuscultError if the loss is not finite.
     """
     run_identity = {**(identity or {}), **asdict(settings)}
     optimizer = torch.optim.AdamW(
@@ -209,7 +209,7 @@ def fit(
 
 
 def write_history(path: Path, history: Sequence[HistoryRow]) -> None:
-    """Write ``history`` to a CSV file with a header; an absent validation loss is an empty cell."""
+    """Write ``history`` to a CSV file with a header; a missing validation loss is an empty cell."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=[f.name for f in fields(HistoryRow)])
         writer.writeheader()
@@ -226,7 +226,7 @@ def _train_epoch(
     epoch: int,
     progress: Sequence[TrainingProgress],
 ) -> tuple[float, float]:
-    """Take one epoch's steps; return the mean loss of its batches and its last learning rate."""
+    """Train for one epoch; return the mean loss of its batches and the last learning rate."""
     steps, total = len(batches), len(batches) * settings.epochs
     losses: list[float] = []
     rate = settings.learning_rate
@@ -250,13 +250,13 @@ def _train_epoch(
         losses.append(value.item())
         if not math.isfinite(losses[-1]):
             raise AuscultError(
-                f"training diverged: loss {losses[-1]} in epoch {epoch + 1}; "
+                f"training diverged: the loss is {losses[-1]} in epoch {epoch + 1}; "
                 f"lower the learning rate (now {settings.learning_rate:g})"
             )
         for each in progress:
             each.on_step(step + 1, total, losses[-1])
     if not losses:
-        raise UsageError("no batch to train on: fewer training examples than one batch")
+        raise UsageError("nothing to train on: there are fewer examples than one batch needs")
     return float(np.mean(losses)), rate
 
 
@@ -289,7 +289,7 @@ def _resume(
         best_weights=dict(found.best_weights),
     )
     run.seconds = sum(row.seconds for row in run.history)
-    logger.info("%s: going on after epoch %d", path, len(run.history))
+    logger.info("%s: continuing after epoch %d", path, len(run.history))
     return run
 
 

@@ -1,7 +1,4 @@
-"""What may listen to a training run: a progress bar on a terminal, TensorBoard scalars.
-
-And the progress bar of a download, on a terminal too.
-"""
+"""Progress of training and downloads: progress bars on a terminal, TensorBoard scalars."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # Only for types: what downloads a data set need not wait for torch.
+    # Only for types: a download must not import torch.
     from training.loop import HistoryRow, TrainingProgress
 
 
@@ -21,10 +18,10 @@ if TYPE_CHECKING:
 def training_progress(
     description: str, *, tensorboard_dir: Path | None = None
 ) -> Iterator[tuple[TrainingProgress, ...]]:
-    """Open the progress that suit the moment and close them at the end.
+    """Give what shows the progress of a run, and close it at the end.
 
-    A progress bar goes to standard error only if that is a terminal; TensorBoard scalars go to
-    ``tensorboard_dir`` if given.
+    It is a progress bar if standard error is a terminal, and TensorBoard scalars if
+    ``tensorboard_dir`` is given.
     """
     progress: list[TrainingProgress] = []
     bar = None
@@ -46,15 +43,15 @@ def training_progress(
 
 @contextmanager
 def download_bar(name: str, n_bytes: int | None) -> Iterator[Callable[[int], None]]:
-    """Give a function to call with the size of each part that has arrived of ``n_bytes``.
+    """Give a function to call with the size of each part that was received, of ``n_bytes``.
 
-    A bar goes to standard error only if that is a terminal; ``n_bytes`` None is an unknown size.
+    There is a bar only if standard error is a terminal. ``n_bytes`` is None for an unknown size.
     """
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415 - only where a terminal shows it
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415 - as above
+    from rich.console import Console  # noqa: PLC0415 - only on a terminal
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -64,8 +61,8 @@ def download_bar(name: str, n_bytes: int | None) -> Iterator[Callable[[int], Non
 
 class _Bar:
     def __init__(self, description: str) -> None:
-        from rich.console import Console  # noqa: PLC0415 - only where a terminal shows it
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - as above
+        from rich.console import Console  # noqa: PLC0415 - only on a terminal
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only on a terminal
 
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -94,7 +91,7 @@ class _Bar:
 
 class _Board:
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - slow to import, asked for rarely
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - slow to import
 
         self._writer = SummaryWriter(log_dir=str(folder))
 

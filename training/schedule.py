@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step, so that a resumed run needs no state of it."""
+"""The learning rate as a function of the step, so that it needs no state in checkpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def learning_rate_at(
     """Return the learning rate of optimiser step ``step`` (0-based) out of ``total_steps``.
 
     ``one_cycle`` rises along a half cosine for ``warmup_fraction`` of the steps and falls along
-    another to nearly nothing (Smith & Topin 2018); ``cosine`` only falls; ``constant`` is ``peak``.
+    another nearly to zero (Smith & Topin 2018). ``cosine`` only falls. ``constant`` is ``peak``.
     """
     if schedule == "constant":
         return peak

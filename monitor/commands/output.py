@@ -23,10 +23,10 @@ def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
 
 
 class ResultFile:
-    """A text file that a command writes its results to.
+    """A text file with results of a command.
 
-    Raises ``MissingInputError`` where it cannot be made and
-    ``ServiceUnavailableError`` where the disk takes no more of it.
+    Raises ``MissingInputError`` if it cannot be created and ``ServiceUnavailableError`` if it
+    cannot be written, for example because the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class ResultFile:
             raise MissingInputError(f"{path}: cannot be written: {error.strerror}") from error
 
     def write(self, text: str) -> int:
-        """Append ``text``; how many characters that were."""
+        """Append ``text``; return the number of characters."""
         try:
             return self._file.write(text)
         except OSError as error:
@@ -58,12 +58,12 @@ class ResultFile:
 
 
 def message(text: str) -> None:
-    """Say something beside the result."""
+    """Print a message that is not part of the result."""
     typer.echo(one_line(text), err=True)
 
 
 def report_ignored(arguments: Iterable[Path]) -> None:
-    """Report the files of folders that are not read because they are no recordings."""
+    """Report the files of folders that are not read because they are not recordings."""
     from monitor.audio.recordings import (  # noqa: PLC0415 - loads libraries that few commands need
         describe_ignored,
         ignored_files,
@@ -74,7 +74,7 @@ def report_ignored(arguments: Iterable[Path]) -> None:
 
 
 def progress(text: str) -> None:
-    """Replace the line of progress; says nothing where no terminal shows it."""
+    """Replace the line of progress; only if standard error is a terminal."""
     if sys.stderr.isatty():
         typer.echo(f"\r\x1b[K{one_line(text)}", nl=False, err=True)
 

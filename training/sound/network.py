@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from monitor.errors import BundleError
-from training.layers import Crop, require_bottleneck
+from training.layers import CutToSize, require_bottleneck
 
 _SHUFFLED_HALVINGS = 2
 """The last halvings are undone in one step by sub-pixel convolution (Shi et al. 2016), because a
@@ -105,12 +105,12 @@ class SoundAutoencoder(nn.Module):
         shuffled = min(_SHUFFLED_HALVINGS, len(spec.channels))
         outwards = list(zip(pairwise(widths[:0:-1]), spec.grids[-2:0:-1], strict=True))
         for (n_in, n_out), grid in outwards[: len(spec.channels) - shuffled]:
-            up += [nn.Upsample(scale_factor=2, mode="nearest"), Crop(grid)]
+            up += [nn.Upsample(scale_factor=2, mode="nearest"), CutToSize(grid)]
             up += [nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)]
             up += [nn.BatchNorm2d(n_out), nn.GELU()]
         factor = 2**shuffled
         up += [nn.Conv2d(widths[shuffled], factor**2, 3, padding=1), nn.PixelShuffle(factor)]
-        self.decoder = nn.Sequential(*up, Crop(spec.grids[0]))
+        self.decoder = nn.Sequential(*up, CutToSize(spec.grids[0]))
         self.machine_head: nn.Linear | None = None
 
     def forward(self, windows_db: Tensor) -> Reconstruction:
