@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,70 +19,10 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from monitor.service.daemon import Reading, Service
-from monitor.service.delivery import Delivery
-from monitor.service.signals import SignalQueue
-from monitor.service.supervisor import Supervisor
-from monitor.service.systemd import Notifier
 from tests.bundles import make_bundle
 from tests.mosquitto import Mosquitto, wait_for
+from tests.running_service import RunningService
 from tests.scripted_machines import plan
-
-
-class Manager:
-    """systemd's side: the messages of the service, with the time of each."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._said: list[tuple[float, str]] = []
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def said(self, word: str, since_s: float = 0.0) -> bool:
-        return any(word in text for at_s, text in self._said if at_s >= since_s)
-
-    def _listen(self) -> None:
-        with contextlib.suppress(OSError):
-            while text := self._socket.recv(4096):
-                self._said.append((time.monotonic(), text.decode()))
-
-
-class Running:
-    """A service with a real delivery in its own thread, and a manager as its receiver."""
-
-    def __init__(self, folder: Path, outbox: Outbox, settings: MqttSettings) -> None:
-        self.manager = Manager(folder / "notify")
-        environment = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "200000"}
-        self.delivery = Delivery(settings, outbox)
-        self.supervisor = Supervisor(self.delivery)
-        self.signals = SignalQueue()
-        self.reread: Callable[[], Reading] = lambda: (_ for _ in ()).throw(AssertionError("unused"))
-        self.service = Service(
-            self.supervisor,
-            self.delivery,
-            Notifier(environment),
-            self._reread,
-            lambda _reading: None,
-        )
-        self.thread = threading.Thread(target=self.service.run, args=(self.signals,), daemon=True)
-
-    def _reread(self) -> Reading:
-        return self.reread()
-
-    def stop(self) -> None:
-        self.signals._commands.put("stop")
-        self.thread.join(5)
-        self.supervisor.stop()
-        self.delivery.stop()
-        self.manager.close()
-
-    def notifies_watchdog(self) -> bool:
-        """Whether the watchdog is notified from now on."""
-        since_s = time.monotonic()
-        time.sleep(0.5)
-        return self.manager.said("WATCHDOG=1", since_s)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +31,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Running]:
+def running(tmp_path: Path) -> Iterator[RunningService]:
     with (
         Mosquitto(tmp_path / "broker") as broker,
         Outbox(tmp_path / "outbox.sqlite3") as outbox,
     ):
-        one = Running(tmp_path, outbox, broker.settings())
+        one = RunningService(tmp_path, outbox, broker.settings())
         one.delivery.start()
         one.thread.start()
         try:
@@ -108,7 +46,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def test_a_hung_pipeline_ends_the_watchdog_notifications(
-    running: Running, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    running: RunningService, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine that hangs would no longer be monitored while the service looks healthy."""
     hanging, release = threading.Event(), threading.Event()
@@ -129,7 +67,7 @@ def test_a_hung_pipeline_ends_the_watchdog_notifications(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # meant to
 def test_a_dead_publisher_ends_the_watchdog_notifications(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RunningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Alerts would never be sent while the service looks healthy."""
     wait_for(lambda: "connected" in running.delivery.summary())
@@ -145,10 +83,10 @@ def test_a_dead_publisher_ends_the_watchdog_notifications(
 def test_an_unreachable_broker_does_not_end_the_watchdog_notifications(tmp_path: Path) -> None:
     """An unreachable broker would restart the service again and again."""
     with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        one = Running(tmp_path, outbox, MqttSettings(host="127.0.0.1", port=1))
+        one = RunningService(tmp_path, outbox, MqttSettings(host="127.0.0.1", port=1))
         one.delivery.start()
         one.thread.start()
-        wait_for(lambda: one.manager.said("refused"))
+        wait_for(lambda: one.manager.has_received("refused"))
         assert one.notifies_watchdog()
         one.stop()
 
@@ -157,7 +95,7 @@ def test_an_unreachable_broker_does_not_end_the_watchdog_notifications(tmp_path:
     "error", [ConfigError("line 3: no such key"), RuntimeError("a bug of ours"), OSError(5, "I/O")]
 )
 def test_a_failed_reload_changes_nothing_and_reports_why(
-    running: Running, bundle: Bundle, error: Exception, caplog: pytest.LogCaptureFixture
+    running: RunningService, bundle: Bundle, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A configuration that triggers a bug would end the monitoring of all machines."""
 
@@ -168,14 +106,14 @@ def test_a_failed_reload_changes_nothing_and_reports_why(
     before = running.supervisor.machines["m"]
     running.reread = fail
     running.signals._commands.put("reload")
-    wait_for(lambda: running.manager.said("RELOAD REFUSED"))
+    wait_for(lambda: running.manager.has_received("RELOAD REFUSED"))
     assert str(error) in caplog.text
     assert running.supervisor.machines["m"] is before
     assert running.notifies_watchdog()
 
 
 def test_coverage_is_in_the_journal_by_the_hour(
-    running: Running,
+    running: RunningService,
     bundle: Bundle,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
