@@ -150,6 +150,7 @@ class MachineReport:
         alert = self._outlet.alert(
             alert_draft(decision, self._bundle, self._machine, self._clock.unix_s)
         )
+        bands = {"bands_hz": alert.bands_hz} if alert.bands_hz else {}
         log.log(
             logging.INFO if alert.kind == "updated" else logging.WARNING,
             "alert %s",
@@ -159,7 +160,7 @@ class MachineReport:
                 "alert_id": alert.alert_id,
                 "score": round(alert.score, 3),
                 "threshold": round(alert.threshold, 3),
-                "bands_hz": alert.bands_hz,
+                **bands,
             },
         )
 
