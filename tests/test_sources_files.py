@@ -14,8 +14,8 @@ import pytest
 import soundfile
 
 from monitor.audio.channels import Channel
-from monitor.audio.files import read_blocks, recording_seconds
-from monitor.audio.recordings import recording_blocks, recording_files, recording_length_s
+from monitor.audio.files import read_blocks
+from monitor.audio.recordings import recording_blocks, recording_files
 from monitor.domain import FloatArray, LogMelBlock
 from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -61,7 +61,6 @@ def test_every_bit_depth_and_rate_is_read_at_full_scale(
     read = np.concatenate([block.samples for block in blocks])
     assert read.shape == (rate_hz,)
     assert np.abs(read - written[:, 0]).max() <= tolerance
-    assert recording_seconds(tmp_path / file_name) == 1.0
 
 
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
@@ -223,7 +222,6 @@ def test_a_recording_written_to_a_pipe_is_complete(container: str, tmp_path: Pat
     path = tmp_path / f"piped.{container}"
     path.write_bytes(piped.stdout)
     assert len(sound_of(path)) == RATE_HZ
-    assert recording_seconds(path) == 1.0
 
 
 def test_a_ten_hour_recording_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
@@ -235,7 +233,6 @@ def test_a_ten_hour_recording_takes_no_more_memory_than_a_short_one(tmp_path: Pa
     with path.open("wb") as file:
         file.write(header)
         file.truncate(len(header) + n_samples)
-    assert recording_seconds(path) == 36_000.0
     tracemalloc.start()
     total = sum(len(block.samples) for block in read_blocks(path, block_s=30.0))
     _, peak_bytes = tracemalloc.get_traced_memory()
@@ -271,7 +268,6 @@ def test_log_mel_recordings_are_recognised_by_their_name(tmp_path: Path) -> None
     np.save(tmp_path / "a.npy", np.full((50, 128), -40, np.float32), allow_pickle=False)
     [block] = recording_blocks(tmp_path / "a.npy", LogMelSpec())
     assert isinstance(block, LogMelBlock)
-    assert recording_length_s(tmp_path / "a.npy", LogMelSpec()) == 50 / 31.25
     with pytest.raises(BadInputError, match="128 mel bands, 64 are expected"):
         list(recording_blocks(tmp_path / "a.npy", LogMelSpec(n_mels=64)))
 
@@ -299,6 +295,5 @@ def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
 def test_the_evaluation_recordings_are_read_whole(name: str) -> None:
     """Files of real recorders, which differ from generated files, could not be read."""
     for path in recording_files([shared_data(name)]):
-        expected, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        expected, _ = soundfile.read(path, dtype="float32", always_2d=True)
         assert np.allclose(sound_of(path), expected.mean(axis=1), atol=1e-6)
-        assert recording_seconds(path) == pytest.approx(len(expected) / rate_hz)

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from monitor.audio.files import read_blocks, recording_seconds
+from monitor.audio.files import read_blocks
 from monitor.errors import BadInputError
 
 FORMATS = {"wav": "PCM_16", "wav24": "PCM_24", "wavf": "FLOAT", "flac": "PCM_16", "ogg": "VORBIS",
@@ -52,7 +52,6 @@ def test_damaged_recordings_give_sound_or_an_error(
     path.write_bytes(content[: round((0.5 + share) * len(content))])
     n_samples = 0
     with contextlib.suppress(BadInputError):
-        assert recording_seconds(path) >= 0.0
         for block in read_blocks(path, block_s=0.1):
             assert np.isfinite(block.samples).all()
             assert block.first_sample == n_samples

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.fuzz.edits import edited
 from monitor.audio.channels import HIGHEST_SAMPLE
-from monitor.audio.files import read_blocks, recording_seconds
+from monitor.audio.files import read_blocks
 from monitor.domain import AudioBlock
 from monitor.sources.registry import open_source
 from monitor.sources.settings import FileSettings
@@ -64,4 +64,3 @@ def target(content: bytes, folder: Path) -> None:
             raise ValueError("samples that are no sound")
     if n_samples != sum(len(block.samples) for block in read_blocks(path)):
         raise ValueError("read twice, and another length each time")
-    recording_seconds(path)

@@ -91,15 +91,6 @@ def read_blocks(
         raise BadInputError(f"{path}: contains no samples")
 
 
-def recording_seconds(path: Path) -> float:
-    """How long a recording is. Raises as :func:`read_blocks` for what its headers show."""
-    with _opened(path) as recordings:
-        lengths = [recording.seconds for recording in recordings]
-    if all(length is not None for length in lengths):
-        return sum(length for length in lengths if length is not None)
-    return max((block.end_s for block in read_blocks(path)), default=0.0)
-
-
 class _Decoded:
     """One recording of a file, as libsndfile decodes it."""
 
@@ -108,14 +99,6 @@ class _Decoded:
         self.skipped = skipped
         """Samples at its beginning that were passed over without decoding."""
         self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
-
-    @property
-    def seconds(self) -> float | None:
-        """Its length by its headers, None where they do not state it."""
-        stated = self._recording.n_frames
-        if stated is None and self._file.frames < _UNKNOWN_FRAMES:
-            stated = int(self._file.frames)
-        return None if stated is None else stated / self.rate_hz
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""
@@ -150,7 +133,6 @@ class _ByFfmpeg:
         self._stream = ffmpeg.probe(path)
         self.skipped = 0
         self.rate_hz, self.channels = self._stream.sample_rate_hz, self._stream.channels
-        self.seconds = self._stream.seconds
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""

@@ -62,15 +62,6 @@ def read_log_mel_blocks(
             first_frame += n_frames
 
 
-def log_mel_frame_count(path: Path) -> int:
-    """The number of frames, by the file's header. Raises as :func:`read_log_mel_blocks`."""
-    try:
-        with path.open("rb") as file:
-            return _shape(file, path)[0]
-    except (OSError, ValueError) as error:
-        raise _missing(path, error) from None
-
-
 def _missing(path: Path, error: OSError | ValueError) -> MissingInputError:
     why = getattr(error, "strerror", None) or str(error)
     return MissingInputError(f"{path}: cannot be opened: {why}")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from monitor.audio.channels import Channel
 from monitor.audio.ffmpeg import FFMPEG_SUFFIXES
-from monitor.audio.files import read_blocks, recording_seconds
-from monitor.audio.log_mel_files import log_mel_frame_count, read_log_mel_blocks
+from monitor.audio.files import read_blocks
+from monitor.audio.log_mel_files import read_log_mel_blocks
 from monitor.domain import AudioBlock, LogMelBlock
 from monitor.errors import MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -108,10 +108,3 @@ def recording_blocks(
     if path.suffix.lower() in LOG_MEL_SUFFIXES:
         return read_log_mel_blocks(path, n_mels=spec.n_mels if spec else None)
     return read_blocks(path, channel)
-
-
-def recording_length_s(path: Path, spec: LogMelSpec) -> float:
-    """The length of a recording by its header; for log-mel by the frame rate of ``spec``."""
-    if path.suffix.lower() in LOG_MEL_SUFFIXES:
-        return log_mel_frame_count(path) / spec.frame_rate_hz
-    return recording_seconds(path)
