@@ -1,4 +1,4 @@
-"""A short run of the chaos benchmark: nothing is lost while everything is killed."""
+"""A short run of the chaos benchmark: no alert is lost while processes are killed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ WHOLE = [message(9.0, 1), message(0.5, 2, "cleared")]
 
 
 def test_the_account_of_a_whole_story_has_no_problems() -> None:
-    """The benchmark would cry wolf."""
+    """The benchmark would report problems without a reason."""
     account = settle(WHOLE_WITNESS, [*WHOLE, WHOLE[1]], {})
     assert account.problems == []
     assert (account.lost, account.duplicated, account.received) == (0, 1, 2)
@@ -60,14 +60,14 @@ def test_the_account_of_a_whole_story_has_no_problems() -> None:
     ids=["last missing", "first missing", "other order", "gap", "one id for two"],
 )
 def test_whatever_is_wrong_shows_in_the_account(messages: list[Record], lost: int) -> None:
-    """A loss would be printed as lost 0."""
+    """The benchmark would not report a lost alert."""
     account = settle(WHOLE_WITNESS, messages, {})
     assert account.lost == lost
     assert account.problems
 
 
 def test_a_decision_cut_off_by_a_kill_must_be_made_again() -> None:
-    """A fault heard just before a kill could vanish without a trace."""
+    """A fault that was detected just before a kill would be lost."""
     again = [decided(9.0), decided(8.0, life="b"), returned(8.0, 1, life="b"), *WHOLE_WITNESS[2:]]
     account = settle(again, [message(8.0, 1), WHOLE[1]], {})
     assert (account.decided_again, account.lost, account.problems) == (1, 0, [])
@@ -76,7 +76,7 @@ def test_a_decision_cut_off_by_a_kill_must_be_made_again() -> None:
 
 
 def test_the_plan_is_the_seeds_and_holds_the_kills_asked_for() -> None:
-    """A failure could not be repeated."""
+    """A failed run could not be repeated with its seed."""
     plan = plan_troubles(3, 3600, 120)
     assert plan == plan_troubles(3, 3600, 120) != plan_troubles(4, 3600, 120)
     assert sum(trouble.kind.startswith("kill") for trouble in plan) == 120
@@ -85,7 +85,7 @@ def test_the_plan_is_the_seeds_and_holds_the_kills_asked_for() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_while_everything_is_killed(tmp_path: Path) -> None:
-    """The one thing that this program is for would fail in the night when everything fails."""
+    """Alerts would be lost when the daemon, the broker or the network fails."""
     command = [sys.executable, "-m", "benchmarks.chaos", "--minutes", "4", "--kills", "12"]
     done = subprocess.run(
         [*command, "--seed", "5", "--json", "--keep", tmp_path],

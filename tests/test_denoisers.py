@@ -1,4 +1,4 @@
-"""The classical denoisers that stand beside the learned ones."""
+"""The classical denoisers, with which trained ones are compared."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SIGMA = 0.15
 
 @pytest.mark.parametrize("name", list(classical_denoisers(SIGMA)))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_classical_denoiser_takes_noise_away(name: str, channels: int) -> None:
-    """A learned denoiser would be compared with a broken one."""
+def test_a_classical_denoiser_removes_noise(name: str, channels: int) -> None:
+    """A trained denoiser would be compared with a broken one."""
     clean = np.repeat(bars(4, 0, side=24).scaled(), channels, axis=1)
     noisy = add_noise(clean, SIGMA, np.random.default_rng(0))
     denoised = denoise_each(classical_denoisers(SIGMA)[name], noisy)

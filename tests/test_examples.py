@@ -1,4 +1,4 @@
-"""The worked examples work."""
+"""The examples for subscribers, Node-RED, Telegraf and Home Assistant."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TELEGRAF = EXAMPLES / "telegraf" / "telegraf.conf"
 
 
 def test_python_subscriber_prints_each_alert_once(tmp_path: Path) -> None:
-    """People copy it; with a mistake in it they would get every alert twice, or not at all."""
+    """A user who copies it would get every alert twice, or not at all."""
     with (
         Mosquitto(tmp_path / "broker") as broker,
         Outbox(tmp_path / "outbox.sqlite3") as outbox,
@@ -67,7 +67,7 @@ def _function_node() -> str:
 
 
 def test_node_red_flow_is_wired() -> None:
-    """An import that fails, or a wire to nowhere, shows only in Node-RED."""
+    """The flow could not be imported, or a wire would have no end."""
     flow = json.loads((EXAMPLES / "node-red" / "flow.json").read_text())
     ids = {node["id"] for node in flow}
     wired = {target for node in flow for wires in node.get("wires", []) for target in wires}
@@ -82,7 +82,7 @@ def test_node_red_flow_is_wired() -> None:
 
 
 def test_node_red_function_passes_each_event_once() -> None:
-    """The flow's only program, run by the JavaScript engine that Node-RED runs on."""
+    """The function of the flow would pass an alert twice, or remember without limit."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
     alert = alert_payload(identified(event_id="e1"))
@@ -107,7 +107,7 @@ def test_node_red_function_passes_each_event_once() -> None:
 
 
 def test_node_red_runs_the_flow(tmp_path: Path) -> None:
-    """The flow as Node-RED itself understands it."""
+    """Node-RED would not run the flow."""
     node_red = shutil.which("node-red")
     if node_red is None:
         pytest.skip("node-red is not installed")
@@ -145,7 +145,7 @@ def _field_paths(consumer: dict[str, Any]) -> list[str]:
 
 
 def test_telegraf_reads_fields_that_exist() -> None:
-    """Telegraf drops a whole message for one path that it does not find."""
+    """Telegraf would discard messages, because a path in its configuration does not exist."""
     consumers = tomllib.loads(TELEGRAF.read_text())["inputs"]["mqtt_consumer"]
     names = set()
     for consumer in consumers:
@@ -163,7 +163,7 @@ def test_telegraf_reads_fields_that_exist() -> None:
 
 
 def test_telegraf_receives_alerts_and_scores(tmp_path: Path) -> None:
-    """The configuration, run by Telegraf itself."""
+    """Telegraf would not accept the configuration."""
     telegraf = shutil.which("telegraf")
     if telegraf is None:
         pytest.skip("telegraf is not installed")
@@ -199,8 +199,8 @@ def test_telegraf_receives_alerts_and_scores(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "middle"), [("raised", " mostly at 1800-2100, 3950-4300 Hz,"), ("cleared", "")]
 )
-def test_home_assistant_message_suits_every_kind(kind: AlertKind, middle: str) -> None:
-    """An automation that reads a field that is not there sends no message."""
+def test_home_assistant_message_is_right_for_every_kind(kind: AlertKind, middle: str) -> None:
+    """An automation would send no message, because a field is missing."""
     yaml = pytest.importorskip("yaml")
     sandbox = pytest.importorskip("jinja2.sandbox")
     environment = sandbox.ImmutableSandboxedEnvironment()
@@ -217,7 +217,7 @@ def test_home_assistant_message_suits_every_kind(kind: AlertKind, middle: str) -
 
 @pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])
 def test_home_assistant_examples_name_entities_that_are_announced(name: str) -> None:
-    """An automation on an entity that does not exist never runs and never complains."""
+    """An automation for an entity that does not exist would never run."""
     yaml = pytest.importorskip("yaml")
     text = (EXAMPLES / "home-assistant" / name).read_text()
     assert yaml.safe_load(text)

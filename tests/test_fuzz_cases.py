@@ -1,4 +1,4 @@
-"""Inputs that once crashed something, and those that would be the worst of their kind."""
+"""Inputs that once caused a crash, and other extreme inputs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Rewritten = Callable[[str, bytes], Path]
 
 @pytest.fixture
 def rewritten(tmp_path: Path, original: dict[str, bytes]) -> Rewritten:
-    """A bundle with another file in it, whose hash is right."""
+    """A bundle in which one file is replaced, with a correct hash."""
 
     def write(name: str, content: bytes) -> Path:
         files = original | {name: content}
@@ -60,7 +60,7 @@ def rewritten(tmp_path: Path, original: dict[str, bytes]) -> Rewritten:
 
 
 def npz(**members: bytes) -> bytes:
-    """An archive of ``.npy`` files as they come."""
+    """An archive of ``.npy`` files with any content."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -76,7 +76,7 @@ def npy(header: str, body: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("text", [f"x = {DEEP}", f"x = {LONG}", f'mqtt = {{ host = {DEEP}"a"'])
 def test_endless_toml_is_refused(tmp_path: Path, text: str) -> None:
-    """`auscult check` would end with a traceback of Python's own parser."""
+    """`auscult check` would end with a traceback of Python's parser."""
     path = tmp_path / "config.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="not valid TOML"):
@@ -85,7 +85,7 @@ def test_endless_toml_is_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.parametrize("value", [DEEP, f"[{LONG}]", '{"a": ' * 50_000])
 def test_endless_json_in_the_environment_is_refused(tmp_path: Path, value: str) -> None:
-    """A variable could keep the daemon from saying which one it is."""
+    """The daemon would not name the variable with the mistake."""
     path = tmp_path / "config.toml"
     path.write_text("")
     with pytest.raises(ConfigError, match="AUSCULT_MACHINE: not valid JSON"):
@@ -99,7 +99,7 @@ def test_endless_json_in_the_environment_is_refused(tmp_path: Path, value: str) 
 def test_a_bundle_of_a_billion_bands_is_refused_before_anything_is_allocated(
     original: dict[str, bytes], rewritten: Rewritten, field: str, value: object
 ) -> None:
-    """A bundle of some kilobytes could take a node's memory before it is distrusted."""
+    """A bundle of a few kilobytes could fill the memory of a node before it is refused."""
     manifest = json.loads(original["bundle.json"])
     manifest["features"][field] = value
     path = rewritten("bundle.json", json.dumps(manifest).encode())
@@ -127,8 +127,8 @@ HEADERS = {
 
 @pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
 @pytest.mark.parametrize("name", ["head.npz", "selftest.npz"])
-def test_arrays_that_are_none_are_refused(rewritten: Rewritten, name: str, header: bytes) -> None:
-    """numpy has its own idea of what to raise for each of them."""
+def test_damaged_arrays_are_refused(rewritten: Rewritten, name: str, header: bytes) -> None:
+    """A damaged array would end in one of numpy's own exceptions."""
     names = ("centres", "whitener", "windows_db", "loss", "evidence", "score")
     path = rewritten(name, npz(**dict.fromkeys(names, header)))
     with pytest.raises(BundleError, match=name) as caught:
@@ -137,7 +137,7 @@ def test_arrays_that_are_none_are_refused(rewritten: Rewritten, name: str, heade
 
 
 def test_arrays_that_unpack_to_more_than_a_node_has_are_refused(rewritten: Rewritten) -> None:
-    """Some kilobytes of zip could become gigabytes."""
+    """A few kilobytes of zip could fill the memory."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("centres.npy", b"")
@@ -148,10 +148,10 @@ def test_arrays_that_unpack_to_more_than_a_node_has_are_refused(rewritten: Rewri
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08\x07", b"\xff" * 500, b"<html>", b"\x3a\xff\xff"])
-def test_a_model_that_is_none_is_refused_without_a_word_to_standard_output(
+def test_a_damaged_model_is_refused_without_standard_output(
     rewritten: Rewritten, capfd: pytest.CaptureFixture[str], content: bytes
 ) -> None:
-    """ONNX Runtime's second attempt is printed where `--json` promises one document."""
+    """ONNX Runtime would print to standard output, where `--json` has one document."""
     bundle = load_bundle(rewritten("model.onnx", content))
     with pytest.raises(BundleError, match=r"model\.onnx"):
         Network(bundle)
@@ -161,7 +161,7 @@ def test_a_model_that_is_none_is_refused_without_a_word_to_standard_output(
 def test_a_model_that_loads_and_cannot_run_is_refused(
     original: dict[str, bytes], rewritten: Rewritten
 ) -> None:
-    """The daemon would die of an exception of ONNX Runtime's instead of naming the bundle."""
+    """The daemon would end with an exception of ONNX Runtime instead of naming the bundle."""
     model = onnx.load_from_string(original["model.onnx"])
     loss = next(node for node in model.graph.node if node.output[0] == "loss")
     loss.output[0] = "all losses"
@@ -175,7 +175,7 @@ def test_a_model_that_loads_and_cannot_run_is_refused(
 
 
 def test_a_burst_of_birth_messages_is_answered_once() -> None:
-    """Anybody on the broker could have the daemon publish as fast as they can."""
+    """Any client of the broker could make the daemon publish without limit."""
     burst = messages._CONNACK + messages.publish(b"online") * 300
     assert try_one(messages.target, burst).found is None
 
@@ -185,14 +185,14 @@ def test_a_burst_of_birth_messages_is_answered_once() -> None:
     [b"\x30\xff\xff\xff\xff\xff", b"\x20\x00", b"\x30\xff\xff\xff\x7f", b"\x30\x02\xff\xff"],
 )
 def test_a_packet_that_is_not_mqtt_ends_the_connection_only(packet: bytes) -> None:
-    """A broken broker would end the thread that delivers."""
+    """A faulty broker would end the thread that delivers alerts."""
     outcome = try_one(messages.target, messages._CONNACK + packet)
     assert outcome.found is None
     assert outcome.refused == 1
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])
-def test_numbers_that_are_no_sound_never_become_a_score(value: float) -> None:
+def test_samples_that_are_not_sound_never_become_a_score(value: float) -> None:
     """One NaN would make every later score NaN."""
     sound = np.zeros(4000, "<f4")
     sound[2000] = value
@@ -203,7 +203,7 @@ def test_numbers_that_are_no_sound_never_become_a_score(value: float) -> None:
 @pytest.mark.parametrize("bits", [0, 1, 8, 9, 64, 0xFFFF])
 @pytest.mark.parametrize("offset", [20, 22, 24, 28, 32, 34, 40])
 def test_a_header_of_extremes_is_read_or_refused(offset: int, bits: int) -> None:
-    """A recording from a stick could end the program that watches the folder."""
+    """A damaged recording would end the program that reads the folder."""
     wav = bytearray(recordings.seeds()[0])
     wav[offset : offset + 2] = bits.to_bytes(2, "little")
     folder_outcome = try_one(recordings.target, bytes(wav))
@@ -212,7 +212,7 @@ def test_a_header_of_extremes_is_read_or_refused(offset: int, bits: int) -> None
 
 @pytest.mark.slow
 def test_a_short_run_of_all_parts_finds_nothing(tmp_path: Path) -> None:
-    """The fuzzing itself would be broken, or somebody has just broken a part."""
+    """The fuzzing would not run, or a part would fail on wrong input."""
     command = [sys.executable, "-m", "benchmarks.fuzzing", "--seconds", "0.3", "--seed", "7"]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True,

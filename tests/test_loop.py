@@ -1,4 +1,4 @@
-"""The training loop: the same weights whatever happened on the way."""
+"""The training loop: the same weights with and without an interruption."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def loss(module: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
 
 
 class Interrupter:
-    """Interrupts training after an epoch, as Control-C would."""
+    """Interrupts training after an epoch, like Control-C."""
 
     def __init__(self, after_epoch: int) -> None:
         self.after_epoch = after_epoch
@@ -78,7 +78,7 @@ def weights(module: nn.Module) -> Tensor:
 
 
 def test_one_seed_gives_one_result() -> None:
-    """Two runs of one command would give two models."""
+    """Two runs of the same command would give different models."""
     first, second = network(), network()
     run(first)
     torch.rand(100)
@@ -90,7 +90,7 @@ def test_one_seed_gives_one_result() -> None:
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     tmp_path: Path, after_epoch: int
 ) -> None:
-    """An interruption would change the model, or the epochs before it be lost."""
+    """An interruption would change the model, or lose finished epochs."""
     whole, broken = network(), network()
     expected = run(whole)
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -105,8 +105,8 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(
     assert not checkpoint.exists()
 
 
-def test_a_checkpoint_that_is_kept_spares_all_training(tmp_path: Path) -> None:
-    """What comes after training, if it is interrupted, would cost all the training again."""
+def test_a_kept_checkpoint_of_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    """An interruption after training would lose the training."""
     whole, again = network(), network()
     checkpoint = tmp_path / "checkpoint.safetensors"
     first = run(whole, checkpoint, keep_checkpoint=True)
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_is_kept_spares_all_training(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
-    """A run would silently go on from weights that were trained otherwise."""
+    """A run would continue from weights that were trained with other settings."""
     checkpoint = tmp_path / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         run(network(), checkpoint, after_epoch=1)
@@ -130,7 +130,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_best_weights_are_kept_and_patience_ends_the_run() -> None:
-    """The last epoch's weights would be kept although an earlier epoch's were better."""
+    """The weights of the last epoch would be kept, although an earlier epoch was better."""
     values = iter([3.0, 1.0, 2.0, 2.5, 0.5])
     seen: list[Tensor] = []
 
@@ -148,14 +148,14 @@ def test_the_best_weights_are_kept_and_patience_ends_the_run() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_training() -> None:
-    """A model of NaNs would be trained to the end and saved."""
+    """A model of NaN values would be saved."""
     batches = TensorBatches(examples(), batch_size=32)
     with pytest.raises(AuscultError, match="diverged"):
         fit(network(), batches, lambda m, b: loss(m, b) * math.nan, SETTINGS)
 
 
 def test_batches_of_an_epoch_are_a_permutation() -> None:
-    """Examples would be left out or shown twice, or every epoch be in one order."""
+    """Examples would be left out or repeated, or every epoch would have the same order."""
     batches = TensorBatches(torch.arange(64), batch_size=16, seed=1)
     first, again, second = (
         torch.cat([rows for (rows,) in batches.epoch(epoch)]) for epoch in (0, 0, 1)
@@ -167,7 +167,7 @@ def test_batches_of_an_epoch_are_a_permutation() -> None:
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])
 def test_a_schedule_never_exceeds_its_peak_and_ends_low(schedule: str) -> None:
-    """Training would start too fast or never settle."""
+    """Training would start with too large steps or not converge."""
     rates = [
         learning_rate_at(step, total_steps=100, peak=1.0, schedule=schedule)  # type: ignore[arg-type]  # both are schedules
         for step in range(100)
@@ -178,7 +178,7 @@ def test_a_schedule_never_exceeds_its_peak_and_ends_low(schedule: str) -> None:
 
 
 def test_history_is_a_csv_table(tmp_path: Path) -> None:
-    """A spreadsheet could not read how training went."""
+    """A spreadsheet could not read the history."""
     rows = [HistoryRow(1, 2.0, None, 0.1, 0.5), HistoryRow(2, 1.0, 0.5, 0.1, 0.5)]
     write_history(tmp_path / "history.csv", rows)
     with (tmp_path / "history.csv").open(newline="", encoding="utf-8") as file:
@@ -189,7 +189,7 @@ def test_history_is_a_csv_table(tmp_path: Path) -> None:
 def test_no_progress_bar_without_a_terminal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A log file would fill with a progress bar's control characters."""
+    """A log file would contain the control characters of a progress bar."""
     with training_progress("training", tensorboard_dir=tmp_path) as progress:
         for each in progress:
             each.on_step(1, 2, 0.5)

@@ -1,4 +1,4 @@
-"""The autoencoders: a real bottleneck, the image's own shape, encode and decode apart."""
+"""The autoencoders: bottleneck, shapes, encode and decode, losses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPES = [(1, 28, 28), (3, 17, 30), (1, 5, 6)]
 
 
 def latent_dim_of(architecture: Architecture, shape: tuple[int, int, int]) -> int:
-    """Return a small code, or one value a cell for a spatial code."""
+    """Return a small code, or one value for each cell of a spatial code."""
     height, width = halvings(*shape[1:])[-1]
     return height * width if architecture == "spatial" else 5
 
@@ -32,7 +32,7 @@ def latent_dim_of(architecture: Architecture, shape: tuple[int, int, int]) -> in
 def test_output_has_the_shape_of_the_input(
     architecture: Architecture, shape: tuple[int, int, int]
 ) -> None:
-    """Images of odd sizes or of colour would come back in another shape."""
+    """The reconstruction of an image with odd sizes or colour would have another shape."""
     spec = NetworkSpec(architecture, shape, latent_dim_of(architecture, shape), width=0.25)
     network = build_network(spec).eval()
     x = torch.rand(3, *shape)
@@ -48,7 +48,7 @@ def test_output_has_the_shape_of_the_input(
 def test_a_code_as_large_as_the_image_is_refused(
     architecture: Architecture, latent_dim: int
 ) -> None:
-    """A network that can copy would be trained as if it were an autoencoder."""
+    """A network would learn to copy, and no image would be anomalous."""
     with pytest.raises(UsageError, match="no bottleneck"):
         build_network(NetworkSpec(architecture, (1, 8, 8), latent_dim))
 
@@ -60,22 +60,22 @@ def test_the_largest_bottleneck_is_one_less_than_the_input() -> None:
         require_bottleneck(64, 64)
 
 
-def test_a_spatial_code_must_fill_its_grid() -> None:
-    """A spatial code would be rounded in silence to another bottleneck than was asked for."""
+def test_a_spatial_code_must_fit_its_grid() -> None:
+    """A spatial code would have another size than the user chose."""
     with pytest.raises(UsageError, match="multiple of 49"):
         build_network(NetworkSpec("spatial", (1, 28, 28), 500))
 
 
 @pytest.mark.parametrize("output", ["leaky_relu", "relu", "tanh"])
 def test_an_output_without_a_loss_is_refused(output: str) -> None:
-    """A rectified output would be paired with a loss that it cannot reach."""
+    """An output would be trained with a loss that it cannot minimise."""
     with pytest.raises(UsageError, match="one of sigmoid"):
         NetworkSpec("dense", (1, 8, 8), 4, output=output)  # type: ignore[arg-type]  # the mistake under test
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-def test_a_recurrent_network_sees_every_row(cell: str) -> None:
-    """A row of the image would not reach the code."""
+def test_every_row_reaches_the_code_of_a_recurrent_network(cell: str) -> None:
+    """A row of the image would have no effect on the code."""
     spec = NetworkSpec("recurrent", (1, 8, 8), 4, width=0.1, cell=cell)  # type: ignore[arg-type]  # both are cells
     network = build_network(spec).eval()
     x = torch.rand(1, 1, 8, 8, requires_grad=True)
@@ -84,8 +84,8 @@ def test_a_recurrent_network_sees_every_row(cell: str) -> None:
     assert (x.grad[0, 0].abs().sum(dim=1) > 0).all()
 
 
-def test_a_variational_network_can_be_shown_noise_and_asked_for_the_image() -> None:
-    """A variational denoiser would be trained without ever seeing noise."""
+def test_the_lower_bound_can_encode_noisy_images() -> None:
+    """A variational denoiser would be trained without noise."""
     spec = NetworkSpec("variational", (1, 8, 8), 4, width=0.1)
     network = build_network(spec).eval()
     assert isinstance(network, VariationalAutoencoder)
@@ -100,14 +100,14 @@ def test_a_variational_network_can_be_shown_noise_and_asked_for_the_image() -> N
 
 
 def test_an_image_of_another_shape_is_refused() -> None:
-    """A network would be fed images it was not made for."""
+    """A network would be applied to images of another size."""
     network = build_network(NetworkSpec("dense", (1, 8, 8), 4, width=0.1))
     with pytest.raises(UsageError, match="shape"):
         network(torch.rand(2, 1, 4, 16))
 
 
 def test_a_model_read_back_gives_the_same_images(tmp_path: Path) -> None:
-    """Saved weights would not be those that were measured."""
+    """Saved weights would differ from the measured ones."""
     network = build_network(NetworkSpec("convolutional", (1, 12, 12), 5, "linear")).eval()
     model = ImageModel(network.to(memory_format=torch.channels_last), Objective("mse", 0.3, 0.2))  # type: ignore[call-overload]  # torch's stub leaves this form out
     images = np.random.default_rng(0).random((4, 1, 12, 12), dtype=np.float32)
@@ -123,8 +123,8 @@ def test_a_model_read_back_gives_the_same_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss_name", ["bce", "mse"])
-def test_a_loss_is_least_at_the_image_itself(loss_name: str) -> None:
-    """Output and loss would not belong together: the best output would not be the image."""
+def test_a_loss_is_smallest_at_the_image_itself(loss_name: str) -> None:
+    """Output and loss would not match: the best output would not be the image."""
     images = torch.rand(6, 1, 4, 4).clamp(0.05, 0.95)
     objective = fit_objective(loss_name, images)  # type: ignore[arg-type]  # both are losses
     best = images.logit() if loss_name == "bce" else objective.prepare(images)

@@ -1,4 +1,4 @@
-"""Nothing leaves the node but what it is told to publish."""
+"""The node sends nothing except what it publishes by MQTT."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("package", ["monitor", "training"])
-def test_the_inference_library_reports_to_nobody(package: str, model: Path, tmp_path: Path) -> None:
-    """Every node would tell a stranger when it listens, and keep an identifier for that."""
+def test_the_inference_library_opens_no_connection(
+    package: str, model: Path, tmp_path: Path
+) -> None:
+    """Every node would send usage data to the maker of ONNX Runtime, with an identifier."""
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("needs Linux's /proc")
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
