@@ -111,9 +111,6 @@ class Service:
             self._supervisor.log_coverage()
 
 
-log = logging.getLogger(__name__)
-
-
 def run_daemon(
     config: Path,
     *,
