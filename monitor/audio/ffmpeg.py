@@ -30,7 +30,7 @@ _SAFE = ("-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The first sound in a file: rate, channels, and the length where the file states one."""
+    """The first sound in a file: rate, channels, and the length if the file states it."""
 
     sample_rate_hz: int
     channels: int
@@ -44,7 +44,7 @@ def needs_ffmpeg(head: bytes) -> bool:
 
 
 def probe(path: Path) -> Stream:
-    """What ffprobe finds. Raises ``BadInputError`` for what it cannot read.
+    """The result of ffprobe. Raises ``BadInputError`` for a file that it cannot read.
 
     Raises ``MissingInputError`` where ffmpeg is not installed.
     """
@@ -63,9 +63,9 @@ def probe(path: Path) -> Stream:
         stream = found["streams"][0]
         rate_hz, channels = int(stream["sample_rate"]), int(stream["channels"])
     except subprocess.TimeoutExpired:
-        raise BadInputError(f"{path}: ffprobe does not finish with it") from None
+        raise BadInputError(f"{path}: ffprobe does not finish") from None
     except (ValueError, LookupError, TypeError):
-        raise BadInputError(f"{path}: holds no sound that ffmpeg can decode") from None
+        raise BadInputError(f"{path}: contains no sound that ffmpeg can decode") from None
     seconds = None
     if set(str(found["format"].get("format_name", "")).split(",")) & _STATED_LENGTH:
         stated = stream.get("duration", found["format"].get("duration"))

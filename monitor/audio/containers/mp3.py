@@ -43,13 +43,13 @@ class _Frame:
 
     @property
     def side_bytes(self) -> int:
-        """Bytes of side information, behind which a Xing frame has its name."""
+        """Bytes of side information, after which a Xing frame has its name."""
         if self.version == 3:
             return 17 if self.is_mono else 32
         return 9 if self.is_mono else 17
 
     def same_stream(self, other: _Frame) -> bool:
-        """Whether a decoder can go on from one to the other."""
+        """Whether a decoder can continue from one to the other."""
         mine = (self.version, self.rate_hz, self.is_mono)
         return mine == (other.version, other.rate_hz, other.is_mono)
 
@@ -103,7 +103,7 @@ class _Walk:
         if stated is not None and n_counted < stated - 1:
             raise TruncatedError(
                 f"{self._path}: truncated: its header states {stated} MP3 frames, "
-                f"{n_counted} are there; copy it again, or use a complete recording"
+                f"{n_counted} are present; copy it again, or use a complete recording"
             )
         if len(self._runs) == 1 and stated in {n_counted, n_counted + 1}:
             # The encoder's own note is right: it also has the delay that a decoder removes.
@@ -122,7 +122,7 @@ class _Walk:
         return self._window[inside : inside + n_bytes]
 
     def _tag_bytes(self, offset: int) -> int:
-        """The length of a tag that begins here, 0 where none does."""
+        """The length of a tag that begins here, 0 if there is none."""
         head = self._bytes(offset, 32)
         if head[:3] == b"ID3" and len(head) >= 10:
             footer = 10 if head[5] & 0x10 else 0
@@ -136,7 +136,7 @@ class _Walk:
         return 0
 
     def _resume(self, offset: int) -> int:
-        """Where frames go on, or the end of the file where only a remnant follows.
+        """Where frames continue, or the end of the file if only a remnant follows.
 
         Zeros are padding. Raises ``BadInputError`` for anything else between frames.
         """
@@ -172,13 +172,13 @@ class _Walk:
         return next_one is not None and next_one.same_stream(frame)
 
     def _is_information(self, offset: int, frame: _Frame) -> bool:
-        """Whether the frame is an encoder's note on the length, without sound."""
+        """Whether the frame has no sound and states the length."""
         body = self._bytes(offset, min(frame.n_bytes, 64))
         name_at = _HEADER_BYTES + frame.side_bytes
         return body[name_at : name_at + 4] in {b"Xing", b"Info"} or body[36:40] == b"VBRI"
 
     def _stated_frames(self, offset: int, frame: _Frame) -> int | None:
-        """The number of frames that a Xing frame states, None where it states none."""
+        """The number of frames that a Xing frame states, None if it does not."""
         name_at = offset + _HEADER_BYTES + frame.side_bytes
         fields = self._bytes(name_at, 12)
         if fields[:4] not in {b"Xing", b"Info"} or len(fields) < 12 or not fields[7] & 1:
@@ -214,7 +214,7 @@ class _Walk:
 
 
 def _frame(header: bytes) -> _Frame | None:
-    """The frame of layer III that begins so, None for anything else."""
+    """The frame of layer III with this header, None for anything else."""
     if len(header) < _HEADER_BYTES or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, header[1] >> 1 & 3

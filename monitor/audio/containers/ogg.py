@@ -54,7 +54,7 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
 
 
 def _page_bytes(header: bytes) -> int | None:
-    """The length of the page that begins so, None where no page does."""
+    """The length of the page that begins here, None if there is no page."""
     if len(header) < _HEADER_BYTES or header[:5] != MAGIC + b"\0":
         return None
     n_segments = header[_HEADER_BYTES - 1]

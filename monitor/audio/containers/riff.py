@@ -19,11 +19,11 @@ RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"RIFX"})
 """RIFX is RIFF with the most significant byte first."""
 _MOST_CHUNKS = 1000
 _OPEN_ENDED = 0x7FFF_0000
-"""Programs that write to a pipe cannot know the length and state one from here on."""
+"""Programs that write to a pipe do not know the length and write this or more."""
 _LARGEST_RIFF = 0xFFFF_0000
 _LARGEST_CHUNK_COPIED = 1 << 16
 _REMNANT_BYTES = 4096
-"""So few bytes behind the last chunk are no sound worth naming."""
+"""So few bytes after the last chunk are not sound."""
 _PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
 """PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
 
@@ -77,7 +77,7 @@ def _walk(
         if len(head) < 8:
             if wave.data is None:
                 raise BadInputError(
-                    f"{path}: a WAV file without samples: it was cut off inside its header"
+                    f"{path}: a WAV file without samples, cut off inside its header"
                 )
             return wave, size
         name, n_bytes = head[:4], struct.unpack(f"{wave.order}I", head[4:])[0]
@@ -85,9 +85,9 @@ def _walk(
             return _end_of_samples(path, wave, offset, size, growing=growing)
         if name == b"data":
             if wave.data is not None:
-                raise BadInputError(f"{path}: two data chunks: not a WAV file that can be read")
+                raise BadInputError(f"{path}: a WAV file with two data chunks cannot be read")
             if len(wave.format) < 16:
-                raise BadInputError(f"{path}: its samples come before their format")
+                raise BadInputError(f"{path}: a WAV file whose samples come before their format")
             n_bytes = _data(path, wave, offset + 8, n_bytes, size, growing=growing)
         elif wave.data is None:
             _note(descriptor, path, wave, name, offset=offset + 8, n_bytes=n_bytes)
@@ -98,13 +98,13 @@ def _walk(
 def _note(
     descriptor: int, path: Path, wave: _Wave, name: bytes, *, offset: int, n_bytes: int
 ) -> None:
-    """Keep a chunk that stands before the samples, if it describes them."""
+    """Keep a chunk before the samples, if it describes them."""
     if name == b"LIST" and os.pread(descriptor, 4, offset) == b"wavl":
-        raise BadInputError(f"{path}: a list of pieces of sound (wavl), which is not read")
+        raise BadInputError(f"{path}: a WAV file with a list of sounds (wavl) cannot be read")
     if name not in {b"fmt ", b"fact", b"ds64"}:
         return
     if n_bytes > _LARGEST_CHUNK_COPIED:
-        raise BadInputError(f"{path}: its {name.decode().strip()} chunk is far too long")
+        raise BadInputError(f"{path}: its {name.decode().strip()} chunk is too long")
     body = os.pread(descriptor, n_bytes, offset)
     if name == b"fmt ":
         wave.format = body
@@ -115,15 +115,15 @@ def _note(
 
 
 def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growing: bool) -> int:
-    """Note where the samples are. Returns how many bytes of them there are."""
+    """Store where the samples are. Returns their number of bytes."""
     present = max(0, size - begin)
     stated = n_bytes
     if n_bytes == 0xFFFF_FFFF and len(wave.long_sizes) >= 16:
         stated = struct.unpack("<QQ", wave.long_sizes[:16])[1]
     if stated == 0 and present > 1 and not growing:
         raise BadInputError(
-            f"{path}: its header was never completed: is it still being written, "
-            "or was the program that recorded it killed?"
+            f"{path}: its header is incomplete: it is still being written, "
+            "or the program that recorded it was killed"
         )
     is_open = _OPEN_ENDED <= stated <= 0xFFFF_FFFF and stated > present
     if is_open or (growing and (stated == 0 or stated > present)):

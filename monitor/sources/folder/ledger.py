@@ -31,7 +31,7 @@ _COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done"
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A file as it was when it was looked at."""
+    """Size, time and inode of a file."""
 
     inode: int
     size: int
@@ -101,7 +101,7 @@ class Ledger:
         return fresh
 
     def keep(self, progress: Progress) -> None:
-        """Remember how far a file was read."""
+        """Store how far a file was read."""
         version = progress.version
         row = (version.inode, version.size, version.modified_ns, progress.head, progress.tail)
         try:
@@ -111,7 +111,7 @@ class Ledger:
             self._insert((*row, progress.n_frames, progress.done))
 
     def _known(self, version: Version, head: str) -> list[Progress]:
-        """The file of this inode, then those that begin alike and are as long."""
+        """The file with this inode, then those with equal beginning and size."""
         rows = self._connection.execute(
             f"SELECT {_COLUMNS} FROM files WHERE inode = ? OR (head = ? AND size = ?)"  # noqa: S608 - a constant
             " ORDER BY inode = ? DESC LIMIT 100",

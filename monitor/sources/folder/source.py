@@ -1,4 +1,4 @@
-"""A folder into which recordings are put, as a source."""
+"""A folder that receives recordings, as a source."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ log = logging.getLogger(__name__)
 
 
 class FolderSource:
-    """The recordings of a folder, then every new one as it appears and is complete.
+    """The recordings of a folder, then every new one when it is complete.
 
-    Every recording begins with a discontinuity, except the rest of one that has grown directly
-    after its beginning. One that cannot be used is reported as ``bad_input`` and skipped; a
-    folder that vanishes is waited for. While nothing is to be read, a folder without recordings
-    is ``no_recordings`` and one with parts that cannot be read is ``unreadable``.
+    Every recording begins with a discontinuity, except the rest of a recording that has grown
+    and was read last. One that cannot be used is reported as ``bad_input`` and skipped. If the
+    folder disappears, the source waits for it. While there is nothing to read, a folder without
+    recordings is ``no_recordings`` and one with parts that cannot be read is ``unreadable``.
 
-    ``ledger``: where to keep what was read, so that nothing is read twice after a restart; None
-    to begin anew with each start.
+    ``ledger``: the file that stores what was read, so that nothing is read twice after a
+    restart; None to read everything again after each start.
     """
 
     data_timeout_s = None
@@ -41,7 +41,7 @@ class FolderSource:
         self.sample_rate_hz: int | None = None
         self._next_sample = 0
         self._last_read: int | None = None
-        """Inode of the file whose sound came last."""
+        """Inode of the file that was read last."""
         self._state = ""
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
@@ -85,7 +85,7 @@ class FolderSource:
         watch: FolderWatch,
         stop: threading.Event,
     ) -> Iterator[SourceItem]:
-        """What of a recording was not read yet."""
+        """The part of a recording that was not read yet."""
         try:
             progress = ledger.progress(path, version)
         except OSError as error:
@@ -128,14 +128,14 @@ class FolderSource:
                 yield BACK
             yield self._placed(block, begins=not is_next_part)
             is_next_part = True
-            # Only now: what was yielded has been processed, and an alert of it is on the disk.
+            # Only now: the yielded block has been processed, and its alert is on the disk.
             progress = replace(progress, n_frames=block.first_sample + len(block.samples))
             ledger.keep(progress)
             self._last_read = progress.version.inode
         ledger.keep(replace(progress, done=True))
 
     def _placed(self, block: AudioBlock, *, begins: bool) -> AudioBlock:
-        """The block of a recording where it stands in the stream of all of them."""
+        """The block with its position in the stream of all recordings."""
         gap = begins and self._next_sample > 0
         if gap and self.sample_rate_hz is not None:
             self._next_sample = -(-self._next_sample * block.sample_rate_hz // self.sample_rate_hz)
@@ -150,7 +150,7 @@ class FolderSource:
         yield from self._show("bad_input", reason, again=True)
 
     def _idle(self, watch: FolderWatch) -> Iterator[SourceItem]:
-        """What is wrong with a folder in which there is nothing to read now."""
+        """The state of a folder in which there is nothing to read now."""
         contents = watch.contents
         if contents.unreadable:
             name, why = next(iter(contents.unreadable.items()))
@@ -169,7 +169,7 @@ class FolderSource:
             )
 
     def _show(self, reason: str, detail: str, *, again: bool = False) -> Iterator[SourceItem]:
-        """A state, once for as long as it lasts."""
+        """A state, yielded once while it lasts."""
         if again or self._state != reason:
             if reason in {"unreadable", "no_recordings"} and self._state != reason:
                 log.warning("folder: %s", one_line(detail))

@@ -1,4 +1,4 @@
-"""Which recordings of a folder are to be read now, and what in it cannot be read."""
+"""The recordings of a folder that can be read now, and the parts that cannot be read."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 _FULL_SCAN_S = 60.0
 _INCOMPLETE_S = 30.0
-"""How long a file that ends too early may take to grow before it is called truncated."""
+"""How long a file that ends too early may take to grow before it counts as truncated."""
 _SCAN_SHARE = 0.02
-"""Of the time, at most, for looking through a folder that gives no notice of changes."""
+"""Largest share of the time for reading a folder that does not report changes."""
 _NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ceph", "gluster", "virtiofs")
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -34,7 +34,7 @@ Changes = Generator["set[FileChange]", None, None]
 
 @dataclass(slots=True)
 class _Pending:
-    """A file that is not read yet: how it looks, and since when."""
+    """A file that is not read yet: its version, and since when."""
 
     version: Version
     since_s: float
@@ -43,11 +43,11 @@ class _Pending:
 
 @dataclass(slots=True)
 class Contents:
-    """What a look through the folder found beside recordings."""
+    """What the folder contains beside recordings."""
 
     n_recordings: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
-    """Files that are no recordings by their name, counted by suffix."""
+    """Number of files that are not recordings by their name, by suffix."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Path to reason."""
 
@@ -111,11 +111,11 @@ class FolderWatch:
         return bool(self._pending)
 
     def mark_read(self, path: Path) -> None:
-        """The file was read as it was; it is looked at again when it has changed."""
+        """This version of the file was read; it is read again when it changes."""
         self._pending.pop(path, None)
 
     def postpone(self, path: Path) -> bool:
-        """Look again later at a file that seems incomplete; whether it was not yet postponed."""
+        """Read a file that seems incomplete again later; False if it was postponed before."""
         pending = self._pending.get(path)
         if pending is None or pending.postponed:
             return False
@@ -142,11 +142,11 @@ class FolderWatch:
         self._changed.update(Path(name) for _, name in changes)
 
     def close(self) -> None:
-        """End the notices."""
+        """Stop the reports of changes."""
         self._stop_notices()
 
     def begin_notices(self, stop: threading.Event) -> None:
-        """Have the system report changes from now on, where it can."""
+        """Let the system report changes from now on, if it can."""
         if not self._gives_notice or self._changes is not None:
             return
         import watchfiles  # noqa: PLC0415 - 5 MB that only folder sources need
@@ -175,7 +175,7 @@ class FolderWatch:
             self._changes = None
 
     def _scan(self) -> None:
-        """Look at every file."""
+        """Check every file."""
         now_s = time.monotonic()
         contents = Contents()
         present: set[Path] = set()
@@ -196,7 +196,7 @@ class FolderWatch:
             return
         try:
             status = path.stat()
-        except OSError:  # taken away since it was listed
+        except OSError:  # removed since it was listed
             self._pending.pop(path, None)
             return
         if not os.path.isfile(path):  # noqa: PTH113 - no exception for odd names
@@ -207,13 +207,13 @@ class FolderWatch:
             return
         if pending is None and self._ledger.is_done(version):
             return
-        # What was finished long ago need not be waited for. A time in the future says nothing.
+        # An old file is complete at once. A time in the future counts as now.
         age_s = max(0.0, time.time() - status.st_mtime) if not self._scanned else 0.0
         self._pending[path] = _Pending(version, now_s - age_s)
 
 
 def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
-    """Files in the order of their paths, hidden ones left out; errors are noted."""
+    """Files sorted by path, without hidden ones; errors are collected."""
 
     def note(error: OSError) -> None:
         name = error.filename if isinstance(error.filename, str) else str(folder)
@@ -231,7 +231,7 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 
 def _is_network_share(folder: Path, mounts: Callable[[], str] | None = None) -> bool:
-    """Whether other computers may change the folder without notice to this one."""
+    """Whether other computers may change the folder without a report to this one."""
     try:
         text = mounts() if mounts else _MOUNTS.read_text(encoding="utf-8", errors="replace")
     except OSError:
