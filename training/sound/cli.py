@@ -50,7 +50,8 @@ def audio(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace the bundle at --out. The bundle before is kept beside it."
+            "--overwrite",
+            help="Replace the bundle at --out. The previous bundle is kept next to it.",
         ),
     ] = False,
     score: Annotated[

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 MOST_REGIMES = 8
 _DIRECTIONS = 6
-_LEAST_RECORDINGS = 8
+LEAST_RECORDINGS = 8
 _LEAST_ROWS = 6
 _LEAST_GAIN = 0.5
 _FOLDS = 4
@@ -40,7 +40,7 @@ def find_regimes(rows_by_recording: Sequence[DoubleArray], seed: int = 0) -> lis
     counts = [len(rows) for rows in rows_by_recording]
     rows = np.concatenate(list(rows_by_recording))
     labels = np.zeros(len(rows), dtype=np.intp)
-    if len(counts) >= _LEAST_RECORDINGS:
+    if len(counts) >= LEAST_RECORDINGS:
         recording = np.repeat(np.arange(len(counts)), counts)
         projected = _leading_directions(rows)
         n_regimes = _supported_regimes(projected, recording, seed)

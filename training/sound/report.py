@@ -13,6 +13,7 @@ from monitor.offline.html_page import Html, facts, heading, page, paragraph, pic
 from monitor.wording import counted
 from training.loop import write_history
 from training.sound.figures import loss_curves, png, reconstruction, score_histogram
+from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
 
 REPORT = "report.html"
@@ -26,12 +27,21 @@ _ABOUT_CONTROLS = (
     "the averaged log-mel directly. The bundle works in both cases. The changes are artificial: "
     "the figures do not predict how well real faults are detected."
 )
+_METHODS = {
+    "conformal": "The threshold is a quantile of the healthy scores (conformal).",
+    "generalised_pareto": "The threshold is extrapolated from the highest healthy scores "
+    "(generalised Pareto distribution).",
+}
+_TOO_FEW_FOR_STATES = (
+    f"Not looked for: this needs at least {LEAST_RECORDINGS} recordings, or as many sections of "
+    "long ones."
+)
 _ONE_STATE = (
-    "One: the recordings do not form separate groups. If the machine has several speeds or loads, "
+    "One: the recordings do not form several groups. If the machine has several speeds or loads, "
     "record each of them in at least two recordings."
 )
 _SEVERAL_STATES = (
-    "The recordings form this many groups, for example speeds or loads. The score is the "
+    "The recordings form this number of groups, for example speeds or loads. The score is the "
     "distance from the nearest one."
 )
 
@@ -60,7 +70,7 @@ def headline(result: AudioResult) -> dict[str, str]:
     if result.n_regimes > 1:
         lines["Operating states"] = str(result.n_regimes)
     if result.previous is not None:
-        lines["Bundle before"] = f"kept as {result.previous}"
+        lines["Previous bundle"] = f"kept as {result.previous}"
     path = result.bundle.path.absolute()
     lines["Next step"] = f'set bundle = "{path}" for the machine in config.toml, run auscult check'
     return lines
@@ -78,7 +88,7 @@ def _pictures(result: AudioResult) -> list[bytes]:
 
 
 def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
-    bundle, choice, several = result.bundle, result.choice, result.n_regimes > 1
+    bundle, choice = result.bundle, result.choice
     return [
         facts(headline(result)),
         heading("Healthy scores and the threshold"),
@@ -86,10 +96,10 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         picture(pictures["scores.png"], "histogram of healthy scores"),
         *_before_and_after(result),
         heading("Operating states"),
-        paragraph(f"{result.n_regimes}. {_SEVERAL_STATES}" if several else _ONE_STATE),
+        paragraph(_operating_states(result)),
         heading("Scoring"),
         paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
-        paragraph(f"The threshold was set with the method {bundle.calibration.method}."),
+        paragraph(_METHODS[bundle.calibration.method]),
         heading("Does the network help?"),
         paragraph(f"{result.network_benefit[0].upper()}{result.network_benefit[1:]}."),
         paragraph(_ABOUT_CONTROLS),
@@ -106,6 +116,12 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         heading("Data"),
         *_recordings(result),
     ]
+
+
+def _operating_states(result: AudioResult) -> str:
+    if result.n_regimes > 1:
+        return f"{result.n_regimes}. {_SEVERAL_STATES}"
+    return _ONE_STATE if len(result.names) >= LEAST_RECORDINGS else _TOO_FEW_FOR_STATES
 
 
 def _controls(result: AudioResult) -> Html:
