@@ -1,4 +1,4 @@
-"""What several benchmarks need: a simulated machine's recordings and a bundle trained on them."""
+"""Recordings of a simulated machine, and a bundle trained on them, for several benchmarks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RATE_HZ = 16_000
 
 
 def one_thread() -> None:
-    """Start this program anew with every numeric library held to one thread."""
+    """Start this program again with one thread for every numeric library."""
     wanted = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     if any(os.environ.get(name) != value for name, value in wanted.items()):
         os.execve(sys.executable, sys.orig_argv, {**os.environ, **wanted})  # noqa: S606  # this very program
@@ -36,7 +36,7 @@ def machine_sound(seconds: float, seed: int = 0) -> npt.NDArray[np.float32]:
 
 
 def sound_of(settings: SimulatedSettings) -> npt.NDArray[np.float32]:
-    """All that a simulated machine of some duration says. Shape: ``(n_samples,)``."""
+    """All sound of a simulated machine with a duration. Shape: ``(n_samples,)``."""
     blocks = open_source(settings).blocks(threading.Event())
     return np.concatenate([block.samples for block in blocks if isinstance(block, AudioBlock)])
 
@@ -52,7 +52,7 @@ def recordings(folder: Path, n: int = 12, seconds: float = 20.0) -> Path:
 
 
 def trained_bundle() -> Path:
-    """A bundle of the simulated machine with the network that is trained by default."""
+    """A bundle of the simulated machine, with the default network."""
     bundle = RUNS / "benchmark.bundle"
     if not (bundle / "bundle.json").exists():
         healthy = recordings(RUNS / "benchmark_healthy")

@@ -1,4 +1,4 @@
-"""The page of measurements: every benchmark writes its own section and no other."""
+"""The page of measurements. Every benchmark writes its own section."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
 def write_section(name: str, text: str, page: Path = PAGE) -> None:
-    """Put ``text`` between ``<!-- name -->`` and ``<!-- /name -->``.
+    """Write ``text`` between ``<!-- name -->`` and ``<!-- /name -->``.
 
-    Raises ``ValueError`` where the page has no such section.
+    Raises ``ValueError`` if the page has no such section.
     """
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before = page.read_text(encoding="utf-8")

@@ -1,20 +1,20 @@
-"""Is an alert ever lost? An hour of sound while everything is killed, cut and filled.
+"""Whether alerts are lost: an hour of sound, with kills, cut connections and a full disk.
 
     python -m benchmarks.chaos [--seed N] [--minutes 60] [--kills 120] [--speed 40] [--json]
 
-Six machines, whose faults come and go by a plan, are watched by the real daemon.
-By the seed's plan the daemon and a real mosquitto are killed with SIGKILL, at any
-moment and at moments aimed at: while starting, while connecting, inside the
-outbox's transaction, with an alert on the wire. The broker is paused, connections
-are reset, and, as root, the disk under the outbox is filled. A witness writes down
-what the detectors decide and what the outbox takes, past both; a subscriber in a
-process of its own writes down what it receives. Exit status 1 unless every alert
-was received, in order and without gaps.
+The real daemon monitors six machines, whose faults start and end by a plan. Also by
+a plan, which depends on the seed, the daemon and a real mosquitto are killed with
+SIGKILL: at random moments and at chosen ones (during the start, while connecting,
+inside the transaction of the outbox, while an alert is sent). The broker is paused and
+connections are reset. If the benchmark runs as root, the disk of the outbox is filled.
+A witness records every decision of the detectors and every alert that the outbox
+accepts. A subscriber in a separate process records what it receives. The exit status is
+1 unless every alert was received, in order and without gaps.
 
-Sound stands still while the daemon is down, so that the hour is one of sound heard.
-The connection to the daemon is only let through while the subscriber is subscribed:
-mosquitto hands a message to a connected subscriber before it acknowledges it, but
-forgets, when killed, what it kept for an absent one.
+The sound waits while the daemon does not run, so an hour of sound is monitored. The
+daemon can connect only while the subscriber is subscribed: mosquitto gives a message to
+a connected subscriber before it acknowledges it, but when it is killed it loses messages
+that it stored for an absent subscriber.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _INSIDE = "AUSCULT_CHAOS_INSIDE"
 def run(
     folder: Path, *, seed: int, minutes: float, kills: int, speed: float
 ) -> tuple[Ledger, World]:
-    """Let it all happen in ``folder`` and draw up the account."""
+    """Run the benchmark in ``folder`` and count what happened."""
     seconds = 60.0 * minutes
     sounds = plan_sounds(folder / "sound", MACHINES, seconds, speed)
     troubles = plan_troubles(seed, seconds, kills)
@@ -64,33 +64,33 @@ def run(
 
 
 def report(ledger: Ledger, world: World, minutes: float, wall_s: float) -> str:
-    """The account for people."""
+    """The result as text."""
     done = world.done
     rows = [
-        ("sound heard", f"{minutes:g} min of {MACHINES} machines, in {wall_s:.0f} s"),
+        ("monitored sound", f"{minutes:g} min of {MACHINES} machines, in {wall_s:.0f} s"),
         ("SIGKILL of the daemon", done["kill daemon"]),
         ("SIGKILL of the broker", done["kill broker"]),
         ("broker paused", done["pause broker"]),
         ("network cut", done["cut network"]),
         ("disk filled", done["fill disk"] or world.no_disk),
-        ("daemon restarted in order", done["restart"]),
+        ("daemon restarted normally", done["restart"]),
         ("faults in the sound", ledger.faults),
-        ("  of them told to the subscriber", ledger.faults_told),
+        ("  of them received by the subscriber", ledger.faults_told),
         ("alerts decided by the detectors", ledger.decided),
         ("  made durable", ledger.returned),
-        ("  killed meanwhile, durable already", ledger.arrived_unreturned),
-        ("  killed before, decided again", ledger.decided_again),
+        ("  killed during the write, already durable", ledger.arrived_unreturned),
+        ("  killed before the write, decided again", ledger.decided_again),
         ("  durable only in memory for a while", ledger.in_memory),
         ("received", ledger.received),
         ("  by kind", ", ".join(f"{n} {kind}" for kind, n in sorted(ledger.kinds.items()))),
         ("duplicated", ledger.duplicated),
         ("lost", ledger.lost),
     ]
-    return "\n".join(f"{name:38} {value}" for name, value in rows)
+    return "\n".join(f"{name:42} {value}" for name, value in rows)
 
 
 def _enter_private_mounts() -> None:
-    """As root: start anew where a small disk can be mounted that nobody else sees."""
+    """As root: start again with private mounts, so that a small disk can be mounted."""
     unshare = shutil.which("unshare")
     if os.geteuid() != 0 or unshare is None or _INSIDE in os.environ:
         return
@@ -101,7 +101,7 @@ def _enter_private_mounts() -> None:
 
 
 def main() -> int:
-    """Run with the given arguments; the exit status."""
+    """Run with the given arguments; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=60.0, help="of sound")

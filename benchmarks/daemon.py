@@ -1,13 +1,12 @@
-"""What the daemon costs: start, memory, processor, and how many streams it sustains.
+"""Start time, memory and processor time of the daemon, and the number of streams.
 
     python -m benchmarks.daemon [--machines 100] [--seconds 60]
 
-A real mosquitto, the real daemon in a process of its own, simulated 16 kHz machines in
-real time, the network that is trained by default. Latency is from the last sample of a
-window to its score at a subscriber, every score counted. The share of the processor
-with one machine is measured on sound from a program (`command`), the simulation left
-out. Needs mosquitto. What else runs on the machine shows in the latency: the load
-is printed beside it.
+It uses a real mosquitto, the real daemon in a separate process, simulated machines with
+16 kHz in real time, and the default network. The latency is the time from the last sample
+of a window to its score at a subscriber, for every score. The share of the processor with
+one machine is measured with sound from a program (`command`), without the simulation.
+mosquitto is needed. Other programs increase the latency, so the load is printed too.
 """
 
 from __future__ import annotations
@@ -51,13 +50,13 @@ while True:
 
 @dataclass(slots=True)
 class Scores:
-    """What a subscriber received: latencies in seconds, by machine."""
+    """The latencies in seconds of what a subscriber received, by machine."""
 
     latency_s: list[float] = field(default_factory=list)
     machines: set[str] = field(default_factory=set)
 
     def take(self, _client: object, _data: object, message: paho.MQTTMessage) -> None:
-        """Note one score."""
+        """Record one score."""
         now = time.time()
         at = datetime.fromisoformat(json.loads(message.payload)["at"])
         self.latency_s.append(now - at.timestamp())
@@ -99,7 +98,7 @@ def broker(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def daemon(config: Path, folder: Path) -> Iterator[tuple[psutil.Process, float]]:
-    """The daemon, and how many seconds it took until it said READY."""
+    """The daemon, and the seconds until it was ready."""
     address = str(folder / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(address)
@@ -123,7 +122,7 @@ def daemon(config: Path, folder: Path) -> Iterator[tuple[psutil.Process, float]]
 
 
 def share_of_core(process: psutil.Process, seconds: float) -> float:
-    """The share of one core that a process, without its children, takes for some seconds."""
+    """The share of one core that a process without its children uses, over some seconds."""
     before, started = process.cpu_times(), time.perf_counter()
     time.sleep(seconds)
     after = process.cpu_times()
@@ -132,7 +131,7 @@ def share_of_core(process: psutil.Process, seconds: float) -> float:
 
 
 def one_machine(folder: Path, port: int, seconds: float) -> tuple[float, float, float]:
-    """Seconds to ready, resident megabytes, share of a core."""
+    """Seconds until ready, resident memory in megabytes, share of a core."""
     script = folder / "sound.py"
     script.write_text(textwrap.dedent(PACED_SOUND), encoding="utf-8")
     command = json.dumps([sys.executable, str(script)])
@@ -144,7 +143,7 @@ def one_machine(folder: Path, port: int, seconds: float) -> tuple[float, float, 
 
 
 def many_machines(folder: Path, port: int, n: int, seconds: float) -> tuple[Scores, float, float]:
-    """Scores of ``n`` simulated machines, the share of a core, resident megabytes."""
+    """Scores of ``n`` simulated machines, share of a core, resident memory in megabytes."""
     sources = [f'kind = "simulated"\nseed = {seed}' for seed in range(n)]
     scores = Scores()
     client = paho.Client(CallbackAPIVersion.VERSION2)

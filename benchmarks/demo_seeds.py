@@ -1,9 +1,9 @@
-"""The demo with many seeds: is every fault found, and is anything else raised?
+"""The demo with many seeds: whether every fault is detected, and whether there are other alerts.
 
     python -m benchmarks.demo_seeds [--seeds 20] [--jobs 2]
 
-Every seed is another machine of the same make, another noise and another course of its
-load. Each run trains, calibrates and watches in real time, so twenty take their time.
+Every seed is another machine of the same type, with other noise and another load. Each run
+trains, calibrates and monitors in real time: twenty runs take about twenty minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def run(seed: int) -> tuple[int, int, float, str]:
-    """Seed, exit status, seconds and what the demo said."""
+    """Seed, exit status, seconds and output of the demo."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
@@ -32,7 +32,7 @@ def run(seed: int) -> tuple[int, int, float, str]:
 
 
 def main() -> None:
-    """Run them and print a row each."""
+    """Run all seeds and print a row for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
@@ -46,7 +46,7 @@ def main() -> None:
             if status:
                 print(said)
             sys.stdout.flush()
-    print(f"{good} of {options.seeds} seeds: the fault raised and cleared, nothing else")
+    print(f"{good} of {options.seeds} seeds: the fault raised and cleared, no other alert")
     sys.exit(good != options.seeds)
 
 

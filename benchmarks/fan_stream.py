@@ -2,9 +2,9 @@
 
     python -m benchmarks.fan_stream [--seeds 3]
 
-Trained on the healthy recordings but two of the first session; the stream is one of
-those two, a recording of the blade fault, and the other, each with every fault recording.
-Prints when the alert was raised and cleared, from the fault's start and end.
+The bundle is trained on the healthy recordings without two of the first session. A stream
+is one of these two, a recording of the blade fault, and the other one; there is a stream for
+every recording of the fault. Prints when the alert was raised and cleared.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLEARED_WITHIN_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Recordings one after the other, and where the middle one begins and ends."""
+    """Joined recordings, and the start and end of the middle one in seconds."""
 
     path: Path
     fault_from_s: float
@@ -40,7 +40,7 @@ class Stream:
 
 
 def joined(parts: list[Path], path: Path) -> Stream:
-    """Three recordings as one file."""
+    """Write three recordings to one file."""
     sounds = [soundfile.read(part, dtype="float32") for part in parts]
     rate_hz = sounds[0][1]
     ends_s = np.cumsum([len(sound) for sound, _ in sounds]) / rate_hz
@@ -49,7 +49,7 @@ def joined(parts: list[Path], path: Path) -> Stream:
 
 
 def splits(seed: int) -> tuple[list[Path], list[Path]]:
-    """Healthy recordings to train on, and two of the first session to listen to."""
+    """Healthy recordings for training, and two of the first session for the streams."""
     healthy = files(DATA / "desk_fan" / "on")
     first = [path for path in healthy if path.name.startswith("on_2020")]
     held_out = shuffled(first, seed)[:2]
@@ -57,7 +57,7 @@ def splits(seed: int) -> tuple[list[Path], list[Path]]:
 
 
 def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
-    """Kind and time in the stream of every alert, in seconds."""
+    """The kind of every alert, and its time in the stream in seconds."""
     alerts: list[tuple[str, float]] = []
     sinks = ReplaySinks(
         lambda _name, _score: None, lambda _name, alert, at_s: alerts.append((alert.kind, at_s))
@@ -76,7 +76,7 @@ def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
 
 
 def as_wanted(stream: Stream, alerts: list[tuple[str, float]]) -> bool:
-    """Raised once within ten seconds of the fault, cleared within twenty of its end, no more."""
+    """Raised within 10 s of the fault's start, cleared within 20 s of its end, no other alert."""
     if [kind for kind, _ in alerts] != ["raised", "cleared"]:
         return False
     raised_s, cleared_s = (at for _, at in alerts)
@@ -87,7 +87,7 @@ def as_wanted(stream: Stream, alerts: list[tuple[str, float]]) -> bool:
 
 
 def main() -> None:
-    """Train, join, listen and print a row a stream."""
+    """Train, join, replay and print a row for each stream."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
@@ -102,7 +102,7 @@ def main() -> None:
             for fault in files(DATA / "desk_fan" / "blade_fault"):
                 stream = joined([before, fault, after], Path(name) / "stream.wav")
                 alerts = alerts_of(stream, bundle)
-                said = ", ".join(f"{kind} at {at:.1f} s" for kind, at in alerts) or "nothing"
+                said = ", ".join(f"{kind} at {at:.1f} s" for kind, at in alerts) or "no alert"
                 good += as_wanted(stream, alerts)
                 total += 1
                 print(
@@ -110,7 +110,7 @@ def main() -> None:
                     f"{said}",
                     flush=True,
                 )
-    print(f"{good} of {total} streams: raised once in time, cleared in time, nothing else")
+    print(f"{good} of {total} streams: raised once in time, cleared in time, no other alert")
     sys.exit(good != total)
 
 

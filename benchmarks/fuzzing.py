@@ -1,13 +1,12 @@
-"""Can anything from outside crash it, hang it or eat its memory?
+"""Whether wrong input from outside causes a crash, a hang or too much memory.
 
     python -m benchmarks.fuzzing [--seconds 8] [--seed N] [--target NAME] [--input FILE]
 
-Every part that reads what others wrote gets valid inputs with something wrong in
-them, each part for so many seconds, made by hypothesis from the seed. It may refuse
-them, with one of its own errors, and nothing else: no other exception, no crash, no
-input that takes longer than ten seconds, no more than a gibibyte of memory. Exit
-status 1 otherwise; what did it is left in ``runs/fuzz``, and ``--input`` tries such
-a file again.
+Every part that reads input from outside receives changed valid inputs for some seconds,
+made by hypothesis from the seed. It may refuse an input with one of Auscult's own
+errors. Any other exception, a crash, an input that takes more than ten seconds, or more
+than 1 GiB of memory is a failure: the exit status is 1, and the input is written to
+``runs/fuzz``. ``--input`` tries such a file again.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ FOUND = Path(__file__).resolve().parent.parent / "runs" / "fuzz"
 
 @dataclass(frozen=True)
 class Part:
-    """Something that reads what others wrote. ``inputs`` are made late: making them costs."""
+    """A part that reads input. ``inputs`` is a function, because making the inputs takes time."""
 
     name: str
     target: Target
@@ -53,7 +52,7 @@ PARTS = (
 
 
 def keep(part: Part, found: Found) -> Path:
-    """Leave the input where it can be tried again."""
+    """Write the input to a file, so that it can be tried again."""
     FOUND.mkdir(parents=True, exist_ok=True)
     path = FOUND / f"{part.name}-{hashlib.sha256(found.content).hexdigest()[:8]}"
     path.write_bytes(found.content)
@@ -61,7 +60,7 @@ def keep(part: Part, found: Found) -> Path:
 
 
 def main() -> int:
-    """Run with the given arguments; the exit status."""
+    """Run with the given arguments; return the exit status."""
     names = [part.name for part in PARTS]
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="for each part")
@@ -70,7 +69,7 @@ def main() -> int:
     parser.add_argument("--input", type=Path, help="try this file only; needs --target")
     arguments = parser.parse_args()
     os.nice(10)
-    print(f"seed {arguments.seed}\n{'':16} {'inputs':>8} {'refused':>8} {'a second':>9}  found")
+    print(f"seed {arguments.seed}\n{'':16} {'inputs':>8} {'refused':>8} {'per s':>9}  found")
     bad = 0
     for part in PARTS:
         if arguments.target not in {None, part.name}:

@@ -1,14 +1,14 @@
-"""Does anything grow? Four machines through the real daemon, faster than real time.
+"""Whether memory, descriptors or threads grow: four machines, faster than real time.
 
     python -m benchmarks.soak [--hours 3] [--speed 50] [--json]
 
-``--hours 24 --speed 50`` is the whole day, in 29 minutes if the machine keeps up;
-the default is a short one. Resident memory, file descriptors and threads of the
-daemon are read every second and shown by the hour of sound. Every score that a
-subscriber receives must be one that this machine's sound gives, and no other's;
-alerts must come from the one machine that has a fault, raised and cleared in turn.
-Exit status 1 unless resident memory grows by less than 5 % after the first hour and
-descriptors and threads stay the same.
+``--hours 24 --speed 50`` is a whole day of sound, in 29 minutes if the computer is fast
+enough; the default is shorter. Resident memory, file descriptors and threads of the real
+daemon are read every second and printed for each hour of sound. Every score that a
+subscriber receives must be one of the scores of this machine's sound. Alerts must come
+only from the machine with a fault, raised and cleared alternately. The exit status is 1
+unless resident memory grows by less than 5 % after the first hour and descriptors and
+threads stay the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SAMPLE_EVERY_S = 1.0
 
 @dataclass(frozen=True)
 class Sample:
-    """The daemon at one moment, after ``hours`` of sound of each machine."""
+    """A measurement of the daemon after ``hours`` of sound of each machine."""
 
     hours: float
     rss_mb: float
@@ -49,7 +49,7 @@ class Sample:
 
 @dataclass
 class Result:
-    """What was measured. ``problems`` is empty when nothing grew and nothing leaked."""
+    """The measurements. ``problems`` is empty if nothing grew and all scores were right."""
 
     samples: list[Sample]
     wall_s: float
@@ -63,7 +63,7 @@ class Result:
 
 
 def soak(folder: Path, hours: float, speed: float) -> Result:
-    """Run the daemon for so many hours of each machine's sound."""
+    """Run the daemon for some hours of sound of each machine."""
     machines = make_machines(folder, MACHINES, speed)
     with (
         Mosquitto(folder / "broker") as broker,
@@ -116,12 +116,12 @@ def _check_scores(
         if json.loads(payload)["score"] not in known.get(machine, frozenset()):
             result.foreign_scores += 1
     if result.foreign_scores:
-        result.problems.append(f"{result.foreign_scores} scores outside their machine")
+        result.problems.append(f"{result.foreign_scores} scores of no or another machine")
     if seen != set(known):
-        result.problems.append(f"scores came of {sorted(seen)} only")
+        result.problems.append(f"there are scores of {sorted(seen)} only")
     values = [score for scores in known.values() for score in scores]
     if len(values) != len(set(values)):
-        result.problems.append("two machines share scores: this benchmark shows nothing")
+        result.problems.append("two machines have the same scores: the result is not valid")
 
 
 def _check_alerts(result: Result, machines: list[Looped], payloads: list[bytes]) -> None:
@@ -137,7 +137,7 @@ def _check_alerts(result: Result, machines: list[Looped], payloads: list[bytes])
 def _check_growth(result: Result) -> None:
     after = [sample for sample in result.samples if sample.hours >= 1.0]
     if len(after) < 20:
-        result.problems.append("too short to tell: less than 20 samples after the first hour")
+        result.problems.append("too short: fewer than 20 measurements after the first hour")
         return
     early = [sample for sample in after if sample.hours < 1.25] or after[:5]
     late = after[-len(early) :]
@@ -148,11 +148,11 @@ def _check_growth(result: Result) -> None:
     for name in ("descriptors", "threads"):
         first, last = (statistics.median(getattr(s, name) for s in some) for some in (early, late))
         if first != last:
-            result.problems.append(f"{name}: {first:g} became {last:g}")
+            result.problems.append(f"{name}: from {first:g} to {last:g}")
 
 
 def report(result: Result) -> str:
-    """The table for people, by the hour of sound."""
+    """The result as a table, by the hour of sound."""
     lines = [f"{'hour':>5} {'RSS MiB':>9} {'max':>7} {'descriptors':>12} {'threads':>8}"]
     whole_hours = int(result.samples[-1].hours) + 1
     for hour in range(whole_hours):
@@ -179,7 +179,7 @@ def _range(values: list[int]) -> str:
 
 
 def main() -> int:
-    """Run with the given arguments; the exit status."""
+    """Run with the given arguments; return the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=float, default=3.0, help="of sound of each machine")
     parser.add_argument("--speed", type=float, default=50.0, help="at most so many times real time")

@@ -2,12 +2,12 @@
 
     python -m benchmarks.throughput [--minutes M] [--hours H]
 
-Side by side on the same file: this project's replay; the field's usual pipeline
-(librosa log-mel, five stacked frames, a dense 640-128x4-8-128x4-640 autoencoder in
-eager torch: the shape of the DCASE 2020 Task 2 baseline); and the floor, which is
-decoding, ``rfft``, the mel product and the ONNX graph with nothing around them.
-Processor time is counted, so that what else the machine does matters little. Then the
-peak memory of replaying ten minutes and of replaying ten hours.
+It compares three programs on the same file: this project's replay; the usual pipeline of
+the field (librosa log-mel, five stacked frames, a dense 640-128x4-8-128x4-640 autoencoder
+in eager torch, as in the DCASE 2020 Task 2 baseline); and the minimum, which is decoding,
+``rfft``, the mel product and the ONNX graph without anything else. The processor time is
+measured, so that other programs have little influence. Then the peak memory of a replay of
+ten minutes and of ten hours is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROUNDS = 5
 
 
 def ours(recording: Path, bundle_path: Path) -> Callable[[], None]:
-    """The whole replay of a recording, rows written."""
+    """The complete replay of a recording, with its table."""
     from monitor.detection.settings import DetectorSettings
     from monitor.model.bundle import load_bundle
     from monitor.model.network import Network
@@ -93,7 +93,7 @@ def field(recording: Path) -> Callable[[], None]:
 
 
 def floor(recording: Path, bundle_path: Path) -> Callable[[], None]:
-    """Decode, rfft, mel product, graph: what nobody can do without."""
+    """Decoding, rfft, mel product and graph: the minimum."""
     import numpy as np
     import soundfile
 
@@ -125,14 +125,14 @@ def floor(recording: Path, bundle_path: Path) -> Callable[[], None]:
 
 
 def seconds_of(run: Callable[[], None]) -> float:
-    """The processor time of one run: with one thread its duration on an idle core."""
+    """The processor time of one run. With one thread this is its duration on an idle core."""
     started = time.process_time()
     run()
     return time.process_time() - started
 
 
 def peak_megabytes(recording: Path, bundle: Path) -> float:
-    """Peak resident memory of ``auscult replay`` on a file, from the kernel's own account."""
+    """Peak resident memory of ``auscult replay`` on a file, as reported by the kernel."""
     program = (
         "import resource, subprocess, sys;"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
@@ -146,7 +146,7 @@ def peak_megabytes(recording: Path, bundle: Path) -> float:
 
 
 def write_recording(path: Path, seconds: float) -> Path:
-    """A recording of any length from ten minutes of the simulated machine, repeated."""
+    """A recording of any length: ten minutes of the simulated machine, repeated."""
     import soundfile
 
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What was decided, made durable and received, held against each other."""
+"""Comparison of decided, durable and received alerts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PLAIN_FAULT = 3.0
 
 
 def read_lines(path: Path) -> list[Record]:
-    """The whole lines of a file that is still written to."""
+    """The complete lines of a file that another process writes."""
     if not path.exists():
         return []
     text = path.read_bytes()
@@ -22,11 +22,11 @@ def read_lines(path: Path) -> list[Record]:
 
 @dataclass
 class Ledger:
-    """The account. ``problems`` is empty when every promise was kept.
+    """The numbers of alerts. ``problems`` is empty if no alert was lost or out of order.
 
-    ``decided``: by the detectors. ``returned``: of them made durable by ``append``.
-    ``arrived_unreturned``: a kill cut ``append`` off, and the alert was durable already.
-    ``decided_again``: a kill came before, and the daemon that followed decided anew.
+    ``decided``: by the detectors. ``returned``: of these, made durable by ``append``.
+    ``arrived_unreturned``: ``append`` was interrupted by a kill, but the alert was durable.
+    ``decided_again``: the kill was earlier, and the next daemon made the decision again.
     ``duplicated``: messages received more than once. ``lost``: neither received nor
     decided again. ``faults`` were in the sound, ``faults_told`` reached the subscriber.
     """
@@ -47,7 +47,7 @@ class Ledger:
 
 def settle(witness: list[Record], messages: list[Record], tones: dict[str, tuple[float, ...]],
            ) -> Ledger:  # fmt: skip
-    """Draw up the account. ``tones``: the faults of each machine in the order of its sound."""
+    """Count the alerts. ``tones``: the faults of each machine in the order of its sound."""
     ledger = Ledger(faults=sum(map(len, tones.values())))
     alerts = _check_messages(messages, ledger)
     by_machine: dict[str, list[Record]] = defaultdict(list)
@@ -61,7 +61,7 @@ def settle(witness: list[Record], messages: list[Record], tones: dict[str, tuple
         told = _tones_told(by_machine[machine], expected)
         ledger.faults_told += len(told)
         if told != list(expected):
-            ledger.problems.append(f"{machine}: of the faults {expected} only {told} were told")
+            ledger.problems.append(f"{machine}: of the faults {expected} only {told} were received")
     return ledger
 
 
@@ -76,7 +76,7 @@ def _check_messages(messages: list[Record], ledger: Ledger) -> dict[str, Record]
         if event_id in payloads:
             ledger.duplicated += 1
             if payloads[event_id] != message["payload"]:
-                ledger.problems.append(f"event_id {event_id} stands for two messages")
+                ledger.problems.append(f"event_id {event_id} belongs to two messages")
         payloads[event_id] = message["payload"]
         alerts.setdefault(event_id, alert)
         if alert["sequence"] < newest.get(machine, 0):
@@ -90,7 +90,7 @@ def _check_messages(messages: list[Record], ledger: Ledger) -> dict[str, Record]
 
 
 def _check_order(machine: str, alerts: list[Record], ledger: Ledger) -> None:
-    """``sequence`` without gaps, each alert from raised to cleared, none left standing."""
+    """Check that ``sequence`` has no gaps and that every raised alert is cleared."""
     sequences = [alert["sequence"] for alert in alerts]
     if sequences != list(range(1, len(sequences) + 1)):
         ledger.problems.append(f"{machine}: sequence numbers are {sequences}")
@@ -103,7 +103,7 @@ def _check_order(machine: str, alerts: list[Record], ledger: Ledger) -> None:
             )
         standing = None if alert["kind"] == "cleared" else alert["alert_id"]
     if standing is not None:
-        ledger.problems.append(f"{machine}: an alert stands at the end")
+        ledger.problems.append(f"{machine}: an alert is not cleared at the end")
 
 
 def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledger: Ledger) -> None:
@@ -131,7 +131,7 @@ def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledg
 
 
 def _tones_told(alerts: list[Record], tones: tuple[float, ...]) -> list[float]:
-    """The tones that the alerts are about, each run of the same one once."""
+    """The tones of the alerts, repetitions left out."""
     told: list[float] = []
     for alert in alerts:
         heard = [
@@ -139,7 +139,7 @@ def _tones_told(alerts: list[Record], tones: tuple[float, ...]) -> list[float]:
             for tone in sorted(set(tones))
             if any(low - 200 < tone < high + 200 for low, high in alert.get("bands_hz", ()))
         ]
-        # The span's end, half fault and half not, is about other bands as well.
+        # A span with only a part of the fault has other bands too.
         plain = alert["score"] > _PLAIN_FAULT * alert["threshold"]
         if plain and len(heard) == 1 and heard != told[-1:]:
             told += heard

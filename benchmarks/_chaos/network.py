@@ -1,4 +1,4 @@
-"""The network between the daemon and the broker: can be closed, cut, and listened to."""
+"""The network between the daemon and the broker, which can be closed, cut and observed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Network:
-    """A port that leads to another one. ``open`` and ``close`` it, ``cut`` what goes through."""
+    """A port that forwards to another one. ``cut`` resets the connections."""
 
     def __init__(self, to_port: int) -> None:
         self._to = ("127.0.0.1", to_port)
@@ -37,13 +37,13 @@ class Network:
             self._accepting.start()
 
     def close(self) -> None:
-        """Refuse connections and reset those there are."""
+        """Refuse connections and reset the existing ones."""
         listener, self._listener = self._listener, None
         if listener is not None:
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        # The kernel goes on listening until ``accept`` has returned.
+        # The kernel accepts connections until ``accept`` has returned.
         accepting = self._accepting
         if accepting is not None and accepting is not threading.current_thread():
             accepting.join()
@@ -66,7 +66,7 @@ class Network:
         self._ambush = (moment, action)
 
     def forget_ambush(self) -> bool:
-        """Do not do it after all; whether it was still to come."""
+        """Cancel it; return whether it had not happened yet."""
         ambush, self._ambush = self._ambush, None
         return ambush is not None
 

@@ -1,8 +1,8 @@
-"""Sound for chaos: machines whose faults come and go by a plan.
+"""Sound for the chaos benchmark: machines whose faults start and end by a plan.
 
-The sound stands still while nobody listens: a program started anew goes on where
-the last one was ended, so that an hour of sound is an hour that was delivered, and
-what is lost with a killed daemon is the little that was on its way.
+The sound waits while no daemon reads it: a new program continues where the last one
+ended. An hour of sound is therefore an hour that was delivered, and a killed daemon
+loses only the sound that it had not scored yet.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ RATE_HZ = SPEC.sample_rate_hz
 LOOP_S = 30
 FAULT_S, CYCLE_S = 40.0, 90.0
 TONES_HZ = (2500.0, 4000.0, 6000.0)
-"""Each fault is a tone of its own among three in turn, so that a missed one is noticed."""
+"""The faults have three tones in rotation, so that a missed fault is noticed."""
 
-# Runs without site-packages, so that it is there at once and takes little.
+# Runs without site-packages, so that it starts quickly and needs little memory.
 FEEDER = """
 import fcntl, json, mmap, os, struct, sys, time
 plan = json.load(open(sys.argv[1]))
@@ -52,7 +52,7 @@ while True:
 
 @dataclass(frozen=True)
 class SoundPlan:
-    """The sound of one machine. ``tones``: which tone each of its faults is, in order."""
+    """The sound of one machine. ``tones``: the tone of each of its faults, in order."""
 
     machine: str
     cursor: Path
@@ -60,12 +60,12 @@ class SoundPlan:
     source: dict[str, Any]
 
     def position_s(self) -> float:
-        """How much of it has been delivered."""
+        """Seconds of sound that were delivered."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 
 
 def plan_sounds(folder: Path, machines: int, seconds: float, speed: float) -> list[SoundPlan]:
-    """Write what the feeders need; the last fault is over well before ``seconds``."""
+    """Write the files of the sound programs; the last fault ends well before ``seconds``."""
     folder.mkdir(parents=True, exist_ok=True)
     sounds = [folder / "healthy.s16"]
     sounds[0].write_bytes(_as_s16(_healthy()))

@@ -1,4 +1,4 @@
-"""An ordinary subscriber in a process of its own that writes down what it receives.
+"""An ordinary subscriber in a separate process, which records what it receives.
 
     python -m benchmarks._chaos.subscriber PORT FILTER FILE
 
@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 
 
 def subscribe(port: int, topic_filter: str, path: str) -> None:
-    """Receive for ever."""
+    """Receive until the process is ended."""
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(**fields: object) -> None:

@@ -1,4 +1,4 @@
-"""What will happen: a seeded plan of kills, pauses, cuts and full disks."""
+"""A plan of kills, pauses, cut connections and full disks, from a seed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Kind = Literal["kill daemon", "kill broker", "pause broker", "cut network", "fil
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that happens once ``at_s`` seconds of sound were delivered.
+    """An event after ``at_s`` seconds of delivered sound.
 
-    ``aim``: at which moment it strikes; empty: at once. ``lasts_s``: until the broker,
-    the network or the disk is back, in real seconds. ``delay_us``: from the point in
-    the daemon that is aimed at.
+    ``aim``: the moment for which it waits; empty: none. ``lasts_s``: real seconds until the
+    broker, the network or the disk is available again. ``delay_us``: time after the point in
+    the daemon that is the aim.
     """
 
     at_s: float
@@ -28,7 +28,7 @@ class Trouble:
 
 
 def plan_troubles(seed: int, seconds: float, kills: int) -> list[Trouble]:
-    """``kills`` SIGKILLs in ``seconds`` of sound, three in five of the daemon, and the rest."""
+    """A plan for ``seconds`` of sound: ``kills`` SIGKILLs, 3 of 5 of the daemon, and others."""
     rng = random.Random(seed)  # noqa: S311  # a repeatable plan, not a secret
     numbers: dict[Kind, int] = {
         "kill daemon": round(kills * 0.6),

@@ -1,11 +1,11 @@
-"""The real daemon with a witness at its two borders, and with appointed moments to die.
+"""The real daemon, with a record of decisions and alerts, and with moments to kill itself.
 
     python -m benchmarks._chaos.witness FOLDER run --config config.toml
 
-What the detector decides and what ``Outbox.append`` returns is written to
-``FOLDER/witness`` as it happens, past the outbox and everything behind it. A file
-``FOLDER/appointment`` names a point in the program and a delay in microseconds: the
-process kills itself with SIGKILL that long after it next comes there.
+Every decision of the detector and every result of ``Outbox.append`` is written to
+``FOLDER/witness``, independently of the outbox. A file ``FOLDER/appointment`` names a
+point in the program and a delay in microseconds: the process kills itself with SIGKILL
+after this delay when it next reaches the point.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from monitor.outbox.store import OutboxStore
 
 Point = Literal["decided", "begun", "before commit", "committed", "sent", "acknowledged"]
 POINTS: tuple[Point, ...] = get_args(Point)
-"""After the detector's decision; inside, at the end of and after the transaction that makes
-it durable; after the alert went to the socket; before it is forgotten."""
+"""After the decision of the detector; inside, at the end of and after the transaction of the
+outbox; after the alert was sent; before it is removed from the outbox."""
 
 
 class Witness:
-    """Lines in a file that survive SIGKILL, and the appointments."""
+    """A record in a file that survives SIGKILL, and the moments to kill the process."""
 
     def __init__(self, folder: Path) -> None:
         self._file = os.open(folder / "witness", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -46,12 +46,12 @@ class Witness:
         self._life = f"{os.getpid()}-{time.monotonic_ns()}"
 
     def write(self, event: str, **fields: Any) -> None:
-        """One line with one write, so that it is there whole or not at all."""
+        """Write one line with one call, so that it is complete or absent."""
         line = json.dumps({"event": event, "life": self._life, **fields})
         os.write(self._file, line.encode() + b"\n")
 
     def reached(self, point: Point) -> None:
-        """Die if that is appointed here."""
+        """Kill the process if this point was chosen."""
         if not self._appointment.exists():
             return
         try:
@@ -59,7 +59,7 @@ class Witness:
             if where != point:
                 return
             self._appointment.unlink()
-        except (OSError, ValueError):  # withdrawn meanwhile
+        except (OSError, ValueError):  # cancelled meanwhile
             return
         if not float(delay_us):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -72,7 +72,7 @@ def _die(after_s: float) -> None:
 
 
 def attend(witness: Witness) -> None:
-    """Put the witness between the detector and the outbox, and the points everywhere."""
+    """Insert the record between detector and outbox, and the points into the program."""
     push, append, acknowledge = Detector.push, Outbox.append, Outbox.acknowledge
     transaction, send = OutboxStore.transaction, MqttConnection.send
 

@@ -1,4 +1,4 @@
-"""The daemon, the broker, the network, the disk and the subscriber, and what befalls them."""
+"""The daemon, the broker, the network, the disk and the subscriber, with their failures."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _PARTS = "benchmarks._chaos"
 
 
 class World:
-    """Everything that runs. Driven by one thread that calls ``turn`` often.
+    """All processes of the benchmark. One thread calls ``turn`` often.
 
-    ``done``: how often each kind of trouble really struck. ``problems``: what must
-    not happen, whatever strikes. ``no_disk``: why the disk cannot be filled, if so.
+    ``done``: how often each kind of failure happened. ``problems``: observations that must
+    not happen. ``no_disk``: the reason if the disk cannot be filled.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class World:
             subprocess.run(["umount", "--lazy", self._state], check=False)
 
     def position_s(self) -> float:
-        """How much sound was delivered to the machine that lags most."""
+        """Seconds of sound that were delivered to the machine with the least."""
         return min(sound.position_s() for sound in self._sounds)
 
     def strike(self, trouble: Trouble) -> None:
-        """Let something happen, now or at the moment that it aims at."""
+        """Cause a failure, now or at the moment that is its aim."""
         actions: dict[str, Callable[[Trouble], None]] = {
             "kill daemon": self._strike_daemon,
             "kill broker": self._strike_broker,
@@ -114,19 +114,19 @@ class World:
         actions[trouble.kind](trouble)
 
     def turn(self) -> None:
-        """Do what is due, and bring back what was killed."""
+        """Cause the failures that are due, and restart what was killed."""
         now_s = time.monotonic()
         while self._later and self._later[0][0] <= now_s:
             heapq.heappop(self._later)[2]()
         self._look_after_daemon()
-        if not self._broker.running and not self._broker_comes:  # killed in an ambush
+        if not self._broker.running and not self._broker_comes:  # killed at a chosen moment
             self._broker_died(self._rng.uniform(0, 2.0))
         if self._broker.running and now_s >= self._cut_until_s and self._subscribed():
             self._network.open()
         time.sleep(_TURN_S)
 
     def calm_down(self, patience_s: float) -> None:
-        """No more troubles: wait until everything has been delivered, and stop the daemon."""
+        """Wait without failures until everything has been delivered, and stop the daemon."""
         self._appointment.unlink(missing_ok=True)
         self._network.forget_ambush()
         deadline_s = time.monotonic() + patience_s
@@ -215,7 +215,7 @@ class World:
             self._daemon.terminate()
             self.done["restart"] += 1
 
-    # the broker and the way to it
+    # the broker and its network
 
     def _start_broker(self) -> None:
         self._subscriptions_seen = self._subscriptions()
@@ -265,7 +265,7 @@ class World:
     # the disk
 
     def _mount_small_disk(self) -> str:
-        """Why not, or nothing."""
+        """The reason if it is not possible, otherwise an empty text."""
         self._state.mkdir(parents=True, exist_ok=True)
         if "AUSCULT_CHAOS_INSIDE" not in os.environ:
             return "left out: only root can mount a small disk"
@@ -287,7 +287,7 @@ class World:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
 
     def _settled(self) -> bool:
-        """Whether no alert stands and every one has been acknowledged."""
+        """Whether all alerts are cleared and acknowledged."""
         last = {line["machine"]: line for line in read_lines(self.witness)}
         if self._later or any(line.get("kind") != "cleared" for line in last.values()):
             return False

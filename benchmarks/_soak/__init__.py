@@ -1,1 +1,1 @@
-"""The parts of the soak benchmark: sounds whose scores are known, and measurements."""
+"""Sound with known scores, for the soak benchmark."""

@@ -1,7 +1,7 @@
-"""Sound that repeats exactly, so that every score that can ever come of it is known.
+"""Sound that repeats exactly, so that all its scores are known.
 
-Each machine's loop is a whole number of window hops long: the same windows come
-again and again, bit for bit, and so do the scores, however long it goes on.
+The loop of each machine has a whole number of window hops. The windows and the scores
+therefore repeat bit for bit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from tests.bundles import SPEC, machine_sound, make_bundle
 RATE_HZ = SPEC.sample_rate_hz
 LOOP_SAMPLES = 59 * SPEC.window_hop_samples
 CYCLE_LOOPS = 20
-"""The last machine is faulty in the last loop of each cycle of about ten minutes."""
+"""The last machine has a fault in the last loop of each cycle of about ten minutes."""
 
-# Runs without site-packages, so that it takes little beside the daemon that is measured.
+# Runs without site-packages, so that it has little influence on the measurement.
 FEEDER = """
 import json, os, struct, sys, time
 plan = json.load(open(sys.argv[1]))
@@ -57,12 +57,12 @@ class Looped:
     faulty: bool
 
     def heard_s(self) -> float:
-        """Seconds of sound that the daemon has taken so far."""
+        """Seconds of sound that the daemon has read."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 
 
 def make_machines(folder: Path, number: int, speed: float) -> list[Looped]:
-    """Machines that each have a sound and a bundle of their own; the last has a fault."""
+    """Machines with different sounds and bundles; the last one has a fault."""
     program = folder / "feeder.py"
     program.write_text(FEEDER)
     return [_make(folder, index, index == number - 1, program, speed) for index in range(number)]

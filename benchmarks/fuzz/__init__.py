@@ -1,1 +1,1 @@
-"""Fuzzing of everything that comes from outside; ``python -m benchmarks.fuzzing``."""
+"""Fuzzing of all input from outside: ``python -m benchmarks.fuzzing``."""

@@ -1,4 +1,4 @@
-"""Bundles of which one file is not what it should be, used as the daemon uses them."""
+"""Bundles with one wrong file, loaded like in the daemon."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def files(name: str) -> st.SearchStrategy[bytes]:
 
 
 def try_manifest(content: bytes, folder: Path) -> None:
-    """``bundle.json`` as it comes."""
+    """``bundle.json`` without changes to its hashes."""
     _use(_written(folder, original() | {"bundle.json": content}))
 
 
 def try_changed_model(content: bytes, folder: Path) -> None:
-    """``model.onnx`` with a hash that is no longer its own: always refused."""
+    """``model.onnx`` with a wrong hash, which must always be refused."""
     path = _written(folder, original() | {"model.onnx": content})
     if content == original()["model.onnx"]:
         return
@@ -67,17 +67,17 @@ def try_changed_model(content: bytes, folder: Path) -> None:
 
 
 def try_model(content: bytes, folder: Path) -> None:
-    """``model.onnx`` in a bundle whose hashes are right."""
+    """``model.onnx`` in a bundle with correct hashes."""
     _use(_written(folder, _rehashed("model.onnx", content)))
 
 
 def try_head(content: bytes, folder: Path) -> None:
-    """``head.npz`` in a bundle whose hashes are right."""
+    """``head.npz`` in a bundle with correct hashes."""
     _use(_written(folder, _rehashed("head.npz", content)))
 
 
 def try_selftest(content: bytes, folder: Path) -> None:
-    """``selftest.npz`` in a bundle whose hashes are right."""
+    """``selftest.npz`` in a bundle with correct hashes."""
     _use(_written(folder, _rehashed("selftest.npz", content)))
 
 
@@ -97,7 +97,7 @@ def _written(folder: Path, contents: dict[str, bytes]) -> Path:
 
 
 def _use(path: Path) -> None:
-    """What the daemon does with a bundle, and three seconds of sound."""
+    """Load the bundle like the daemon, and score three seconds of sound."""
     bundle = load_bundle(path)
     _ = bundle.calibration
     network = Network(bundle)

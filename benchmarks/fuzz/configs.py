@@ -1,4 +1,4 @@
-"""Configurations and environments with something wrong in them."""
+"""Wrong configurations and environment variables."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def environments() -> st.SearchStrategy[bytes]:
 
 
 def try_file(content: bytes, folder: Path) -> None:
-    """Read as ``auscult check`` reads it."""
+    """Read a configuration like ``auscult check``."""
     path = folder / "config.toml"
     path.write_bytes(content)
     load_config(path, {})
 
 
 def try_environment(content: bytes, folder: Path) -> None:
-    """Variables over a sound file."""
+    """Read a correct file with environment variables."""
     path = folder / "config.toml"
     path.write_text(_EVERY_KIND)
     load_config(path, json.loads(content))

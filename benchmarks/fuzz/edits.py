@@ -1,4 +1,4 @@
-"""Strategies for hypothesis: valid inputs with something wrong in them."""
+"""Strategies for hypothesis: changed valid inputs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ JSON_EXTREMES: list[Any] = [
     *(10**9, -(10**9), 2**31, 2**53, 2**63, 2**64, 10**400, "", "x", "\0", "é" * 300, "1e9"),
     *([], {}, [[]], [0] * 50, {"": 0}, {"a": {"b": {}}}, "../../etc/passwd", "/dev/zero"),
 ]
-"""Values that something or other once did not expect."""
+"""Extreme values."""
 
 TOML_EXTREMES = [
     *("-1", "0", "1e999", "nan", "inf", "1_000_000_000", "9223372036854775807", "true", '""'),
     *("[]", "{}", "[[]]", '"\\u0000"', '"é"', "1979-05-27", "07:32:00", "'''", '"../.."', "-0.0"),
     *("0x7fffffff", '"' + "x" * 5000 + '"', "[" * 200 + "]" * 200, "[" * 5000, '["/bin/true"]'),
 ]
-"""The same, as the values of keys."""
+"""The same as values of keys."""
 
 
 def edited(seeds: Sequence[bytes], *, most: int = 6) -> st.SearchStrategy[bytes]:
-    """One of the seeds with up to ``most`` edits of its bytes, most of them in its header."""
+    """One of the seeds with up to ``most`` changed bytes, mainly in the header."""
     return st.builds(_apply, st.sampled_from(list(seeds)), st.lists(_edits(), max_size=most))
 
 
 def edited_json(document: dict[str, Any], *, most: int = 3) -> st.SearchStrategy[bytes]:
-    """A document of which values anywhere are replaced, taken away or added."""
+    """A document in which values are replaced, removed or added."""
     paths = list(_paths(document))
     change = st.tuples(
         st.sampled_from(paths), st.sampled_from(["put", "put", "remove", "add", "wrap"]), _values()
@@ -47,7 +47,7 @@ def edited_json(document: dict[str, Any], *, most: int = 3) -> st.SearchStrategy
 
 
 def edited_toml(text: str, *, most: int = 3) -> st.SearchStrategy[bytes]:
-    """A text of which the values of keys are replaced, or lines doubled or taken away."""
+    """A text in which values of keys are replaced, or lines repeated or removed."""
     lines = text.splitlines()
     keys = [index for index, line in enumerate(lines) if re.match(r"^[\w.-]+ *=|^\[", line)]
     values = st.sampled_from(TOML_EXTREMES)
@@ -149,7 +149,7 @@ def _values() -> st.SearchStrategy[Any]:
 
 
 def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths of everything inside a document but the document."""
+    """The paths of all values inside a document."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     found: list[tuple[Any, ...]] = []
     for key, inner in items:
@@ -174,6 +174,6 @@ def _changed(document: Any, changes: list[tuple[tuple[Any, ...], str, Any]]) -> 
                 holder[f"{path[-1]}2"] = value
             else:
                 holder[path[-1]] = value
-        except (KeyError, IndexError, TypeError):  # an earlier change took it away
+        except (KeyError, IndexError, TypeError):  # removed by an earlier change
             continue
     return changed

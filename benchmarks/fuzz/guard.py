@@ -1,8 +1,8 @@
-"""Runs a target in a child process of its own, with its memory and its time bounded.
+"""Runs a target in a child process, with limits of memory and time.
 
-The input that is being tried lies in a file before it is tried, so that it is known
-even when the child crashes, hangs or is killed for its memory. What raises is shrunk
-by hypothesis, and the smallest input that still does is what is found.
+Each input is written to a file before it is tried, so that it is known if the child
+crashes, hangs or is killed. hypothesis reduces an input that raises an exception to the
+smallest one that still does.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from hypothesis import strategies as st
 from monitor.errors import AuscultError
 
 MEMORY_LIMIT_BYTES = 1 << 30
-"""What a target may take beside what the child had when it began."""
+"""The memory that a target may use, in addition to that of the child at its start."""
 INPUT_LIMIT_S = 10.0
 _PER_ROUND = 100
 
 Target = Callable[[bytes, Path], None]
-"""Tries one input; a folder for its files. Raises ``AuscultError`` for what it refuses."""
+"""Tries one input, with a folder for files. Raises ``AuscultError`` if it refuses the input."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """An input that did what none may do, and what that was."""
+    """An input that failed, and how."""
 
     content: bytes
     verdict: str
@@ -44,7 +44,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many inputs were tried in ``seconds``, how many of them refused, what was found."""
+    """The number of inputs tried in ``seconds``, the number refused, and the failure."""
 
     tried: int
     refused: int
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class _Count:
-    """Progress in a file, for the parent to see."""
+    """Progress in a file, for the parent process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -66,14 +66,14 @@ class _Count:
 
 
 def fuzz(target: Target, inputs: st.SearchStrategy[bytes], *, seed: int, seconds: float) -> Outcome:
-    """Try inputs for so long, until the first one that does what none may do."""
+    """Try inputs for some seconds, or until one fails."""
 
     def work(folder: Path) -> None:
         count = _Count(folder / "tried")
         deadline_s = time.monotonic() + seconds
 
         def attempt(content: bytes) -> None:
-            if time.monotonic() < deadline_s or count.failed:  # what failed is still shrunk
+            if time.monotonic() < deadline_s or count.failed:  # a failed input is still reduced
                 _try(target, content, folder, count)
 
         turn = 0
@@ -125,15 +125,15 @@ def _try(target: Target, content: bytes, folder: Path, count: _Count) -> None:
 
 
 def _guarded(work: Callable[[Path], None]) -> Outcome:
-    """Fork: a child that does the work, and a parent that watches it."""
+    """Fork a child that tries the inputs and a parent that observes it."""
     with tempfile.TemporaryDirectory(prefix="auscult-fuzz-") as name:
         folder = Path(name)
         child = os.fork()
         if child:
             return _watch(child, folder)
         status = 1
-        try:  # neither the parent's cleanups nor its threads are ours
-            # Decoders write to it; at the end it says where something hung.
+        try:  # the child has neither the parent's threads nor its clean-up
+            # Decoders write to it, and a hang writes its stack.
             os.dup2(os.open(folder / "stderr", os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
             _limit_memory()
             work(folder)
@@ -154,7 +154,7 @@ def _limit_memory() -> None:
 
 @contextmanager
 def _time_limit() -> Iterator[None]:
-    """Show where it hangs and end at once; what does not listen to that the parent ends."""
+    """Print the stack of a hang and exit. If that fails, the parent kills the child."""
 
     def hangs(_number: int, frame: object) -> None:
         traceback.print_stack(file=sys.stderr)
@@ -171,7 +171,7 @@ def _time_limit() -> Iterator[None]:
 
 
 def _watch(child: int, folder: Path) -> Outcome:
-    """Wait for the child, as long as it makes progress."""
+    """Wait for the child while it makes progress."""
     begun_s = moved_s = time.monotonic()
     before = ""
     while True:

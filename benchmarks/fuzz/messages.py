@@ -1,4 +1,4 @@
-"""A broker that sends anything whatever, up to and including birth messages."""
+"""A broker that sends arbitrary packets, including birth messages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def publish(payload: bytes, topic: str = BIRTH_TOPIC) -> bytes:
 
 
 def streams() -> st.SearchStrategy[bytes]:
-    """What a broker might send on a connection, edited."""
+    """Changed packets of a broker."""
     good = _CONNACK + _SUBACK + _PUBACK + publish(b"online") + b"".join(_OTHERS)
     flood = _CONNACK + publish(b"online") * 300
     strange = _CONNACK + publish(b"\xff\xfe") + publish(b"", "x") + publish(b"x" * 70_000)
@@ -56,19 +56,19 @@ class _Announcer:
         self.republished = 0
 
     def publish_retained(self, _topic: str, _payload: bytes) -> None:
-        """Not of interest."""
+        """Do nothing."""
 
     def republish(self, _prefix: str) -> None:
-        """Count: once a burst of birth messages, however many there are."""
+        """Count the answers: one for a burst of birth messages."""
         self.republished += 1
 
     def subscribe(self, _topic: str, handler: Callable[[str, bytes], None]) -> None:
-        """Remember whom to tell."""
+        """Keep the function to call."""
         self.handler = handler
 
 
 def target(content: bytes, _folder: Path) -> None:
-    """The connection is lost in an orderly way or goes on; discovery keeps calm."""
+    """The connection ends normally or continues; discovery answers with a limit."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         broker = threading.Thread(target=_serve, args=(server, content), daemon=True)
         broker.start()
@@ -88,7 +88,7 @@ def target(content: bytes, _folder: Path) -> None:
 
 
 def _converse(connection: MqttConnection, announcer: _Announcer) -> None:
-    """What the publisher does, until the connection is lost."""
+    """Receive like the publisher, until the connection is lost."""
     try:
         connection.subscribe(BIRTH_TOPIC)
         connection.send(Message("a/b/status", b"online", retain=True))
@@ -102,7 +102,7 @@ def _converse(connection: MqttConnection, announcer: _Announcer) -> None:
 
 
 def _serve(server: socket.socket, content: bytes) -> None:
-    """Accept, hear the CONNECT, and say what there is to say, in uneven pieces."""
+    """Accept, read the CONNECT packet, and send the input in pieces of different sizes."""
     with contextlib.suppress(OSError):
         sock, _ = server.accept()
         with sock:

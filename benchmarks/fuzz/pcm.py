@@ -1,4 +1,4 @@
-"""What a command may write: any bytes in any pieces, NaN and infinity among them."""
+"""Output of a command source: any bytes in any pieces, also NaN and infinity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RATES_HZ = (1_000, 8_000, 11_025, 16_000, 44_100, 192_000, 768_000)
 
 
 def streams() -> st.SearchStrategy[bytes]:
-    """A header that says how to read it, and what is written."""
+    """The format of the samples, and the bytes."""
     header = st.builds(
         _HEADER.pack,
         st.sampled_from(range(len(_FORMATS))),
@@ -51,7 +51,7 @@ def streams() -> st.SearchStrategy[bytes]:
 
 
 def target(content: bytes, _folder: Path) -> None:
-    """Blocks hold sound, in order, and so do all the scores that come of them."""
+    """All blocks and scores are finite and in order."""
     if len(content) < _HEADER.size:
         return
     which, channels, rate_hz, seed = _HEADER.unpack_from(content)
