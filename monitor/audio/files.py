@@ -97,7 +97,7 @@ class _Decoded:
     def __init__(self, file: _OneWayFile, recording: Recording, skipped: int) -> None:
         self._file, self._recording = file, recording
         self.skipped = skipped
-        """Samples at its beginning that were passed over without decoding."""
+        """Samples at its beginning that were skipped without decoding."""
         self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
 
     def check(self, path: Path, channel: Channel) -> None:
@@ -184,7 +184,7 @@ def _damaged(path: Path, good_s: float) -> TruncatedError:
 def _opened(
     path: Path, *, skip_frames: int = 0, growing: bool = False
 ) -> Iterator[Iterator[_Decoded | _ByFfmpeg]]:
-    """The recordings of a file, each opened when its turn comes."""
+    """The recordings of a file, each opened when it is needed."""
     descriptor = _open_descriptor(path)
     try:
         head = os.pread(descriptor, 12, 0)
@@ -233,7 +233,7 @@ def _open_descriptor(path: Path) -> int:
 
 
 def _walk_for(path: Path, head: bytes) -> _Walk | None:
-    """How to walk through a file that begins so, None where ffmpeg decodes it.
+    """How to find the recordings of a file with this beginning, None if ffmpeg decodes it.
 
     The content decides, not the name. Raises ``BadInputError`` for what is no audio file.
     """
