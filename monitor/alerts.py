@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -62,6 +63,19 @@ class Alert(AlertDraft):
         return AlertDraft(**known if score is None else known | {"score": score})
 
 
+def redated(alert: Alert, by_s: float) -> Alert:
+    """The alert with its times moved, after the system clock was set by ``by_s``."""
+    return replace(alert, at=_moved(alert.at, by_s), started_at=_moved(alert.started_at, by_s))
+
+
+def _moved(time: str, by_s: float) -> str:
+    try:
+        moment = datetime.fromisoformat(time) + timedelta(seconds=by_s)
+    except (ValueError, OverflowError):
+        return time
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(slots=True)
 class AlertSeries:
     """The alerts of one machine so far: gives each new alert its identity.
@@ -83,7 +97,7 @@ class AlertSeries:
         if self.open is not None:
             kind: AlertKind = "updated" if draft.kind == "raised" else draft.kind
             peak_score = max(draft.peak_score, self.open.peak_score)
-            started_at = self.open.started_at
+            started_at = min(self.open.started_at, draft.at)  # the clock may have been set back
             draft = replace(draft, kind=kind, started_at=started_at, peak_score=peak_score)
         elif draft.kind == "updated":
             draft = replace(draft, kind="raised")

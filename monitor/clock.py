@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -27,6 +28,15 @@ def read_boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened, by both clocks; ``boot_id`` is empty for Unix time alone."""
+
+    unix_s: float
+    steady_s: float = 0.0
+    boot_id: str = ""
 
 
 class Clock:
@@ -50,6 +60,16 @@ class Clock:
     def offset_s(self) -> float:
         """Unix time less steady time: changes only when the system clock is set."""
         return self.unix_s() - self.steady_s()
+
+    def now(self) -> Moment:
+        """This moment."""
+        return Moment(self.unix_s(), self.steady_s(), self.boot_id)
+
+    def set_since_s(self, moment: Moment) -> float:
+        """By how much the system clock was set since a moment; 0 for one of another boot."""
+        if not moment.boot_id or moment.boot_id != self.boot_id:
+            return 0.0
+        return self.offset_s() - (moment.unix_s - moment.steady_s)
 
     def unix_at(self, steady_s: float) -> float:
         """The Unix time of a moment, by the system clock as it is set now, never in the future."""

@@ -36,13 +36,15 @@ class AudioBlock:
     ``samples``: float32, shape ``(n_samples,)``, full scale +-1.
     ``first_sample``: index of ``samples[0]`` since the stream began, at
     ``sample_rate_hz``. ``discontinuous``: audio was lost before this block, so
-    nothing computed from earlier samples may be joined to it.
+    nothing computed from earlier samples may be joined to it. ``recorded_unix_s``:
+    the Unix time of ``samples[0]``, where the recording states it.
     """
 
     samples: FloatArray
     sample_rate_hz: int
     first_sample: int
     discontinuous: bool = False
+    recorded_unix_s: float | None = None
 
     @property
     def start_s(self) -> float:

@@ -72,9 +72,12 @@ def test_an_alert_is_dated_by_the_stream(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
     """The alert would have the time of the computation, not of the fault."""
-    source = playing(*cut(fault_and_back(), 1600), forever=False)
-    machine = Machine(plan(bundle, network), source, record)
-    began = time.time()
+    began = time.time() - 86_400.0
+    blocks = [
+        replace(block, recorded_unix_s=began + block.start_s)
+        for block in cut(fault_and_back(), 1600)
+    ]
+    machine = Machine(plan(bundle, network), playing(*blocks, forever=False), record)
     machine.start()
     wait_for(lambda: machine.ended)
     raised, cleared = record.alerts
@@ -82,6 +85,20 @@ def test_an_alert_is_dated_by_the_stream(
     assert seconds_after(began, raised.at) == pytest.approx(23, abs=6)
     assert seconds_after(began, cleared.at) == pytest.approx(48, abs=8)
     assert cleared.started_at == raised.started_at
+
+
+def test_sound_that_comes_faster_than_real_time_is_not_dated_in_the_future(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """The alerts of a folder of recordings would be minutes ahead of the clock."""
+    source = playing(*cut(fault_and_back(), 1600), forever=False)
+    machine = Machine(plan(bundle, network), source, record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    ended = time.time()
+    assert len(record.alerts) == 2
+    for alert in record.alerts:
+        assert seconds_after(ended, alert.started_at) < seconds_after(ended, alert.at) <= 0.001
 
 
 def seconds_after(began: float, rfc3339: str) -> float:

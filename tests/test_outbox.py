@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from monitor.alerts import Alert, AlertKind
+from monitor.alerts import Alert, AlertDraft, AlertKind
+from monitor.domain import rfc3339
 from monitor.errors import BadInputError, ConfigError, MissingInputError, ServiceUnavailableError
 from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
+from tests.clocks import FakeClock
 
 
 @pytest.fixture
@@ -137,15 +142,18 @@ def test_oldest_updates_are_dropped_first_and_counted(path: Path) -> None:
 
 def test_limits_can_be_changed_while_it_is_open(path: Path) -> None:
     """A reload with lower limits has no effect before a restart."""
-    now_s = 2e9
-    with Outbox(path, clock=lambda: now_s) as outbox:
+    clock = FakeClock()
+    with Outbox(path, clock=clock) as outbox:
         outbox.append(draft())
         for _ in range(20):
             outbox.append(draft("updated"))
         outbox.set_limits(max_alerts=10, max_age_days=30)
         assert outbox.depth() == 10
         assert outbox.pending(1)[0].kind == "raised"
-        now_s += 2 * 86_400
+    clock.reboot("boot-2")
+    clock.now_s += 2 * 86_400
+    with Outbox(path, clock=clock) as outbox:
+        assert outbox.machines_waiting() == ["pump-7"]
         outbox.set_limits(max_alerts=10, max_age_days=1)
         assert outbox.machines_waiting() == []
         assert outbox.health().dropped == {"raised": 1, "updated": 20}
@@ -162,27 +170,97 @@ def test_machines_of_earlier_runs_are_known(path: Path) -> None:
         assert outbox.append(draft(machine="old")).sequence == 2
 
 
-def test_old_alerts_are_dropped_by_age(path: Path) -> None:
+def test_old_alerts_of_earlier_boots_are_dropped_by_age(path: Path) -> None:
     """A node that was offline for a year sends all its old alerts."""
-    now_s = [1_800_000_000.0]
-    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
+    clock = FakeClock()
+    with Outbox(path, max_age_days=2, clock=clock) as outbox:
         outbox.append(draft())
-        now_s[0] += 86_400 * 3
+        clock.now_s += 86_400
+        outbox.append(draft("updated"))
+    clock.reboot("boot-2")
+    clock.now_s += 1.5 * 86_400
+    with Outbox(path, max_age_days=2, clock=clock) as outbox:
         young = outbox.append(draft("cleared"))
-    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
+        outbox.machines_waiting()
+        assert [alert.kind for alert in outbox.pending()] == ["updated", "cleared"]
+        assert outbox.health().dropped == {"raised": 1}
+    clock.reboot("boot-3")
+    clock.now_s += 86_400
+    with Outbox(path, max_age_days=2, clock=clock) as outbox:
         outbox.machines_waiting()
         assert outbox.pending() == [young]
-        assert outbox.health().dropped == {"raised": 1}
 
 
-def test_alerts_from_before_the_clock_was_set_are_not_old(path: Path) -> None:
-    """A board without a clock boots in 1970, and its first alerts are dropped."""
-    now_s = [1_000.0]
-    with Outbox(path, max_age_days=2, clock=lambda: now_s[0]) as outbox:
-        alert = outbox.append(draft())
-        now_s[0] = 1_800_000_000.0
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["wait", "set", "restart", "reboot"]), st.floats(-1e8, 1e8)),
+        max_size=6,
+    )
+)
+def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
+    steps: list[tuple[str, float]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A board boots 45 days behind, raises an alert, gets the time, and drops the alert."""
+    path = tmp_path_factory.mktemp("clock") / "outbox.sqlite3"
+    clock, boots = FakeClock(), 1
+
+    def opened() -> Outbox:
+        return Outbox(path, max_age_days=30, clock=clock)
+
+    def dated(kind: AlertKind = "raised") -> AlertDraft:
+        now = rfc3339(clock.unix_s())
+        return replace(draft(kind), at=now, started_at=now)
+
+    outbox = opened()
+    first = outbox.append(dated())
+    appended_s, same_boot = clock.now_s, True
+    for what, by_s in steps:
+        if what == "wait":
+            clock.now_s += abs(by_s) % 1e6
+        elif what == "set":
+            clock.set_by_s += by_s
+        elif what == "restart":
+            outbox.close()
+            clock.now_s += abs(by_s) % 1e6
+            outbox = opened()
+        else:
+            boots += 1
+            outbox.close()
+            clock.reboot(f"boot-{boots}")
+            outbox, same_boot = opened(), False
         outbox.machines_waiting()
-        assert outbox.pending() == [alert]
+        alerts = outbox.pending()
+        assert [alert.event_id for alert in alerts] == [first.event_id]
+        if same_boot:
+            true_s = clock.unix_s() - (clock.now_s - appended_s)
+            assert unix_s(alerts[0].at) == pytest.approx(true_s, abs=1.1)
+            assert alerts[0].at <= rfc3339(clock.unix_s() + 1.1)
+    cleared = outbox.append(dated("cleared"))
+    assert cleared.alert_id == first.alert_id
+    assert cleared.started_at <= cleared.at <= rfc3339(clock.unix_s())
+    outbox.close()
+
+
+def unix_s(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+def test_a_file_of_the_previous_version_gets_its_columns(path: Path) -> None:
+    """Alerts that wait during an update could not be read, or would be dropped."""
+    previous = Path(__file__).parent / "previous_version" / "outbox"
+    path.parent.mkdir()
+    shutil.copy(next(previous.glob("*.sqlite3")), path)
+    listed = read_outbox(path).alerts  # reads without changing the file
+    assert listed
+    clock = FakeClock()
+    with Outbox(path, max_age_days=1, clock=clock) as outbox:
+        outbox.machines_waiting()
+        assert outbox.pending(1000) == listed
+    clock.reboot("boot-2")
+    clock.now_s += 2 * 86_400
+    with Outbox(path, max_age_days=1, clock=clock) as outbox:
+        outbox.machines_waiting()
+        assert outbox.pending() == []
 
 
 def test_threads_share_it(path: Path) -> None:
@@ -213,6 +291,7 @@ import sys
 from pathlib import Path
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
+from tests.clocks import FakeClock
 
 with Outbox(Path(sys.argv[1])) as outbox:
     while True:

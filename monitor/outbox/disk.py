@@ -17,7 +17,8 @@ from collections.abc import Callable, Collection
 from itertools import islice
 from pathlib import Path
 
-from monitor.alerts import Alert, AlertSeries
+from monitor.alerts import Alert, AlertSeries, redated
+from monitor.clock import Clock, Moment
 from monitor.errors import ConfigError
 from monitor.outbox.rows import (
     StoredAlert,
@@ -39,6 +40,8 @@ from monitor.outbox.unwritten import AlertKey, Unwritten
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_STEP_S = 1.0
+"""A smaller change of the system clock is a correction, not a step."""
 _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
 
 
@@ -50,7 +53,7 @@ class OutboxDisk:
     caller changes ``machines`` and ``drops``, and reports it with ``touch`` and ``remove``.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
         self.machines: dict[str, AlertSeries] = {}
         self.drops: Counter[tuple[str, str]] = Counter()
         self.assumed_sequence = 0
@@ -65,6 +68,8 @@ class OutboxDisk:
         self._counts: Counter[str] = Counter()
         self._unwritten = Unwritten()
         self._next_try_s = 0.0
+        self._dated: dict[str, Moment] = {}
+        """When the open alert of each machine got its times."""
 
     def open(self) -> None:
         """Open the file and read what an earlier process wrote.
@@ -91,12 +96,23 @@ class OutboxDisk:
             self._store = None
 
     def touch(self, machine: str) -> None:
-        """The series of this machine has changed."""
+        """The series of this machine has changed, and its open alert has the time of now."""
+        self._dated[machine] = self._clock.now()
         self._unwritten.machines.add(machine)
+
+    def correct_times(self, machine: str) -> None:
+        """Move the times of an open alert if the system clock was set since it got them."""
+        series, dated = self.machines.get(machine), self._dated.get(machine)
+        if series is None or series.open is None or dated is None:
+            return
+        set_by_s = self._clock.set_since_s(dated)
+        if abs(set_by_s) >= _STEP_S:
+            series.open = redated(series.open, set_by_s)
+            self.touch(machine)
 
     def put(self, alert: Alert) -> None:
         """Add an alert at the end; on the disk with the next ``flush``."""
-        self._unwritten.put(alert, self._clock())
+        self._unwritten.put(alert, self._clock.now())
 
     def remove(self, event_ids: Collection[str], *, dropped: bool = False) -> None:
         """Remove alerts; unknown ids change nothing. ``dropped``: ``drops`` has changed."""
@@ -120,7 +136,9 @@ class OutboxDisk:
     def read(self, limit: int, machine: str | None) -> list[Alert]:
         """The oldest alerts, of one machine or of all, in order."""
         alerts = self._read_stored(limit, machine)
-        return [*alerts, *islice(self._unwritten.added(machine), max(0, limit - len(alerts)))]
+        added = islice(self._unwritten.added(machine), max(0, limit - len(alerts)))
+        moments = self._unwritten.alerts
+        return [*alerts, *(self._corrected(one, moments[one.event_id][1]) for one in added)]
 
     def machines_waiting(self) -> list[str]:
         """The machines that have alerts in the queue."""
@@ -147,9 +165,15 @@ class OutboxDisk:
         """The oldest alerts that are only in memory."""
         return self._unwritten.oldest(number, only_updated=only_updated)
 
-    def appended_before(self, unix_s: float) -> list[AlertKey]:
-        """The alerts on the disk that are older than ``unix_s``."""
-        return self._stored(lambda store: store.appended_before(unix_s))
+    def older_than(self, age_s: float) -> list[AlertKey]:
+        """The alerts of earlier boots that are older than ``age_s``."""
+        now = self._clock.now()
+        return self._stored(lambda store: store.older_than(age_s, now) if store.writable else [])
+
+    def _corrected(self, alert: Alert, appended: Moment) -> Alert:
+        """The alert with its times moved, if the system clock was set since it was added."""
+        set_by_s = self._clock.set_since_s(appended)
+        return redated(alert, set_by_s) if abs(set_by_s) >= _STEP_S else alert
 
     def _stored(self, query: Callable[[OutboxStore], list[StoredAlert]]) -> list[AlertKey]:
         """Alerts on the disk that are not removed; empty if the disk cannot be read."""
@@ -171,13 +195,18 @@ class OutboxDisk:
         removed = self._unwritten.removed
         try:
             rows = self._store.alerts(limit + len(removed), machine)
-            alerts = [parse_alert(row.body) for row in rows if row.event_id not in removed]
-            if None in alerts:
-                raise StoreDamagedError("a row is not an alert")
+            alerts: list[Alert] = []
+            for row in rows:
+                if row.event_id in removed:
+                    continue
+                alert = parse_alert(row.body)
+                if alert is None:
+                    raise StoreDamagedError("a row is not an alert")
+                alerts.append(self._corrected(alert, row.appended))
         except _DISK_ERRORS as error:
             self._failed(error)
             return []
-        return [alert for alert in alerts if alert is not None][:limit]
+        return alerts[:limit]
 
     def _write(self) -> None:
         store = self._writable_store()
@@ -185,8 +214,12 @@ class OutboxDisk:
         with store.transaction():
             removed = Counter(name for name in map(store.machine_of, todo.removed) if name)
             store.delete(todo.removed | todo.removed_early)
-            store.insert(to_stored_alert(alert, unix_s) for alert, unix_s in todo.alerts.values())
-            store.put_machines(to_stored_machine(m, self.machines[m]) for m in todo.machines)
+            store.put_boot(self._clock.now())
+            store.insert(to_stored_alert(alert, moment) for alert, moment in todo.alerts.values())
+            store.put_machines(
+                to_stored_machine(name, self.machines[name], self._moment_of(name))
+                for name in todo.machines
+            )
             if todo.drops:
                 store.put_drops(self.drops)
         self._counts.subtract(removed)
@@ -198,6 +231,9 @@ class OutboxDisk:
                 "outbox: the disk accepts alerts again; all are written",
                 extra={"alerts_waiting": self.depth()},
             )
+
+    def _moment_of(self, machine: str) -> Moment:
+        return self._dated.get(machine) or self._clock.now()
 
     def _writable_store(self) -> OutboxStore:
         lost = not self._path.exists()
@@ -255,7 +291,7 @@ class OutboxDisk:
         The numbers that the last process gave in memory are unknown, so they continue
         from the Unix time.
         """
-        self.assumed_sequence = int(self._clock())
+        self.assumed_sequence = int(self._clock.unix_s())
         try:
             self._store = OutboxStore.open_read_only(self._path)
             self._merge(self._store)
@@ -266,6 +302,8 @@ class OutboxDisk:
         machines, counts, drops = store.machines(), store.counts(), store.drops()
         for row in machines:
             self._merge_machine(row)
+        if store.writable:
+            store.adopt_undated(self._clock.now())
         self._counts = counts
         self.drops.update(drops)  # adds to those of this process
         self._taken_over = True
@@ -279,16 +317,17 @@ class OutboxDisk:
         series = self.machines.setdefault(row.machine, AlertSeries(self.assumed_sequence))
         if not self._taken_over and series.last_sequence == self.assumed_sequence:
             series.open = parse_alert(row.open_alert)
+            self._dated[row.machine] = row.dated
         series.last_sequence = max(series.last_sequence, int(row.last_sequence))
 
     def _merge_alerts(self, rows: list[StoredAlert]) -> int:
         """Put the alerts of another file in front of those in memory; returns their number."""
-        saved: dict[str, tuple[Alert, float]] = {}
+        saved: dict[str, tuple[Alert, Moment]] = {}
         removed = self._unwritten.removed | self._unwritten.removed_early
         for row in rows:
             alert = parse_alert(row.body)
             if alert is not None and alert.event_id not in removed:
-                saved[alert.event_id] = (alert, row.appended_unix_s)
+                saved[alert.event_id] = (alert, row.appended)
                 series = self.machines.setdefault(alert.machine, AlertSeries(self.assumed_sequence))
                 series.last_sequence = max(series.last_sequence, alert.sequence)
         self._unwritten.alerts = saved | self._unwritten.alerts
@@ -307,7 +346,7 @@ class OutboxDisk:
         machines, alerts = salvage(aside)
         alerts = list({row.event_id: row for row in [*alerts, *cached]}.values())
         if not self.machines:  # damaged before this process read any number
-            self.assumed_sequence = int(self._clock())
+            self.assumed_sequence = int(self._clock.unix_s())
         for row in machines:
             if isinstance(row.last_sequence, int) and isinstance(row.machine, str):
                 self._merge_machine(row)

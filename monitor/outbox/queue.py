@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
+from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.lock import lock_file
@@ -46,8 +47,10 @@ class Outbox:
     """Alerts of all machines of one daemon. Every method may be called from any thread.
 
     ``max_alerts`` and ``max_age_days`` are its limits. Above ``max_alerts`` the oldest
-    ``updated`` alerts are dropped first, and others only if no ``updated`` is left. Older
-    alerts than ``max_age_days`` are dropped. Every dropped alert is counted permanently.
+    ``updated`` alerts are dropped first, and others only if no ``updated`` is left. Alerts
+    of earlier boots that are older than ``max_age_days`` are dropped. Age is the time that
+    this computer ran since then; alerts of this boot are never too old. Every dropped
+    alert is counted permanently.
     ``max_in_memory`` limits in the same way what is in memory while the disk is broken.
 
     Raises ``ServiceUnavailableError`` when another process has the outbox open for
@@ -65,12 +68,11 @@ class Outbox:
         max_alerts: int = 100_000,
         max_age_days: float = 30.0,
         max_in_memory: int = 10_000,
-        clock: Callable[[], float] = time.time,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.path = path
         self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
         self._max_in_memory = max_in_memory
-        self._clock = clock
         self._guard = threading.RLock()
         self._next_age_check_s = 0.0
         self._closed = False
@@ -110,6 +112,7 @@ class Outbox:
             self._check_open()
             known = self._disk.machines
             series = known.setdefault(draft.machine, AlertSeries(self._disk.assumed_sequence))
+            self._disk.correct_times(draft.machine)
             alert = series.identify(draft)
             self._disk.put(alert)
             self._disk.touch(alert.machine)
@@ -142,6 +145,7 @@ class Outbox:
     def open_alert(self, machine: str) -> Alert | None:
         """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
         with self._guard:
+            self._disk.correct_times(machine)
             series = self._disk.machines.get(machine)
             return series.open if series else None
 
@@ -200,7 +204,7 @@ class Outbox:
     def _enforce_age(self) -> None:
         if time.monotonic() >= self._next_age_check_s:
             self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
-            self._drop(self._disk.appended_before(self._clock() - self._max_age_s))
+            self._drop(self._disk.older_than(self._max_age_s))
 
     def _drop(self, entries: list[AlertKey]) -> None:
         if not entries:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from monitor.alerts import Alert, AlertSeries, alert_from_json, alert_to_dict
+from monitor.clock import Moment
 from monitor.errors import BadInputError
 
 
@@ -16,6 +17,14 @@ class StoredMachine:
     machine: str
     last_sequence: int
     open_alert: str | None
+    dated_unix_s: float | None = None
+    steady_s: float | None = None
+    boot_id: str | None = None
+
+    @property
+    def dated(self) -> Moment:
+        """When the open alert got its times."""
+        return Moment(self.dated_unix_s or 0.0, self.steady_s or 0.0, self.boot_id or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +36,27 @@ class StoredAlert:
     kind: str
     appended_unix_s: float
     body: str
+    steady_s: float | None = None
+    boot_id: str | None = None
+
+    @property
+    def appended(self) -> Moment:
+        """When the alert was added. Earlier versions stored the Unix time only."""
+        return Moment(self.appended_unix_s, self.steady_s or 0.0, self.boot_id or "")
 
 
-def to_stored_alert(alert: Alert, appended_unix_s: float) -> StoredAlert:
+def to_stored_alert(alert: Alert, appended: Moment) -> StoredAlert:
     """The row of an alert."""
     body = json.dumps(alert_to_dict(alert), separators=(",", ":"))
-    return StoredAlert(alert.event_id, alert.machine, alert.kind, appended_unix_s, body)
+    times = (appended.steady_s, appended.boot_id)
+    return StoredAlert(alert.event_id, alert.machine, alert.kind, appended.unix_s, body, *times)
 
 
-def to_stored_machine(name: str, series: AlertSeries) -> StoredMachine:
-    """The row of the series of a machine."""
+def to_stored_machine(name: str, series: AlertSeries, dated: Moment) -> StoredMachine:
+    """The row of the series of a machine. ``dated``: when its open alert got its times."""
     opened = json.dumps(alert_to_dict(series.open)) if series.open else None
-    return StoredMachine(name, series.last_sequence, opened)
+    times = (dated.unix_s, dated.steady_s, dated.boot_id)
+    return StoredMachine(name, series.last_sequence, opened, *times)
 
 
 def parse_alert(body: object) -> Alert | None:

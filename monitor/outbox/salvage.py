@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.store import StoreDamagedError
+from monitor.outbox.store import StoreDamagedError, known_columns
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")
@@ -61,14 +61,13 @@ def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
         return machines, alerts
     with contextlib.closing(connection):
         with contextlib.suppress(sqlite3.Error):
-            for row in connection.execute(
-                "SELECT machine, last_sequence, open_alert FROM machines"
-            ):
+            names = known_columns(connection, "machines")
+            for row in connection.execute(f"SELECT {names} FROM machines"):  # noqa: S608 - constants
                 machines.append(StoredMachine(*row))  # noqa: PERF401  # keeps the rows before an error
         with contextlib.suppress(sqlite3.Error):
+            names = known_columns(connection, "alerts")
             for row in connection.execute(
-                "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
-                " NOT INDEXED ORDER BY position"
+                f"SELECT {names} FROM alerts NOT INDEXED ORDER BY position"  # noqa: S608 - constants
             ):
                 alerts.append(StoredAlert(*row))  # noqa: PERF401  # as above
     return machines, alerts

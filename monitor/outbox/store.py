@@ -7,9 +7,11 @@ import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import astuple
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+from monitor.clock import Moment
 from monitor.outbox.rows import StoredAlert, StoredMachine
 
 _APPLICATION_ID = 0x41554F42  # "AUOB"
@@ -17,7 +19,12 @@ _SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 2.0
 _RESERVE_BYTES = 1 << 20
 _CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
-_PLAUSIBLE_UNIX_S = 1_577_836_800  # 2020; an older time is that of a board whose clock was not set
+_ADDED_COLUMNS = {
+    "alerts": ("steady_s REAL", "boot_id TEXT"),
+    "machines": ("dated_unix_s REAL", "steady_s REAL", "boot_id TEXT"),
+}
+"""Columns that the first version does not have; it still reads and writes a file with them."""
+_MOST_BOOTS = 1000
 
 _SCHEMA = f"""
 CREATE TABLE machines (
@@ -36,6 +43,13 @@ CREATE TABLE reserve (filler BLOB);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_SCHEMA_VERSION};
 """
+
+
+_ALERT_COLUMNS = ("event_id", "machine", "kind", "appended_unix_s", "body", "steady_s", "boot_id")
+_MACHINE_COLUMNS = (
+    *("machine", "last_sequence", "open_alert"),
+    *("dated_unix_s", "steady_s", "boot_id"),
+)
 
 
 class StoreError(Exception):
@@ -69,6 +83,8 @@ class OutboxStore:
     def __init__(self, connection: sqlite3.Connection, *, writable: bool) -> None:
         self._connection = connection
         self.writable = writable
+        self._alert_columns = known_columns(connection, "alerts")
+        self._machine_columns = known_columns(connection, "machines")
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -89,6 +105,7 @@ class OutboxStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            _add_columns(connection)
             store = cls(connection, writable=True)
             store._reserve_space()
         except BaseException:
@@ -135,23 +152,28 @@ class OutboxStore:
             raise
 
     def machines(self) -> list[StoredMachine]:
-        rows = self._connection.execute("SELECT machine, last_sequence, open_alert FROM machines")
+        rows = self._connection.execute(f"SELECT {self._machine_columns} FROM machines")  # noqa: S608 - constants
         return [StoredMachine(*row) for row in rows]
 
     def put_machines(self, rows: Iterable[StoredMachine]) -> None:
         self._connection.executemany(
-            "INSERT INTO machines VALUES (?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
-            " last_sequence = excluded.last_sequence, open_alert = excluded.open_alert",
-            [(row.machine, row.last_sequence, row.open_alert) for row in rows],
+            "INSERT INTO machines"
+            " (machine, last_sequence, open_alert, dated_unix_s, steady_s, boot_id)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
+            " last_sequence = excluded.last_sequence, open_alert = excluded.open_alert,"
+            " dated_unix_s = excluded.dated_unix_s, steady_s = excluded.steady_s,"
+            " boot_id = excluded.boot_id",
+            [astuple(row) for row in rows],
         )
 
     def insert(self, alerts: Iterable[StoredAlert]) -> None:
         """Add alerts at the end. An ``event_id`` that exists is not written again: a commit
         that was reported as failed may have written it."""
         self._connection.executemany(
-            "INSERT OR IGNORE INTO alerts (event_id, machine, kind, appended_unix_s, body)"
-            " VALUES (?, ?, ?, ?, ?)",
-            [(a.event_id, a.machine, a.kind, a.appended_unix_s, a.body) for a in alerts],
+            "INSERT OR IGNORE INTO alerts"
+            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [astuple(alert) for alert in alerts],
         )
 
     def delete(self, event_ids: Iterable[str]) -> None:
@@ -164,7 +186,7 @@ class OutboxStore:
         if machine is None:
             return self.oldest(limit, only_updated=False)
         rows = self._connection.execute(
-            "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
+            f"SELECT {self._alert_columns} FROM alerts"  # noqa: S608 - constants
             " WHERE machine = ? ORDER BY position LIMIT ?",
             (machine, limit),
         )
@@ -183,24 +205,59 @@ class OutboxStore:
 
     def oldest(self, limit: int, *, only_updated: bool) -> list[StoredAlert]:
         """The alerts that may be dropped first."""
-        query = (
-            "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
-            " WHERE kind = 'updated' ORDER BY position LIMIT ?"
-            if only_updated
-            else "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
-            " ORDER BY position LIMIT ?"
-        )
+        where = "WHERE kind = 'updated'" if only_updated else ""
+        query = f"SELECT {self._alert_columns} FROM alerts {where} ORDER BY position LIMIT ?"  # noqa: S608 - constants
         rows = self._connection.execute(query, (limit,))
         return [StoredAlert(*row) for row in rows]
 
-    def appended_before(self, unix_s: float, limit: int = 1000) -> list[StoredAlert]:
-        """Alerts older than ``unix_s``, except those from before the clock was set."""
-        rows = self._connection.execute(
-            "SELECT event_id, machine, kind, appended_unix_s, body FROM alerts"
-            " WHERE appended_unix_s >= ? AND appended_unix_s < ? ORDER BY position LIMIT ?",
-            (_PLAUSIBLE_UNIX_S, unix_s, limit),
+    def older_than(self, age_s: float, now: Moment, limit: int = 1000) -> list[StoredAlert]:
+        """Alerts of earlier boots that are older than ``age_s``.
+
+        Age is the time that this computer ran since the alert was added: the system clock may
+        be wrong, before or now. The time for which it was off is not counted.
+        """
+        boots = self._connection.execute(
+            "SELECT boot_id, last_steady_s FROM boots WHERE boot_id != ? ORDER BY position DESC",
+            (now.boot_id,),
+        ).fetchall()
+        found: list[StoredAlert] = []
+        ran_s = now.steady_s
+        for boot_id, last_steady_s in boots:
+            rows = self._connection.execute(
+                f"SELECT {self._alert_columns} FROM alerts"  # noqa: S608 - constants
+                " WHERE boot_id = ? AND steady_s < ? ORDER BY position LIMIT ?",
+                (boot_id, last_steady_s + ran_s - age_s, limit),
+            )
+            found += [StoredAlert(*row) for row in rows]
+            ran_s += last_steady_s
+        return found[:limit]
+
+    def put_boot(self, now: Moment) -> None:
+        """Note that this boot was running until now."""
+        self._connection.execute(
+            "INSERT INTO boots (boot_id, last_steady_s) VALUES (?, ?)"
+            " ON CONFLICT (boot_id) DO UPDATE SET last_steady_s = excluded.last_steady_s",
+            (now.boot_id, now.steady_s),
         )
-        return [StoredAlert(*row) for row in rows]
+        self._connection.execute(
+            "DELETE FROM boots WHERE position <= (SELECT max(position) FROM boots) - ?",
+            (_MOST_BOOTS,),
+        )
+
+    def adopt_undated(self, now: Moment) -> None:
+        """Count the age of alerts that an earlier version wrote from now on."""
+        undated = self._connection.execute(
+            "SELECT 1 FROM alerts WHERE boot_id IS NULL LIMIT 1"
+        ).fetchone()
+        if undated is None:
+            return
+        # A boot of no length before this one: their own times are not known on its clock.
+        name = f"before {now.boot_id}"
+        self._connection.execute("INSERT OR IGNORE INTO boots VALUES (NULL, ?, 0.0)", (name,))
+        self._connection.execute(
+            "UPDATE alerts SET steady_s = ?, boot_id = ? WHERE boot_id IS NULL",
+            (now.steady_s, name),
+        )
 
     def drops(self) -> Counter[tuple[str, str]]:
         """How many alerts were ever dropped, by machine and kind."""
@@ -261,3 +318,23 @@ def _verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise StoreDamagedError(verdict.splitlines()[0])
+
+
+def known_columns(connection: sqlite3.Connection, table: Literal["alerts", "machines"]) -> str:
+    """The columns as SQL; those that a file of an earlier version does not have are NULL."""
+    wanted = _ALERT_COLUMNS if table == "alerts" else _MACHINE_COLUMNS
+    present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+    return ", ".join(name if name in present else f"NULL AS {name}" for name in wanted)
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version up to date."""
+    for table, columns in _ADDED_COLUMNS.items():
+        present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        for column in columns:
+            if column.split()[0] not in present:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS boots (position INTEGER PRIMARY KEY,"
+        " boot_id TEXT NOT NULL UNIQUE, last_steady_s REAL NOT NULL)"
+    )

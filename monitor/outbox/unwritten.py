@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from monitor.alerts import Alert
+from monitor.clock import Moment
 
 AlertKey = tuple[str, str, str]
 """``event_id``, ``machine`` and ``kind`` of an alert."""
@@ -16,14 +17,14 @@ AlertKey = tuple[str, str, str]
 class Unwritten:
     """Changes that the next transaction writes.
 
-    ``alerts``: alerts to add, in order, by ``event_id``, each with its Unix time in
-    seconds. ``removed``: alerts on the disk to delete. ``removed_early``: alerts that were
+    ``alerts``: alerts to add, in order, by ``event_id``, each with the moment when it was
+    added. ``removed``: alerts on the disk to delete. ``removed_early``: alerts that were
     removed before they were written; a commit that was reported as failed may have written
     them. ``machines``: machines whose series has changed. ``drops``: whether the count of
     dropped alerts has changed.
     """
 
-    alerts: dict[str, tuple[Alert, float]] = field(default_factory=dict)
+    alerts: dict[str, tuple[Alert, Moment]] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     removed_early: set[str] = field(default_factory=set)
     machines: set[str] = field(default_factory=set)
@@ -34,9 +35,9 @@ class Unwritten:
             self.alerts or self.removed or self.removed_early or self.machines or self.drops
         )
 
-    def put(self, alert: Alert, unix_s: float) -> None:
+    def put(self, alert: Alert, appended: Moment) -> None:
         """Add an alert at the end."""
-        self.alerts[alert.event_id] = (alert, unix_s)
+        self.alerts[alert.event_id] = (alert, appended)
 
     def remove(self, event_ids: Collection[str]) -> None:
         """Remove alerts, on the disk or not yet."""

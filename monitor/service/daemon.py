@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from monitor import __version__
+from monitor.clock import StepWatch
 from monitor.config.settings import Settings, load_config, outbox_path
 from monitor.domain import rfc3339
 from monitor.errors import AuscultError
@@ -53,6 +54,7 @@ class Service:
         self._status = ""
         self._complaint = ""
         self._hanging: list[str] = []
+        self._steps = StepWatch()
         self._coverage_due_s = time.monotonic() + self.COVERAGE_INTERVAL_S
 
     def run(self, signals: SignalQueue, *, until_ended: bool = False) -> None:
@@ -102,6 +104,10 @@ class Service:
         elif hanging != self._hanging:
             log.error("no progress, the watchdog is not notified: %s", ", ".join(hanging))
         self._hanging = hanging
+        if step_s := self._steps.step_s():
+            direction = "forward" if step_s > 0 else "back"
+            log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))
+            self._supervisor.publish_states()  # they contain times
         status = f"{self._supervisor.summary()}; {self._delivery.summary()}{self._complaint}"
         if status != self._status:
             self._status = status

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from monitor.alerts import Alert, AlertDraft
 from monitor.audio.level import LevelMeter
+from monitor.clock import SYSTEM_CLOCK
 from monitor.detection.alert_draft import alert_draft
 from monitor.domain import (
     AudioBlock,
@@ -61,7 +62,7 @@ class MachineReport:
         self._outlet = outlet
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
-        self._since_unix_s = time.time()
+        self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
         self.begin_stream()
@@ -80,7 +81,12 @@ class MachineReport:
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
         """A block came in: give it its wall time, and count the sound missing before it as lost."""
         start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
-        self._clock.observe(end_s, time.time(), after_gap=block.discontinuous)
+        recorded = block.recorded_unix_s if isinstance(block, AudioBlock) else None
+        self._clock.observe(
+            end_s,
+            after_gap=block.discontinuous,
+            recorded_start_unix_s=None if recorded is None else recorded - start_s,
+        )
         self._coverage.present(time.monotonic(), max(0.0, start_s - self._end_s))
         self._end_s = end_s
         if isinstance(block, AudioBlock):
@@ -102,7 +108,7 @@ class MachineReport:
     def show(self, state: SourceState) -> None:
         """Publish and log a state if it has changed, or publish it if it is time to repeat it."""
         if (state.status, state.reason) != (self.state.status, self.state.reason):
-            self._since_unix_s = time.time()
+            self._since_s = SYSTEM_CLOCK.steady_s()
             self._state_due_s = 0.0
             self._log_change(state)
         self.state = state
@@ -120,7 +126,7 @@ class MachineReport:
                 "state": self.state.status.value,
                 "reason": self.state.reason,
                 "detail": self.state.detail,
-                "since": rfc3339(self._since_unix_s),
+                "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
                 "alert_id": standing.alert_id if standing else None,
                 "coverage": self.coverage(),
             },

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monitor.audio.files import read_blocks
 from monitor.audio.recordings import describe_ignored
+from monitor.audio.start_time import start_unix_s
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
@@ -119,6 +120,7 @@ class FolderSource:
         blocks = read_blocks(
             path, self._settings.channel, skip_frames=progress.n_frames, growing=True
         )
+        began_unix_s = start_unix_s(path)
         is_next_part = progress.n_frames > 0 and self._last_read == progress.version.inode
         for block in blocks:
             if stop.is_set():
@@ -126,6 +128,8 @@ class FolderSource:
             if self._state:
                 self._state = ""
                 yield BACK
+            if began_unix_s is not None:
+                block = replace(block, recorded_unix_s=began_unix_s + block.start_s)  # noqa: PLW2901 - the same block, dated
             yield self._placed(block, begins=not is_next_part)
             is_next_part = True
             # Only now: the yielded block has been processed, and its alert is on the disk.
