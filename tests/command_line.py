@@ -1,4 +1,4 @@
-"""Commands in this process or one of their own, and what they need."""
+"""Running commands in this process or in a new one, with configurations and recordings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RATE_HZ = SPEC.sample_rate_hz
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left behind."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -32,7 +32,7 @@ class Outcome:
 
     @property
     def json(self) -> Any:
-        """Standard output as the one JSON document that it should be."""
+        """Standard output, read as one JSON document."""
         return json.loads(self.out)
 
 
@@ -95,7 +95,7 @@ def configured(folder: Path, bundle: Path, broker: Mosquitto | None = None, **so
 
 
 def write_recordings(folder: Path) -> Path:
-    """Two healthy recordings, and ``fault.flac`` in which a fault comes and goes."""
+    """Two healthy recordings, and ``fault.flac`` in which a fault starts and ends."""
     (folder / "below").mkdir(parents=True)
     fault = np.concatenate(
         [machine_sound(12), machine_sound(12, seed=1, fault=0.3), machine_sound(20, seed=2)]

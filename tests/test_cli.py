@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -30,27 +29,29 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def test_the_command_is_installed_and_is_the_module() -> None:
-    """`auscult` and `python -m monitor` would be two programs."""
+    """`auscult` and `python -m monitor` would differ."""
     done = process("--version")
     assert (done.returncode, done.stdout.strip()) == (0, f"auscult {__version__}")
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_every_command_explains_itself(command: str) -> None:
-    """The contract's commands would have to be guessed."""
+    """A command would have no help."""
     outcome = auscult(*command.split(), "--help")
     assert outcome.status == 0
     assert "Usage: auscult" in outcome.out
 
 
-def test_help_is_quick() -> None:
-    """Every look at the help would load an inference engine."""
-    best_s = float("inf")
-    for _ in range(3):
-        began_s = time.monotonic()
-        process("--help")
-        best_s = min(best_s, time.monotonic() - began_s)
-    assert best_s < 1.0
+def test_help_loads_no_large_library() -> None:
+    """The help would be slow, because it loads numpy or ONNX Runtime."""
+    code = (
+        "import sys; from monitor.cli import run_command; run_command(['--help']); "
+        "print(sorted({'numpy', 'onnxruntime', 'pydantic', 'torch'} & {*sys.modules}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_help_is_quick() -> None:
 def test_a_mistake_gets_one_line_and_its_status(
     arguments: list[str], status: int, says: str
 ) -> None:
-    """A script could not tell a typing error from a broken disk."""
+    """A script could not distinguish a typing error from a disk error."""
     outcome = auscult(*arguments)
     assert outcome.status == status
     (line,) = outcome.err.splitlines()
@@ -92,7 +93,7 @@ def test_a_mistake_gets_one_line_and_its_status(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours would look like a mistake of the user's."""
+    """A bug would be reported as a mistake of the user."""
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError
@@ -155,8 +156,8 @@ def test_help_of_the_trainer_needs_no_extra() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this machine")
-def test_a_full_disk_is_no_bug(bundle: Bundle) -> None:
-    """Nobody could tell a disk that is full from a fault of the program."""
+def test_a_full_disk_is_not_a_bug(bundle: Bundle) -> None:
+    """A full disk would be reported as a bug."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "monitor", "inspect", bundle.path],
@@ -170,8 +171,8 @@ def test_a_full_disk_is_no_bug(bundle: Bundle) -> None:
     assert done.stderr == "auscult: disk error: No space left on device\n"
 
 
-def test_a_file_on_a_broken_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has a file that cannot be read would be told that it cannot be written."""
+def test_a_file_with_a_disk_error_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read error would be reported as a write error, or without the file."""
 
     def unreadable(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO), "healthy.flac")
@@ -183,7 +184,7 @@ def test_a_file_on_a_broken_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control-C would print thirty lines."""
+    """Control-C would print a traceback."""
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -193,7 +194,7 @@ def test_an_interrupted_command_is_quiet(monkeypatch: pytest.MonkeyPatch) -> Non
     assert (outcome.status, outcome.out, outcome.err) == (130, "", "")
 
 
-def test_a_reader_that_leaves_is_no_error(bundle: Bundle) -> None:
+def test_a_closed_pipe_is_not_an_error(bundle: Bundle) -> None:
     """`auscult inspect BUNDLE | head -1` would end in a traceback."""
     with subprocess.Popen(
         [sys.executable, "-m", "monitor", "inspect", bundle.path, "--json"],
@@ -212,15 +213,15 @@ def test_a_reader_that_leaves_is_no_error(bundle: Bundle) -> None:
 
 
 def test_check_names_every_machine(bundle: Bundle, tmp_path: Path) -> None:
-    """A good configuration could not be told from one that was not looked at."""
+    """A user could not see which machines were checked."""
     config = configured(tmp_path, bundle.path)
     assert "pump-7" in auscult("check", "--config", config).out
     (machine,) = auscult("check", "--config", config, "--json").json["machines"]
     assert machine["bundle_sha256"] == bundle.sha256
 
 
-def test_check_tells_of_a_threshold_for_faults_of_another_length(tmp_path: Path) -> None:
-    """The budget of false alarms would silently be another one."""
+def test_check_reports_a_threshold_for_faults_of_another_length(tmp_path: Path) -> None:
+    """A threshold would not fit the configured length of faults, without a message."""
     bundle = make_bundle(tmp_path / "bundle")
     config = configured(tmp_path, bundle.path)
     assert auscult("check", "--config", config).err == ""
@@ -237,7 +238,7 @@ def test_check_tells_of_a_threshold_for_faults_of_another_length(tmp_path: Path)
 
 
 def test_check_refuses_what_run_would_refuse(tmp_path: Path) -> None:
-    """A configuration would pass the check and fail at night."""
+    """A configuration would pass the check and fail in the daemon."""
     config = configured(tmp_path, tmp_path / "nowhere")
     outcome = auscult("check", "--config", config)
     assert outcome.status == 78
@@ -262,7 +263,7 @@ def test_check_without_the_password(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
-    """Nobody could tell two bundles apart."""
+    """A user could not tell two bundles apart."""
     text = auscult("inspect", bundle.path).out
     assert f"{bundle.calibration.threshold:.4g}" in text
     assert bundle.sha256 in text
