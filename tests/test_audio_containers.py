@@ -14,6 +14,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.field.recordings import corpus
 from monitor.audio.files import read_blocks
 from monitor.errors import BadInputError, MissingInputError
 
@@ -249,3 +250,20 @@ def test_a_truncated_mp4_is_refused(folder: Path, tmp_path: Path) -> None:
     path.write_bytes(content[: len(content) * 2 // 3])
     with pytest.raises(BadInputError, match="truncated"):
         seconds_read(path)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ogg", "a.mp3", "a.opus", "a.aiff", "a.w64"])
+def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_path: Path) -> None:
+    """Programs and memory cards fill up blocks; the recording is whole."""
+    path = tmp_path / name
+    path.write_bytes((folder / name).read_bytes() + bytes(64))
+    assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
+
+
+def test_no_recording_of_the_corpus_is_read_short_without_a_message(tmp_path: Path) -> None:
+    """A fault in a file would take sound away, and nobody would know."""
+    found = list(corpus(tmp_path, [16_000]))
+    assert len(found) > 200
+    assert not [one for one in found if one.is_silent_loss]
+    whole = [one for one in found if one.fault == "none"]
+    assert not [one for one in whole if one.message]

@@ -11,7 +11,7 @@ from monitor.calibration.threshold import WEEK_S, HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.errors import BadInputError
 from monitor.model.manifest import Calibration
-from monitor.wording import counted, duration
+from monitor.text.wording import counted, duration
 
 HOP_S, SPAN_S = 0.256, 4.0
 RULE = Persistence.lasting(2.0, 0.9, SPAN_S, HOP_S)

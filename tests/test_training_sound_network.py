@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -83,6 +85,14 @@ def test_onnx_agrees_with_torch_for_any_batch() -> None:
             expected = graph(torch.from_numpy(windows_db[:count, None]))
         for name, ours, theirs in zip(OUTPUTS, actual, expected, strict=True):
             np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=2e-4, err_msg=name)
+
+
+def test_a_model_names_no_file_of_the_computer_that_made_it() -> None:
+    """A bundle shows the folders of its user, and the same training gives another hash."""
+    model = export_onnx(make_graph(), some_windows())
+    assert str(Path.cwd()).encode() not in model
+    assert b".py" not in model
+    assert export_onnx(make_graph(), some_windows()) == model
 
 
 def test_a_bottleneck_is_smaller_than_the_window() -> None:

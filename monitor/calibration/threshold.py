@@ -28,7 +28,7 @@ from monitor.domain import DoubleArray
 from monitor.errors import BadInputError
 from monitor.model.manifest import MOST_SCORES, Calibration
 from monitor.model.reference_match import ReferenceMatch
-from monitor.wording import counted, duration
+from monitor.text.wording import counted, duration
 
 WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4

@@ -13,7 +13,7 @@ from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
 from monitor.offline.recalibrate import Recalibration, recalibrate
-from monitor.wording import counted
+from monitor.text.wording import counted
 
 DEFAULT_FALSE_ALARMS_PER_WEEK = 1.0
 

@@ -12,7 +12,7 @@ from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
-from monitor.wording import counted, duration
+from monitor.text.wording import counted, duration
 
 _LABEL_WIDTH = 18
 _LONGEST_VALUE = 200

@@ -26,7 +26,7 @@ from monitor.offline.replay import (
     ReplaySinks,
     replay_recording,
 )
-from monitor.wording import counted
+from monitor.text.wording import counted
 
 EXIT_ALERT = 1
 

@@ -16,7 +16,7 @@ from monitor.domain import Score
 from monitor.model.bundle import Bundle
 from monitor.offline.replay import RaisedAlert, RecordingSummary
 from monitor.text.escaping import csv_cell
-from monitor.wording import counted
+from monitor.text.wording import counted
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
 FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")

@@ -25,7 +25,7 @@ from monitor.offline.html_page import (
     picture_file,
     table,
 )
-from monitor.wording import counted, duration
+from monitor.text.wording import counted, duration
 
 REPORT = "report.html"
 _WITH_OLD_THRESHOLD = ("scores.png",)

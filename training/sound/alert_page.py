@@ -20,7 +20,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.html_page import facts, link, page, picture, table
 from monitor.offline.replay import DrawAlerts, RaisedAlert
-from monitor.wording import counted
+from monitor.text.wording import counted
 from training.sound.figures import compared_panels, png
 
 

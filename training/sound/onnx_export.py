@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from torch.export import Dim
@@ -47,9 +48,28 @@ def export_onnx(graph: EvidenceGraph, check_windows_db: FloatArray) -> bytes:
         )
     if program is None:
         raise AuscultError("torch.onnx.export returned no program")
-    model: bytes = program.model_proto.SerializeToString()
+    proto = program.model_proto
+    _remove_traces(proto)
+    model: bytes = proto.SerializeToString()
     _require_parity(model, graph, windows)
     return model
+
+
+def _remove_traces(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes of each node: names of files and lines of this computer.
+
+    Without it the same training gives the same hash in every folder, and no bundle shows the
+    folders of its user.
+    """
+    graphs = [model.graph, *model.functions]
+    for graph in graphs:
+        for node in graph.node:
+            node.ClearField("metadata_props")
+            node.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
 
 
 def _require_parity(model: bytes, graph: EvidenceGraph, windows: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
 from monitor.offline.html_page import Html, facts, heading, page, paragraph, picture, table
-from monitor.wording import counted
+from monitor.text.wording import counted
 from training.loop import write_history
 from training.sound.figures import loss_curves, png, reconstruction, score_histogram
 from training.sound.regimes import LEAST_RECORDINGS

@@ -11,7 +11,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
-from monitor.wording import counted, duration
+from monitor.text.wording import counted, duration
 from training.sound.recordings import Recording, cut_into, read_machine
 from training.sound.settings import AudioSettings
 

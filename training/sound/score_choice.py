@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.model.manifest import ScoreKind
-from monitor.wording import counted
+from monitor.text.wording import counted
 from training.sound.covariance import DIAGONAL, SHRINKAGES
 from training.sound.crossfit import HealthySound, fit_statistics, leave_out
 from training.sound.recordings import folds

@@ -32,6 +32,9 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
         header = os.pread(descriptor, _HEADER_BYTES + 255, offset)
         page_bytes = _page_bytes(header)
         if page_bytes is None or offset + page_bytes > size:
+            if starts and size - offset < _LONGEST_PAGE and _is_padding(descriptor, offset):
+                size = offset
+                break
             raise _damaged(path, offset, size)
         flags, serial = header[5], int.from_bytes(header[14:18], "little")
         if flags & _BEGIN:
@@ -51,6 +54,11 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
         Recording((Range(start, end),))
         for start, end in zip(starts, [*starts[1:], size], strict=True)
     ]
+
+
+def _is_padding(descriptor: int, offset: int) -> bool:
+    """Whether only zeros follow: some programs fill up a block."""
+    return not os.pread(descriptor, _LONGEST_PAGE, offset).strip(b"\0")
 
 
 def _page_bytes(header: bytes) -> int | None:

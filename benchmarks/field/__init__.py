@@ -1,0 +1,1 @@
+"""Faults of the field, made by code: files, names, recording chains, training sets."""
