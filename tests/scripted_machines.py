@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,10 @@ def playing(*items: SourceItem, forever: bool = True) -> ScriptedSource:
     return ScriptedSource(script)
 
 
-def opening(*sources: ScriptedSource) -> Callable[[SourceSettings], Source]:
+def opening(*sources: ScriptedSource) -> Callable[[SourceSettings, Path | None], Source]:
     """A factory for the supervisor: source n replaces the simulated source of seed n."""
 
-    def open_scripted(settings: SourceSettings) -> Source:
+    def open_scripted(settings: SourceSettings, _ledger: Path | None) -> Source:
         assert isinstance(settings, SimulatedSettings)
         return sources[settings.seed]
 

@@ -45,8 +45,9 @@ class ServiceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_dir: Path | None = None
-    """The folder of the outbox. Unset: ``$STATE_DIRECTORY`` (systemd's
-    ``StateDirectory=``), or else ``state`` beside the configuration file."""
+    """The folder of the outbox and of what folder sources have read. Unset:
+    ``$STATE_DIRECTORY`` (systemd's ``StateDirectory=``), or else ``state`` beside the
+    configuration file."""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     inference_threads: int = Field(default=1, ge=1, le=64)

@@ -148,7 +148,7 @@ def run_daemon(
         )
         delivery = Delivery(settings.mqtt, outbox)
         stack.callback(delivery.stop)
-        supervisor = Supervisor(delivery)
+        supervisor = Supervisor(delivery, ledgers=outbox.path.with_name("folders"))
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)

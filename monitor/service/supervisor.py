@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 from monitor.service.machine import Machine
@@ -58,9 +59,13 @@ class Supervisor:
     def __init__(
         self,
         outlet: SupervisedOutlet,
-        open_source: Callable[[SourceSettings], Source] = open_source,
+        open_source: Callable[[SourceSettings, Path | None], Source] = open_source,
+        *,
+        ledgers: Path | None = None,
     ) -> None:
+        """``ledgers``: the folder for what each folder source has read, a file per machine."""
         self._outlet = outlet
+        self._ledgers = ledgers
         self._open_source = open_source
         self.machines: dict[str, Machine] = {}
 
@@ -90,7 +95,9 @@ class Supervisor:
                 # Streams that begin together would all need the processor at the same moments.
                 time.sleep(self.START_SPREAD_S / len(starting))
             plan = wanted[name]
-            running[name] = Machine(plan, self._open_source(plan.settings.source), self._outlet)
+            ledger = self._ledgers / f"{name}.sqlite3" if self._ledgers else None
+            source = self._open_source(plan.settings.source, ledger)
+            running[name] = Machine(plan, source, self._outlet)
             running[name].start()
         return changes
 

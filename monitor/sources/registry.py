@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import assert_never
 
 from monitor.sources.command import CommandSource
@@ -22,13 +23,17 @@ from monitor.sources.settings import (
 from monitor.sources.simulated.source import SimulatedSource
 
 
-def open_source(settings: SourceSettings) -> Source:
-    """The source that ``settings`` describe. It opens nothing before ``blocks`` is called."""
+def open_source(settings: SourceSettings, ledger: Path | None = None) -> Source:
+    """The source that ``settings`` describe. It opens nothing before ``blocks`` is called.
+
+    ``ledger``: the file in which a folder source stores what it has read. None reads every
+    recording after each start.
+    """
     match settings:
         case FileSettings():
             return FileSource(settings)
         case FolderSettings():
-            return FolderSource(settings)
+            return FolderSource(settings, ledger)
         case CommandSettings():
             return CommandSource(settings)
         case MicrophoneSettings():

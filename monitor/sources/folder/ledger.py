@@ -14,7 +14,7 @@ import os
 import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class Progress:
 class Ledger:
     """The files of one folder that were read. Used by one thread.
 
-    ``path``: where it is kept, None for memory only. A disk that cannot be written is reported
-    in the log once; the ledger then goes on in memory.
+    ``path``: where it is kept, None for memory only. A disk that cannot be written or read is
+    reported in the log once; the ledger then goes on in memory.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -72,11 +72,11 @@ class Ledger:
 
     def is_done(self, version: Version) -> bool:
         """Whether exactly this version of a file was read to its end."""
-        found = self._connection.execute(
+        found = self._rows(
             "SELECT 1 FROM files WHERE inode = ? AND size = ? AND modified_ns = ? AND done",
             (version.inode, version.size, version.modified_ns),
         )
-        return found.fetchone() is not None
+        return bool(found)
 
     def progress(self, path: Path, version: Version) -> Progress:
         """How far a file was read, from the beginning where it is a new one.
@@ -112,7 +112,7 @@ class Ledger:
 
     def _known(self, version: Version, head: str) -> list[Progress]:
         """The file with this inode, then those with equal beginning and size."""
-        rows = self._connection.execute(
+        rows = self._rows(
             f"SELECT {_COLUMNS} FROM files WHERE inode = ? OR (head = ? AND size = ?)"  # noqa: S608 - a constant
             " ORDER BY inode = ? DESC LIMIT 100",
             (version.inode, head, version.size, version.inode),
@@ -121,6 +121,13 @@ class Ledger:
             Progress(Version(inode, size, modified_ns), head, tail, n_frames, bool(done))
             for inode, size, modified_ns, head, tail, n_frames, done in rows
         ]
+
+    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._go_on_in_memory(error)
+            return self._connection.execute(query, values).fetchall()
 
     def _insert(self, row: tuple[object, ...]) -> None:
         self._connection.execute(
@@ -155,7 +162,7 @@ class Ledger:
 
     def _complain(self, error: Exception) -> None:
         log.error(
-            "%s: cannot be written (%s); after a restart the files of the folder are read again",
+            "%s: cannot be used (%s); after a restart the files of the folder are read again",
             self._path,
             error,
         )
