@@ -279,6 +279,10 @@ def calibrate(
     force: Annotated[
         bool, typer.Option(help="Also use recordings that do not match the machine of the bundle.")
     ] = False,
+    keep_outliers: Annotated[
+        bool,
+        typer.Option("--keep-outliers", help="Also use recordings that do not fit the others."),
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(help="Configuration file with the [detector] that the threshold is for."),
@@ -298,6 +302,7 @@ def calibrate(
             false_alarms_per_week=false_alarms_per_week,
             config=config,
             force=force,
+            keep_outliers=keep_outliers,
             as_json=as_json,
         )
     )

@@ -16,7 +16,8 @@ from monitor.errors import BadInputError
 from monitor.features.log_mel import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.offline.recalibrate import recalibrate, score_healthy
+from monitor.offline.healthy_set import score_healthy
+from monitor.offline.recalibrate import recalibrate
 from monitor.offline.replay import RecordingSummary, ReplaySinks, replay_recording
 from tests.bundles import SPEC, machine_sound, make_bundle
 

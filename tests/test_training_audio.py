@@ -17,7 +17,8 @@ from monitor.features.log_mel import FrameWindows
 from monitor.model.bundle import load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer, run_selftest
-from monitor.offline.recalibrate import recalibrate, score_healthy
+from monitor.offline.healthy_set import score_healthy
+from monitor.offline.recalibrate import recalibrate
 from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
 from training.loop import resolve_device
 from training.sound.bundle import network_of

@@ -32,7 +32,7 @@ from benchmarks.detection.cases import (
 from benchmarks.detection.command import run
 from monitor.calibration.machine_match import match_recordings, match_sound
 from monitor.model.network import Network
-from monitor.offline.recalibrate import score_healthy
+from monitor.offline.healthy_set import score_healthy
 from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("toycar", "bldc_motor", "uav_propeller", "desk_fan")

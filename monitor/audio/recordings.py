@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from monitor.audio.channels import Channel
 from monitor.audio.ffmpeg import FFMPEG_SUFFIXES
 from monitor.audio.files import read_blocks
 from monitor.audio.log_mel_files import read_log_mel_blocks
 from monitor.domain import AudioBlock, LogMelBlock
-from monitor.errors import MissingInputError
+from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.text.escaping import one_line
 
@@ -23,6 +24,8 @@ AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
 """Which files of a folder are recordings. What a file holds is decided by its content."""
 LOG_MEL_SUFFIXES = frozenset({".npy"})
 RECORDING_SUFFIXES = AUDIO_SUFFIXES | LOG_MEL_SUFFIXES
+
+_Read = TypeVar("_Read")
 
 
 def recording_files(
@@ -71,6 +74,26 @@ def describe_ignored(ignored: Counter[str]) -> str:
         f"{n} {one_line(suffix) or 'without suffix'}" for suffix, n in ignored.most_common(5)
     )
     return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
+
+
+def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Read]:
+    """The result of ``read`` for every recording.
+
+    Tries all of them, and raises one error with a line for each that cannot be used:
+    ``MissingInputError`` if none of these can be opened, otherwise ``BadInputError``.
+    """
+    results: list[_Read] = []
+    refused: list[AuscultError] = []
+    for path in paths:
+        try:
+            results.append(read(path))
+        except (BadInputError, MissingInputError) as error:
+            refused.append(error)
+    if refused:
+        missing = all(isinstance(error, MissingInputError) for error in refused)
+        text = "\n".join(map(str, refused))
+        raise MissingInputError(text) if missing else BadInputError(text)
+    return results
 
 
 def _check_there(path: Path) -> None:

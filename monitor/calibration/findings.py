@@ -10,7 +10,7 @@ import numpy as np
 
 from monitor.calibration.outliers import RULE, find_outliers
 from monitor.domain import DoubleArray
-from monitor.wording import counted
+from monitor.text.wording import counted
 
 _MOST_NAMED = 10
 

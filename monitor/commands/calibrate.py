@@ -29,6 +29,7 @@ class CalibrateRequest:
     false_alarms_per_week: float | None
     config: Path | None
     force: bool
+    keep_outliers: bool
     as_json: bool
 
 
@@ -51,9 +52,11 @@ def calibrate(request: CalibrateRequest) -> None:
         false_alarms_per_week=budget,
         detector=load_config(request.config).detector if request.config else None,
         force=request.force,
+        keep_outliers=request.keep_outliers,
     )
     calibration = done.bundle.calibration
-    for line in (done.match.complaint, calibration.note):
+    findings = _findings(done) if request.as_json else []
+    for line in (*findings, done.match.complaint, calibration.note):
         if line:
             message(line)
     emit(
@@ -65,6 +68,7 @@ def calibrate(request: CalibrateRequest) -> None:
             "before": before.model_dump(mode="json") if before else None,
             "fits": done.match.matches,
             "complaint": done.match.complaint,
+            "calibration_set": done.findings.to_dict(),
         },
         _lines(done, before, calibration),
         as_json=request.as_json,
@@ -83,10 +87,15 @@ def _check_target(request: CalibrateRequest) -> None:
         raise UsageError(f"--out {request.out}: exists already; name a new folder")
 
 
+def _findings(done: Recalibration) -> list[str]:
+    return [f"{name.lower():<9}  {text}" for name, text in done.findings.facts().items()]
+
+
 def _lines(done: Recalibration, before: Calibration | None, after: Calibration) -> list[str]:
     """The result for people."""
     budget = f"{counted(after.false_alarms_per_week, 'false alarm')} a week"
     return [
+        *_findings(done),
         f"threshold  {after.threshold:.4g} for {budget}"
         + (f" (before: {before.threshold:.4g})" if before else ""),
         f"healthy    {after.score_median:.4g} is the median score"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from monitor.calibration.findings import SetFindings
 from monitor.calibration.threshold import HealthyRecording
 from monitor.model.manifest import BundleManifest, Calibration
 from monitor.offline.html_page import (
@@ -48,6 +49,7 @@ class CalibrationReport:
     previous: Path
     names: Sequence[str]
     healthy: Sequence[HealthyRecording]
+    findings: SetFindings
 
 
 def write_calibration_report(folder: Path, report: CalibrationReport) -> None:
@@ -73,6 +75,7 @@ def _facts(report: CalibrationReport) -> dict[str, str]:
     manifest, before = report.manifest, report.before
     calibration = _calibration(report)
     values = {
+        **report.findings.facts(),
         "Threshold": f"{_threshold(calibration)}, set by auscult calibrate",
         "Threshold before": "none" if before is None else _threshold(before),
         "Data": f"{duration(calibration.healthy_s)} in "

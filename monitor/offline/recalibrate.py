@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from monitor.audio.recordings import recording_blocks
+from monitor.calibration.findings import SetFindings
 from monitor.calibration.machine_match import MachineMatch, match_recordings
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.detector import persistence_of
@@ -20,42 +18,12 @@ from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.replacement import complete_folder, copy_files, keep_previous
 from monitor.offline.calibration_report import CalibrationReport, write_calibration_report
-from monitor.pipeline import Pipeline, PipelineOutput
-
-
-def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
-    """The scores of one recording, as the daemon would give them.
-
-    Raises ``BadInputError`` where it cannot be read or has nothing to score.
-    """
-    whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
-    scores = [score for output in _outputs(pipeline, recording) for score in output.scores]
-    if not scores:
-        raise BadInputError(
-            f"{recording}: nothing to score; at least {bundle.spec.window_s:.2f} s of sound "
-            "are needed"
-        )
-    return HealthyRecording(
-        np.array([score.value for score in scores]),
-        np.array([score.level_db for score in scores]),
-        scores[-1].end_sample / bundle.spec.sample_rate_hz,
-        whole.value,
-        whole.stretches,
-        whole.reference_match,
-        whole.mean_offset,
-    )
-
-
-def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
-    for block in recording_blocks(recording, pipeline.bundle.spec):
-        yield pipeline.push(block)
-    yield pipeline.finish()
+from monitor.offline.healthy_set import read_healthy_set
 
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
-    """A bundle with its new threshold, and how the new recordings match it.
+    """A bundle with its new threshold, how the new recordings match it and each other.
 
     ``before``: the calibration that was replaced, if there was one. ``previous``: the folder
     with the bundle as it was.
@@ -65,6 +33,7 @@ class Recalibration:
     before: Calibration | None
     previous: Path
     match: MachineMatch
+    findings: SetFindings
 
 
 def recalibrate(
@@ -75,18 +44,22 @@ def recalibrate(
     false_alarms_per_week: float,
     detector: DetectorSettings | None = None,
     force: bool = False,
+    keep_outliers: bool = False,
 ) -> Recalibration:
     """Give the bundle a new threshold, for the rule of ``detector`` or for the one it had.
 
     The new bundle is written to the new folder ``out``. With ``out=None`` it replaces the bundle
     at once, after a copy of the bundle before was kept beside it: a reader always finds a
-    complete bundle.
+    complete bundle. Copies of other recordings are not used, nor are recordings that do not fit
+    the others, except with ``keep_outliers``.
 
-    Raises ``BadInputError`` for too few recordings, and where the recordings are not of the
-    bundle's machine and ``force`` is not given.
+    Raises ``BadInputError`` for recordings that cannot be used, each on its own line, for too
+    few recordings, and where the recordings are not of the bundle's machine and ``force`` is
+    not given.
     """
     network = Network(bundle)
-    healthy = [score_healthy(recording, bundle, network) for recording in recordings]
+    used = read_healthy_set(recordings, bundle, network, keep_outliers=keep_outliers)
+    healthy, findings = used.healthy, used.findings
     before = bundle.manifest.calibration
     match = MachineMatch(True)
     if before is not None:
@@ -96,13 +69,15 @@ def recalibrate(
     calibration = calibration_of(
         bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
     )
-    names = [str(recording) for recording in recordings]
+    provenance = {**bundle.manifest.provenance, "calibration_set": findings.to_dict()}
     path = bundle.path if out is None else out
 
     def write(folder: Path, previous: Path) -> None:
-        manifest = bundle.manifest.model_copy(update={"calibration": calibration})
+        manifest = bundle.manifest.model_copy(
+            update={"calibration": calibration, "provenance": provenance}
+        )
         write_manifest(folder, manifest)
-        report = CalibrationReport(path, manifest, before, previous, names, healthy)
+        report = CalibrationReport(path, manifest, before, previous, used.names, healthy, findings)
         write_calibration_report(folder, report)
 
     if out is None:
@@ -113,7 +88,7 @@ def recalibrate(
         with complete_folder(path) as folder:
             copy_files(bundle.path, folder)
             write(folder, previous)
-    return Recalibration(load_bundle(path), before, previous, match)
+    return Recalibration(load_bundle(path), before, previous, match, findings)
 
 
 def calibration_of(

@@ -54,6 +54,12 @@ def audio(
             help="Replace the bundle at --out. The previous bundle is kept next to it.",
         ),
     ] = False,
+    keep_outliers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-outliers", help="Also train on recordings that do not fit the others."
+        ),
+    ] = False,
     score: Annotated[
         ScoreOption | None,
         typer.Option(help="The score to use. Without it, the score that suits the recordings."),
@@ -104,6 +110,7 @@ def audio(
         score=score,
         continued=continued,
         keep_previous=overwrite,
+        keep_outliers=keep_outliers,
         settings=_settings(config, epochs),
     )
     board = out / "tensorboard" if tensorboard else None
@@ -155,6 +162,7 @@ def _document(result: AudioResult) -> dict[str, object]:
         "regimes": result.n_regimes,
         "controls": {control.name: control.auc for control in result.controls},
         "verdict": result.network_benefit,
+        "training_set": result.findings.to_dict(),
         "training_seconds": result.history.seconds,
         "previous": str(result.previous) if result.previous else None,
     }

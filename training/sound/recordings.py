@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from monitor.audio.recording_frames import frames_of
-from monitor.audio.recordings import recording_files
+from monitor.audio.recordings import read_each, recording_files
 from monitor.domain import FloatArray, SourceState
 from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -54,10 +54,10 @@ class Recording:
 def read_machine(arguments: Iterable[Path], spec: LogMelSpec) -> list[Recording]:
     """All recordings of one machine, files or folders of them.
 
-    Raises ``MissingInputError`` for a path that does not exist, ``BadInputError`` for a recording
-    that cannot be read, is shorter than a window, or is silence.
+    Raises ``MissingInputError`` for a path that does not exist, and one ``BadInputError`` with a
+    line for each recording that cannot be read, is shorter than a window, or is silence.
     """
-    return [read_recording(path, spec) for path in recording_files(arguments)]
+    return read_each(recording_files(arguments), lambda path: read_recording(path, spec))
 
 
 def read_recording(path: Path, spec: LogMelSpec) -> Recording:

@@ -59,9 +59,10 @@ def write_report(result: AudioResult) -> Path:
 
 
 def headline(result: AudioResult) -> dict[str, str]:
-    """What matters first: threshold, data, scoring and the next step."""
+    """What matters first: doubtful recordings, threshold, data, scoring and the next step."""
     calibration = result.bundle.calibration
     lines = {
+        **result.findings.facts(),
         "Threshold": f"{calibration.threshold:.4g} for "
         f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week",
         "Data": f"{counted(result.n_files, 'recording')}. {calibration.note}",

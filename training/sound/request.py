@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
+from monitor.audio.recordings import read_each, recording_files
+from monitor.calibration.findings import SetFindings
 from monitor.errors import UsageError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
 from monitor.text.wording import counted, duration
-from training.sound.recordings import Recording, cut_into, read_machine
+from training.sound.recordings import Recording, cut_into, read_recording
 from training.sound.settings import AudioSettings
+from training.sound.training_set import distinct_sound
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +32,8 @@ class AudioRequest:
 
     ``references``: a file or folder for each reference machine. ``score``: used instead of the
     score that the rule chooses. ``continued``: the bundle whose network is trained further.
-    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it.
+    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it. ``keep_outliers``:
+    also train on recordings that do not fit the others.
     """
 
     recordings: tuple[Path, ...]
@@ -39,30 +45,43 @@ class AudioRequest:
     score: ScoreKind | None = None
     continued: Path | None = None
     keep_previous: bool = False
+    keep_outliers: bool = False
     settings: AudioSettings = field(default_factory=AudioSettings)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The recordings to train on, their features, and the length of the scored span."""
+    """The recordings to train on, their features, and the length of the scored span.
 
+    ``files``: the recordings as they were read, without copies; ``recordings``: the same, or
+    sections of them.
+    """
+
+    files: tuple[Recording, ...]
     recordings: tuple[Recording, ...]
     references: tuple[tuple[Recording, ...], ...]
     spec: LogMelSpec
     span_s: float
     continued: Bundle | None
+    findings: SetFindings
 
     @property
     def span_windows(self) -> int:
         """Windows that one score is made from."""
         return self.spec.windows_in(self.span_s)
 
+    def without(self, files: Collection[int]) -> TrainingData:
+        """The same without the recordings of these numbers."""
+        kept = tuple(recording for recording in self.files if recording.file not in files)
+        return replace(self, files=kept, recordings=_sections(kept, self.spec))
+
 
 def read_training_data(request: AudioRequest) -> TrainingData:
-    """Read the recordings of a request.
+    """Read the recordings of a request. Copies are left out.
 
     If there are fewer than eight recordings, long ones are cut into sections, so that sections
-    can be left out in turn. Raises ``UsageError`` for a budget that is not positive.
+    can be left out in turn. Raises ``UsageError`` for a budget that is not positive, and one
+    ``BadInputError`` with a line for each recording that cannot be used.
     """
     if request.false_alarms_per_week <= 0:
         raise UsageError(
@@ -71,12 +90,30 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     continued = load_bundle(request.continued) if request.continued else None
     spec = continued.spec if continued else request.settings.spec
     span_s = continued.span_s if continued else request.settings.training.span_s
-    least_frames = round(_LEAST_SECTION_S * spec.frame_rate_hz)
-    read = read_machine(request.recordings, spec)
-    numbered = [replace(recording, file=number) for number, recording in enumerate(read)]
-    recordings = cut_into(numbered, _LEAST_SECTIONS, least_frames)
-    references = tuple(tuple(read_machine([path], spec)) for path in request.references)
+    paths = [recording_files(request.recordings)]
+    paths += [recording_files([reference]) for reference in request.references]
+    read = read_each(chain.from_iterable(paths), lambda path: read_recording(path, spec))
+    rest = iter(read)
+    own, *references = [list(islice(rest, len(machine))) for machine in paths]
+    distinct = distinct_sound(own, references, request.references, spec)
+    numbered = [replace(recording, file=n) for n, recording in enumerate(distinct.own)]
+    recordings = _sections(numbered, spec)
     seconds = sum(recording.seconds(spec) for recording in recordings)
     others = f", {counted(len(references), 'reference machine')}" if references else ""
-    logger.info("training on %s, %s%s", counted(len(read), "recording"), duration(seconds), others)
-    return TrainingData(tuple(recordings), references, spec, span_s, continued)
+    logger.info(
+        "training on %s, %s%s", counted(len(numbered), "recording"), duration(seconds), others
+    )
+    return TrainingData(
+        tuple(numbered),
+        recordings,
+        distinct.references,
+        spec,
+        span_s,
+        continued,
+        distinct.findings,
+    )
+
+
+def _sections(recordings: Sequence[Recording], spec: LogMelSpec) -> tuple[Recording, ...]:
+    least_frames = round(_LEAST_SECTION_S * spec.frame_rate_hz)
+    return tuple(cut_into(recordings, _LEAST_SECTIONS, least_frames))

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from monitor.calibration.findings import SetFindings
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
@@ -41,6 +42,7 @@ from training.sound.recording_evidence import RecordingEvidence, evidence_of, sc
 from training.sound.recordings import folds
 from training.sound.request import AudioRequest, TrainingData, read_training_data
 from training.sound.score_choice import Choice, choose_score
+from training.sound.training_set import with_outliers
 
 __all__ = ["AudioRequest", "AudioResult", "train_audio"]
 
@@ -70,6 +72,7 @@ class AudioResult:
     healthy: tuple[HealthyRecording, ...]
     healthy_before: tuple[HealthyRecording, ...]
     threshold_before: float | None
+    findings: SetFindings
     controls: tuple[Control, ...]
     network_benefit: str
     n_regimes: int
@@ -91,25 +94,26 @@ def train_audio(request: AudioRequest, progress: Sequence[TrainingProgress] = ()
 def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) -> AudioResult:
     data = read_training_data(request)
     device = resolve_device(request.device)
-    spec, span_windows, seed = data.spec, data.span_windows, request.seed
+    learned = _learn_scores(request, data, device, progress)
+    findings = with_outliers(
+        data.findings,
+        data.files,
+        data.recordings,
+        learned.sound,
+        learned.scores_without_file(),
+        keep=request.keep_outliers,
+    )
+    if findings.outliers and not request.keep_outliers:
+        names = {outlier.name for outlier in findings.outliers}
+        logger.warning("training again without %s, not like the others", ", ".join(sorted(names)))
+        data = data.without({file.file for file in data.files if file.name in names})
+        learned = _learn_scores(request, data, device, progress)
 
+    graph, sound, choice, trial = learned.graph, learned.sound, learned.choice, learned.trial
+    heads, healthy = learned.heads, learned.healthy
+    spec, seed = data.spec, request.seed
     healthy_before = _scores_before(data, device)
-    graph, history = _learn(request, data, device, progress)
-    evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
-    reference_evidence = [
-        [evidence_of(graph, recording, spec, device) for recording in machine]
-        for machine in data.references
-    ]
-    _set_residual_scale(graph, evidence, span_windows)
-    sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
-    choice = choose_score(sound, seed, request.score)
-
-    fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
-    trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
-    heads = heads_of(sound, fold, choice)
-    healthy = _cross_fitted(sound, trial, heads)
-    distances = heads[0].head.is_distance
-    calibration = _calibrate(healthy, request, data, distances=distances)
+    calibration = _calibrate(healthy, request, data, distances=heads[0].head.is_distance)
 
     scorings = with_network(trial, sound, choice)
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
@@ -119,10 +123,11 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     head = _final_head(sound, choice, heads, data, seed)
     _warn_without_references(head, request, data)
     model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration)
-    sample_db = data.recordings[0].windows(spec)[:span_windows]
+    sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
         **_provenance(request, data, choice, sound.n_regimes),
         **_controls_record(controls, benefit),
+        "training_set": findings.to_dict(),
     }
     previous = None
     if request.keep_previous and (request.out / MANIFEST).exists():
@@ -133,18 +138,62 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         bundle=bundle,
         previous=previous,
         choice=choice,
-        history=history,
+        history=learned.history,
         names=tuple(recording.name for recording in data.recordings),
         n_files=len({recording.file for recording in data.recordings}),
         healthy=tuple(healthy),
         healthy_before=tuple(healthy_before),
         threshold_before=continued.calibration.threshold if continued else None,
+        findings=findings,
         controls=tuple(controls),
         network_benefit=benefit,
         n_regimes=sound.n_regimes,
         sample_db=sample_db[0],
         reconstruction_db=reconstruct_db(graph, sample_db[:1])[0],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Learned:
+    """A trained network with the evidence and the cross-fitted scores of its recordings."""
+
+    graph: EvidenceGraph
+    history: FitResult
+    sound: HealthySound
+    choice: Choice
+    trial: Trial
+    heads: Sequence[FoldHead]
+    healthy: list[HealthyRecording]
+
+    def scores_without_file(self) -> list[HealthyRecording]:
+        """The scores by statistics without any section of the same file."""
+        file = np.array([recording.file for recording in self.trial.recordings])
+        if len(np.unique(file)) == len(file):
+            return self.healthy
+        return _cross_fitted(self.sound, self.trial, heads_of(self.sound, file, self.choice))
+
+
+def _learn_scores(
+    request: AudioRequest,
+    data: TrainingData,
+    device: torch.device,
+    progress: Sequence[TrainingProgress],
+) -> _Learned:
+    spec, span_windows, seed = data.spec, data.span_windows, request.seed
+    graph, history = _learn(request, data, device, progress)
+    evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
+    reference_evidence = [
+        [evidence_of(graph, recording, spec, device) for recording in machine]
+        for machine in data.references
+    ]
+    _set_residual_scale(graph, evidence, span_windows)
+    sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
+    choice = choose_score(sound, seed, request.score)
+    fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
+    trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
+    heads = heads_of(sound, fold, choice)
+    healthy = _cross_fitted(sound, trial, heads)
+    return _Learned(graph, history, sound, choice, trial, heads, healthy)
 
 
 def _learn(

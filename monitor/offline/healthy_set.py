@@ -1,0 +1,107 @@
+"""The recordings that a threshold is set from: scored, without copies and outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.audio.recording_frames import RecordingFrames, frames_of
+from monitor.audio.recordings import read_each, recording_blocks
+from monitor.calibration.copies import find_copies, thinned
+from monitor.calibration.findings import CopiedRecording, Outlier, SetFindings, outliers_among
+from monitor.calibration.outliers import distances_between, small_groups
+from monitor.calibration.threshold import HealthyRecording
+from monitor.detection.settings import DetectorSettings
+from monitor.domain import FloatArray
+from monitor.errors import BadInputError
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.pipeline import Pipeline, PipelineOutput
+
+
+@dataclass(frozen=True, slots=True)
+class HealthySet:
+    """The recordings that are used, their scores, and what was found wrong with the set."""
+
+    names: tuple[str, ...]
+    healthy: tuple[HealthyRecording, ...]
+    findings: SetFindings
+
+
+def read_healthy_set(
+    recordings: Sequence[Path], bundle: Bundle, network: Network, *, keep_outliers: bool = False
+) -> HealthySet:
+    """Score every recording, and leave out copies and, unless they are kept, outliers.
+
+    Raises one ``BadInputError`` with a line for each recording that cannot be used.
+    """
+
+    def read(path: Path) -> tuple[HealthyRecording, FloatArray]:
+        return score_healthy(path, bundle, network), _thin_frames(path, bundle.spec)
+
+    pairs = read_each(recordings, read)
+    copies = find_copies([frames_db for _, frames_db in pairs])
+    names = [str(path) for path in recordings]
+    findings = SetFindings(
+        len(names), tuple(CopiedRecording(names[c.index], names[c.of], c.share) for c in copies)
+    )
+    copied = {copy.index for copy in copies}
+    kept = [(names[i], pairs[i][0]) for i in range(len(names)) if i not in copied]
+    outliers, groups = _unlike_the_others(kept)
+    findings = findings.with_outliers(outliers, groups, kept=keep_outliers)
+    unused = set() if keep_outliers else {outlier.name for outlier in outliers}
+    used = [(name, healthy) for name, healthy in kept if name not in unused]
+    return HealthySet(tuple(name for name, _ in used), tuple(one for _, one in used), findings)
+
+
+def _unlike_the_others(
+    recordings: Sequence[tuple[str, HealthyRecording]],
+) -> tuple[tuple[Outlier, ...], tuple[tuple[str, ...], ...]]:
+    names = [name for name, _ in recordings]
+    scores = [healthy.whole for _, healthy in recordings]
+    offsets = [h.mean_offset for _, h in recordings if h.mean_offset is not None]
+    if len(offsets) < len(names):
+        return outliers_among(names, scores), ()
+    distances = distances_between(offsets)
+    groups = tuple(tuple(names[i] for i in group) for group in small_groups(distances))
+    return outliers_among(names, scores, distances), groups
+
+
+def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
+    """The scores of one recording, as the daemon would give them.
+
+    Raises ``BadInputError`` where it cannot be read or has nothing to score.
+    """
+    whole = bundle.recording_score()
+    pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
+    scores = [score for output in _outputs(pipeline, recording) for score in output.scores]
+    if not scores:
+        raise BadInputError(
+            f"{recording}: nothing to score; at least {bundle.spec.window_s:.2f} s of sound "
+            "are needed"
+        )
+    return HealthyRecording(
+        np.array([score.value for score in scores]),
+        np.array([score.level_db for score in scores]),
+        scores[-1].end_sample / bundle.spec.sample_rate_hz,
+        whole.value,
+        whole.stretches,
+        whole.reference_match,
+        whole.mean_offset,
+    )
+
+
+def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
+    for block in recording_blocks(recording, pipeline.bundle.spec):
+        yield pipeline.push(block)
+    yield pipeline.finish()
+
+
+def _thin_frames(path: Path, spec: LogMelSpec) -> FloatArray:
+    """All frames, thinned for the search for copies, in constant memory for each second."""
+    parts = [part for part in frames_of(path, spec) if isinstance(part, RecordingFrames)]
+    return np.concatenate([thinned(part.frames_db) for part in parts])
