@@ -97,14 +97,13 @@ def floor(recording: Path, bundle_path: Path) -> Callable[[], None]:
     import numpy as np
     import soundfile
 
-    from monitor.features.log_mel_spec import mel_filterbank
     from monitor.model.bundle import load_bundle
     from monitor.model.network import Network
 
     bundle = load_bundle(bundle_path)
     network = Network(bundle)
     spec = bundle.spec
-    weights = np.ascontiguousarray(mel_filterbank(spec).T.astype(np.float32))
+    weights = np.ascontiguousarray(spec.mel_filterbank.T.astype(np.float32))
     hann = np.hanning(spec.n_fft + 1)[:-1].astype(np.float32)
 
     def run() -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
-from monitor.features.log_mel_spec import LogMelSpec, mel_filterbank
+from monitor.features.log_mel_spec import LogMelSpec
 
 __all__ = [
     "FrameStream",
@@ -43,7 +43,7 @@ class _SparseBands(NamedTuple):
 def _sparse_bands(spec: LogMelSpec) -> _SparseBands:
     bins: list[npt.NDArray[np.intp]] = []
     weights: list[DoubleArray] = []
-    for row in mel_filterbank(spec):
+    for row in spec.mel_filterbank:
         support = np.flatnonzero(row)
         # A band narrower than the spacing of the bins holds none: bin 0 with weight 0.
         low, high = (support[0], support[-1] + 1) if support.size else (0, 1)

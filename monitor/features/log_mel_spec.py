@@ -4,39 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.domain import DoubleArray
+from monitor.features.mel_filterbank import band_corners_hz, mel_filterbank
 
-_BREAK_HZ = 1000.0
-_BREAK_MEL = 15.0
-_LOG_STEP = math.log(6.4) / 27.0
 _MOST_VALUES = 262_144
-
-
-def hz_to_mel(frequency_hz: npt.ArrayLike) -> DoubleArray:
-    """Slaney's mel scale: linear to 1 kHz (15 mel), logarithmic above.
-
-    Malcolm Slaney, Auditory Toolbox, Interval Research technical report 1998-010.
-    Shape in, shape out; Hz in, mel out.
-    """
-    hz = np.asarray(frequency_hz, dtype=np.float64)
-    above = _BREAK_MEL + np.log(np.maximum(hz, _BREAK_HZ) / _BREAK_HZ) / _LOG_STEP
-    return np.where(hz < _BREAK_HZ, hz * _BREAK_MEL / _BREAK_HZ, above)
-
-
-def mel_to_hz(mel: npt.ArrayLike) -> DoubleArray:
-    """The inverse of :func:`hz_to_mel`."""
-    mels = np.asarray(mel, dtype=np.float64)
-    above = _BREAK_HZ * np.exp(_LOG_STEP * (np.maximum(mels, _BREAK_MEL) - _BREAK_MEL))
-    return np.where(mels < _BREAK_MEL, mels * _BREAK_HZ / _BREAK_MEL, above)
 
 
 @dataclass(frozen=True)
@@ -142,13 +120,19 @@ class LogMelSpec:
     @cached_property
     def band_corners_hz(self) -> DoubleArray:
         """Corners of the triangles, Hz. Shape: ``(n_mels + 2,)``; band b peaks at b + 1."""
-        low, high = hz_to_mel([self.f_min_hz, self.f_max_hz])
-        return mel_to_hz(np.linspace(low, high, self.n_mels + 2))
+        return band_corners_hz(self.f_min_hz, self.f_max_hz, self.n_mels)
 
     def band_edges_hz(self, band: int) -> tuple[float, float]:
         """The limits of a band in Hz: the midpoints between its peak and the neighbouring ones."""
         low, peak, high = self.band_corners_hz[band : band + 3]
         return float((low + peak) / 2), float((peak + high) / 2)
+
+    @property
+    def mel_filterbank(self) -> DoubleArray:
+        """The weights of the bands. Shape: ``(n_mels, n_fft // 2 + 1)``."""
+        return mel_filterbank(
+            self.f_min_hz, self.f_max_hz, self.n_mels, self.n_fft, self.sample_rate_hz
+        )
 
     @property
     def features_sha256(self) -> str:
@@ -160,7 +144,7 @@ class LogMelSpec:
     @property
     def filterbank_sha256(self) -> str:
         """SHA-256 of the mel filterbank; it differs where two builds compute different weights."""
-        rounded = np.round(mel_filterbank(self), 6).astype("<f4")
+        rounded = np.round(self.mel_filterbank, 6).astype("<f4")
         return hashlib.sha256((rounded + np.float32(0)).tobytes()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -177,22 +161,3 @@ class LogMelSpec:
                 f"unknown field {unknown[0]!r}, expected one of {', '.join(sorted(known))}"
             )
         return cls(**values)
-
-
-@lru_cache(maxsize=8)
-def mel_filterbank(spec: LogMelSpec) -> DoubleArray:
-    """Triangular bands of unit area on Slaney's mel scale.
-
-    Shape: ``(n_mels, n_fft // 2 + 1)``, weights >= 0. The same numbers as
-    ``librosa.filters.mel(htk=False, norm="slaney")``.
-    """
-    corners = spec.band_corners_hz
-    bins_hz = np.fft.rfftfreq(spec.n_fft, 1.0 / spec.sample_rate_hz)
-    widths = np.diff(corners)
-    slopes = corners[:, None] - bins_hz[None, :]
-    rising = -slopes[:-2] / widths[:-1, None]
-    falling = slopes[2:] / widths[1:, None]
-    triangles = np.maximum(0.0, np.minimum(rising, falling))
-    weights: DoubleArray = triangles * (2.0 / (corners[2:] - corners[:-2]))[:, None]
-    weights.setflags(write=False)
-    return weights
