@@ -124,3 +124,57 @@ def test_different_reasons_are_counted_separately() -> None:
             log.error("%s", reason)
     said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
     assert said == [reason for reason in reasons for _ in range(logs.RepeatFilter.BURST)]
+
+
+CHANGING = [
+    "ffmpeg ended with status 1: [tcp @ 0x{n:012x}] Connection refused",
+    "ffmpeg ended with status 1: [rtsp @ 0x55{n:x}f0] / [in#0 @ 0x7f{n:x}] Input/output error",
+    "rtl_fm ended: 2026-11-28 21:{m:02d}:{s:02d}.{n:03d} device lost",
+    "[{m:02d}:{s:02d}:{s:02d}] gst-launch: no data",
+    "cannot read 192.168.1.7:{port}: Connection reset by peer",
+    "cannot read [fe80::1]:{port}: Connection reset by peer",
+    "rtpdump[{n}]: malformed packet",
+    "dropped packet {n} of the stream",
+    "frame={n:5d} fps= 25 q=-0.0 size={n:8d}kB time=00:{m:02d}:{s:02d}.{s:02d} speed={m}.{s:02d}x",
+    "arecord: overrun of {m}.{s:03d} ms",
+    "stream 7f0e8a90-1111-4222-8333-{n:012x} has ended",
+    "any program: retry-{n}abc",
+]
+
+
+@pytest.mark.parametrize("template", CHANGING)
+def test_a_message_that_changes_only_in_counters_and_addresses_is_a_repetition(
+    template: str,
+) -> None:
+    """A source that fails every second would write a line each time, and fill the disk."""
+    stream = lines_of("json")
+    written = [
+        template.format(n=number, m=number % 60, s=(7 * number) % 60, port=32_000 + number)
+        for number in range(1, 1_001)
+    ]
+    for message in written:
+        log.warning("%s", message)
+    said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert said[: logs.RepeatFilter.BURST] == written[: logs.RepeatFilter.BURST]
+    assert len(said) <= logs.RepeatFilter.MAX_VARIANTS + logs.RepeatFilter.BURST
+    if "any program" not in template:
+        assert len(said) == logs.RepeatFilter.BURST
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("config.toml:12: mqtt.port is wrong", "config.toml:13: mqtt.port is wrong"),
+        ("camera 1: 404 Not Found", "camera 1: 403 Forbidden"),
+        ("ffmpeg ended with status 1", "ffmpeg ended with status 2"),
+        ("machine pump-1 has ended", "machine pump-2 has ended"),
+        ("broker 192.168.1.7: refused", "broker 192.168.1.8: refused"),
+    ],
+)
+def test_a_number_that_names_something_makes_another_event(one: str, other: str) -> None:
+    """The second mistake, machine or reason would not be logged."""
+    stream = lines_of("json")
+    for _ in range(20):
+        log.warning("%s", one)
+    log.warning("%s", other)
+    assert json.loads(stream.getvalue().splitlines()[-1])["message"] == other

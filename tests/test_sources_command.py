@@ -273,3 +273,64 @@ def test_a_program_that_cannot_start_is_not_tried_all_the_time() -> None:
     attempts = len(list(child.output(stop)))
     # Pauses of 0.2, 0.4, 0.4 ... s, each up to a quarter more or less.
     assert 3 <= attempts <= 7
+
+
+# Writes silence in real time for so many seconds, then ends with an error.
+DROPPING = """
+n, begun = 0, time.monotonic()
+while n < {alive_s} * 16_000:
+    out.write(bytes(640)); out.flush(); n += 320
+    time.sleep(max(0.0, begun + n / 16_000 - time.monotonic()))
+sys.exit("[tcp @ " + hex(id(object()) + os.getpid()) + "] Connection timed out")
+"""
+
+
+@pytest.mark.parametrize(("alive_s", "largest_loss"), [(0.75, 0.4), (0.3, 0.55)])
+def test_a_stream_that_drops_often_is_started_again_soon(
+    alive_s: float, largest_loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a stream that drops every 15 s, half would be lost in pauses that grow."""
+    scale = 1 / 20  # of 15 s and 6 s of sound, and the pauses of production
+    monkeypatch.setattr(SupervisedChild, "HEALTHY_AFTER_S", SupervisedChild.HEALTHY_AFTER_S * scale)
+    monkeypatch.setattr("monitor.sources.command._FIRST_PAUSE_S", 0.5 * scale)
+    monkeypatch.setattr("monitor.sources.command._LONGEST_PAUSE_S", 30 * scale)
+    with SourceReader(python(DROPPING.format(alive_s=alive_s))) as reader:
+        reader.wait(lambda: len(starts(reader)) >= 10, "ten starts", 60)
+    blocks = reader.blocks()
+    end = blocks[-1].first_sample + len(blocks[-1].samples)
+    assert 1 - reader.n_samples() / end < largest_loss
+
+
+def starts(reader: SourceReader) -> list[AudioBlock]:
+    return [block for block in reader.blocks() if block.discontinuous]
+
+
+def test_sound_that_comes_at_once_does_not_shorten_the_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A program that ends at once would be started hundreds of times a minute."""
+    monkeypatch.setattr(SupervisedChild, "HEALTHY_AFTER_S", 0.3)
+    monkeypatch.setattr("monitor.sources.command._FIRST_PAUSE_S", 0.1)
+    with SourceReader(python("out.write(bytes(3_200)); out.flush()")) as reader:
+        reader.wait(lambda: len(starts(reader)) >= 4, "four starts")
+    assert reader.silent_s(4) > 2 * reader.silent_s(1) * 0.75
+
+
+def test_an_error_with_a_changing_address_is_one_state_and_one_line(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every attempt would publish a retained state and write a line of the log."""
+    monkeypatch.setattr("monitor.sources.command._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("monitor.sources.command._LONGEST_PAUSE_S", 0.01)
+    begun = len(psutil.Process().children())
+    with (
+        caplog.at_level("DEBUG", "monitor.sources.supervised_child"),
+        SourceReader(python(DROPPING.format(alive_s=0))) as reader,
+    ):
+        reader.wait(lambda: len(caplog.records) >= 5, "five attempts")
+    assert len({record.getMessage() for record in caplog.records}) >= 5
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+    [state] = reader.states()
+    assert "Connection timed out" in state.detail
+    assert "[tcp @ 0x" in state.detail
+    assert len(psutil.Process().children()) == begun

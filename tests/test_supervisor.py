@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.settings import DetectorSettings
+from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.outbox.queue import Outbox
@@ -75,6 +76,28 @@ def test_a_source_that_fails_is_tried_again_and_affects_no_other(
     reasons = {payload["reason"] for name, payload in record.states if name == "bad"}
     assert "internal_error" in reasons
     supervisor.stop()
+
+
+def test_a_source_that_fails_after_some_sound_is_tried_again_soon(
+    bundle: Bundle, network: Network, record: RecordingOutlet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A source that gives sound and fails every 15 s would be silent for a minute each time."""
+    monkeypatch.setattr(Machine, "LEAST_PAUSE_S", 0.02)
+    monkeypatch.setattr(Machine, "HEALTHY_AFTER_S", 0.1)
+    began_s: list[float] = []
+
+    def failing(_stop: threading.Event) -> Iterator[SourceItem]:
+        began_s.append(time.monotonic())
+        for block in cut(machine_sound(1)[: RATE_HZ // 2], 1600):
+            yield block
+            time.sleep(0.05)
+        raise BadInputError("the stream is damaged")
+
+    supervisor = Supervisor(record, opening(ScriptedSource(failing)))
+    supervisor.apply([plan(bundle, network)])
+    wait_for(lambda: len(began_s) == 9, 20)  # the ninth pause would be 5 s
+    supervisor.stop()
+    assert began_s[8] - began_s[7] < 2.0
 
 
 def test_new_plans_do_not_interrupt_unchanged_machines(

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, TextIO
 from monitor.domain import rfc3339
 from monitor.text.escaping import json_text, one_line
 from monitor.text.masking import mask_user_info
+from monitor.text.repetition import event_of, pattern_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _PRIORITY = {
@@ -88,26 +89,32 @@ class RepeatFilter(logging.Filter):
     """Writes the same event at most a few times a minute, and counts the others.
 
     Events are the same if logger, level, message template and ``machine`` are equal; for
-    the template ``%s``, the whole message is compared. The first record after the minute
-    has the field ``repeated``: how many records were left out. Alerts (records with an
-    ``alert_id``) are always written.
+    the template ``%s``, the message is compared without what changes (``event_of``). When
+    more than ``MAX_VARIANTS`` messages of a minute differ only in words with digits, the
+    others count as one event. The first record after the minute has the field
+    ``repeated``: how many records were left out. Alerts (records with an ``alert_id``) are
+    always written.
     """
 
     PERIOD_S: ClassVar[float] = 60.0
     BURST: ClassVar[int] = 5
     MAX_KEYS: ClassVar[int] = 4096
+    MAX_VARIANTS: ClassVar[int] = 100
 
     def __init__(self) -> None:
         super().__init__()
         self._seen: dict[tuple[object, ...], list[float]] = {}  # [start, number of records]
+        self._variants: dict[tuple[object, ...], tuple[float, set[str]]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
         if hasattr(record, "alert_id"):
             return True
-        template = record.getMessage() if record.msg == "%s" else record.msg
-        key = (record.name, record.levelno, template, getattr(record, "machine", None))
         now = time.monotonic()
+        origin = (record.name, record.levelno, getattr(record, "machine", None))
+        is_all_text = record.msg == "%s"
+        event = self._event(origin, record.getMessage(), now) if is_all_text else record.msg
+        key = (*origin, event)
         period = self._seen.get(key)
         if period is None or now - period[0] >= self.PERIOD_S:
             left_out = int(period[1]) - self.BURST if period else 0
@@ -119,6 +126,19 @@ class RepeatFilter(logging.Filter):
             return True
         period[1] += 1
         return period[1] <= self.BURST
+
+    def _event(self, origin: tuple[object, ...], message: str, now: float) -> str:
+        event, pattern = event_of(message), pattern_of(message)
+        began_s, variants = self._variants.get((*origin, pattern), (now, set()))
+        if now - began_s >= self.PERIOD_S:
+            began_s, variants = now, set()
+        if event not in variants and len(variants) >= self.MAX_VARIANTS:
+            return pattern
+        variants.add(event)
+        if len(self._variants) >= self.MAX_KEYS:
+            self._variants.clear()
+        self._variants[*origin, pattern] = began_s, variants
+        return event
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

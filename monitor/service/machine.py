@@ -33,6 +33,8 @@ class Machine:
 
     LEAST_PAUSE_S: ClassVar[float] = 1.0
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
+    HEALTHY_AFTER_S: ClassVar[float] = 5.0
+    """After sound has come for this time, the next pause is the shortest one."""
     STANDING_CHECK_S: ClassVar[float] = 60.0
     """How often to look for an alert of an earlier process: its disk may be mounted late."""
 
@@ -52,6 +54,7 @@ class Machine:
         self._busy_since_s: float | None = None
         self._last_item_s = time.monotonic()
         self._standing_check_s = 0.0
+        self._first_block_s: float | None = None
 
     @property
     def state(self) -> SourceState:
@@ -106,7 +109,7 @@ class Machine:
         """Read the source until stopped; after a failure again, with growing pauses."""
         backoff = Backoff(self.LEAST_PAUSE_S, self.LONGEST_PAUSE_S)
         while not self._stop.is_set():
-            begun_s = time.monotonic()
+            self._first_block_s = None
             try:
                 self._run_stream()
                 return
@@ -118,9 +121,14 @@ class Machine:
                 self._lost(SourceState(SourceStatus.UNAVAILABLE, "internal_error", repr(error)))
             finally:
                 self._busy_since_s = None
-            if time.monotonic() - begun_s > self.LONGEST_PAUSE_S:
+            if self._flowed_s() >= self.HEALTHY_AFTER_S:
                 backoff.reset()
             self._stop.wait(backoff.next_s())
+
+    def _flowed_s(self) -> float:
+        """For how long this stream has given sound."""
+        first_s = self._first_block_s
+        return self._last_item_s - first_s if first_s is not None else 0.0
 
     def _run_stream(self) -> None:
         """Process one stream of samples, numbered from 0, to its end or until stopped."""
@@ -137,19 +145,19 @@ class Machine:
                 items.close()
 
     def _process_items(self, items: Iterator[SourceItem], pipeline: Pipeline) -> None:
-        any_block = False
         for item in items:
             self._busy_since_s = self._last_item_s = time.monotonic()
             if not isinstance(item, SourceState):
+                if self._first_block_s is None:
+                    self._first_block_s = self._last_item_s
                 self._process(pipeline, item)
-                any_block = True
             elif item.status is SourceStatus.UNAVAILABLE:
                 self._lost(item)
             else:  # the next block decides which state the machine has
                 self._available = True
             self._busy_since_s = None
         if not self._stop.is_set():
-            if any_block:
+            if self._first_block_s is not None:
                 self._publish(replace(pipeline.finish(), states=[]))
             self._lost(_ENDED)
             self.ended = True

@@ -8,7 +8,6 @@ from collections.abc import Generator
 from pathlib import PurePath
 
 from monitor.backoff import Backoff
-from monitor.domain import SourceState
 from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import CommandSettings
@@ -43,14 +42,14 @@ class CommandSource:
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
         )
         last_data_s: float | None = None
-        down: SourceState | None = None
+        down: ChildEnded | None = None
         for item in child.output(stop):
             if isinstance(item, ChildEnded):
                 if item.exit_status == 0 and not settings.restart:
                     return
-                if (state := unavailable(item.reason, item.detail)) != down:
-                    yield state
-                down = state
+                if not item.repeats(down):
+                    yield unavailable(item.reason, item.detail)
+                down = item
                 continue
             now_s = time.monotonic()
             if down is not None:

@@ -18,6 +18,7 @@ from typing import ClassVar
 from monitor.backoff import Backoff
 from monitor.sources.child_process import ChildProcess
 from monitor.text.masking import Masking
+from monitor.text.repetition import event_of
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,14 @@ class ChildEnded:
     detail: str
     exit_status: int | None = None
 
+    def repeats(self, other: ChildEnded | None) -> bool:
+        """Whether it ended in the same way as before, apart from addresses, times and counts."""
+        return (
+            other is not None
+            and (self.reason, self.exit_status) == (other.reason, other.exit_status)
+            and event_of(self.detail) == event_of(other.detail)
+        )
+
 
 def _signal_name(number: int) -> str:
     try:
@@ -55,8 +64,10 @@ class SupervisedChild:
     error are reported.
     """
 
-    HEALTHY_AFTER_S: ClassVar[float] = 10.0
-    """After a child has written data for this time, the pauses are short again."""
+    HEALTHY_AFTER_S: ClassVar[float] = 2.0
+    """After a child has written data for this time, the next pause is the shortest one."""
+    REPORT_INTERVAL_S: ClassVar[float] = 60.0
+    """The same end is logged again after this time if there was data in between."""
 
     def __init__(
         self,
@@ -72,11 +83,12 @@ class SupervisedChild:
         self._name = name
         self._timeout_s = timeout_s
         self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
-        self._longest_timeout_s = max(self._timeout_s, self._first_timeout_s)
         self._quoted_lines = quoted_lines
         self._backoff = backoff
         self._masking = Masking(arguments)
         self._left_behind: ChildProcess | None = None
+        self._flowed_s = 0.0
+        """How long the present child has written data, without the time of the caller."""
 
     def output(self, stop: threading.Event) -> Iterator[bytes | ChildEnded]:
         """The output of the child as it comes, and how it ended each time.
@@ -85,16 +97,23 @@ class SupervisedChild:
         with this generator.
         """
         last: ChildEnded | None = None
+        reported_s = 0.0
         while not stop.is_set():
-            begun_s = time.monotonic()
+            self._flowed_s = 0.0
             ended = yield from self._run_once(stop)
             if ended is None:
                 return
-            if time.monotonic() - begun_s > self.HEALTHY_AFTER_S + self._longest_timeout_s:
+            now_s = time.monotonic()
+            if self._flowed_s >= self.HEALTHY_AFTER_S:
                 self._backoff.reset()
-                last = None
+                if now_s - reported_s >= self.REPORT_INTERVAL_S:
+                    last = None
             # The same error is not repeated every few seconds.
-            log.log(logging.DEBUG if ended == last else logging.WARNING, "%s", ended.detail)
+            if ended.repeats(last):
+                log.debug("%s", ended.detail)
+            else:
+                log.warning("%s", ended.detail)
+                reported_s = now_s
             last = ended
             yield ended
             stop.wait(self._backoff.next_s())
@@ -111,9 +130,13 @@ class SupervisedChild:
             return ChildEnded("not_started", f"{self._name} cannot be started: {why}")
         try:
             last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
+            any_data = False
             while not stop.is_set():
                 data = child.read(_WAKE_S)
                 if data:
+                    if any_data:
+                        self._flowed_s += time.monotonic() - last_data_s
+                    any_data = True
                     yield data
                     # The caller's time is not the child's.
                     last_data_s, timeout_s = time.monotonic(), self._timeout_s

@@ -10,7 +10,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from monitor.backoff import Backoff
-from monitor.domain import SourceState
 from monitor.sources.microphone.capture_format import CaptureDecoder, CaptureHeader, CaptureRecord
 from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
@@ -51,13 +50,13 @@ class MicrophoneSource:
         """See ``Source``."""
         self._stream, self._read_s, self._gap = None, None, False
         decoder = CaptureDecoder()
-        down: SourceState | None = None
+        down: ChildEnded | None = None
         for item in self._child().output(stop):
             if isinstance(item, ChildEnded):
                 decoder, self._gap = CaptureDecoder(), True
-                if (state := unavailable(_REASONS[item.reason], item.detail)) != down:
-                    yield state
-                down = state
+                if not item.repeats(down):
+                    yield unavailable(_REASONS[item.reason], item.detail)
+                down = item
                 continue
             for part in decoder.push(item):
                 if isinstance(part, CaptureHeader):
