@@ -325,11 +325,11 @@ def record(
     seconds: Annotated[float, typer.Option(help="Seconds of sound to record.", min=0.1, max=1e7)],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
-) -> None:
+) -> int:
     """Record from a machine's source, for `auscult train audio`."""
     from monitor.commands.record import record as record_command
 
-    record_command(config, machine, out, seconds, as_json=as_json)
+    return record_command(config, machine, out, seconds, as_json=as_json)
 
 
 @app.command()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +23,7 @@ from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import RATE_HZ, Outcome, auscult, configured, write_recordings
-from tests.daemons import daemon
+from tests.daemons import ROOT, daemon
 from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 
 
@@ -164,6 +168,49 @@ def test_record_reports_when_the_source_ended_early(bundle: Bundle, tmp_path: Pa
     assert outcome.status == 69
     assert "ended after 12.0 s, 45 s were requested" in outcome.err
     assert outcome.json["seconds"] == 12.0
+
+
+def recording_process(
+    bundle: Bundle, folder: Path, seconds: float, *wrapper: str
+) -> subprocess.Popen[str]:
+    """`record` as a process on a simulated machine in real time; returns when a file is begun."""
+    config = configured(folder, bundle.path)
+    out = folder / "out"
+    command = [*wrapper, sys.executable, "-m", "monitor", "record", "pump-7", "--config", config]
+    process = subprocess.Popen(
+        [*map(str, command), "--out", str(out), "--seconds", str(seconds), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    wait_for(lambda: out.is_dir() and any(part.stat().st_size for part in out.iterdir()), 20)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_record_completes_its_file_when_it_is_stopped(
+    number: signal.Signals, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Up to five minutes of sound would be lost when a session or the computer ends."""
+    process = recording_process(bundle, tmp_path, 600)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 128 + number
+    [path] = (tmp_path / "out").iterdir()
+    assert path.suffix == ".flac"
+    assert len(soundfile.read(path)[0]) == round(json.loads(out)["seconds"] * RATE_HZ)
+    assert f"stopped by {number.name} after" in err
+    assert "Traceback" not in err
+
+
+def test_record_under_nohup_continues_after_a_hangup(bundle: Bundle, tmp_path: Path) -> None:
+    """A recording over night would end with the session that began it."""
+    process = recording_process(bundle, tmp_path, 3, "nohup")
+    process.send_signal(signal.SIGHUP)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert json.loads(out)["seconds"] == 3.0
 
 
 def record_file(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 
@@ -29,8 +32,14 @@ PROGRESS_INTERVAL_S = 30.0
 _SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
 
 
-def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bool) -> None:
-    """Record ``seconds`` of sound into FLAC files in ``out``.
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bool) -> int:
+    """Record ``seconds`` of sound into FLAC files in ``out``; returns the exit status.
+
+    SIGINT, SIGTERM and SIGHUP end the recording early. The file that is being written is
+    completed, and the exit status is 128 plus the number of the signal.
 
     Raises ``ServiceUnavailableError`` when the source gives no sound for
     ``SOUND_TIMEOUT_S``, when it ends early and when the disk is full; complete files are
@@ -41,8 +50,9 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
     recorder = FlacRecorder(out, machine, seconds)
     check, complaints = SignalCheck(), set[str]()
     silent, progress_due_s = True, time.monotonic() + PROGRESS_INTERVAL_S
-    with recorder:
-        for block in sound(settings.source, timeout_s=SOUND_TIMEOUT_S):
+    stop, received = threading.Event(), list[signal.Signals]()
+    with _stopped_by_signals(stop, received), recorder:
+        for block in sound(settings.source, timeout_s=SOUND_TIMEOUT_S, stop=stop):
             state = check.push(block)
             if state.status is not SourceStatus.OK and state.reason not in complaints:
                 complaints.add(state.reason)
@@ -57,7 +67,7 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
             if recorder.complete:
                 break
     progress("")
-    if silent:
+    if silent and not (received and not recorder.seconds):
         recorder.discard()
         raise ServiceUnavailableError(
             f"{machine}: only silence was recorded, nothing is kept: check that the microphone "
@@ -74,22 +84,50 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
         map(str, recorder.files),
         as_json=as_json,
     )
-    if not recorder.complete:
-        raise ServiceUnavailableError(
-            f"source {settings.source.kind}: ended after {recorder.seconds:.1f} s, "
-            f"{seconds:g} s were requested"
+    if recorder.complete:
+        return 0
+    if received:
+        message(
+            f"auscult: {machine}: stopped by {received[0].name} after {recorder.seconds:.1f} of "
+            f"{seconds:g} s; what was recorded is complete"
         )
+        return 128 + received[0]
+    raise ServiceUnavailableError(
+        f"source {settings.source.kind}: ended after {recorder.seconds:.1f} s, "
+        f"{seconds:g} s were requested"
+    )
 
 
-def sound(settings: SourceSettings, *, timeout_s: float) -> Iterator[AudioBlock]:
-    """The audio of a source.
+@contextmanager
+def _stopped_by_signals(stop: threading.Event, received: list[signal.Signals]) -> Iterator[None]:
+    """Sets ``stop`` at the first signal; a second one interrupts at once."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signal.Signals(number))
+        stop.set()
+
+    # Under nohup a hangup stays ignored.
+    wanted = [one for one in _STOPPING if signal.getsignal(one) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def sound(
+    settings: SourceSettings, *, timeout_s: float, stop: threading.Event
+) -> Iterator[AudioBlock]:
+    """The audio of a source until ``stop`` is set.
 
     Raises ``ServiceUnavailableError`` when none comes for ``timeout_s``, and ``UsageError``
     for a source of precomputed log-mel.
     """
     if isinstance(settings, LogMelSettings):
         raise UsageError("a logmel source has no sound to record")
-    stop = threading.Event()
     detail = f"no sound for {timeout_s:g} s"
     timer = _Deadline(stop, timeout_s)
     try:
