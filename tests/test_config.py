@@ -231,7 +231,29 @@ def test_the_environment_replaces_values_of_the_file(tmp_path: Path) -> None:
             "AUSCULT_MQTT_HOST: use two underscores between levels: AU",
         ),
         ("AUSCULT_MACHINE__2__ID", "x", "AUSCULT_MACHINE__2__ID: machine has 2 elements"),
-        ("AUSCULT_MACHINE", "[", "AUSCULT_MACHINE: not valid JSON"),
+        (
+            "AUSCULT_MACHINE",
+            "[",
+            "AUSCULT_MACHINE: not valid JSON: Expecting value: line 1 column 2 (char 1); machine ",
+        ),
+        (
+            "AUSCULT_MACHINE__1__SOURCE__FAULTS",
+            '[{"kind": "rub"]',
+            "AUSCULT_MACHINE__1__SOURCE__FAULTS: not valid JSON: Expecting ',' delimiter: line 1",
+        ),
+        (
+            "AUSCULT_MACHINE__1__SOURCE__FAULTS",
+            '[{"kind": "rub", "onset": 1}]',
+            'AUSCULT_MACHINE__1__SOURCE__FAULTS: machine "fan_2": source.faults.0.onset is not',
+        ),
+        (
+            "AUSCULT_MQTT__HOST",
+            "[::1]:1883",
+            'AUSCULT_MQTT__HOST: mqtt.host must be one name or address: use host = "::1", port = ',
+        ),
+        ("AUSCULT_MQTT__HOST", '"broker"', "AUSCULT_MQTT__HOST: remove the quotes"),
+        ("AUSCULT_MQTT__BASE_TOPIC", "'auscult/x'", "AUSCULT_MQTT__BASE_TOPIC: remove the quotes"),
+        ("AUSCULT_MACHINE__0__BUNDLE", '"/srv/b"', "AUSCULT_MACHINE__0__BUNDLE: remove the quo"),
         ("AUSCULT_MQTT__HOST__X", "1", "AUSCULT_MQTT__HOST__X: mqtt.host is a value, not a table"),
     ],
 )
@@ -240,6 +262,73 @@ def test_a_mistake_in_the_environment_names_the_variable(
 ) -> None:
     """The message would name the file instead of the variable."""
     assert refusal(tmp_path, VALID, {name: value}).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AUSCULT_MQTT__HOST", "[::1]", "::1"),
+        ("AUSCULT_MQTT__USERNAME", "[node 1]", "[node 1]"),
+        ("AUSCULT_MQTT__CLIENT_ID", "{node}", "{node}"),
+        ("AUSCULT_MACHINE__0__BUNDLE", "/srv/[a] b", "/srv/[a] b"),
+        ("AUSCULT_SERVICE__STATE_DIR", "[state", "[state"),
+        ("AUSCULT_MACHINE__0__SOURCE__PATH", "{x}.wav", "{x}.wav"),
+        ("AUSCULT_MQTT__HOST", "\ufeffother", "other"),
+    ],
+)
+def test_text_that_begins_with_a_bracket_is_text(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    """An IPv6 address or a name with a bracket would be called bad JSON."""
+    document = load_config(write(tmp_path, VALID), {name: value}).model_dump(by_alias=True)
+    here: Any = document
+    for word in name.removeprefix("AUSCULT_").lower().split("__"):
+        here = here[int(word)] if word.isdigit() else here[word]
+    assert str(here).removeprefix(f"{tmp_path}/") == says
+
+
+def test_a_command_that_is_no_list_is_not_shown(tmp_path: Path) -> None:
+    """The password of a camera would be in the journal."""
+    command = 'kind = "command"\ncommand = "ffmpeg -i rtsp://u:hunter2@camera/1"'
+    text = VALID.replace('kind = "file"\npath = "pump.wav"', command)
+    message = refusal(tmp_path, text)
+    assert message.endswith("source.command must be a list in square brackets")
+
+
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    """A file that an editor of Windows saved would be called invalid TOML at its first line."""
+    path = tmp_path / "config.toml"
+    path.write_text("\ufeff" + VALID.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert load_config(path, {}).mqtt.host == "broker"
+    path.write_text("\ufeff" + VALID.replace("host", "hots"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r'config.toml:2: mqtt.hots .*did you mean "host"'):
+        load_config(path, {})
+    path.write_text(VALID, encoding="utf-16")
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        load_config(path, {})
+
+
+@pytest.mark.parametrize(
+    ("find", "replace"),
+    [
+        ('"bundles/pump"', '"~/pump"'),
+        ('"pump.wav"', '"~no-such-user/pump.wav"'),
+        ("port = 1884", 'port = 1884\nusername = "u"\npassword_file = "~/secret"'),
+        ("[mqtt]", '[service]\nstate_dir = "~"\n[mqtt]'),
+    ],
+)
+def test_a_home_folder_that_does_not_exist_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, find: str, replace: str
+) -> None:
+    """A service user without a home folder would get a traceback."""
+    monkeypatch.delenv("HOME", raising=False)
+
+    def unknown(_user: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    message = refusal(tmp_path, VALID.replace(find, replace))
+    assert re.search(r"^~.*: there is no home folder for ~.*: use the full path$", message)
 
 
 def test_a_secret_in_the_environment_is_never_shown(tmp_path: Path) -> None:

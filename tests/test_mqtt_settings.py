@@ -25,6 +25,7 @@ SECRET = "geheim-7781"  # noqa: S105  # must not be shown
         ({"base_topic": "hall//2"}, "single slashes"),
         ({"base_topic": "hall\n2"}, "control characters"),
         ({"base_topic": "x" * 300}, "200 bytes"),
+        ({"base_topic": "'auscult/hall'"}, "begin or end with quotes"),
         ({"discovery_prefix": ""}, "single slashes"),
         ({"port": 0}, "port"),
         ({"prot": 1883}, "prot"),
@@ -41,6 +42,68 @@ def test_refuses_what_cannot_work(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError) as error:
         MqttSettings.model_validate(fields)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "advice"),
+    [
+        ("mqtt://broker", 'use host = "broker"'),
+        ("mqtt://broker:1884/topic", 'use host = "broker", port = 1884'),
+        ("mqtts://broker", 'use host = "broker", tls = true'),
+        ("tcp://[::1]:1883", 'use host = "::1", port = 1883'),
+        ("broker:1884", 'use host = "broker", port = 1884'),
+        ("192.168.1.7:1883", 'use host = "192.168.1.7", port = 1883'),
+        ("[2001:db8::7]:1883", 'use host = "2001:db8::7", port = 1883'),
+        ("[broker]", 'use host = "broker"'),
+        ("'broker'", 'use host = "broker"'),
+        ('"broker:1883"', 'use host = "broker", port = 1883'),
+        (" broker", 'use host = "broker"'),
+        ("broker/auscult", 'use host = "broker"'),
+        ("ws://broker:9001", "WebSocket is not supported"),
+        ("broker:99999", "port from 1 to 65535"),
+        ("broker:mqtt", "such as broker.example"),
+        ("one,two", "such as broker.example"),
+        ("a..b", "such as broker.example"),
+        ("192.168.1.300", "such as broker.example"),
+        ("broker\x1b[31m", "such as broker.example"),
+        ("", "such as broker.example"),
+    ],
+)
+def test_what_is_not_a_host_is_refused_with_the_right_settings(host: str, advice: str) -> None:
+    """`check` accepts it, and the daemon never connects."""
+    with pytest.raises(ValidationError) as error:
+        MqttSettings(host=host)
+    assert advice in error.value.errors()[0]["msg"]
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    """The message in the journal would contain the password of the broker."""
+    with pytest.raises(ValidationError) as error:
+        MqttSettings(host=f"mqtt://node:{SECRET}@broker:1883")
+    assert SECRET not in str(error.value)
+    assert 'host = "broker", port = 1883, username' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["broker", "broker.example.", "b_1.local", "müller.example", "10.0.0.7", "::1", "fe80::1%eth0"],
+)
+def test_every_kind_of_host_is_accepted(host: str) -> None:
+    """A broker could not be configured."""
+    assert MqttSettings(host=host).host == host
+
+
+def test_the_brackets_of_an_ipv6_address_are_removed() -> None:
+    """The address could not be looked up."""
+    assert MqttSettings(host="[::1]").host == "::1"
+    assert MqttSettings(host="[::1]").is_local
+
+
+def test_a_byte_order_mark_is_no_part_of_the_password(tmp_path: Path) -> None:
+    """The broker would refuse a password that an editor of Windows saved."""
+    file = tmp_path / "secret"
+    file.write_text(f"\ufeff{SECRET}\r\n", encoding="utf-8", newline="")
+    assert MqttSettings(username="u", password_file=file).read_password() == SECRET
 
 
 def test_defaults_follow_from_each_other() -> None:

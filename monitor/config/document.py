@@ -31,11 +31,14 @@ class ConfigDocument:
     values: dict[str, Any] = field(repr=False)
     lines: dict[KeyPath, int] = field(repr=False)
     origin: dict[KeyPath, str] = field(repr=False)
+    not_json: dict[KeyPath, str] = field(default_factory=dict, repr=False)
+    """Why a value from the environment is text and not a list or table."""
 
     def where(self, key: KeyPath) -> str:
         """The environment variable that sets a key, or the file and the line."""
-        if variable := self.origin.get(key):
-            return variable
+        for depth in range(len(key), 0, -1):
+            if variable := self.origin.get(key[:depth]):
+                return variable
         line = line_of(self.lines, key)
         return f"{self.path}:{line}" if line else str(self.path or "environment")
 
@@ -46,14 +49,14 @@ class ConfigDocument:
         verbatim: Container[KeyPath] = (),
     ) -> None:
         """Replace values by the variables for one of ``tables``. Raises as ``overlay``."""
-        self.origin.update(overlay(self.values, environ, tables, verbatim))
+        self.origin.update(overlay(self.values, environ, tables, verbatim, self.not_json))
 
     def validated(self, model: type[Model]) -> Model:
         """The values as ``model``. Raises ``ConfigError`` with a line for each mistake."""
         try:
             return model.model_validate(self.values)
         except ValidationError as error:
-            lines = explain(error, model, self.values, self.where)
+            lines = explain(error, model, self.values, self.where, self.not_json)
             raise ConfigError("\n".join(lines)) from None
 
 
@@ -81,8 +84,10 @@ def _read(path: Path) -> str:
             raise MissingInputError(f"{path}: no such configuration file")
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes, not a configuration")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (at byte {error.start})") from None
+        raise ConfigError(
+            f"{path}: not UTF-8 text (at byte {error.start}): save it as UTF-8"
+        ) from None
     except OSError as error:
         raise MissingInputError(f"{path}: {error.strerror}") from error

@@ -2,8 +2,8 @@
 
 ``AUSCULT_MQTT__HOST=broker`` sets ``mqtt.host``: a double underscore goes one level
 down, and a number selects an element, as in ``AUSCULT_MACHINE__0__BUNDLE``. A value
-that begins with ``[`` or ``{`` is read as JSON. Any other value is text, which is
-converted to the key's type.
+that begins with ``[`` or ``{`` and is valid JSON is a list or a table. Any other value is
+text, which is converted to the key's type.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from monitor.config.toml_lines import KeyPath
 from monitor.errors import ConfigError
 
 PREFIX = "AUSCULT_"
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def overlay(
@@ -23,14 +24,17 @@ def overlay(
     environ: Mapping[str, str],
     tables: Iterable[str],
     verbatim: Container[KeyPath] = (),
+    not_json: dict[KeyPath, str] | None = None,
 ) -> dict[KeyPath, str]:
     """Put the variables for one of ``tables`` into ``document``, in place.
 
     Returns the variable of each path that was set. Variables of other tables are
-    ignored. The paths in ``verbatim`` (secrets) are text, never JSON.
+    ignored. The paths in ``verbatim`` (secrets) are text, never JSON. ``not_json`` receives
+    the error of JSON for each text that begins like a list or a table, for the case that
+    its key needs one.
 
     Raises ``ConfigError`` for a single underscore where a double one is needed, for an
-    element that does not exist and for invalid JSON.
+    element that does not exist and for quotes around a value.
     """
     known = set(tables)
     origin: dict[KeyPath, str] = {}
@@ -41,8 +45,14 @@ def overlay(
         if words[0] not in known:
             _refuse_single_underscore(name, words, known)
             continue
-        value = environ[name] if tuple(words) in verbatim else _value(name, environ[name])
-        origin[_put(document, name, words, value)] = name
+        value: Any = environ[name].removeprefix(_BYTE_ORDER_MARK)
+        complaint = ""
+        if tuple(words) not in verbatim:
+            value, complaint = _value(name, value)
+        path = _put(document, name, words, value)
+        origin[path] = name
+        if complaint and not_json is not None:
+            not_json[path] = complaint
     return origin
 
 
@@ -53,13 +63,16 @@ def _refuse_single_underscore(name: str, words: list[str], known: set[str]) -> N
         raise ConfigError(f"{name}: use two underscores between levels: {right}")
 
 
-def _value(name: str, text: str) -> Any:
+def _value(name: str, text: str) -> tuple[Any, str]:
+    """The value, and why it is not JSON although it begins like it."""
+    if len(text) > 1 and text[0] in "\"'" and text[-1] == text[0]:
+        raise ConfigError(f"{name}: remove the quotes around the value: they would be part of it")
     if not text.lstrip().startswith(("[", "{")):
-        return text
+        return text, ""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: not valid JSON: {error}") from None
+        return json.loads(text), ""
+    except (ValueError, RecursionError) as error:  # a name may begin so: [::1]
+        return text, f"not valid JSON: {error}"
 
 
 def _put(document: dict[str, Any], name: str, words: list[str], value: Any) -> KeyPath:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -21,12 +21,17 @@ _PLAIN = {
     "bool_type": "must be true or false",
     "string_type": "must be text in quotes",
     "path_type": "must be a path in quotes",
-    "list_type": "must be a list",
+    "finite_number": "must be a finite number",
+}
+_CONTAINERS = {
+    "list_type": "must be a list in square brackets",
+    "tuple_type": "must be a list in square brackets",
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
-    "finite_number": "must be a finite number",
 }
+_CONTAINER_TEXTS = frozenset(_CONTAINERS.values())
+_MOST_SHOWN_CHARS = 80
 
 
 def explain(
@@ -34,10 +39,12 @@ def explain(
     root: type[BaseModel],
     document: dict[str, Any],
     where: Callable[[KeyPath], str],
+    not_json: Mapping[KeyPath, str],
 ) -> list[str]:
     """One line for each mistake: the position, the key, and what would be right.
 
-    ``where`` names the file and line, or the environment variable, of a path.
+    ``where`` names the file and line, or the environment variable, of a path. ``not_json``
+    has the reason for a text that should be a list or a table.
     """
     problems: dict[KeyPath, list[str]] = {}
     details = error.errors(include_url=False)
@@ -51,8 +58,13 @@ def explain(
         texts = problems.setdefault(path, [])
         if (text := _text_of(detail, path, root)) not in texts:
             texts.append(text)
+    reasons = {
+        path: f"{not_json[path]}; "
+        for path, texts in problems.items()
+        if path in not_json and not _CONTAINER_TEXTS.isdisjoint(texts)
+    }
     return [
-        f"{where(path)}: {_name(path, document)}{' or '.join(texts)}"
+        f"{where(path)}: {reasons.get(path, '')}{_name(path, document)}{' or '.join(texts)}"
         for path, texts in problems.items()
     ]
 
@@ -113,9 +125,16 @@ def _text_of(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         return f"needs a {_discriminator(detail)}"
     if kind == "too_short":
         return f"is empty, at least {context['min_length']} is required"
-    text = _PLAIN.get(kind) or detail["msg"].replace("Input should be", "must be")
-    if kind != "missing" and isinstance(detail["input"], str | int | float):
-        text += f", not {detail['input']!r}"
+    text = (
+        _CONTAINERS.get(kind)
+        or _PLAIN.get(kind)
+        or detail["msg"].replace("Input should be", "must be")
+    )
+    # Without the value of a list: a command may contain a password.
+    is_shown = kind != "missing" and kind not in _CONTAINERS
+    if is_shown and isinstance(detail["input"], str | int | float):
+        shown = repr(detail["input"])
+        text += f", not {shown if len(shown) <= _MOST_SHOWN_CHARS else shown[:60] + '...'}"
     return text
 
 

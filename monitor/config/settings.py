@@ -149,7 +149,12 @@ def _anchor(value: Any, folder: Path) -> Any:
     if isinstance(value, BaseModel):
         return _anchored(value, folder)
     if isinstance(value, Path):
-        expanded = value.expanduser()
+        try:
+            expanded = value.expanduser()
+        except RuntimeError:
+            raise ConfigError(
+                f"{value}: there is no home folder for {value.parts[0]}: use the full path"
+            ) from None
         return expanded if expanded.is_absolute() else folder / expanded
     if isinstance(value, tuple) and any(isinstance(item, BaseModel) for item in value):
         return tuple(_anchor(item, folder) for item in value)

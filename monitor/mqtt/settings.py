@@ -10,9 +10,18 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from monitor.errors import ConfigError
+from monitor.mqtt.host import checked_host
 
 SECRET_KEYS = frozenset({"password"})
 """Keys that are read from the environment only and refused in ``config.toml``."""
@@ -47,7 +56,7 @@ class MqttSettings(BaseModel):
         extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True
     )
 
-    host: Annotated[str, Field(min_length=1, max_length=253)] = "localhost"
+    host: Annotated[str, Field(max_length=253), AfterValidator(checked_host)] = "localhost"
     tls: bool = False
     port: int = Field(default_factory=_default_port, ge=1, le=65_535)
     """1883, or 8883 with ``tls``."""
@@ -97,6 +106,8 @@ class MqttSettings(BaseModel):
                 f"{value!r} must be levels divided by single slashes, such as auscult/hall-2, "
                 "not starting with / or $ and not ending with /"
             )
+        if value[0] in "\"'" or value[-1] in "\"'":
+            raise ValueError(f"{value!r} must not begin or end with quotes")
         if any(character in "+#" or not character.isprintable() for character in value):
             raise ValueError(f"{value!r} must not contain +, # or control characters")
         if len(value.encode()) > _MAX_TOPIC_BYTES:
@@ -155,11 +166,11 @@ def _read_secret(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_PASSWORD_BYTES + 3)
-        secret = content.decode("utf-8").rstrip("\r\n")
+        secret = content.decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"mqtt password file {path}: {error.strerror}") from error
     except UnicodeDecodeError:  # whose message would show the content
-        raise ConfigError(f"mqtt password file {path}: must be UTF-8 text") from None
+        raise ConfigError(f"mqtt password file {path}: must be saved as UTF-8 text") from None
     if not secret or len(content) > _MAX_PASSWORD_BYTES + 2:
         raise ConfigError(f"mqtt password file {path}: must contain the password in one line")
     return secret
