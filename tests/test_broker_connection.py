@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.mqtt.one_shot import probe
+from monitor.mqtt.probe import probe
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
@@ -238,16 +238,16 @@ def test_probe_reports_what_works(tmp_path: Path) -> None:
     folder = tmp_path / "broker"
     with Mosquitto(folder, users={"auscult": "right"}, acl=acl) as broker:
         settings = broker.settings(username="auscult", password="right")  # noqa: S106  # as above
-        lines = probe(settings, 3.0)
+        lines = probe(settings, timeout_s=3.0)
         assert [line.ok for line in lines] == [True, True]
         assert "MQTT 5" in lines[0].text
         assert "auscult/test/selftest: acknowledged" in lines[1].text
-        lines = probe(settings.model_copy(update={"base_topic": "other"}), 3.0)
+        lines = probe(settings.model_copy(update={"base_topic": "other"}), timeout_s=3.0)
         assert [line.ok for line in lines] == [True, False]
         assert "Not authorized" in lines[1].text
-        lines = probe(broker.settings(username="auscult", password="wrong"), 3.0)  # noqa: S106  # as above
+        lines = probe(broker.settings(username="auscult", password="wrong"), timeout_s=3.0)  # noqa: S106  # as above
         assert [line.ok for line in lines] == [False]
         broker.pause()
-        assert "does not answer" in probe(settings, 0.3)[-1].text
+        assert "does not answer" in probe(settings, timeout_s=0.3)[-1].text
         broker.resume()
-    assert "refused" in probe(settings, 3.0)[0].text
+    assert "refused" in probe(settings, timeout_s=3.0)[0].text

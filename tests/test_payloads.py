@@ -21,6 +21,7 @@ from monitor.mqtt.payloads import (
     health_payload,
     info_payload,
     schema,
+    short_alert_payloads,
 )
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.topics import Topics
@@ -105,6 +106,26 @@ def test_documented_example_fits_its_schema(name: str) -> None:
     example = json.loads(_DOCUMENTED[name])
     check_payload(name, example)
     assert set(example) == set(schema(name)["properties"])
+
+
+def test_the_documented_short_alert_is_one_that_is_published() -> None:
+    """A subscriber cannot read the short form that a limited broker receives."""
+    text = (DOCS / "mqtt.md").read_text().split("<!-- schema: short alert -->")[1]
+    short = json.loads(text.split("```")[1].removeprefix("json"))
+    check_payload("alert", short)
+    for key in short:
+        if key not in {"machine", "score"}:
+            with pytest.raises(AssertionError):
+                check_payload("alert", {name: short[name] for name in short if name != key})
+    with pytest.raises(AssertionError):
+        check_payload("alert", short | {"short": False})
+
+
+@given(alerts)
+def test_every_short_form_fits_the_schema(alert: Alert) -> None:
+    """Subscribers that validate messages discard a short alert."""
+    for payload in short_alert_payloads(alert):
+        check_payload("alert", json.loads(encode(payload)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

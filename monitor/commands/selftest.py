@@ -19,7 +19,7 @@ from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnav
 from monitor.model.bundle import load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
-from monitor.mqtt.one_shot import probe
+from monitor.mqtt.probe import probe
 from monitor.mqtt.settings import MqttSettings
 from monitor.pipeline import Pipeline
 from monitor.sources.registry import open_source
@@ -49,7 +49,7 @@ def selftest(config: Path, *, as_json: bool) -> int:
     settings = load_config(config)
     findings = [Finding("config", ok=True, detail=str(config))]
     findings += map(_try_bundle, settings.machines)
-    findings += _try_broker(settings.mqtt)
+    findings += _try_broker(settings.mqtt, [machine.id for machine in settings.machines])
     with ThreadPoolExecutor(max_workers=len(settings.machines)) as pool:
         for found in pool.map(_try_source, settings.machines):
             findings += found
@@ -69,11 +69,11 @@ def _try_bundle(machine: MachineSettings) -> Finding:
     return Finding(what, True, f"scores are reproduced, threshold {threshold:.4g}")
 
 
-def _try_broker(settings: MqttSettings) -> list[Finding]:
+def _try_broker(settings: MqttSettings, machines: list[str]) -> list[Finding]:
     unavailable = ServiceUnavailableError.exit_status
     return [
-        Finding(what, line.ok, line.text, 0 if line.ok else unavailable)
-        for what, line in zip(("broker", "alert"), probe(settings), strict=False)
+        Finding(line.what, line.ok, line.text, 0 if line.ok else unavailable)
+        for line in probe(settings, machines)
     ]
 
 

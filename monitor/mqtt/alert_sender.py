@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from monitor.alerts import Alert
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.in_flight import InFlight, SentMessage
+from monitor.mqtt.limits import SHORT_PACKET_BYTES, LearnedPacketLimit
 from monitor.mqtt.messages import NO_MATCHING_SUBSCRIBERS, Acknowledgement, Message
-from monitor.mqtt.payloads import alert_payload, encode
+from monitor.mqtt.payloads import alert_payload, encode, short_alert_payloads
+from monitor.mqtt.retries import Refusals
 from monitor.mqtt.topics import Topics
 from monitor.outbox.queue import Outbox
 
@@ -21,15 +25,17 @@ class DeliveryCounts:
 
     ``acknowledged``: alerts that the broker has taken; ``no_subscriber``: those of them
     for which the broker knew no subscriber (MQTT 5 only). ``refused``: refusals of an
-    alert, which is then kept. ``connections``: connections made; ``protocol``: that of
-    the newest one.
+    alert, which is then kept. ``short``: alerts sent in the short form. ``connections``:
+    connections made; ``protocol``, ``qos``: those of the newest one.
     """
 
     acknowledged: int = 0
     no_subscriber: int = 0
     refused: int = 0
+    short: int = 0
     connections: int = 0
     protocol: str = ""
+    qos: int = 1
 
 
 class AlertSender:
@@ -46,20 +52,26 @@ class AlertSender:
         self._sent = 0
         self._last_turn: dict[str, int] = {}
 
-    def connected(self, protocol: str) -> None:
+    def connected(self, protocol: str, qos: int) -> None:
         """Count a new connection."""
         connections = self.counts.connections + 1
-        self.counts = replace(self.counts, connections=connections, protocol=protocol)
+        self.counts = replace(self.counts, connections=connections, protocol=protocol, qos=qos)
 
     def send(
-        self, connection: MqttConnection, in_flight: InFlight, paused: set[str], limit: int
+        self,
+        connection: MqttConnection,
+        in_flight: InFlight,
+        refusals: Refusals,
+        learned: LearnedPacketLimit,
+        limit: int,
     ) -> None:
         """Send the oldest alert of each machine that has none in flight, at most ``limit``.
 
-        ``paused``: topics not to use. Machines take turns, so that a new alert does not
-        wait until all alerts of another machine are sent.
+        Machines take turns, so that a new alert does not wait until all alerts of
+        another machine are sent. An alert that is too large for the broker is sent in
+        the short form, and kept if that is too large too.
         """
-        skipped = in_flight.topics() | paused
+        skipped = in_flight.topics() | refusals.paused()
         machines = self._outbox.machines_waiting()
         for machine in sorted(machines, key=lambda name: self._last_turn.get(name, 0)):
             topic = self._topics.alert(machine)
@@ -68,11 +80,24 @@ class AlertSender:
             if limit <= 0:
                 return
             for alert in self._outbox.pending(1, machine):
-                mid = connection.send(Message(topic, encode(alert_payload(alert))))
-                in_flight.add(mid, topic, machine, alert.event_id)
+                message, is_short = _fitting(alert, topic, connection, learned)
+                if message is None:
+                    refusals.too_large(topic, "also the short form of an alert is too large")
+                    continue
+                refusals.fits(topic)
+                mid = connection.send(message, smallest=is_short)
+                size_bytes = connection.packet_bytes(message)
+                in_flight.add(mid, topic, size_bytes, machine, alert.event_id)
+                self._count_short(topic, is_short)
                 limit -= 1
                 self._sent += 1
                 self._last_turn[machine] = self._sent
+
+    def _count_short(self, topic: str, is_short: bool) -> None:
+        if is_short:
+            if not self.counts.short:
+                _log.warning("%s: sent in the short form, which the broker's limit allows", topic)
+            self.counts = replace(self.counts, short=self.counts.short + 1)
 
     def answered(self, sent: SentMessage, answer: Acknowledgement) -> None:
         """Count the answer, and remove the alert from the outbox if the broker has taken it."""
@@ -92,3 +117,32 @@ class AlertSender:
                 sent.topic,
                 extra={"machine": sent.machine},
             )
+
+
+def fitting_alert(
+    alert: Alert, topic: str, fits: Callable[[Message], bool]
+) -> tuple[Message | None, bool]:
+    """The longest form of the alert that ``fits``, if any, and whether it is a short form."""
+    message = Message(topic, encode(alert_payload(alert)))
+    if fits(message):
+        return message, False
+    for payload in short_alert_payloads(alert):
+        message = Message(topic, encode(payload))
+        if fits(message):
+            return message, True
+    return None, True
+
+
+def _fitting(
+    alert: Alert, topic: str, connection: MqttConnection, learned: LearnedPacketLimit
+) -> tuple[Message | None, bool]:
+    """As ``fitting_alert``; a limit that is not known exactly allows ``SHORT_PACKET_BYTES``."""
+
+    def fits(message: Message) -> bool:
+        size_bytes = connection.packet_bytes(message)
+        small = is_small_enough or size_bytes <= SHORT_PACKET_BYTES
+        return small and connection.fits(message) and learned.allows(topic, size_bytes)
+
+    full = Message(topic, encode(alert_payload(alert)))
+    is_small_enough = learned.allows(topic, connection.packet_bytes(full))
+    return fitting_alert(alert, topic, fits)

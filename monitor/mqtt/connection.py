@@ -21,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from monitor.mqtt.limits import BrokerLimits, publish_bytes
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
 from monitor.mqtt.settings import MqttSettings, tls_context
 
@@ -32,6 +33,10 @@ _CREDENTIALS = {0x86, 0x87, 0x8A}
 _SESSION_TAKEN_OVER = 0x8E
 _MAX_INCOMING_BYTES = 64 * 1024
 _MAX_HELD_MESSAGES = 100
+_NEVER_SUBSCRIBED = "auscult/received"
+"""A topic to unsubscribe from, only to get the broker's answer."""
+_OPTIONAL_PROPERTIES_BYTES = 21
+"""The size of ``_JSON`` in a packet: two bytes, and three before the content type."""
 
 
 def _json_properties() -> Properties:
@@ -49,8 +54,7 @@ class MqttConnection:
 
     def __init__(self, settings: MqttSettings, protocol: MQTTProtocolVersion) -> None:
         self.protocol = protocol
-        self.max_in_flight = 65_535
-        self.can_retain = True
+        self.limits = BrokerLimits()
         self.where = f"broker {settings.host}:{settings.port}"
         self._accepted = False
         self._trouble: BrokerError | None = None
@@ -66,6 +70,7 @@ class MqttConnection:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_unsubscribe = self._on_unsubscribe
         self._client.on_message = self._on_message
 
     @classmethod
@@ -95,21 +100,49 @@ class MqttConnection:
         """``MQTT 5`` or ``MQTT 3.1.1``."""
         return "MQTT 5" if self.protocol == MQTT_5 else "MQTT 3.1.1"
 
-    def send(self, message: Message) -> int:
-        """Send a message; the message id that the acknowledgement of a QoS 1 message carries."""
+    def send(self, message: Message, *, smallest: bool = False) -> int:
+        """Send a message; the message id that the acknowledgement of a QoS 1 message carries.
+
+        If the broker accepts only QoS 0, it acknowledges no message. A request that it
+        has to answer is then sent after the message: its answer shows that the broker
+        has read the message too. ``smallest``: without the properties of MQTT 5.
+        """
         properties = None
-        if self.protocol == MQTT_5 and message.payload.startswith(b"{"):
-            properties = _JSON
+        if self.protocol == MQTT_5 and not smallest and message.payload.startswith(b"{"):
+            size_bytes = self.packet_bytes(message) + _OPTIONAL_PROPERTIES_BYTES
+            if self._limit_bytes() > size_bytes:  # the length may take one more byte
+                properties = _JSON
         info = self._client.publish(
             message.topic,
             message.payload,
-            message.qos,
-            message.retain and self.can_retain,
+            min(message.qos, self.limits.max_qos),
+            message.retain and self.limits.can_retain,
             properties,
         )
-        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._trouble or BrokerError(f"{self.where}: {paho.error_string(info.rc)}")
-        return info.mid
+        rc, mid = info.rc, info.mid
+        if not rc and message.qos > self.limits.max_qos:
+            rc, unsubscribed_mid = self._client.unsubscribe(_NEVER_SUBSCRIBED)
+            mid = unsubscribed_mid or 0
+        if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._trouble or BrokerError(f"{self.where}: {paho.error_string(rc)}")
+        return mid
+
+    def packet_bytes(self, message: Message) -> int:
+        """The size of the smallest packet with this message."""
+        return publish_bytes(
+            message.topic,
+            message.payload,
+            qos=min(message.qos, self.limits.max_qos),
+            properties_bytes=0 if self.protocol == MQTT_5 else None,
+        )
+
+    def fits(self, message: Message) -> bool:
+        """Whether the message is within the packet size that the broker announced."""
+        return self.packet_bytes(message) <= self._limit_bytes()
+
+    def _limit_bytes(self) -> float:
+        limit_bytes = self.limits.max_packet_bytes
+        return float("inf") if limit_bytes is None else limit_bytes
 
     def subscribe(self, topic_filter: str) -> None:
         """Subscribe with QoS 0; a refusal by the broker is not reported."""
@@ -184,7 +217,7 @@ class MqttConnection:
         try:
             client.connect(settings.host, settings.port, settings.keepalive_s, **extra)
         except (OSError, ValueError) as error:  # UnicodeError of an odd host name is a ValueError
-            raise BrokerError(f"{self.where}: {_reason(error)}") from error
+            raise BrokerError(f"{self.where}: {_reason(error, settings)}") from error
 
     def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + timeout_s
@@ -198,9 +231,9 @@ class MqttConnection:
             try:
                 self.poll(min(remaining_s, 0.2))
             except BrokerError as error:
-                if error.refused or error.wrong_protocol:
+                if error.reason_code:
                     raise
-                raise BrokerError(str(error), wrong_protocol=True) from error
+                raise BrokerError(str(error), wrong_protocol=True, closed=error.closed) from error
 
     # Callbacks of paho, called from within poll.
 
@@ -220,11 +253,11 @@ class MqttConnection:
                 f"{self.where}: refuses the connection: {reason_code}{hint}",
                 refused=reason_code.value in _CREDENTIALS,
                 wrong_protocol=reason_code.value == _UNSUPPORTED_PROTOCOL,
+                reason_code=reason_code.value,
             )
             return
         self._accepted = True
-        self.max_in_flight = getattr(properties, "ReceiveMaximum", 65_535)
-        self.can_retain = bool(getattr(properties, "RetainAvailable", 1))
+        self.limits = BrokerLimits.announced(properties)
 
     def _on_disconnect(
         self,
@@ -238,7 +271,9 @@ class MqttConnection:
             text = str(reason_code) if flags.is_disconnect_packet_from_server else "connection lost"
             if reason_code.value == _SESSION_TAKEN_OVER:
                 text += "; another client uses the same mqtt.client_id or mqtt.base_topic"
-            self._trouble = BrokerError(f"{self.where}: {text}")
+            self._trouble = BrokerError(
+                f"{self.where}: {text}", closed=not flags.is_disconnect_packet_from_server
+            )
 
     def _on_publish(
         self,
@@ -250,6 +285,9 @@ class MqttConnection:
     ) -> None:
         self._acknowledgements.append(Acknowledgement(mid, reason_code.value, str(reason_code)))
 
+    def _on_unsubscribe(self, _client: paho.Client, _userdata: object, mid: int, *_: Any) -> None:
+        self._acknowledgements.append(Acknowledgement(mid, 0, "received"))
+
     def _on_message(
         self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
     ) -> None:
@@ -259,9 +297,25 @@ class MqttConnection:
             )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, settings: MqttSettings) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.verify_message}"
     if isinstance(error, TimeoutError):
         return "does not answer"
+    if settings.tls and _is_without_tls(error):
+        return (
+            "ends the TLS handshake: this port may be one without TLS; set mqtt.port to "
+            "the port with TLS (often 8883), or mqtt.tls = false"
+        )
     return getattr(error, "strerror", None) or str(error)
+
+
+def _is_without_tls(error: Exception) -> bool:
+    """Whether the handshake failed as with a server that does not expect TLS."""
+    if isinstance(error, ssl.SSLError):
+        return isinstance(error, ssl.SSLEOFError) or error.reason in {
+            "WRONG_VERSION_NUMBER",
+            "RECORD_LAYER_FAILURE",
+            "UNEXPECTED_EOF_WHILE_READING",
+        }
+    return isinstance(error, ConnectionResetError | BrokenPipeError)

@@ -12,6 +12,7 @@ class SentMessage:
 
     topic: str
     sent_s: float
+    size_bytes: int = 0
     machine: str = ""
     event_id: str = ""
 
@@ -25,9 +26,11 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._messages)
 
-    def add(self, mid: int, topic: str, machine: str = "", event_id: str = "") -> None:
-        """A message was sent."""
-        self._messages[mid] = SentMessage(topic, time.monotonic(), machine, event_id)
+    def add(
+        self, mid: int, topic: str, size_bytes: int, machine: str = "", event_id: str = ""
+    ) -> None:
+        """A message was sent in a packet of ``size_bytes``."""
+        self._messages[mid] = SentMessage(topic, time.monotonic(), size_bytes, machine, event_id)
 
     def pop(self, mid: int) -> SentMessage | None:
         """The message that was answered; ``None`` if it is not in flight."""
@@ -36,6 +39,10 @@ class InFlight:
     def clear(self) -> None:
         """Forget all messages, because the connection is lost or about to end."""
         self._messages.clear()
+
+    def only(self) -> SentMessage | None:
+        """The message in flight if it is the only one."""
+        return next(iter(self._messages.values())) if len(self._messages) == 1 else None
 
     def topics(self) -> set[str]:
         """The topics with a message in flight."""

@@ -76,10 +76,17 @@ class RetainedTopics:
             self._unsent.add(topic)
             return True
 
-    def mark_unsent(self, prefix: str = "") -> None:
-        """Mark the topics that begin with ``prefix`` to be sent again."""
+    def mark_unsent(self, prefix: str = "", *, removed: bool = True) -> None:
+        """Mark the topics that begin with ``prefix`` to be sent again.
+
+        ``removed``: also those whose payload is empty.
+        """
         with self._guard:
-            self._unsent |= {topic for topic in self._payloads if topic.startswith(prefix)}
+            self._unsent |= {
+                topic
+                for topic, payload in self._payloads.items()
+                if topic.startswith(prefix) and (payload or removed)
+            }
 
     def take_unsent(self, limit: int, except_for: Collection[str]) -> list[tuple[str, bytes]]:
         """At most ``limit`` topics to send now with their payloads, none of ``except_for``."""

@@ -5,22 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NO_MATCHING_SUBSCRIBERS = 0x10
+PACKET_TOO_LARGE = 0x95
 _FAILURE = 0x80
 
 
 class BrokerError(Exception):
     """There is no connection to the broker; the message is one line for people.
 
-    ``refused``: the broker was reached but refuses the credentials, so an early retry
-    does not help. ``wrong_protocol``: the broker may support only another MQTT version.
+    ``refused``: the broker was reached but refuses the credentials, or demands TLS, so an
+    early retry does not help. ``wrong_protocol``: the broker may support only another MQTT version.
+    ``closed``: it closed the connection without a reason. ``reason_code``: the reason for
+    which it refuses the connection, as in MQTT 5; 0 without one.
     """
 
     def __init__(
-        self, message: str, *, refused: bool = False, wrong_protocol: bool = False
+        self,
+        message: str,
+        *,
+        refused: bool = False,
+        wrong_protocol: bool = False,
+        closed: bool = False,
+        reason_code: int = 0,
     ) -> None:
         super().__init__(message)
         self.refused = refused
         self.wrong_protocol = wrong_protocol
+        self.closed = closed
+        self.reason_code = reason_code
 
 
 @dataclass(frozen=True, slots=True)

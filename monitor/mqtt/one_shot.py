@@ -6,14 +6,13 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from monitor.alerts import Alert
-from monitor.errors import ConfigError, ServiceUnavailableError
+from monitor.errors import ServiceUnavailableError
+from monitor.mqtt.alert_sender import fitting_alert
 from monitor.mqtt.connect import connect
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.messages import BrokerError, Message
-from monitor.mqtt.payloads import alert_payload, encode
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
 
@@ -21,7 +20,9 @@ _MAX_CLIENT_ID_BYTES = 23  # what every MQTT 3.1.1 broker accepts
 
 
 @contextmanager
-def connected(settings: MqttSettings, command: str) -> Iterator[MqttConnection]:
+def connected(
+    settings: MqttSettings, command: str, last_will: Message | None = None
+) -> Iterator[MqttConnection]:
     """A connection with a client id of its own.
 
     With the daemon's client id the broker would disconnect the daemon. Raises
@@ -30,7 +31,7 @@ def connected(settings: MqttSettings, command: str) -> Iterator[MqttConnection]:
     """
     client_id = f"auscult-{command}-{secrets.token_hex(8)}"[:_MAX_CLIENT_ID_BYTES]
     try:
-        connection = connect(settings.model_copy(update={"client_id": client_id}))
+        connection = connect(settings.model_copy(update={"client_id": client_id}), last_will)
         try:
             yield connection
         finally:
@@ -42,8 +43,14 @@ def connected(settings: MqttSettings, command: str) -> Iterator[MqttConnection]:
 def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float) -> float:
     """Send a QoS 1 message; the seconds until the broker acknowledged it.
 
-    Raises ``BrokerError`` when the broker refuses it or does not answer in time.
+    Raises ``BrokerError`` when it is too large, or when the broker refuses it or does
+    not answer in time.
     """
+    if not connection.fits(message):
+        raise BrokerError(
+            f"{message.topic}: {connection.packet_bytes(message)} bytes, and the broker "
+            f"accepts at most {connection.limits.max_packet_bytes}"
+        )
     begun_s = time.monotonic()
     mid = connection.send(message)
     while (passed_s := time.monotonic() - begun_s) < timeout_s:
@@ -60,30 +67,6 @@ def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float
     raise BrokerError(f"{message.topic}: not acknowledged by the broker within {timeout_s:.3g} s")
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeLine:
-    """One check and its result."""
-
-    ok: bool
-    text: str
-
-
-def probe(settings: MqttSettings, timeout_s: float = 10.0) -> list[ProbeLine]:
-    """Connect, and publish a message on ``BASE/selftest`` that the broker must acknowledge."""
-    limit_s = min(settings.connect_timeout_s, timeout_s)
-    topic = Topics(settings.base_topic).selftest
-    lines: list[ProbeLine] = []
-    try:
-        with connected(settings.model_copy(update={"connect_timeout_s": limit_s}), "test") as it:
-            how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
-            lines.append(ProbeLine(True, f"broker {settings.host}:{settings.port}: {how}"))
-            took_s = send_and_wait(it, Message(topic, b'{"selftest":true}'), timeout_s)
-            lines.append(ProbeLine(True, f"{topic}: acknowledged in {took_s * 1000:.0f} ms"))
-    except (ServiceUnavailableError, ConfigError) as error:
-        lines.append(ProbeLine(False, str(error)))
-    return lines
-
-
 def publish_alerts(settings: MqttSettings, alerts: Sequence[Alert]) -> None:
     """Publish alerts in order, each after the acknowledgement of the one before.
 
@@ -95,5 +78,8 @@ def publish_alerts(settings: MqttSettings, alerts: Sequence[Alert]) -> None:
     topics = Topics(settings.base_topic)
     with connected(settings, "replay") as connection:
         for alert in alerts:
-            message = Message(topics.alert(alert.machine), encode(alert_payload(alert)))
+            topic = topics.alert(alert.machine)
+            message, _ = fitting_alert(alert, topic, connection.fits)
+            if message is None:
+                raise BrokerError(f"{topic}: also the short form of an alert is too large")
             send_and_wait(connection, message, settings.ack_timeout_s)

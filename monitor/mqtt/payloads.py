@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +26,34 @@ def alert_payload(alert: Alert) -> dict[str, Any]:
     return alert_to_dict(alert)
 
 
+def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
+    """Shorter and shorter forms of ``alert_payload``, for a broker that limits the packet size.
+
+    They are marked with ``"short": true``. Each one has fewer of the fields that a
+    subscriber can do without. The last one has no ``machine``, which is in the topic.
+    """
+    payload = alert_payload(alert) | {"short": True}
+    optional = [key for key in _LEFT_OUT_IF_SHORT if key in payload]
+    if not alert.replayed:
+        optional.append("replayed")
+    for key in [*optional, "machine"]:
+        del payload[key]
+        yield dict(payload)
+
+
+_LEFT_OUT_IF_SHORT = (
+    "bundle_sha256",
+    "false_alarms_per_week",
+    "loss",
+    "bands_hz",
+    "peak_score",
+    "started_at",
+    "threshold",
+    "score",
+)
+"""The fields of an alert that its short form leaves out, in this order, until it fits."""
+
+
 def info_payload(
     *, version: str, started_at: str, machines: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
@@ -41,7 +69,8 @@ def info_payload(
 def health_payload(outbox: Mapping[str, Any], delivery: Mapping[str, Any]) -> dict[str, Any]:
     """``BASE/health``: the fields of ``OutboxHealth`` and of ``DeliveryCounts``.
 
-    ``delivery`` also has ``refusal``: the topics that the broker refuses, or an empty text.
+    ``delivery`` also has ``refusal``: the topics that the broker refuses, or an empty text,
+    and ``limits``: what the broker restricts, or an empty text.
     """
     degraded = outbox["state"] != "ok" or delivery["refusal"]
     return {

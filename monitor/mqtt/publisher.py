@@ -14,7 +14,9 @@ from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.mqtt.alert_sender import AlertSender, DeliveryCounts
 from monitor.mqtt.connect import connect
 from monitor.mqtt.connection import MQTT_311, MqttConnection
+from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.limits import SHORT_PACKET_BYTES
 from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.payloads import encode
 from monitor.mqtt.retries import Reconnection
@@ -53,6 +55,7 @@ class MqttPublisher:
             NewestScores(_SCORES_EVERY_S),
         )
         self._error: str | None = "not connected yet"
+        self._limits = ""
         self._stopping = threading.Event()
         self._stop_by_s = 0.0
         self._turn_began_s: float | None = None
@@ -152,6 +155,10 @@ class MqttPublisher:
         """The topics that the broker refuses and its reasons, in one line; empty without any."""
         return self._outgoing.refusals.summary
 
+    def limits(self) -> str:
+        """What the broker of the newest connection restricts, in one line; empty without any."""
+        return self._limits
+
     def delivery_counts(self) -> DeliveryCounts:
         """What happened to the alerts so far."""
         return self._outgoing.alerts.counts
@@ -199,7 +206,7 @@ class MqttPublisher:
             self._lost(str(error))
         except BrokerError as error:
             self._reconnection.ended()
-            self._lost(str(error) + self._suspicion(session.in_flight.topics()))
+            self._lost(str(error) + self._suspicion(session.in_flight))
         except ServiceUnavailableError as error:  # the outbox was closed
             self._lost(str(error))
             self._stopping.set()
@@ -208,21 +215,29 @@ class MqttPublisher:
             # If ``stopped`` was not published, the last will has to be.
             connection.close(orderly=orderly)
 
-    def _suspicion(self, in_flight: set[str]) -> str:
+    def _suspicion(self, in_flight: InFlight) -> str:
         """Why connections end so soon: the one message in flight, or another client.
 
-        Some brokers close the connection instead of refusing a message.
+        Some brokers close the connection instead of refusing a message, for its topic or
+        its size.
         """
-        if not self._reconnection.careful:
-            return ""
-        if len(in_flight) != 1:
-            return "" if self.refusal() else f", repeatedly; {_SAME_CLIENT_HINT}"
-        (topic,) = in_flight
-        self._outgoing.refusals.refused(
-            topic, "the broker closes the connection when this is published"
-        )
+        out = self._outgoing
+        sent = in_flight.only()
+        if sent is None or not (self._reconnection.careful or out.refusals.has(sent.topic)):
+            unexplained = self._reconnection.careful and sent is None and not self.refusal()
+            return f", repeatedly; {_SAME_CLIENT_HINT}" if unexplained else ""
+        if sent.event_id and sent.size_bytes > SHORT_PACKET_BYTES:
+            out.learned.suspect(sent.topic, sent.size_bytes)  # its short form is tried next
+        else:
+            out.learned.forget_suspicion(sent.topic)
+            out.refusals.refused(
+                sent.topic,
+                f"the broker closes the connection when these {sent.size_bytes} bytes "
+                "are published",
+                closes=not sent.event_id,
+            )
         self._reconnection.reason_found()
-        return f" while publishing on {topic}"
+        return f" while publishing {sent.size_bytes} bytes on {sent.topic}"
 
     def _lost(self, error: str) -> None:
         if error != self._error and not self._stopping.is_set():
@@ -235,6 +250,9 @@ class MqttPublisher:
         session.begin()
         self._error = None
         _log.info("connected to %s (%s)", connection.where, connection.protocol_name)
+        self._limits = connection.limits.describe()
+        if self._limits:
+            _log.warning("%s: %s", connection.where, self._limits)
         while not self._stopping.is_set():
             self._turn_began_s = time.monotonic()
             session.turn(_POLL_S)

@@ -14,6 +14,8 @@ _STABLE_S = 2.0
 _CAREFUL_AFTER = 2
 _FIRST_REFUSAL_PAUSE_S = 2.0
 _LONGEST_REFUSAL_PAUSE_S = 300.0
+_FIRST_CLOSING_PAUSE_S = 60.0
+_LONGEST_CLOSING_PAUSE_S = 3600.0
 
 
 class Reconnection:
@@ -84,30 +86,57 @@ class Refusals:
         self.summary = ""
         """The refused topics and the reasons in one line; any thread may read it."""
         self._refusals: dict[str, _Refusal] = {}
+        self._too_large: dict[str, str] = {}
 
-    def refused(self, topic: str, reason: str) -> None:
-        """Do not use the topic for a while, each time for longer."""
+    def refused(self, topic: str, reason: str, *, closes: bool = False) -> None:
+        """Do not use the topic for a while, each time for longer.
+
+        ``closes``: each attempt ends the connection, so the pauses are long.
+        """
         refusal = self._refusals.get(topic)
         if refusal is None:
-            refusal = _Refusal(Backoff(_FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S))
-            self._refusals[topic] = refusal
+            first_s, longest_s = _FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S
+            if closes:
+                first_s, longest_s = _FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S
+            refusal = self._refusals[topic] = _Refusal(Backoff(first_s, longest_s))
         refusal.until_s = time.monotonic() + refusal.backoff.next_s()
-        refusal.reason = reason
-        before = self.summary
-        self._summarize()
-        if self.summary != before:
-            _log.error("the broker refuses topics; check its access list: %s", self.summary)
+        if refusal.reason != reason:
+            refusal.reason = reason
+            self._report(topic, reason)
+
+    def too_large(self, topic: str, reason: str) -> None:
+        """The newest message of the topic is not sent, because it is too large."""
+        if self._too_large.get(topic) != reason:
+            self._too_large[topic] = reason
+            self._report(topic, reason)
+
+    def fits(self, topic: str) -> None:
+        """The newest message of the topic is not too large."""
+        if self._too_large.pop(topic, None) is not None:
+            self._summarize()
 
     def accepted(self, topic: str) -> None:
         """The broker accepts the topic again."""
         if self._refusals.pop(topic, None) is not None:
             self._summarize()
 
+    def tried_again(self) -> bool:
+        """Whether the pause of a refused topic is over: its next message may fail again."""
+        return len(self._refusals) > len(self.paused())
+
+    def has(self, topic: str) -> bool:
+        """Whether the broker has refused the topic and not accepted it since."""
+        return topic in self._refusals
+
     def paused(self) -> set[str]:
         """The topics not to use now."""
         now_s = time.monotonic()
         return {topic for topic, refusal in self._refusals.items() if now_s < refusal.until_s}
 
+    def _report(self, topic: str, reason: str) -> None:
+        self._summarize()
+        _log.error("the broker does not accept a message: %s: %s", topic, reason)
+
     def _summarize(self) -> None:
-        reasons = [f"{topic}: {one.reason}" for topic, one in sorted(self._refusals.items())]
-        self.summary = "; ".join(reasons)
+        reasons = {topic: one.reason for topic, one in self._refusals.items()} | self._too_large
+        self.summary = "; ".join(f"{topic}: {reason}" for topic, reason in sorted(reasons.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import socket
 import time
 from collections.abc import Callable
@@ -13,7 +14,8 @@ from monitor.mqtt.alert_sender import AlertSender
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.latest import NewestScores, RetainedTopics
-from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
+from monitor.mqtt.limits import LearnedPacketLimit
+from monitor.mqtt.messages import PACKET_TOO_LARGE, Acknowledgement, BrokerError, Message
 from monitor.mqtt.payloads import encode, health_payload
 from monitor.mqtt.retries import Refusals
 from monitor.mqtt.topics import ONLINE, STOPPED, Topics
@@ -24,6 +26,8 @@ _log = logging.getLogger(__name__)
 _HEALTH_INTERVAL_S = 5.0
 _MAX_IN_FLIGHT = 32
 _STOP_RESERVE_S = 0.3
+_REPUBLISH_INTERVAL_S = 60.0
+_FOREIGN_STATUS_PAUSE_S = 5.0
 
 MessageHandler = Callable[[str, bytes], None]
 
@@ -42,6 +46,7 @@ class Outgoing:
     retained: RetainedTopics
     scores: NewestScores
     refusals: Refusals = field(default_factory=Refusals)
+    learned: LearnedPacketLimit = field(default_factory=LearnedPacketLimit)
     handlers: dict[str, MessageHandler] = field(default_factory=dict)
 
 
@@ -69,12 +74,22 @@ class Session:
         self._one_at_a_time = one_at_a_time
         self._wake = wake
         self._health_due_s = 0.0
+        self._republish_due_s = time.monotonic() + _REPUBLISH_INTERVAL_S
+        self._foreign_status_s = -math.inf
+        self._finishing = False
 
     def begin(self) -> None:
-        """Subscribe, and mark all retained messages to be sent."""
-        self._outgoing.alerts.connected(self._connection.protocol_name)
+        """Subscribe, and mark all retained messages to be sent.
+
+        The own ``status`` shows when another client changes it. Some brokers close the
+        connection of a client that may not read it, so it is left out after such an end.
+        """
+        limits = self._connection.limits
+        self._outgoing.alerts.connected(self._connection.protocol_name, limits.max_qos)
         for topic in self._outgoing.handlers:
             self._connection.subscribe(topic)
+        if not self._one_at_a_time():
+            self._connection.subscribe(self._outgoing.topics.status)
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
 
@@ -89,6 +104,7 @@ class Session:
         Returns whether the broker has acknowledged ``stopped``.
         """
         self._outgoing.scores.hurry()
+        self._finishing = True
         while (left_s := stop_by_s - _STOP_RESERVE_S - time.monotonic()) > 0:
             self._send_waiting()
             if not self.in_flight:
@@ -103,20 +119,45 @@ class Session:
     def _send_waiting(self) -> None:
         """Send alerts first, then retained messages, then scores."""
         self._update_health()
-        window = 1 if self._one_at_a_time() else _MAX_IN_FLIGHT
-        window = min(window, self._connection.max_in_flight)
+        self._republish()
         out = self._outgoing
-        paused = out.refusals.paused()
-        out.alerts.send(self._connection, self.in_flight, paused, window - len(self.in_flight))
-        later = self.in_flight.topics() | paused
+        careful = self._one_at_a_time() or out.refusals.tried_again()
+        window = min(1 if careful else _MAX_IN_FLIGHT, self._connection.limits.max_in_flight)
+        free = window - len(self.in_flight)
+        out.alerts.send(self._connection, self.in_flight, out.refusals, out.learned, free)
+        later = self.in_flight.topics() | out.refusals.paused()
         for topic, payload in out.retained.take_unsent(window - len(self.in_flight), later):
             self._send_retained(topic, payload)
         for machine, payload in out.scores.take_due().items():
-            self._connection.send(Message(out.topics.score(machine), payload, qos=0))
+            message = Message(out.topics.score(machine), payload, qos=0)
+            if self._fits(message):
+                self._connection.send(message)
+
+    def _fits(self, message: Message) -> bool:
+        size_bytes = self._connection.packet_bytes(message)
+        fits = self._connection.fits(message)
+        fits = fits and self._outgoing.learned.allows(message.topic, size_bytes)
+        if fits:
+            self._outgoing.refusals.fits(message.topic)
+        else:
+            limit_bytes = self._connection.limits.max_packet_bytes
+            limit = "the broker accepts" if limit_bytes is None else f"{limit_bytes} bytes"
+            self._outgoing.refusals.too_large(message.topic, f"the message is larger than {limit}")
+        return fits
 
     def _send_retained(self, topic: str, payload: bytes) -> None:
-        mid = self._connection.send(Message(topic, payload, retain=True))
-        self.in_flight.add(mid, topic)
+        message = Message(topic, payload, retain=True)
+        if not payload and not self._connection.limits.can_retain:
+            return  # nothing is retained that this could remove
+        if self._fits(message):
+            mid = self._connection.send(message)
+            self.in_flight.add(mid, topic, self._connection.packet_bytes(message))
+
+    def _republish(self) -> None:
+        """Once a minute: another client may have changed what is retained, or nothing is."""
+        if time.monotonic() >= self._republish_due_s:
+            self._republish_due_s = time.monotonic() + _REPUBLISH_INTERVAL_S
+            self._outgoing.retained.mark_unsent(removed=False)
 
     def _receive(self, timeout_s: float) -> None:
         try:
@@ -142,11 +183,17 @@ class Session:
             self._outgoing.alerts.answered(sent, answer)
         if answer.accepted:
             self._outgoing.refusals.accepted(sent.topic)
+            self._outgoing.learned.accepted(sent.topic, sent.size_bytes)
+            return
+        self._outgoing.retained.mark_unsent(sent.topic)
+        if answer.reason_code == PACKET_TOO_LARGE:
+            self._outgoing.learned.refuse(sent.size_bytes)
         else:
-            self._outgoing.retained.mark_unsent(sent.topic)
             self._outgoing.refusals.refused(sent.topic, answer.text)
 
     def _received(self, message: Message) -> None:
+        if message.topic == self._outgoing.topics.status:
+            self._status_received(message)
         handler = self._outgoing.handlers.get(message.topic)
         if handler is not None:
             try:
@@ -154,11 +201,28 @@ class Session:
             except Exception:  # noqa: BLE001  # the message came from outside
                 _log.exception("a message on %s cannot be processed", message.topic)
 
+    def _status_received(self, message: Message) -> None:
+        """Correct a status that another client has published, such as a second daemon."""
+        ours = message.retain or self._finishing or message.payload == ONLINE.encode()
+        if ours or time.monotonic() - self._foreign_status_s < _FOREIGN_STATUS_PAUSE_S:
+            return
+        self._foreign_status_s = time.monotonic()
+        if message.payload == STOPPED.encode():
+            _log.warning(
+                "%s was set to stopped by another client: another daemon may use the same "
+                "mqtt.base_topic",
+                message.topic,
+            )
+        self._outgoing.retained.mark_unsent(removed=False)
+
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
         if time.monotonic() >= self._health_due_s:
             self._health_due_s = time.monotonic() + _HEALTH_INTERVAL_S
             out = self._outgoing
-            counts = asdict(out.alerts.counts) | {"refusal": out.refusals.summary}
+            counts = asdict(out.alerts.counts) | {
+                "refusal": out.refusals.summary,
+                "limits": self._connection.limits.describe(),
+            }
             health = health_payload(asdict(out.outbox.health()), counts)
             out.retained.put(out.topics.health, encode(health))

@@ -73,7 +73,9 @@ class Delivery:
         error = self._publisher.connection_error()
         health = self._outbox.health()
         disk = "" if health.state == "ok" else f" in memory ({health.detail})"
-        return f"outbox {health.depth}{disk}, {error or 'broker connected'}"
+        limits = self._publisher.limits()
+        connected = f"broker connected ({limits})" if limits else "broker connected"
+        return f"outbox {health.depth}{disk}, {error or connected}"
 
     # monitor.service.machine_report.Outlet
 

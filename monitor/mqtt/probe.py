@@ -1,0 +1,188 @@
+"""What ``auscult selftest`` asks the broker: the connection and the messages of the daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict, dataclass, replace
+
+from monitor import __version__
+from monitor.alerts import Alert
+from monitor.errors import ConfigError, ServiceUnavailableError
+from monitor.mqtt.alert_sender import DeliveryCounts, fitting_alert
+from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.limits import SHORT_PACKET_BYTES
+from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.one_shot import connected, send_and_wait
+from monitor.mqtt.payloads import encode, health_payload, info_payload
+from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.topics import OFFLINE, Topics
+from monitor.uuid7 import uuid7
+
+_TIME = "2026-01-01T00:00:00.000Z"
+_NUMBER = 1 / 3
+"""A value with as many digits as a score can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLine:
+    """One check and its result."""
+
+    what: str
+    ok: bool
+    text: str
+
+
+def probe(
+    settings: MqttSettings, machines: Collection[str] = ("machine",), timeout_s: float = 10.0
+) -> list[ProbeLine]:
+    """Connect as the daemon does, and publish an alert that the broker must acknowledge.
+
+    The alert has the size of the largest alert of ``machines``. Its topic is
+    ``BASE/selftest``, so that no subscriber takes it for a real one. The sizes of the
+    retained messages are compared with the broker's limit without sending them.
+    """
+    limit_s = min(settings.connect_timeout_s, timeout_s)
+    settings = settings.model_copy(update={"connect_timeout_s": limit_s})
+    topics = Topics(settings.base_topic)
+    will = Message(topics.status, OFFLINE.encode(), retain=True)
+    lines: list[ProbeLine] = []
+    try:
+        with connected(settings, "test", will) as it:
+            limits = it.limits.describe()
+            how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
+            how += f"; {limits}" if limits else ""
+            lines.append(ProbeLine("broker", True, f"{it.where}: {how}"))
+            lines += _too_large(it, settings, machines)
+            try:
+                text = _publish_alert(it, topics, machines, it.fits, timeout_s)
+            except BrokerError as error:
+                if not error.closed:
+                    raise
+                text = ""
+        if not text:
+            # A broker may close the connection after a message that is too large for it.
+            with connected(settings, "test", will) as it:
+                text = _publish_alert(it, topics, machines, _short(it), timeout_s)
+                text += "; the broker closes the connection after a whole alert"
+        lines.insert(1, ProbeLine("alert", True, text))
+    except (ServiceUnavailableError, ConfigError) as error:
+        lines.insert(1, ProbeLine("alert" if lines else "broker", False, str(error)))
+    return lines
+
+
+def _publish_alert(
+    connection: MqttConnection,
+    topics: Topics,
+    machines: Collection[str],
+    fits: Callable[[Message], bool],
+    timeout_s: float,
+) -> str:
+    machine = max(machines, key=len)
+    message, is_short = fitting_alert(largest_alert(machine), topics.alert(machine), fits)
+    if message is None:
+        raise BrokerError(f"{topics.alert(machine)}: also the short form of an alert is too large")
+    size_bytes = connection.packet_bytes(message)
+    took_s = send_and_wait(connection, _marked(message, topics, connection), timeout_s)
+    text = f"{topics.selftest}: acknowledged in {took_s * 1000:.0f} ms ({size_bytes} bytes)"
+    return text + ("; alerts are sent in the short form" if is_short else "")
+
+
+def _marked(alert: Message, topics: Topics, connection: MqttConnection) -> Message:
+    """A message of the same size as ``alert``, which nobody takes for an alert."""
+    fields = {"selftest": True} | json.loads(alert.payload)
+    fields = {key: fields[key] for key in fields if key not in {"replayed", "short", "alert_id"}}
+    message = Message(topics.selftest, encode(fields))
+    missing = connection.packet_bytes(alert) - connection.packet_bytes(message)
+    return replace(message, payload=message.payload + b" " * missing)
+
+
+def _short(connection: MqttConnection) -> Callable[[Message], bool]:
+    return lambda message: connection.packet_bytes(message) <= SHORT_PACKET_BYTES
+
+
+def _too_large(
+    connection: MqttConnection, settings: MqttSettings, machines: Collection[str]
+) -> Iterator[ProbeLine]:
+    too_large = [one for one in _retained(settings, machines) if not connection.fits(one)]
+    if too_large:
+        largest = max(too_large, key=connection.packet_bytes)
+        yield ProbeLine(
+            "retained",
+            False,
+            f"not published, because the broker accepts at most "
+            f"{connection.limits.max_packet_bytes} bytes: "
+            f"{', '.join(one.topic for one in too_large)} "
+            f"(up to {connection.packet_bytes(largest)} bytes)",
+        )
+
+
+def _retained(settings: MqttSettings, machines: Collection[str]) -> list[Message]:
+    """The daemon's retained messages, with values of a usual length."""
+    topics = Topics(settings.base_topic)
+    described = [
+        {
+            "id": machine,
+            "source": "microphone",
+            "bundle_sha256": "0" * 64,
+            "threshold": _NUMBER,
+            "false_alarms_per_week": 1.0,
+            "span_s": 4.1,
+        }
+        for machine in machines
+    ]
+    outbox = {"state": "ok", "detail": "", "depth": 0, "unwritten": 0, "dropped": {}}
+    delivery = asdict(DeliveryCounts()) | {"refusal": "", "limits": ""}
+    found = {
+        topics.info: encode(
+            info_payload(version=__version__, started_at=_TIME, machines=described)
+        ),
+        topics.health: encode(health_payload(outbox | {"recoveries": 0}, delivery)),
+    }
+    coverage = {"monitored_s": 100000.0, "degraded_s": 0.0, "lost_s": 0.0}
+    state = {"state": "ok", "reason": "", "detail": "", "since": _TIME, "alert_id": None}
+    for machine in machines:
+        found[topics.state(machine)] = encode(state | {"coverage": coverage})
+    if settings.discovery:
+        announced = _Announced()
+        Discovery(settings, announced, __version__).announce(machines)
+        found |= announced.payloads
+    return [Message(topic, payload, retain=True) for topic, payload in found.items()]
+
+
+class _Announced:
+    """Keeps the discovery messages instead of publishing them."""
+
+    def __init__(self) -> None:
+        self.payloads: dict[str, bytes] = {}
+
+    def publish_retained(self, topic: str, payload: bytes) -> None:
+        self.payloads[topic] = payload
+
+    def republish(self, prefix: str) -> None:
+        """Nothing is sent, so nothing is sent again."""
+
+    def subscribe(self, topic: str, handler: Callable[[str, bytes], None]) -> None:
+        """Nothing is received."""
+
+
+def largest_alert(machine: str) -> Alert:
+    """An alert of ``machine`` in which every field is as long as it can be in practice."""
+    band_hz = (10_000.1, 20_000.2)
+    return Alert(
+        event_id=str(uuid7()),
+        alert_id=str(uuid7()),
+        sequence=2**31,
+        kind="updated",
+        machine=machine,
+        at=_TIME,
+        started_at=_TIME,
+        score=1000 + _NUMBER,
+        peak_score=1000 + _NUMBER,
+        threshold=1000 + _NUMBER,
+        loss=_NUMBER,
+        false_alarms_per_week=_NUMBER,
+        bands_hz=(band_hz,) * 3,
+        bundle_sha256="0" * 64,
+    )
