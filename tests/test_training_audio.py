@@ -26,6 +26,7 @@ from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import evidence_of, score_evidence
 from training.sound.recordings import Recording
 from training.sound.report import write_report
+from training.sound.request import read_training_data
 from training.sound.settings import load_audio_settings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
@@ -235,6 +236,19 @@ def test_the_command_writes_a_bundle_and_replaces_it_only_when_asked(
     assert (Path(replaced["previous"]) / "report.html").exists()
     assert load_bundle(out).sha256 == replaced["sha256"] != document["sha256"]
     assert load_bundle(out).manifest.provenance["continued"] == document["sha256"]
+
+
+def test_files_that_are_no_recordings_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder of recordings in an unknown format would be left out without a message."""
+    own = write_machine(tmp_path / "own", 8)
+    reference = write_machine(tmp_path / "other", 8, first_seed=100)
+    for path in (own / "a.sdat", own / "b.sdat", reference / "notes.txt"):
+        path.touch()
+    request = AudioRequest((own,), tmp_path / "bundle", (reference,), settings=SETTINGS)
+    read_training_data(request)
+    assert "3 other files ignored (2 .sdat, 1 .txt)" in caplog.text
 
 
 WRONG_SETTINGS = """

@@ -8,7 +8,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from monitor.audio.recordings import read_each, recording_files
+from monitor.audio.recordings import (
+    describe_ignored,
+    ignored_files,
+    read_each,
+    recording_files,
+)
 from monitor.calibration.findings import SetFindings
 from monitor.errors import UsageError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -77,7 +82,7 @@ class TrainingData:
 
 
 def read_training_data(request: AudioRequest) -> TrainingData:
-    """Read the recordings of a request. Copies are left out.
+    """Read the recordings of a request. Copies are left out, other files are reported.
 
     If there are fewer than eight recordings, long ones are cut into sections, so that sections
     can be left out in turn. Raises ``UsageError`` for a budget that is not positive, and one
@@ -92,6 +97,8 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     span_s = continued.span_s if continued else request.settings.training.span_s
     paths = [recording_files(request.recordings)]
     paths += [recording_files([reference]) for reference in request.references]
+    if ignored := describe_ignored(ignored_files([*request.recordings, *request.references])):
+        logger.warning("%s", ignored)
     read = read_each(chain.from_iterable(paths), lambda path: read_recording(path, spec))
     rest = iter(read)
     own, *references = [list(islice(rest, len(machine))) for machine in paths]
