@@ -87,7 +87,7 @@ def main() -> int:
         )
         if outcome.found is not None:
             bad += 1
-            print(outcome.found.verdict)
+            print(outcome.found.failure)
     return 1 if bad else 0
 
 

@@ -427,8 +427,8 @@ def test_replay_reaches_its_recordings_only(node: Node) -> None:
     out = node.system.root / "var/lib/private/auscult-replay"
     rows = (out / "files.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0].startswith("file,seconds,score,threshold,anomalous,alerts")
-    verdicts = {row.split(",")[0].rpartition("/")[2]: row.split(",")[4] for row in rows[1:]}
-    assert verdicts == {"healthy.wav": "0", "broken.wav": "1"}
+    anomalous = {row.split(",")[0].rpartition("/")[2]: row.split(",")[4] for row in rows[1:]}
+    assert anomalous == {"healthy.wav": "0", "broken.wav": "1"}
     assert "broken" in (out / "scores.csv").read_text(encoding="utf-8")
     reached = json.loads((out / "reach.json").read_text(encoding="utf-8"))
     assert {what for what, how in reached.items() if how == "reached"} == {"recordings"}

@@ -19,7 +19,8 @@ from tests.conftest import shared_data
 from tests.tiny_images import CLASS_NAMES, bars, idx_bytes, write_frames, write_idx_folder
 from training.images import datasets
 from training.images.folder import read_image_folder, split_frames
-from training.images.image_set import add_noise, read_idx, split_validation
+from training.images.idx import read_idx
+from training.images.image_set import add_noise, split_validation
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

@@ -39,7 +39,7 @@ class Found:
     """An input that failed, and how."""
 
     content: bytes
-    verdict: str
+    failure: str
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _guarded(work: Callable[[Path], None]) -> Outcome:
             work(folder)
             status = 0
         except BaseException:  # noqa: BLE001  # whatever it is, it is what was looked for
-            (folder / "verdict").write_text(traceback.format_exc(limit=-6))
+            (folder / "failure").write_text(traceback.format_exc(limit=-6))
         finally:
             sys.stderr.flush()
             os._exit(status)
@@ -187,10 +187,10 @@ def _watch(child: int, folder: Path) -> Outcome:
     found = None
     if code := os.waitstatus_to_exitcode(status):
         ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"status {code}"
-        verdict = f"{ended}\n{_read(folder / 'stderr')[-2000:]}"
+        failure = f"{ended}\n{_read(folder / 'stderr')[-2000:]}"
         input_path = folder / "input"
         content = input_path.read_bytes() if input_path.exists() else b""
-        found = Found(content, _read(folder / "verdict") or verdict)
+        found = Found(content, _read(folder / "failure") or failure)
     return Outcome(int(tried or 0), int(refused or 0), time.monotonic() - begun_s, found)
 
 

@@ -315,9 +315,9 @@ def _verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None
             f"its format version is {version}, but this program reads up to {_SCHEMA_VERSION}"
         )
     if check_pages:
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise StoreDamagedError(verdict.splitlines()[0])
+        check_result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if check_result != "ok":
+            raise StoreDamagedError(check_result.splitlines()[0])
 
 
 def known_columns(connection: sqlite3.Connection, table: Literal["alerts", "machines"]) -> str:

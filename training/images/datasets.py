@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from monitor.errors import BadInputError, MissingInputError, ServiceUnavailableError, UsageError
-from training.images.image_set import ImageSet, read_idx_images
+from training.images.idx import read_idx_images
+from training.images.image_set import ImageSet
 from training.progress import download_bar
 
 logger = logging.getLogger(__name__)
