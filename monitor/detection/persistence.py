@@ -4,7 +4,8 @@ A sound of ``T`` seconds is part of every scoring span that overlaps it, so it r
 of ``T + span`` seconds. A fault must last longer: k of the last n scores must be over the
 threshold, where k is more than the number of scores in ``T + span``. This is the same as the
 *persistent score*, the k-th largest of the last n, being over the threshold. Calibration uses
-persistent scores and the detector counts, with the same result.
+persistent scores and the detector counts, with the same result. Hysteresis, the lower threshold
+that clears an alert, is in ``detector.py``.
 """
 
 from __future__ import annotations
