@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from monitor.alerts import Alert
 from monitor.errors import ServiceUnavailableError
 from monitor.mqtt.alert_sender import fitting_alert
-from monitor.mqtt.connect import connect
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
 

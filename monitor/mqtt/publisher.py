@@ -12,13 +12,13 @@ from typing import Any
 
 from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.mqtt.alert_sender import AlertSender, DeliveryCounts
-from monitor.mqtt.connect import connect
 from monitor.mqtt.connection import MQTT_311, MqttConnection
 from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.latest import NewestScores, RetainedTopics
 from monitor.mqtt.limits import SHORT_PACKET_BYTES
 from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.payloads import encode
+from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.retries import Reconnection
 from monitor.mqtt.session import MessageHandler, Outgoing, Session, UnansweredError
 from monitor.mqtt.settings import MqttSettings
