@@ -10,11 +10,20 @@ import threading
 class OldBroker:
     """A minimal MQTT 3.1.1 broker: it refuses MQTT 5 and takes all messages.
 
-    ``acknowledges``: whether it acknowledges them.
+    ``acknowledges``: whether it acknowledges them. ``max_keepalive_s``: it refuses clients
+    with a longer keep-alive. ``forbids_subscriptions``: it closes the connection after one.
     """
 
-    def __init__(self, *, acknowledges: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        acknowledges: bool = True,
+        max_keepalive_s: int = 65_535,
+        forbids_subscriptions: bool = False,
+    ) -> None:
         self.acknowledges = acknowledges
+        self._max_keepalive_s = max_keepalive_s
+        self._forbids_subscriptions = forbids_subscriptions
 
     def __enter__(self) -> OldBroker:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -44,9 +53,14 @@ class OldBroker:
                 body = stream.read(length)
                 if header[0] >> 4 == 1:  # CONNECT
                     old_enough = body[6] == 4
-                    peer.sendall(b"\x20\x02\x00" + (b"\x00" if old_enough else b"\x01"))
-                    if not old_enough:
+                    keepalive_s = int.from_bytes(body[8:10], "big")
+                    reason = 2 if keepalive_s > self._max_keepalive_s else 0
+                    reason = reason if old_enough else 1
+                    peer.sendall(bytes((0x20, 2, 0, reason)))
+                    if reason:
                         return
+                elif header[0] >> 4 == 8 and self._forbids_subscriptions:
+                    return
                 elif header[0] >> 4 == 3 and header[0] & 6 and self.acknowledges:  # PUBLISH, QoS 1
                     topic_bytes = int.from_bytes(body[:2], "big")
                     peer.sendall(b"\x40\x02" + body[2 + topic_bytes : 4 + topic_bytes])

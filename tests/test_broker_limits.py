@@ -18,12 +18,15 @@ from monitor.mqtt.alert_sender import fitting_alert
 from monitor.mqtt.home_assistant import Discovery, config_topic
 from monitor.mqtt.limits import BrokerLimits, LearnedPacketLimit, publish_bytes
 from monitor.mqtt.messages import Message
+from monitor.mqtt.one_shot import publish_alerts
 from monitor.mqtt.payloads import alert_payload, encode, short_alert_payloads
 from monitor.mqtt.probe import largest_alert, probe
 from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
 from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
+from tests.old_broker import OldBroker
 from tests.payload_check import check_payload
 from tests.publishing import connected, publishing, sequences
 
@@ -272,6 +275,40 @@ def test_one_message_in_flight_is_enough(tmp_path: Path, outbox: Outbox) -> None
         wait_for(lambda: len(subscriber.messages("/alert")) == 20)
         wait_for(lambda: len(subscriber.messages("/state")) == 20)
         assert publisher.delivery_counts().connections == 1
+
+
+def test_replayed_alerts_reach_a_limited_broker(tmp_path: Path) -> None:
+    """``replay --publish`` waits for an acknowledgement that cannot come, or is disconnected."""
+    with (
+        limited(tmp_path, "max_qos 0", "max_packet_size 300") as broker,
+        Subscriber(broker) as subscriber,
+    ):
+        publish_alerts(broker.settings(), [replace(largest_alert("pump-7"), replayed=True)])
+        wait_for(lambda: subscriber.payloads("pump-7/alert"))
+        assert json.loads(subscriber.payloads("pump-7/alert")[0])["replayed"] is True
+
+
+def test_a_broker_that_limits_the_keep_alive(outbox: Outbox) -> None:
+    """A broker with MQTT 3.1.1 refuses the client id when the keep-alive is too long for it."""
+    with OldBroker(max_keepalive_s=10) as old:
+        settings = MqttSettings(host="127.0.0.1", port=old.port, reconnect_max_s=1)
+        with publishing(settings, outbox) as publisher:
+            raise_and_clear(outbox, publisher)
+            wait_for(lambda: outbox.depth() == 0)
+
+
+def test_a_broker_that_forbids_the_subscription(outbox: Outbox) -> None:
+    """A broker that closes the connection of a client that may not read delivers nothing."""
+    with OldBroker(forbids_subscriptions=True) as old:
+        settings = MqttSettings(
+            host="127.0.0.1", port=old.port, reconnect_min_s=0.05, reconnect_max_s=0.1
+        )
+        with publishing(settings, outbox) as publisher:
+            raise_and_clear(outbox, publisher)
+            wait_for(lambda: publisher.delivery_counts().connections == 3)
+            wait_for(lambda: outbox.depth() == 0)
+            wait_for(lambda: connected(publisher))
+            assert publisher.refusal() == ""
 
 
 def test_limits_that_change_with_a_restart_of_the_broker(tmp_path: Path, outbox: Outbox) -> None:

@@ -21,6 +21,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from monitor.mqtt.connect_failures import connect_failure
 from monitor.mqtt.limits import BrokerLimits, publish_bytes
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
 from monitor.mqtt.settings import MqttSettings, tls_context
@@ -217,7 +218,7 @@ class MqttConnection:
         try:
             client.connect(settings.host, settings.port, settings.keepalive_s, **extra)
         except (OSError, ValueError) as error:  # UnicodeError of an odd host name is a ValueError
-            raise BrokerError(f"{self.where}: {_reason(error, settings)}") from error
+            raise BrokerError(f"{self.where}: {connect_failure(error, settings)}") from error
 
     def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + timeout_s
@@ -295,27 +296,3 @@ class MqttConnection:
             self._incoming.append(
                 Message(message.topic, bytes(message.payload), message.qos, message.retain)
             )
-
-
-def _reason(error: Exception, settings: MqttSettings) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {error.verify_message}"
-    if isinstance(error, TimeoutError):
-        return "does not answer"
-    if settings.tls and _is_without_tls(error):
-        return (
-            "ends the TLS handshake: this port may be one without TLS; set mqtt.port to "
-            "the port with TLS (often 8883), or mqtt.tls = false"
-        )
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _is_without_tls(error: Exception) -> bool:
-    """Whether the handshake failed as with a server that does not expect TLS."""
-    if isinstance(error, ssl.SSLError):
-        return isinstance(error, ssl.SSLEOFError) or error.reason in {
-            "WRONG_VERSION_NUMBER",
-            "RECORD_LAYER_FAILURE",
-            "UNEXPECTED_EOF_WHILE_READING",
-        }
-    return isinstance(error, ConnectionResetError | BrokenPipeError)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
+from monitor.mqtt.connect_failures import speaks_tls
 from monitor.mqtt.connection import MQTT_5, MQTT_311, MqttConnection
 from monitor.mqtt.messages import PACKET_TOO_LARGE, BrokerError, Message
 from monitor.mqtt.settings import MqttSettings
 
 _RETAIN_REFUSED, _QOS_REFUSED = 0x9A, 0x9B
+_CLIENT_ID_REFUSED = 0x85
+_SHORT_KEEPALIVE_S = 10
+"""The lowest limit that mosquitto's ``max_keepalive`` can set."""
 _TOPIC_REFUSED, _QUOTA_EXCEEDED, _FORMAT_REFUSED = 0x90, 0x97, 0x99
 _WILL_REFUSED = {
     _RETAIN_REFUSED,
@@ -24,7 +26,6 @@ _WILL_REFUSED = {
     _QUOTA_EXCEEDED,
     _FORMAT_REFUSED,
 }
-_TLS_PROBE_S = 2.0
 
 
 def connect(
@@ -79,6 +80,11 @@ class _Attempt:
             try:
                 connection = self._open(protocol, will)
             except BrokerError as error:
+                if self._may_be_keepalive(protocol, error):
+                    self._settings = self._settings.model_copy(
+                        update={"keepalive_s": _SHORT_KEEPALIVE_S}
+                    )
+                    continue
                 if will is None or error.reason_code not in _WILL_REFUSED or self._give_up():
                     raise
                 refusal = refusal or self._reason(error)
@@ -94,7 +100,7 @@ class _Attempt:
         except BrokerError as error:
             if not error.closed or self._give_up():
                 raise
-            if not self._settings.tls and self._speaks_tls():
+            if not self._settings.tls and speaks_tls(self._settings):
                 raise BrokerError(
                     f"{self.where}: speaks TLS on this port: set mqtt.tls = true, "
                     "or mqtt.port to a port without TLS",
@@ -128,29 +134,20 @@ class _Attempt:
                 return connection
         raise first
 
+    def _may_be_keepalive(self, protocol: MQTTProtocolVersion, error: BrokerError) -> bool:
+        """With MQTT 3.1.1, mosquitto gives this reason when the keep-alive is too long for it."""
+        return (
+            protocol == MQTT_311
+            and error.reason_code == _CLIENT_ID_REFUSED
+            and self._settings.keepalive_s > _SHORT_KEEPALIVE_S
+            and not self._give_up()
+        )
+
     def _open(self, protocol: MQTTProtocolVersion, will: Message | None) -> MqttConnection:
         return MqttConnection.open(self._settings, protocol, will, self._give_up)
 
     def _reason(self, error: BrokerError) -> str:
         return str(error).removeprefix(f"{self.where}: ").removeprefix("refuses the connection: ")
-
-    def _speaks_tls(self) -> bool:
-        """Whether the broker answers a TLS handshake; nothing else is sent."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE  # only asks for the protocol and trusts nobody
-        address = (self._settings.host, self._settings.port)
-        timeout_s = min(_TLS_PROBE_S, self._settings.connect_timeout_s)
-        try:
-            with (
-                socket.create_connection(address, timeout_s) as plain,
-                context.wrap_socket(plain),
-            ):
-                return True
-        except ssl.SSLError as error:  # a broker may demand a certificate, with an alert of TLS
-            return "ALERT" in (error.reason or "")
-        except (OSError, ValueError):
-            return False
 
 
 def _without(will: Message, reason_code: int) -> Message | None:

@@ -205,8 +205,9 @@ class MqttPublisher:
             self._reconnection.ended()
             self._lost(str(error))
         except BrokerError as error:
+            careful = self._reconnection.careful
             self._reconnection.ended()
-            self._lost(str(error) + self._suspicion(session.in_flight))
+            self._lost(str(error) + self._suspicion(session.in_flight, careful=careful))
         except ServiceUnavailableError as error:  # the outbox was closed
             self._lost(str(error))
             self._stopping.set()
@@ -215,7 +216,7 @@ class MqttPublisher:
             # If ``stopped`` was not published, the last will has to be.
             connection.close(orderly=orderly)
 
-    def _suspicion(self, in_flight: InFlight) -> str:
+    def _suspicion(self, in_flight: InFlight, *, careful: bool) -> str:
         """Why connections end so soon: the one message in flight, or another client.
 
         Some brokers close the connection instead of refusing a message, for its topic or
@@ -223,8 +224,8 @@ class MqttPublisher:
         """
         out = self._outgoing
         sent = in_flight.only()
-        if sent is None or not (self._reconnection.careful or out.refusals.has(sent.topic)):
-            unexplained = self._reconnection.careful and sent is None and not self.refusal()
+        if sent is None or not (careful or out.refusals.has(sent.topic)):
+            unexplained = careful and sent is None and not self.refusal()
             return f", repeatedly; {_SAME_CLIENT_HINT}" if unexplained else ""
         if sent.event_id and sent.size_bytes > SHORT_PACKET_BYTES:
             out.learned.suspect(sent.topic, sent.size_bytes)  # its short form is tried next
