@@ -57,6 +57,18 @@ def test_different_recordings_of_a_steady_machine_are_no_copies(tmp_path: Path) 
     assert find_copies(frames) == []
 
 
+def test_noise_that_two_machines_share_makes_no_copy(tmp_path: Path) -> None:
+    """Two machines in one hall are recorded at once, and one is taken for the other."""
+    noise = np.random.default_rng(0).normal(0.0, 0.035, 12 * RATE_HZ).astype(np.float32)
+    own, other = (machine_sound(12.0, seed=seed) for seed in (1, 2))
+    frames = [
+        frames_of_file(tmp_path / f"{i}.wav", sound + noise) for i, sound in enumerate((own, other))
+    ]
+    assert len(find_copies(frames)) == 1
+    assert find_copies(frames, n_originals=1) == []
+    assert len(find_copies([frames[0], frames[0] - 6.0], n_originals=1)) == 1
+
+
 def test_the_longest_of_the_same_sound_is_kept(tmp_path: Path) -> None:
     """A short piece is kept, and most of the sound is lost."""
     whole = machine_sound(20.0)

@@ -20,7 +20,10 @@ import numpy.typing as npt
 from monitor.domain import FloatArray
 
 SAME_SOUND = 0.25
-"""The least correlation of a copy."""
+"""The least correlation of a copy among recordings of one machine."""
+SAME_SOUND_ELSEWHERE = 0.6
+"""The same for recordings of another machine: microphones in one hall pick up the same noise, and
+recordings of two toy cars into which the same noise was mixed correlate by up to 0.43."""
 _UNIQUE = 1.5
 """How much larger it is than at any other place: noise that repeats with each turn is not."""
 _CERTAIN = 0.9
@@ -30,6 +33,7 @@ _CHUNK_FRAMES = (96, 64, 32)
 _MOST_CHUNKS = 5
 _FFT_FRAMES = 512
 _FRAMES_AT_ONCE = 4096
+_RECORDINGS_AT_ONCE = 128
 _SAME_PLACE = 2
 _NOWHERE = -1
 _PEAK_FRAMES = 4
@@ -59,12 +63,14 @@ def find_copies(recordings: Sequence[FloatArray], n_originals: int = 0) -> list[
     keeps of them. Of recordings with the same
     sound the longest is none, and of equally long ones the first whose top bands are not cut off. A
     recording is a copy where at least half of it is found in others. One without noise (pure
-    tones) cannot be judged and is no copy. The first ``n_originals`` are never copies.
+    tones) cannot be judged and is no copy. The first ``n_originals`` are of another machine and
+    are never copies.
     """
     if len(recordings) < 2:
         return []
-    chunks = [_chunks(frames_db) for frames_db in recordings]
-    found = _found(chunks, recordings)
+    no_chunks = _Chunks(np.empty(0, np.intp), np.empty((0, 0, 0), np.float32))
+    chunks = [no_chunks] * n_originals + [_chunks(own) for own in recordings[n_originals:]]
+    found = _found(chunks, recordings, n_originals)
     # Whole copies stand for their original: a copy of a copy may have little left of that.
     stands_for: dict[int, int] = {}
     copies: list[Copy] = []
@@ -173,22 +179,22 @@ def _chunks(frames_db: FloatArray) -> _Chunks:
 
 
 def _found(
-    chunks: Sequence[_Chunks], recordings: Sequence[FloatArray]
+    chunks: Sequence[_Chunks], recordings: Sequence[FloatArray], n_originals: int
 ) -> list[npt.NDArray[np.bool_]]:
     """For each recording whether each of its chunks is in each other one: ``(n_chunks, n)``."""
     found = [np.zeros((len(own.starts), len(recordings)), dtype=bool) for own in chunks]
     for length in _CHUNK_FRAMES:
-        members = [i for i, own in enumerate(chunks) if own.fine.shape[1] == length]
-        if not members:
-            continue
-        templates = np.concatenate([chunks[i].fine for i in members])
-        noisy = np.array([_is_noisy(template) for template in templates])
-        ends = np.cumsum([len(chunks[i].starts) for i in members])
-        for other, places in _places(templates, recordings):
-            places[~noisy] = _NOWHERE
-            for index, own in zip(members, np.split(places, ends[:-1]), strict=True):
-                if index != other:
-                    found[index][:, other] = _in_step(own, chunks[index].starts)
+        of_length = [i for i, own in enumerate(chunks) if own.fine.shape[1] == length]
+        for first in range(0, len(of_length), _RECORDINGS_AT_ONCE):
+            members = of_length[first : first + _RECORDINGS_AT_ONCE]
+            templates = np.concatenate([chunks[i].fine for i in members])
+            noisy = np.array([_is_noisy(template) for template in templates])
+            ends = np.cumsum([len(chunks[i].starts) for i in members])
+            for other, places in _places(templates, recordings, n_originals):
+                places[~noisy] = _NOWHERE
+                for index, own in zip(members, np.split(places, ends[:-1]), strict=True):
+                    if index != other:
+                        found[index][:, other] = _in_step(own, chunks[index].starts)
     return found
 
 
@@ -206,7 +212,7 @@ def _in_step(places: npt.NDArray[np.intp], starts: npt.NDArray[np.intp]) -> npt.
 
 
 def _places(
-    templates: FloatArray, recordings: Sequence[FloatArray]
+    templates: FloatArray, recordings: Sequence[FloatArray], n_originals: int
 ) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     """For each recording where each template is in it. Shape: ``(n_templates,)`` each."""
     norms = np.maximum(np.sqrt(np.square(templates).sum(axis=(1, 2))), 1e-9)
@@ -216,12 +222,15 @@ def _places(
         if len(frames_db) >= templates.shape[1]:
             batch.append((index, fine_structure(frames_db)))
         if sum(len(fine) for _, fine in batch) > _FRAMES_AT_ONCE or index == len(recordings) - 1:
-            yield from _places_in(batch, spectra, templates.shape[1])
+            yield from _places_in(batch, spectra, templates.shape[1], n_originals)
             batch = []
 
 
 def _places_in(
-    batch: Sequence[tuple[int, FloatArray]], spectra: npt.NDArray[np.complexfloating], length: int
+    batch: Sequence[tuple[int, FloatArray]],
+    spectra: npt.NDArray[np.complexfloating],
+    length: int,
+    n_originals: int,
 ) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     step = _FFT_FRAMES - length + 1
     starts = [range(0, len(fine) - length + 1, step) for _, fine in batch]
@@ -238,12 +247,13 @@ def _places_in(
     for (index, fine), own in zip(batch, starts, strict=True):
         likeness = lags[:, first : first + len(own), :step].reshape(len(lags), -1)
         norms = _norms(fine, length)
-        yield index, _peaks((likeness[:, : len(norms)] / norms).astype(np.float32))
+        least = SAME_SOUND_ELSEWHERE if index < n_originals else SAME_SOUND
+        yield index, _peaks((likeness[:, : len(norms)] / norms).astype(np.float32), least)
         first += len(own)
 
 
-def _peaks(likeness: FloatArray) -> npt.NDArray[np.intp]:
-    """Where a template is found: one place that stands out, -1 where none does.
+def _peaks(likeness: FloatArray, least: float) -> npt.NDArray[np.intp]:
+    """Where a template is found: one place that stands out, ``_NOWHERE`` where none does.
 
     Shape: ``(n_templates, n_lags)`` to ``(n_templates,)``.
     """
@@ -252,7 +262,7 @@ def _peaks(likeness: FloatArray) -> npt.NDArray[np.intp]:
     for offset in range(-_PEAK_FRAMES, _PEAK_FRAMES + 1):
         likeness[rows, np.clip(at + offset, 0, likeness.shape[1] - 1)] = 0.0
     unique = (best >= _CERTAIN) | (best >= _UNIQUE * likeness.max(axis=1))
-    found: npt.NDArray[np.intp] = np.where((best >= SAME_SOUND) & unique, at, -1)
+    found: npt.NDArray[np.intp] = np.where((best >= least) & unique, at, _NOWHERE)
     return found
 
 

@@ -105,7 +105,10 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     )
     if findings.outliers and not request.keep_outliers:
         names = {outlier.name for outlier in findings.outliers}
-        logger.warning("training again without %s, not like the others", ", ".join(sorted(names)))
+        logger.warning(
+            "training again without recordings that do not fit the others: %s",
+            ", ".join(sorted(names)),
+        )
         data = data.without({file.file for file in data.files if file.name in names})
         learned = _learn_scores(request, data, device, progress)
 
