@@ -105,7 +105,8 @@ def _short(connection: MqttConnection) -> Callable[[Message], bool]:
 def _too_large(
     connection: MqttConnection, settings: MqttSettings, machines: Collection[str]
 ) -> Iterator[ProbeLine]:
-    too_large = [one for one in _retained(settings, machines) if not connection.fits(one)]
+    retained = _retained(settings, machines, connection.limits.describe())
+    too_large = [one for one in retained if not connection.fits(one)]
     if too_large:
         largest = max(too_large, key=connection.packet_bytes)
         yield ProbeLine(
@@ -118,7 +119,7 @@ def _too_large(
         )
 
 
-def _retained(settings: MqttSettings, machines: Collection[str]) -> list[Message]:
+def _retained(settings: MqttSettings, machines: Collection[str], limits: str) -> list[Message]:
     """The daemon's retained messages, with values of a usual length."""
     topics = Topics(settings.base_topic)
     described = [
@@ -133,7 +134,7 @@ def _retained(settings: MqttSettings, machines: Collection[str]) -> list[Message
         for machine in machines
     ]
     outbox = {"state": "ok", "detail": "", "depth": 0, "unwritten": 0, "dropped": {}}
-    delivery = asdict(DeliveryCounts()) | {"refusal": "", "limits": ""}
+    delivery = asdict(DeliveryCounts()) | {"refusal": "", "limits": limits}
     found = {
         topics.info: encode(
             info_payload(version=__version__, started_at=_TIME, machines=described)
