@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("--input", type=Path, help="try this file only; needs --target")
     arguments = parser.parse_args()
     os.nice(10)
-    print(f"seed {arguments.seed}\n{'':16} {'inputs':>8} {'refused':>8} {'per s':>9}  found")
+    print(f"seed {arguments.seed}\n{'':16} {'inputs':>8} {'refused':>8} {'per s':>9}  failure")
     bad = 0
     for part in PARTS:
         if arguments.target not in {None, part.name}:
