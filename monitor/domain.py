@@ -29,6 +29,40 @@ DoubleArray = npt.NDArray[np.float64]
 """Statistics and scores: double precision."""
 
 
+LOSSY = frozenset({"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2"})
+"""Encodings that leave sound out."""
+TRANSPARENT_KBIT_S = 48.0
+"""The bit rate of one channel from which MP3, Opus and Vorbis do not change scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureChain:
+    """The chain of a piece of sound, as far as its source states it.
+
+    ``source``: ``file``, ``microphone``, ``command`` and so on. ``encoding``: such as
+    ``WAV PCM_16``, ``FLAC PCM_24`` or ``MP3``, empty if unknown. ``kbit_s``: the bit rate of
+    all channels together, for a lossy encoding whose length is known.
+    """
+
+    source: str
+    sample_rate_hz: int
+    channels: int = 1
+    encoding: str = ""
+    kbit_s: float | None = None
+
+    @property
+    def loses_sound(self) -> bool:
+        """Whether a lossy encoding has too few bits to leave the scores as they are."""
+        if self.encoding not in LOSSY or self.kbit_s is None:
+            return False
+        return self.kbit_s < TRANSPARENT_KBIT_S * self.channels
+
+    def __str__(self) -> str:
+        """As in messages, for example ``MP3 with 32 kbit/s``."""
+        rate = f" with {self.kbit_s:.0f} kbit/s" if self.kbit_s is not None else ""
+        return f"{self.encoding or self.source}{rate}"
+
+
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
     """A run of mono samples.
@@ -37,7 +71,8 @@ class AudioBlock:
     ``first_sample``: index of ``samples[0]`` since the stream began, at
     ``sample_rate_hz``. ``discontinuous``: audio was lost before this block, so
     nothing computed from earlier samples may be joined to it. ``recorded_unix_s``:
-    the Unix time of ``samples[0]``, where the recording states it.
+    the Unix time of ``samples[0]``, where the recording states it. ``chain``: how it was
+    captured, if the source knows it.
     """
 
     samples: FloatArray
@@ -45,6 +80,7 @@ class AudioBlock:
     first_sample: int
     discontinuous: bool = False
     recorded_unix_s: float | None = None
+    chain: CaptureChain | None = None
 
     @property
     def start_s(self) -> float:

@@ -8,14 +8,24 @@ size of the blocks does not matter either.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.detection.capture_check import CaptureCheck
 from monitor.detection.detector import Detector, DetectorRule
 from monitor.detection.drift import DriftWatch, LevelWatch
 from monitor.detection.settings import DetectorSettings
-from monitor.domain import AudioBlock, Decision, LogMelBlock, Score, SourceState, SourceStatus
+from monitor.domain import (
+    AudioBlock,
+    Decision,
+    LogMelBlock,
+    LogMelWindow,
+    Score,
+    SourceState,
+    SourceStatus,
+)
 from monitor.errors import SourceFault
 from monitor.features.log_mel import FrameWindows, LogMelStream
 from monitor.model.bundle import Bundle
@@ -82,6 +92,8 @@ class Pipeline:
             near_alert=math.ceil(bundle.actual_span_s / hop_s) + rule.persistence.out_of,
         )
         self._level = LevelWatch(calibration, hop_s)
+        capture = bundle.manifest.capture
+        self._capture = None if capture is None else CaptureCheck(capture, spec)
         self._warm = False
         self._broken = False
 
@@ -95,8 +107,10 @@ class Pipeline:
                 frames = replace(block, discontinuous=block.discontinuous or self._broken)
                 windows = self._frames.push(frames)
                 self._broken = False
-                self._detect(self._scorer.push(windows), output)
+                self._score(windows, output)
             else:
+                if self._capture is not None:
+                    self._capture.declare(block.sample_rate_hz, block.chain)
                 for run in scorable_parts(self._check, block):
                     if isinstance(run, AudioBlock):
                         self._push_run(run, output)
@@ -112,21 +126,45 @@ class Pipeline:
         """End a recording: flush the resampler, and score a recording shorter than a span."""
         output = PipelineOutput()
         rest = self._resampler.flush()
-        windows = self._stream.push(rest) if rest is not None else []
-        scores = self._scorer.push(windows) + self._scorer.flush()
-        if scores:
+        if rest is not None and (windows := self._windows(rest)):
+            self._score(windows, output)
+        if scores := self._scorer.flush():
             self._detect(scores, output)
         return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
         resampled = self._resampler.push(replace(run, discontinuous=self._broken))
         self._broken = False
-        windows = self._stream.push(resampled) if resampled is not None else []
-        self._detect(self._scorer.push(windows), output)
+        self._score(self._windows(resampled) if resampled is not None else [], output)
+
+    def _windows(self, resampled: AudioBlock) -> list[LogMelWindow]:
+        if self._capture is not None:
+            self._capture.listen(resampled)
+        return self._stream.push(resampled)
+
+    def _score(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:
+        """Score the windows, except those of a chain that the bundle cannot judge."""
+        check = self._capture
+        if check is None:
+            self._detect(self._scorer.push(windows), output)
+            return
+        self._set_state(check.fault or self._machine_state(), output)
+        for run in check.scorable(windows):
+            if isinstance(run, SourceState):
+                self._interrupt()
+                self._set_state(run, output)
+            else:
+                self._detect(self._scorer.push(run), output)
 
     def _gap(self) -> None:
         """Sound was lost: no window and no score may contain sound from before and after."""
         self._broken = True
+        if self._capture is not None:
+            self._capture.gap()
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """No score may contain sound from before and after."""
         self._warm = False
         self._scorer.reset()
         self._level.reset()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.domain import FloatArray
+from monitor.domain import LOSSY, FloatArray
 from monitor.errors import BadInputError, MissingInputError
 
 FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".amr", ".wma", ".3gp", ".caf", ".au", ".mka"})
@@ -30,11 +30,12 @@ _SAFE = ("-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The first sound in a file: rate, channels, and the length if the file states it."""
+    """The first sound in a file: rate, channels, codec, and the length if the file states it."""
 
     sample_rate_hz: int
     channels: int
     seconds: float | None
+    codec: str = ""
 
 
 def needs_ffmpeg(head: bytes) -> bool:
@@ -49,7 +50,7 @@ def probe(path: Path) -> Stream:
     Raises ``MissingInputError`` where ffmpeg is not installed.
     """
     program = _program("ffprobe", path)
-    wanted = "stream=sample_rate,channels,duration:format=format_name,duration"
+    wanted = "stream=sample_rate,channels,duration,codec_name:format=format_name,duration"
     command = [program, *_SAFE[1:], "-select_streams", "a:0", "-show_entries", wanted]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program; the path is one argument
@@ -71,7 +72,13 @@ def probe(path: Path) -> Stream:
         stated = stream.get("duration", found["format"].get("duration"))
         with contextlib.suppress(TypeError, ValueError):
             seconds = float(stated)
-    return Stream(rate_hz, channels, seconds)
+    return Stream(rate_hz, channels, seconds, _codec(str(stream.get("codec_name", ""))))
+
+
+def _codec(name: str) -> str:
+    """A codec by its usual name: ffmpeg's ``amr_nb`` is AMR, its ``wmav2`` WMA."""
+    upper = name.upper()
+    return next((known for known in sorted(LOSSY) if upper.startswith(known)), upper)
 
 
 def decode(path: Path, stream: Stream, block_frames: int) -> Iterator[FloatArray]:

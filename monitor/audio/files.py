@@ -23,7 +23,7 @@ from monitor.audio.containers.ogg import ogg_recordings
 from monitor.audio.containers.riff import RIFF_MAGIC, riff_recordings
 from monitor.audio.containers.sized import aiff_recordings, w64_recordings
 from monitor.audio.containers.spliced import Recording, SplicedFile
-from monitor.domain import AudioBlock, FloatArray
+from monitor.domain import LOSSY, AudioBlock, CaptureChain, FloatArray
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
 BLOCK_S = 4.0
@@ -80,13 +80,14 @@ def read_blocks(
             recording.check(path, channel)
             first_sample += recording.skipped
             skip -= recording.skipped
+            chain = _chain_of(path, recording)
             for frames in recording.blocks(path, block_s, first_sample):
                 first_sample += len(frames)
                 wanted = frames[skip:] if skip > 0 else frames
                 skip = max(0, skip - len(frames))
                 if len(wanted):
                     start = first_sample - len(wanted)
-                    yield AudioBlock(one_channel(wanted, channel), rate_hz, start)
+                    yield AudioBlock(one_channel(wanted, channel), rate_hz, start, chain=chain)
     if not first_sample:
         raise BadInputError(f"{path}: contains no samples")
 
@@ -99,6 +100,11 @@ class _Decoded:
         self.skipped = skipped
         """Samples at its beginning that were skipped without decoding."""
         self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
+        self.encoding = _encoding_of(file.format, file.subtype)
+        self.n_frames = recording.n_frames
+        """Samples a channel by its headers, None where they do not state it."""
+        if self.n_frames is None and file.frames < _UNKNOWN_FRAMES:
+            self.n_frames = int(file.frames)
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""
@@ -119,10 +125,7 @@ class _Decoded:
             _require_sound(path, frames, before + n_frames)
             yield frames
             n_frames += len(frames)
-        stated = self._recording.n_frames
-        if stated is None and self._file.frames < _UNKNOWN_FRAMES:
-            stated = int(self._file.frames)
-        if stated is not None and n_frames < stated - self._recording.tolerance:
+        if self.n_frames is not None and n_frames < self.n_frames - self._recording.tolerance:
             raise _damaged(path, (before + n_frames) / self.rate_hz)
 
 
@@ -133,6 +136,10 @@ class _ByFfmpeg:
         self._stream = ffmpeg.probe(path)
         self.skipped = 0
         self.rate_hz, self.channels = self._stream.sample_rate_hz, self._stream.channels
+        self.n_frames = (
+            None if self._stream.seconds is None else round(self._stream.seconds * self.rate_hz)
+        )
+        self.encoding = self._stream.codec
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""
@@ -146,6 +153,21 @@ class _ByFfmpeg:
             _require_sound(path, frames, n_frames)
             yield frames
             n_frames += len(frames)
+
+
+def _encoding_of(file_format: str, subtype: str) -> str:
+    if file_format == "MP3" or subtype in LOSSY:
+        return "MP3" if file_format == "MP3" else subtype
+    return f"{file_format} {subtype}"
+
+
+def _chain_of(path: Path, recording: _Decoded | _ByFfmpeg) -> CaptureChain:
+    """The chain as the file states it; the bit rate of a lossy encoding by size and length."""
+    kbit_s = None
+    if recording.encoding in LOSSY and recording.n_frames:
+        seconds = recording.n_frames / recording.rate_hz
+        kbit_s = round(path.stat().st_size * 8 / seconds / 1000, 1)
+    return CaptureChain("file", recording.rate_hz, recording.channels, recording.encoding, kbit_s)
 
 
 def _block_frames(block_s: float, rate_hz: int, channels: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from monitor.audio.channels import Channel
 from monitor.audio.recordings import recording_blocks
@@ -30,8 +31,22 @@ class RecordingFrames:
     discontinuous: bool = False
 
 
+class BlockObserver(Protocol):
+    """Receives a recording's sound while its frames are computed."""
+
+    def block(self, block: AudioBlock) -> None:
+        """A block at the rate of the recording."""
+
+    def resampled(self, block: AudioBlock) -> None:
+        """A block at the rate of the features, without what the signal check refuses."""
+
+
 def frames_of(
-    path: Path, spec: LogMelSpec, *, channel: Channel = "mix"
+    path: Path,
+    spec: LogMelSpec,
+    *,
+    channel: Channel = "mix",
+    observer: BlockObserver | None = None,
 ) -> Iterator[RecordingFrames | SourceState]:
     """All whole frames of a recording, as the pipeline computes them, in constant memory.
 
@@ -47,6 +62,8 @@ def frames_of(
         if isinstance(block, LogMelBlock):
             yield RecordingFrames(block.frames_db, 0)
             continue
+        if observer is not None:
+            observer.block(block)
         for part in scorable_parts(check, block):
             if not isinstance(part, AudioBlock):
                 discontinuous = True
@@ -55,6 +72,8 @@ def frames_of(
             resampled = resampler.push(replace(part, discontinuous=discontinuous))
             discontinuous = False
             if resampled is not None:
+                if observer is not None:
+                    observer.resampled(resampled)
                 if resampled.discontinuous:
                     first_sample = resampled.first_sample
                 frames_db = stream.push(resampled)

@@ -202,4 +202,5 @@ def _part(block: AudioBlock, start: int, end: int) -> AudioBlock:
         block.sample_rate_hz,
         block.first_sample + start,
         block.discontinuous and start == 0,
+        chain=block.chain,
     )

@@ -127,6 +127,10 @@ class LogMelSpec:
         low, peak, high = self.band_corners_hz[band : band + 3]
         return float((low + peak) / 2), float((peak + high) / 2)
 
+    def bands_below(self, frequency_hz: float) -> int:
+        """How many of the lowest bands end at or below a frequency; at least one."""
+        return max(1, int(np.count_nonzero(self.band_corners_hz[2:] <= frequency_hz + 1e-6)))
+
     @property
     def mel_filterbank(self) -> DoubleArray:
         """The weights of the bands. Shape: ``(n_mels, n_fft // 2 + 1)``."""

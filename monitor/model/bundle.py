@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
+from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import SCHEMA_VERSION, BundleManifest, Calibration, ScoreChoice
 from monitor.model.recording_score import RecordingScore
@@ -125,6 +126,7 @@ def save_bundle(
     span_s: float,
     score: ScoreChoice,
     calibration: Calibration | None,
+    capture: Capture | None = None,
     model: bytes,
     head: Head,
     selftest: SelfTest,
@@ -154,6 +156,7 @@ def save_bundle(
         span_s=span_s,
         score=score,
         calibration=calibration,
+        capture=capture,
         network=network,
         provenance=provenance,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.capture import Capture
 
 MOST_SCORES = 256
 
@@ -83,6 +84,7 @@ class BundleManifest(BaseModel):
     span_s: FiniteFloat = Field(gt=0, le=3600)
     score: ScoreChoice
     calibration: Calibration | None
+    capture: Capture | None = None
     network: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")], Sha256]
@@ -92,6 +94,13 @@ class BundleManifest(BaseModel):
     def _features_make_a_spec(cls, values: dict[str, Any]) -> dict[str, Any]:
         LogMelSpec.from_dict(values)
         return values
+
+    @model_validator(mode="after")
+    def _capture_fits_the_features(self) -> Self:
+        problem = self.capture.problem(self.spec.n_mels) if self.capture else ""
+        if problem:
+            raise ValueError(f"capture: {problem}")
+        return self
 
     @property
     def spec(self) -> LogMelSpec:

@@ -18,6 +18,7 @@ from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, SelfTest, save_bundle
+from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from training.sound.evidence_graph import EvidenceGraph
@@ -39,6 +40,7 @@ class SoundModel:
     choice: Choice
     head: Head
     calibration: Calibration
+    capture: Capture | None = None
 
 
 def write_bundle(
@@ -56,6 +58,7 @@ def write_bundle(
         span_s=model.span_s,
         score=ScoreChoice(kind=model.choice.kind, reason=model.choice.reason),
         calibration=model.calibration,
+        capture=model.capture,
         model=export_onnx(graph, sample_db),
         head=model.head,
         selftest=_selftest(graph, sample_db, model),

@@ -29,46 +29,46 @@ _LEAST_POWER = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class EvidenceLayout:
-    """The positions of the parts of the evidence, for ``n_mels`` bands."""
+    """The positions of the parts of the evidence, for ``n_bands`` scored bands."""
 
-    n_mels: int
+    n_bands: int
 
     @property
     def n_groups(self) -> int:
         """Groups of neighbouring bands. The last one may be smaller."""
-        return -(-self.n_mels // BANDS_PER_GROUP)
+        return -(-self.n_bands // BANDS_PER_GROUP)
 
     @property
     def length(self) -> int:
         """Numbers in the evidence of one window."""
-        return 2 * self.n_mels + self.n_groups
+        return 2 * self.n_bands + self.n_groups
 
     @property
     def residual(self) -> slice:
         """The mean residual of each band."""
-        return slice(0, self.n_mels)
+        return slice(0, self.n_bands)
 
     @property
     def spectrum(self) -> slice:
         """The mean level-free log-mel of each band."""
-        return slice(self.n_mels, 2 * self.n_mels)
+        return slice(self.n_bands, 2 * self.n_bands)
 
     @property
     def parts(self) -> tuple[slice, slice]:
         """The parts with equal weight in a distance: residual with spectrum, and flutter."""
-        return slice(0, 2 * self.n_mels), slice(2 * self.n_mels, self.length)
+        return slice(0, 2 * self.n_bands), slice(2 * self.n_bands, self.length)
 
     @property
     def parts_without_network(self) -> tuple[slice, slice]:
         """The same for the evidence that needs no network."""
-        return slice(0, self.n_mels), slice(self.n_mels, self.n_mels + self.n_groups)
+        return slice(0, self.n_bands), slice(self.n_bands, self.n_bands + self.n_groups)
 
     def grouping(self) -> Tensor:
-        """The matrix that averages bands into groups. Shape: ``(n_groups, n_mels)``."""
-        matrix = torch.zeros(self.n_groups, self.n_mels)
+        """The matrix that averages bands into groups. Shape: ``(n_groups, n_bands)``."""
+        matrix = torch.zeros(self.n_groups, self.n_bands)
         for group in range(self.n_groups):
             first = group * BANDS_PER_GROUP
-            bands = min(BANDS_PER_GROUP, self.n_mels - first)
+            bands = min(BANDS_PER_GROUP, self.n_bands - first)
             matrix[group, first : first + bands] = 1.0 / bands
         return matrix
 
@@ -86,8 +86,9 @@ class WindowEvidence(NamedTuple):
 class EvidenceGraph(nn.Module):
     """A trained network and the computation of the evidence: the content of ``model.onnx``.
 
-    Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_mels,)`` of healthy spans, by
-    which ``band_residual`` is standardised.
+    Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_bands,)`` of healthy spans, by
+    which ``band_residual`` is standardised. Bands that are not scored are not in loss, evidence
+    and level, and their ``band_residual`` is 0.
     """
 
     grouping: Tensor
@@ -97,23 +98,23 @@ class EvidenceGraph(nn.Module):
     def __init__(self, network: SoundAutoencoder) -> None:
         super().__init__()
         self.network = network
-        self.layout = EvidenceLayout(network.spec.n_mels)
+        self.layout = EvidenceLayout(network.spec.n_scored)
         self.register_buffer("grouping", self.layout.grouping())
-        self.register_buffer("residual_mean", torch.zeros(network.spec.n_mels))
-        self.register_buffer("residual_deviation", torch.ones(network.spec.n_mels))
+        self.register_buffer("residual_mean", torch.zeros(self.layout.n_bands))
+        self.register_buffer("residual_deviation", torch.ones(self.layout.n_bands))
 
     def forward(self, windows: Tensor) -> WindowEvidence:
         """Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
         seen = self.network(windows)
-        residual = seen.windows - seen.reconstructed
+        scored = seen.windows[:, : self.layout.n_bands]
+        residual = scored - seen.reconstructed[:, : self.layout.n_bands]
         mean_residual = residual.mean(dim=2)
-        evidence = torch.cat(
-            (mean_residual, seen.windows.mean(dim=2), self._flutter(residual)), dim=1
-        )
+        evidence = torch.cat((mean_residual, scored.mean(dim=2), self._flutter(residual)), dim=1)
+        band_residual = (mean_residual - self.residual_mean) / self.residual_deviation
         return WindowEvidence(
             loss=residual.square().mean(dim=(1, 2)),
             evidence=evidence,
-            band_residual=(mean_residual - self.residual_mean) / self.residual_deviation,
+            band_residual=self._with_unscored(band_residual),
             level_db=seen.level_db,
             reconstruction=self.network.to_db(seen.reconstructed, seen.level_db),
         )
@@ -121,14 +122,19 @@ class EvidenceGraph(nn.Module):
     def without_network(self, windows: Tensor) -> Tensor:
         """The evidence that needs no network: spectrum and flutter of the windows themselves.
 
-        Shape: ``(B, 1, n_mels, n_frames)`` in dB to ``(B, n_mels + n_groups)``.
+        Shape: ``(B, 1, n_mels, n_frames)`` in dB to ``(B, n_bands + n_groups)``.
         """
-        level_db = windows.mean(dim=(1, 2, 3))
-        seen = self.network.standardise(windows, level_db).squeeze(1)
+        level_db = self.network.level_db(windows)
+        seen = self.network.standardise(windows, level_db).squeeze(1)[:, : self.layout.n_bands]
         return torch.cat((seen.mean(dim=2), self._flutter(seen)), dim=1)
 
+    def _with_unscored(self, values: Tensor) -> Tensor:
+        """0 for the bands that are not scored. Shape: ``(B, n_bands)`` to ``(B, n_mels)``."""
+        n_unscored = self.network.spec.n_mels - self.layout.n_bands
+        return nn.functional.pad(values, (0, n_unscored)) if n_unscored else values
+
     def _flutter(self, values: Tensor) -> Tensor:
-        """Shape: ``(B, n_mels, n_frames)`` to ``(B, n_groups)``."""
+        """Shape: ``(B, n_bands, n_frames)`` to ``(B, n_groups)``."""
         grouped = torch.matmul(self.grouping, values)
         second_differences = grouped[:, :, 2:] - 2.0 * grouped[:, :, 1:-1] + grouped[:, :, :-2]
         return 0.5 * torch.log(second_differences.square().mean(dim=2) + _LEAST_POWER)

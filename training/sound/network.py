@@ -27,17 +27,26 @@ class SoundNetworkSpec:
     """The shape of the network.
 
     ``channels``: of the strided convolutions, each of which halves the grid. ``bottleneck``:
-    numbers that encode a window.
+    numbers that encode a window. ``scored_bands``: the lowest bands, which the network
+    receives; it receives 0 instead of the others. None: all bands.
     """
 
     n_mels: int
     n_frames: int
     channels: tuple[int, ...] = (8, 16, 32, 32)
     bottleneck: int = 8
+    scored_bands: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bottleneck that is as large as the window."""
-        require_bottleneck(self.bottleneck, self.n_mels * self.n_frames)
+        """Refuse a bottleneck that is as large as the window, and bands that do not exist."""
+        if not 1 <= self.n_scored <= self.n_mels:
+            raise ValueError(f"scored_bands {self.scored_bands}: expected 1 to {self.n_mels}")
+        require_bottleneck(self.bottleneck, self.n_scored * self.n_frames)
+
+    @property
+    def n_scored(self) -> int:
+        """How many of the lowest bands are scored."""
+        return self.n_mels if self.scored_bands is None else self.scored_bands
 
     @property
     def grids(self) -> list[tuple[int, int]]:
@@ -57,7 +66,7 @@ class SoundNetworkSpec:
         """The spec in a bundle's manifest. Raises ``BundleError`` for other keys."""
         try:
             return cls(**{**values, "channels": tuple(values["channels"])})
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise BundleError(
                 f"network: not the description of a sound network ({error})"
             ) from error
@@ -115,18 +124,30 @@ class SoundAutoencoder(nn.Module):
 
     def forward(self, windows_db: Tensor) -> Reconstruction:
         """Reconstruct windows. Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
-        level_db = windows_db.mean(dim=(1, 2, 3))
+        level_db = self.level_db(windows_db)
         standardised = self.standardise(windows_db, level_db)
         latent = self.squeeze(self.encoder(standardised))
-        reconstructed = self.decoder(self.expand(latent))
+        reconstructed = self._only_scored(self.decoder(self.expand(latent)))
         return Reconstruction(
             standardised.squeeze(1), reconstructed.squeeze(1), latent.flatten(1), level_db
         )
 
+    def level_db(self, windows_db: Tensor) -> Tensor:
+        """The mean of the scored bands. Shape: ``(B, 1, n_mels, n_frames)`` to ``(B,)``."""
+        return windows_db[:, :, : self.spec.n_scored].mean(dim=(1, 2, 3))
+
     def standardise(self, windows_db: Tensor, level_db: Tensor) -> Tensor:
         """Subtract level and band means, divide by the deviation. The shape stays the same."""
         level_free = windows_db - level_db[:, None, None, None]
-        return (level_free - self.band_mean_db[:, None]) / self.deviation_db
+        return self._only_scored((level_free - self.band_mean_db[:, None]) / self.deviation_db)
+
+    def _only_scored(self, values: Tensor) -> Tensor:
+        """0 in the bands that are not scored. Shape: ``(B, 1, n_mels, n_frames)``, both."""
+        spec = self.spec
+        if spec.scored_bands is None:
+            return values
+        unscored = (0, 0, 0, spec.n_mels - spec.n_scored)
+        return nn.functional.pad(values[:, :, : spec.n_scored], unscored)
 
     def to_db(self, standardised: Tensor, level_db: Tensor) -> Tensor:
         """Undo :meth:`standardise`. Shape: ``(B, n_mels, n_frames)`` and ``(B,)``."""

@@ -52,16 +52,19 @@ def train_network(
     seed: int,
     device: torch.device,
     start: SoundAutoencoder | None = None,
+    scored_bands: int | None = None,
     progress: Sequence[TrainingProgress] = (),
 ) -> tuple[SoundAutoencoder, FitResult]:
     """Train a new network, or continue ``start`` with its standardisation and shape.
+
+    ``scored_bands``: of a new network, see ``SoundNetworkSpec``.
 
     With references, the loss includes the classification of the machine from the latent:
     features that separate healthy machines of one type can also separate a faulty one.
     """
     machines = [split.train, *references]
     seed_everything(seed)
-    network = start or _new_network(machines, features, settings)
+    network = start or _new_network(machines, features, settings, scored_bands)
     network.machine_head = (
         nn.Linear(network.spec.bottleneck, len(machines)) if len(machines) > 1 else None
     )
@@ -101,7 +104,10 @@ def _windows_per_epoch(
 
 
 def _new_network(
-    machines: Sequence[Sequence[Recording]], features: LogMelSpec, settings: NetworkSettings
+    machines: Sequence[Sequence[Recording]],
+    features: LogMelSpec,
+    settings: NetworkSettings,
+    scored_bands: int | None,
 ) -> SoundAutoencoder:
     network = SoundAutoencoder(
         SoundNetworkSpec(
@@ -109,14 +115,17 @@ def _new_network(
             n_frames=features.window_frames,
             channels=settings.channels,
             bottleneck=settings.bottleneck,
+            scored_bands=scored_bands,
         )
     )
+    n_scored = network.spec.n_scored
     level_free = []
     for machine in machines:
         windows_db = _windows(machine, features, _MOST_WINDOWS)
-        level_free.append(windows_db - windows_db.mean(axis=(1, 2), keepdims=True))
+        level_free.append(windows_db - windows_db[:, :n_scored].mean(axis=(1, 2), keepdims=True))
     band_mean_db = np.mean([windows.mean(axis=(0, 2)) for windows in level_free], axis=0)
-    variance = np.mean([np.square(w - band_mean_db[:, None]).mean() for w in level_free])
+    deviations = [(w - band_mean_db[:, None])[:, :n_scored] for w in level_free]
+    variance = np.mean([np.square(deviation).mean() for deviation in deviations])
     network.band_mean_db.copy_(torch.from_numpy(band_mean_db))
     network.deviation_db.fill_(max(float(np.sqrt(variance)), 1e-3))
     return network

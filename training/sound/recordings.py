@@ -22,6 +22,7 @@ from monitor.audio.recordings import read_each, recording_files
 from monitor.domain import FloatArray, SourceState
 from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
+from training.sound.recording_chain import RecordedBy, RecordingObserver
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +34,13 @@ class Recording:
     """One recording, or a section of one.
 
     ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
-    those that were read, which its sections have in common.
+    those that were read, which its sections have in common. ``recorded_by``: None for log-mel.
     """
 
     name: str
     frames_db: FloatArray = field(repr=False)
     file: int = 0
+    recorded_by: RecordedBy | None = None
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
         """The windows that the run time computes. Shape: ``(n, n_mels, window_frames)``."""
@@ -66,7 +68,8 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
     Where the signal check refuses a part, the longest sound between refused parts is used and a
     warning names the recording.
     """
-    runs, refused = _runs(path, spec)
+    observer = RecordingObserver(spec)
+    runs, refused = _runs(path, spec, observer)
     frames_db = max(runs, key=len)
     seconds = len(frames_db) / spec.frame_rate_hz
     if len(frames_db) < spec.window_frames:
@@ -89,14 +92,16 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
             refused.detail,
             seconds,
         )
-    return Recording(str(path), frames_db)
+    return Recording(str(path), frames_db, recorded_by=observer.recorded_by)
 
 
-def _runs(path: Path, spec: LogMelSpec) -> tuple[list[FloatArray], SourceState | None]:
+def _runs(
+    path: Path, spec: LogMelSpec, observer: RecordingObserver
+) -> tuple[list[FloatArray], SourceState | None]:
     """The frames between gaps, each ``(n_frames, n_mels)``, and why the first gap is there."""
     runs: list[list[FloatArray]] = [[np.empty((0, spec.n_mels), np.float32)]]
     refused = None
-    for part in frames_of(path, spec):
+    for part in frames_of(path, spec, observer=observer):
         if isinstance(part, SourceState):
             refused = refused or part
             continue

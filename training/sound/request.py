@@ -21,6 +21,7 @@ from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
 from monitor.text.wording import counted, duration
+from training.sound.capture import reach_hz
 from training.sound.recordings import Recording, cut_into, read_recording
 from training.sound.settings import AudioSettings
 from training.sound.training_set import distinct_sound
@@ -59,7 +60,7 @@ class TrainingData:
     """The recordings to train on, their features, and the length of the scored span.
 
     ``files``: the recordings as they were read, without copies; ``recordings``: the same, or
-    sections of them.
+    sections of them. ``scored_bands``: the lowest bands, which are scored. None: all bands.
     """
 
     files: tuple[Recording, ...]
@@ -67,6 +68,7 @@ class TrainingData:
     references: tuple[tuple[Recording, ...], ...]
     spec: LogMelSpec
     span_s: float
+    scored_bands: int | None
     continued: Bundle | None
     findings: SetFindings
 
@@ -116,9 +118,23 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         distinct.references,
         spec,
         span_s,
+        _scored_bands(numbered, distinct.references, spec, continued),
         continued,
         distinct.findings,
     )
+
+
+def _scored_bands(
+    own: Sequence[Recording],
+    references: Sequence[Sequence[Recording]],
+    spec: LogMelSpec,
+    continued: Bundle | None,
+) -> int | None:
+    """The bands that all recordings reach, or those of the bundle that is continued."""
+    if continued is not None:
+        scored_bands: int | None = continued.manifest.network.get("scored_bands")
+        return scored_bands
+    return spec.bands_below(reach_hz([*own, *chain.from_iterable(references)], spec))
 
 
 def _sections(recordings: Sequence[Recording], spec: LogMelSpec) -> tuple[Recording, ...]:

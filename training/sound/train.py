@@ -25,6 +25,7 @@ from monitor.model.manifest import Calibration
 from monitor.model.replacement import keep_previous
 from training.loop import FitResult, TrainingProgress, resolve_device
 from training.sound.bundle import SoundModel, network_of, reconstruct_db, write_bundle
+from training.sound.capture import capture_of
 from training.sound.controls import (
     Control,
     Trial,
@@ -125,7 +126,8 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
 
     head = _final_head(sound, choice, heads, data, seed)
     _warn_without_references(head, request, data)
-    model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration)
+    capture = capture_of(data.recordings, spec, graph.network.spec.scored_bands)
+    model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration, capture)
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
         **_provenance(request, data, choice, sound.n_regimes),
@@ -213,6 +215,7 @@ def _learn(
         seed=request.seed,
         device=device,
         start=network_of(data.continued) if data.continued else None,
+        scored_bands=data.scored_bands,
         progress=progress,
     )
     return EvidenceGraph(network).to(device).eval(), history

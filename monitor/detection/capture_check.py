@@ -1,0 +1,153 @@
+"""Does the sound come through a chain that the bundle can judge?
+
+Less bandwidth than in training, or a codec that leaves sound out, changes the scored bands as a
+fault would. Such sound is not scored: it gives the state ``degraded``, reason ``bandwidth`` or
+``capture_changed``, and never an alert.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from monitor.audio.bandwidth import RESAMPLED_SHARE, missing_from
+from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
+from monitor.domain import AudioBlock, CaptureChain, LogMelWindow, SourceState, SourceStatus
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.capture import Capture
+
+_CELLS = round(3.0 / CELL_S)
+_CELLS_NEEDED = round(2.0 / CELL_S)
+_RECOVERED_SHARE = 0.7
+_RECOVER_WINDOWS = 4
+_RATE_TOLERANCE = 0.99
+_HEALTHY_FACTOR = 2.0
+
+
+def declared_fault(
+    capture: Capture, sample_rate_hz: int, chain: CaptureChain | None = None
+) -> SourceState | None:
+    """What the stated rate and encoding of the sound already show; None if nothing."""
+    passes_hz = RESAMPLED_SHARE * sample_rate_hz / 2
+    if passes_hz < _RATE_TOLERANCE * capture.reach_hz:
+        return _degraded(
+            "bandwidth",
+            f"at {sample_rate_hz} Hz the sound ends at {_khz(passes_hz)} kHz; the training sound "
+            f"reaches {_khz(capture.reach_hz)} kHz: use a higher sample rate",
+        )
+    if chain is not None and chain.loses_sound and not _is_known(chain, capture):
+        return _degraded(
+            "capture_changed",
+            f"the sound is {chain}; the training sound is {_trained_on(capture)}: use the chain "
+            "of the training sound, or a higher bit rate",
+        )
+    return None
+
+
+class CaptureCheck:
+    """Windows of one machine to those that can be scored, and why the others cannot.
+
+    What comes out depends on the samples and not on how the stream was cut. State: the fault that
+    is stated, the band from which sound is missing and how many windows had it again since,
+    the shares of spectral gaps in the newest cells, and whether they are those of a codec.
+    """
+
+    def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
+        self._capture, self._spec = capture, spec
+        self._low_db = np.array(capture.low_db)
+        self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
+        self._gaps = SpectralGaps(spec.sample_rate_hz)
+        self._declared: SourceState | None = None
+        self._missing: int | None = None
+        self._good_windows = 0
+        self._is_coded = False
+        self.gap()
+
+    @property
+    def fault(self) -> SourceState | None:
+        """Why the sound cannot be judged at present; None if it can."""
+        if self._declared is not None:
+            return self._declared
+        if self._missing is not None:
+            end_hz, _ = self._spec.band_edges_hz(self._missing)
+            return _degraded(
+                "bandwidth",
+                f"the sound ends at {_khz(end_hz)} kHz; the training sound reaches "
+                f"{_khz(self._capture.reach_hz)} kHz: check sample rate, codec and filters",
+            )
+        if self._is_coded:
+            return _degraded(
+                "capture_changed",
+                "the spectrum has gaps as a lossy codec leaves them; the training sound has "
+                "none: use the chain of the training sound, or a higher bit rate",
+            )
+        return None
+
+    def gap(self) -> None:
+        """Sound was lost: what was found remains, and cells begin anew."""
+        self._cells: deque[tuple[int, float]] = deque()
+        self._shares: deque[float] = deque(maxlen=_CELLS)
+
+    def declare(self, sample_rate_hz: int, chain: CaptureChain | None) -> None:
+        """The rate and the encoding that the source states."""
+        self._declared = declared_fault(self._capture, sample_rate_hz, chain)
+
+    def listen(self, block: AudioBlock) -> None:
+        """Sound at the rate of the features, before the windows that it completes."""
+        self._cells.extend(self._gaps.push(block))
+
+    def scorable(
+        self, windows: Sequence[LogMelWindow]
+    ) -> Iterator[list[LogMelWindow] | SourceState]:
+        """Runs of windows that can be scored, and between them why the others cannot."""
+        run: list[LogMelWindow] = []
+        for window in windows:
+            self._look_at(window)
+            if (fault := self.fault) is None:
+                run.append(window)
+                continue
+            if run:
+                yield run
+                run = []
+            yield fault
+        if run:
+            yield run
+
+    def _look_at(self, window: LogMelWindow) -> None:
+        levels_db = window.values_db.mean(axis=1)
+        missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
+        self._good_windows = self._good_windows + 1 if missing is None else 0
+        if missing is not None and self._missing is None:
+            self._missing = missing
+        elif self._good_windows >= _RECOVER_WINDOWS:
+            self._missing = None
+        while self._cells and self._cells[0][0] <= window.end_sample:
+            self._shares.append(self._cells.popleft()[1])
+        if len(self._shares) >= _CELLS_NEEDED:
+            limit = self._gap_limit * (_RECOVERED_SHARE if self._is_coded else 1.0)
+            self._is_coded = float(np.mean(self._shares)) > limit
+
+
+def _is_known(chain: CaptureChain, capture: Capture) -> bool:
+    """Whether training sound had the encoding with as few bits."""
+    return any(
+        known.encoding == chain.encoding
+        and (known.kbit_s or 0.0) / known.channels <= 1.25 * (chain.kbit_s or 0.0) / chain.channels
+        for known in capture.chains
+        if known.kbit_s
+    )
+
+
+def _trained_on(capture: Capture) -> str:
+    names = sorted({str(chain) for chain in capture.chains})
+    return ", ".join(names[:3]) or "not encoded"
+
+
+def _degraded(reason: str, detail: str) -> SourceState:
+    return SourceState(SourceStatus.DEGRADED, reason, detail)
+
+
+def _khz(frequency_hz: float) -> str:
+    return f"{frequency_hz / 1000:.1f}"

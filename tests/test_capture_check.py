@@ -1,0 +1,284 @@
+"""A recording chain that changes the sound is named, and never raises an alert."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import signal
+
+from monitor.audio.bandwidth import end_of_sound, missing_from
+from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
+from monitor.detection.capture_check import declared_fault
+from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceStatus
+from monitor.errors import BundleError
+from monitor.features.log_mel import log_mel_windows
+from monitor.model.bundle import Bundle, load_bundle, write_manifest
+from monitor.model.capture import Capture
+from monitor.pipeline import Pipeline, PipelineOutput
+from tests.bundles import SPEC, machine_sound, make_bundle
+
+RATE_HZ = SPEC.sample_rate_hz
+SCORED_BANDS = SPEC.bands_below(0.9 * RATE_HZ / 2)
+
+
+def levels(samples: FloatArray) -> FloatArray:
+    """The mean level of each band of each window. Shape: ``(n_windows, n_mels)``."""
+    return log_mel_windows(samples, SPEC).mean(axis=2)
+
+
+def narrowed(samples: FloatArray, to_hz: int) -> FloatArray:
+    """Through a lower rate and back, as in an upsampled copy."""
+    low = soxr.resample(samples, RATE_HZ, to_hz, "HQ")
+    return soxr.resample(low, to_hz, RATE_HZ, "HQ").astype(np.float32)
+
+
+def telephone(samples: FloatArray) -> FloatArray:
+    sos = signal.butter(8, [300, 3400], "bandpass", fs=RATE_HZ, output="sos")
+    return np.asarray(signal.sosfilt(sos, samples), np.float32)
+
+
+def with_codec_gaps(samples: FloatArray) -> FloatArray:
+    """The sound after a codec with too few bits: the weakest points are left out."""
+    _, _, spectrum = signal.stft(samples, RATE_HZ, nperseg=512)
+    power = np.abs(spectrum) ** 2
+    spectrum[power < np.quantile(power, 0.5, axis=1, keepdims=True)] = 0.0
+    _, left = signal.istft(spectrum, RATE_HZ, nperseg=512)
+    return np.asarray(left[: len(samples)], np.float32)
+
+
+def capture_of(recordings: list[FloatArray], **changes: object) -> Capture:
+    heard = np.concatenate([levels(samples) for samples in recordings])
+    return Capture.model_validate(
+        {
+            "scored_bands": SCORED_BANDS,
+            "reach_hz": float(SPEC.band_corners_hz[SCORED_BANDS + 1]),
+            "low_db": tuple(map(float, np.quantile(heard, 0.02, axis=0))),
+            "high_db": tuple(map(float, np.quantile(heard, 0.98, axis=0))),
+            "chains": (CaptureChain("file", RATE_HZ, 1, "FLAC PCM_16"),),
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def capture() -> Capture:
+    return capture_of([machine_sound(15.0, seed=seed) for seed in range(8)])
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, capture: Capture) -> Bundle:
+    path = tmp_path_factory.mktemp("bundle")
+    made = make_bundle(path)
+    write_manifest(path, made.manifest.model_copy(update={"capture": capture}))
+    return load_bundle(path)
+
+
+def run(
+    bundle: Bundle,
+    samples: FloatArray,
+    cuts: list[int],
+    rate_hz: int = RATE_HZ,
+    chain: CaptureChain | None = None,
+) -> PipelineOutput:
+    """The output for samples that arrive in pieces."""
+    pipeline, total = Pipeline(bundle), PipelineOutput()
+    edges = [0, *sorted(cuts), len(samples)]
+    outputs = [
+        pipeline.push(AudioBlock(samples[a:b], rate_hz, a, chain=chain)) for a, b in pairwise(edges)
+    ]
+    for output in [*outputs, pipeline.finish()]:
+        total.scores += output.scores
+        total.decisions += output.decisions
+        total.states += output.states
+    return total
+
+
+def reasons(output: PipelineOutput) -> list[str]:
+    return [state.reason for state in output.states if state.reason]
+
+
+@pytest.mark.parametrize(("to_hz", "end_hz"), [(8_000, 4_000), (11_025, 5_512), (14_000, 7_000)])
+def test_a_narrower_sound_is_degraded_and_named(bundle: Bundle, to_hz: int, end_hz: int) -> None:
+    """An upsampled copy of healthy sound raises an alert."""
+    output = run(bundle, narrowed(machine_sound(30.0, seed=50), to_hz), [])
+    assert reasons(output) == ["bandwidth"]
+    assert not output.scores
+    assert not output.decisions
+    assert output.states[-1].status is SourceStatus.DEGRADED
+    named_khz = float(output.states[-1].detail.split("ends at ")[1].split(" kHz")[0])
+    assert named_khz == pytest.approx(end_hz / 1000, rel=0.08)
+
+
+def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
+    """Healthy sound over a telephone raises an alert."""
+    output = run(bundle, telephone(machine_sound(30.0, seed=50)), [])
+    assert (reasons(output), output.decisions) == (["bandwidth"], [])
+
+
+def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
+    """A microphone that is opened at 8000 Hz raises an alert."""
+    low = soxr.resample(machine_sound(20.0, seed=50), RATE_HZ, 8_000).astype(np.float32)
+    output = run(bundle, low, [], rate_hz=8_000)
+    assert (reasons(output), output.scores, output.decisions) == (["bandwidth"], [], [])
+
+
+@pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])
+def test_a_higher_rate_changes_no_score(bundle: Bundle, rate_hz: int) -> None:
+    """A sound server that resamples makes a machine unknown."""
+    sound = machine_sound(12.0, seed=50)
+    high = soxr.resample(sound, RATE_HZ, rate_hz, "HQ").astype(np.float32)
+    assert reasons(run(bundle, high, [], rate_hz=rate_hz)) == reasons(run(bundle, sound, [])) == []
+
+
+def test_codec_gaps_are_capture_changed(bundle: Bundle) -> None:
+    """MP3 with too few bits raises an alert."""
+    output = run(bundle, with_codec_gaps(machine_sound(30.0, seed=50)), [])
+    assert (reasons(output), output.decisions) == (["capture_changed"], [])
+    assert not output.scores
+
+
+def test_scores_go_on_when_the_chain_is_right_again(bundle: Bundle) -> None:
+    """A machine stays unmonitored after its stream was narrow for a while."""
+    sound = machine_sound(45.0, seed=50)
+    narrow = np.concatenate(
+        (
+            sound[: 15 * RATE_HZ],
+            narrowed(sound, 8_000)[15 * RATE_HZ : 30 * RATE_HZ],
+            sound[30 * RATE_HZ :],
+        )
+    )
+    output = run(bundle, narrow, [])
+    assert (reasons(output), output.decisions) == (["bandwidth"], [])
+    assert output.scores[0].first_sample < 15 * RATE_HZ
+    assert output.scores[-1].end_sample > 44 * RATE_HZ
+    for score in output.scores:  # no score contains narrow sound, but for the edge of one window
+        assert score.end_sample < 16.5 * RATE_HZ or score.first_sample > 29 * RATE_HZ
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda sound: sound * np.float32(0.03),
+        lambda sound: sound * np.float32(3.0),
+        lambda sound: np.random.default_rng(1).normal(0, 1e-3, len(sound)).astype(np.float32),
+    ],
+    ids=["much quieter", "louder", "off"],
+)
+def test_another_level_and_a_machine_that_is_off_are_no_chain_faults(
+    bundle: Bundle, change: object
+) -> None:
+    """A stopped machine is reported as a fault of the microphone."""
+    changed = change(machine_sound(20.0, seed=50))  # type: ignore[operator]  # one of the lambdas
+    assert not {"bandwidth", "capture_changed"} & set(reasons(run(bundle, changed, [])))
+
+
+def test_a_fault_still_raises_an_alert(bundle: Bundle) -> None:
+    """A fault of the machine is hidden as a fault of the chain."""
+    output = run(bundle, machine_sound(30.0, seed=50, fault=0.1), [])
+    assert [decision.kind for decision in output.decisions][:1] == ["raised"]
+    assert reasons(output) == []
+
+
+@settings(max_examples=15)
+@given(cuts=st.lists(st.integers(1, 20 * RATE_HZ - 1), max_size=12, unique=True))
+def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
+    """What is judged depends on how the stream was cut."""
+    sound = machine_sound(20.0, seed=50)
+    narrow, coded = narrowed(sound, 8_000), with_codec_gaps(sound)
+    mixed = np.concatenate((sound[: 5 * RATE_HZ], narrow[5 * RATE_HZ : 8 * RATE_HZ],
+                            sound[8 * RATE_HZ : 15 * RATE_HZ], coded[15 * RATE_HZ :]))  # fmt: skip
+    whole, cut = run(bundle, mixed, []), run(bundle, mixed, cuts)
+    assert [(s.value, s.first_sample) for s in whole.scores] == [
+        (s.value, s.first_sample) for s in cut.scores
+    ]
+    assert [(s.status, s.reason) for s in whole.states] == [
+        (s.status, s.reason) for s in cut.states
+    ]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kbit_s", "channels", "fault"),
+    [
+        ("OPUS", 24.0, 1, True),
+        ("OPUS", 64.0, 1, False),
+        ("MP3", 64.0, 2, True),
+        ("MP3", 128.0, 2, False),
+        ("VORBIS", None, 1, False),
+        ("WAV PCM_16", None, 1, False),
+    ],
+)
+def test_a_lossy_encoding_with_few_bits_is_capture_changed(
+    capture: Capture, encoding: str, kbit_s: float | None, channels: int, fault: bool
+) -> None:
+    """A healthy recording that was made small for sending raises an alert."""
+    chain = CaptureChain("file", 48_000, channels, encoding, kbit_s)
+    found = declared_fault(capture, 48_000, chain)
+    assert (found is not None and found.reason == "capture_changed") is fault
+    known = capture.model_copy(update={"chains": (chain,)})
+    assert declared_fault(known, 48_000, chain) is None
+
+
+@given(
+    shift_db=st.floats(-40.0, 40.0),
+    tilt_db=st.floats(-12.0, 12.0),
+    seed=st.integers(0, 5),
+)
+def test_gain_and_tone_control_are_no_bandwidth_faults(
+    capture: Capture, shift_db: float, tilt_db: float, seed: int
+) -> None:
+    """A microphone with another frequency response is reported with a wrong bandwidth."""
+    tilt = np.linspace(0.0, tilt_db, SPEC.n_mels)
+    low_db = np.array(capture.low_db)
+    for window_db in levels(machine_sound(2.0, seed=60 + seed)):
+        changed = (window_db + shift_db + tilt).astype(np.float32)
+        assert missing_from(changed, low_db, SCORED_BANDS) is None
+        assert end_of_sound(changed) is None
+
+
+@given(cuts=st.lists(st.integers(1, 3 * RATE_HZ - 1), max_size=20, unique=True))
+def test_gaps_do_not_depend_on_the_cutting(cuts: list[int]) -> None:
+    """The same stream gives another state with another block size."""
+    sound = with_codec_gaps(machine_sound(3.0, seed=1))
+    whole = SpectralGaps(RATE_HZ).push(AudioBlock(sound, RATE_HZ, 0))
+    meter, pieces = SpectralGaps(RATE_HZ), []
+    for first, end in pairwise([0, *sorted(cuts), len(sound)]):
+        pieces += meter.push(AudioBlock(sound[first:end], RATE_HZ, first))
+    assert pieces == whole
+    assert len(whole) == 6
+    assert all(share > CODEC_SHARE for _, share in whole)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_natural_sound_has_hardly_any_gaps(seed: int) -> None:
+    """Noise, tones and impacts are taken for a codec."""
+    rng, n_samples = np.random.default_rng(seed), 4 * RATE_HZ
+    time_s = np.arange(n_samples) / RATE_HZ
+    impacts = np.zeros(n_samples)
+    impacts[:: RATE_HZ // 7] = 1.0
+    ringing = signal.lfilter([1.0], [1.0, -1.6, 0.9], impacts)
+    for sound in (
+        rng.normal(0, 0.1, n_samples),
+        rng.normal(0, 1e-3, n_samples) + 0.3 * np.sin(2 * np.pi * 4_321 * time_s),
+        rng.normal(0, 1e-3, n_samples) + 0.2 * ringing,
+        np.round(rng.normal(0, 2e-4, n_samples) * 2**15) / 2**15,
+    ):
+        block = AudioBlock(sound.astype(np.float32), RATE_HZ, 0)
+        shares = [share for _, share in SpectralGaps(RATE_HZ).push(block)]
+        assert np.mean(shares) < 0.6 * CODEC_SHARE
+
+
+def test_a_capture_of_other_features_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """A damaged manifest stops the daemon with a traceback."""
+    manifest = bundle.manifest.model_dump(mode="json")
+    make_bundle(tmp_path)
+    manifest["capture"]["low_db"] = manifest["capture"]["low_db"][:-1]
+    (tmp_path / "bundle.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="low_db: 127 values for 128 bands"):
+        load_bundle(tmp_path)

@@ -1,0 +1,84 @@
+"""How the recordings of a training set were captured, and which bands can be scored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+
+from monitor.audio.bandwidth import RESAMPLED_SHARE, end_of_sound
+from monitor.domain import DoubleArray
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.capture import Capture
+from training.sound.recordings import Recording
+
+logger = logging.getLogger(__name__)
+
+_MARGIN = 0.95
+_LOWEST, _HIGHEST = 0.02, 0.98
+_LONGEST_LIST = 1000
+
+
+def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec) -> float:
+    """Up to which frequency every recording has sound that no resampler has changed.
+
+    The lowest of: 0.9 of the Nyquist frequency of the features and of each recording, and 0.95
+    of the frequency at which the sound of a recording ends. A warning names the recordings that
+    end lower than the others.
+    """
+    full_hz = RESAMPLED_SHARE * spec.sample_rate_hz / 2
+    reaches = [min(full_hz, _reach_of(recording, spec)) for recording in recordings]
+    lowest = min(reaches)
+    if lowest < full_hz:
+        narrow = [r.name for r, one in zip(recordings, reaches, strict=True) if one == lowest]
+        logger.warning(
+            "the sound of %s ends at %.1f kHz: higher frequencies are not scored%s",
+            narrow[0] + (f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""),
+            lowest / 1000,
+            "" if len(narrow) == len(reaches) else "; leave such recordings out to score them",
+        )
+    return lowest
+
+
+def capture_of(
+    recordings: Sequence[Recording], spec: LogMelSpec, scored_bands: int | None
+) -> Capture | None:
+    """What the bundle stores of its training sound; None where the network scores all bands."""
+    if scored_bands is None:
+        return None
+    levels_db = np.concatenate([r.windows(spec).mean(axis=2) for r in recordings])
+    known = [r.recorded_by for r in recordings if r.recorded_by is not None]
+    chains = dict.fromkeys(one.chain for one in known)
+    low, high = np.quantile(levels_db, (_LOWEST, _HIGHEST), axis=0)
+    return Capture(
+        scored_bands=scored_bands,
+        reach_hz=float(spec.band_corners_hz[scored_bands + 1]),
+        low_db=tuple(round(float(value), 2) for value in low),
+        high_db=tuple(round(float(value), 2) for value in high),
+        slope_db_per_octave=_slope(levels_db.mean(axis=0), spec, scored_bands),
+        gap_share=round(max((one.gap_share for one in known), default=0.0), 4),
+        chains=tuple(chains)[:_LONGEST_LIST],
+    )
+
+
+def _reach_of(recording: Recording, spec: LogMelSpec) -> float:
+    reach = float("inf")
+    if recording.recorded_by is not None:
+        reach = RESAMPLED_SHARE * recording.recorded_by.chain.sample_rate_hz / 2
+    end = end_of_sound(recording.frames_db.mean(axis=0, dtype=np.float64))
+    if end is None:
+        return reach
+    end_hz = spec.band_edges_hz(end)[0]
+    if end_hz > RESAMPLED_SHARE * spec.sample_rate_hz / 2:  # in the transition band: not scored
+        return reach
+    return min(reach, _MARGIN * end_hz)
+
+
+def _slope(levels_db: DoubleArray, spec: LogMelSpec, n: int) -> float:
+    """Of the upper third of ``n`` bands, in dB per octave."""
+    bands = np.arange(2 * n // 3, n)
+    if len(bands) < 2:
+        return 0.0
+    octaves = np.log2(spec.band_corners_hz[1:-1][bands])
+    return round(float(np.polyfit(octaves, levels_db[bands], 1)[0]), 2)

@@ -1,0 +1,44 @@
+"""How one recording was captured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.audio.spectral_gaps import SpectralGaps
+from monitor.domain import AudioBlock, CaptureChain
+from monitor.features.log_mel_spec import LogMelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBy:
+    """How one recording was captured: its chain, and its share of spectral gaps."""
+
+    chain: CaptureChain
+    gap_share: float
+
+
+class RecordingObserver:
+    """What ``RecordedBy`` needs, collected while the frames of a recording are computed."""
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        self._gaps = SpectralGaps(spec.sample_rate_hz)
+        self._shares: list[float] = []
+        self._chain: CaptureChain | None = None
+
+    def block(self, block: AudioBlock) -> None:
+        """See ``BlockObserver``."""
+        if self._chain is None:
+            self._chain = block.chain or CaptureChain("file", block.sample_rate_hz)
+
+    def resampled(self, block: AudioBlock) -> None:
+        """See ``BlockObserver``."""
+        self._shares += [share for _, share in self._gaps.push(block)]
+
+    @property
+    def recorded_by(self) -> RecordedBy | None:
+        """None for log-mel, whose sound is not known."""
+        if self._chain is None:
+            return None
+        return RecordedBy(self._chain, float(np.mean(self._shares)) if self._shares else 0.0)
