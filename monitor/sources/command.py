@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import PurePath
 
 from monitor.backoff import Backoff
+from monitor.sources.delivery_rate import DeliveryRate, wrong_rate
 from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import CommandSettings
@@ -21,7 +22,8 @@ class CommandSource:
     """The sound from a program, which is started again when it ends or hangs.
 
     Lost samples are counted by the clock. With ``restart = false`` the stream ends
-    when the program ends with status 0.
+    when the program ends with status 0. A program that does not deliver at the stated
+    rate is unavailable with the reason ``wrong_rate``.
     """
 
     def __init__(self, settings: CommandSettings) -> None:
@@ -35,16 +37,21 @@ class CommandSource:
         stream = PcmStream(
             settings.sample_rate_hz, settings.channels, settings.sample_format, settings.channel
         )
+        name = PurePath(settings.command[0]).name
         child = SupervisedChild(
             settings.command,
-            name=PurePath(settings.command[0]).name,
+            name=name,
             timeout_s=settings.silence_timeout_s,
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
         )
         last_data_s: float | None = None
         down: ChildEnded | None = None
+        rate, is_wrong = DeliveryRate(settings.sample_rate_hz), False
+        held: list[SourceItem] = []
         for item in child.output(stop):
             if isinstance(item, ChildEnded):
+                yield from held
+                held, rate, is_wrong = [], DeliveryRate(settings.sample_rate_hz), False
                 if item.exit_status == 0 and not settings.restart:
                     return
                 if not item.repeats(down):
@@ -52,10 +59,21 @@ class CommandSource:
                 down = item
                 continue
             now_s = time.monotonic()
+            if settings.realtime:
+                rate.push(len(item) // stream.frame_bytes, now_s)
+            if rate.ratio is not None:
+                if not is_wrong:
+                    detail = wrong_rate(settings, rate.ratio)
+                    yield unavailable("wrong_rate", f"{name} {detail}")
+                is_wrong, held = True, []
+                continue
             if down is not None:
                 lost_s = now_s - last_data_s if last_data_s is not None else 0.0
                 stream.gap(round(lost_s * settings.sample_rate_hz))
                 down = None
                 yield BACK
             last_data_s = now_s
-            yield from stream.push(item)
+            held += stream.push(item)
+            if not rate.in_doubt:
+                yield from held
+                held = []

@@ -58,6 +58,8 @@ class CommandSettings(_Source):
     """After this time without data, the program is stopped and started again."""
     restart: bool = True
     """Start it again when it ends. If false, its end with status 0 ends the sound."""
+    realtime: bool = True
+    """Whether it delivers a second of sound in a second. Then a wrong rate is noticed."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
