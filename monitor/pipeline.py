@@ -97,6 +97,11 @@ class Pipeline:
         self._warm = False
         self._broken = False
 
+    @property
+    def capture_fault(self) -> SourceState | None:
+        """Why the sound comes through a chain that the bundle cannot judge; None if it can."""
+        return self._capture.fault if self._capture is not None else None
+
     def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         """Take the next block. Sound that cannot be judged gives a state and no score."""
         output = PipelineOutput()
@@ -128,7 +133,9 @@ class Pipeline:
         rest = self._resampler.flush()
         if rest is not None and (windows := self._windows(rest)):
             self._score(windows, output)
-        if scores := self._scorer.flush():
+        waiting = self._capture.finish() if self._capture is not None else []
+        scores = self._scorer.push(waiting) + self._scorer.flush()
+        if scores:
             self._detect(scores, output)
         return output
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+from monitor.audio.files import read_blocks
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
-from monitor.service.machine_plan import make_plans
+from monitor.detection.capture_check import declared_fault
+from monitor.domain import SourceState
+from monitor.errors import AuscultError
+from monitor.service.machine_plan import MachinePlan, make_plans
+from monitor.sources.settings import FileSettings
 
 
 def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
@@ -48,4 +54,20 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     for plan in plans:
         if plan.persistence_warning:
             message(plan.persistence_warning)
+        if fault := _capture_fault(plan):
+            message(f"{plan.settings.id}: {fault.reason}: {fault.detail}")
     emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)
+
+
+def _capture_fault(plan: MachinePlan) -> SourceState | None:
+    """Whether the stated rate or encoding of the source is one that the bundle cannot judge."""
+    capture, source = plan.bundle.manifest.capture, plan.settings.source
+    if capture is None:
+        return None
+    if isinstance(source, FileSettings):
+        with suppress(AuscultError):  # the daemon reports a file that cannot be read
+            block = next(read_blocks(source.path, source.channel))
+            return declared_fault(capture, block.sample_rate_hz, block.chain)
+        return None
+    rate_hz = getattr(source, "sample_rate_hz", None)
+    return declared_fault(capture, rate_hz) if rate_hz else None

@@ -84,6 +84,7 @@ def replay(request: ReplayRequest) -> int:
                 )
             )
         progress("")
+        _report_unjudged(results.summaries)
         _report_short_ones(results.summaries, bundle, detector)
         _report_undated(results.raised, starts)
         if request.draw_alerts is not None:
@@ -95,6 +96,13 @@ def replay(request: ReplayRequest) -> int:
         return BadInputError.exit_status
     raised = any(alert.kind == "raised" for alert in results.alerts)
     return EXIT_ALERT if request.fail_on_alert and raised else 0
+
+
+def _report_unjudged(summaries: Sequence[RecordingSummary]) -> None:
+    """Name the recordings that were scored only in part, with the reason."""
+    for one in summaries:
+        if one.not_judged:
+            message(f"{one.file}: not scored completely: {one.not_judged}")
 
 
 def _report_undated(raised: Sequence[RaisedAlert], starts: dict[Path, float | None]) -> None:

@@ -135,6 +135,8 @@ class _SourceTest:
         if not description:
             return False, trouble or f"no sound within {TIMEOUT_S:g} s"
         description += self._level()
+        if state.status is SourceStatus.OK and self._pipeline is not None:
+            state = self._pipeline.capture_fault or state
         if state.status is not SourceStatus.OK:
             return False, f"{state.reason}: {state.detail} ({description})"
         seconds = f"{self._received_s:.1f} s " if self._received_s else ""

@@ -51,7 +51,8 @@ class CaptureCheck:
 
     What comes out depends on the samples and not on how the stream was cut. State: the fault that
     is stated, the band from which sound is missing and how many windows had it again since,
-    the shares of spectral gaps in the newest cells, and whether they are those of a codec.
+    the shares of spectral gaps in the newest cells, whether they are those of a codec, and the
+    windows that wait for the first shares (two seconds, no longer than a score takes anyway).
     """
 
     def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
@@ -63,6 +64,7 @@ class CaptureCheck:
         self._missing: int | None = None
         self._good_windows = 0
         self._is_coded = False
+        self._is_sound = False
         self.gap()
 
     @property
@@ -89,6 +91,7 @@ class CaptureCheck:
         """Sound was lost: what was found remains, and cells begin anew."""
         self._cells: deque[tuple[int, float]] = deque()
         self._shares: deque[float] = deque(maxlen=_CELLS)
+        self._waiting: list[LogMelWindow] = []
 
     def declare(self, sample_rate_hz: int, chain: CaptureChain | None) -> None:
         """The rate and the encoding that the source states."""
@@ -96,6 +99,7 @@ class CaptureCheck:
 
     def listen(self, block: AudioBlock) -> None:
         """Sound at the rate of the features, before the windows that it completes."""
+        self._is_sound = True
         self._cells.extend(self._gaps.push(block))
 
     def scorable(
@@ -106,14 +110,23 @@ class CaptureCheck:
         for window in windows:
             self._look_at(window)
             if (fault := self.fault) is None:
-                run.append(window)
+                self._waiting.append(window)
+                if not self._is_sound or len(self._shares) >= _CELLS_NEEDED:
+                    run += self._waiting
+                    self._waiting = []
                 continue
+            self._waiting = []
             if run:
                 yield run
                 run = []
             yield fault
         if run:
             yield run
+
+    def finish(self) -> list[LogMelWindow]:
+        """The windows that still wait at the end of a recording."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
     def _look_at(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)

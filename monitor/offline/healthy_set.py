@@ -74,11 +74,17 @@ def _unlike_the_others(
 def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
     """The scores of one recording, as the daemon would give them.
 
-    Raises ``BadInputError`` where it cannot be read or has nothing to score.
+    Raises ``BadInputError`` where it cannot be read, has nothing to score, or was captured in a
+    way that the bundle cannot judge.
     """
     whole = bundle.recording_score()
     pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
-    scores = [score for output in _outputs(pipeline, recording) for score in output.scores]
+    scores, unjudged = [], None
+    for output in _outputs(pipeline, recording):
+        scores += output.scores
+        unjudged = unjudged or pipeline.capture_fault
+    if unjudged is not None:
+        raise BadInputError(f"{recording}: {unjudged.reason}: {unjudged.detail}")
     if not scores:
         raise BadInputError(
             f"{recording}: nothing to score; at least {bundle.spec.window_s:.2f} s of sound "

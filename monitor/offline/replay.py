@@ -11,7 +11,7 @@ from monitor.audio.channels import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.settings import DetectorSettings
-from monitor.domain import Score, block_times_s
+from monitor.domain import Score, SourceState, block_times_s
 from monitor.errors import BadInputError, MissingInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -24,7 +24,7 @@ class RecordingSummary:
 
     ``score``: the anomaly score of the whole recording. ``threshold``: the threshold for such
     scores. ``alerts``: how many alerts were raised. ``error``: why there is no score; the score
-    is then 0.
+    is then 0. ``not_judged``: why a part of it was not scored.
     """
 
     file: str
@@ -34,6 +34,7 @@ class RecordingSummary:
     alerts: int
     error: str = ""
     exit_status: int = 0
+    not_judged: str = ""
 
     @property
     def anomalous(self) -> bool:
@@ -86,6 +87,7 @@ def replay_recording(
     pipeline = Pipeline(bundle, detector, network, whole)
     threshold = bundle.calibration.recording_threshold
     alerts, seconds = 0, 0.0
+    not_judged: SourceState | None = None
 
     def take(output: PipelineOutput) -> int:
         for score in output.scores:
@@ -101,6 +103,7 @@ def replay_recording(
         for block in recording_blocks(recording, bundle.spec, channel=channel):
             _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
             alerts += take(pipeline.push(block))
+            not_judged = not_judged or pipeline.capture_fault
         alerts += take(pipeline.finish())
         if whole.empty:
             raise BadInputError(_nothing_to_score(recording, pipeline, seconds))
@@ -108,7 +111,10 @@ def replay_recording(
         return RecordingSummary(
             str(recording), seconds, 0.0, threshold, alerts, str(error), error.exit_status
         )
-    return RecordingSummary(str(recording), seconds, whole.value, threshold, alerts)
+    reason = f"{not_judged.reason}: {not_judged.detail}" if not_judged is not None else ""
+    return RecordingSummary(
+        str(recording), seconds, whole.value, threshold, alerts, not_judged=reason
+    )
 
 
 def _nothing_to_score(recording: Path, pipeline: Pipeline, seconds: float) -> str:

@@ -58,8 +58,9 @@ class SoundNetworkSpec:
         return grids
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON-ready values."""
-        return {**asdict(self), "channels": list(self.channels)}
+        """The fields as JSON-ready values, without ``scored_bands`` where all are scored."""
+        values = {**asdict(self), "channels": list(self.channels)}
+        return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoundNetworkSpec:
