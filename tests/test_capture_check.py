@@ -30,13 +30,13 @@ SCORED_BANDS = SPEC.bands_below(0.9 * RATE_HZ / 2)
 
 def levels(samples: FloatArray) -> FloatArray:
     """The mean level of each band of each window. Shape: ``(n_windows, n_mels)``."""
-    return log_mel_windows(samples, SPEC).mean(axis=2)
+    return np.asarray(log_mel_windows(samples, SPEC).mean(axis=2))
 
 
 def narrowed(samples: FloatArray, to_hz: int) -> FloatArray:
     """Through a lower rate and back, as in an upsampled copy."""
     low = soxr.resample(samples, RATE_HZ, to_hz, "HQ")
-    return soxr.resample(low, to_hz, RATE_HZ, "HQ").astype(np.float32)
+    return np.asarray(soxr.resample(low, to_hz, RATE_HZ, "HQ"), np.float32)
 
 
 def telephone(samples: FloatArray) -> FloatArray:
@@ -45,11 +45,14 @@ def telephone(samples: FloatArray) -> FloatArray:
 
 
 def with_codec_gaps(samples: FloatArray) -> FloatArray:
-    """The sound after a codec with too few bits: the weakest points are left out."""
+    """The sound after a codec with too few bits: stretches of the spectrum are left out."""
     _, _, spectrum = signal.stft(samples, RATE_HZ, nperseg=512)
-    power = np.abs(spectrum) ** 2
-    spectrum[power < np.quantile(power, 0.5, axis=1, keepdims=True)] = 0.0
-    _, left = signal.istft(spectrum, RATE_HZ, nperseg=512)
+    rng = np.random.default_rng(0)
+    n_bands, n_times = -(-spectrum.shape[0] // 12), -(-spectrum.shape[1] // 3)
+    kept = np.kron(rng.random((n_bands, n_times)) > 0.3, np.ones((12, 3)))
+    _, left = signal.istft(
+        spectrum * kept[: spectrum.shape[0], : spectrum.shape[1]], RATE_HZ, nperseg=512
+    )
     return np.asarray(left[: len(samples)], np.float32)
 
 
