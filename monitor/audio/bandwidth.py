@@ -11,8 +11,6 @@ import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray
 
-RESAMPLED_SHARE = 0.9
-"""Share of the Nyquist frequency that all common resamplers and converters pass unchanged."""
 _GAP_BANDS = 8
 _LOUD_BANDS = 6
 _ALONE_DB = 30.0

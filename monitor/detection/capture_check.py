@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.audio.bandwidth import RESAMPLED_SHARE, missing_from
+from monitor.audio.bandwidth import missing_from
 from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
 from monitor.domain import AudioBlock, CaptureChain, LogMelWindow, SourceState, SourceStatus
 from monitor.features.log_mel_spec import LogMelSpec
@@ -30,7 +30,7 @@ def declared_fault(
     capture: Capture, sample_rate_hz: int, chain: CaptureChain | None = None
 ) -> SourceState | None:
     """What the stated rate and encoding of the sound already show; None if nothing."""
-    passes_hz = RESAMPLED_SHARE * sample_rate_hz / 2
+    passes_hz = capture.scored_share * sample_rate_hz / 2
     if passes_hz < _RATE_TOLERANCE * capture.reach_hz:
         return _degraded(
             "bandwidth",

@@ -11,16 +11,18 @@ class Capture(BaseModel):
     """What the training sound was like where recording chains differ.
 
     ``scored_bands``: the lowest mel bands, which the network scores. The others lie in the
-    transition band of resamplers, converters and codecs. ``reach_hz``: where the scored bands
-    end. ``low_db`` and ``high_db``: for each band, the range of the mean levels of healthy
-    windows, without the lowest and highest fiftieth. ``slope_db_per_octave``: of the upper
-    third of the scored bands. ``gap_share``: the largest share of spectral gaps in a recording,
-    see ``monitor.audio.spectral_gaps``. ``chains``: of the recordings, each one once.
+    transition band of resamplers, converters and codecs. ``scored_share``: the share of the
+    lowest Nyquist frequency up to which bands are scored. ``reach_hz``: where they end.
+    ``low_db`` and ``high_db``: for each band, the range of the mean levels of healthy windows,
+    without the lowest and highest fiftieth. ``slope_db_per_octave``: of the upper third of the
+    scored bands. ``gap_share``: the largest share of spectral gaps in a recording, see
+    ``monitor.audio.spectral_gaps``. ``chains``: of the recordings, each one once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     scored_bands: int = Field(ge=1)
+    scored_share: FiniteFloat = Field(default=0.9, gt=0, le=1)
     reach_hz: FiniteFloat = Field(gt=0)
     low_db: tuple[FiniteFloat, ...]
     high_db: tuple[FiniteFloat, ...]

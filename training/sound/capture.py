@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.audio.bandwidth import RESAMPLED_SHARE, end_of_sound
+from monitor.audio.bandwidth import end_of_sound
 from monitor.domain import DoubleArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
@@ -20,15 +20,15 @@ _LOWEST, _HIGHEST = 0.02, 0.98
 _LONGEST_LIST = 1000
 
 
-def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec) -> float:
+def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec, share: float) -> float:
     """Up to which frequency every recording has sound that no resampler has changed.
 
-    The lowest of: 0.9 of the Nyquist frequency of the features and of each recording, and 0.95
-    of the frequency at which the sound of a recording ends. A warning names the recordings that
-    end lower than the others.
+    The lowest of: ``share`` of the Nyquist frequency of the features and of each recording, and
+    0.95 of the frequency at which the sound of a recording ends. A warning names the recordings
+    that end lower than the others.
     """
-    full_hz = RESAMPLED_SHARE * spec.sample_rate_hz / 2
-    reaches = [min(full_hz, _reach_of(recording, spec)) for recording in recordings]
+    full_hz = share * spec.sample_rate_hz / 2
+    reaches = [min(full_hz, _reach_of(recording, spec, share)) for recording in recordings]
     lowest = min(reaches)
     if lowest < full_hz:
         narrow = [r.name for r, one in zip(recordings, reaches, strict=True) if one == lowest]
@@ -42,7 +42,7 @@ def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec) -> float:
 
 
 def capture_of(
-    recordings: Sequence[Recording], spec: LogMelSpec, scored_bands: int | None
+    recordings: Sequence[Recording], spec: LogMelSpec, scored_bands: int | None, share: float
 ) -> Capture | None:
     """What the bundle stores of its training sound; None where the network scores all bands."""
     if scored_bands is None:
@@ -53,6 +53,7 @@ def capture_of(
     low, high = np.quantile(levels_db, (_LOWEST, _HIGHEST), axis=0)
     return Capture(
         scored_bands=scored_bands,
+        scored_share=share,
         reach_hz=float(spec.band_corners_hz[scored_bands + 1]),
         low_db=tuple(round(float(value), 2) for value in low),
         high_db=tuple(round(float(value), 2) for value in high),
@@ -62,15 +63,15 @@ def capture_of(
     )
 
 
-def _reach_of(recording: Recording, spec: LogMelSpec) -> float:
+def _reach_of(recording: Recording, spec: LogMelSpec, share: float) -> float:
     reach = float("inf")
     if recording.recorded_by is not None:
-        reach = RESAMPLED_SHARE * recording.recorded_by.chain.sample_rate_hz / 2
+        reach = share * recording.recorded_by.chain.sample_rate_hz / 2
     end = end_of_sound(recording.frames_db.mean(axis=0, dtype=np.float64))
     if end is None:
         return reach
     end_hz = spec.band_edges_hz(end)[0]
-    if end_hz > RESAMPLED_SHARE * spec.sample_rate_hz / 2:  # in the transition band: not scored
+    if end_hz > share * spec.sample_rate_hz / 2:  # in the transition band: not scored
         return reach
     return min(reach, _MARGIN * end_hz)
 

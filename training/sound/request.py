@@ -96,7 +96,8 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         )
     continued = load_bundle(request.continued) if request.continued else None
     spec = continued.spec if continued else request.settings.spec
-    span_s = continued.span_s if continued else request.settings.training.span_s
+    training = request.settings.training
+    span_s = continued.span_s if continued else training.span_s
     paths = [recording_files(request.recordings)]
     paths += [recording_files([reference]) for reference in request.references]
     if ignored := describe_ignored(ignored_files([*request.recordings, *request.references])):
@@ -118,7 +119,7 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         distinct.references,
         spec,
         span_s,
-        _scored_bands(numbered, distinct.references, spec, continued),
+        _scored_bands(numbered, distinct.references, spec, continued, training.scored_share),
         continued,
         distinct.findings,
     )
@@ -129,12 +130,13 @@ def _scored_bands(
     references: Sequence[Sequence[Recording]],
     spec: LogMelSpec,
     continued: Bundle | None,
+    share: float,
 ) -> int | None:
     """The bands that all recordings reach, or those of the bundle that is continued."""
     if continued is not None:
         scored_bands: int | None = continued.manifest.network.get("scored_bands")
         return scored_bands
-    return spec.bands_below(reach_hz([*own, *chain.from_iterable(references)], spec))
+    return spec.bands_below(reach_hz([*own, *chain.from_iterable(references)], spec, share))
 
 
 def _sections(recordings: Sequence[Recording], spec: LogMelSpec) -> tuple[Recording, ...]:

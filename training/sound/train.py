@@ -126,7 +126,8 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
 
     head = _final_head(sound, choice, heads, data, seed)
     _warn_without_references(head, request, data)
-    capture = capture_of(data.recordings, spec, graph.network.spec.scored_bands)
+    share, scored_bands = request.settings.training.scored_share, graph.network.spec.scored_bands
+    capture = capture_of(data.recordings, spec, scored_bands, share)
     model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration, capture)
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
