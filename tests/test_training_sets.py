@@ -12,6 +12,12 @@ import soundfile
 
 from monitor.audio.recordings import read_each
 from monitor.calibration.copies import find_copies, repeats_after
+from monitor.calibration.findings import (
+    CopiedRecording,
+    Outlier,
+    RepeatedRecording,
+    SetFindings,
+)
 from monitor.calibration.outliers import distances_between, find_outliers, small_groups
 from monitor.domain import FloatArray
 from monitor.errors import BadInputError, MissingInputError
@@ -113,6 +119,21 @@ def test_two_recordings_of_an_operating_state_support_each_other() -> None:
     assert find_outliers(scores, distances) == []
     assert small_groups(distances) == [(10, 11)]
     assert small_groups(distances_between(list(positions[:10]))) == []
+
+
+def test_names_of_files_reach_the_terminal_escaped() -> None:
+    """The name of a recording moves the cursor of a terminal or begins a line of its own."""
+    name = "a\x1b[2J\n.wav"
+    findings = SetFindings(
+        9,
+        (CopiedRecording(name, name, 1.0),),
+        (RepeatedRecording(name, 9.0),),
+        (Outlier(name, 99.0, 9.0, 10.0),),
+        groups=((name, name),),
+    )
+    facts = findings.facts()
+    assert set(facts) == {"Outliers", "Check", "Copies", "Repeated"}
+    assert all(text.isprintable() for text in facts.values())
 
 
 def test_every_file_that_cannot_be_used_is_named_at_once(

@@ -10,6 +10,7 @@ import numpy as np
 
 from monitor.calibration.outliers import RULE, find_outliers
 from monitor.domain import DoubleArray
+from monitor.text.escaping import one_line
 from monitor.text.wording import counted
 
 _MOST_NAMED = 10
@@ -81,7 +82,8 @@ class SetFindings:
             one = len(self.outliers) == 1
             done = "used because of --keep-outliers" if self.kept else "left out"
             names = [
-                f"{o.name} (score {o.score:.3g}, typical {o.median:.3g})" for o in self.outliers
+                f"{one_line(o.name)} (score {o.score:.3g}, typical {o.median:.3g})"
+                for o in self.outliers
             ]
             facts["Outliers"] = (
                 f"{len(self.outliers)} of {total} {'does' if one else 'do'} not fit the others and "
@@ -91,7 +93,7 @@ class SetFindings:
                 + ("" if self.kept else " or use --keep-outliers")
             )
         if self.groups:
-            groups = [", ".join(group) for group in self.groups]
+            groups = [", ".join(map(one_line, group)) for group in self.groups]
             facts["Check"] = (
                 f"some of {total} are unlike the others but like each other: "
                 + "; and ".join(groups)
@@ -107,7 +109,10 @@ class SetFindings:
             )
         if self.repeated:
             facts["Repeated"] = "only the first part is used of " + _listed(
-                [f"{one.name} (starts again after {one.seconds:.1f} s)" for one in self.repeated]
+                [
+                    f"{one_line(one.name)} (starts again after {one.seconds:.1f} s)"
+                    for one in self.repeated
+                ]
             )
         return facts
 
@@ -137,7 +142,8 @@ class SetFindings:
 
 
 def _copied(copy: CopiedRecording) -> str:
-    return f"{copy.name} ({'' if copy.share > 0.95 else f'{copy.share:.0%} '}as in {copy.of})"
+    share = "" if copy.share > 0.95 else f"{copy.share:.0%} "
+    return f"{one_line(copy.name)} ({share}as in {one_line(copy.of)})"
 
 
 def _listed(items: list[str] | tuple[str, ...]) -> str:

@@ -23,6 +23,7 @@ from monitor.model.bundle import MANIFEST, Bundle
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration
 from monitor.model.replacement import keep_previous
+from monitor.text.escaping import one_line
 from training.loop import FitResult, TrainingProgress, resolve_device
 from training.sound.bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.sound.capture import capture_of
@@ -108,7 +109,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         names = {outlier.name for outlier in findings.outliers}
         logger.warning(
             "training again without recordings that do not fit the others: %s",
-            ", ".join(sorted(names)),
+            ", ".join(map(one_line, sorted(names))),
         )
         data = data.without({file.file for file in data.files if file.name in names})
         learned = _learn_scores(request, data, device, progress)
