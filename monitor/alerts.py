@@ -37,6 +37,8 @@ class AlertDraft:
     bands_hz: tuple[tuple[float, float], ...] = ()
     bundle_sha256: str
     replayed: bool = False
+    dated_by_clock: bool = True
+    """Whether the times come from the system clock, and not from a recording. Not published."""
 
     def __post_init__(self) -> None:
         if self.kind == "cleared":  # earlier versions stored frequencies here
@@ -64,7 +66,12 @@ class Alert(AlertDraft):
 
 
 def redated(alert: Alert, by_s: float) -> Alert:
-    """The alert with its times moved, after the system clock was set by ``by_s``."""
+    """The alert with its times moved, after the system clock was set by ``by_s``.
+
+    The times of a recording do not depend on the clock and stay.
+    """
+    if not alert.dated_by_clock:
+        return alert
     return replace(alert, at=_moved(alert.at, by_s), started_at=_moved(alert.started_at, by_s))
 
 
@@ -119,6 +126,7 @@ _LAST_KEYS = ("sequence", "replayed")
 def alert_to_dict(alert: Alert) -> dict[str, Any]:
     """The JSON object of ``docs/mqtt.md``; a ``cleared`` alert has no ``bands_hz``."""
     values = asdict(alert)
+    del values["dated_by_clock"]
     values["bands_hz"] = [list(band) for band in alert.bands_hz]
     if alert.kind == "cleared":
         del values["bands_hz"]

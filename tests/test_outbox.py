@@ -241,6 +241,43 @@ def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
     outbox.close()
 
 
+def test_the_time_of_a_recording_stays_when_the_clock_is_set(path: Path) -> None:
+    """An alert about last night would be moved by what the clock was wrong this morning."""
+    clock = FakeClock()
+    recorded = replace(
+        draft(), at="2026-11-20T06:00:10.000Z", started_at="2026-11-20T06:00:04.000Z"
+    )
+    with Outbox(path, clock=clock) as outbox:
+        alert = outbox.append(replace(recorded, dated_by_clock=False))
+    clock.set_by_s -= 10_800.0
+    with Outbox(path, clock=clock) as outbox:
+        assert outbox.pending() == [alert]
+        assert outbox.open_alert("pump-7") == alert
+
+
+def test_the_previous_version_can_go_on_with_the_file(path: Path) -> None:
+    """After a return to the previous version, alerts would be kept in memory only."""
+    with Outbox(path, clock=FakeClock()) as outbox:
+        outbox.append(draft())
+    connection = sqlite3.connect(path)  # what version 0.1.0 does with each alert
+    connection.execute(
+        "INSERT INTO machines VALUES (?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
+        " last_sequence = excluded.last_sequence, open_alert = excluded.open_alert",
+        ("pump-7", 2, None),
+    )
+    body = connection.execute("SELECT body FROM alerts").fetchone()[0]
+    connection.execute(
+        "INSERT OR IGNORE INTO alerts (event_id, machine, kind, appended_unix_s, body)"
+        " VALUES (?, ?, ?, ?, ?)",
+        ("another", "pump-7", "cleared", 1e9, body.replace('"sequence":1', '"sequence":2')),
+    )
+    connection.commit()
+    connection.close()
+    with Outbox(path, clock=FakeClock()) as outbox:
+        assert [alert.sequence for alert in outbox.pending()] == [1, 2]
+        assert outbox.append(draft()).sequence == 3
+
+
 def unix_s(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 

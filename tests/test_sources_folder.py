@@ -15,7 +15,7 @@ import soundfile
 
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.errors import MissingInputError
-from monitor.sources.folder.ledger import Ledger
+from monitor.sources.folder.ledger import Ledger, Progress, Version
 from monitor.sources.folder.source import FolderSource
 from monitor.sources.folder.watch import FolderWatch, _is_network_share
 from monitor.sources.settings import FolderSettings
@@ -280,6 +280,43 @@ def test_a_damaged_ledger_is_replaced(tmp_path: Path) -> None:
     ledger.write_bytes(b"no database" * 1000)
     assert len(read_once(tmp_path / "in", ledger, 8_000)) == 8_000
     assert len(read_once(tmp_path / "in", ledger, 1)) == 0
+
+
+def test_damage_inside_a_ledger_is_noticed(tmp_path: Path) -> None:
+    """The source would fail with every start, and the machine would not be monitored."""
+    path = tmp_path / "ledger.sqlite3"
+    ledger = Ledger(path)
+    for inode in range(3000):
+        version = Version(inode, 1, 1)
+        ledger.keep(Progress(version, f"{inode:032x}", f"{inode:032x}", 1, done=True))
+    ledger.close()
+    content = bytearray(path.read_bytes())
+    content[8192 : len(content) - 4096] = bytes(len(content) - 12_288)
+    path.write_bytes(content)
+    recording(tmp_path / "in" / "a.wav")
+    assert len(read_once(tmp_path / "in", path, 8_000)) == 8_000
+
+
+def test_a_bad_recording_that_is_deleted_meanwhile_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source would begin again, and count its samples from zero."""
+    (tmp_path / "in").mkdir()
+    bad = tmp_path / "in" / "a.wav"
+    bad.write_text("no sound")
+    progress = Ledger.progress
+
+    def and_delete(self: Ledger, path: Path, version: Version) -> Progress:
+        found = progress(self, path, version)
+        path.unlink()
+        return found
+
+    monkeypatch.setattr(Ledger, "progress", and_delete)
+    items = FolderSource(settings(tmp_path / "in", settle_s=0)).blocks(threading.Event())
+    state = next(items)
+    items.close()
+    assert isinstance(state, SourceState)
+    assert state.reason == "bad_input"
 
 
 def test_a_folder_without_recordings_is_a_state_with_a_reason(tmp_path: Path) -> None:

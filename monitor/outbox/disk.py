@@ -23,7 +23,6 @@ from monitor.errors import ConfigError
 from monitor.outbox.rows import (
     StoredAlert,
     StoredMachine,
-    parse_alert,
     to_stored_alert,
     to_stored_machine,
 )
@@ -199,7 +198,7 @@ class OutboxDisk:
             for row in rows:
                 if row.event_id in removed:
                     continue
-                alert = parse_alert(row.body)
+                alert = row.alert
                 if alert is None:
                     raise StoreDamagedError("a row is not an alert")
                 alerts.append(self._corrected(alert, row.appended))
@@ -316,7 +315,7 @@ class OutboxDisk:
         """
         series = self.machines.setdefault(row.machine, AlertSeries(self.assumed_sequence))
         if not self._taken_over and series.last_sequence == self.assumed_sequence:
-            series.open = parse_alert(row.open_alert)
+            series.open = row.alert
             self._dated[row.machine] = row.dated
         series.last_sequence = max(series.last_sequence, int(row.last_sequence))
 
@@ -325,7 +324,7 @@ class OutboxDisk:
         saved: dict[str, tuple[Alert, Moment]] = {}
         removed = self._unwritten.removed | self._unwritten.removed_early
         for row in rows:
-            alert = parse_alert(row.body)
+            alert = row.alert
             if alert is not None and alert.event_id not in removed:
                 saved[alert.event_id] = (alert, row.appended)
                 series = self.machines.setdefault(alert.machine, AlertSeries(self.assumed_sequence))

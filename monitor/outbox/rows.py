@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.alerts import Alert, AlertSeries, alert_from_json, alert_to_dict
 from monitor.clock import Moment
@@ -20,6 +20,13 @@ class StoredMachine:
     dated_unix_s: float | None = None
     steady_s: float | None = None
     boot_id: str | None = None
+    dated_by_clock: int | None = None
+
+    @property
+    def alert(self) -> Alert | None:
+        """The open alert, if there is one."""
+        alert = parse_alert(self.open_alert)
+        return alert and replace(alert, dated_by_clock=self.dated_by_clock != 0)
 
     @property
     def dated(self) -> Moment:
@@ -38,6 +45,13 @@ class StoredAlert:
     body: str
     steady_s: float | None = None
     boot_id: str | None = None
+    dated_by_clock: int | None = None
+
+    @property
+    def alert(self) -> Alert | None:
+        """The alert, or ``None`` when the row does not hold one."""
+        alert = parse_alert(self.body)
+        return alert and replace(alert, dated_by_clock=self.dated_by_clock != 0)
 
     @property
     def appended(self) -> Moment:
@@ -48,14 +62,15 @@ class StoredAlert:
 def to_stored_alert(alert: Alert, appended: Moment) -> StoredAlert:
     """The row of an alert."""
     body = json.dumps(alert_to_dict(alert), separators=(",", ":"))
-    times = (appended.steady_s, appended.boot_id)
+    times = (appended.steady_s, appended.boot_id, int(alert.dated_by_clock))
     return StoredAlert(alert.event_id, alert.machine, alert.kind, appended.unix_s, body, *times)
 
 
 def to_stored_machine(name: str, series: AlertSeries, dated: Moment) -> StoredMachine:
     """The row of the series of a machine. ``dated``: when its open alert got its times."""
     opened = json.dumps(alert_to_dict(series.open)) if series.open else None
-    times = (dated.unix_s, dated.steady_s, dated.boot_id)
+    by_clock = series.open is None or series.open.dated_by_clock
+    times = (dated.unix_s, dated.steady_s, dated.boot_id, int(by_clock))
     return StoredMachine(name, series.last_sequence, opened, *times)
 
 

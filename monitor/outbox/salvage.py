@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.store import StoreDamagedError, known_columns
+from monitor.outbox.store import StoreDamagedError, alert_columns, machines_query
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")
@@ -61,11 +61,10 @@ def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
         return machines, alerts
     with contextlib.closing(connection):
         with contextlib.suppress(sqlite3.Error):
-            names = known_columns(connection, "machines")
-            for row in connection.execute(f"SELECT {names} FROM machines"):  # noqa: S608 - constants
+            for row in connection.execute(machines_query(connection)):
                 machines.append(StoredMachine(*row))  # noqa: PERF401  # keeps the rows before an error
         with contextlib.suppress(sqlite3.Error):
-            names = known_columns(connection, "alerts")
+            names = alert_columns(connection)
             for row in connection.execute(
                 f"SELECT {names} FROM alerts NOT INDEXED ORDER BY position"  # noqa: S608 - constants
             ):

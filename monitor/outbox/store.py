@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from monitor.clock import Moment
 from monitor.outbox.rows import StoredAlert, StoredMachine
@@ -19,11 +19,11 @@ _SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 2.0
 _RESERVE_BYTES = 1 << 20
 _CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
-_ADDED_COLUMNS = {
-    "alerts": ("steady_s REAL", "boot_id TEXT"),
-    "machines": ("dated_unix_s REAL", "steady_s REAL", "boot_id TEXT"),
-}
-"""Columns that the first version does not have; it still reads and writes a file with them."""
+_ADDED_ALERT_COLUMNS = (
+    *("event_id", "machine", "kind", "appended_unix_s", "body"),
+    *("steady_s", "boot_id", "dated_by_clock"),
+)
+"""Columns that version 0.1.0 does not have. It still reads and writes a file with them."""
 _MOST_BOOTS = 1000
 
 _SCHEMA = f"""
@@ -45,11 +45,21 @@ PRAGMA user_version = {_SCHEMA_VERSION};
 """
 
 
-_ALERT_COLUMNS = ("event_id", "machine", "kind", "appended_unix_s", "body", "steady_s", "boot_id")
-_MACHINE_COLUMNS = (
-    *("machine", "last_sequence", "open_alert"),
-    *("dated_unix_s", "steady_s", "boot_id"),
+_ALERT_COLUMNS = (
+    "event_id",
+    "machine",
+    "kind",
+    "appended_unix_s",
+    "body",
+    "steady_s",
+    "boot_id",
+    "dated_by_clock",
 )
+_MACHINES = (
+    "SELECT machines.machine, last_sequence, open_alert, dated_unix_s, steady_s, boot_id,"
+    " dated_by_clock FROM machines LEFT JOIN machine_times USING (machine)"
+)
+_MACHINES_WITHOUT_TIMES = "SELECT machine, last_sequence, open_alert FROM machines"
 
 
 class StoreError(Exception):
@@ -83,8 +93,7 @@ class OutboxStore:
     def __init__(self, connection: sqlite3.Connection, *, writable: bool) -> None:
         self._connection = connection
         self.writable = writable
-        self._alert_columns = known_columns(connection, "alerts")
-        self._machine_columns = known_columns(connection, "machines")
+        self._alert_columns = alert_columns(connection)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -105,7 +114,7 @@ class OutboxStore:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            _add_columns(connection)
+            _extend(connection)
             store = cls(connection, writable=True)
             store._reserve_space()
         except BaseException:
@@ -152,18 +161,22 @@ class OutboxStore:
             raise
 
     def machines(self) -> list[StoredMachine]:
-        rows = self._connection.execute(f"SELECT {self._machine_columns} FROM machines")  # noqa: S608 - constants
+        rows = self._connection.execute(machines_query(self._connection))
         return [StoredMachine(*row) for row in rows]
 
     def put_machines(self, rows: Iterable[StoredMachine]) -> None:
+        known = list(rows)
         self._connection.executemany(
-            "INSERT INTO machines"
-            " (machine, last_sequence, open_alert, dated_unix_s, steady_s, boot_id)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
-            " last_sequence = excluded.last_sequence, open_alert = excluded.open_alert,"
-            " dated_unix_s = excluded.dated_unix_s, steady_s = excluded.steady_s,"
-            " boot_id = excluded.boot_id",
-            [astuple(row) for row in rows],
+            "INSERT INTO machines VALUES (?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
+            " last_sequence = excluded.last_sequence, open_alert = excluded.open_alert",
+            [(row.machine, row.last_sequence, row.open_alert) for row in known],
+        )
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO machine_times VALUES (?, ?, ?, ?, ?)",
+            [
+                (row.machine, row.dated_unix_s, row.steady_s, row.boot_id, row.dated_by_clock)
+                for row in known
+            ],
         )
 
     def insert(self, alerts: Iterable[StoredAlert]) -> None:
@@ -171,8 +184,8 @@ class OutboxStore:
         that was reported as failed may have written it."""
         self._connection.executemany(
             "INSERT OR IGNORE INTO alerts"
-            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id, dated_by_clock)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [astuple(alert) for alert in alerts],
         )
 
@@ -320,21 +333,29 @@ def _verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None
             raise StoreDamagedError(check_result.splitlines()[0])
 
 
-def known_columns(connection: sqlite3.Connection, table: Literal["alerts", "machines"]) -> str:
+def alert_columns(connection: sqlite3.Connection) -> str:
     """The columns as SQL; those that a file of an earlier version does not have are NULL."""
-    wanted = _ALERT_COLUMNS if table == "alerts" else _MACHINE_COLUMNS
-    present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-    return ", ".join(name if name in present else f"NULL AS {name}" for name in wanted)
+    present = {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}
+    return ", ".join(name if name in present else f"NULL AS {name}" for name in _ALERT_COLUMNS)
 
 
-def _add_columns(connection: sqlite3.Connection) -> None:
-    """Bring a file of an earlier version up to date."""
-    for table, columns in _ADDED_COLUMNS.items():
-        present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        for column in columns:
-            if column.split()[0] not in present:
-                connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+def machines_query(connection: sqlite3.Connection) -> str:
+    """The query for all machines; a file of an earlier version has no times of them."""
+    times = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'machine_times'")
+    return _MACHINES if times.fetchone() else _MACHINES_WITHOUT_TIMES
+
+
+def _extend(connection: sqlite3.Connection) -> None:
+    """Add what a file of an earlier version does not have; that version can still use it."""
+    present = {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}
+    for column in _ADDED_ALERT_COLUMNS:
+        if column.split()[0] not in present:
+            connection.execute(f"ALTER TABLE alerts ADD COLUMN {column}")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS boots (position INTEGER PRIMARY KEY,"
         " boot_id TEXT NOT NULL UNIQUE, last_steady_s REAL NOT NULL)"
+    )
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS machine_times (machine TEXT PRIMARY KEY, dated_unix_s REAL,"
+        " steady_s REAL, boot_id TEXT, dated_by_clock INTEGER) WITHOUT ROWID"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 from monitor.alerts import Alert, AlertDraft
@@ -154,7 +155,10 @@ class MachineReport:
     def alert(self, decision: Decision) -> None:
         """Put an alert into the outbox."""
         alert = self._outlet.alert(
-            alert_draft(decision, self._bundle, self._machine, self._clock.unix_s)
+            replace(
+                alert_draft(decision, self._bundle, self._machine, self._clock.unix_s),
+                dated_by_clock=not self._clock.is_recorded,
+            )
         )
         bands = {"bands_hz": alert.bands_hz} if alert.bands_hz else {}
         log.log(

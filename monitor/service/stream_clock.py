@@ -56,6 +56,11 @@ class StreamClock:
             self._late_since_s = None
             self._follow_drift(offset_s, end_s, now_s)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether times come from the recording and not from the system clock."""
+        return self._recorded_start_unix_s is not None
+
     def unix_s(self, position_s: float) -> float:
         """The Unix time of the sample ``position_s`` seconds into the stream.
 

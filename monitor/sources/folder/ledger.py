@@ -72,7 +72,7 @@ class Ledger:
 
     def is_done(self, version: Version) -> bool:
         """Whether exactly this version of a file was read to its end."""
-        found = self._rows(
+        found = self._select(
             "SELECT 1 FROM files WHERE inode = ? AND size = ? AND modified_ns = ? AND done",
             (version.inode, version.size, version.modified_ns),
         )
@@ -129,6 +129,25 @@ class Ledger:
             self._go_on_in_memory(error)
             return self._connection.execute(query, values).fetchall()
 
+    def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """Rows of the ledger. A damaged file is put aside, and what it had is lost."""
+        try:
+            return self._connection.execute(query, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            self._put_aside(error)
+            self._connection = self._connect(self._path)
+            return self._connection.execute(query, values).fetchall()
+
+    def _put_aside(self, error: sqlite3.Error) -> None:
+        if self._path is None:
+            return
+        log.error("%s: damaged (%s); the files of the folder are read again", self._path, error)
+        with contextlib.suppress(OSError):
+            self._path.rename(self._path.with_name(self._path.name + ".damaged"))
+            for suffix in ("-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def _insert(self, row: tuple[object, ...]) -> None:
         self._connection.execute(
             f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
@@ -141,10 +160,9 @@ class Ledger:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 return _opened(str(path))
             except sqlite3.DatabaseError as error:
-                with contextlib.suppress(OSError):
-                    if "malformed" in str(error) or "not a database" in str(error):
-                        path.rename(path.with_name(path.name + ".damaged"))
-                        log.error("%s: damaged; the files of the folder are read again", path)
+                if not isinstance(error, sqlite3.OperationalError):
+                    self._put_aside(error)
+                    with contextlib.suppress(sqlite3.Error):
                         return _opened(str(path))
                 self._complain(error)
             except OSError as error:
@@ -174,6 +192,8 @@ def _opened(name: str) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_SCHEMA)
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("the database is damaged")
     except BaseException:
         connection.close()
         raise

@@ -44,6 +44,8 @@ class FolderSource:
         self._last_read: int | None = None
         """Inode of the file that was read last."""
         self._state = ""
+        self._progress: Progress | None = None
+        """How far the recording is read that is being read."""
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
@@ -97,6 +99,7 @@ class FolderSource:
             ledger.keep(progress)
             watch.mark_read(path)
             return
+        self._progress = progress
         try:
             yield from self._sound(path, progress, ledger, stop)
         except TruncatedError as error:
@@ -111,7 +114,7 @@ class FolderSource:
             return
         watch.mark_read(path)
         if reason:
-            ledger.keep(replace(ledger.progress(path, version), done=True))
+            ledger.keep(replace(self._progress or progress, done=True))
             yield from self._bad(reason)
 
     def _sound(
@@ -134,6 +137,7 @@ class FolderSource:
             is_next_part = True
             # Only now: the yielded block has been processed, and its alert is on the disk.
             progress = replace(progress, n_frames=block.first_sample + len(block.samples))
+            self._progress = progress
             ledger.keep(progress)
             self._last_read = progress.version.inode
         ledger.keep(replace(progress, done=True))
