@@ -85,7 +85,7 @@ class AlertSender:
                     refusals.too_large(topic, "also the short form of an alert is too large")
                     continue
                 refusals.fits(topic)
-                mid = connection.send(message, smallest=is_short)
+                mid = connection.send(message)
                 size_bytes = connection.packet_bytes(message)
                 in_flight.add(mid, topic, size_bytes, machine, alert.event_id)
                 self._count_short(topic, is_short)
@@ -127,7 +127,7 @@ def fitting_alert(
     if fits(message):
         return message, False
     for payload in short_alert_payloads(alert):
-        message = Message(topic, encode(payload))
+        message = Message(topic, encode(payload), smallest=True)
         if fits(message):
             return message, True
     return None, True

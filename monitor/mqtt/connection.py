@@ -101,15 +101,15 @@ class MqttConnection:
         """``MQTT 5`` or ``MQTT 3.1.1``."""
         return "MQTT 5" if self.protocol == MQTT_5 else "MQTT 3.1.1"
 
-    def send(self, message: Message, *, smallest: bool = False) -> int:
+    def send(self, message: Message) -> int:
         """Send a message; the message id that the acknowledgement of a QoS 1 message carries.
 
         If the broker accepts only QoS 0, it acknowledges no message. A request that it
         has to answer is then sent after the message: its answer shows that the broker
-        has read the message too. ``smallest``: without the properties of MQTT 5.
+        has read the message too.
         """
         properties = None
-        if self.protocol == MQTT_5 and not smallest and message.payload.startswith(b"{"):
+        if self.protocol == MQTT_5 and not message.smallest and message.payload.startswith(b"{"):
             size_bytes = self.packet_bytes(message) + _OPTIONAL_PROPERTIES_BYTES
             if self._limit_bytes() > size_bytes:  # the length may take one more byte
                 properties = _JSON

@@ -36,12 +36,16 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to publish, or one that was received."""
+    """A message to publish, or one that was received.
+
+    ``smallest``: publish it without the properties of MQTT 5.
+    """
 
     topic: str
     payload: bytes
     qos: int = 1
     retain: bool = False
+    smallest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
