@@ -47,9 +47,9 @@ class Reconstruction:
             ("test BCE per pixel", f"{m['test_bce']:.5f}"),
         ]
         if "test_elbo" in m:
-            rows.append(("evidence lower bound", f"{m['test_elbo']:.2f} nats per image"))
+            rows.append(("evidence lower bound", f"{m['test_elbo']:.2f} per image"))
         if "density_test_log_likelihood" in m:
-            likelihood = f"{m['density_test_log_likelihood']:.2f} nats per code, held out"
+            likelihood = f"log-likelihood {m['density_test_log_likelihood']:.2f} per held-out code"
             rows.append((f"density, {m['density_components']} Gaussians", likelihood))
         rows.append(("parameters", f"{m['parameters']}"))
         rows.append(("seconds", f"{m['seconds']:.0f}"))

@@ -48,7 +48,7 @@ class LeftOut:
 
     @property
     def gain(self) -> tuple[float, float]:
-        """The best over the diagonal, in nats per number, and its standard error."""
+        """Log-likelihood (ln) per value of the best less the diagonal, and its standard error."""
         gains = self.likelihood[:, self.best] - self.likelihood[:, SHRINKAGES.index(DIAGONAL)]
         return float(gains.mean()), float(gains.std(ddof=1) / np.sqrt(len(gains)))
 
@@ -102,8 +102,8 @@ def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None
         use_references = gain > 0
         about = (
             f" {counted(len(sound.references), 'reference machine')} "
-            f"{'used' if use_references else 'not used'} for the covariance: {gain:+.3f} nats "
-            "per value."
+            f"{'used' if use_references else 'not used'} for the covariance: "
+            f"log-likelihood {gain:+.3f} per value."
         )
         left_out = shared if use_references else own
     kind, shrinkage, reason = _decide(left_out)
@@ -134,7 +134,7 @@ def _figures(left_out: LeftOut) -> str:
     gain, error = left_out.gain
     return (
         f"Best shrinkage {SHRINKAGES[left_out.best]:g}. Log-likelihood of held-out recordings: "
-        f"{gain:.3f} +- {error:.3f} nats per value above the diagonal."
+        f"{gain:.3f} +- {error:.3f} per value above the diagonal."
     )
 
 
