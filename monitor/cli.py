@@ -378,10 +378,15 @@ def demo(
     Trains on simulated healthy sound and monitors the machine with the real daemon and a broker of
     its own. It takes about a minute.
     """
-    from monitor.commands.extras import needs_extra, require_installed
+    from monitor.commands.extras import (
+        FOR_DEMO,
+        FOR_TRAINING,
+        needs_extra,
+        require_installed,
+    )
 
     with needs_extra("auscult demo", "demo", "train"):
-        require_installed("amqtt", "torch")
+        require_installed(*FOR_DEMO, *FOR_TRAINING)
         from monitor.commands.demo import demo as demo_command
 
         return demo_command(out, seed, as_json=as_json)
@@ -393,9 +398,11 @@ def demo(
 )
 def train(context: typer.Context) -> int:
     """Train bundles on recordings, or networks on images."""
-    from monitor.commands.extras import needs_extra
+    from monitor.commands.extras import FOR_TRAINING, needs_extra, require_installed
 
     with needs_extra("auscult train", "train"):
+        if context.args[:1] == ["audio"] and "--help" not in context.args:
+            require_installed(*FOR_TRAINING)  # the report needs some of them after an hour
         from training.cli import app as training_app
 
         return invoke(training_app, "auscult train", context.args)

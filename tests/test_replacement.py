@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle
-from monitor.model.replacement import complete_folder, keep_previous
+from monitor.model.replacement import complete_folder, keep_previous, replace_files
 from tests.bundles import make_bundle
 
 
@@ -76,3 +78,33 @@ def test_a_new_folder_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     with complete_folder(target) as folder:
         fill(folder)
     assert (target / "bundle.json").read_text() == "{}"
+
+
+def test_a_full_disk_leaves_the_files_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training that replaces a bundle on a full disk leaves a node without one."""
+    before = {"a": b"old a", "last": b"old"}
+    replace_files(tmp_path, before, last="last")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.startswith("last"):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            replace_files(tmp_path, {"a": b"new a", "last": b"new"}, last="last")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_commands_at_the_same_time_keep_a_copy_each(bundle: Bundle) -> None:
+    """One of two calibrations ends with a traceback, or with the copy of the other."""
+    with ThreadPoolExecutor(4) as pool:
+        kept = list(pool.map(keep_previous, [bundle.path] * 4))
+    assert len(set(kept)) == 4
+    for path in kept:
+        assert load_bundle(path).sha256 == bundle.sha256
+    assert not list(bundle.path.parent.glob("*.part-*"))

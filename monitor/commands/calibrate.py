@@ -85,6 +85,8 @@ def _check_target(request: CalibrateRequest) -> None:
         raise UsageError("calibrate: give --in-place or --out, not both")
     if request.out is not None and request.out.exists():
         raise UsageError(f"--out {request.out}: exists already; name a new folder")
+    if request.out is not None and request.bundle.resolve() in request.out.resolve().parents:
+        raise UsageError(f"--out {request.out}: is inside the bundle; name another folder")
 
 
 def _findings(done: Recalibration) -> list[str]:

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from monitor.errors import ServiceUnavailableError
 
 _OWN = frozenset({"monitor", "training"})
+FOR_DEMO = ("amqtt",)
+FOR_TRAINING = (
+    *("torch", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn"),
+    "threadpoolctl",
+)
+"""What training of sound needs, from its first step to its report."""
 
 
 @contextmanager

@@ -67,6 +67,11 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
             if recorder.complete:
                 break
     progress("")
+    if not recorder.seconds and not received:
+        recorder.discard()
+        raise ServiceUnavailableError(
+            f"{machine}: the source gave no sound, nothing is kept: check [machine.source]"
+        )
     if silent and not (received and not recorder.seconds):
         recorder.discard()
         raise ServiceUnavailableError(

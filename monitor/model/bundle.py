@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import SCHEMA_VERSION, BundleManifest, Calibration, ScoreChoice
 from monitor.model.recording_score import RecordingScore
+from monitor.model.replacement import replace_files
 
 __all__ = ["Bundle", "Head", "SelfTest", "load_bundle", "save_bundle", "write_manifest"]
 
@@ -136,19 +136,16 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle and read it back. ``extra_files`` (weights) are hashed like the rest.
 
-    ``bundle.json`` is written last and in one step, so an incomplete bundle has no manifest and
-    is refused.
+    Files are replaced when all new ones are on the disk, ``bundle.json`` last. A full disk leaves
+    the bundle that was there.
     """
     path.mkdir(parents=True, exist_ok=True)
-    (path / MANIFEST).unlink(missing_ok=True)
     files = {
         MODEL: model,
         HEAD: pack_head(head),
         SELFTEST: pack_selftest(selftest),
         **(extra_files or {}),
     }
-    for name, content in files.items():
-        (path / name).write_bytes(content)
     manifest = BundleManifest(
         features=spec.to_dict(),
         features_sha256=spec.features_sha256,
@@ -161,19 +158,18 @@ def save_bundle(
         provenance=provenance,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    write_manifest(path, manifest)
+    replace_files(path, {**files, MANIFEST: _manifest_bytes(manifest)}, last=MANIFEST)
     return load_bundle(path)
 
 
 def write_manifest(path: Path, manifest: BundleManifest) -> None:
     """Replace ``bundle.json`` in one step: a reader gets the old one or the new one."""
-    temporary = path / (MANIFEST + ".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(manifest.model_dump(mode="json"), file, indent=2, allow_nan=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path / MANIFEST)
+    replace_files(path, {MANIFEST: _manifest_bytes(manifest)}, last=MANIFEST)
+
+
+def _manifest_bytes(manifest: BundleManifest) -> bytes:
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def _check_folder(path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import glob
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -24,10 +27,18 @@ def keep_previous(path: Path) -> Path:
     is full or fails.
     """
     here = path.absolute()
-    numbered = (here.with_name(f"{here.name}.previous-{number}") for number in count(1))
-    target = next(one for one in numbered if not one.exists())
-    with complete_folder(target) as folder:
-        copy_files(here, folder)
+    for number in count(1):
+        target = here.with_name(f"{here.name}.previous-{number}")
+        if target.exists():
+            continue
+        try:
+            with complete_folder(target) as folder:
+                copy_files(here, folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:  # another command was faster
+                raise
+        else:
+            break
     return path.with_name(target.name) if path.name else target
 
 
@@ -37,9 +48,10 @@ def complete_folder(target: Path) -> Iterator[Path]:
 
     Raises ``MissingInputError`` where the folder cannot be written.
     """
-    folder = target.with_name(target.name + ".part")
+    folder = target.with_name(f"{target.name}.part-{threading.get_native_id()}")
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # of a command that was killed
+        _remove_abandoned(target)
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         yield folder
         _write_to_disk(folder)
@@ -49,6 +61,32 @@ def complete_folder(target: Path) -> Iterator[Path]:
         raise MissingInputError(f"{error.filename}: cannot be used: {error.strerror}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the unfinished folders of commands that were killed."""
+    for folder in target.parent.glob(f"{glob.escape(target.name)}.part-*"):
+        process = folder.name.rpartition("-")[2]
+        if process.isdecimal() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace_files(folder: Path, contents: Mapping[str, bytes], last: str) -> None:
+    """Replace files of ``folder`` when all new ones are on the disk; the one named ``last`` last.
+
+    Raises ``OSError`` where the disk is full or fails; the files are then as they were.
+    """
+    new = {name: folder / f"{name}.new-{threading.get_native_id()}" for name in contents}
+    try:
+        for name, content in contents.items():
+            new[name].write_bytes(content)
+            _sync(new[name])
+        for name in sorted(contents, key=lambda one: one == last):
+            new[name].replace(folder / name)
+        _sync(folder)
+    finally:
+        for path in new.values():
+            path.unlink(missing_ok=True)
 
 
 def copy_files(source: Path, target: Path) -> None:
