@@ -22,6 +22,8 @@ _STREAMINFO_BYTES = 34
 _TOTAL = slice(13, 18)
 """Where STREAMINFO has the total of samples: the low 36 bits of these bytes."""
 _PIECE_BYTES = 1 << 20
+_ID3_BYTES = 128
+"""An ID3v1 tag, which some programs put at the end."""
 
 
 def flac_recordings(descriptor: int, path: Path) -> list[Recording]:
@@ -30,6 +32,8 @@ def flac_recordings(descriptor: int, path: Path) -> list[Recording]:
     Raises ``BadInputError`` where the file ends inside its header.
     """
     size = os.fstat(descriptor).st_size
+    if os.pread(descriptor, 3, max(0, size - _ID3_BYTES)) == b"TAG":
+        size -= _ID3_BYTES
     starts = _starts(descriptor, size)
     if not starts:
         raise BadInputError(f"{path}: a FLAC file without its header")

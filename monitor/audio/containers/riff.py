@@ -22,6 +22,7 @@ _OPEN_ENDED = 0x7FFF_0000
 """Programs that write to a pipe do not know the length and write this or more."""
 _LARGEST_RIFF = 0xFFFF_0000
 _LARGEST_CHUNK_COPIED = 1 << 16
+_COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
 _REMNANT_BYTES = 4096
 """So few bytes after the last chunk are not sound."""
 _PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
@@ -146,7 +147,7 @@ def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
     if not odd:
         return offset
     padded, bare = (os.pread(descriptor, 4, offset + pad) for pad in (1, 0))
-    if _is_name(bare) and not _is_name(padded):
+    if bare in _COMMON_CHUNKS or (_is_name(bare) and not _is_name(padded)):
         wave.is_plain = False
         return offset
     return offset + 1
