@@ -21,6 +21,7 @@ import typer
 
 from monitor import __version__
 from monitor.errors import AuscultError, ServiceUnavailableError, UsageError
+from monitor.text.arguments import number, whole_number
 from monitor.text.escaping import one_line
 
 EXIT_BUG = 70
@@ -36,7 +37,9 @@ app = typer.Typer(
 )
 
 # The code that reads a file checks it, with the exit status of that case.
-Config = Annotated[Path, typer.Option("--config", help="Configuration file.", readable=False)]
+Config = Annotated[
+    Path, typer.Option("--config", help="Configuration file.", metavar="FILE", readable=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 BundlePath = Annotated[
     Path, typer.Argument(help="Folder of the bundle.", metavar="BUNDLE", readable=False)
@@ -107,7 +110,8 @@ def invoke(typer_app: typer.Typer, name: str, arguments: Sequence[str]) -> int:
         return done.exit_code
     except typer.TyperException as error:
         where = getattr(getattr(error, "ctx", None), "command_path", name)
-        raise UsageError(f"{error.format_message().rstrip('.')} (see {where} --help)") from None
+        text = error.format_message().rstrip(".").replace("Value error, ", "")
+        raise UsageError(f"{text} (see {where} --help)") from None
     return result if isinstance(result, int) else 0
 
 
@@ -182,16 +186,19 @@ def replay(
     bundle: BundlePath,
     recordings: Recordings,
     *,
-    scores: Annotated[Path | None, typer.Option(help="CSV file with a row for each score.")] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="CSV file with a row for each score.", metavar="FILE")
+    ] = None,
     files: Annotated[
-        Path | None, typer.Option(help="CSV file with a row for each recording.")
+        Path | None, typer.Option(help="CSV file with a row for each recording.", metavar="FILE")
     ] = None,
     alerts: Annotated[
         Path | None,
         typer.Option(
             help="JSON Lines file with the alerts. Their times come from --start, or from the "
             "name or the Broadcast Wave metadata of the recording (UTC without a time zone). "
-            "Otherwise they count from 1970-01-01T00:00:00Z."
+            "Otherwise they count from 1970-01-01T00:00:00Z.",
+            metavar="FILE",
         ),
     ] = None,
     publish: Annotated[
@@ -200,10 +207,19 @@ def replay(
     config: Annotated[
         Path | None,
         typer.Option(
-            help="Configuration file for [detector], and for [mqtt] with --publish.", readable=False
+            help="Configuration file for [detector], and for [mqtt] with --publish.",
+            metavar="FILE",
+            readable=False,
         ),
     ] = None,
-    machine: Annotated[str | None, typer.Option(help="Machine id in the alerts.")] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            help="Machine id in the alerts. By default that of the machine in --config with this "
+            "bundle, otherwise the name of the bundle.",
+            metavar="MACHINE",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -218,7 +234,8 @@ def replay(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for an HTML page with spectrograms for each raised alert, and an index."
+            help="Folder for an HTML page with spectrograms for each raised alert, and an index.",
+            metavar="FOLDER",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -273,7 +290,9 @@ def calibrate(
     false_alarms_per_week: Annotated[
         float | None,
         typer.Option(
-            help="Accepted false alarms per week. By default that of the bundle.", min=1e-6, max=1e6
+            help="Accepted false alarms per week. By default that of the bundle.",
+            metavar="NUMBER",
+            parser=number(1e-6, 1e6),
         ),
     ] = None,
     force: Annotated[
@@ -285,7 +304,10 @@ def calibrate(
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(help="Configuration file with the [detector] that the threshold is for."),
+        typer.Option(
+            help="Configuration file with the [detector] that the threshold is for.",
+            metavar="FILE",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -321,8 +343,11 @@ def record(
     machine: Annotated[
         str, typer.Argument(help="Machine id in the configuration.", metavar="MACHINE")
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the FLAC files.")],
-    seconds: Annotated[float, typer.Option(help="Seconds of sound to record.", min=0.1, max=1e7)],
+    out: Annotated[Path, typer.Option(help="Folder for the FLAC files.", metavar="FOLDER")],
+    seconds: Annotated[
+        float,
+        typer.Option(help="Seconds of sound to record.", metavar="NUMBER", parser=number(0.1, 1e7)),
+    ],
     config: Config = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> int:
@@ -334,7 +359,7 @@ def record(
 
 @app.command()
 def selftest(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
-    """Test the bundles, the sources, the broker and an alert once."""
+    """Test bundles, sources and broker, and send one test message."""
     from monitor.commands.selftest import selftest as selftest_command
 
     return selftest_command(config, as_json=as_json)
@@ -365,11 +390,18 @@ def discovery(
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the recordings, the bundle and the picture.")
+        Path,
+        typer.Option(
+            help="Folder for the recordings, the bundle and the picture.", metavar="FOLDER"
+        ),
     ] = Path("demo"),
     seed: Annotated[
         int,
-        typer.Option(help="Seed of the simulated machine: another seed, another machine.", min=0),
+        typer.Option(
+            help="Seed of the simulated machine. Each seed gives another machine.",
+            metavar="NUMBER",
+            parser=whole_number(0),
+        ),
     ] = 0,
     as_json: AsJson = False,
 ) -> int:

@@ -13,6 +13,7 @@ import soundfile
 
 from monitor import __version__
 from monitor.model.bundle import Bundle
+from monitor.text.wording import rounded
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult, configured, process, process_without
 from tests.daemons import ROOT
@@ -265,7 +266,7 @@ def test_check_without_the_password(bundle: Bundle, tmp_path: Path) -> None:
 def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
     """A user could not tell two bundles apart."""
     text = auscult("inspect", bundle.path).out
-    assert f"{bundle.calibration.threshold:.4g}" in text
+    assert f"recording threshold {rounded(bundle.calibration.recording_threshold)}" in text
     assert bundle.sha256 in text
     document = auscult("inspect", bundle.path, "--json").json
     assert document["sha256"] == bundle.sha256

@@ -1,4 +1,4 @@
-"""`auscult calibrate`: a new threshold, and the bundle before."""
+"""`auscult calibrate`: a new threshold, and the previous bundle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.offline import recalibrate as recalibrate_module
 from monitor.offline.recalibrate import recalibrate
+from monitor.text.wording import rounded
 from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult
 
@@ -66,8 +67,8 @@ def test_the_report_shows_the_new_threshold(bundle: Bundle, healthy: Path) -> No
     auscult("calibrate", bundle.path, healthy, "--in-place", "--false-alarms-per-week", 100)
     report = (bundle.path / "report.html").read_text()
     threshold = load_bundle(bundle.path).calibration.threshold
-    assert f"{threshold:.4g} for 100 false alarms a week" in report
-    assert f"Threshold before</th><td>{bundle.calibration.threshold:.4g}" in report
+    assert f"{rounded(threshold)} for 100 false alarms a week" in report
+    assert f"Threshold before</th><td>{rounded(bundle.calibration.threshold)}" in report
     assert "href='../pump.bundle.previous-1/report.html'" in report
     assert not (bundle.path / "scores.png").exists()
     assert "src='loss.png'" in report

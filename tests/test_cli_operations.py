@@ -108,7 +108,7 @@ def test_selftest_reports_a_bundle_of_another_machine(
     config = configured(tmp_path, bundle.path, broker, kind="file", path=path)
     outcome = auscult("selftest", "--config", config)
     assert outcome.status == 65
-    assert "does not fit this machine" in outcome.out.splitlines()[-1]
+    assert "The machine is faulty, or the bundle does not fit it." in outcome.out.splitlines()[-1]
 
 
 def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_record_reports_when_the_source_ended_early(bundle: Bundle, tmp_path: Pa
     arguments = ("record", "pump-7", "--config", config, "--out", tmp_path / "out")
     outcome = auscult(*arguments, "--seconds", 45, "--json")
     assert outcome.status == 69
-    assert "ended after 12.0 s, 45 s were requested" in outcome.err
+    assert "only 12 of 45 s recorded: the source ended" in outcome.err
     assert outcome.json["seconds"] == 12.0
 
 
@@ -258,7 +258,7 @@ def test_record_prints_its_warning_on_a_line_of_its_own(bundle: Bundle, tmp_path
     shown = [line.rsplit("\r\x1b[K", 1)[-1] for line in lines]
     warnings = [line for line in shown if "silence" in line]
     assert len(warnings) == 1
-    assert warnings[0].startswith("auscult: pump-7: silence: ")
+    assert warnings[0].startswith("auscult: pump-7: digital silence: ")
     assert "12.0 of 12 s" in outcome.err
 
 

@@ -111,7 +111,7 @@ def test_a_report_has_a_page_for_each_alert_and_an_index(
     names = sorted(path.name for path in pages.iterdir())
     assert len(names) == 3
     index = (pages / "index.html").read_text()
-    assert "<h1>2 alerts</h1>" in index
+    assert "<h1>Alerts of pump bundle</h1>" in index
     for name in names:
         assert name == "index.html" or f"href='{name}'" in index
     assert html.escape(str(again)) in index
@@ -199,7 +199,7 @@ def test_fail_on_alert_is_for_scripts(bundle: Bundle, recordings: Path) -> None:
     [
         (["{recordings}/nowhere.wav"], 66, "nowhere.wav"),
         (["{recordings}", "--publish"], 64, "--config"),
-        (["{recordings}", "--scores", "/nowhere/s.csv"], 66, "/nowhere/s.csv"),
+        (["{recordings}", "--scores", "/nowhere/s.csv"], 66, "--scores: the folder /nowhere does"),
         (["{recordings}", "--machine", "a/b"], 64, "a/b"),
         (["{recordings}", "--scores", "{recordings}/fault.flac"], 64, "a recording to replay"),
         (["{recordings}", "--start", "2026-11-23T10:15:30Z"], 64, "exactly one recording, not 3"),

@@ -77,11 +77,11 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     ("find", "replace", "says"),
     [
         ("port", "prot", 'config.toml:3: mqtt.prot is not a known key; did you mean "port"?'),
-        ("port = 1884", 'port = "x"', "config.toml:3: mqtt.port must be a whole number, not 'x'"),
+        ("port = 1884", 'port = "x"', "config.toml:3: mqtt.port must be a whole number, not x"),
         (
             "1884",
             "70000",
-            "config.toml:3: mqtt.port must be less than or equal to 65535, not 70000",
+            "config.toml:3: mqtt.port must be at most 65535, not 70000",
         ),
         ("[mqtt]", "[mqtT]", 'config.toml:1: mqtT is not a known key; did you mean "mqtt"?'),
         ('id = "pump-7"\n', "", "config.toml:5: machine 1: id is missing"),
@@ -111,13 +111,13 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (
             "fan_2",
             "fan/2",
-            "config.toml:13: machine \"fan/2\": id 'fan/2' cannot be a level",
+            'config.toml:13: machine "fan/2": id may contain only letters',
         ),
-        ("fan_2", "a+b", "cannot be a level of MQTT topics"),
-        ("fan_2", "#", "cannot be a level of MQTT topics"),
-        ("fan_2", "a b", "cannot be a level of MQTT topics"),
-        ("fan_2", "$SYS", "cannot be a level of MQTT topics"),
-        ("fan_2", "", "cannot be a level of MQTT topics"),
+        ("fan_2", "a+b", "id may contain only letters"),
+        ("fan_2", "#", "id may contain only letters"),
+        ("fan_2", "a b", "id may contain only letters"),
+        ("fan_2", "$SYS", "id may contain only letters"),
+        ("fan_2", "", "id may contain only letters"),
         ('host = "broker"', "host = ", "config.toml: not valid TOML: Invalid value (at line 2"),
         (
             'host = "broker"',
@@ -157,7 +157,7 @@ def test_a_choice_of_types_is_refused_in_one_line(tmp_path: Path, channel: str) 
 @pytest.mark.parametrize(
     ("find", "replace", "says"),
     [
-        ('id = "pump-7"', 'id = "pump 7"', "cannot be a level of MQTT"),
+        ('id = "pump-7"', 'id = "pump 7"', "may contain only letters"),
         ("bundle =", "bndle = 1\nbundle =", 'bndle is not a known key; did you mean "bundle"?'),
         ('kind = "file"', 'kind = "flie"', '"flie" is not one of'),
     ],
@@ -292,7 +292,7 @@ def test_a_command_that_is_no_list_is_not_shown(tmp_path: Path) -> None:
     command = 'kind = "command"\ncommand = "ffmpeg -i rtsp://u:hunter2@camera/1"'
     text = VALID.replace('kind = "file"\npath = "pump.wav"', command)
     message = refusal(tmp_path, text)
-    assert message.endswith("source.command must be a list in square brackets")
+    assert "source.command must be a list of texts, for example" in message
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
@@ -454,3 +454,11 @@ def test_every_documented_source_is_valid(kind: str, tmp_path: Path) -> None:
     text = '[[machine]]\nid = "m"\nbundle = "b"\n[machine.source]\n' + "\n".join(keys)
     machine = load_config(write(tmp_path, text), {}).machines[0]
     assert kind == f"machine.source {machine.source.kind}"
+
+
+def test_a_password_in_the_file_does_not_hide_other_mistakes(tmp_path: Path) -> None:
+    """An operator would correct one mistake, and then find the next."""
+    text = VALID.replace('host = "broker"', 'password = "hunter2"', 1)
+    message = refusal(tmp_path, text.replace("port = 1884", "port = 70000", 1))
+    assert "mqtt.password must not be in this file" in message
+    assert "mqtt.port must be at most 65535, not 70000" in message

@@ -92,19 +92,19 @@ def test_a_reference_machine_is_refused_by_name_at_any_score() -> None:
     theirs = at_positions(own, [0.9, 1.1, 0.8, 0.75, 0.6, 1.0, 0.9, 0.2])
     fit = match_recordings(known, theirs, ["pump-1", "pump-2"])
     assert not fit.matches
-    assert "does not fit this machine: 6 of 8 recordings are more like" in fit.complaint
+    assert "does not fit this machine: 6 of 8 recordings are closer to" in fit.complaint
     assert "reference machine 2 (pump-2)" in fit.complaint
     for names in ((), ("pump-1", "")):
         assert "reference machine 2 than" in match_recordings(known, theirs, names).complaint
     few = match_recordings(known, theirs[:3], ["pump-1", "pump-2"])
     assert few.matches
-    assert "3 of 3 recordings are more like reference machine 2 (pump-2)" in few.complaint
+    assert "3 of 3 recordings are closer to reference machine 2 (pump-2)" in few.complaint
     half = at_positions(own, [0.9] * 4 + [0.1] * 4)
     assert match_recordings(known, half).complaint == ""
     match = match_sound(known, 20.0, SECONDS, theirs[0].reference_match, ["pump-1", "pump-2"])
     assert not match.matches
-    assert "more like reference machine 2 (pump-2)" in match.complaint
-    assert "does not fit this machine" in match.complaint
+    assert "closer to reference machine 2 (pump-2)" in match.complaint
+    assert "the bundle does not fit it" in match.complaint
     assert match_sound(known, 20.0, SECONDS, theirs[-1].reference_match).matches
 
 
@@ -114,11 +114,11 @@ def test_recordings_far_above_everything_healthy_are_refused() -> None:
     assert max(float(np.median(r.scores)) for r in foreign) < known.threshold
     fit = match_recordings(known, foreign)
     assert not fit.matches
-    assert "8 of 8 recordings score far above everything healthy" in fit.complaint
+    assert "8 of 8 recordings are far above all healthy scores" in fit.complaint
     assert "--continue" in fit.complaint
     one = match_recordings(known, foreign[:1])
     assert one.matches
-    assert "1 of 1 recordings score far above everything healthy" in one.complaint
+    assert "1 of 1 recordings is far above all healthy scores" in one.complaint
 
 
 def with_offsets(
@@ -162,7 +162,7 @@ def test_a_refusal_comes_before_a_warning() -> None:
     faulty = at_positions(recordings(3, 2.0 * known.threshold), [0.9, 0.9, 0.9])
     fit = match_recordings(known, faulty)
     assert not fit.matches
-    assert "3 of 3 healthy recordings score over its threshold" in fit.complaint
+    assert "3 of 3 recordings are above the threshold" in fit.complaint
 
 
 def test_fewer_healthy_scores_allow_higher_new_scores() -> None:
@@ -185,7 +185,7 @@ def test_sound_far_above_everything_healthy_does_not_match() -> None:
     assert match_sound(known, max(known.recording_scores), SECONDS).matches
     match = match_sound(known, 30.0, SECONDS)
     assert not match.matches
-    assert "does not fit this machine" in match.complaint
+    assert "the bundle does not fit it" in match.complaint
     assert match_sound(known, 30.0, 2.0).matches
 
 

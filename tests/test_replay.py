@@ -86,8 +86,11 @@ def test_a_clip_shorter_than_the_span_has_a_score(
     ("samples", "message"),
     [
         (machine_sound(0.5), "too short, at least 1.06 s"),
-        (np.zeros(5 * RATE_HZ, np.float32), "nothing to score: silence"),
-        (np.full(5 * RATE_HZ, 0.25, np.float32), "nothing to score: stuck"),
+        (
+            np.zeros(5 * RATE_HZ, np.float32),
+            "digital silence: the microphone was muted or unplugged",
+        ),
+        (np.full(5 * RATE_HZ, 0.25, np.float32), "the input is stuck"),
     ],
 )
 def test_what_cannot_be_scored_is_an_error_and_not_a_score(

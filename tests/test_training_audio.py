@@ -101,7 +101,7 @@ def test_the_bundle_contains_its_provenance(trained: AudioResult) -> None:
 def test_recordings_of_a_reference_machine_are_refused(trained: AudioResult, folder: Path) -> None:
     """After two microphones were swapped, each bundle is calibrated on the wrong machine."""
     foreign = sorted((folder / "tilted").iterdir())
-    with pytest.raises(BadInputError, match=r"more like reference machine 2 \(.*tilted\)"):
+    with pytest.raises(BadInputError, match=r"closer to reference machine 2 \(.*tilted\)"):
         recalibrate(trained.bundle, foreign, out=None, false_alarms_per_week=1.0)
     fresh = sorted(write_machine(folder / "fresh", 8, first_seed=400).iterdir())
     bundle, network = trained.bundle, Network(trained.bundle)
@@ -276,7 +276,7 @@ def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
         load_audio_settings(path, {"AUSCULT_TRAINING__SPAN_S": "no"})
     assert set(str(refused.value).replace(f"{path}:", "").splitlines()) == {
         "AUSCULT_TRAINING__SPAN_S: training.span_s must be a number, not 'no'",
-        "4: training.batch_size must be greater than or equal to 2, not 1",
+        "4: training.batch_size must be at least 2, not 1",
         "5: training.channels.1 must be a whole number, not 'wide'",
         '3: training.epochz is not a known key; did you mean "epochs"?',
         "10: features.n_fft must be a whole number, not '1024'",

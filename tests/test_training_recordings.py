@@ -82,7 +82,7 @@ def test_the_longest_usable_part_of_a_recording_is_used(
     sf.write(tmp_path / "a.wav", sound, 16_000, subtype="FLOAT")
     recording = read_recording(tmp_path / "a.wav", LogMelSpec())
     assert 5.0 < recording.seconds(LogMelSpec()) < 7.0
-    assert "a.wav: silence" in caplog.text
+    assert "a.wav: digital silence" in caplog.text
     assert "only the longest usable part" in caplog.text
 
 

@@ -25,6 +25,8 @@ AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
 LOG_MEL_SUFFIXES = frozenset({".npy"})
 RECORDING_SUFFIXES = AUDIO_SUFFIXES | LOG_MEL_SUFFIXES
 
+_COMMON = ("wav", "flac", "ogg", "mp3")
+
 _Read = TypeVar("_Read")
 
 
@@ -44,8 +46,10 @@ def recording_files(
         if argument.is_dir():
             below = list(_below(argument, suffixes))
             if not below:
-                names = ", ".join(sorted(suffixes))
-                raise MissingInputError(f"{argument}: contains no recordings ({names})")
+                names = ", ".join(name for name in _COMMON if f".{name}" in suffixes)
+                raise MissingInputError(
+                    f"{argument}: contains no recordings; expected {names}, ..."
+                )
             found.update(dict.fromkeys(below))
         else:
             found[argument] = None

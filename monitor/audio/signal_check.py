@@ -148,9 +148,12 @@ class SignalCheck:
         elif self._stuck.on:
             self._become("stuck", f"every sample is {lowest:.4f}: the input is stuck")
         elif self._zero.on:
-            self._become("silence", "digital silence: muted or unplugged")
+            self._become("silence", "digital silence: the microphone was muted or unplugged")
         elif self._quiet.on:
-            self._become("silence", f"{level_dbfs:.0f} dBFS: muted, or the gain is too low")
+            self._become(
+                "silence",
+                f"{level_dbfs:.0f} dBFS: the microphone was muted, or its gain is too low",
+            )
         elif self._clipping.on:
             self._become("clipping", f"{clipped:.0%} of the samples at full scale: lower the gain")
         elif self._dc_offset.on:

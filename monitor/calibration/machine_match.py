@@ -23,6 +23,7 @@ from monitor.model.head import Sample, sample_of
 from monitor.model.manifest import Calibration
 from monitor.model.recording_score import BLOCK_S
 from monitor.model.reference_match import ReferenceMatch
+from monitor.text.wording import rounded
 
 _CHANCE = 1e-3
 _SUSPICIOUS = 0.75
@@ -93,34 +94,32 @@ def match_sound(
     if reference_match is not None and reference_match.is_reference:
         return MachineMatch(
             False,
-            f"more like {_name_of(reference_match.machine, references)} than like the machine that "
-            "the bundle was made for: the bundle does not fit this machine, or the machine is "
-            "faulty now",
+            "The machine is faulty, or the bundle does not fit it. The sound is closer to "
+            f"{_name_of(reference_match.machine, references)} than to the bundle's own machine.",
         )
     if whole <= _highest_believable(calibration):
         return MachineMatch(True)
     return MachineMatch(
         False,
-        f"the score is {whole:.3g}, and ten seconds of the bundle's healthy sound score at most "
-        f"{max(healthy):.3g}: the machine is faulty now, or the bundle does not fit this machine",
+        "The machine is faulty, or the bundle does not fit it. Score of ten seconds: "
+        f"{_brief(whole)}. Highest healthy score: {_brief(max(healthy))}.",
     )
 
 
 def _refused(why: str, *, may_have_aged: bool = True) -> MachineMatch:
-    advice = "train a bundle on this machine's own sound"
+    advice = "Train a bundle on recordings of this machine"
     if may_have_aged:
         advice += (
-            ", or, if it is the same machine and it is healthy, continue from the bundle with "
-            "train audio --continue"
+            ". If it is the same machine and it is healthy, use auscult train audio --continue"
         )
-    return MachineMatch(False, f"this bundle does not fit this machine: {why}; {advice}")
+    return MachineMatch(False, f"The bundle does not fit this machine: {why}. {advice}")
 
 
 def _reported(figures: str) -> MachineMatch:
     return MachineMatch(
         True,
-        f"these recordings differ from those that the bundle was made from: {figures}; "
-        "if they are of another machine, the bundle does not fit it",
+        f"The recordings differ from those that the bundle was made from: {figures}. "
+        "If they are of another machine, the bundle does not fit it",
     )
 
 
@@ -132,10 +131,7 @@ def _a_reference_machine(
     if len(theirs) <= len(known) / 2:
         return None
     nearest = _name_of(Counter(theirs).most_common(1)[0][0], references)
-    why = (
-        f"{len(theirs)} of {len(known)} recordings are more like {nearest} than like the machine "
-        "that the bundle was made for"
-    )
+    why = f"{_share(len(theirs), len(known))} closer to {nearest} than to the bundle's own machine"
     return _reported(why) if len(known) < _FEWEST else _refused(why, may_have_aged=False)
 
 
@@ -147,9 +143,9 @@ def _over_the_threshold(
         return None
     typical = float(np.median(np.concatenate([r.scores for r in recordings])))
     return _refused(
-        f"{sum(over)} of {len(over)} healthy recordings score over its threshold of "
-        f"{calibration.threshold:.3g} (typically {typical:.3g}; the machine it was made for "
-        f"typically scored {calibration.score_median:.3g})",
+        f"{_share(sum(over), len(over))} above the threshold (typical score {_brief(typical)}, "
+        f"threshold {_brief(calibration.threshold)}; healthy scores of the bundle: "
+        f"{_brief(calibration.score_median)})",
         may_have_aged=False,
     )
 
@@ -160,9 +156,9 @@ def _far_above_own(calibration: Calibration, new: Sequence[float]) -> MachineMat
     if above <= len(new) / 2:
         return None
     why = (
-        f"{above} of {len(new)} recordings score far above everything healthy (typically "
-        f"{np.median(new):.3g}; ten seconds of the bundle's healthy sound score at most "
-        f"{max(calibration.stretch_scores):.3g})"
+        f"{_share(above, len(new))} far above all healthy scores (typical score "
+        f"{_brief(float(np.median(new)))}, highest healthy score "
+        f"{_brief(max(calibration.stretch_scores))})"
     )
     return _reported(why) if len(new) < _FEWEST else _refused(why)
 
@@ -172,9 +168,9 @@ def _higher_than_own(calibration: Calibration, new: Sequence[float]) -> MachineM
     if chance > _CHANCE or share < _SUSPICIOUS:
         return None
     figures = (
-        f"a new recording scores higher than one of the bundle's own in {share:.0%} of all "
-        f"pairs (typically {np.median(new):.3g} against "
-        f"{np.median(calibration.recording_scores):.3g})"
+        f"their scores are higher than those of the bundle's own recordings in {share:.0%} of all "
+        f"comparisons (typical score {_brief(float(np.median(new)))}, before "
+        f"{_brief(float(np.median(calibration.recording_scores)))})"
     )
     if share >= _FOREIGN:
         return _refused(figures)
@@ -194,6 +190,15 @@ def _shifted_from_own(
         f"all {len(offsets)} differ in the same direction, on average by "
         f"{math.sqrt(shift.size):.2g} standard deviations ({shift.strength:.1f} times chance)"
     )
+
+
+def _share(part: int, whole: int) -> str:
+    """The subject and the verb: ``1 of 3 recordings is`` or ``2 of 3 recordings are``."""
+    return f"{part} of {whole} recordings {'is' if part == 1 else 'are'}"
+
+
+def _brief(score: float) -> str:
+    return f"{score:.0f}" if score >= 10.0 else rounded(score, 2)
 
 
 def _name_of(machine: int, names: Sequence[str]) -> str:

@@ -91,8 +91,8 @@ def calibrate(
         needed_s = _LEAST_BLOCKS * (span_s + persistence.out_of * hop_s)
         raise BadInputError(
             f"{duration(seconds)} of healthy sound in {counted(n_files, 'recording')} is too "
-            f"little to set a threshold: give at least {_LEAST_BLOCKS} recordings or "
-            f"{duration(needed_s)}"
+            f"little to set a threshold: give at least {math.ceil(needed_s)} s of sound, or "
+            f"{_LEAST_BLOCKS} recordings"
         )
     allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))

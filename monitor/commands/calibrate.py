@@ -13,7 +13,7 @@ from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
 from monitor.offline.recalibrate import Recalibration, recalibrate
-from monitor.text.wording import counted
+from monitor.text.wording import counted, rounded
 
 DEFAULT_FALSE_ALARMS_PER_WEEK = 1.0
 
@@ -70,7 +70,7 @@ def calibrate(request: CalibrateRequest) -> None:
             "complaint": done.match.complaint,
             "calibration_set": done.findings.to_dict(),
         },
-        _lines(done, before, calibration),
+        _lines(done, before, calibration, in_place=request.in_place),
         as_json=request.as_json,
     )
 
@@ -79,7 +79,7 @@ def _check_target(request: CalibrateRequest) -> None:
     if request.out is None and not request.in_place:
         raise UsageError(
             "calibrate: give --in-place to replace the threshold of "
-            f"{request.bundle} (the bundle before is kept), or --out BUNDLE for a new bundle"
+            f"{request.bundle} (the previous bundle is kept), or --out BUNDLE for a new bundle"
         )
     if request.out is not None and request.in_place:
         raise UsageError("calibrate: give --in-place or --out, not both")
@@ -90,18 +90,37 @@ def _check_target(request: CalibrateRequest) -> None:
 
 
 def _findings(done: Recalibration) -> list[str]:
-    return [f"{name.lower():<9}  {text}" for name, text in done.findings.facts().items()]
+    return [f"{name.lower():<20}  {text}" for name, text in done.findings.facts().items()]
 
 
-def _lines(done: Recalibration, before: Calibration | None, after: Calibration) -> list[str]:
+def _lines(
+    done: Recalibration, before: Calibration | None, after: Calibration, *, in_place: bool
+) -> list[str]:
     """The result for people."""
     budget = f"{counted(after.false_alarms_per_week, 'false alarm')} a week"
+    rows: list[tuple[str, str, float | None]] = [
+        (
+            "threshold",
+            f"{rounded(after.threshold)} for {budget}",
+            before.threshold if before else None,
+        ),
+        (
+            "recording threshold",
+            rounded(after.recording_threshold),
+            before.recording_threshold if before else None,
+        ),
+        (
+            "median healthy score",
+            rounded(after.score_median),
+            before.score_median if before else None,
+        ),
+        ("bundle", str(done.bundle.path), None),
+        ("previous bundle" if in_place else "made from", str(done.previous), None),
+    ]
     return [
         *_findings(done),
-        f"threshold  {after.threshold:.4g} for {budget}"
-        + (f" (before: {before.threshold:.4g})" if before else ""),
-        f"healthy    {after.score_median:.4g} is the median score"
-        + (f" (before: {before.score_median:.4g})" if before else ""),
-        f"bundle     {done.bundle.path}",
-        f"previous   {done.previous}",
+        *(
+            f"{label:<20}  {value}" + ("" if old is None else f" (before {rounded(old)})")
+            for label, value, old in rows
+        ),
     ]

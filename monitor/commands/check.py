@@ -13,6 +13,7 @@ from monitor.domain import SourceState
 from monitor.errors import AuscultError
 from monitor.service.machine_plan import MachinePlan, make_plans
 from monitor.sources.settings import FileSettings
+from monitor.text.wording import rounded
 
 
 def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
@@ -46,7 +47,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         (
             plan.settings.id,
             plan.settings.source.kind,
-            f"threshold {plan.bundle.calibration.threshold:.4g}",
+            f"threshold {rounded(plan.bundle.calibration.threshold)}",
             str(plan.bundle.path),
         )
         for plan in plans

@@ -12,10 +12,18 @@ from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
-from monitor.text.wording import counted, duration
+from monitor.text.wording import counted, duration, rounded
 
-_LABEL_WIDTH = 18
+_LABEL_WIDTH = 19
 _LONGEST_VALUE = 200
+_WORDS = {
+    "n_mels": "mel bands",
+    "n_frames": "frames",
+    "most_windows_per_epoch": "most windows in an epoch",
+    "machine_weight": "weight of recognising the machine",
+    "auc": "ROC AUC:",
+    "lr": "learning rate",
+}
 _METHODS = {"conformal": "by counting", "generalised_pareto": "an estimate from the tail"}
 
 
@@ -75,14 +83,13 @@ def lines(bundle: Bundle) -> Iterator[str]:
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     budget = counted(calibration.false_alarms_per_week, "false alarm")
     method = _METHODS[calibration.method]
-    yield _line("threshold", f"{calibration.threshold:.4g} for {budget} a week, {method}")
+    yield _line("threshold", f"{rounded(calibration.threshold)} for {budget} a week, {method}")
+    yield _line("recording threshold", rounded(calibration.recording_threshold))
     yield _line(
         "data",
-        f"{duration(calibration.healthy_s)} of healthy sound in "
-        f"{counted(calibration.recordings, 'recording')}",
+        f"{counted(calibration.recordings, 'recording')}. "
+        + (calibration.note or f"{duration(calibration.healthy_s)} recorded"),
     )
-    if calibration.note:
-        yield _line("", calibration.note)
 
 
 def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
@@ -97,6 +104,9 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         "verdict": "comparison",
         "controls": "",
         "versions": "versions",
+        "score_details": "score chosen",
+        "training_set": "training set",
+        "calibration_set": "calibration set",
     }
     for key, value in provenance.items():
         if value is None or value == []:
@@ -128,10 +138,18 @@ def _line(label: str, value: str) -> str:
     return f"{label:<{_LABEL_WIDTH}} {value}"
 
 
+def _named(key: str, value: Any) -> str:
+    """A key of the manifest and its value, in words."""
+    if key in ("seconds", "span_s") and isinstance(value, int | float):
+        length = f"{value:.0f} s" if value >= 10 else f"{value:g} s"
+        return length if key == "seconds" else f"span {length}"
+    return f"{_WORDS.get(key, key.replace('_', ' '))} {_brief(value)}"
+
+
 def _brief(value: Any) -> str:
     """One line for nested values."""
     if isinstance(value, dict):
-        text = ", ".join(f"{key} {_brief(item)}" for key, item in value.items())
+        text = ", ".join(_named(key, item) for key, item in value.items())
     elif isinstance(value, list):
         text = " ".join(map(_brief, value))
     elif isinstance(value, bool):

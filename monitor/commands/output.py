@@ -23,14 +23,16 @@ def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
 
 
 class ResultFile:
-    """A text file with results of a command.
+    """A text file with results of a command, named by ``option``.
 
     Raises ``MissingInputError`` if it cannot be created and ``ServiceUnavailableError`` if it
     cannot be written, for example because the disk is full.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, option: str) -> None:
         self._path = path
+        if not path.parent.exists():
+            raise MissingInputError(f"{option}: the folder {path.parent} does not exist")
         try:
             self._file = path.open("w", encoding="utf-8", newline="")
         except OSError as error:

@@ -57,7 +57,7 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
             if state.status is not SourceStatus.OK and state.reason not in complaints:
                 complaints.add(state.reason)
                 progress("")
-                message(f"auscult: {machine}: {state.reason}: {state.detail}")
+                message(f"auscult: {machine}: {state.detail}")
             silent = silent and float(np.std(block.samples)) < _SILENT_RMS
             recorder.push(block)
             progress(f"{recorder.seconds:.1f} of {seconds:g} s")
@@ -98,8 +98,7 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
         )
         return 128 + received[0]
     raise ServiceUnavailableError(
-        f"source {settings.source.kind}: ended after {recorder.seconds:.1f} s, "
-        f"{seconds:g} s were requested"
+        f"{machine}: only {recorder.seconds:.3g} of {seconds:g} s recorded: the source ended"
     )
 
 

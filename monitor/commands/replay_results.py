@@ -16,7 +16,7 @@ from monitor.domain import Score
 from monitor.model.bundle import Bundle
 from monitor.offline.replay import RaisedAlert, RecordingSummary
 from monitor.text.escaping import csv_cell
-from monitor.text.wording import counted
+from monitor.text.wording import counted, rounded
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
 FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
@@ -29,7 +29,7 @@ def replay_results(
     """Open the result files ``scores``, ``files`` and ``alerts`` that have a path."""
     with ExitStack() as stack:
         outputs = {
-            name: stack.enter_context(ResultFile(path)) if path else None
+            name: stack.enter_context(ResultFile(path, f"--{name}")) if path else None
             for name, path in paths.items()
         }
         yield ReplayResults(bundle, machine, outputs, first_sequence)
@@ -93,15 +93,15 @@ class ReplayResults:
     def print(self, *, published: bool, as_json: bool) -> None:
         """Print the summary on standard output."""
         raised = sum(alert.kind == "raised" for alert in self.alerts)
-        table = [("file", "seconds", "score", "threshold", "alerts", "")]
+        table = [("file", "seconds", "recording score", "recording threshold", "alerts", "result")]
         table += [
             (
                 one.file,
                 f"{one.seconds:.1f}",
-                "" if one.error else f"{one.score:.3f}",
-                f"{one.threshold:.3f}",
+                "" if one.error else rounded(one.score),
+                rounded(one.threshold),
                 str(one.alerts),
-                one.error or ("anomalous" if one.anomalous else ""),
+                _result(one),
             )
             for one in self.summaries
         ]
@@ -117,6 +117,13 @@ class ReplayResults:
             [*columns(table), total],
             as_json=as_json,
         )
+
+
+def _result(summary: RecordingSummary) -> str:
+    """For people. The file is in the first column, so an error does not repeat it."""
+    if summary.error:
+        return summary.error.removeprefix(f"{summary.file}: ")
+    return "anomalous" if summary.anomalous else "normal"
 
 
 def _table(file: ResultFile | None, names: tuple[str, ...]) -> Any:

@@ -23,6 +23,7 @@ from monitor.mqtt.probe import probe
 from monitor.mqtt.settings import MqttSettings
 from monitor.pipeline import Pipeline
 from monitor.sources.registry import open_source
+from monitor.text.wording import rounded
 
 TEST_S = 12.0
 """Length of the test: one block of a recording's score, and the sound before it."""
@@ -66,7 +67,7 @@ def _try_bundle(machine: MachineSettings) -> Finding:
         run_selftest(bundle, Network(bundle))
     except BundleError as error:
         return Finding(what, False, str(error), error.exit_status)
-    return Finding(what, True, f"scores are reproduced, threshold {threshold:.4g}")
+    return Finding(what, True, f"scores are reproduced, threshold {rounded(threshold)}")
 
 
 def _try_broker(settings: MqttSettings, machines: list[str]) -> list[Finding]:
@@ -138,7 +139,7 @@ class _SourceTest:
         if state.status is SourceStatus.OK and self._pipeline is not None:
             state = self._pipeline.capture_fault or state
         if state.status is not SourceStatus.OK:
-            return False, f"{state.reason}: {state.detail} ({description})"
+            return False, f"{state.detail} ({description})"
         seconds = f"{self._received_s:.1f} s " if self._received_s else ""
         return True, f"received {seconds}{description}"
 
@@ -157,7 +158,7 @@ class _SourceTest:
         )
         if not fit.matches:
             return [Finding(what, False, fit.complaint, BadInputError.exit_status)]
-        return [Finding(what, True, f"score {self._whole.value:.3g}, like healthy recordings")]
+        return [Finding(what, True, f"score {rounded(self._whole.value)}, like healthy recordings")]
 
     def _score(self, block: AudioBlock | LogMelBlock) -> None:
         if self._pipeline is not None:

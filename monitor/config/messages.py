@@ -30,8 +30,19 @@ _CONTAINERS = {
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
 }
-_CONTAINER_TEXTS = frozenset(_CONTAINERS.values())
 _MOST_SHOWN_CHARS = 80
+_COMMAND = 'must be a list of texts, for example ["ffmpeg", "-i", ...]'
+_CONTAINER_TEXTS = frozenset((*_CONTAINERS.values(), _COMMAND))
+_LIMITS = {
+    "greater_than_equal": ("must be at least {:g}", "ge"),
+    "greater_than": ("must be greater than {:g}", "gt"),
+    "less_than_equal": ("must be at most {:g}", "le"),
+    "less_than": ("must be less than {:g}", "lt"),
+    "string_too_short": ("must have at least {} characters", "min_length"),
+    "string_too_long": ("must have at most {} characters", "max_length"),
+}
+_WITHOUT_INPUT = {"missing", "string_too_short", "string_too_long"}
+"""The input is long, may be secret, or does not help."""
 
 
 def explain(
@@ -125,17 +136,38 @@ def _text_of(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         return f"needs a {_discriminator(detail)}"
     if kind == "too_short":
         return f"is empty, at least {context['min_length']} is required"
-    text = (
-        _CONTAINERS.get(kind)
-        or _PLAIN.get(kind)
-        or detail["msg"].replace("Input should be", "must be")
-    )
+    return _text_of_value(detail, path)
+
+
+def _text_of_value(detail: ErrorDetails, path: KeyPath) -> str:
+    """What a value must be, and what it is."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "tuple_type" and path and path[-1] == "command":
+        return _COMMAND
+    if kind in _LIMITS:
+        template, name = _LIMITS[kind]
+        text = template.format(context[name]).replace(" 1 characters", " 1 character")
+    elif kind == "literal_error":
+        text = f"must be {context['expected']}".replace("'", '"')
+    else:
+        text = (
+            _CONTAINERS.get(kind)
+            or _PLAIN.get(kind)
+            or detail["msg"].replace("Input should be", "must be")
+        )
     # Without the value of a list: a command may contain a password.
-    is_shown = kind != "missing" and kind not in _CONTAINERS
+    is_shown = kind not in _WITHOUT_INPUT and kind not in _CONTAINERS
     if is_shown and isinstance(detail["input"], str | int | float):
-        shown = repr(detail["input"])
-        text += f", not {shown if len(shown) <= _MOST_SHOWN_CHARS else shown[:60] + '...'}"
+        text += f", not {_shown(detail['input'])}"
     return text
+
+
+def _shown(value: str | float) -> str:
+    """A value as it is written in TOML, a plain word without quotes."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    shown = f'"{value}"' if isinstance(value, str) and not value.isalnum() else str(value)
+    return shown if len(shown) <= _MOST_SHOWN_CHARS else shown[:60] + "..."
 
 
 def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> str:

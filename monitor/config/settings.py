@@ -33,8 +33,8 @@ def check_machine_id(value: str) -> str:
     """The id itself. Raises ``ValueError`` if it cannot be a level of an MQTT topic."""
     if not _MACHINE_ID.fullmatch(value):
         raise ValueError(
-            f"{value!r} cannot be a level of MQTT topics: use 1 to 64 letters (a-z, A-Z), "
-            'digits, "-", "_" and "."; the first must be a letter or digit'
+            'may contain only letters (a-z, A-Z), digits, "-", "_" and ".", at most 64, and '
+            f"must begin with a letter or digit, not {value!r}"
         )
     return value
 
@@ -95,11 +95,16 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
     """
     environ = os.environ if environ is None else environ
     document = read_document(path, TRAINER_TABLES)
-    _refuse_secrets(document)
+    mistakes = _secrets_in(document)
     secrets = {("mqtt", key) for key in SECRET_KEYS}
     document.put_environment(environ, ("mqtt", "detector", "service", "machine"), secrets)
-    settings = document.validated(Settings)
-    _refuse_repeated_ids(settings, document.where)
+    try:
+        settings = document.validated(Settings)
+        _refuse_repeated_ids(settings, document.where)
+    except ConfigError as error:
+        raise ConfigError("\n".join((*mistakes, str(error)))) from None
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
     return _anchored(settings, path.absolute().parent)
 
 
@@ -126,13 +131,17 @@ def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) ->
         seen.add(machine.id)
 
 
-def _refuse_secrets(document: ConfigDocument) -> None:
+def _secrets_in(document: ConfigDocument) -> list[str]:
+    """A line for each secret in the file. The secrets are removed from the values."""
     table = document.values.get("mqtt")
-    for key in SECRET_KEYS & set(table if isinstance(table, dict) else ()):
-        raise ConfigError(
-            f"{document.where(('mqtt', key))}: mqtt.{key} must not be in this file, which others "
-            f"may read: set mqtt.{key}_file or AUSCULT_MQTT__{key.upper()}"
-        )
+    found = sorted(SECRET_KEYS & set(table)) if isinstance(table, dict) else []
+    for key in found:
+        del document.values["mqtt"][key]
+    return [
+        f"{document.where(('mqtt', key))}: mqtt.{key} must not be in this file, which others "
+        f"may read: set mqtt.{key}_file or AUSCULT_MQTT__{key.upper()}"
+        for key in found
+    ]
 
 
 def _anchored(model: Model, folder: Path) -> Model:

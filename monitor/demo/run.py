@@ -32,6 +32,7 @@ from monitor.errors import MissingInputError, ServiceUnavailableError
 from monitor.model.manifest import Calibration
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
+from monitor.text.wording import bands_text, counted, rounded
 
 MACHINE = "demo-pump"
 BASE_TOPIC = "auscult/demo"
@@ -66,10 +67,11 @@ class DemoResult:
             self.cleared_s = at_s
         elif kind != "updated":
             self.other_alerts += 1
-        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert.get("bands_hz", ()))
+        bands = bands_text(alert.get("bands_hz", ()))
         report(
             f"{at_s:4.1f} s  received: {kind}, at {alert['at']}, score {alert['score']:.1f}, "
-            f"threshold {alert['threshold']:.1f}" + (f", loudest in {bands}" if bands else "")
+            f"threshold {alert['threshold']:.1f}"
+            + (f", largest difference at {bands}" if bands else "")
         )
 
     @property
@@ -102,8 +104,9 @@ def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
     report("training a bundle with these recordings")
     calibration = learn(recordings, out / "bundle", seed)
     report(
-        f"trained after {time.monotonic() - begun_s:.0f} s: threshold {calibration.threshold:.3g} "
-        f"for {calibration.false_alarms_per_week:g} false alarm a week"
+        f"trained after {time.monotonic() - begun_s:.0f} s: threshold "
+        f"{rounded(calibration.threshold)} for "
+        f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week"
     )
     with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
         config = out / "config.toml"

@@ -197,7 +197,8 @@ def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
     try:
         values = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: not JSON ({error})") from error
+        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BundleError(f"{path}: is not valid JSON{line}: copy the bundle again") from error
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(

@@ -1,4 +1,4 @@
-"""Replacing a bundle: the bundle before is kept beside it."""
+"""Replacing a bundle: the previous bundle is kept next to it."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def probe(
             limits = it.limits.describe()
             how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
             how += f"; {limits}" if limits else ""
-            lines.append(ProbeLine("broker", True, f"{it.where}: {how}"))
+            lines.append(ProbeLine("broker", True, f"{it.where.removeprefix('broker ')}: {how}"))
             lines += _too_large(it, settings, machines)
             try:
                 text = _publish_alert(it, topics, machines, it.fits, timeout_s)

@@ -1,7 +1,7 @@
 """The report of a calibration: ``report.html`` in a bundle whose threshold was replaced.
 
 The report of the training has the threshold before, in its text and in its picture of the
-scores. It stays with the bundle before, and this page links to it.
+scores. It stays with the previous bundle, and this page links to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from monitor.offline.html_page import (
     picture_file,
     table,
 )
-from monitor.text.wording import counted, duration
+from monitor.text.wording import counted, rounded
 
 REPORT = "report.html"
 _WITH_OLD_THRESHOLD = ("scores.png",)
@@ -78,8 +78,8 @@ def _facts(report: CalibrationReport) -> dict[str, str]:
         **report.findings.facts(),
         "Threshold": f"{_threshold(calibration)}, set by auscult calibrate",
         "Threshold before": "none" if before is None else _threshold(before),
-        "Data": f"{duration(calibration.healthy_s)} in "
-        f"{counted(calibration.recordings, 'recording')}. {calibration.note}",
+        "Recording threshold": rounded(calibration.recording_threshold),
+        "Data": f"{counted(calibration.recordings, 'recording')}. {calibration.note}",
         "Scoring": f"{manifest.score.kind}: {manifest.score.reason}",
         "Previous bundle": str(report.previous),
     }
@@ -91,7 +91,7 @@ def _facts(report: CalibrationReport) -> dict[str, str]:
 
 def _threshold(calibration: Calibration) -> str:
     budget = counted(calibration.false_alarms_per_week, "false alarm")
-    return f"{calibration.threshold:.4g} for {budget} a week"
+    return f"{rounded(calibration.threshold)} for {budget} a week"
 
 
 def _histogram(report: CalibrationReport) -> Html:
@@ -121,8 +121,8 @@ def _histogram(report: CalibrationReport) -> Html:
 def _recordings(report: CalibrationReport) -> Iterator[Html]:
     scored = list(zip(report.names, report.healthy, strict=True))
     yield table(
-        ("recording", "seconds", "score"),
-        [(name, f"{one.seconds:.1f}", f"{one.whole:.2f}") for name, one in scored[:_MOST_ROWS]],
+        ("recording", "seconds", "recording score"),
+        [(name, f"{one.seconds:.1f}", rounded(one.whole)) for name, one in scored[:_MOST_ROWS]],
     )
     if len(scored) > _MOST_ROWS:
         yield paragraph(f"and {counted(len(scored) - _MOST_ROWS, 'more recording')}")

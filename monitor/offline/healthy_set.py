@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from monitor.calibration.findings import CopiedRecording, Outlier, SetFindings, 
 from monitor.calibration.outliers import distances_between, small_groups
 from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.settings import DetectorSettings
-from monitor.domain import FloatArray
+from monitor.domain import FloatArray, Score, block_times_s
 from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.pipeline import Pipeline, PipelineOutput
+from monitor.offline.replay import nothing_to_score
+from monitor.pipeline import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +80,16 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
     """
     whole = bundle.recording_score()
     pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
-    scores, unjudged = [], None
-    for output in _outputs(pipeline, recording):
-        scores += output.scores
+    scores, seconds, unjudged = list[Score](), 0.0, None
+    for block in recording_blocks(recording, bundle.spec):
+        _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
+        scores += pipeline.push(block).scores
         unjudged = unjudged or pipeline.capture_fault
+    scores += pipeline.finish().scores
     if unjudged is not None:
         raise BadInputError(f"{recording}: {unjudged.reason}: {unjudged.detail}")
     if not scores:
-        raise BadInputError(
-            f"{recording}: nothing to score; at least {bundle.spec.window_s:.2f} s of sound "
-            "are needed"
-        )
+        raise BadInputError(nothing_to_score(recording, pipeline, seconds))
     return HealthyRecording(
         np.array([score.value for score in scores]),
         np.array([score.level_db for score in scores]),
@@ -99,12 +99,6 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
         whole.reference_match,
         whole.mean_offset,
     )
-
-
-def _outputs(pipeline: Pipeline, recording: Path) -> Iterable[PipelineOutput]:
-    for block in recording_blocks(recording, pipeline.bundle.spec):
-        yield pipeline.push(block)
-    yield pipeline.finish()
 
 
 def _thin_frames(path: Path, spec: LogMelSpec) -> FloatArray:

@@ -49,7 +49,7 @@ def recalibrate(
     """Give the bundle a new threshold, for the rule of ``detector`` or for the one it had.
 
     The new bundle is written to the new folder ``out``. With ``out=None`` it replaces the bundle
-    at once, after a copy of the bundle before was kept beside it: a reader always finds a
+    at once, after a copy of the previous bundle was kept next to it: a reader always finds a
     complete bundle. Copies of other recordings are not used, nor are recordings that do not fit
     the others, except with ``keep_outliers``.
 
@@ -65,7 +65,9 @@ def recalibrate(
     if before is not None:
         match = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
     if not match.matches and not force:
-        raise BadInputError(f"{bundle.path}: {match.complaint}, or give --force")
+        raise BadInputError(
+            f"{bundle.path}: {match.complaint}. To use them all the same, give --force"
+        )
     calibration = calibration_of(
         bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
     )

@@ -106,7 +106,7 @@ def replay_recording(
             not_judged = not_judged or pipeline.capture_fault
         alerts += take(pipeline.finish())
         if whole.empty:
-            raise BadInputError(_nothing_to_score(recording, pipeline, seconds))
+            raise BadInputError(nothing_to_score(recording, pipeline, seconds))
     except (BadInputError, MissingInputError) as error:
         return RecordingSummary(
             str(recording), seconds, 0.0, threshold, alerts, str(error), error.exit_status
@@ -117,9 +117,10 @@ def replay_recording(
     )
 
 
-def _nothing_to_score(recording: Path, pipeline: Pipeline, seconds: float) -> str:
+def nothing_to_score(recording: Path, pipeline: Pipeline, seconds: float) -> str:
+    """Why a recording of ``seconds`` gave no score: no usable sound, or too short."""
     state = pipeline.state
     if state.reason:
-        return f"{recording}: nothing to score: {state.reason} ({state.detail})"
+        return f"{recording}: {state.detail}"
     needed_s = pipeline.bundle.spec.window_s
     return f"{recording}: {seconds:.2f} s is too short, at least {needed_s:.2f} s are needed"

@@ -145,5 +145,6 @@ class Supervisor:
         for machine in machines:
             if not machine.join(max(0.0, deadline_s - time.monotonic())):
                 log.error(
-                    "the machine does not stop and is abandoned", extra={"machine": machine.id}
+                    "the machine does not stop; it is left running and ignored",
+                    extra={"machine": machine.id},
                 )

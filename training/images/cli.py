@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from monitor.errors import MissingInputError, UsageError
+from monitor.text.arguments import number, whole_number
 
 if TYPE_CHECKING:
     from training.images.datasets import ImageData
@@ -18,13 +19,16 @@ if TYPE_CHECKING:
 DatasetOption = Literal["mnist", "fashion-mnist"]
 ArchitectureOption = Literal["dense", "convolutional", "spatial", "recurrent", "variational"]
 
-Out = Annotated[Path, typer.Option(help="Folder for the metrics, weights and figures.")]
+Out = Annotated[
+    Path, typer.Option(help="Folder for the metrics, weights and figures.", metavar="FOLDER")
+]
 Dataset = Annotated[DatasetOption, typer.Option(help="Name of the data set.")]
 Data = Annotated[
     Path | None,
     typer.Option(
         help="Folder with the data set's IDX files, or with PNG or JPEG images of one size. "
-        "By default the data set is downloaded."
+        "By default the data set is downloaded.",
+        metavar="FOLDER",
     ),
 ]
 Architecture = Annotated[
@@ -33,15 +37,32 @@ Architecture = Annotated[
 ]
 LatentDim = Annotated[
     int | None,
-    typer.Option(help="How many numbers the bottleneck has. The default depends on the network."),
+    typer.Option(
+        help="How many numbers the bottleneck has. The default depends on the network.",
+        metavar="NUMBER",
+        parser=whole_number(),
+    ),
 ]
 Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="Cell of a recurrent network.")]
 Epochs = Annotated[
     int | None,
-    typer.Option(help="Passes over the training images. The default depends on the command."),
+    typer.Option(
+        help="Passes over the training images. The default depends on the command.",
+        metavar="NUMBER",
+        parser=whole_number(),
+    ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of weights, batches, noise and splits.")]
-Device = Annotated[str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.")]
+Seed = Annotated[
+    int,
+    typer.Option(
+        help="Seed of weights, batches, noise and splits.",
+        metavar="NUMBER",
+        parser=whole_number(0),
+    ),
+]
+Device = Annotated[
+    str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.", metavar="DEVICE")
+]
 Density = Annotated[
     Literal["none", "gmm"],
     typer.Option(
@@ -111,7 +132,12 @@ def denoise(
     *,
     out: Out,
     sigma: Annotated[
-        float, typer.Option(help="Standard deviation of the noise. Pixels are in 0..1.")
+        float,
+        typer.Option(
+            help="Standard deviation of the noise. Pixels are in 0..1.",
+            metavar="NUMBER",
+            parser=number(),
+        ),
     ],
     method: Annotated[
         Literal["supervised", "projection"],
@@ -166,16 +192,25 @@ def oneclass(
     normal: Annotated[
         list[str] | None,
         typer.Option(
-            help="Normal class, by name or number. More classes can follow: --normal 0 1."
+            help="Normal class, by name or number. More classes can follow: --normal 0 1.",
+            metavar="CLASS",
         ),
     ] = None,
     more_normal: Annotated[list[str] | None, typer.Argument(hidden=True, metavar="CLASS")] = None,
     score: Annotated[
         Path | None,
-        typer.Option(help="Folder of frames to test. --data is then a folder of ordinary frames."),
+        typer.Option(
+            help="Folder of frames to test. --data is then a folder of ordinary frames.",
+            metavar="FOLDER",
+        ),
     ] = None,
     false_alarm_rate: Annotated[
-        float, typer.Option(help="Fraction of ordinary frames that may be listed as anomalous.")
+        float,
+        typer.Option(
+            help="Fraction of ordinary frames that may be listed as anomalous.",
+            metavar="NUMBER",
+            parser=number(),
+        ),
     ] = 0.01,
     dataset: Dataset = "mnist",
     data: Data = None,

@@ -20,7 +20,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.html_page import facts, link, page, picture, table
 from monitor.offline.replay import DrawAlerts, RaisedAlert
-from monitor.text.wording import counted
+from monitor.text.wording import bands_text, counted, rounded
 from training.sound.figures import compared_panels, png
 
 
@@ -64,14 +64,15 @@ def page_writer(folder: Path) -> DrawAlerts:
         names = [_page_name(one, number) for number, one in enumerate(raised, 1)]
         for name, one in zip(names, raised, strict=True):
             _write_page(folder / name, bundle, network, one)
-        (folder / INDEX).write_text(_index(names, raised), encoding="utf-8")
+        index = _index(bundle.path.absolute().name, names, raised)
+        (folder / INDEX).write_text(index, encoding="utf-8")
 
     return write
 
 
 def _page_name(raised: RaisedAlert, number: int) -> str:
     """The number keeps recordings of one name in different folders apart."""
-    return f"{number:03d}-{raised.recording.stem}-{raised.at_s:.0f}s.html"
+    return f"{number:03d}-{raised.recording.stem}-{raised.at_s:.1f}s.html"
 
 
 def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAlert) -> None:
@@ -80,35 +81,34 @@ def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAler
     section = reconstruct_section(
         raised.recording, bundle, network, begin_s, raised.at_s + _AFTER_S
     )
-    bands = ", ".join(f"{low:.0f} to {high:.0f} Hz" for low, high in alert.bands_hz)
     write_alert_page(
         path,
         section,
         bundle.spec,
         title=f"{raised.recording.name}: alert at {raised.at_s:.1f} s",
         values={
-            "Score": f"{alert.score:.1f}, threshold {alert.threshold:.1f}",
-            "Largest difference": bands,
-            "Reconstruction error": f"{alert.loss:.3g} (mean square, standardised)",
+            "Score": f"{rounded(alert.score)}, threshold {rounded(alert.threshold)}",
+            "Largest difference": bands_text(alert.bands_hz),
+            "Reconstruction error": f"{rounded(alert.loss)} (mean square, standardised)",
             "Budget": f"{counted(alert.false_alarms_per_week, 'false alarm')} a week",
             "Bundle": alert.bundle_sha256,
         },
     )
 
 
-def _index(names: Sequence[str], raised: Sequence[RaisedAlert]) -> str:
+def _index(name: str, pages: Sequence[str], raised: Sequence[RaisedAlert]) -> str:
     rows = [
         (
-            link(quote(name), str(one.recording)),
+            link(quote(page_name), str(one.recording)),
             f"{one.at_s:.1f}",
             str(one.alert.at),
-            f"{one.alert.score:.1f}",
-            f"{one.alert.threshold:.1f}",
+            rounded(one.alert.score),
+            rounded(one.alert.threshold),
         )
-        for name, one in zip(names, raised, strict=True)
+        for page_name, one in zip(pages, raised, strict=True)
     ]
-    header = ("recording", "second", "time", "score", "threshold")
-    return page(counted(len(raised), "alert"), [table(header, rows)])
+    header = ("recording", "position (s)", "time", "score", "threshold")
+    return page(f"Alerts of {name}", [table(header, rows)])
 
 
 def reconstruct_section(

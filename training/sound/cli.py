@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from monitor.errors import MissingInputError, UsageError
+from monitor.text.arguments import number, whole_number
 
 if TYPE_CHECKING:
     from training.sound.settings import AudioSettings
@@ -25,7 +26,7 @@ def audio(
         list[Path],
         typer.Argument(
             help="Healthy recordings of one machine: files, or folders that are searched "
-            "recursively. wav, flac, ogg, mp3, and .npy with log-mel.",
+            "recursively. Formats: wav, flac, ogg, mp3, and .npy with log-mel.",
             metavar="RECORDING",
             readable=False,
         ),
@@ -35,7 +36,9 @@ def audio(
     false_alarms_per_week: Annotated[
         float,
         typer.Option(
-            help="The budget of false alarms for which the threshold is set.", min=1e-6, max=1e6
+            help="The budget of false alarms for which the threshold is set.",
+            metavar="NUMBER",
+            parser=number(1e-6, 1e6),
         ),
     ] = 1.0,
     reference: Annotated[
@@ -62,7 +65,9 @@ def audio(
     ] = False,
     score: Annotated[
         ScoreOption | None,
-        typer.Option(help="The score to use. Without it, the score that suits the recordings."),
+        typer.Option(
+            help="The score to use. By default the score that suits the recordings is used."
+        ),
     ] = None,
     continued: Annotated[
         Path | None,
@@ -73,13 +78,24 @@ def audio(
             readable=False,
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for weights, batches and splits.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Number of training epochs.", metavar="NUMBER", parser=whole_number(1)),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed for weights, batches and splits.", metavar="NUMBER", parser=whole_number(0)
+        ),
+    ] = 0,
+    device: Annotated[
+        str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.", metavar="DEVICE")
+    ] = "auto",
     config: Annotated[
         Path | None,
         typer.Option(
             help="A TOML file with [training], [features] and the [detector] of the daemon.",
+            metavar="FILE",
             readable=False,
         ),
     ] = None,
@@ -91,7 +107,10 @@ def audio(
         bool, typer.Option("--json", help="Print one JSON document instead of text.")
     ] = False,
 ) -> None:
-    """Train a bundle on healthy recordings, set its threshold and write a report."""
+    """Train a bundle on healthy recordings.
+
+    Its threshold is set, and a report is written.
+    """
     from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
     from training.progress import training_progress  # noqa: PLC0415 - as above
     from training.sound.report import write_report  # noqa: PLC0415 - as above

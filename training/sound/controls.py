@@ -1,6 +1,6 @@
 """Controls: does the network help? The same recordings are also scored without it.
 
-Three scores are compared on the same small disturbances of left-out healthy recordings: the
+Three scores are compared on the same small disturbances of held-out healthy recordings: the
 chosen one, the plain reconstruction error, and the same distance without a network, on the
 averaged log-mel.
 """
@@ -18,6 +18,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import LossHead
 from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
+from monitor.text.wording import counted
 from training.metrics import roc_auc
 from training.sound.crossfit import FoldHead, HealthySound, fold_heads, gather, head_for
 from training.sound.disturbances import DISTURBANCES, Disturbance
@@ -28,6 +29,7 @@ from training.sound.score_choice import Choice, choose_score
 
 _MOST_RECORDINGS = 48
 _LEAST_GAIN = 0.005
+_CERTAIN = 8
 
 EvidenceOf = Callable[[Recording], RecordingEvidence]
 
@@ -158,17 +160,31 @@ def loss_heads(sound: HealthySound) -> list[FoldHead]:
     return [FoldHead(everything, LossHead.for_evidence(n_numbers))]
 
 
-def network_benefit(controls: Sequence[Control]) -> str:
-    """Whether the network helps on this machine, in one sentence."""
+def network_benefit(controls: Sequence[Control], n_recordings: int) -> str:
+    """Whether the network helps on this machine, in one or two sentences.
+
+    ``n_recordings``: the recordings or sections that were compared. Few of them are mentioned.
+    """
     by_name = {control.name: control for control in controls}
     raw = by_name["no network"].mean_auc
     best = max(c.mean_auc for c in controls if c.name != "no network")
     figures = f"mean AUC {best:.3f} with the network, {raw:.3f} without"
     if best > raw + _LEAST_GAIN:
-        return f"yes, small changes are detected better with it ({figures})"
-    if best > raw - _LEAST_GAIN:
-        return f"no, small changes are detected as well without it ({figures})"
-    return f"no, small changes are detected better without it ({figures})"
+        answer = f"The network helps: small changes are detected better with it ({figures})"
+    elif best > raw - _LEAST_GAIN:
+        answer = (
+            f"The network does not help: small changes are detected as well without it ({figures})"
+        )
+    else:
+        answer = (
+            f"The network does not help: small changes are detected better without it ({figures})"
+        )
+    if n_recordings < _CERTAIN:
+        answer += (
+            f". This is uncertain, because there are only {counted(n_recordings, 'section')} to "
+            "compare"
+        )
+    return answer
 
 
 def _disturbed(

@@ -3,7 +3,7 @@
 Evidence has a few hundred numbers and there are often fewer healthy recordings, so the sample
 covariance is shrunk towards its own diagonal (Ledoit and Wolf 2004, J. Multivariate Analysis 88;
 Schaefer and Strimmer 2005 for the diagonal target). The amount of shrinkage is chosen by the
-likelihood of left-out recordings.
+likelihood of held-out recordings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 DIAGONAL = 1.0
 SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, DIAGONAL)
-"""With less than 0.003 the likelihood of left-out recordings still rises, on directions in which
+"""With less than 0.003 the likelihood of held-out recordings still rises, on directions in which
 residual and spectrum are almost equal, but fewer faults are detected."""
 _LEAST_DEVIATION = 1e-4
 

@@ -93,7 +93,7 @@ def _regimes_of(recordings: Sequence[RecordingEvidence], seed: int) -> npt.NDArr
 
 
 def _limits(known: Head, sound: HealthySound, heads: Sequence[FoldHead]) -> npt.NDArray[np.float64]:
-    """Two thirds, or above the positions of the machine's own left-out sound if that is higher.
+    """Two thirds, or above the positions of the machine's own held-out sound if that is higher.
 
     Shape: ``(n_machines,)``.
     """

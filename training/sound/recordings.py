@@ -74,21 +74,17 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
     seconds = len(frames_db) / spec.frame_rate_hz
     if len(frames_db) < spec.window_frames:
         if refused is not None:
-            raise BadInputError(
-                f"{path}: {refused.reason} ({refused.detail}): remove it from the training "
-                "recordings"
-            )
+            raise BadInputError(f"{path}: {refused.detail}; remove it from the training recordings")
         raise BadInputError(
             f"{path}: {seconds:.2f} s is too short to train on, at least {spec.window_s:.2f} s "
             "are needed"
         )
     if float(np.std(frames_db, dtype=np.float64)) < _LEAST_DEVIATION_DB:
-        raise BadInputError(f"{path}: silence: remove it from the training recordings")
+        raise BadInputError(f"{path}: all frames are equal; remove it from the training recordings")
     if refused is not None:
         logger.warning(
-            "%s: %s (%s): only the longest usable part, %.1f s, is used",
+            "%s: %s; only the longest usable part, %.1f s, is used",
             path,
-            refused.reason,
             refused.detail,
             seconds,
         )

@@ -1,7 +1,7 @@
 """Regimes (operating states): the speeds and loads at which a machine is healthy, without labels.
 
 Healthy evidence is clustered by a Gaussian mixture whose components share one covariance. One
-more component is accepted only if it makes left-out recordings more likely.
+more component is accepted only if it makes held-out recordings more likely.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _leading_directions(rows: DoubleArray) -> DoubleArray:
 
 
 def _supported_regimes(rows: DoubleArray, recording: Labels, seed: int) -> int:
-    """How many components make left-out recordings most likely."""
+    """How many components make held-out recordings most likely."""
     fold = recording % _FOLDS
     best, best_likelihood = 1, _left_out_likelihood(rows, fold, 1, seed)
     for n_regimes in range(2, MOST_REGIMES + 1):
@@ -80,7 +80,7 @@ def _supported_regimes(rows: DoubleArray, recording: Labels, seed: int) -> int:
             break
         likelihood = _left_out_likelihood(rows, fold, n_regimes, seed)
         gain = float((likelihood - best_likelihood).mean())
-        logger.debug("%d regimes: left-out likelihood %+.3f a row", n_regimes, gain)
+        logger.debug("%d regimes: held-out likelihood %+.3f a row", n_regimes, gain)
         if gain > _LEAST_GAIN * (n_regimes - best) and _all_in_two_recordings(
             rows, recording, n_regimes, seed
         ):

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
-from monitor.offline.html_page import Html, facts, heading, page, paragraph, picture, table
-from monitor.text.wording import counted
+from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
+from monitor.text.wording import counted, rounded
 from training.loop import write_history
 from training.sound.figures import loss_curves, png, reconstruction, score_histogram
 from training.sound.regimes import LEAST_RECORDINGS
@@ -21,7 +21,7 @@ HISTORY = "history.csv"
 FIGURES = ("loss.png", "reconstruction.png", "scores.png")
 _MOST_ROWS = 200
 _ABOUT_CONTROLS = (
-    "Each score separates left-out healthy recordings from copies with a small artificial change. "
+    "Each score separates held-out healthy recordings from copies with a small artificial change. "
     "A ROC AUC of 1 means that all copies get a higher score, 0.5 means chance. The network helps "
     "if a score that uses it has a higher mean than the score without a network, which compares "
     "the averaged log-mel directly. The bundle works in both cases. The changes are artificial: "
@@ -33,8 +33,8 @@ _METHODS = {
     "(generalised Pareto distribution).",
 }
 _TOO_FEW_FOR_STATES = (
-    f"Not looked for: this needs at least {LEAST_RECORDINGS} recordings, or as many sections of "
-    "long ones."
+    f"Operating states were not searched: at least {LEAST_RECORDINGS} recordings are needed, or "
+    "as many sections of long recordings."
 )
 _ONE_STATE = (
     "One: the recordings do not form several groups. If the machine has several speeds or loads, "
@@ -63,8 +63,9 @@ def headline(result: AudioResult) -> dict[str, str]:
     calibration = result.bundle.calibration
     lines = {
         **result.findings.facts(),
-        "Threshold": f"{calibration.threshold:.4g} for "
+        "Threshold": f"{rounded(calibration.threshold)} for "
         f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week",
+        "Recording threshold": rounded(calibration.recording_threshold),
         "Data": f"{counted(result.n_files, 'recording')}. {calibration.note}",
         "Scoring": f"{result.choice.kind} ({result.choice.reason})",
     }
@@ -73,7 +74,9 @@ def headline(result: AudioResult) -> dict[str, str]:
     if result.previous is not None:
         lines["Previous bundle"] = f"kept as {result.previous}"
     path = result.bundle.path.absolute()
-    lines["Next step"] = f'set bundle = "{path}" for the machine in config.toml, run auscult check'
+    lines["Next step"] = (
+        f'set bundle = "{path}" for the machine in config.toml, then run `auscult check`'
+    )
     return lines
 
 
@@ -91,9 +94,9 @@ def _pictures(result: AudioResult) -> list[bytes]:
 def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
     bundle, choice = result.bundle, result.choice
     return [
-        facts(headline(result)),
+        facts(_with_code(headline(result))),
+        *_sections(result),
         heading("Healthy scores and the threshold"),
-        paragraph("Each recording is scored with statistics that were made without it."),
         picture(pictures["scores.png"], "histogram of healthy scores"),
         *_before_and_after(result),
         heading("Operating states"),
@@ -102,14 +105,14 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
         paragraph(_METHODS[bundle.calibration.method]),
         heading("Does the network help?"),
-        paragraph(f"{result.network_benefit[0].upper()}{result.network_benefit[1:]}."),
+        paragraph(f"{result.network_benefit}."),
         paragraph(_ABOUT_CONTROLS),
         _controls(result),
         heading("A window and its reconstruction"),
         picture(pictures["reconstruction.png"], "a window, its reconstruction, the residual"),
         heading("Training"),
         paragraph(
-            f"{bundle.manifest.network['parameters']} parameters, bottleneck of "
+            f"{_thousands(bundle.manifest.network['parameters'])} parameters, bottleneck of "
             f"{bundle.manifest.network['bottleneck']}. Epoch {result.history.best_epoch} of "
             f"{len(result.history.history)} was kept. Time: {result.history.seconds:.0f} s."
         ),
@@ -150,19 +153,40 @@ def _before_and_after(result: AudioResult) -> list[Html]:
     ):
         above = sum(float(np.median(h.scores)) > threshold for h in healthy)
         median = float(np.median(_all_scores(healthy)))
-        rows.append((name, f"{median:.4g}", f"{threshold:.4g}", f"{above} of {len(healthy)}"))
+        rows.append((name, rounded(median), rounded(threshold), f"{above} of {len(healthy)}"))
     header = ("", "median score", "threshold", "recordings with a median above the threshold")
     return [heading("Before and after"), table(header, rows)]
+
+
+def _with_code(values: dict[str, str]) -> dict[str, str]:
+    """The values with the command of the next step in the style of code."""
+    text = values["Next step"]
+    before, command, after = text.partition("`auscult check`")
+    code = Html("<code>auscult check</code>") if command else Html("")
+    return {**values, "Next step": Html(escaped(before) + code + escaped(after))}
+
+
+def _sections(result: AudioResult) -> list[Html]:
+    if len(result.names) == result.n_files:
+        return [paragraph("Each recording is scored with statistics from the others.")]
+    return [
+        paragraph(
+            "Long recordings were divided into sections. Each section is scored with statistics "
+            "from the others."
+        )
+    ]
+
+
+def _thousands(number: int) -> str:
+    """``40 000``: two significant figures, in groups of three digits."""
+    return f"{int(rounded(number, 2)):,}".replace(",", " ")
 
 
 def _recordings(result: AudioResult) -> list[Html]:
     n_sections = len(result.names)
     scored = list(zip(result.names, result.healthy, strict=True))
-    rows = [(name, f"{one.seconds:.1f}", f"{one.whole:.2f}") for name, one in scored[:_MOST_ROWS]]
-    parts = [table(("recording", "seconds", "score"), rows)]
-    if n_sections > result.n_files:
-        cut = "Long recordings were cut into sections, so that sections can be left out in turn."
-        parts.insert(0, paragraph(cut))
+    rows = [(name, f"{one.seconds:.1f}", rounded(one.whole)) for name, one in scored[:_MOST_ROWS]]
+    parts = [table(("recording", "seconds", "recording score"), rows)]
     more = n_sections - _MOST_ROWS
     return [*parts, paragraph(f"and {more} more")] if more > 0 else parts
 

@@ -86,9 +86,9 @@ class TrainingData:
 def read_training_data(request: AudioRequest) -> TrainingData:
     """Read the recordings of a request. Copies are left out, other files are reported.
 
-    If there are fewer than eight recordings, long ones are cut into sections, so that sections
-    can be left out in turn. Raises ``UsageError`` for a budget that is not positive, and one
-    ``BadInputError`` with a line for each recording that cannot be used.
+    If there are fewer than eight recordings, long ones are divided into sections. Raises
+    ``UsageError`` for a budget that is not positive, and one ``BadInputError`` with a line for
+    each recording that cannot be used.
     """
     if request.false_alarms_per_week <= 0:
         raise UsageError(

@@ -2,7 +2,7 @@
 
 A more sensitive score needs more varied healthy sound: a covariance from too little sound gives
 every new healthy recording a high score. So recordings are left out, and their likelihood under
-each estimate is compared. The covariance is used if left-out recordings are more likely under it
+each estimate is compared. The covariance is used if held-out recordings are more likely under it
 than under its diagonal, by more than chance. Otherwise the diagonal is used, and the plain error
 if there are too few recordings to leave any out.
 """
@@ -31,7 +31,7 @@ _TOO_LITTLE = f"too little sound to learn how the machine varies: {_RECORD_MORE}
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """How well the statistics fit left-out recordings, for each of ``SHRINKAGES``.
+    """How well the statistics fit held-out recordings, for each of ``SHRINKAGES``.
 
     ``likelihood``: ``(n_recordings, n_shrinkages)``, Gaussian log-likelihood per number of
     evidence; ``distance``: the same shape, squared distance per number, about 1 if the
@@ -89,7 +89,7 @@ def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int
 def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None) -> Choice:
     """The score that suits the healthy sound, or ``wanted``.
 
-    Reference machines contribute to the covariance if that makes left-out recordings of the
+    Reference machines contribute to the covariance if that makes held-out recordings of the
     machine itself more likely.
     """
     if len(sound.recordings) < 2:
@@ -132,9 +132,11 @@ def _decide(left_out: LeftOut) -> tuple[ScoreKind, float, str]:
 
 def _figures(left_out: LeftOut) -> str:
     gain, error = left_out.gain
+    does = "describes" if gain > STANDARD_ERRORS * error else "does not describe"
+    verdict = f"The covariance {does} held-out recordings better than the diagonal does."
     return (
-        f"Best shrinkage {SHRINKAGES[left_out.best]:g}. Log-likelihood of held-out recordings: "
-        f"{gain:.3f} +- {error:.3f} per value above the diagonal."
+        f"{verdict} Shrinkage {SHRINKAGES[left_out.best]:g}. Difference of "
+        f"log-likelihood per value: {gain:.3f} +- {error:.3f}."
     )
 
 

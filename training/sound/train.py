@@ -123,7 +123,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     scorings = with_network(trial, sound, choice)
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
-    benefit = network_benefit(controls)
+    benefit = network_benefit(controls, len(data.recordings))
 
     head = _final_head(sound, choice, heads, data, seed)
     _warn_without_references(head, request, data)
@@ -283,12 +283,13 @@ def _warn_without_references(head: Head, request: AudioRequest, data: TrainingDa
         return
     if request.references:
         logger.warning(
-            "the bundle does not recognise the reference machines: that needs at least "
+            "The bundle does not recognise the reference machines. This needs at least "
             "3 recordings and a score other than plain"
         )
     elif data.continued and len(data.continued.head.references):
         logger.warning(
-            "%s recognises reference machines. The new bundle does not: give --reference again",
+            "The new bundle does not recognise reference machines, although %s does. "
+            "To keep this, give --reference again",
             data.continued.path,
         )
 

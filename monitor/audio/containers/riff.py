@@ -133,13 +133,21 @@ def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growi
     elif present < stated:
         # One byte of padding may be missing at the end of a file, but not of the samples.
         raise TruncatedError(
-            f"{path}: truncated: its header states {stated} bytes of samples, "
-            f"{present} are there; copy it again, or use a complete recording"
+            f"{path}: truncated: {_missing(wave, present, stated)}; copy it again, or use a "
+            "complete recording"
         )
     else:
         wave.data = Range(begin, begin + stated)
     wave.stated_bytes = stated
     return wave.data.end - wave.data.start
+
+
+def _missing(wave: _Wave, present: int, stated: int) -> str:
+    """How much of the samples is there: in seconds where the format gives the rate."""
+    rate = struct.unpack(f"{wave.order}I", wave.format[8:12])[0]
+    if not rate:
+        return f"{present} of {stated} bytes of samples are present"
+    return f"{present / rate:.1f} of {stated / rate:.1f} s are present"
 
 
 def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:

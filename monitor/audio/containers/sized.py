@@ -67,8 +67,8 @@ def w64_recordings(descriptor: int, path: Path) -> list[Recording]:
 def _require(path: Path, stated: int, present: int) -> None:
     if present < stated:
         raise TruncatedError(
-            f"{path}: truncated: its header states {stated} bytes of samples, "
-            f"{max(present, 0)} are there; copy it again, or use a complete recording"
+            f"{path}: truncated: {max(present, 0)} of {stated} bytes of samples are present; "
+            "copy it again, or use a complete recording"
         )
 
 

@@ -135,7 +135,7 @@ class FolderWatch:
             changes = next(self._changes)
         except (StopIteration, OSError, RuntimeError) as error:
             if not stop.is_set():
-                log.warning("%s: no notice of changes any more (%s)", self._folder, error)
+                log.warning("%s: the system no longer reports changes (%s)", self._folder, error)
             self._stop_notices()
             stop.wait(timeout_s)
             return
@@ -165,7 +165,12 @@ class FolderWatch:
             self._changed.update(Path(name) for _, name in next(changes))
         except (StopIteration, OSError, RuntimeError) as error:
             self._gives_notice = False
-            log.warning("%s: changes are looked for, not reported (%s)", self._folder, error)
+            log.warning(
+                "%s: the system reports no changes (%s); the folder is searched every %g s",
+                self._folder,
+                error,
+                self._poll_s,
+            )
             return
         self._changes = changes
 

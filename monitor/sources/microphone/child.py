@@ -47,6 +47,17 @@ def capture(sounddevice: Any, wanted: dict[str, Any], output: BinaryIO) -> None:
             output.flush()
 
 
+def plain(error: str) -> str:
+    """An error of PortAudio as one line, in plain words where it is a missing device."""
+    text = " ".join(error.split())
+    if "querying device -1" in text:
+        return "no microphone found: connect one (`auscult devices` lists them)"
+    if text.startswith("No input device matching"):
+        wanted = text.removeprefix("No input device matching").strip()
+        return f"no microphone matches {wanted} (`auscult devices` lists them)"
+    return text
+
+
 def main() -> None:
     """Capture until an error, and print it in one line."""
     try:
@@ -59,7 +70,7 @@ def main() -> None:
         sys.stdout = None  # the reader has ended: nothing to flush
         sys.exit(_NOTHING_LEFT)
     except (sounddevice.PortAudioError, ValueError, OSError) as error:
-        sys.exit(" ".join(str(error).split()))
+        sys.exit(plain(str(error)))
 
 
 if __name__ == "__main__":
