@@ -168,8 +168,9 @@ def test_only_alerts_that_the_broker_took_leave_the_outbox(tmp_path: Path, outbo
         (tmp_path / "broker" / "acl").write_text("topic readwrite #\n")
         broker.stop()
         broker.start()
-        wait_for(lambda: outbox.depth() == 0)
-        wait_for(lambda: publisher.refusal() == "")
+        # Each refused topic is tried again after a pause that grows with each refusal.
+        wait_for(lambda: outbox.depth() == 0, 40.0)
+        wait_for(lambda: publisher.refusal() == "", 40.0)
 
 
 def test_alert_without_a_subscriber_is_counted(broker: Mosquitto, outbox: Outbox) -> None:
