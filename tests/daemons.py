@@ -96,6 +96,7 @@ class Daemon:
             sample_rate_hz=sample_rate_hz,
             silence_timeout_s=600,
             restart=False,
+            realtime=speed == 1,
         )
 
     def write(self) -> None:

@@ -275,11 +275,11 @@ def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         load_audio_settings(path, {"AUSCULT_TRAINING__SPAN_S": "no"})
     assert set(str(refused.value).replace(f"{path}:", "").splitlines()) == {
-        "AUSCULT_TRAINING__SPAN_S: training.span_s must be a number, not 'no'",
+        "AUSCULT_TRAINING__SPAN_S: training.span_s must be a number, not no",
         "4: training.batch_size must be at least 2, not 1",
-        "5: training.channels.1 must be a whole number, not 'wide'",
+        "5: training.channels.1 must be a whole number, not wide",
         '3: training.epochz is not a known key; did you mean "epochs"?',
-        "10: features.n_fft must be a whole number, not '1024'",
+        '10: features.n_fft must be a whole number, not "1024"',
         '8: features.n_mls is not a known key; did you mean "n_mels"?',
         "11: features.hop_length must be a whole number from 1 to 1024, not 2000",
         "9: features.n_mels must be a whole number from 1 to 1024, not 0",

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile
@@ -20,9 +21,9 @@ from monitor.audio.channels import Channel, first_unsound, one_channel
 from monitor.audio.containers.flac import flac_recordings
 from monitor.audio.containers.mp3 import mp3_recordings
 from monitor.audio.containers.ogg import ogg_recordings
+from monitor.audio.containers.parts import Range, Recording, joined_file
 from monitor.audio.containers.riff import RIFF_MAGIC, riff_recordings
 from monitor.audio.containers.sized import aiff_recordings, w64_recordings
-from monitor.audio.containers.spliced import Recording, SplicedFile
 from monitor.domain import LOSSY, AudioBlock, CaptureChain, FloatArray
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
@@ -33,6 +34,7 @@ _MAX_BLOCK_VALUES = 1 << 22
 _MAX_CHANNELS = 64
 _RATES_HZ = range(1_000, 768_001)
 _UNKNOWN_FRAMES = 1 << 48
+_READ_AHEAD_BYTES = 1 << 14
 _EXPECTED = "expected a recording: wav, flac, ogg, opus, mp3, aiff, or what ffmpeg reads"
 
 _Walk = Callable[[int, Path], list[Recording]]
@@ -95,8 +97,10 @@ def read_blocks(
 class _Decoded:
     """One recording of a file, as libsndfile decodes it."""
 
-    def __init__(self, file: _OneWayFile, recording: Recording, skipped: int) -> None:
-        self._file, self._recording = file, recording
+    def __init__(
+        self, file: _OneWayFile, recording: Recording, skipped: int, descriptor: int
+    ) -> None:
+        self._file, self._recording, self._descriptor = file, recording, descriptor
         self.skipped = skipped
         """Samples at its beginning that were skipped without decoding."""
         self.rate_hz, self.channels = int(file.samplerate), int(file.channels)
@@ -112,21 +116,59 @@ class _Decoded:
 
     def blocks(self, path: Path, block_s: float, before: int) -> Iterator[FloatArray]:
         """Its samples, float32 ``(n_frames, channels)``; ``before``: samples before it."""
+        n_frames = 0
+        # Asked for more than is stated, libsndfile reads to the end of the file without giving it.
+        most = self._recording.n_frames if self._recording.without_length else None
+        for frames in self._read(self._file, path, block_s, before, most):
+            yield frames
+            n_frames += len(frames)
+        if self._goes_on(n_frames):
+            parts = self._recording.without_length
+            with joined_file(self._descriptor, parts) as copy, _opened_file(path, copy) as file:
+                for frames in _after(n_frames, self._read(file, path, block_s, before)):
+                    yield frames
+                    n_frames += len(frames)
+        if self.n_frames is not None and n_frames < self.n_frames - self._recording.tolerance:
+            raise _damaged(path, (before + n_frames) / self.rate_hz)
+
+    def _goes_on(self, n_frames: int) -> bool:
+        """Whether the file has more sound than its header states."""
+        if not self._recording.without_length or n_frames != self._recording.n_frames:
+            return False
+        position = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return os.fstat(self._descriptor).st_size - position > _READ_AHEAD_BYTES
+
+    def _read(
+        self,
+        file: _OneWayFile,
+        path: Path,
+        block_s: float,
+        before: int,
+        most: int | None = None,
+    ) -> Iterator[FloatArray]:
         block_frames = _block_frames(block_s, self.rate_hz, self.channels)
         buffer = np.empty((block_frames, self.channels), dtype=np.float32)
         n_frames = 0
         while True:
+            room = buffer if most is None else buffer[: most - n_frames]
             try:
-                frames = self._file.read(out=buffer)
+                frames = file.read(out=room) if len(room) else room
             except soundfile.LibsndfileError:
                 raise _damaged(path, (before + n_frames) / self.rate_hz) from None
             if not len(frames):
-                break
+                return
             _require_sound(path, frames, before + n_frames)
             yield frames
             n_frames += len(frames)
-        if self.n_frames is not None and n_frames < self.n_frames - self._recording.tolerance:
-            raise _damaged(path, (before + n_frames) / self.rate_hz)
+
+
+def _after(n_frames: int, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    """Blocks without the first ``n_frames`` samples."""
+    for frames in blocks:
+        rest = frames[n_frames:]
+        n_frames = max(0, n_frames - len(frames))
+        if len(rest):
+            yield rest
 
 
 class _ByFfmpeg:
@@ -227,15 +269,26 @@ def _opened(
 def _decoded(
     descriptor: int, path: Path, recordings: list[Recording], skip_frames: int
 ) -> Iterator[_Decoded | _ByFfmpeg]:
+    whole = (Range(0, os.fstat(descriptor).st_size),)
     for recording in recordings:
         rest, left = recording.skipping(skip_frames)
         skipped, skip_frames = skip_frames - left, left
-        try:
-            file = _OneWayFile(SplicedFile(descriptor, rest.parts))
-        except (soundfile.LibsndfileError, TypeError, ValueError):
-            raise BadInputError(f"{path}: cannot be decoded; {_EXPECTED}") from None
-        with file:
-            yield _Decoded(file, rest, skipped)
+        if rest.parts == whole:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            with _opened_file(path, descriptor) as file:
+                yield _Decoded(file, rest, skipped, descriptor)
+        else:
+            with joined_file(descriptor, rest.parts) as copy, _opened_file(path, copy) as file:
+                yield _Decoded(file, rest, skipped, descriptor)
+
+
+def _opened_file(path: Path, file: int | IO[bytes]) -> _OneWayFile:
+    """Decode an open file. Raises ``BadInputError`` for a format that libsndfile does not read."""
+    descriptor = file if isinstance(file, int) else file.fileno()
+    try:
+        return _OneWayFile(descriptor, closefd=False)
+    except (soundfile.LibsndfileError, TypeError, ValueError):
+        raise BadInputError(f"{path}: cannot be decoded; {_EXPECTED}") from None
 
 
 def _open_descriptor(path: Path) -> int:

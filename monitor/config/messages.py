@@ -166,7 +166,8 @@ def _shown(value: str | float) -> str:
     """A value as it is written in TOML, a plain word without quotes."""
     if isinstance(value, bool):
         return str(value).lower()
-    shown = f'"{value}"' if isinstance(value, str) and not value.isalnum() else str(value)
+    is_word = isinstance(value, str) and value.isalnum() and not value.isdecimal()
+    shown = f'"{value}"' if isinstance(value, str) and not is_word else str(value)
     return shown if len(shown) <= _MOST_SHOWN_CHARS else shown[:60] + "..."
 
 

@@ -25,8 +25,11 @@ def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec, share: float) ->
 
     The lowest of: ``share`` of the Nyquist frequency of the features and of each recording, and
     0.95 of the frequency at which the sound of a recording ends. A warning names the recordings
-    that end lower than the others.
+    that end lower than the others. Log-mel that was computed elsewhere always comes by the same
+    chain: all its bands are scored.
     """
+    if all(recording.recorded_by is None for recording in recordings):
+        return spec.f_max_hz
     full_hz = share * spec.sample_rate_hz / 2
     reaches = [min(full_hz, _reach_of(recording, spec, share)) for recording in recordings]
     lowest = min(reaches)

@@ -31,7 +31,7 @@ class NetworkSettings(BaseModel):
 
     span_s: float = Field(default=2.0, gt=0.0, le=600.0)
     """Seconds of sound that one score is made from."""
-    scored_share: float = Field(default=0.9, gt=0.0, le=1.0)
+    scored_share: float = Field(default=0.95, gt=0.0, le=1.0)
     """Bands above this share of the lowest Nyquist frequency are not scored."""
     epochs: int = Field(default=10, ge=1, le=10_000)
     most_windows_per_epoch: int = Field(default=2048, ge=16, le=1_000_000)

@@ -1,8 +1,8 @@
 """FLAC files: RFC 9639.
 
-The header states the number of samples, and libsndfile stops there. So it gets a header that
-leaves the number open, and what was decoded is compared with the number afterwards. A file may
-hold several recordings one after the other; libsndfile decodes only the first.
+The header states the number of samples, and libsndfile stops there. If the file goes on behind
+them, it is decoded with a header that leaves the number open. A file may hold several recordings
+one after the other; libsndfile decodes only the first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from monitor.audio.containers.spliced import Range, Recording
+from monitor.audio.containers.parts import Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 MAGIC = b"fLaC"
@@ -31,7 +31,7 @@ def flac_recordings(descriptor: int, path: Path) -> list[Recording]:
 
     Raises ``BadInputError`` where the file ends inside its header.
     """
-    size = os.fstat(descriptor).st_size
+    size = file_bytes = os.fstat(descriptor).st_size
     if os.pread(descriptor, 3, max(0, size - _ID3_BYTES)) == b"TAG":
         size -= _ID3_BYTES
     starts = _starts(descriptor, size)
@@ -50,7 +50,11 @@ def flac_recordings(descriptor: int, path: Path) -> list[Recording]:
             bytes(info),
             Range(info_start + _STREAMINFO_BYTES, end),
         )
-        recordings.append(Recording(parts, total or None))
+        if start == 0 and end == file_bytes:
+            whole = (Range(0, end),)
+            recordings.append(Recording(whole, total or None, without_length=parts))
+        else:
+            recordings.append(Recording(parts, total or None))
     return recordings
 
 

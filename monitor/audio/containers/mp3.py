@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.audio.containers.spliced import Part, Range, Recording
+from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 _HEADER_BYTES = 4

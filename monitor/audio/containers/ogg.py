@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.audio.containers.spliced import Range, Recording
+from monitor.audio.containers.parts import Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 MAGIC = b"OggS"

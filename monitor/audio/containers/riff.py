@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.audio.containers.spliced import Part, Range, Recording
+from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"RIFX"})
@@ -61,7 +61,7 @@ def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> li
     offset = 0
     while offset < size:
         wave, offset = _walk(descriptor, path, offset, size, growing=growing)
-        is_alone = offset >= size and not recordings and not growing
+        is_alone = offset >= size and not recordings
         recordings.append(_recording(path, wave, size, alone=is_alone))
     return recordings
 

@@ -10,7 +10,7 @@ import os
 import struct
 from pathlib import Path
 
-from monitor.audio.containers.spliced import Range, Recording
+from monitor.audio.containers.parts import Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 AIFF_MAGIC = b"FORM"
@@ -61,6 +61,8 @@ def w64_recordings(descriptor: int, path: Path) -> list[Recording]:
             end_of_samples = offset + _W64_HEADER_BYTES + n_bytes
         offset += _W64_HEADER_BYTES + n_bytes
         offset += -offset % 8
+        if offset > size:
+            break
     return _whole(path, size, end_of_samples, offset)
 
 
