@@ -1,6 +1,6 @@
 # Auscult: everything runs in .venv, made here with the versions of constraints.txt.
 #
-#   make demo     simulated machine, training, daemon and broker: about two minutes
+#   make demo     simulated machine, training, daemon and broker: about a minute
 #   make test     every test               make lint    ruff and mypy
 #   make bench    every benchmark (hours)  make clean   back to a fresh clone
 #
