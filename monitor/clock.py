@@ -22,6 +22,11 @@ def _since_boot_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def _step(by_s: float) -> float:
+    """By how much the system clock was set; 0 for a correction."""
+    return by_s if abs(by_s) >= _STEP_S else 0.0
+
+
 def read_boot_id() -> str:
     """What identifies the run of this computer since it was started; empty where unknown."""
     try:
@@ -66,10 +71,10 @@ class Clock:
         return Moment(self.unix_s(), self.steady_s(), self.boot_id)
 
     def set_since_s(self, moment: Moment) -> float:
-        """By how much the system clock was set since a moment; 0 for one of another boot."""
+        """By how much the system clock was set since a moment; 0 after a reboot or a correction."""
         if not moment.boot_id or moment.boot_id != self.boot_id:
             return 0.0
-        return self.offset_s() - (moment.unix_s - moment.steady_s)
+        return _step(self.offset_s() - (moment.unix_s - moment.steady_s))
 
     def unix_at(self, steady_s: float) -> float:
         """The Unix time of a moment, by the system clock as it is set now, never in the future."""
@@ -91,4 +96,4 @@ class StepWatch:
         offset_s = self._clock.offset_s()
         step_s = offset_s - self._offset_s
         self._offset_s = offset_s
-        return step_s if abs(step_s) >= _STEP_S else 0.0
+        return _step(step_s)

@@ -19,7 +19,7 @@ import soundfile
 from monitor.audio import ffmpeg
 from monitor.audio.channels import Channel, first_unsound, one_channel
 from monitor.audio.containers.flac import flac_recordings
-from monitor.audio.containers.mp3 import mp3_recordings
+from monitor.audio.containers.mp3 import ID3_HEADER_BYTES, id3_bytes, mp3_recordings
 from monitor.audio.containers.ogg import ogg_recordings
 from monitor.audio.containers.parts import Range, Recording, joined_file
 from monitor.audio.containers.riff import RIFF_MAGIC, riff_recordings
@@ -327,9 +327,8 @@ def _walk_for(path: Path, head: bytes) -> _Walk | None:
 
 def _with_id3(descriptor: int, path: Path) -> list[Recording]:
     """A file that begins with an ID3 tag: MP3, or FLAC to which a program has added one."""
-    head = os.pread(descriptor, 10, 0).ljust(10, b"\0")
-    n_bytes = 10 + sum((head[6 + i] & 0x7F) << (7 * (3 - i)) for i in range(4))
-    if os.pread(descriptor, 4, n_bytes) == b"fLaC":
+    head = os.pread(descriptor, ID3_HEADER_BYTES, 0).ljust(ID3_HEADER_BYTES, b"\0")
+    if os.pread(descriptor, 4, id3_bytes(head)) == b"fLaC":
         return flac_recordings(descriptor, path)
     return mp3_recordings(descriptor, path)
 

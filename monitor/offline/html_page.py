@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Sequence
+
+from monitor.text.escaping import html_text
 
 _STYLE = (
     "body{font:15px/1.5 system-ui;margin:2em auto;max-width:1000px;padding:0 1em}"
@@ -22,7 +23,7 @@ class Html(str):
 
 def escaped(text: str) -> Html:
     """Text as HTML. ``Html`` stays as it is."""
-    return text if isinstance(text, Html) else Html(html.escape(text, quote=True))
+    return text if isinstance(text, Html) else Html(html_text(text))
 
 
 def page(title: str, parts: Iterable[Html]) -> str:

@@ -39,8 +39,6 @@ from monitor.outbox.unwritten import AlertKey, Unwritten
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_STEP_S = 1.0
-"""A smaller change of the system clock is a correction, not a step."""
 _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
 
 
@@ -105,7 +103,7 @@ class OutboxDisk:
         if series is None or series.open is None or dated is None:
             return
         set_by_s = self._clock.set_since_s(dated)
-        if abs(set_by_s) >= _STEP_S:
+        if set_by_s:
             series.open = redated(series.open, set_by_s)
             self.touch(machine)
 
@@ -172,7 +170,7 @@ class OutboxDisk:
     def _corrected(self, alert: Alert, appended: Moment) -> Alert:
         """The alert with its times moved, if the system clock was set since it was added."""
         set_by_s = self._clock.set_since_s(appended)
-        return redated(alert, set_by_s) if abs(set_by_s) >= _STEP_S else alert
+        return redated(alert, set_by_s) if set_by_s else alert
 
     def _stored(self, query: Callable[[OutboxStore], list[StoredAlert]]) -> list[AlertKey]:
         """Alerts on the disk that are not removed; empty if the disk cannot be read."""

@@ -21,12 +21,8 @@ def one_line(text: object) -> str:
     Everything else becomes an escape sequence as in a Python string: ``\\n``, ``\\xff``,
     ``\\u202e``.
     """
-    return "".join(map(_visible, str(text)))
-
-
-def lines(text: object) -> str:
-    """The same for text that may have several lines."""
-    return "\n".join(map(one_line, str(text).split("\n")))
+    line = str(text)
+    return line if line.isprintable() else "".join(map(_visible, line))
 
 
 def encodable(value: Any) -> Any:
@@ -54,6 +50,8 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         ensure_ascii=False,
         default=str,
     )
+    if text.isprintable():
+        return text
     # What is not printable can only be inside a string, except for the line breaks of an indent.
     return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 

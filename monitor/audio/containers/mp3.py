@@ -15,6 +15,7 @@ from pathlib import Path
 from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
+ID3_HEADER_BYTES = 10
 _HEADER_BYTES = 4
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 """By the version bits: MPEG 1, 2 and 2.5."""
@@ -52,6 +53,14 @@ class _Frame:
         """Whether a decoder can continue from one to the other."""
         mine = (self.version, self.rate_hz, self.is_mono)
         return mine == (other.version, other.rate_hz, other.is_mono)
+
+
+def id3_bytes(header: bytes) -> int:
+    """The length of the ID3v2 tag with this header, which is not cut off."""
+    footer = ID3_HEADER_BYTES if header[5] & 0x10 else 0
+    return (
+        ID3_HEADER_BYTES + footer + sum((header[6 + i] & 0x7F) << (7 * (3 - i)) for i in range(4))
+    )
 
 
 def mp3_recordings(descriptor: int, path: Path) -> list[Recording]:
@@ -124,9 +133,8 @@ class _Walk:
     def _tag_bytes(self, offset: int) -> int:
         """The length of a tag that begins here, 0 if there is none."""
         head = self._bytes(offset, 32)
-        if head[:3] == b"ID3" and len(head) >= 10:
-            footer = 10 if head[5] & 0x10 else 0
-            return 10 + footer + sum((head[6 + i] & 0x7F) << (7 * (3 - i)) for i in range(4))
+        if head[:3] == b"ID3" and len(head) >= ID3_HEADER_BYTES:
+            return id3_bytes(head)
         if head[:3] == b"TAG":
             return 128
         if head[:8] == b"APETAGEX" and len(head) == 32:
