@@ -256,5 +256,5 @@ class MqttPublisher:
             _log.warning("%s: %s", connection.where, self._limits)
         while not self._stopping.is_set():
             self._turn_began_s = time.monotonic()
-            session.turn(_POLL_S)
+            session.run_once(_POLL_S)
         return session.finish(self._stop_by_s)

@@ -93,7 +93,7 @@ class Session:
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
 
-    def turn(self, timeout_s: float) -> None:
+    def run_once(self, timeout_s: float) -> None:
         """Send what waits, then wait at most ``timeout_s`` for something to happen."""
         self._send_waiting()
         self._receive(self._outgoing.scores.due_in_s(timeout_s))

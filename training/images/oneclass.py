@@ -33,7 +33,7 @@ from training.metrics import roc_auc
 FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
 TRAINING_NOISE = 0.1
-ROTATIONS_WEIGHTS_NAME = "turns.safetensors"
+ROTATIONS_WEIGHTS_NAME = "rotations.safetensors"
 _N_NEIGHBOURS = 2
 _N_SHOWN = 16
 

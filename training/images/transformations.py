@@ -28,7 +28,7 @@ from training.progress import training_progress
 
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
-ROTATIONS_CHECKPOINT_NAME = "turns-checkpoint.safetensors"
+ROTATIONS_CHECKPOINT_NAME = "rotations-checkpoint.safetensors"
 N_FEATURES = 64
 _BATCH = 1000
 _MAX_VALIDATED = 500
@@ -145,7 +145,7 @@ def train_rotations(
     epochs = math.ceil(settings.epochs / 3)
     identity = {
         "images": fingerprint(train, held_out),
-        "turns": [asdict(one) for one in network.rotations],
+        "rotations": [asdict(one) for one in network.rotations],
     }
     with training_progress(description) as progress:
         result = fit(
