@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from monitor.clock import moved_rfc3339
 from monitor.errors import BadInputError
 from monitor.uuid7 import uuid7
 
@@ -72,15 +72,9 @@ def redated(alert: Alert, by_s: float) -> Alert:
     """
     if not alert.dated_by_clock:
         return alert
-    return replace(alert, at=_moved(alert.at, by_s), started_at=_moved(alert.started_at, by_s))
-
-
-def _moved(time: str, by_s: float) -> str:
-    try:
-        moment = datetime.fromisoformat(time) + timedelta(seconds=by_s)
-    except (ValueError, OverflowError):
-        return time
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return replace(
+        alert, at=moved_rfc3339(alert.at, by_s), started_at=moved_rfc3339(alert.started_at, by_s)
+    )
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -33,6 +34,23 @@ def read_boot_id() -> str:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""
+
+
+def rfc3339(unix_s: float) -> str:
+    """UTC with milliseconds, as in ``2026-11-23T10:15:30.250Z``."""
+    return _rfc3339_of(datetime.fromtimestamp(unix_s, UTC))
+
+
+def moved_rfc3339(time: str, by_s: float) -> str:
+    """A time in RFC 3339 moved by ``by_s``; a text that is no such time stays as it is."""
+    try:
+        return _rfc3339_of(datetime.fromisoformat(time) + timedelta(seconds=by_s))
+    except (ValueError, OverflowError):
+        return time
+
+
+def _rfc3339_of(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

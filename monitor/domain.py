@@ -8,20 +8,12 @@ is never accumulated.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.alerts import AlertKind
-
-
-def rfc3339(unix_s: float) -> str:
-    """UTC with milliseconds, as in ``2026-11-23T10:15:30.250Z``."""
-    moment = datetime.fromtimestamp(unix_s, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
 
 FloatArray = npt.NDArray[np.float32]
 """Samples, log-mel values and what a network gives: single precision."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from monitor.alerts import Alert, AlertDraft, AlertKind
-from monitor.domain import rfc3339
+from monitor.clock import rfc3339
 from monitor.errors import BadInputError, ConfigError, MissingInputError, ServiceUnavailableError
 from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox

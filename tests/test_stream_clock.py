@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.clock import SYSTEM_CLOCK, StepWatch
-from monitor.domain import rfc3339
+from monitor.clock import SYSTEM_CLOCK, StepWatch, rfc3339
 from monitor.service.stream_clock import StreamClock
 from tests.clocks import START_UNIX_S as START
 from tests.clocks import FakeClock

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from monitor.alerts import AlertDraft
-from monitor.domain import Decision, FloatArray, rfc3339
+from monitor.clock import rfc3339
+from monitor.domain import Decision, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle
 

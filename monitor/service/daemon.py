@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from monitor import __version__
-from monitor.clock import StepWatch
+from monitor.clock import StepWatch, rfc3339
 from monitor.config.settings import Settings, load_config, outbox_path
-from monitor.domain import rfc3339
 from monitor.errors import AuscultError
 from monitor.mqtt.payloads import info_payload
 from monitor.outbox.queue import Outbox

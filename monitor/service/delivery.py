@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor import __version__
 from monitor.alerts import Alert, AlertDraft
-from monitor.domain import rfc3339
+from monitor.clock import rfc3339
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings

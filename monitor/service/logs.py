@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any, ClassVar, Literal, TextIO
 
-from monitor.domain import rfc3339
+from monitor.clock import rfc3339
 from monitor.text.escaping import json_text, one_line
 from monitor.text.masking import mask_user_info
 from monitor.text.repetition import event_of, pattern_of

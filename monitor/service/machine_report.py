@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from monitor.alerts import Alert, AlertDraft
 from monitor.audio.level import LevelMeter
-from monitor.clock import SYSTEM_CLOCK
+from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.detection.alert_draft import alert_draft
 from monitor.domain import (
     AudioBlock,
@@ -19,7 +19,6 @@ from monitor.domain import (
     SourceState,
     SourceStatus,
     block_times_s,
-    rfc3339,
 )
 from monitor.model.bundle import Bundle
 from monitor.service.coverage import Coverage
