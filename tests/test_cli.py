@@ -221,15 +221,20 @@ def test_check_names_every_machine(bundle: Bundle, tmp_path: Path) -> None:
     assert machine["bundle_sha256"] == bundle.sha256
 
 
-def test_check_reports_a_threshold_for_faults_of_another_length(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["[detector]", "[machine.detector]"])
+def test_check_reports_a_threshold_for_faults_of_another_length(table: str, tmp_path: Path) -> None:
     """A threshold would not fit the configured length of faults, without a message."""
     bundle = make_bundle(tmp_path / "bundle")
     config = configured(tmp_path, bundle.path)
     assert auscult("check", "--config", config).err == ""
-    config.write_text(config.read_text() + "\n[detector]\nmin_fault_s = 0.5\n")
+    config.write_text(config.read_text() + f"\n{table}\nmin_fault_s = 0.5\n")
     told = auscult("check", "--config", config)
     assert told.status == 0
     assert "pump-7: the threshold was calibrated for" in told.err
+    assert f"{table} requires" in told.err
+    assert ("min_fault_s = 0.5" in told.out) == (table == "[machine.detector]")
+    (machine,) = auscult("check", "--config", config, "--json").json["machines"]
+    assert machine["detector"]["min_fault_s"] == 0.5
     healthy = tmp_path / "healthy"
     healthy.mkdir()
     for seed in range(8):

@@ -239,6 +239,18 @@ def test_a_replay_can_be_published(
     assert len({alert["event_id"] for alert in alerts}) == 4
 
 
+def test_a_replay_uses_the_detector_of_the_machine(
+    bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """A replay would raise other alerts than the daemon."""
+    config = configured(tmp_path, bundle.path)
+    replayed = ("replay", bundle.path, recordings, "--config", config, "--json")
+    assert auscult(*replayed).json["alerts"]
+    config.write_text(config.read_text() + "\n[machine.detector]\nmin_fault_s = 60\n")
+    assert not auscult(*replayed).json["alerts"]
+    assert auscult(*replayed, "--machine", "another").json["alerts"]
+
+
 def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
     """Alerts that were not published are taken for published."""
     config = configured(tmp_path, bundle.path)

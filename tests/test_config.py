@@ -107,6 +107,21 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             "onset_s = 5, sevirity = 2",
             'config.toml:17: machine "fan_2": source.faults.0.sevirity is not a known key; did you',
         ),
+        (
+            '[machine.source]\nkind = "file"',
+            '[machine.detector]\nmin_faults_s = 2\n[machine.source]\nkind = "file"',
+            'config.toml:9: machine "pump-7": detector.min_faults_s is not a known key; did you',
+        ),
+        (
+            '[machine.source]\nkind = "file"',
+            '[machine.detector]\nquiet_s = -1\n[machine.source]\nkind = "file"',
+            'config.toml:9: machine "pump-7": detector.quiet_s must be at least 0, not -1',
+        ),
+        (
+            '[machine.source]\nkind = "file"',
+            'detector = 3\n[machine.source]\nkind = "file"',
+            'config.toml:8: machine "pump-7": detector must be a table',
+        ),
         ("fan_2", "pump-7", 'config.toml:13: machine id "pump-7" is used twice: choose another'),
         (
             "fan_2",
@@ -194,6 +209,20 @@ def test_an_unknown_machine_is_reported_with_the_configured_ones(tmp_path: Path)
     settings = load_config(write(tmp_path, VALID), {})
     with pytest.raises(UsageError, match=r'no machine "pump".*pump-7, fan_2'):
         settings.machine("pump")
+
+
+def test_the_detector_of_a_machine_replaces_single_keys(tmp_path: Path) -> None:
+    """A key for one machine would change all machines, or reset the other keys."""
+    own = "[machine.detector]\nmin_fault_s = 8.0\n[machine.source]"
+    text = (
+        VALID.replace("[machine.source]", own, 1) + "[detector]\nquiet_s = 60\nhysteresis = 0.5\n"
+    )
+    environ = {"AUSCULT_MACHINE__0__DETECTOR__HYSTERESIS": "0.1"}
+    settings = load_config(write(tmp_path, text), environ)
+    pump, fan = (settings.detector_of(machine) for machine in settings.machines)
+    assert (pump.min_fault_s, pump.quiet_s, pump.hysteresis) == (8.0, 60.0, 0.1)
+    assert (fan.min_fault_s, fan.quiet_s, fan.hysteresis) == (3.5, 60.0, 0.5)
+    assert settings.detector_of(None) == settings.detector
 
 
 def test_the_environment_replaces_values_of_the_file(tmp_path: Path) -> None:
@@ -427,14 +456,19 @@ def test_the_documented_file_is_valid() -> None:
 @pytest.mark.parametrize("table", models())
 def test_every_key_is_documented_in_place(table: str) -> None:
     """The documented configuration would lack a key."""
-    hidden = {("mqtt", "password"), ("machine", "source")}
+    hidden = {("mqtt", "password"), ("machine", "source"), ("machine", "detector")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
     assert expected == keys
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "value"), [row[:3] for row in documented() if row[3] and row[1] != "kind"]
+    ("table", "key", "value"),
+    [
+        row[:3]
+        for row in documented()
+        if row[3] and row[1] != "kind" and row[0] != "machine.detector"
+    ],
 )
 def test_every_documented_default_is_the_default(table: str, key: str, value: str) -> None:
     """The documented default would differ from the real one."""
@@ -445,6 +479,15 @@ def test_every_documented_default_is_the_default(table: str, key: str, value: st
         return
     expected = 1883 if (table, key) == ("mqtt", "port") else field.default
     assert expected == (tuple(shown) if isinstance(shown, list) else shown)
+
+
+def test_the_documented_detector_of_a_machine_is_valid(tmp_path: Path) -> None:
+    """Uncommenting the example would give an error, or change nothing."""
+    text = re.sub(
+        r"^#(?=\[machine\.detector\]|min_fault_s = 8)", "", DOCUMENTED.read_text(), flags=re.M
+    )
+    settings = load_config(write(tmp_path, text), {})
+    assert settings.detector_of(settings.machines[0]).min_fault_s == 8.0
 
 
 @pytest.mark.parametrize("kind", [name for name in models() if name.startswith("machine.source")])

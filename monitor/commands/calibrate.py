@@ -9,6 +9,7 @@ from pathlib import Path
 from monitor.audio.recordings import recording_files
 from monitor.commands.output import emit, message, report_ignored
 from monitor.config.settings import load_config
+from monitor.detection.settings import DetectorSettings
 from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
@@ -50,7 +51,7 @@ def calibrate(request: CalibrateRequest) -> None:
         recording_files(request.recordings),
         out=request.out,
         false_alarms_per_week=budget,
-        detector=load_config(request.config).detector if request.config else None,
+        detector=_detector(request),
         force=request.force,
         keep_outliers=request.keep_outliers,
     )
@@ -87,6 +88,14 @@ def _check_target(request: CalibrateRequest) -> None:
         raise UsageError(f"--out {request.out}: exists already; name a new folder")
     if request.out is not None and request.bundle.resolve() in request.out.resolve().parents:
         raise UsageError(f"--out {request.out}: is inside the bundle; name another folder")
+
+
+def _detector(request: CalibrateRequest) -> DetectorSettings | None:
+    """The settings of the configured machine with this bundle, else ``[detector]``."""
+    if request.config is None:
+        return None
+    settings = load_config(request.config)
+    return settings.detector_of(settings.machine_with(request.bundle))
 
 
 def _findings(done: Recalibration) -> list[str]:

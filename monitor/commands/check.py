@@ -9,6 +9,7 @@ from monitor.audio.files import read_blocks
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
 from monitor.detection.capture_check import declared_fault
+from monitor.detection.settings import DetectorSettings
 from monitor.domain import SourceState
 from monitor.errors import AuscultError
 from monitor.service.machine_plan import MachinePlan, make_plans
@@ -39,6 +40,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
                 "bundle_sha256": plan.bundle.sha256,
                 "threshold": plan.bundle.calibration.threshold,
                 "false_alarms_per_week": plan.bundle.calibration.false_alarms_per_week,
+                "detector": plan.detector.model_dump(),
             }
             for plan in plans
         ],
@@ -49,6 +51,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
             plan.settings.source.kind,
             f"threshold {rounded(plan.bundle.calibration.threshold)}",
             str(plan.bundle.path),
+            _own_detector(plan.settings.detector),
         )
         for plan in plans
     ]
@@ -58,6 +61,13 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         if fault := _capture_fault(plan):
             message(f"{plan.settings.id}: {fault.reason}: {fault.detail}")
     emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)
+
+
+def _own_detector(own: DetectorSettings | None) -> str:
+    """The keys of ``[machine.detector]``; empty without one."""
+    if own is None:
+        return ""
+    return ", ".join(f"{key} = {getattr(own, key):g}" for key in sorted(own.model_fields_set))
 
 
 def _capture_fault(plan: MachinePlan) -> SourceState | None:

@@ -63,8 +63,8 @@ def replay(request: ReplayRequest) -> int:
     report_ignored(request.recordings)
     _refuse_overwriting(request, recordings)
     starts = start_times(recordings, request.start)
-    detector = settings.detector if settings else DetectorSettings()
     machine = _machine(request, settings)
+    detector = _detector(machine, settings)
     paths = {"scores": request.scores, "files": request.files, "alerts": request.alerts}
     # All published replays share the numbers of a machine: the clock keeps them apart.
     first_sequence = int(time.time() * 1000) if request.publish else 0
@@ -149,8 +149,15 @@ def _machine(request: ReplayRequest, settings: Settings | None) -> str:
             return check_machine_id(request.machine)
         except ValueError as error:
             raise UsageError(f"--machine {error}") from None
-    bundle = request.bundle.absolute()
-    for machine in settings.machines if settings else ():
-        if machine.bundle == bundle:
-            return machine.id
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", bundle.name).strip("-._")[:64] or "replay"
+    if settings and (machine := settings.machine_with(request.bundle)):
+        return machine.id
+    name = request.bundle.absolute().name
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:64] or "replay"
+
+
+def _detector(machine_id: str, settings: Settings | None) -> DetectorSettings:
+    """The settings of the configured machine, else ``[detector]``, else the defaults."""
+    if settings is None:
+        return DetectorSettings()
+    configured = [machine for machine in settings.machines if machine.id == machine_id]
+    return settings.detector_of(configured[0] if configured else None)

@@ -64,6 +64,8 @@ class MachineSettings(BaseModel):
     id: Annotated[str, AfterValidator(check_machine_id)]
     bundle: Path
     source: SourceSettings
+    detector: DetectorSettings | None = None
+    """``[machine.detector]``: its keys replace those of ``[detector]`` for this machine."""
 
 
 class Settings(BaseModel):
@@ -85,6 +87,20 @@ class Settings(BaseModel):
                 return machine
         known = ", ".join(machine.id for machine in self.machines)
         raise UsageError(f'no machine "{machine_id}" is configured; configured: {known}')
+
+    def machine_with(self, bundle: Path) -> MachineSettings | None:
+        """The first machine that uses this bundle, if there is one."""
+        path = bundle.absolute()
+        return next((machine for machine in self.machines if machine.bundle == path), None)
+
+    def detector_of(self, machine: MachineSettings | None) -> DetectorSettings:
+        """``[detector]`` with the keys of the machine's own table in their place."""
+        if machine is None or machine.detector is None:
+            return self.detector
+        own = machine.detector
+        return self.detector.model_copy(
+            update={key: getattr(own, key) for key in own.model_fields_set}
+        )
 
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Settings:

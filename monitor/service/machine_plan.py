@@ -36,9 +36,10 @@ class MachinePlan:
         required, out_of = calibration.persistence_required, calibration.persistence_out_of
         if (rule.required, rule.out_of) == (required, out_of):
             return ""
+        table = "[detector]" if self.settings.detector is None else "[machine.detector]"
         return (
             f"{self.settings.id}: the threshold was calibrated for {required} of {out_of} scores "
-            f"above it, [detector] requires {rule.required} of {rule.out_of}: there may be more "
+            f"above it, {table} requires {rule.required} of {rule.out_of}: there may be more "
             "false alarms than budgeted; run auscult calibrate with --config"
         )
 
@@ -82,7 +83,7 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
         plans.append(
             MachinePlan(
                 settings=machine,
-                detector=settings.detector,
+                detector=settings.detector_of(machine),
                 bundle=bundle,
                 network=network,
                 inference_threads=threads,
