@@ -37,8 +37,12 @@ class AlertDraft:
     bands_hz: tuple[tuple[float, float], ...] = ()
     bundle_sha256: str
     replayed: bool = False
+    reason: str = ""
+    """Why it is cleared, if not because the score is healthy again: ``stopped``."""
     dated_by_clock: bool = True
     """Whether the times come from the system clock, and not from a recording. Not published."""
+    continues: bool = False
+    """Whether the fault is that of the last alert, which a stop ended. Not published."""
 
     def __post_init__(self) -> None:
         if self.kind == "cleared":  # earlier versions stored frequencies here
@@ -61,7 +65,7 @@ class Alert(AlertDraft):
     def cleared(self, at: str, score: float | None = None) -> AlertDraft:
         """The draft that ends this alert at ``at``, by default with the last known score."""
         known = {field.name: getattr(self, field.name) for field in fields(AlertDraft)}
-        known |= {"kind": "cleared", "at": at}
+        known |= {"kind": "cleared", "at": at, "continues": False}
         return AlertDraft(**known if score is None else known | {"score": score})
 
 
@@ -82,19 +86,23 @@ class AlertSeries:
     """The alerts of one machine so far: gives each new alert its identity.
 
     ``last_sequence``: the number of the newest alert. ``open``: the newest alert if it
-    is not ``cleared``.
+    is not ``cleared``. ``stopped``: the newest alert if it was cleared because the machine
+    stopped.
     """
 
     last_sequence: int
     open: Alert | None = None
+    stopped: Alert | None = None
 
     def identify(self, draft: AlertDraft) -> Alert:
         """The next alert of the machine.
 
         While an alert is open, the new one continues it: same ``alert_id`` and
         ``started_at``, the higher ``peak_score``, and ``raised`` becomes ``updated``.
-        Without an open alert, ``updated`` becomes ``raised``.
+        Without an open alert, ``updated`` becomes ``raised``. One that ``continues`` an alert that
+        a stop ended has the ``alert_id`` of that alert.
         """
+        continued = self.open or (self.stopped if draft.continues else None)
         if self.open is not None:
             kind: AlertKind = "updated" if draft.kind == "raised" else draft.kind
             peak_score = max(draft.peak_score, self.open.peak_score)
@@ -106,10 +114,11 @@ class AlertSeries:
         alert = Alert(
             **asdict(draft),
             event_id=str(uuid7()),
-            alert_id=self.open.alert_id if self.open else str(uuid7()),
+            alert_id=continued.alert_id if continued else str(uuid7()),
             sequence=self.last_sequence,
         )
         self.open = None if alert.kind == "cleared" else alert
+        self.stopped = alert if alert.reason == "stopped" else None
         return alert
 
 
@@ -120,10 +129,12 @@ _LAST_KEYS = ("sequence", "replayed")
 def alert_to_dict(alert: Alert) -> dict[str, Any]:
     """The JSON object of ``docs/mqtt.md``; a ``cleared`` alert has no ``bands_hz``."""
     values = asdict(alert)
-    del values["dated_by_clock"]
+    del values["dated_by_clock"], values["continues"]
     values["bands_hz"] = [list(band) for band in alert.bands_hz]
     if alert.kind == "cleared":
         del values["bands_hz"]
+    if not alert.reason:
+        del values["reason"]
     first = {key: values.pop(key) for key in _FIRST_KEYS}
     last = {key: values.pop(key) for key in _LAST_KEYS}
     return first | values | last

@@ -152,6 +152,7 @@ class SourceStatus(StrEnum):
     NO_SIGNAL = "no_signal"
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +160,8 @@ class SourceState:
     """The state of a machine's source.
 
     ``reason``: a short word for programs, empty without a fault (``silence``,
-    ``clipping``, ``dc_offset``, ``stuck``, ``not_finite``, ``level_shift``,
-    ``drift``, ``disconnected`` ...). ``detail``: one line for people.
+    ``clipping``, ``dc_offset``, ``stuck``, ``not_finite``, ``disconnected``
+    ...). ``detail``: one line for people.
     """
 
     status: SourceStatus
@@ -169,11 +170,25 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class MachineWarning:
+    """Something to look at, beside any state: the machine is monitored all the same.
+
+    ``name``: for programs (``level_shift``, ``drift``, ``unusually_quiet`` ...). ``detail``: one
+    line for people.
+    """
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A decision of the detector: an anomaly is raised, updated or cleared.
 
     Positions are samples of the stream. Wall time and identity are added when it becomes
-    an ``Alert``. ``started_sample``: the end of the first span above the threshold.
+    an ``Alert``. ``started_sample``: the end of the first span above the threshold. ``reason``:
+    why an alert is cleared, if not because the score is healthy again (``stopped``).
+    ``continues``: whether it is the fault of the alert before, which ended by a stop.
     """
 
     kind: AlertKind
@@ -184,3 +199,5 @@ class Decision:
     threshold: float
     loss: float
     band_error: FloatArray = field(repr=False)
+    reason: str = ""
+    continues: bool = False

@@ -16,12 +16,18 @@ from monitor.audio.signal_check import SignalCheck, scorable_parts
 from monitor.detection.capture_check import CaptureCheck
 from monitor.detection.detector import Detector, DetectorRule
 from monitor.detection.drift import DriftWatch, LevelWatch
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.operation import (
+    OperationChange,
+    OperationFollower,
+    OperationStatus,
+)
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import (
     AudioBlock,
     Decision,
     LogMelBlock,
     LogMelWindow,
+    MachineWarning,
     Score,
     SourceState,
     SourceStatus,
@@ -36,6 +42,10 @@ from monitor.model.scorer import Scorer
 _OK = SourceState(SourceStatus.OK)
 _WARMING = SourceState(SourceStatus.WARMING)
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
+_OFF = SourceState(SourceStatus.OFF)
+_UNUSUALLY_QUIET = MachineWarning(
+    "unusually_quiet", "quieter than the running machine and not as quiet as off: not scored"
+)
 _DRIFT_DETAIL = (
     "healthy scores have risen slowly; if the machine is healthy, run auscult calibrate "
     "or auscult train audio --continue with new recordings"
@@ -49,6 +59,7 @@ class PipelineOutput:
     scores: list[Score] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     states: list[SourceState] = field(default_factory=list)
+    operation: list[OperationChange] = field(default_factory=list)
 
 
 class Pipeline:
@@ -64,7 +75,9 @@ class Pipeline:
         detector: DetectorSettings | None = None,
         network: Network | None = None,
         whole: RecordingScore | None = None,
+        operation: OperationSettings | None = None,
     ) -> None:
+        operation = operation or OperationSettings()
         spec = bundle.spec
         hop_s = spec.window_hop_s
         calibration = bundle.calibration
@@ -77,6 +90,7 @@ class Pipeline:
                 span_s=bundle.actual_span_s,
                 hop_s=hop_s,
                 sample_rate_hz=spec.sample_rate_hz,
+                same_fault_s=operation.same_fault_s,
             )
         )
         self._check = SignalCheck()
@@ -94,8 +108,29 @@ class Pipeline:
         self._level = LevelWatch(calibration, hop_s)
         capture = bundle.manifest.capture
         self._capture = None if capture is None else CaptureCheck(capture, spec)
+        states = bundle.manifest.operation
+        self._operation = None if states is None else OperationFollower(states, spec, operation)
+        self._start_fault_samples = round(operation.start_fault_s * spec.sample_rate_hz)
+        self._unusually_quiet = False
         self._warm = False
         self._broken = False
+
+    @property
+    def operation(self) -> OperationStatus | None:
+        """Whether the machine runs; None before that is known."""
+        return self._operation.status if self._operation is not None else None
+
+    @property
+    def warnings(self) -> tuple[MachineWarning, ...]:
+        """What is to be looked at, beside the state."""
+        warnings = []
+        if self._unusually_quiet:
+            warnings.append(_UNUSUALLY_QUIET)
+        if self._level.shifted_db:
+            warnings.append(MachineWarning("level_shift", self._level.detail))
+        if self._drift.drifting:
+            warnings.append(MachineWarning("drift", _DRIFT_DETAIL))
+        return tuple(warnings)
 
     @property
     def capture_fault(self) -> SourceState | None:
@@ -134,7 +169,11 @@ class Pipeline:
         if rest is not None and (windows := self._windows(rest)):
             self._score(windows, output)
         waiting = self._capture.finish() if self._capture is not None else []
-        scores = self._scorer.push(waiting) + self._scorer.flush()
+        self._follow_operation(waiting, output)
+        held = self._operation.finish() if self._operation is not None else []
+        scores = self._scorer.push(held)
+        if self.operation in {None, OperationStatus.RUNNING}:
+            scores += self._scorer.flush()
         if scores:
             self._detect(scores, output)
         return output
@@ -153,7 +192,7 @@ class Pipeline:
         """Score the windows, except those of a chain that the bundle cannot judge."""
         check = self._capture
         if check is None:
-            self._detect(self._scorer.push(windows), output)
+            self._follow_operation(windows, output)
             return
         self._set_state(check.fault or self._machine_state(), output)
         for run in check.scorable(windows):
@@ -161,13 +200,42 @@ class Pipeline:
                 self._interrupt()
                 self._set_state(run, output)
             else:
+                self._follow_operation(run, output)
+
+    def _follow_operation(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:
+        """Score the windows in which the machine runs."""
+        if self._operation is None:
+            self._detect(self._scorer.push(windows), output)
+            return
+        for run in self._operation.follow(windows):
+            if isinstance(run, OperationChange):
+                self._change_operation(run, output)
+            else:
                 self._detect(self._scorer.push(run), output)
+        self._set_state(self._machine_state(), output)
+
+    def _change_operation(self, change: OperationChange, output: PipelineOutput) -> None:
+        output.operation.append(change)
+        self._unusually_quiet = change.is_unclear
+        self._warm = False
+        self._scorer.reset()
+        self._level.reset()
+        self.detector.gap()
+        if change.status is OperationStatus.OFF:
+            decision = self.detector.machine_stopped(change.end_sample)
+            if decision is not None:
+                output.decisions.append(decision)
+        elif change.is_start:
+            self.detector.machine_started(change.end_sample, self._start_fault_samples)
+        self._set_state(self._machine_state(), output)
 
     def _gap(self) -> None:
         """Sound was lost: no window and no score may contain sound from before and after."""
         self._broken = True
         if self._capture is not None:
             self._capture.gap()
+        if self._operation is not None:
+            self._operation.gap()
         self._interrupt()
 
     def _interrupt(self) -> None:
@@ -191,15 +259,11 @@ class Pipeline:
 
     def _machine_state(self) -> SourceState:
         """The state of a machine whose source works."""
+        if self.operation is OperationStatus.OFF:
+            return _OFF
         if self.detector.raised:
             return _ANOMALY
-        if not self._warm:
-            return _WARMING
-        if self._level.shifted_db:
-            return SourceState(SourceStatus.DEGRADED, "level_shift", self._level.detail)
-        if self._drift.drifting:
-            return SourceState(SourceStatus.DEGRADED, "drift", _DRIFT_DETAIL)
-        return _OK
+        return _OK if self._warm else _WARMING
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
         changed = _differ(state, self.state)

@@ -34,6 +34,7 @@ class RecordingOutlet:
     outbox: Outbox
     states: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     scores: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    operations: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
 
@@ -47,6 +48,9 @@ class RecordingOutlet:
 
     def state(self, machine: str, payload: dict[str, Any]) -> None:
         self.states.append((machine, payload))
+
+    def operation(self, machine: str, payload: dict[str, Any]) -> None:
+        self.operations.append((machine, payload))
 
     def score(self, machine: str, payload: dict[str, Any]) -> None:
         self.scores.append((machine, payload))

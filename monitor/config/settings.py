@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from monitor.config.document import ConfigDocument, Model, read_document
 from monitor.config.toml_lines import KeyPath
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import ConfigError, UsageError
 from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
@@ -66,6 +66,7 @@ class MachineSettings(BaseModel):
     source: SourceSettings
     detector: DetectorSettings | None = None
     """``[machine.detector]``: its keys replace those of ``[detector]`` for this machine."""
+    operation: OperationSettings = Field(default_factory=OperationSettings)
 
 
 class Settings(BaseModel):

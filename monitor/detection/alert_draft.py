@@ -63,4 +63,6 @@ def alert_draft(
         bands_hz=loud_bands_hz(decision.band_error, bundle.spec),
         bundle_sha256=bundle.sha256,
         replayed=replayed,
+        reason=decision.reason,
+        continues=decision.continues,
     )

@@ -7,7 +7,9 @@ decisions.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from monitor.alerts import AlertKind
 from monitor.detection.persistence import Persistence
@@ -22,7 +24,8 @@ class DetectorRule:
     """``DetectorSettings`` for one bundle, in scores and samples.
 
     ``persistence``: of the scores over ``threshold`` that raise an alert; ``clearing``: of
-    those below ``clear_threshold`` that clear it.
+    those below ``clear_threshold`` that clear it. ``same_fault_samples``: of running after a
+    stop, within which a fault is taken for the one before the stop.
     """
 
     threshold: float
@@ -31,6 +34,7 @@ class DetectorRule:
     clearing: Persistence
     quiet_samples: int
     update_samples: int
+    same_fault_samples: int = 0
 
     @classmethod
     def of(
@@ -41,6 +45,7 @@ class DetectorRule:
         span_s: float,
         hop_s: float,
         sample_rate_hz: int,
+        same_fault_s: float = 0.0,
     ) -> DetectorRule:
         """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
         threshold = calibration.threshold
@@ -54,6 +59,7 @@ class DetectorRule:
             ),
             quiet_samples=round(settings.quiet_s * sample_rate_hz),
             update_samples=round(settings.update_interval_s * sample_rate_hz),
+            same_fault_samples=round(same_fault_s * sample_rate_hz),
         )
 
 
@@ -68,6 +74,8 @@ class _OpenAlert:
     peak_score: float
     reported_sample: int
     below: deque[bool]
+    last_score: float
+    last_loss: float = 0.0
 
 
 class Detector:
@@ -75,7 +83,9 @@ class Detector:
 
     State: the last scores, whether they were over the threshold and where they end
     (``_last``), the start of the present run of them (``_lasting_since``), the open alert, if
-    any, and when the last one was cleared.
+    any, when the last one was cleared, the alert that ended because the machine stopped, and
+    how long the machine has run since. After a start, the sample from which an alert is possible
+    although no score was healthy yet.
     """
 
     def __init__(self, rule: DetectorRule) -> None:
@@ -84,11 +94,42 @@ class Detector:
         self._lasting_since: int | None = None
         self._open: _OpenAlert | None = None
         self._cleared_sample: int | None = None
+        self._stopped: _OpenAlert | None = None
+        self._ran_samples = 0
+        self._unproven_until: int | None = None
 
     @property
     def raised(self) -> bool:
         """Whether an alert is open."""
         return self._open is not None
+
+    def machine_stopped(self, at_sample: int) -> Decision | None:
+        """The machine is off: what is pending is forgotten, and an open alert is cleared."""
+        self.gap()
+        open_alert, self._open = self._open, None
+        if open_alert is None:
+            return None
+        self._cleared_sample = None
+        self._stopped, self._ran_samples = open_alert, 0
+        return Decision(
+            kind="cleared",
+            at_sample=at_sample,
+            started_sample=open_alert.started_sample,
+            score=open_alert.last_score,
+            peak_score=open_alert.peak_score,
+            threshold=self.rule.threshold,
+            loss=open_alert.last_loss,
+            band_error=np.zeros(0, dtype=np.float32),
+            reason="stopped",
+        )
+
+    def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
+        """The machine runs after it was off.
+
+        Until a score is healthy, an alert is raised only after ``start_fault_samples``: another
+        sound beside a machine that is off may be taken for its start.
+        """
+        self._unproven_until = at_sample + start_fault_samples
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
         """Continue an alert that was raised before the detector was made."""
@@ -103,6 +144,7 @@ class Detector:
 
     def push(self, score: Score) -> Decision | None:
         """The decision after this score, if any. Scores must be in the order of their samples."""
+        self._ran(score)
         self._last.append((score.value > self.rule.threshold, score.end_sample))
         over = [end_sample for is_over, end_sample in self._last if is_over]
         if len(over) < self.rule.persistence.required:
@@ -117,7 +159,7 @@ class Detector:
         self, started_sample: int, peak_score: float, reported_sample: int
     ) -> _OpenAlert:
         below: deque[bool] = deque(maxlen=self.rule.clearing.out_of)
-        return _OpenAlert(started_sample, peak_score, reported_sample, below)
+        return _OpenAlert(started_sample, peak_score, reported_sample, below, peak_score)
 
     def _raise_if_lasting(self, score: Score) -> Decision | None:
         if self._lasting_since is None:
@@ -127,10 +169,24 @@ class Detector:
             and score.end_sample - self._cleared_sample < self.rule.quiet_samples
         ):
             return None
+        if self._unproven_until is not None and score.end_sample < self._unproven_until:
+            return None
         self._open = self._open_alert(self._lasting_since, score.value, score.end_sample)
-        return self._decision("raised", self._open, score)
+        continues = self._stopped is not None
+        self._stopped = None
+        return replace(self._decision("raised", self._open, score), continues=continues)
+
+    def _ran(self, score: Score) -> None:
+        """Count the time since an alert ended by a stop, and end the caution after a start."""
+        if score.value <= self.rule.threshold:
+            self._unproven_until = None
+        if self._stopped is not None and self._last:
+            self._ran_samples += score.end_sample - self._last[-1][1]
+            if self._ran_samples > self.rule.same_fault_samples:
+                self._stopped = None
 
     def _follow(self, open_alert: _OpenAlert, score: Score) -> Decision | None:
+        open_alert.last_score, open_alert.last_loss = score.value, score.loss
         open_alert.peak_score = max(open_alert.peak_score, score.value)
         open_alert.below.append(score.value < self.rule.clear_threshold)
         clearing = self.rule.clearing

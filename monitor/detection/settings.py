@@ -1,4 +1,4 @@
-"""The `[detector]` table: how scores become alerts."""
+"""The tables `[detector]` and `[machine.operation]`: what becomes an alert, and when."""
 
 from __future__ import annotations
 
@@ -55,3 +55,44 @@ class DetectorSettings(BaseModel):
         ``span_s``: seconds of sound in one score. ``hop_s``: seconds from score to score.
         """
         return Persistence.lasting(self.min_fault_s, self.persistence_share, span_s, hop_s)
+
+
+class OperationSettings(BaseModel):
+    """``[machine.operation]``: when the machine is off, and how long a change takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    off_states: tuple[str, ...] | None = Field(
+        default=None,
+        description="The states of the bundle in which the machine is off. Unset: as in training.",
+    )
+    off_below_db: float | None = Field(
+        default=None,
+        ge=-200.0,
+        le=100.0,
+        description="The machine is off while its level (see auscult inspect) is below this.",
+    )
+    change_s: float = Field(
+        default=3.0,
+        ge=0.5,
+        le=3600.0,
+        description="A change of the level that ends within this time is not a start or stop.",
+    )
+    settle_s: float = Field(
+        default=3.0,
+        ge=0.0,
+        le=3600.0,
+        description="After a start, seconds of running that are not scored.",
+    )
+    start_fault_s: float = Field(
+        default=30.0,
+        ge=0.0,
+        le=86_400.0,
+        description="A fault that is there from the start of the machine must last this long.",
+    )
+    same_fault_s: float = Field(
+        default=600.0,
+        ge=0.0,
+        le=604_800.0,
+        description="A fault that is back within this time of running continues its alert.",
+    )

@@ -23,6 +23,7 @@ from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head,
 from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import SCHEMA_VERSION, BundleManifest, Calibration, ScoreChoice
+from monitor.model.operation import Operation
 from monitor.model.recording_score import RecordingScore
 from monitor.model.replacement import replace_files
 
@@ -127,6 +128,7 @@ def save_bundle(
     score: ScoreChoice,
     calibration: Calibration | None,
     capture: Capture | None = None,
+    operation: Operation | None = None,
     model: bytes,
     head: Head,
     selftest: SelfTest,
@@ -154,6 +156,7 @@ def save_bundle(
         score=score,
         calibration=calibration,
         capture=capture,
+        operation=operation,
         network=network,
         provenance=provenance,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

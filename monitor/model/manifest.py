@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator,
 
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
+from monitor.model.operation import Operation
 
 MOST_SCORES = 256
 
@@ -85,6 +86,7 @@ class BundleManifest(BaseModel):
     score: ScoreChoice
     calibration: Calibration | None
     capture: Capture | None = None
+    operation: Operation | None = None
     network: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")], Sha256]
@@ -96,10 +98,13 @@ class BundleManifest(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _capture_fits_the_features(self) -> Self:
+    def _bands_fit_the_features(self) -> Self:
         problem = self.capture.problem(self.spec.n_mels) if self.capture else ""
         if problem:
             raise ValueError(f"capture: {problem}")
+        problem = self.operation.problem(self.spec.n_mels) if self.operation else ""
+        if problem:
+            raise ValueError(f"operation: {problem}")
         return self
 
     @property

@@ -22,8 +22,8 @@ def encode(payload: Mapping[str, Any]) -> bytes:
 
 
 def alert_payload(alert: Alert) -> dict[str, Any]:
-    """``BASE/<machine>/alert``."""
-    return alert_to_dict(alert)
+    """``BASE/<machine>/alert``: the alert and its ratio, 1.0 at the threshold of any machine."""
+    return alert_to_dict(alert) | {"ratio": alert.score / alert.threshold}
 
 
 def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
@@ -45,6 +45,7 @@ _LEFT_OUT_IF_SHORT = (
     "bundle_sha256",
     "false_alarms_per_week",
     "loss",
+    "ratio",
     "bands_hz",
     "peak_score",
     "started_at",

@@ -103,6 +103,10 @@ class MqttPublisher:
         """Publish the retained state of a machine."""
         self.publish_retained(self._topics.state(machine), encode(payload))
 
+    def publish_operation(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish whether a machine runs, retained."""
+        self.publish_retained(self._topics.operation(machine), encode(payload))
+
     def publish_info(self, payload: Mapping[str, Any]) -> None:
         """Publish the retained description of the daemon."""
         self.publish_retained(self._topics.info, encode(payload))
@@ -126,8 +130,9 @@ class MqttPublisher:
         self.wake()
 
     def forget_machine(self, machine: str) -> None:
-        """Remove the retained state of a machine that is no longer monitored."""
-        self.publish_retained(self._topics.state(machine), b"")
+        """Remove what is retained of a machine that is no longer monitored."""
+        for topic in (self._topics.state(machine), self._topics.operation(machine)):
+            self.publish_retained(topic, b"")
 
     def subscribe(self, topic: str, handler: MessageHandler) -> None:
         """Call ``handler(topic, payload)`` for each message on ``topic``. Only before ``start``.

@@ -39,6 +39,10 @@ class Topics:
         """The state of one machine; retained."""
         return f"{self.base}/{machine}/state"
 
+    def operation(self, machine: str) -> str:
+        """Whether one machine runs, for how long, and how often it started; retained."""
+        return f"{self.base}/{machine}/operation"
+
     def score(self, machine: str) -> str:
         """The newest score of one machine; not retained, not queued."""
         return f"{self.base}/{machine}/score"

@@ -147,7 +147,7 @@ def run_daemon(
         )
         delivery = Delivery(settings.mqtt, outbox)
         stack.callback(delivery.stop)
-        supervisor = Supervisor(delivery, ledgers=outbox.path.with_name("folders"))
+        supervisor = Supervisor(delivery, state_dir=outbox.path.parent)
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)

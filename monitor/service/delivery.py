@@ -93,6 +93,10 @@ class Delivery:
         """Publish the machine's state."""
         self._publisher.publish_state(machine, payload)
 
+    def operation(self, machine: str, payload: Mapping[str, Any]) -> None:
+        """Publish whether the machine runs."""
+        self._publisher.publish_operation(machine, payload)
+
     def score(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Publish the newest score."""
         self._publisher.publish_score(machine, payload)

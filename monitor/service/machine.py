@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
@@ -23,7 +24,6 @@ from monitor.sources.protocol import Source, SourceItem
 
 log = logging.getLogger(__name__)
 
-_STILL_SCORED = frozenset({"level_shift", "drift"})
 _ENDED = SourceState(SourceStatus.UNAVAILABLE, "ended", "the source has ended")
 _STOPPED = SourceState(SourceStatus.UNAVAILABLE, "stopped", "Auscult was stopped")
 
@@ -38,15 +38,27 @@ class Machine:
     STANDING_CHECK_S: ClassVar[float] = 60.0
     """How often to look for an alert of an earlier process: its disk may be mounted late."""
 
-    def __init__(self, plan: MachinePlan, source: Source, outlet: Outlet) -> None:
-        """``source``: read from its beginning, and again after each failure."""
+    def __init__(
+        self,
+        plan: MachinePlan,
+        source: Source,
+        outlet: Outlet,
+        *,
+        operation_file: Path | None = None,
+    ) -> None:
+        """``source``: read from its beginning, and again after each failure.
+
+        ``operation_file``: where running hours and starts are kept.
+        """
         self.plan = plan
         self.id = plan.settings.id
         self.ended = False
         """Whether a finite source has ended."""
         self._source = source
         self._outlet = outlet
-        self._report = MachineReport(self.id, plan.bundle, outlet, plan.score_interval_s)
+        self._report = MachineReport(
+            self.id, plan.bundle, outlet, plan.score_interval_s, operation_file
+        )
         self._stop = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"machine-{self.id}", daemon=True)
@@ -133,7 +145,9 @@ class Machine:
     def _run_stream(self) -> None:
         """Process one stream of samples, numbered from 0, to its end or until stopped."""
         plan = self.plan
-        pipeline = Pipeline(plan.bundle, plan.detector, plan.network)
+        pipeline = Pipeline(
+            plan.bundle, plan.detector, plan.network, operation=plan.settings.operation
+        )
         self._report.begin_stream()
         self._resume_standing_alert(pipeline)
         self._last_item_s = time.monotonic()
@@ -172,7 +186,10 @@ class Machine:
         # Published although a stop was requested meanwhile: it would not be decided again.
         if self._abandoned.is_set():
             return
-        self._report.processed(block, scored=_is_scored(pipeline.state))
+        self._report.processed(
+            block, scored=_is_scored(pipeline.state), operation=pipeline.operation
+        )
+        self._report.warn(pipeline.warnings)
         self._publish(output)
         self._report.show(pipeline.state)
 
@@ -188,6 +205,8 @@ class Machine:
     def _publish(self, output: PipelineOutput) -> None:
         for decision in output.decisions:
             self._report.alert(decision)
+        for change in output.operation:
+            self._report.operation(change)
         for state in output.states:
             self._report.show(state)
         for score in output.scores:
@@ -202,8 +221,8 @@ class Machine:
 
 
 def _is_scored(state: SourceState) -> bool:
-    """Whether the sound is scored in this state, although the state may be degraded."""
-    return state.reason in _STILL_SCORED or state.status not in {
+    """Whether the sound is judged in this state; that a machine is off is judged as well."""
+    return state.status not in {
         SourceStatus.NO_SIGNAL,
         SourceStatus.DEGRADED,
     }

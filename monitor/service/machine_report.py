@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from monitor.alerts import Alert, AlertDraft
 from monitor.audio.level import LevelMeter
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.detection.alert_draft import alert_draft
+from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import (
     AudioBlock,
     Decision,
     LogMelBlock,
+    MachineWarning,
     Score,
     SourceState,
     SourceStatus,
@@ -22,6 +26,7 @@ from monitor.domain import (
 )
 from monitor.model.bundle import Bundle
 from monitor.service.coverage import Coverage
+from monitor.service.operation_record import OperationRecord
 from monitor.service.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
@@ -39,6 +44,9 @@ class Outlet(Protocol):
     def state(self, machine: str, payload: dict[str, Any]) -> None:
         """Publish the machine's state."""
 
+    def operation(self, machine: str, payload: dict[str, Any]) -> None:
+        """Publish whether the machine runs."""
+
     def score(self, machine: str, payload: dict[str, Any]) -> None:
         """Publish the newest score."""
 
@@ -46,15 +54,20 @@ class Outlet(Protocol):
 class MachineReport:
     """Publishes one machine to the outlet.
 
-    State: the last published state and its time, the clock and the level of the
-    present stream, and the coverage of all streams.
+    State: the last published state and its time, the warnings, the clock and the level of the
+    present stream, the coverage of all streams, and the running hours.
     """
 
     STATE_INTERVAL_S: ClassVar[float] = 60.0
     """How often the state is published without a change, because the coverage changes."""
 
     def __init__(
-        self, machine: str, bundle: Bundle, outlet: Outlet, score_interval_s: float
+        self,
+        machine: str,
+        bundle: Bundle,
+        outlet: Outlet,
+        score_interval_s: float,
+        operation_file: Path | None = None,
     ) -> None:
         self.state = SourceState(SourceStatus.WARMING, "starting")
         self._machine = machine
@@ -62,6 +75,8 @@ class MachineReport:
         self._outlet = outlet
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
+        self._warnings: tuple[MachineWarning, ...] = ()
+        self._operation = OperationRecord(operation_file, bundle.sha256)
         self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
@@ -92,10 +107,42 @@ class MachineReport:
         if isinstance(block, AudioBlock):
             self._level.push(block.samples)
 
-    def processed(self, block: AudioBlock | LogMelBlock, *, scored: bool) -> None:
+    def processed(
+        self,
+        block: AudioBlock | LogMelBlock,
+        *,
+        scored: bool,
+        operation: OperationStatus | None = None,
+    ) -> None:
         """The pipeline has processed the block; ``scored``: whether it could be scored."""
         start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
         self._coverage.received(end_s - start_s, scored=scored)
+        self._operation.passed(end_s - start_s, operation)
+
+    def operation(self, change: OperationChange) -> None:
+        """Publish and log that the machine has started or stopped."""
+        self._operation.changed(change)
+        log.info("operation %s", change.status, extra={"machine": self._machine})
+        self._publish_operation()
+
+    def _publish_operation(self) -> None:
+        if (payload := self._operation.payload()) is not None:
+            self._outlet.operation(self._machine, payload)
+
+    def warn(self, warnings: Sequence[MachineWarning]) -> None:
+        """Publish and log the warnings if they have changed."""
+        before, self._warnings = {one.name for one in self._warnings}, tuple(warnings)
+        new = {one.name for one in warnings}
+        if new == before:
+            return
+        for one in warnings:
+            if one.name not in before:
+                log.warning(
+                    "warning %s", one.name, extra={"machine": self._machine, "detail": one.detail}
+                )
+        for name in sorted(before - new):
+            log.info("warning %s has ended", name, extra={"machine": self._machine})
+        self._state_due_s = 0.0
 
     def absent(self) -> None:
         """From now on nothing arrives."""
@@ -126,11 +173,14 @@ class MachineReport:
                 "state": self.state.status.value,
                 "reason": self.state.reason,
                 "detail": self.state.detail,
+                "warnings": [one.name for one in self._warnings],
+                "warning_details": {one.name: one.detail for one in self._warnings},
                 "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
                 "alert_id": standing.alert_id if standing else None,
                 "coverage": self.coverage(),
             },
         )
+        self._publish_operation()
 
     def score(self, score: Score) -> None:
         """Publish a score if it is time for the next one."""
@@ -146,6 +196,7 @@ class MachineReport:
                 ),
                 "score": score.value,
                 "threshold": self._bundle.calibration.threshold,
+                "ratio": score.value / self._bundle.calibration.threshold,
                 "loss": score.loss,
                 "level_dbfs": self._level.read_dbfs(),
             },

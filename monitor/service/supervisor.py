@@ -61,11 +61,11 @@ class Supervisor:
         outlet: SupervisedOutlet,
         open_source: Callable[[SourceSettings, Path | None], Source] = open_source,
         *,
-        ledgers: Path | None = None,
+        state_dir: Path | None = None,
     ) -> None:
-        """``ledgers``: the folder for what each folder source has read, a file per machine."""
+        """``state_dir``: what folder sources have read, running hours and starts are kept there."""
         self._outlet = outlet
-        self._ledgers = ledgers
+        self._state_dir = state_dir
         self._open_source = open_source
         self.machines: dict[str, Machine] = {}
 
@@ -95,9 +95,9 @@ class Supervisor:
                 # Streams that begin together would all need the processor at the same moments.
                 time.sleep(self.START_SPREAD_S / len(starting))
             plan = wanted[name]
-            ledger = self._ledgers / f"{name}.sqlite3" if self._ledgers else None
-            source = self._open_source(plan.settings.source, ledger)
-            running[name] = Machine(plan, source, self._outlet)
+            source = self._open_source(plan.settings.source, self._file("folders", name, "sqlite3"))
+            operation_file = self._file("operation", name, "json")
+            running[name] = Machine(plan, source, self._outlet, operation_file=operation_file)
             running[name].start()
         return changes
 
@@ -135,6 +135,9 @@ class Supervisor:
         parts = [f"{number} {status}" for status, number in sorted(counts.items())]
         plural = "" if len(self.machines) == 1 else "s"
         return f"{len(self.machines)} machine{plural}: {', '.join(parts)}"
+
+    def _file(self, folder: str, machine: str, ending: str) -> Path | None:
+        return self._state_dir / folder / f"{machine}.{ending}" if self._state_dir else None
 
     def _end(self, machines: Iterable[Machine]) -> None:
         """Stop the threads at the same time: the slowest one decides how long it takes."""

@@ -21,6 +21,7 @@ from monitor.model.bundle import Bundle, SelfTest, save_bundle
 from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
+from monitor.model.operation import Operation
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.onnx_export import export_onnx
@@ -41,6 +42,7 @@ class SoundModel:
     head: Head
     calibration: Calibration
     capture: Capture | None = None
+    operation: Operation | None = None
 
 
 def write_bundle(
@@ -59,6 +61,7 @@ def write_bundle(
         score=ScoreChoice(kind=model.choice.kind, reason=model.choice.reason),
         calibration=model.calibration,
         capture=model.capture,
+        operation=model.operation,
         model=export_onnx(graph, sample_db),
         head=model.head,
         selftest=_selftest(graph, sample_db, model),

@@ -19,9 +19,11 @@ from monitor.errors import UsageError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
+from monitor.model.operation import Operation
 from monitor.model.recording_score import BLOCK_S
 from monitor.text.wording import counted, duration
 from training.sound.capture import reach_hz
+from training.sound.operation import learn_operation, running_sound
 from training.sound.recordings import Recording, cut_into, read_recording
 from training.sound.settings import AudioSettings
 from training.sound.training_set import distinct_sound
@@ -59,11 +61,13 @@ class AudioRequest:
 class TrainingData:
     """The recordings to train on, their features, and the length of the scored span.
 
-    ``files``: the recordings as they were read, without copies; ``recordings``: the same, or
+    ``files``: the recordings as they were read, without copies and without those in which the
+    machine is off; ``running``: their parts in which it runs; ``recordings``: the same, or
     sections of them. ``scored_bands``: the lowest bands, which are scored. None: all bands.
     """
 
     files: tuple[Recording, ...]
+    running: tuple[Recording, ...]
     recordings: tuple[Recording, ...]
     references: tuple[tuple[Recording, ...], ...]
     spec: LogMelSpec
@@ -71,6 +75,7 @@ class TrainingData:
     scored_bands: int | None
     continued: Bundle | None
     findings: SetFindings
+    operation: Operation | None
 
     @property
     def span_windows(self) -> int:
@@ -80,7 +85,8 @@ class TrainingData:
     def without(self, files: Collection[int]) -> TrainingData:
         """The same without the recordings of these numbers."""
         kept = tuple(recording for recording in self.files if recording.file not in files)
-        return replace(self, files=kept, recordings=_sections(kept, self.spec))
+        running = tuple(part for part in self.running if part.file not in files)
+        return replace(self, files=kept, running=running, recordings=_sections(running, self.spec))
 
 
 def read_training_data(request: AudioRequest) -> TrainingData:
@@ -107,21 +113,45 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     own, *references = [list(islice(rest, len(machine))) for machine in paths]
     distinct = distinct_sound(own, references, request.references, spec)
     numbered = [replace(recording, file=n) for n, recording in enumerate(distinct.own)]
-    recordings = _sections(numbered, spec)
+    scored_bands = _scored_bands(
+        numbered, distinct.references, spec, continued, training.scored_share
+    )
+    operation = learn_operation(numbered, spec, scored_bands or spec.n_mels, request.seed)
+    running = running_sound(numbered, spec, operation, spec.windows_in(span_s))
+    _report_off(numbered, running, operation)
+    with_sound = {part.file for part in running}
+    recordings = _sections(running, spec)
     seconds = sum(recording.seconds(spec) for recording in recordings)
     others = f", {counted(len(references), 'reference machine')}" if references else ""
     logger.info(
         "training on %s, %s%s", counted(len(numbered), "recording"), duration(seconds), others
     )
     return TrainingData(
-        tuple(numbered),
+        tuple(recording for recording in numbered if recording.file in with_sound),
+        tuple(running),
         recordings,
         distinct.references,
         spec,
         span_s,
-        _scored_bands(numbered, distinct.references, spec, continued, training.scored_share),
+        scored_bands,
         continued,
         distinct.findings,
+        operation,
+    )
+
+
+def _report_off(
+    files: Sequence[Recording], running: Sequence[Recording], operation: Operation | None
+) -> None:
+    share = sum(state.share for state in operation.states if state.is_off) if operation else 0.0
+    if not share:
+        return
+    n_off = len({r.file for r in files} - {part.file for part in running})
+    logger.info(
+        "in %.0f %% of the sound the machine is off: not learned%s. If it runs there, set "
+        "off_states in [machine.operation]",
+        100 * share,
+        f" ({counted(n_off, 'whole recording')})" if n_off else "",
     )
 
 

@@ -129,7 +129,9 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     _warn_without_references(head, request, data)
     share, scored_bands = request.settings.training.scored_share, graph.network.spec.scored_bands
     capture = capture_of(data.recordings, spec, scored_bands, share)
-    model = SoundModel(graph.cpu(), spec, data.span_s, choice, head, calibration, capture)
+    model = SoundModel(
+        graph.cpu(), spec, data.span_s, choice, head, calibration, capture, data.operation
+    )
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
         **_provenance(request, data, choice, sound.n_regimes),

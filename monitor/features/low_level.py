@@ -1,0 +1,62 @@
+"""The low level of each band: what is always there, without short sounds beside the machine.
+
+Somebody who hammers beside a machine raises the mean level of every band. The tenth percentile
+over two seconds stays that of the machine, because it ignores all sounds that are absent for a
+tenth of the time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+
+from monitor.domain import FloatArray, LogMelWindow
+from monitor.features.log_mel_spec import LogMelSpec
+
+LOW_LEVEL_S = 2.0
+_SHARE = 0.1
+
+
+def low_level_db(frames_db: FloatArray) -> FloatArray:
+    """The tenth percentile of each band. Shape: ``(n_frames, n_bands)`` to ``(n_bands,)``."""
+    index = int(_SHARE * len(frames_db))
+    lowest: FloatArray = np.partition(frames_db, index, axis=0)[index]
+    return lowest
+
+
+class LowLevelStream:
+    """Windows to low levels of the last two seconds, one for each window.
+
+    State: the newest frames of the last windows, as many as two seconds have.
+    """
+
+    def __init__(self, spec: LogMelSpec, n_bands: int) -> None:
+        self._hop, self._n_bands = spec.window_hop_frames, n_bands
+        self._needed = max(1, round(LOW_LEVEL_S / spec.window_hop_s))
+        self._parts: deque[FloatArray] = deque(maxlen=self._needed)
+
+    def reset(self) -> None:
+        """Sound was lost: nothing may be joined across the gap."""
+        self._parts.clear()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the low level is that of two whole seconds."""
+        return len(self._parts) == self._needed
+
+    def push(self, window: LogMelWindow) -> FloatArray:
+        """The low levels at the end of this window, in dB. Shape: ``(n_bands,)``."""
+        self._parts.append(window.values_db[: self._n_bands, -self._hop :].T)
+        return low_level_db(np.concatenate(self._parts))
+
+
+def low_levels_of(frames_db: FloatArray, spec: LogMelSpec, n_bands: int) -> Iterator[FloatArray]:
+    """The complete low levels of a recording. Shape: ``(n_frames, n_mels)`` to ``(n_bands,)``."""
+    stream = LowLevelStream(spec, n_bands)
+    for start in range(0, len(frames_db) - spec.window_frames + 1, spec.window_hop_frames):
+        window = LogMelWindow(frames_db[start : start + spec.window_frames].T, start, start)
+        level_db = stream.push(window)
+        if stream.is_complete:
+            yield level_db

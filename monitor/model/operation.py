@@ -1,0 +1,46 @@
+"""What a bundle knows of the machine's operating states: how running and off sound."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+
+
+class OperatingState(BaseModel):
+    """One state of the machine in the training sound.
+
+    ``share``: of the training sound. ``level_db``: the mean of ``low_level_db``, the low level
+    (``monitor.features.low_level``) of each scored band.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=32)
+    is_off: bool
+    share: FiniteFloat = Field(ge=0, le=1)
+    level_db: FiniteFloat
+    low_level_db: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=1024)
+
+
+class Operation(BaseModel):
+    """The states of the machine, and the lowest levels at which it runs.
+
+    ``quiet_db``: for each scored band, the low level below which only a twentieth of the sound
+    of the running machine lies. ``states``: at least one in which the machine runs.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    quiet_db: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=1024)
+    states: tuple[OperatingState, ...] = Field(min_length=1, max_length=16)
+
+    def problem(self, n_mels: int) -> str:
+        """What does not fit features of ``n_mels`` bands; empty if everything fits."""
+        n_bands = len(self.quiet_db)
+        if n_bands > n_mels:
+            return f"quiet_db: {n_bands} values for {n_mels} bands"
+        for state in self.states:
+            if len(state.low_level_db) != n_bands:
+                return f"{state.name}: {len(state.low_level_db)} levels, quiet_db has {n_bands}"
+        if all(state.is_off for state in self.states):
+            return "in no state does the machine run"
+        return ""

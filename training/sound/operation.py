@@ -1,0 +1,170 @@
+"""The operating states of a machine, found in its healthy sound without labels.
+
+The quiet state in which only the room is heard is *off*. It is the quietest group of low levels
+if almost every band of it lies below all other sound and if its spectrum differs from that of
+the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from monitor.detection.operation import OperationFollower
+from monitor.detection.settings import OperationSettings
+from monitor.domain import DoubleArray, LogMelWindow
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.low_level import low_levels_of
+from monitor.model.operation import OperatingState, Operation
+from training.sound.recordings import Recording
+
+logger = logging.getLogger(__name__)
+
+_LEAST_OFF_ROWS = 8
+_LOWEST = 0.05
+_MARGIN_DB = 1.0
+_OFF_SHARE = 0.85
+_OFF_DROP_DB = 8.0
+_OFF_SHAPE_DB = 4.0
+_SAME_SHAPE_DB = 3.0
+_MOST_STATES = 6
+_NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
+"""For learning, also a stop of a second is left out."""
+
+
+def learn_operation(
+    recordings: Sequence[Recording], spec: LogMelSpec, n_bands: int, seed: int = 0
+) -> Operation | None:
+    """The states that the recordings show; None if they are shorter than two seconds each."""
+    parts = [list(low_levels_of(r.frames_db, spec, n_bands)) for r in recordings]
+    levels = np.array([row for part in parts for row in part], dtype=np.float64)
+    if not len(levels):
+        return None
+    is_off = _off_rows(levels)
+    running, off = levels[~is_off], levels[is_off]
+    states = [*_states("running", running, len(levels), seed, is_off=False)]
+    if len(off):
+        states += _states("off", off, len(levels), seed, is_off=True)
+    return Operation(quiet_db=_rounded(np.quantile(running, _LOWEST, axis=0)), states=tuple(states))
+
+
+def running_sound(
+    recordings: Sequence[Recording],
+    spec: LogMelSpec,
+    operation: Operation | None,
+    least_windows: int,
+    settings: OperationSettings | None = None,
+) -> list[Recording]:
+    """The parts of the recordings that the run time would score.
+
+    A part of fewer than ``least_windows`` windows is left out, except a whole recording.
+    """
+    if operation is None:
+        return list(recordings)
+    if settings is None and any(state.is_off for state in operation.states):
+        settings = _NO_OFF_SOUND
+    return [
+        part
+        for recording in recordings
+        for part in _running_parts(recording, spec, operation, least_windows, settings)
+    ]
+
+
+def _running_parts(
+    recording: Recording,
+    spec: LogMelSpec,
+    operation: Operation,
+    least_windows: int,
+    settings: OperationSettings | None,
+) -> list[Recording]:
+    hop = spec.window_hop_frames
+    follower = OperationFollower(operation, spec, settings)
+    windows = [
+        LogMelWindow(values_db, hop * number, hop * number + spec.window_frames)
+        for number, values_db in enumerate(recording.windows(spec))
+    ]
+    scored = [run for run in follower.follow(windows) if isinstance(run, list)]
+    scored.append(follower.finish())
+    kept = [window.first_sample // hop for run in scored for window in run]
+    if len(kept) == len(windows):
+        return [recording]
+    breaks = np.flatnonzero(np.diff(kept) > 1) + 1
+    runs = [run for run in np.split(np.array(kept), breaks) if len(run) >= least_windows]
+    return [
+        replace(
+            recording,
+            name=f"{recording.name}[{hop * run[0] / spec.frame_rate_hz:.1f} s]",
+            frames_db=recording.frames_db[hop * run[0] : hop * run[-1] + spec.window_frames],
+        )
+        for run in runs
+    ]
+
+
+def _off_rows(levels: DoubleArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which rows are of the machine that is off. Shape: ``(n, n_bands)`` to ``(n,)``."""
+    mean_db = levels.mean(axis=1)
+    is_off = np.zeros(len(levels), dtype=bool)
+    inside = np.ones(len(levels), dtype=bool)
+    while inside.sum() > _LEAST_OFF_ROWS:
+        lower = inside & (mean_db < _best_cut(mean_db[inside]))
+        if lower.sum() < _LEAST_OFF_ROWS or not _looks_off(levels[lower], levels[~lower]):
+            break
+        is_off = inside = lower
+    return is_off
+
+
+def _best_cut(values: DoubleArray) -> float:
+    """The cut into two groups with the least variance within (Otsu 1979, IEEE SMC 9)."""
+    ordered = np.sort(values)
+    n = np.arange(1, len(ordered))
+    sums = np.cumsum(ordered)
+    low, high = sums[:-1] / n, (sums[-1] - sums[:-1]) / (len(ordered) - n)
+    between = n * (len(ordered) - n) * np.square(high - low)
+    best = int(np.argmax(between))
+    return float((ordered[best] + ordered[best + 1]) / 2)
+
+
+def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
+    """Whether a quiet group is off: below the others in almost every band, and another sound."""
+    quiet_db = np.quantile(upper, _LOWEST, axis=0)
+    typical_db = np.median(upper, axis=0)
+    below_db = np.median(lower, axis=0) - quiet_db
+    shape_db = float((np.median(lower, axis=0) - typical_db).std())
+    return (
+        float((below_db < -_MARGIN_DB).mean()) >= _OFF_SHARE
+        and -float(below_db.mean()) >= _OFF_DROP_DB
+        and shape_db >= _OFF_SHAPE_DB
+    )
+
+
+def _states(
+    name: str, levels: DoubleArray, n_rows: int, seed: int, *, is_off: bool
+) -> list[OperatingState]:
+    """The groups of spectra: as few as leave every row near one of them."""
+    for n_states in range(1, _MOST_STATES + 1):
+        if len(np.unique(levels, axis=0)) < n_states:
+            break
+        groups = KMeans(n_states, n_init=2, random_state=seed).fit(levels)
+        apart = (levels - groups.cluster_centers_[groups.labels_]).std(axis=1)
+        if np.quantile(apart, 1.0 - _LOWEST) <= _SAME_SHAPE_DB:
+            break
+    counts = np.bincount(groups.labels_, minlength=len(groups.cluster_centers_))
+    order = np.argsort(-groups.cluster_centers_.mean(axis=1))
+    return [
+        OperatingState(
+            name=name if number == 1 else f"{name} {number}",
+            is_off=is_off,
+            share=round(float(counts[group] / n_rows), 4),
+            level_db=round(float(groups.cluster_centers_[group].mean()), 2),
+            low_level_db=_rounded(groups.cluster_centers_[group]),
+        )
+        for number, group in enumerate(order, 1)
+    ]
+
+
+def _rounded(values: DoubleArray) -> tuple[float, ...]:
+    return tuple(round(float(value), 2) for value in values)
