@@ -30,6 +30,7 @@ _MARGIN_DB = 1.0
 _OFF_SHARE = 0.85
 _OFF_DROP_DB = 8.0
 _OFF_SHAPE_DB = 4.0
+_GAP_DB = 3.0
 _SAME_SHAPE_DB = 3.0
 _MOST_STATES = 6
 _NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
@@ -129,13 +130,19 @@ def _best_cut(values: DoubleArray) -> float:
 
 
 def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
-    """Whether a quiet group is off: below the others in almost every band, and another sound."""
+    """Whether a quiet group is off: below the others in almost every band, and another sound.
+
+    Between the two there must be a gap: a machine that only becomes slower has none.
+    """
     quiet_db = np.quantile(upper, _LOWEST, axis=0)
     typical_db = np.median(upper, axis=0)
     below_db = np.median(lower, axis=0) - quiet_db
     shape_db = float((np.median(lower, axis=0) - typical_db).std())
+    loudest_off_db = np.quantile(lower.mean(axis=1), 1.0 - _LOWEST)
+    n_between = int((upper.mean(axis=1) < loudest_off_db + _GAP_DB).sum())
     return (
-        float((below_db < -_MARGIN_DB).mean()) >= _OFF_SHARE
+        n_between <= len(lower) / 2
+        and float((below_db < -_MARGIN_DB).mean()) >= _OFF_SHARE
         and -float(below_db.mean()) >= _OFF_DROP_DB
         and shape_db >= _OFF_SHAPE_DB
     )
