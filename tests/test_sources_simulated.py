@@ -23,6 +23,9 @@ from tests.source_reader import SourceReader
 RATE_HZ = 16_000
 FAULTS = ["bearing", "imbalance", "looseness", "rub", "cavitation"]
 MACHINES = ["pump", "fan", "gearbox"]
+STOPPING = {"runs_s": 10.0, "rests_s": 10.0, "run_up_s": 2.0, "coast_down_s": 4.0}
+USUAL_SAMPLES = [0.0039114710, -0.0093964906, 0.1216871962, 0.0020414675]
+"""Four samples of the pump with every fault from 0.5 s on, which must never change."""
 
 
 def simulated(**options: object) -> SimulatedSettings:
@@ -57,7 +60,9 @@ def line(amplitudes: npt.NDArray[np.float64], hz: float, seconds: float) -> floa
 @given(order=st.permutations(range(12)), seed=st.integers(0, 2**63 - 1))
 def test_any_cell_can_be_computed_at_any_time(order: list[int], seed: int) -> None:
     """A run could not be reproduced."""
-    options = {"seed": seed, "faults": [{"kind": kind, "onset_s": 0.4} for kind in FAULTS]}
+    stops = {"runs_s": 0.6, "rests_s": 0.4, "run_up_s": 0.1, "coast_down_s": 0.2}
+    faults = [{"kind": kind, "onset_s": 0.4} for kind in FAULTS]
+    options = stops | {"seed": seed, "faults": faults}
     first = SimulatedMachine(simulated(**options))
     again = SimulatedMachine(simulated(**options))
     expected = [first.cell(index).copy() for index in range(12)]
@@ -245,3 +250,55 @@ def test_it_holds_the_compute_lock() -> None:
         assert not heard
     thread.join(5)
     assert len(heard) == 3
+
+
+def test_a_machine_that_stops_runs_in_every_cycle_as_long_as_configured() -> None:
+    """Starts and stops would not be at the configured times."""
+    motion = Motion(simulated(**STOPPING, load_variation=0), np.random.default_rng(0))
+    t_s = np.arange(0.0, 60.0, 0.01)
+    drive = motion.drive(t_s)
+    assert drive[[0, 999, 1200, 1401, 1999, 2100, 2200, 2999]] == pytest.approx(
+        [1, 1, 0.5, 0, 0, 0.5, 1, 1], abs=0.01
+    )
+    speed_hz = np.gradient(motion.revolutions(t_s), t_s)
+    assert speed_hz == pytest.approx(24.5 * drive, abs=0.2)
+    assert np.diff(motion.revolutions(t_s)).min() >= 0
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_while_a_machine_is_off_only_the_room_is_there(kind: str) -> None:
+    """A machine that is off would still sound, or its fault would."""
+    options = STOPPING | {"room_dbfs": -60.0}
+    running = sound(30, **options, faults=[{"kind": kind}])
+    off = running[15 * RATE_HZ : 19 * RATE_HZ]
+    assert 20 * np.log10(off.std()) == pytest.approx(-60.0, abs=0.7)
+    healthy = sound(30, **options)
+    assert np.array_equal(healthy[15 * RATE_HZ : 19 * RATE_HZ], off)
+    added = (running - healthy)[22 * RATE_HZ : 30 * RATE_HZ]
+    assert added.std() > 0.2 * healthy[: 10 * RATE_HZ].std()
+
+
+def test_the_level_falls_with_the_speed() -> None:
+    """A machine that stops would be as loud as before until it stands still."""
+    samples = sound(14, **STOPPING)[10 * RATE_HZ :]
+    level_db = 10 * np.log10(np.square(samples.reshape(4, -1)).mean(axis=1))
+    assert (np.diff(level_db) < -3.0).all()
+    assert level_db[0] > -32.0
+
+
+def test_a_machine_that_never_rests_has_the_sound_of_one_without_these_settings() -> None:
+    """The same settings would give another sound than in the version before."""
+    faults = [{"kind": kind, "onset_s": 0.5} for kind in FAULTS]
+    usual = sound(2, faults=faults)
+    running = sound(2, faults=faults, runs_s=3600.0)
+    assert 0.0 < np.abs(running - usual).max() < 5e-3
+    assert usual[[0, 1000, 20_000, 30_000]] == pytest.approx(USUAL_SAMPLES, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"runs_s": 2.0}, {"runs_s": 10.0, "rests_s": 3.0}], ids=["run-up", "coast-down"]
+)
+def test_a_run_shorter_than_its_ramps_is_refused(options: dict[str, float]) -> None:
+    """A machine would never reach its speed or never stand still."""
+    with pytest.raises(ValueError, match="must be greater than"):
+        simulated(**options)

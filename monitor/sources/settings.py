@@ -131,8 +131,26 @@ class SimulatedSettings(_Source):
     load_variation: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Depth of the slow changes of load, relative."""
     level_dbfs: Annotated[float, Field(ge=-80, le=-12)] = -26.0
+    runs_s: Seconds | None = None
+    """A machine that stops: seconds from a start to the stop. Unset: it always runs."""
+    rests_s: Seconds = 60.0
+    """Seconds from a stop to the next start. With ``runs_s`` only, as the next three."""
+    run_up_s: Annotated[float, Field(ge=0, le=3_600)] = 2.0
+    """Seconds from a start to full speed."""
+    coast_down_s: Annotated[float, Field(ge=0, le=3_600)] = 4.0
+    """Seconds from a stop to standstill."""
+    room_dbfs: Annotated[float, Field(ge=-120, le=-12)] = -66.0
+    """Level of the room, which is there whether the machine runs or not."""
     duration_s: Position | None = None
     faults: tuple[SimulatedFault, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.runs_s is not None and self.runs_s <= self.run_up_s:
+            raise ValueError("runs_s must be greater than run_up_s")
+        if self.runs_s is not None and self.rests_s <= self.coast_down_s:
+            raise ValueError("rests_s must be greater than coast_down_s")
+        return self
 
 
 class LogMelSettings(_Source):

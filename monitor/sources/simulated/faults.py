@@ -36,12 +36,17 @@ _CAVITATION_GATE = (0.6 * (1.0 + 0.6 * np.cos(_VANES * _TURN))).astype(np.float3
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """The cell that is being made; ``turns``: shaft revolutions, float64 ``(cell_samples,)``."""
+    """The cell that is being made.
+
+    ``turns``: shaft revolutions, float64 ``(cell_samples,)``. ``force``: of an imbalance, relative
+    to that at the planned speed, float32 ``(cell_samples,)``. All faults grow with it.
+    """
 
     index: int
     start_s: float
     rate_hz: int
     turns: npt.NDArray[np.float64]
+    force: FloatArray
 
 
 class Fault(Protocol):
@@ -61,13 +66,14 @@ class _Course:
         self._severity = fault.severity
 
     def severity(self, moment: Moment, n_samples: int) -> FloatArray | None:
-        """Shape: ``(n_samples,)``, ``None`` where the fault is not present."""
+        """Shape: ``(n_samples,)``, ``None`` where the fault is not present or nothing moves."""
         end_s = moment.start_s + n_samples / moment.rate_hz
-        if end_s <= self._onset_s or moment.start_s >= self._end_s:
+        if end_s <= self._onset_s or moment.start_s >= self._end_s or not moment.force.any():
             return None
         t_s = moment.start_s + np.arange(n_samples) / moment.rate_hz
         grown = np.minimum(t_s - self._onset_s, self._end_s - t_s) / self._ramp_s
-        return (self._severity * np.clip(grown, 0.0, 1.0)).astype(np.float32)
+        grown = np.clip(grown, 0.0, 1.0) * moment.force
+        return (self._severity * grown).astype(np.float32)
 
 
 class _Orders:

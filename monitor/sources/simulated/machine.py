@@ -22,6 +22,11 @@ _CELL_S = 0.1
 _STEP_SAMPLES = 64
 _TABLE_POINTS = 1 << 14
 _NYQUIST_SHARE = 0.95
+_ROOM_STREAM = 2**32
+"""Apart from the streams of the faults, which are numbered from 1."""
+_SHAFT_LAW, _FLOW_LAW = 2.0, 2.5
+"""Amplitude by speed while it rises and falls: the force of an imbalance grows with its square,
+the sound power of a fan by 50 dB for ten times the speed (VDI 2081)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class SimulatedMachine:
         power = 1.0 + float(np.mean(self._steady**2) + np.mean(self._loaded**2))
         self._level = 10.0 ** (settings.level_dbfs / 20.0)
         self._scale = np.float32(self._level / np.sqrt(power))
+        self._room: NoiseStream | None = None
+        self._room_level = np.float32(10.0 ** (settings.room_dbfs / 20.0))
+        if settings.runs_s is not None:
+            key = (settings.seed, _ROOM_STREAM)
+            self._room = NoiseStream(key, _room_magnitude(rate_hz), self.cell_samples)
         self._faults = faults_of(settings, self._motion, self.cell_samples)
 
     def cell(self, index: int) -> FloatArray:
@@ -81,18 +91,22 @@ class SimulatedMachine:
         turns = self._between(self._motion.revolutions(steps_s))
         load = self._motion.load(steps_s)
         speed = self._motion.relative_speed(steps_s)
+        drive = self._motion.drive(steps_s)
         at = ((turns % 1.0) * _TABLE_POINTS).astype(np.int32)
 
-        sound = self._between(load**1.5 * speed).astype(np.float32)
+        sound = self._between(load**1.5 * speed * drive**_FLOW_LAW).astype(np.float32)
         sound *= self._loaded.take(at)
-        sound += self._steady.take(at)
-        flow = self._between(load * speed**1.5).astype(np.float32)
+        imbalance = self._between(drive**_SHAFT_LAW).astype(np.float32)
+        sound += imbalance * self._steady.take(at)
+        flow = self._between(load * speed**1.5 * drive**_FLOW_LAW).astype(np.float32)
         flow *= self._flow.cell(index)
         sound += flow
         sound *= self._scale
-        moment = Moment(index, first_sample / self._rate_hz, self._rate_hz, turns)
+        moment = Moment(index, first_sample / self._rate_hz, self._rate_hz, turns, imbalance)
         for fault in self._faults:
             fault.add_to(sound, moment, self._level)
+        if self._room is not None:
+            sound += self._room_level * self._room.cell(index)
         return np.clip(sound, -1.0, 1.0, out=sound)
 
     def _between(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -145,5 +159,13 @@ def _noise_magnitude(
         centre_hz = nominal_hz * individual.uniform(0.93, 1.07)
         width_hz = 0.12 * centre_hz
         magnitude *= 1.0 + 1.2 / (1.0 + ((hz - centre_hz) / width_hz) ** 2)
+    magnitude[0] = 0.0
+    return magnitude
+
+
+def _room_magnitude(rate_hz: int) -> npt.NDArray[np.float64]:
+    """Spectrum of a quiet room: falling, with the flat noise of a microphone. Shape: ``(257,)``."""
+    hz = np.linspace(0.0, rate_hz / 2.0, 257)
+    magnitude: npt.NDArray[np.float64] = np.hypot(100.0 / np.maximum(hz, 100.0), 0.02)
     magnitude[0] = 0.0
     return magnitude
