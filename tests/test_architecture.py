@@ -44,7 +44,7 @@ PRINTING = {"monitor/cli.py", "monitor/__main__.py", "training/cli.py"}
 CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
-SIDE_EFFECTS = {"sources", "outbox", "mqtt", "history", "config", "service", "web"}
+SIDE_EFFECTS = {"sources", "outbox", "mqtt", "history", "config", "control", "service", "web"}
 """Packages with devices, network, clocks or threads.
 
 ``web``, ``history`` and ``diagnosis`` do not exist yet: the rules here are for later packages.
@@ -55,17 +55,23 @@ FORBIDDEN = {
     ),
     "audio": {"sources", "service", "config", "mqtt", "outbox"},
     "sources": {"model", "mqtt", "config", "outbox", "service", "detection", "calibration"},
-    "outbox": {"model", "mqtt", "domain", "config", "service", "sources"},
-    "mqtt": {"model", "sources", "config", "service"},
-    "config": {"model", "service", "outbox"},
+    "outbox": {"model", "mqtt", "domain", "config", "service", "sources", "control"},
+    "mqtt": {"model", "sources", "config", "service", "control"},
+    "config": {"model", "service", "outbox", "control"},
+    "control": SIDE_EFFECTS - {"control"} | {"model", "domain"},
     "service": {"web", "commands", "demo", "offline"},
     "offline": {"service", "mqtt", "outbox", "config"},
 }
 """Package or file at the top of ``monitor`` to what it must not reach, directly or by others."""
 FORBIDDEN["model"] = FORBIDDEN["model"] | {"detection", "calibration"}
-FORBIDDEN_TO_ALL = {"web": {"cli", "commands"}, "commands": {"cli"}, "cli": {"__main__"}}
+FORBIDDEN_TO_ALL = {
+    "web": {"cli", "commands"},
+    "control": {"service", "commands", "web"},
+    "commands": {"cli"},
+    "cli": {"__main__"},
+}
 """Package to the only packages that may import it."""
-TRAINING_FORBIDDEN = {"outbox", "mqtt", "service", "web", "commands", "cli"}
+TRAINING_FORBIDDEN = {"outbox", "mqtt", "control", "service", "web", "commands", "cli"}
 MOST_FILES_AT_THE_TOP = 12
 
 
@@ -261,7 +267,7 @@ def test_sound_and_images_do_not_import_each_other() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["outbox", "mqtt"])
+@pytest.mark.parametrize("package", ["outbox", "mqtt", "control"])
 def test_delivery_needs_no_numpy(package: str) -> None:
     """An alert could be lost because a numerical library does not load."""
     modules = [module_of(path) for path in sources(f"monitor/{package}")]

@@ -18,8 +18,8 @@ _LEAST_EXPIRY_S = 30
 _EXPIRY_INTERVALS = 5
 _BIRTH_PAUSE_S = 5.0
 _ONLINE_ONLY = "{{ 'online' if value == 'online' else 'offline' }}"
-_JUDGED_ONLY = "{{ 'online' if value_json.state in ['ok', 'anomaly'] else 'offline' }}"
-_STATES = ["warming", "ok", "anomaly", "no_signal", "degraded", "unavailable"]
+_JUDGED_ONLY = "{{ 'online' if value_json.state in ['ok', 'anomaly', 'muted'] else 'offline' }}"
+_STATES = ["warming", "ok", "anomaly", "no_signal", "degraded", "unavailable", "muted"]
 
 
 class Announcer(Protocol):

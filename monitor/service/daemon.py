@@ -15,12 +15,18 @@ from typing import Any, ClassVar, Literal
 from monitor import __version__
 from monitor.clock import StepWatch, rfc3339
 from monitor.config.settings import Settings, load_config, outbox_path
-from monitor.errors import AuscultError
+from monitor.control.address import socket_path
+from monitor.control.dispatcher import Dispatcher
+from monitor.control.operator_log import OperatorLog
+from monitor.control.server import ControlServer
+from monitor.errors import AuscultError, ServiceUnavailableError
 from monitor.mqtt.payloads import info_payload
 from monitor.outbox.queue import Outbox
 from monitor.service.delivery import Delivery
 from monitor.service.logs import set_up_logging
 from monitor.service.machine_plan import MachinePlan, make_plans
+from monitor.service.muting import Muting
+from monitor.service.operator_commands import Daemon, OperatorCommands
 from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import Notifier
@@ -43,13 +49,19 @@ class Service:
         manager: Notifier,
         reread: Callable[[], Reading],
         announce: Callable[[Reading], None],
+        *,
+        turn_mutes: Callable[[], list[str]] = list,
     ) -> None:
-        """``reread`` reads and validates everything again; ``announce`` publishes the result."""
+        """``reread`` reads and validates everything again; ``announce`` publishes the result.
+
+        ``turn_mutes`` ends the mutes whose time is over and returns their machines.
+        """
         self._supervisor = supervisor
         self._delivery = delivery
         self._manager = manager
         self._reread = reread
         self._announce = announce
+        self._turn_mutes = turn_mutes
         self._status = ""
         self._complaint = ""
         self._hanging: list[str] = []
@@ -103,6 +115,9 @@ class Service:
         elif hanging != self._hanging:
             log.error("no progress, the watchdog is not notified: %s", ", ".join(hanging))
         self._hanging = hanging
+        for name in self._turn_mutes():
+            if machine := self._supervisor.machines.get(name):
+                machine.publish_state()
         if step_s := self._steps.step_s():
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))
@@ -147,7 +162,10 @@ def run_daemon(
         )
         delivery = Delivery(settings.mqtt, outbox)
         stack.callback(delivery.stop)
-        supervisor = Supervisor(delivery, state_dir=outbox.path.parent)
+        operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
+        stack.callback(operators.close)
+        muting = Muting(delivery, operators)
+        supervisor = Supervisor(muting, state_dir=outbox.path.parent)
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)
@@ -164,18 +182,38 @@ def run_daemon(
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
             for warning in filter(None, (plan.persistence_warning for plan in plans)):
                 log.warning(warning)
-            delivery.announce(_info(plans, started_at), [plan.settings.id for plan in plans])
+            machines = [plan.settings.id for plan in plans]
+            muting.monitored(machines)
+            delivery.announce(_info(plans, started_at), machines)
 
         delivery.start()
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})
+        _open_control_socket(
+            Daemon(supervisor, muting, str(config.absolute()), started_at, delivery.summary),
+            socket_path(outbox.path.parent),
+            stack,
+        )
         manager.ready()
         _give_back_memory()
-        Service(supervisor, delivery, manager, reread, announce).run(
+        Service(supervisor, delivery, manager, reread, announce, turn_mutes=muting.turn).run(
             signals, until_ended=until_ended
         )
         log.info("stopping")
+
+
+def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:
+    """Answer operators until ``stack`` ends. Without the socket, everything else works."""
+    dispatcher = Dispatcher(Path(daemon.config))
+    OperatorCommands(daemon).register(dispatcher)
+    server = ControlServer(path, dispatcher)
+    try:
+        server.start()
+    except ServiceUnavailableError as error:
+        log.warning("no control socket, so auscult status, mute and others do not work: %s", error)
+    else:
+        stack.callback(server.stop)
 
 
 def _give_back_memory() -> None:

@@ -38,8 +38,8 @@ class Outlet(Protocol):
     def open_alert(self, machine: str) -> Alert | None:
         """The alert that is raised now, possibly since before a restart."""
 
-    def alert(self, draft: AlertDraft) -> Alert:
-        """Write an alert to the outbox, which sends it."""
+    def alert(self, draft: AlertDraft) -> Alert | None:
+        """Write an alert to the outbox, which sends it; ``None`` if the machine is muted."""
 
     def state(self, machine: str, payload: dict[str, Any]) -> None:
         """Publish the machine's state."""
@@ -210,6 +210,8 @@ class MachineReport:
                 dated_by_clock=not self._clock.is_recorded,
             )
         )
+        if alert is None:
+            return
         bands = {"bands_hz": alert.bands_hz} if alert.bands_hz else {}
         log.log(
             logging.INFO if alert.kind == "updated" else logging.WARNING,

@@ -1,0 +1,160 @@
+"""``auscult status``, ``mute``, ``acknowledge``, ``label`` and others: clients of the daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitor.commands.output import columns, emit, message
+from monitor.config.settings import load_config, state_dir
+from monitor.control.address import possible_paths
+from monitor.control.client import ask
+from monitor.errors import AuscultError
+from monitor.text.wording import counted, duration, rounded
+
+_DEFAULT_CONFIG = Path("config.toml")
+_JUDGED = frozenset({"ok", "warning", "anomaly", "muted"})
+_HEADER = ("MACHINE", "STATE", "SINCE", "SCORE", "REMARKS")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which daemon is asked: by its socket, by its configuration, or the one that is found."""
+
+    socket: Path | None
+    config: Path | None
+
+    def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
+        """The result of a command. Raises as ``monitor.control.client.ask``."""
+        if self.socket is not None:
+            return ask([self.socket], command, arguments, config=self.config)
+        paths = possible_paths(self._state_dir(), instances=self.config is not None)
+        return ask(paths, command, arguments, config=self.config)
+
+    def _state_dir(self) -> Path | None:
+        if self.config is not None:
+            return state_dir(load_config(self.config), self.config)
+        try:
+            return state_dir(load_config(_DEFAULT_CONFIG), _DEFAULT_CONFIG)
+        except AuscultError:  # no configuration here: the service of this computer is asked
+            return None
+
+
+def status(target: Target, *, as_json: bool) -> None:
+    """Print a line for each machine, and what the daemon delivers."""
+    result = target.ask("status")
+    now = result["now"]
+    rows = [_HEADER, *(_row(machine, now) for machine in result["machines"])]
+    daemon = result["daemon"]
+    since = duration(_seconds_between(daemon["started_at"], now))
+    running = f"auscult {daemon['version']} with {daemon['config']}, running for {since}"
+    emit(
+        {**result, "machines": [_with_ratio(machine) for machine in result["machines"]]},
+        [*columns(rows), f"{running}; {daemon['delivery']}"],
+        as_json=as_json,
+    )
+
+
+def mute(target: Target, machine: str, for_s: float, note: str, *, as_json: bool) -> None:
+    """Hold back the alerts of a machine for a time."""
+    result = target.ask("mute", machine=machine, for_s=for_s, note=note)
+    _report(result, f"{machine}: muted until {_local(result['muted_until'])}", as_json=as_json)
+
+
+def unmute(target: Target, machine: str, *, as_json: bool) -> None:
+    """End the mute of a machine."""
+    result = target.ask("unmute", machine=machine)
+    if result["suppressed"] is None:
+        text = f"{machine}: was not muted"
+    else:
+        text = f"{machine}: no longer muted, {counted(result['suppressed'], 'alert')} suppressed"
+    _report(result, text, as_json=as_json)
+
+
+def acknowledge(target: Target, alert_id: str, note: str, *, as_json: bool) -> None:
+    """Note that somebody takes care of an alert."""
+    result = target.ask("acknowledge", alert_id=alert_id.lower(), note=note)
+    text = f"{result['machine']}: alert {result['alert_id']} acknowledged"
+    _report(result, text, as_json=as_json)
+
+
+def label(target: Target, alert_id: str, label: str, note: str, *, as_json: bool) -> None:
+    """Note what an alert was."""
+    result = target.ask("label", alert_id=alert_id.lower(), label=label, note=note)
+    text = f"{result['machine']}: alert {result['alert_id']} labelled {result['label']}"
+    _report(result, text, as_json=as_json)
+
+
+def commission(target: Target, command: str, machine: str, *, as_json: bool) -> None:
+    """``learn``, ``arm`` or ``rollback`` a machine."""
+    result = target.ask(command, machine=machine)
+    text = f"{machine}: {result.get('message') or command}"
+    _report(result, text, as_json=as_json)
+
+
+def _report(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    if warning := result.get("warning"):
+        message(str(warning))
+    emit(result, [text], as_json=as_json)
+
+
+def _with_ratio(machine: dict[str, Any]) -> dict[str, Any]:
+    return {**machine, "ratio": _ratio(machine)}
+
+
+def _ratio(machine: Mapping[str, Any]) -> float | None:
+    """The newest score as a share of the threshold; ``None`` while the machine is not judged."""
+    score, state = machine["score"], machine["state"]
+    if score is None or state is None or state["state"] not in _JUDGED:
+        return None
+    return float(score["ratio"])
+
+
+def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
+    state, ratio = machine["state"] or {}, _ratio(machine)
+    since = state.get("since")
+    return (
+        str(machine["id"]),
+        str(state.get("state", "starting")),
+        duration(_seconds_between(since, now)) if since else "",
+        "" if ratio is None else f"{rounded(ratio, 2)} x threshold",
+        "; ".join(_remarks(machine, now)),
+    )
+
+
+def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
+    """The alert, the mute, the warnings and the reason of the state."""
+    state = machine["state"] or {}
+    if alert := machine["alert"]:
+        acknowledged = ", acknowledged" if state.get("acknowledged") else ""
+        since = duration(_seconds_between(alert["started_at"], now))
+        yield f"alert {alert['alert_id']} for {since}{acknowledged}"
+    if label := state.get("label"):
+        yield f"labelled {label}"
+    if until := state.get("muted_until"):
+        told = machine["mute"] or {}
+        yield f"muted until {_local(until)}" + (f" by {told['by']}" if told.get("by") else "")
+        if without := state.get("state_without_mute"):
+            yield f"without the mute: {without}"
+        if number := state.get("muted_alerts"):
+            yield f"{counted(number, 'alert')} suppressed"
+        if note := told.get("note"):
+            yield str(note)
+    details = state.get("warning_details", {})
+    yield from (str(details.get(name) or name) for name in state.get("warnings", ()))
+    if reason := state.get("reason"):
+        yield str(state.get("detail") or reason)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    """Seconds from one time in RFC 3339 to another, at least 0."""
+    both = datetime.fromisoformat(earlier), datetime.fromisoformat(later)
+    return max(0.0, (both[1] - both[0]).total_seconds())
+
+
+def _local(time: str) -> str:
+    """A time in RFC 3339 as in the time zone of this computer: ``2026-11-23 12:15``."""
+    return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"

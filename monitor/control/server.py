@@ -1,0 +1,275 @@
+"""The control socket of a daemon: a thread of its own, with limits for every client."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import grp
+import logging
+import os
+import pwd
+import selectors
+import socket
+import struct
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.control.address import GROUP, check_length
+from monitor.control.dispatcher import Dispatcher
+from monitor.control.messages import MAX_REQUEST_BYTES, refused
+from monitor.errors import ServiceUnavailableError, UsageError
+
+log = logging.getLogger(__name__)
+
+_CREDENTIALS = struct.Struct("3i")  # process, user and group: struct ucred of unix(7)
+
+
+@dataclass(slots=True, eq=False)
+class _Client:
+    """A connection. ``until_s``: when it is closed unless a request is answered before."""
+
+    socket: socket.socket
+    by: str
+    until_s: float
+    received: bytearray = field(default_factory=bytearray)
+    unsent: memoryview = field(default_factory=lambda: memoryview(b""))
+    is_last: bool = False
+    """Whether the connection is closed after what is unsent."""
+
+
+class ControlServer:
+    """Answers requests on a Unix socket.
+
+    A request is one line of at most ``MAX_REQUEST_BYTES``. A client sends it and receives its
+    answer within ``CLIENT_S`` seconds. Above ``MAX_CLIENTS`` clients, the one that waits longest
+    is closed. The thread handles at most ``EVENTS_PER_S`` events a second, so that no client can
+    take the processor from the machines.
+    """
+
+    MAX_CLIENTS: ClassVar[int] = 16
+    CLIENT_S: ClassVar[float] = 10.0
+    EVENTS_PER_S: ClassVar[float] = 200.0
+    BURST: ClassVar[int] = 100
+    STOP_TIMEOUT_S: ClassVar[float] = 1.0
+    _PAUSE_AFTER_ERROR_S: ClassVar[float] = 1.0
+
+    def __init__(self, path: Path, dispatcher: Dispatcher, group: str = GROUP) -> None:
+        """``group``: may use the socket, if the system has this group and allows it."""
+        self.path = path
+        self._dispatcher = dispatcher
+        self._group = group
+        self._clients: dict[int, _Client] = {}
+        self._stopping = threading.Event()
+        self._tokens = float(self.BURST)
+        self._tokens_at_s = time.monotonic()
+        self._lock: int | None = None
+        self._inode = 0
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+
+    def start(self) -> None:
+        """Listen and start the thread. A socket that a killed daemon left is replaced.
+
+        Raises ``ServiceUnavailableError`` if the socket cannot be made or another daemon uses it.
+        """
+        check_length(self._unfinished)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = self._locked()
+            self._listener = self._listen()
+        except OSError as error:
+            self._unlock()
+            raise ServiceUnavailableError(
+                f"{self.path}: the socket cannot be made: {error.strerror or error}"
+            ) from error
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close every connection and remove the socket. A second call changes nothing."""
+        if self._thread.ident is None or self._stopping.is_set():
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError):  # the thread may have ended already
+            self._wake_in.send(b"\0")
+        self._thread.join(self.STOP_TIMEOUT_S)
+        with contextlib.suppress(OSError):
+            if self.path.lstat().st_ino == self._inode:
+                self.path.unlink()
+        self._unlock()
+
+    # The socket.
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.path.with_name(self.path.name + ".new")
+
+    def _locked(self) -> int:
+        """The lock that shows, as long as its process lives, that the socket is used."""
+        path = self.path.with_name(self.path.name + ".lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise ServiceUnavailableError(
+                f"{self.path}: another daemon uses this socket; give each daemon its own "
+                "$RUNTIME_DIRECTORY or service.state_dir"
+            ) from None
+        return lock
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _listen(self) -> socket.socket:
+        """Listen under another name first: under its own, the socket always has its rights."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            self._unfinished.unlink(missing_ok=True)
+            listener.bind(str(self._unfinished))
+            self._give_to_group(self._unfinished)
+            self._unfinished.chmod(0o660)
+            listener.listen(4 * self.MAX_CLIENTS)
+            self._unfinished.rename(self.path)
+            self._inode = self.path.lstat().st_ino
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def _give_to_group(self, path: Path) -> None:
+        try:
+            group_id = grp.getgrnam(self._group).gr_gid
+        except KeyError:
+            return
+        if path.lstat().st_gid == group_id:
+            return
+        try:
+            os.chown(path, -1, group_id)
+        except PermissionError:
+            log.info(
+                "%s: only this user may use it, because this user is not in the group %s",
+                self.path,
+                self._group,
+            )
+
+    # The thread.
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._serve()
+            except Exception:  # a bug here must not end the commands
+                log.exception("control socket: internal error")
+                self._stopping.wait(self._PAUSE_AFTER_ERROR_S)
+            for client in list(self._clients.values()):
+                self._close(client)
+        self._selector.close()
+        for one in (self._listener, self._wake_in, self._wake_out):
+            one.close()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            deadlines = [client.until_s for client in self._clients.values()]
+            wait_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            for key, _ in self._selector.select(wait_s):
+                if self._stopping.is_set():
+                    return
+                self._pace()
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif (client := self._clients.get(key.fd)) is not None:
+                    self._advance(client)
+            now_s = time.monotonic()
+            for client in [one for one in self._clients.values() if one.until_s <= now_s]:
+                self._close(client)
+
+    def _pace(self) -> None:
+        """Wait until another event may be handled (token bucket)."""
+        now_s = time.monotonic()
+        gained = (now_s - self._tokens_at_s) * self.EVENTS_PER_S
+        self._tokens = min(float(self.BURST), self._tokens + gained) - 1.0
+        self._tokens_at_s = now_s
+        if self._tokens < 0.0:
+            self._stopping.wait(-self._tokens / self.EVENTS_PER_S)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:  # too many open files, or the client has gone
+            log.warning("control socket: %s", error.strerror)
+            self._stopping.wait(self._PAUSE_AFTER_ERROR_S)
+            return
+        connection.setblocking(False)
+        if len(self._clients) >= self.MAX_CLIENTS:
+            self._close(min(self._clients.values(), key=lambda one: one.until_s))
+        client = _Client(connection, _user_of(connection), time.monotonic() + self.CLIENT_S)
+        self._clients[connection.fileno()] = client
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _advance(self, client: _Client) -> None:
+        """Send what is unsent, or receive more of a request and answer a complete one."""
+        try:
+            if not client.unsent:
+                self._receive(client)
+            if client.unsent:
+                self._send(client)
+        except BlockingIOError:
+            return
+        except OSError:  # the client has gone
+            self._close(client)
+
+    def _receive(self, client: _Client) -> None:
+        part = client.socket.recv(MAX_REQUEST_BYTES)
+        if not part:
+            raise ConnectionResetError
+        client.received += part
+        line, newline, rest = bytes(client.received).partition(b"\n")
+        if not newline and len(line) < MAX_REQUEST_BYTES:
+            return
+        client.received.clear()
+        if len(line) >= MAX_REQUEST_BYTES:
+            answer = refused(UsageError(f"a request has at most {MAX_REQUEST_BYTES} bytes"))
+            client.is_last = True
+        elif rest:
+            answer = refused(UsageError("wait for the answer before you send another request"))
+            client.is_last = True
+        else:
+            answer = self._dispatcher.answer(line, client.by)
+        client.unsent = memoryview(answer)
+
+    def _send(self, client: _Client) -> None:
+        with contextlib.suppress(BlockingIOError):
+            client.unsent = client.unsent[client.socket.send(client.unsent) :]
+        if client.unsent:
+            self._selector.modify(client.socket, selectors.EVENT_WRITE)
+        elif client.is_last:
+            self._close(client)
+        else:
+            client.until_s = time.monotonic() + self.CLIENT_S
+            self._selector.modify(client.socket, selectors.EVENT_READ)
+
+    def _close(self, client: _Client) -> None:
+        del self._clients[client.socket.fileno()]
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(client.socket)
+        client.socket.close()
+
+
+def _user_of(connection: socket.socket) -> str:
+    """The name of the user at the other end, or its number where it has no name."""
+    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    user_id = _CREDENTIALS.unpack(packed)[1]
+    try:
+        return pwd.getpwuid(user_id).pw_name
+    except KeyError:
+        return f"user {user_id}"

@@ -1,0 +1,178 @@
+"""The commands of the control socket: what each of them does in the daemon."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monitor import __version__
+from monitor.alerts import alert_to_dict
+from monitor.clock import rfc3339
+from monitor.control.dispatcher import Dispatcher
+from monitor.control.messages import (
+    AlertArguments,
+    LabelArguments,
+    MachineArguments,
+    MuteArguments,
+    NoArguments,
+)
+from monitor.control.operator_log import Entry, KnownAlert
+from monitor.errors import ConfigError, UsageError
+from monitor.service.muting import Muting
+from monitor.service.supervisor import Supervisor
+from monitor.text.escaping import one_line
+from monitor.text.wording import duration
+
+log = logging.getLogger(__name__)
+
+_LEARNING = ("learn", "arm", "rollback")
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What the commands use. ``delivery``: outbox and broker, in one line."""
+
+    supervisor: Supervisor
+    muting: Muting
+    config: str
+    started_at: str
+    delivery: Callable[[], str]
+
+
+class OperatorCommands:
+    """The handlers. They run in the thread of the control socket."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._muting = daemon.muting
+        self._operators = daemon.muting.operators
+
+    def register(self, dispatcher: Dispatcher) -> None:
+        """Register every command."""
+        dispatcher.register("status", NoArguments, self._status)
+        dispatcher.register("mute", MuteArguments, self._mute)
+        dispatcher.register("unmute", MachineArguments, self._unmute)
+        dispatcher.register("acknowledge", AlertArguments, self._acknowledge)
+        dispatcher.register("label", LabelArguments, self._label)
+        for command in _LEARNING:
+            dispatcher.register(command, MachineArguments, self._without_learning)
+
+    def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
+        daemon = self._daemon
+        return {
+            "now": rfc3339(self._operators.clock.unix_s()),
+            "daemon": {
+                "version": __version__,
+                "config": daemon.config,
+                "started_at": daemon.started_at,
+                "delivery": daemon.delivery(),
+            },
+            "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],
+        }
+
+    def _machine_status(self, machine: str) -> dict[str, Any]:
+        newest = self._muting.newest(machine)
+        state = newest["state"] or {}
+        alert = self._muting.published_alert(machine)
+        with self._muting.guard:
+            mute = self._operators.mutes.get(machine)
+            told = {"by": mute.by, "note": mute.note} if mute and state.get("muted_until") else None
+        return {
+            "id": machine,
+            **newest,
+            "alert": alert_to_dict(alert) if alert else None,
+            "mute": told,
+        }
+
+    def _mute(self, arguments: MuteArguments, by: str) -> Mapping[str, Any]:
+        machine = self._known(arguments.machine)
+        self._muting.mute(machine, arguments.for_s, arguments.note, by)
+        self._note(by, "mute", machine, value=f"{arguments.for_s:g}", note=arguments.note)
+        log.warning(
+            "muted for %s",
+            duration(arguments.for_s),
+            extra={"machine": machine, "user": by, "note": one_line(arguments.note)},
+        )
+        return self._told(machine)
+
+    def _unmute(self, arguments: MachineArguments, by: str) -> Mapping[str, Any]:
+        machine = self._known(arguments.machine)
+        suppressed = self._muting.unmute(machine)
+        if suppressed is not None:
+            self._note(by, "unmute", machine)
+        return {"suppressed": suppressed, **self._told(machine)}
+
+    def _acknowledge(self, arguments: AlertArguments, by: str) -> Mapping[str, Any]:
+        with self._muting.guard:
+            alert = self._alert(arguments.alert_id)
+            alert.acknowledged = True
+            self._operators.put_alert(alert)
+            self._note(by, "acknowledge", alert.machine, alert.alert_id, note=arguments.note)
+        return {"alert_id": alert.alert_id, **self._told(alert.machine)}
+
+    def _label(self, arguments: LabelArguments, by: str) -> Mapping[str, Any]:
+        with self._muting.guard:
+            alert = self._alert(arguments.alert_id)
+            alert.label = arguments.label
+            self._operators.put_alert(alert)
+            self._note(
+                *(by, "label", alert.machine, alert.alert_id),
+                value=arguments.label,
+                note=arguments.note,
+            )
+        return {"alert_id": alert.alert_id, "label": alert.label, **self._told(alert.machine)}
+
+    def _without_learning(self, arguments: MachineArguments, _by: str) -> Mapping[str, Any]:
+        machine = self._known(arguments.machine)
+        raise ConfigError(
+            f'machine "{machine}" is not configured for learning: it has no [machine.learning] '
+            f"table in {self._daemon.config}"
+        )
+
+    def _known(self, machine: str) -> str:
+        """The machine itself. Raises ``UsageError`` that names the monitored ones."""
+        machines = list(self._daemon.supervisor.machines)
+        if machine not in machines:
+            raise UsageError(
+                f'no machine "{one_line(machine)}" is monitored; monitored: {", ".join(machines)}'
+            )
+        return machine
+
+    def _alert(self, beginning: str) -> KnownAlert:
+        """The alert with this id, or the only one whose id begins so."""
+        for machine in list(self._daemon.supervisor.machines):
+            alert = self._muting.published_alert(machine)
+            if alert is not None and alert.alert_id not in self._operators.alerts:
+                self._operators.put_alert(KnownAlert(alert.alert_id, machine))
+        found = [one for name, one in self._operators.alerts.items() if name.startswith(beginning)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(f"{one.alert_id} ({one.machine})" for one in found[-5:])
+            raise UsageError(f"{len(found)} alerts begin with {beginning}: {names}")
+        raise UsageError(
+            f"no alert {beginning} is known: `auscult status` shows the open alerts, and every "
+            "alert message has its alert_id"
+        )
+
+    def _note(self, by: str, action: str, machine: str, *alert_id: str, **entry: str) -> None:
+        """Write what a user did."""
+        with self._muting.guard:
+            at = self._operators.clock.now()
+            self._operators.add(Entry(at, by, action, machine, *alert_id, **entry))
+            self._operators.flush()
+
+    def _told(self, machine: str) -> dict[str, Any]:
+        """Publish the state, and return what operators told, with a warning of the disk."""
+        running = self._daemon.supervisor.machines.get(machine)
+        if running is not None:
+            running.publish_state()
+        state = self._muting.newest(machine)["state"] or {}
+        keys = ("state", "muted_until", "muted_alerts", "acknowledged")
+        result = {"machine": machine, **{key: state.get(key) for key in keys}}
+        trouble = self._operators.trouble
+        if trouble:
+            result["warning"] = f"only in memory until the disk accepts changes: {trouble}"
+        return result
