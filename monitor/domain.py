@@ -153,6 +153,7 @@ class SourceStatus(StrEnum):
     DEGRADED = "degraded"
     UNAVAILABLE = "unavailable"
     OFF = "off"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,7 @@ class Decision:
     peak_score: float
     threshold: float
     loss: float
+    false_alarms_per_week: float
     band_error: FloatArray = field(repr=False)
     reason: str = ""
     continues: bool = False

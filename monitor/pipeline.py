@@ -22,6 +22,7 @@ from monitor.detection.operation import (
     OperationStatus,
 )
 from monitor.detection.settings import DetectorSettings, OperationSettings
+from monitor.detection.thresholds import thresholds_of
 from monitor.domain import (
     AudioBlock,
     Decision,
@@ -43,6 +44,9 @@ _OK = SourceState(SourceStatus.OK)
 _WARMING = SourceState(SourceStatus.WARMING)
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
 _OFF = SourceState(SourceStatus.OFF)
+_WARNING = SourceState(
+    SourceStatus.WARNING, "score", "the score stays above the warning threshold, below the alarm"
+)
 _UNUSUALLY_QUIET = MachineWarning(
     "unusually_quiet", "quieter than the running machine and not as quiet as off: not scored"
 )
@@ -83,15 +87,26 @@ class Pipeline:
         calibration = bundle.calibration
         self.bundle = bundle
         self.state = _WARMING
-        self.detector = Detector(
-            DetectorRule.of(
-                detector or DetectorSettings(),
+        detector = detector or DetectorSettings()
+        self.thresholds = thresholds_of(calibration, detector)
+
+        def detector_at(threshold: float, per_week: float) -> Detector:
+            rule = DetectorRule.of(
+                detector,
                 calibration,
+                threshold,
+                per_week,
                 span_s=bundle.actual_span_s,
                 hop_s=hop_s,
                 sample_rate_hz=spec.sample_rate_hz,
                 same_fault_s=operation.same_fault_s,
             )
+            return Detector(rule)
+
+        alarm, warning = self.thresholds.alarm, self.thresholds.warning
+        self.detector = detector_at(alarm, self.thresholds.alarm_per_week)
+        self._warner = (
+            None if warning is None else detector_at(warning, self.thresholds.warning_per_week)
         )
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
@@ -220,8 +235,10 @@ class Pipeline:
         self._warm = False
         self._scorer.reset()
         self._level.reset()
-        self.detector.gap()
+        self._forget_pending()
         if change.status is OperationStatus.OFF:
+            if self._warner is not None:
+                self._warner.machine_stopped(change.end_sample)
             decision = self.detector.machine_stopped(change.end_sample)
             if decision is not None:
                 output.decisions.append(decision)
@@ -243,13 +260,20 @@ class Pipeline:
         self._warm = False
         self._scorer.reset()
         self._level.reset()
+        self._forget_pending()
+
+    def _forget_pending(self) -> None:
         self.detector.gap()
+        if self._warner is not None:
+            self._warner.gap()
 
     def _detect(self, scores: list[Score], output: PipelineOutput) -> None:
         self._set_state(self._machine_state(), output)
         for score in scores:
             self._warm = True
             output.scores.append(score)
+            if self._warner is not None:
+                self._warner.push(score)
             decision = self.detector.push(score)
             if decision is not None:
                 output.decisions.append(decision)
@@ -263,6 +287,8 @@ class Pipeline:
             return _OFF
         if self.detector.raised:
             return _ANOMALY
+        if self._warner is not None and self._warner.raised:
+            return _WARNING
         return _OK if self._warm else _WARMING
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:

@@ -18,6 +18,7 @@ def rule(required: int = 8, out_of: int = 10, *, clear: int = 5, quiet: int = 0)
     return DetectorRule(
         threshold=10.0,
         clear_threshold=8.0,
+        false_alarms_per_week=1.0,
         persistence=Persistence(required, out_of),
         clearing=Persistence(max(1, clear - 1), clear),
         quiet_samples=quiet * HOP,

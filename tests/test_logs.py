@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from monitor.alerts import AlertKind
+from monitor.detection.settings import DetectorSettings
+from monitor.detection.thresholds import thresholds_of
 from monitor.domain import AudioBlock, Decision
 from monitor.outbox.queue import Outbox
 from monitor.service import logs
@@ -90,12 +92,18 @@ def test_alerts_are_never_left_out(tmp_path: Path) -> None:
     stream = lines_of("json")
     bundle = make_bundle(tmp_path / "bundle")
     with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        report = MachineReport("pump-7", bundle, RecordingOutlet(outbox), 1.0)
+        report = MachineReport(
+            "pump-7",
+            bundle,
+            RecordingOutlet(outbox),
+            1.0,
+            thresholds=thresholds_of(bundle.calibration, DetectorSettings()),
+        )
         report.arrived(AudioBlock(np.zeros(16_000, np.float32), 16_000, 0))
         bands = np.zeros(bundle.spec.n_mels, np.float32)
         for _ in range(6):
             for kind in ALERT_KINDS:
-                report.alert(Decision(kind, 1, 0, 9.0, 9.0, 8.0, 1.0, bands))
+                report.alert(Decision(kind, 1, 0, 9.0, 9.0, 8.0, 1.0, 1.0, bands))
     kinds = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
     assert kinds == 6 * [f"alert {kind}" for kind in ALERT_KINDS]
 

@@ -16,7 +16,7 @@ from benchmarks.detection.simulated_scores import (
     UNLIKE,
     SimulatedScores,
 )
-from monitor.calibration.tail import beyond, pieces, rare_threshold, run_maxima
+from monitor.calibration.tail import pieces, rare_threshold, run_maxima, tail_of
 
 ALLOWED = 1e-5
 
@@ -82,7 +82,7 @@ def test_a_run_of_any_length_is_one_alarm(length: int) -> None:
     runs = [np.r_[np.full(length, 5.0 + peak), np.full(9, 5.0)] for peak in peaks]
     n_values = 200 * (length + 9)
     allowed = 1e-3 * 200 / n_values  # one run of a thousand
-    found = beyond(runs, allowed, length / (length + 9))
+    found = tail_of(runs, length / (length + 9)).exceeded_by(allowed)
     assert found == pytest.approx(5.0 + np.log(1e3), rel=0.1)
 
 

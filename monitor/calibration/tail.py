@@ -86,7 +86,14 @@ _LEAST_GROUPS = 5
 
 
 def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> float:
-    """The value over which no more than ``allowed`` runs begin per value, with some caution.
+    """:func:`rare_thresholds` for one share."""
+    return rare_thresholds(groups, [allowed], seed)[0]
+
+
+def rare_thresholds(
+    groups: Sequence[DoubleArray], allowed: Sequence[float], seed: int
+) -> list[float]:
+    """The values over which no more than ``allowed`` runs begin per value, with some caution.
 
     ``groups``: the values of each recording in their order, at least one recording and none
     empty. For each start, the estimate is the upper end of a bootstrap over recordings. The result
@@ -98,9 +105,11 @@ def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> 
     estimates = []
     for _ in range(_BOOTSTRAPS):
         drawn = [drawn_from[i] for i in rng.integers(0, len(drawn_from), len(drawn_from))]
-        estimates.append([beyond(drawn, allowed, share) for share in _TAIL_SHARES])
-    bounds = np.quantile(estimates, _CONFIDENCE, axis=0)
-    return max(float(bounds.min()), *(float(group.max()) for group in groups))
+        tails = [tail_of(drawn, share) for share in _TAIL_SHARES]
+        estimates.append([[tail.exceeded_by(one) for one in allowed] for tail in tails])
+    bounds = np.quantile(estimates, _CONFIDENCE, axis=0).min(axis=0)
+    largest = max(float(group.max()) for group in groups)
+    return [max(float(bound), largest) for bound in bounds]
 
 
 def run_maxima(groups: Sequence[DoubleArray], start: float) -> DoubleArray:
@@ -137,8 +146,24 @@ def pieces(groups: Sequence[DoubleArray]) -> list[DoubleArray]:
     ]
 
 
-def beyond(groups: Sequence[DoubleArray], allowed: float, share: float) -> float:
-    """The estimate of one bootstrap sample, by peaks over a start (Coles 2001, section 4.3).
+@dataclass(frozen=True, slots=True)
+class PeakTail:
+    """The tail of ``n_peaks`` peaks over ``start`` among ``n_values`` values."""
+
+    start: float
+    n_values: int
+    n_peaks: int
+    excesses: GeneralisedPareto | None
+
+    def exceeded_by(self, allowed: float) -> float:
+        """The value over which ``allowed`` runs begin per value."""
+        if self.excesses is None:
+            return self.start
+        return self.start + self.excesses.quantile(1.0 - allowed * self.n_values / self.n_peaks)
+
+
+def tail_of(groups: Sequence[DoubleArray], share: float) -> PeakTail:
+    """The tail of one bootstrap sample, by peaks over a start (Coles 2001, section 4.3).
 
     The start is the value that ``share`` of the values exceed, or ten values if that is more.
     """
@@ -148,6 +173,6 @@ def beyond(groups: Sequence[DoubleArray], allowed: float, share: float) -> float
     start = float(ordered[-n_tail - 1])
     peaks = run_maxima(groups, start)
     if not len(peaks):
-        return float(ordered[-1])
+        return PeakTail(float(ordered[-1]), n_values, 0, None)
     tail = fit_generalised_pareto(peaks - start, lightest=_LIGHTEST_SHAPE, heaviest=_HEAVIEST_SHAPE)
-    return start + tail.quantile(1.0 - allowed * n_values / len(peaks))
+    return PeakTail(start, n_values, len(peaks), tail)

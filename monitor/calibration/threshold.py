@@ -22,16 +22,18 @@ from typing import Literal
 
 import numpy as np
 
-from monitor.calibration.tail import rare_threshold
+from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.domain import DoubleArray
 from monitor.errors import BadInputError
-from monitor.model.manifest import MOST_SCORES, Calibration
+from monitor.model.manifest import MOST_SCORES, BudgetThreshold, Calibration
 from monitor.model.reference_match import ReferenceMatch
 from monitor.text.wording import counted, duration
 
 WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4
+BUDGETS = (0.1, 0.3, 1.0, 3.0, 7.0, 20.0, 50.0, 168.0, 500.0, 1_000.0, 3_000.0, 10_000.0)
+"""False alarms a week for which a bundle contains a threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,12 @@ def calibrate(
             f"little to set a threshold: give at least {math.ceil(needed_s)} s of sound, or "
             f"{_LEAST_BLOCKS} recordings"
         )
-    allowed = false_alarms_per_week * blocks.length_s / WEEK_S
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
     power = 2.0 if distances else 1.0
-    threshold, method = _threshold(blocks, allowed, power, seed)
     wholes = _Blocks([np.array([r.whole]) for r in scored], seconds / len(scored))
-    allowed_whole = false_alarms_per_week * wholes.length_s / WEEK_S
-    recording_threshold, _ = _threshold(wholes, allowed_whole, power, seed)
+    asked = (false_alarms_per_week, *BUDGETS)
+    (threshold, method), *others = _thresholds(blocks, asked, power, seed)
+    (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, seed)
     scores = np.concatenate([recording.scores for recording in scored])
     levels_db = np.concatenate([recording.levels_db for recording in scored])
     means_db = np.array([recording.levels_db.mean() for recording in scored])
@@ -122,6 +123,11 @@ def calibrate(
         level_low_db=float(min(means_db.min(), np.quantile(levels_db, 0.005))),
         level_high_db=float(max(means_db.max(), np.quantile(levels_db, 0.995))),
         recording_scores=_standing_for_all(wholes.values),
+        budgets=tuple(
+            BudgetThreshold(false_alarms_per_week=budget, threshold=live, recording_threshold=whole)
+            for budget, (live, _), (whole, _) in zip(BUDGETS, others, whole_others, strict=True)
+        ),
+        provisional=supported > false_alarms_per_week,
         stretch_scores=_standing_for_all(np.concatenate([r.stretches for r in scored])),
         note=_note(scored, false_alarms_per_week, supported, persistence.needs_s(span_s, hop_s)),
     )
@@ -194,14 +200,21 @@ def _decorrelation(series: Sequence[DoubleArray]) -> int:
     return max(1, longest // 2)
 
 
-def _threshold(
-    blocks: _Blocks, allowed: float, power: float, seed: int
-) -> tuple[float, Literal["conformal", "generalised_pareto"]]:
-    """The value that a share ``allowed`` passes: counted, or extrapolated from powers."""
+def _thresholds(
+    blocks: _Blocks, budgets: Sequence[float], power: float, seed: int
+) -> list[tuple[float, Literal["conformal", "generalised_pareto"]]]:
+    """For each budget the value that is passed so often: counted, or extrapolated from powers."""
     values = blocks.values
+    ordered = np.sort(values)
     n = len(values)
-    rank = math.ceil((n + 1) * (1.0 - allowed))
-    if rank <= n:
-        return float(np.sort(values)[max(rank, 1) - 1]), "conformal"
-    beyond = rare_threshold([group**power for group in blocks.by_recording], allowed, seed)
-    return beyond ** (1.0 / power), "generalised_pareto"
+    allowed = [budget * blocks.length_s / WEEK_S for budget in budgets]
+    ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
+    rare = [one for one, rank in zip(allowed, ranks, strict=True) if rank > n]
+    groups = [group**power for group in blocks.by_recording]
+    beyond = iter(rare_thresholds(groups, rare, seed) if rare else ())
+    return [
+        (float(ordered[max(rank, 1) - 1]), "conformal")
+        if rank <= n
+        else (next(beyond) ** (1.0 / power), "generalised_pareto")
+        for rank in ranks
+    ]

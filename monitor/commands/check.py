@@ -38,8 +38,9 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
                 "source": plan.settings.source.kind,
                 "bundle": str(plan.bundle.path),
                 "bundle_sha256": plan.bundle.sha256,
-                "threshold": plan.bundle.calibration.threshold,
-                "false_alarms_per_week": plan.bundle.calibration.false_alarms_per_week,
+                "threshold": plan.thresholds.alarm,
+                "warning_threshold": plan.thresholds.warning,
+                "false_alarms_per_week": plan.thresholds.alarm_per_week,
                 "detector": plan.detector.model_dump(),
             }
             for plan in plans
@@ -49,7 +50,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         (
             plan.settings.id,
             plan.settings.source.kind,
-            f"threshold {rounded(plan.bundle.calibration.threshold)}",
+            f"threshold {rounded(plan.thresholds.alarm)}",
             str(plan.bundle.path),
             _own_detector(plan.settings.detector),
         )

@@ -14,7 +14,8 @@ from monitor.commands.output import message, progress, report_ignored
 from monitor.commands.replay_results import replay_results
 from monitor.config.settings import Settings, check_machine_id, load_config
 from monitor.detection.detector import persistence_of
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
+from monitor.detection.thresholds import thresholds_of
 from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
@@ -64,11 +65,12 @@ def replay(request: ReplayRequest) -> int:
     _refuse_overwriting(request, recordings)
     starts = start_times(recordings, request.start)
     machine = _machine(request, settings)
-    detector = _detector(machine, settings)
+    detector, operation = _how_to_detect(machine, settings)
     paths = {"scores": request.scores, "files": request.files, "alerts": request.alerts}
     # All published replays share the numbers of a machine: the clock keeps them apart.
     first_sequence = int(time.time() * 1000) if request.publish else 0
-    with replay_results(bundle, machine, paths, first_sequence) as results:
+    threshold = thresholds_of(bundle.calibration, detector).alarm
+    with replay_results(bundle, machine, paths, first_sequence, threshold) as results:
         network = Network(bundle)
         for number, recording in enumerate(recordings, 1):
             progress(f"{number} of {len(recordings)}  {recording}")
@@ -81,6 +83,7 @@ def replay(request: ReplayRequest) -> int:
                     ReplaySinks(results.score, results.alert),
                     machine=machine,
                     start_unix_s=starts[recording] or 0.0,
+                    operation=operation,
                 )
             )
         progress("")
@@ -155,9 +158,13 @@ def _machine(request: ReplayRequest, settings: Settings | None) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:64] or "replay"
 
 
-def _detector(machine_id: str, settings: Settings | None) -> DetectorSettings:
-    """The settings of the configured machine, else ``[detector]``, else the defaults."""
+def _how_to_detect(
+    machine_id: str, settings: Settings | None
+) -> tuple[DetectorSettings, OperationSettings]:
+    """The settings of the configured machine, else those of the file, else the defaults."""
     if settings is None:
-        return DetectorSettings()
+        return DetectorSettings(), OperationSettings()
     configured = [machine for machine in settings.machines if machine.id == machine_id]
-    return settings.detector_of(configured[0] if configured else None)
+    if not configured:
+        return settings.detector_of(None), OperationSettings()
+    return settings.detector_of(configured[0]), configured[0].operation

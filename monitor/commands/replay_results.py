@@ -24,7 +24,11 @@ FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", 
 
 @contextmanager
 def replay_results(
-    bundle: Bundle, machine: str, paths: Mapping[str, Path | None], first_sequence: int
+    bundle: Bundle,
+    machine: str,
+    paths: Mapping[str, Path | None],
+    first_sequence: int,
+    threshold: float,
 ) -> Iterator[ReplayResults]:
     """Open the result files ``scores``, ``files`` and ``alerts`` that have a path."""
     with ExitStack() as stack:
@@ -32,7 +36,7 @@ def replay_results(
             name: stack.enter_context(ResultFile(path, f"--{name}")) if path else None
             for name, path in paths.items()
         }
-        yield ReplayResults(bundle, machine, outputs, first_sequence)
+        yield ReplayResults(bundle, machine, outputs, first_sequence, threshold)
 
 
 class ReplayResults:
@@ -44,6 +48,7 @@ class ReplayResults:
         machine: str,
         outputs: Mapping[str, ResultFile | None],
         first_sequence: int,
+        threshold: float,
     ) -> None:
         self.machine = machine
         self.summaries: list[RecordingSummary] = []
@@ -51,7 +56,7 @@ class ReplayResults:
         self.raised: list[RaisedAlert] = []
         self._bundle = bundle
         self._rate_hz = bundle.spec.sample_rate_hz
-        self._threshold = bundle.calibration.threshold
+        self._threshold = threshold
         self._series = AlertSeries(first_sequence)
         self._alert_file = outputs["alerts"]
         self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)

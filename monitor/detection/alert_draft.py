@@ -59,7 +59,7 @@ def alert_draft(
         peak_score=decision.peak_score,
         threshold=decision.threshold,
         loss=decision.loss,
-        false_alarms_per_week=bundle.calibration.false_alarms_per_week,
+        false_alarms_per_week=decision.false_alarms_per_week,
         bands_hz=loud_bands_hz(decision.band_error, bundle.spec),
         bundle_sha256=bundle.sha256,
         replayed=replayed,

@@ -23,13 +23,15 @@ from monitor.model.manifest import Calibration
 class DetectorRule:
     """``DetectorSettings`` for one bundle, in scores and samples.
 
-    ``persistence``: of the scores over ``threshold`` that raise an alert; ``clearing``: of
-    those below ``clear_threshold`` that clear it. ``same_fault_samples``: of running after a
-    stop, within which a fault is taken for the one before the stop.
+    ``false_alarms_per_week``: the budget of the threshold. ``persistence``: of the scores over
+    ``threshold`` that raise an alert; ``clearing``: of those below ``clear_threshold`` that
+    clear it. ``same_fault_samples``: of running after a stop, within which a fault is taken for
+    the one before the stop.
     """
 
     threshold: float
     clear_threshold: float
+    false_alarms_per_week: float
     persistence: Persistence
     clearing: Persistence
     quiet_samples: int
@@ -41,6 +43,8 @@ class DetectorRule:
         cls,
         settings: DetectorSettings,
         calibration: Calibration,
+        threshold: float,
+        false_alarms_per_week: float,
         *,
         span_s: float,
         hop_s: float,
@@ -48,11 +52,11 @@ class DetectorRule:
         same_fault_s: float = 0.0,
     ) -> DetectorRule:
         """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
-        threshold = calibration.threshold
         to_median = max(0.0, threshold - calibration.score_median)
         return cls(
             threshold=threshold,
             clear_threshold=threshold - settings.hysteresis * to_median,
+            false_alarms_per_week=false_alarms_per_week,
             persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
             clearing=Persistence.share_of(
                 settings.clear_after_s, settings.persistence_share, hop_s
@@ -119,6 +123,7 @@ class Detector:
             peak_score=open_alert.peak_score,
             threshold=self.rule.threshold,
             loss=open_alert.last_loss,
+            false_alarms_per_week=self.rule.false_alarms_per_week,
             band_error=np.zeros(0, dtype=np.float32),
             reason="stopped",
         )
@@ -210,6 +215,7 @@ class Detector:
             peak_score=open_alert.peak_score,
             threshold=self.rule.threshold,
             loss=score.loss,
+            false_alarms_per_week=self.rule.false_alarms_per_week,
             band_error=score.band_error,
         )
 

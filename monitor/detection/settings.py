@@ -12,6 +12,18 @@ class DetectorSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    alarm_per_week: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=10_000.0,
+        description="False alarms a week that you accept. Unset: as the bundle was calibrated.",
+    )
+    warning_per_week: float = Field(
+        default=7.0,
+        gt=0.0,
+        le=10_000.0,
+        description="False warnings a week that you accept. A warning is a state, not an alert.",
+    )
     min_fault_s: float = Field(
         default=3.5,
         ge=0.0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
@@ -11,6 +13,16 @@ from monitor.model.capture import Capture
 from monitor.model.operation import Operation
 
 MOST_SCORES = 256
+
+
+class BudgetThreshold(BaseModel):
+    """The thresholds for another budget, see ``Calibration``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_alarms_per_week: FiniteFloat = Field(gt=0)
+    threshold: FiniteFloat = Field(gt=0)
+    recording_threshold: FiniteFloat = Field(gt=0)
 
 
 class Calibration(BaseModel):
@@ -23,7 +35,8 @@ class Calibration(BaseModel):
     ``score_deviation``: of block values. ``level_low_db`` to ``level_high_db``: the range of
     healthy levels. ``recording_scores``: the scores of whole healthy recordings in rising order,
     a selection of ``MOST_SCORES`` if there are more. ``stretch_scores``: the same for blocks of
-    ten seconds.
+    ten seconds. ``budgets``: the thresholds for other budgets, in rising order of the budget.
+    ``provisional``: the recordings do not support the budget by counting.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,7 +59,36 @@ class Calibration(BaseModel):
     level_high_db: FiniteFloat
     recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
     stretch_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
+    budgets: tuple[BudgetThreshold, ...] = Field(default=(), max_length=64)
+    provisional: bool = False
     note: str = Field(max_length=2000)
+
+    def threshold_for(self, false_alarms_per_week: float | None) -> float | None:
+        """The threshold for a budget; None where the bundle does not contain it."""
+        if false_alarms_per_week in {None, self.false_alarms_per_week}:
+            return self.threshold
+        return self._interpolated(false_alarms_per_week, "threshold")
+
+    def recording_threshold_for(self, false_alarms_per_week: float | None) -> float | None:
+        """The threshold of whole recordings for a budget; None as above."""
+        if false_alarms_per_week in {None, self.false_alarms_per_week}:
+            return self.recording_threshold
+        return self._interpolated(false_alarms_per_week, "recording_threshold")
+
+    def _interpolated(self, per_week: float | None, name: str) -> float | None:
+        """Squares of thresholds are nearly linear in the logarithm of the budget: see the tail."""
+        if per_week is None or not self.budgets:
+            return None
+        budgets = [one.false_alarms_per_week for one in self.budgets]
+        if not budgets[0] <= per_week <= budgets[-1]:
+            return None
+        upper = max(1, bisect_left(budgets, per_week))
+        low, high = self.budgets[upper - 1], self.budgets[upper]
+        share = math.log(per_week / low.false_alarms_per_week) / math.log(
+            high.false_alarms_per_week / low.false_alarms_per_week
+        )
+        squared = (1.0 - share) * getattr(low, name) ** 2 + share * getattr(high, name) ** 2
+        return math.sqrt(float(squared))
 
 
 SCHEMA_VERSION: Final = 1

@@ -10,7 +10,7 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.audio.channels import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.alert_draft import alert_draft
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import Score, SourceState, block_times_s
 from monitor.errors import BadInputError, MissingInputError
 from monitor.model.bundle import Bundle
@@ -76,6 +76,7 @@ def replay_recording(
     *,
     machine: str,
     start_unix_s: float,
+    operation: OperationSettings | None = None,
     channel: Channel = "mix",
 ) -> RecordingSummary:
     """Score one recording as one stream that began at ``start_unix_s``.
@@ -84,8 +85,8 @@ def replay_recording(
     of the part that could be read. Exceptions of the sinks are passed on.
     """
     whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, detector, network, whole)
-    threshold = bundle.calibration.recording_threshold
+    pipeline = Pipeline(bundle, detector, network, whole, operation)
+    threshold = pipeline.thresholds.recording
     alerts, seconds = 0, 0.0
     not_judged: SourceState | None = None
 

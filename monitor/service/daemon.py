@@ -228,8 +228,10 @@ def _info(plans: list[MachinePlan], started_at: str) -> dict[str, Any]:
             "id": plan.settings.id,
             "source": plan.settings.source.kind,
             "bundle_sha256": plan.bundle.sha256,
-            "threshold": plan.bundle.calibration.threshold,
-            "false_alarms_per_week": plan.bundle.calibration.false_alarms_per_week,
+            "threshold": plan.thresholds.alarm,
+            "warning_threshold": plan.thresholds.warning,
+            "false_alarms_per_week": plan.thresholds.alarm_per_week,
+            "provisional": plan.bundle.calibration.provisional,
             "span_s": plan.bundle.span_s,
         }
         for plan in plans

@@ -57,7 +57,12 @@ class Machine:
         self._source = source
         self._outlet = outlet
         self._report = MachineReport(
-            self.id, plan.bundle, outlet, plan.score_interval_s, operation_file
+            self.id,
+            plan.bundle,
+            outlet,
+            plan.score_interval_s,
+            thresholds=plan.thresholds,
+            operation_file=operation_file,
         )
         self._stop = threading.Event()
         self._abandoned = threading.Event()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from monitor.config.settings import MachineSettings, Settings
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
+from monitor.detection.thresholds import Thresholds, thresholds_of
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
@@ -28,6 +29,11 @@ class MachinePlan:
     inference_threads: int
     score_interval_s: float
     stall_limit_s: float
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Where an alarm and a warning begin."""
+        return thresholds_of(self.bundle.calibration, self.detector)
 
     @property
     def persistence_warning(self) -> str:
@@ -71,7 +77,7 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
     for machine in settings.machines:
         try:
             bundle = load_bundle(machine.bundle)
-            _ = bundle.calibration  # raises for a bundle without a threshold
+            thresholds_of(bundle.calibration, settings.detector_of(machine))
             if bundle.sha256 not in loaded:
                 network = Network(bundle, threads)
                 run_selftest(bundle, network)

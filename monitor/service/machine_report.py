@@ -14,6 +14,7 @@ from monitor.audio.level import LevelMeter
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationChange, OperationStatus
+from monitor.detection.thresholds import Thresholds
 from monitor.domain import (
     AudioBlock,
     Decision,
@@ -67,11 +68,14 @@ class MachineReport:
         bundle: Bundle,
         outlet: Outlet,
         score_interval_s: float,
+        *,
+        thresholds: Thresholds,
         operation_file: Path | None = None,
     ) -> None:
         self.state = SourceState(SourceStatus.WARMING, "starting")
         self._machine = machine
         self._bundle = bundle
+        self._thresholds = thresholds
         self._outlet = outlet
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
@@ -195,8 +199,9 @@ class MachineReport:
                     self._clock.unix_s(score.end_sample / self._bundle.spec.sample_rate_hz)
                 ),
                 "score": score.value,
-                "threshold": self._bundle.calibration.threshold,
-                "ratio": score.value / self._bundle.calibration.threshold,
+                "threshold": self._thresholds.alarm,
+                "warning_threshold": self._thresholds.warning,
+                "ratio": score.value / self._thresholds.alarm,
                 "loss": score.loss,
                 "level_dbfs": self._level.read_dbfs(),
             },
