@@ -45,7 +45,7 @@ _WARMING = SourceState(SourceStatus.WARMING)
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
 _OFF = SourceState(SourceStatus.OFF)
 _WARNING = SourceState(
-    SourceStatus.WARNING, "score", "the score stays above the warning threshold, below the alarm"
+    SourceStatus.WARNING, "", "the score stays above the warning threshold, below the alarm"
 )
 _UNUSUALLY_QUIET = MachineWarning(
     "unusually_quiet", "quieter than the running machine and not as quiet as off: not scored"
