@@ -17,6 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for library in ("OMP", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
+pytest_plugins = ["tests.fixtures"]  # imported after this file: numpy reads the variables above
+
 settings.register_profile("default", deadline=None)
 settings.register_profile(
     "ci",

@@ -7,19 +7,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from tests.bundles import SPEC, machine_sound, make_bundle
+from tests.bundles import SPEC, machine_sound
 from training.sound.alert_page import reconstruct_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
 
 
-def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
+def test_the_residual_is_where_and_when_the_fault_is(
+    bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
     """The picture shows the fault at another time or in another band."""
-    bundle = make_bundle(tmp_path / "bundle")
     sound = np.concatenate([machine_sound(10, seed=1), machine_sound(10, seed=2, fault=0.1)])
     soundfile.write(tmp_path / "day.wav", sound, RATE_HZ, subtype="FLOAT")
-    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 5.0, 18.0)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, network, 5.0, 18.0)
     assert 5.0 <= section.begin_s < 5.6
     assert section.recorded_db.shape == section.expected_db.shape
     per_frame = section.residual_db.max(axis=0)
@@ -30,11 +32,12 @@ def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
     assert low_hz - 50 <= 3000 <= high_hz + 50
 
 
-def test_the_page_contains_its_picture_and_escapes_names(tmp_path: Path) -> None:
+def test_the_page_contains_its_picture_and_escapes_names(
+    bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
     """The name of a recording puts a script into the page, or the picture is missing."""
-    bundle = make_bundle(tmp_path / "bundle")
     soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
-    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 0.0, 8.0)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, network, 0.0, 8.0)
     page = tmp_path / "alert.html"
     write_alert_page(page, section, SPEC, title="<script>x</script>", values={"score": "41 & up"})
     text = page.read_text()

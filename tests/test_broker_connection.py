@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from tests.alert_drafts import draft
 from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
 from tests.old_broker import OldBroker
 from tests.publishing import connected, publishing, sequences
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
-        yield opened
 
 
 def test_paused_broker_is_detected_and_alerts_arrive_in_order(

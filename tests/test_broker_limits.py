@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,12 +31,6 @@ from tests.publishing import connected, publishing, sequences
 
 PROTOCOLS = ("auto", "3.1.1")
 STATUS = "auscult/test/status"
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
-        yield opened
 
 
 def limited(tmp_path: Path, *lines: str) -> Mosquitto:

@@ -24,11 +24,6 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
-
-
 def test_the_command_is_installed_and_is_the_module() -> None:
     """`auscult` and `python -m monitor` would differ."""
     done = process("--version")

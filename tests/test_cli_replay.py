@@ -9,14 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from monitor.model.bundle import Bundle
-from tests.bundles import machine_sound, make_bundle
+from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import ROOT
 from tests.mosquitto import Mosquitto, Subscriber, wait_for
@@ -24,19 +23,8 @@ from tests.payload_check import check_message
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
-
-
-@pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_recordings(Path(tmp_path_factory.mktemp("recordings")) / "all")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ import csv
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,23 +27,6 @@ pytestmark = pytest.mark.slow
 
 WRONG = "wrong-secret"
 RATE_HZ = SPEC.sample_rate_hz
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
-    with daemon(tmp_path / "daemon", broker) as one:
-        yield one
 
 
 def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(

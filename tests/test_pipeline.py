@@ -24,16 +24,6 @@ RATE_HZ = SPEC.sample_rate_hz
 FAULT = 0.1
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
 def output_of(
     pipeline: Pipeline, samples: FloatArray, cuts: list[int], rate_hz: int = RATE_HZ
 ) -> PipelineOutput:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -23,18 +22,6 @@ from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
 from tests.publishing import connected, publishing, sequences
 
 STATUS = "auscult/test/status"
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
-        yield opened
 
 
 def arrived(subscriber: Subscriber, ending: str, wanted: list[int]) -> bool:

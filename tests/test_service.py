@@ -19,15 +19,9 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from monitor.service.daemon import Reading, Service
-from tests.bundles import make_bundle
 from tests.mosquitto import Mosquitto, wait_for
 from tests.running_service import RunningService
 from tests.scripted_machines import plan
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
 
 
 @pytest.fixture
