@@ -37,9 +37,9 @@ HEAVY = {
     "training",
 }
 # Files of the runtime that may load the trainer, and only inside a function.
-LAZY_TRAINERS = {"monitor/cli.py", "monitor/demo/run.py"}
+LAZY_TRAINERS = {"monitor/cli/bundles.py", "monitor/cli/training.py", "monitor/demo/run.py"}
 # Files whose own standard output or exit status is their interface.
-PRINTING = {"monitor/cli.py", "monitor/__main__.py", "training/cli.py"}
+PRINTING = {"monitor/cli/program.py", "monitor/__main__.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.
 CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
