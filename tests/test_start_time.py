@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import struct
+import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.audio.start_time import broadcast_wave_start, start_unix_s
+from monitor.audio.start_time import start_unix_s
 from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ
 
@@ -116,5 +116,9 @@ def test_a_broadcast_wave_file_holds_its_start(tmp_path: Path) -> None:
 @given(content=st.binary(max_size=400), chunk=st.sampled_from((b"", b"bext\xff\xff\0\0")))
 def test_damaged_metadata_gives_no_start(content: bytes, chunk: bytes) -> None:
     """One damaged file ends a replay in a traceback."""
-    broadcast_wave_start(io.BytesIO(b"RIFF\0\0\0\0WAVE" + chunk + content))
-    assert broadcast_wave_start(io.BytesIO(content)) is None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.wav"
+        path.write_bytes(b"RIFF\0\0\0\0WAVE" + chunk + content)
+        start_unix_s(path)
+        path.write_bytes(content)
+        assert start_unix_s(path) is None

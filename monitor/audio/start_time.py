@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from monitor.errors import UsageError
+from monitor.audio.containers.riff import broadcast_extension
+from monitor.errors import BadInputError, UsageError
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 """A name with another year holds another number."""
@@ -32,8 +31,6 @@ _TIME_IN_NAME = re.compile(
 _BEXT_DATE: Final = re.compile(rb"(19[7-9]\d|2[01]\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_TIME: Final = re.compile(rb"(\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_DATE_AT, _BEXT_TIME_AT, _BEXT_END = 320, 330, 338
-_MOST_CHUNKS = 1000
-_UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 def start_times(recordings: Sequence[Path], given: str | None) -> dict[Path, float | None]:
@@ -71,8 +68,8 @@ def start_unix_s(recording: Path) -> float | None:
     """
     named = _start_in_name(recording.stem)
     if named is None:
-        with suppress(OSError), recording.open("rb") as file:
-            named = broadcast_wave_start(file)
+        with suppress(OSError, BadInputError), recording.open("rb") as file:
+            named = _origination(broadcast_extension(file.fileno(), recording))
     return None if named is None else named.timestamp()
 
 
@@ -108,25 +105,8 @@ def _zone(match: re.Match[str]) -> timezone:
     return timezone(-offset if zone[0] == "-" else offset)
 
 
-def broadcast_wave_start(file: BinaryIO) -> datetime | None:
-    """The origination date and time of a WAV file, None where it has none."""
-    header = file.read(12)
-    if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
-        return None
-    for _ in range(_MOST_CHUNKS):
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            return None
-        name, size = struct.unpack("<4sI", chunk)
-        if name == b"bext":
-            return _origination(file.read(min(size, _BEXT_END)))
-        if size == _UNKNOWN_SIZE:
-            return None
-        file.seek(size + size % 2, os.SEEK_CUR)
-    return None
-
-
 def _origination(bext: bytes) -> datetime | None:
+    """The origination date and time of a Broadcast Wave file, None where it has none."""
     date = _BEXT_DATE.fullmatch(bext[_BEXT_DATE_AT:_BEXT_TIME_AT])
     time = _BEXT_TIME.fullmatch(bext[_BEXT_TIME_AT:_BEXT_END])
     if date is None or time is None:

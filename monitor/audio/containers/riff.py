@@ -41,6 +41,7 @@ class _Wave:
     stated_bytes: int = 0
     is_plain: bool = True
     long_sizes: bytes = b""
+    broadcast: bytes = b""
 
     @property
     def frame_bytes(self) -> int:
@@ -64,6 +65,18 @@ def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> li
         is_alone = offset >= size and not recordings
         recordings.append(_recording(path, wave, size, alone=is_alone))
     return recordings
+
+
+def broadcast_extension(descriptor: int, path: Path) -> bytes:
+    """The beginning of the ``bext`` chunk (EBU Tech 3285), empty if there is none.
+
+    Raises ``BadInputError`` for a WAV file whose chunks cannot be read, and ``OSError``.
+    """
+    head = os.pread(descriptor, 4, 0)
+    if head not in RIFF_MAGIC or not _is_wave(descriptor, 0):
+        return b""
+    wave, _ = _walk(descriptor, path, 0, os.fstat(descriptor).st_size, growing=True)
+    return wave.broadcast
 
 
 def _walk(
@@ -90,6 +103,8 @@ def _walk(
             if len(wave.format) < 16:
                 raise BadInputError(f"{path}: a WAV file whose samples come before their format")
             n_bytes = _data(path, wave, offset + 8, n_bytes, size, growing=growing)
+        elif name == b"bext":
+            wave.broadcast = os.pread(descriptor, min(n_bytes, _LARGEST_CHUNK_COPIED), offset + 8)
         elif wave.data is None:
             _note(descriptor, path, wave, name, offset=offset + 8, n_bytes=n_bytes)
         offset = _next_chunk(descriptor, wave, offset + 8 + n_bytes, n_bytes % 2)
