@@ -19,7 +19,7 @@ from monitor.text.escaping import one_line
 
 AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
     *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
-    *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+    *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"),
 }
 """Which files of a folder are recordings. What a file holds is decided by its content."""
 LOG_MEL_SUFFIXES = frozenset({".npy"})

@@ -15,8 +15,8 @@ from pathlib import Path
 from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
-RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"RIFX"})
-"""RIFX is RIFF with the most significant byte first."""
+RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
+"""RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
 _MOST_CHUNKS = 1000
 _OPEN_ENDED = 0x7FFF_0000
 """Programs that write to a pipe do not know the length and write this or more."""
@@ -27,6 +27,8 @@ _REMNANT_BYTES = 4096
 """So few bytes after the last chunk are not sound."""
 _PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
 """PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
+_OTHER_CODES = frozenset({0x02, 0x11, 0x31})
+"""Microsoft ADPCM, IMA ADPCM and GSM 6.10, which libsndfile decodes as well."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,9 @@ def _walk(
     descriptor: int, path: Path, start: int, size: int, *, growing: bool
 ) -> tuple[_Wave, int]:
     """The RIFF file at ``start``, and where the next one begins or the file ends."""
-    wave, offset = _Wave(">" if os.pread(descriptor, 4, start) == b"RIFX" else "<"), start + 12
+    magic = os.pread(descriptor, 4, start)
+    wave, offset = _Wave(">" if magic == b"RIFX" else "<"), start + 12
+    wave.is_plain = magic != b"BW64"  # libsndfile knows the other names only
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, 8, offset)
         if wave.data is not None and head[:4] in RIFF_MAGIC and _is_wave(descriptor, offset):
@@ -198,6 +202,12 @@ def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
     """The bytes to decode: the file as it is, or its samples with a header that is right."""
     if wave.data is None:
         raise BadInputError(f"{path}: a WAV file without samples")
+    (code,) = struct.unpack(f"{wave.order}H", wave.format[:2])
+    if code not in _PCM_CODES | _OTHER_CODES:
+        raise BadInputError(
+            f"{path}: a WAV file with the codec 0x{code:04X}, which is not read. Convert it, for "
+            f"example: ffmpeg -i {path.name} {path.stem}.flac"
+        )
     n_bytes = wave.data.end - wave.data.start
     n_frames = n_bytes // wave.frame_bytes if wave.frame_bytes else None
     if n_frames is not None:
