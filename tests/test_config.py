@@ -308,6 +308,20 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
         load_config(path, {})
 
 
+def test_an_environment_file_of_windows_is_accepted(tmp_path: Path) -> None:
+    """The first variable is ignored, and a password ends with a character that nobody sees."""
+    path = tmp_path / "config.toml"
+    path.write_text(VALID)
+    environ = {
+        "\ufeffAUSCULT_MQTT__HOST": "other\r",
+        "AUSCULT_MQTT__USERNAME": "u\r",
+        "AUSCULT_MQTT__PASSWORD": "secret\r\n",
+    }
+    settings = load_config(path, environ).mqtt
+    assert (settings.host, settings.username) == ("other", "u")
+    assert settings.read_password() == "secret"
+
+
 @pytest.mark.parametrize(
     ("find", "replace"),
     [

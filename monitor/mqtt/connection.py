@@ -24,7 +24,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from monitor.mqtt.connect_failures import connect_failure
 from monitor.mqtt.limits import BrokerLimits, publish_bytes
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
-from monitor.mqtt.settings import MqttSettings, tls_context
+from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.tls import tls_context
 
 MQTT_5 = MQTTProtocolVersion.MQTTv5
 MQTT_311 = MQTTProtocolVersion.MQTTv311
