@@ -234,11 +234,27 @@ def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
         if same_boot:
             true_s = clock.unix_s() - (clock.now_s - appended_s)
             assert unix_s(alerts[0].at) == pytest.approx(true_s, abs=1.1)
-            assert alerts[0].at <= rfc3339(clock.unix_s() + 1.1)
+        assert alerts[0].at <= rfc3339(clock.unix_s() + 1.1)
     cleared = outbox.append(dated("cleared"))
     assert cleared.alert_id == first.alert_id
     assert cleared.started_at <= cleared.at <= rfc3339(clock.unix_s())
     outbox.close()
+
+
+def test_a_clock_that_ran_ahead_before_a_reboot_dates_nothing_in_the_future(path: Path) -> None:
+    """An alert that waited through the reboot is delivered with a date 45 days ahead."""
+    clock = FakeClock()
+    clock.set_by_s = 45 * 86_400.0
+    with Outbox(path, clock=clock) as outbox:
+        now = rfc3339(clock.unix_s())
+        outbox.append(replace(draft(), at=now, started_at=now))
+    clock.reboot("boot-2")
+    clock.set_by_s = 0.0
+    with Outbox(path, clock=clock) as outbox:
+        opened = outbox.open_alert("pump-7")
+        assert opened is not None
+        for alert in (*outbox.pending(), opened):
+            assert alert.started_at <= alert.at <= rfc3339(clock.unix_s())
 
 
 def test_the_time_of_a_recording_stays_when_the_clock_is_set(path: Path) -> None:
@@ -290,6 +306,7 @@ def test_a_file_of_the_previous_version_gets_its_columns(path: Path) -> None:
     listed = read_outbox(path).alerts  # reads without changing the file
     assert listed
     clock = FakeClock()
+    clock.set_by_s = 365 * 86_400.0  # after the alerts were written
     with Outbox(path, max_age_days=1, clock=clock) as outbox:
         outbox.machines_waiting()
         assert outbox.pending(1000) == listed
