@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.audio.files import read_blocks
@@ -77,6 +77,7 @@ def test_any_pieces_give_the_same_sound(
     assert np.abs(heard - samples.mean(axis=1)).max(initial=0.0) <= 2**-15
 
 
+@example(content=b"\0\0\0C" + bytes(8), cuts=[5])  # 128.0, cut inside the next sample
 @given(content=st.binary(max_size=4_000), cuts=st.lists(st.integers(0, 4_000), max_size=10))
 @pytest.mark.parametrize("sample_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
