@@ -13,6 +13,7 @@ from monitor.model.network import Network
 from monitor.outbox.queue import Outbox
 from tests.bundles import make_bundle
 from tests.daemons import Daemon, daemon, notify_socket
+from tests.disks import folder_in_memory
 from tests.mosquitto import Mosquitto
 from tests.scripted_machines import RecordingOutlet
 
@@ -37,9 +38,9 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 
 @pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
+def outbox() -> Iterator[Outbox]:
     """An empty outbox."""
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
+    with folder_in_memory() as folder, Outbox(folder / "outbox.sqlite3") as opened:
         yield opened
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
 from tests.clocks import FakeClock
+from tests.disks import folder_in_memory
 
 
 @pytest.fixture
@@ -198,10 +199,15 @@ def test_old_alerts_of_earlier_boots_are_dropped_by_age(path: Path) -> None:
     )
 )
 def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
-    steps: list[tuple[str, float]], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[str, float]],
 ) -> None:
     """A board boots 45 days behind, raises an alert, gets the time, and drops the alert."""
-    path = tmp_path_factory.mktemp("clock") / "outbox.sqlite3"
+    with folder_in_memory() as folder:
+        follow_clock(steps, folder / "outbox.sqlite3")
+
+
+def follow_clock(steps: list[tuple[str, float]], path: Path) -> None:
+    """Check one alert and its end while the clock is set and the node restarts."""
     clock, boots = FakeClock(), 1
 
     def opened() -> Outbox:
@@ -383,8 +389,9 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"outbox-{os.getpid()}-{id(self)}"  # noqa: S108  # hypothesis gives no tmp_path
-        self.outbox = Outbox(self.folder / "o.sqlite3")
+        self.files = ExitStack()
+        self.path = self.files.enter_context(folder_in_memory()) / "outbox.sqlite3"
+        self.outbox = Outbox(self.path)
         self.waiting: list[Alert] = []
         self.sequences: dict[str, int] = {}
 
@@ -406,7 +413,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.outbox.close()
-        self.outbox = Outbox(self.folder / "o.sqlite3")
+        self.outbox = Outbox(self.path)
 
     @invariant()
     def holds_exactly_what_waits(self) -> None:
@@ -417,9 +424,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.outbox.close()
-        for file in self.folder.iterdir():
-            file.unlink()
-        self.folder.rmdir()
+        self.files.close()
 
 
 TestOutboxMachine = OutboxMachine.TestCase
