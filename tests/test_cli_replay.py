@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import soundfile
@@ -103,6 +104,20 @@ def test_a_report_has_a_page_for_each_alert_and_an_index(
     for name in names:
         assert name == "index.html" or f"href='{name}'" in index
     assert html.escape(str(again)) in index
+
+
+@pytest.mark.parametrize("stem", [b"pump-\xe9", b"p" * 245, "p\u00fc".encode() * 81, b"a\nb"])
+def test_a_report_has_a_page_for_a_recording_of_any_name(
+    stem: bytes, bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """A name in Latin-1, or one that has no space for more, ends the report with a traceback."""
+    named = os.fsencode(tmp_path) + b"/" + stem + b".flac"
+    shutil.copy(recordings / "fault.flac", named)
+    pages = tmp_path / "pages"
+    outcome = auscult("replay", bundle.path, os.fsdecode(named), "--report", pages)
+    assert outcome.status == 0, outcome.err
+    (page,) = (path.name for path in pages.iterdir() if path.name != "index.html")
+    assert f"href='{quote(page)}'" in (pages / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_report_without_an_alert_leaves_no_folder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class ReconstructedSection:
 
 _BEFORE_S, _AFTER_S = 12.0, 6.0
 INDEX = "index.html"
+_MOST_STEM_BYTES = 200
+"""Names of files have at most 255 bytes."""
 
 
 def page_writer(folder: Path) -> DrawAlerts:
@@ -71,8 +74,9 @@ def page_writer(folder: Path) -> DrawAlerts:
 
 
 def _page_name(raised: RaisedAlert, number: int) -> str:
-    """The number keeps recordings of one name in different folders apart."""
-    return f"{number:03d}-{raised.recording.stem}-{raised.at_s:.1f}s.html"
+    """The number keeps recordings of one name in different folders apart, and cut names too."""
+    stem = os.fsencode(raised.recording.stem)[:_MOST_STEM_BYTES].decode("utf-8", "replace")
+    return f"{number:03d}-{stem}-{raised.at_s:.1f}s.html"
 
 
 def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAlert) -> None:
