@@ -111,10 +111,10 @@ def test_a_report_has_a_page_for_a_recording_of_any_name(
     stem: bytes, bundle: Bundle, recordings: Path, tmp_path: Path
 ) -> None:
     """A name in Latin-1, or one that has no space for more, ends the report with a traceback."""
-    named = os.fsencode(tmp_path) + b"/" + stem + b".flac"
+    named = tmp_path / os.fsdecode(stem + b".flac")
     shutil.copy(recordings / "fault.flac", named)
     pages = tmp_path / "pages"
-    outcome = auscult("replay", bundle.path, os.fsdecode(named), "--report", pages)
+    outcome = auscult("replay", bundle.path, named, "--report", pages)
     assert outcome.status == 0, outcome.err
     (page,) = (path.name for path in pages.iterdir() if path.name != "index.html")
     assert f"href='{quote(page)}'" in (pages / "index.html").read_text(encoding="utf-8")
