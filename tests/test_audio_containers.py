@@ -227,6 +227,52 @@ def test_a_flac_with_a_tag_in_front_is_read(folder: Path, tmp_path: Path) -> Non
     assert seconds_read(path) == SECONDS
 
 
+def test_a_caf_file_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -> None:
+    """A header that states no length was called damaged."""
+    content = bytearray((folder / "a.caf").read_bytes())
+    data = content.index(b"data")
+    content[data + 4 : data + 12] = b"\xff" * 8
+    path = tmp_path / "piped.caf"
+    path.write_bytes(content)
+    assert seconds_read(path) == SECONDS
+
+
+def test_an_aiff_file_with_fewer_samples_than_it_states_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A copy program that repairs the length of the chunk hides that samples are missing."""
+    content = bytearray((folder / "a.aiff").read_bytes())
+    common = content.index(b"COMM")
+    content[common + 10 : common + 14] = struct.pack(">I", 5 * RATE_HZ)
+    path = tmp_path / "short.aiff"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match="truncated: 96000 of 160000 bytes"):
+        seconds_read(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (2, b"\0\0", "it states 0 channels and 16000 Hz"),
+        (4, bytes(4), "it states 1 channel and 0 Hz"),
+        (4, b"\xff\xff\xff\xff", "it states 1 channel and 4294967295 Hz"),
+        (4, b"\x01\0\0\0", "1 Hz is not a usable sample rate"),
+        (2, b"\x41\0", "has 65 channels, at most 64 can be read"),
+    ],
+)
+def test_odd_numbers_in_a_wav_header_are_named(
+    offset: int, value: bytes, reason: str, folder: Path, tmp_path: Path
+) -> None:
+    """A damaged header is called an unknown format."""
+    content = bytearray((folder / "a.wav").read_bytes())
+    start = content.index(b"fmt ") + 8 + offset
+    content[start : start + len(value)] = value
+    path = tmp_path / "odd.wav"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=reason):
+        seconds_read(path)
+
+
 def _stale_wav(content: bytearray, seconds: float) -> None:
     data = content.index(b"data")
     content[data + 4 : data + 8] = struct.pack("<I", round(seconds * RATE_HZ) * 2)

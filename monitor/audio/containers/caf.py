@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording
@@ -29,7 +30,7 @@ def caf_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     """
     size = os.fstat(descriptor).st_size
     offset = _FILE_HEADER_BYTES
-    description, samples_bytes = b"", None
+    description, samples_bytes, open_at = b"", None, 0
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, _CHUNK_HEADER_BYTES, offset)
         if head.startswith(CAF_MAGIC):
@@ -43,12 +44,8 @@ def caf_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
         present = size - offset - _CHUNK_HEADER_BYTES
         if name == b"data":
             if n_bytes == _TO_THE_END:
-                n_bytes = present
-            if n_bytes > present:
-                raise TruncatedError(
-                    f"{path}: truncated: {present} of {n_bytes} bytes of samples are present; "
-                    "copy it again, or use a complete recording"
-                )
+                n_bytes, open_at = present, offset + 4
+            _require(path, n_bytes, present)
             samples_bytes = n_bytes - _EDIT_COUNT_BYTES
         elif samples_bytes is not None and not 0 <= n_bytes <= present:
             break
@@ -64,8 +61,26 @@ def caf_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
             f"{path}: {size - offset} bytes follow the samples that its header states: the "
             "program that recorded it did not complete the header, or the file is damaged"
         )
+    recording = _recording(description, samples_bytes, size)
+    if recording is None:
+        return ForFfmpeg()
+    if open_at:  # libsndfile needs a length
+        length = struct.pack(">q", samples_bytes + _EDIT_COUNT_BYTES)
+        return [replace(recording, parts=(Range(0, open_at), length, Range(open_at + 8, size)))]
+    return [recording]
+
+
+def _require(path: Path, stated: int, present: int) -> None:
+    if present < stated:
+        raise TruncatedError(
+            f"{path}: truncated: {present} of {stated} bytes of samples are present; "
+            "copy it again, or use a complete recording"
+        )
+
+
+def _recording(description: bytes, samples_bytes: int, size: int) -> Recording | None:
+    """The whole file as a recording; None where libsndfile does not know the encoding."""
     encoding, _, packet_bytes = struct.unpack(">4sII", description[8:20])
     if encoding not in _BY_LIBSNDFILE:
-        return ForFfmpeg()
-    n_frames = samples_bytes // packet_bytes if packet_bytes else None
-    return [Recording((Range(0, size),), n_frames)]
+        return None
+    return Recording((Range(0, size),), samples_bytes // packet_bytes if packet_bytes else None)

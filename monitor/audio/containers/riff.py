@@ -14,6 +14,7 @@ from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
+from monitor.text.wording import counted
 
 RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
 """RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
@@ -25,7 +26,8 @@ _LARGEST_CHUNK_COPIED = 1 << 16
 _COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
 _REMNANT_BYTES = 4096
 """So few bytes after the last chunk are not sound."""
-_PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
+_EXTENSIBLE = 0xFFFE
+_PCM_CODES = frozenset({1, 3, 6, 7, _EXTENSIBLE})
 """PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
 _OTHER_CODES = frozenset({0x02, 0x11, 0x31})
 """Microsoft ADPCM, IMA ADPCM and GSM 6.10, which libsndfile decodes as well."""
@@ -202,12 +204,7 @@ def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
     """The bytes to decode: the file as it is, or its samples with a header that is right."""
     if wave.data is None:
         raise BadInputError(f"{path}: a WAV file without samples")
-    (code,) = struct.unpack(f"{wave.order}H", wave.format[:2])
-    if code not in _PCM_CODES | _OTHER_CODES:
-        raise BadInputError(
-            f"{path}: a WAV file with the codec 0x{code:04X}, which is not read. Convert it, for "
-            f"example: ffmpeg -i {path.name} {path.stem}.flac"
-        )
+    _check_format(path, wave)
     n_bytes = wave.data.end - wave.data.start
     n_frames = n_bytes // wave.frame_bytes if wave.frame_bytes else None
     if n_frames is not None:
@@ -231,6 +228,23 @@ def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
     samples = Range(wave.data.start, wave.data.start + n_bytes)
     parts: tuple[Part, ...] = (head, samples)
     return Recording(parts, n_frames, frame_bytes=wave.frame_bytes)
+
+
+def _check_format(path: Path, wave: _Wave) -> None:
+    """Refuse numbers and codecs that libsndfile refuses without a reason."""
+    code, channels, rate_hz = struct.unpack(f"{wave.order}HHI", wave.format[:8])
+    if code == _EXTENSIBLE and len(wave.format) >= 26:
+        (code,) = struct.unpack(f"{wave.order}H", wave.format[24:26])
+    if code not in _PCM_CODES | _OTHER_CODES:
+        raise BadInputError(
+            f"{path}: a WAV file with the codec 0x{code:04X}, which is not read. Convert it, for "
+            f"example: ffmpeg -i {path.name} {path.stem}.flac"
+        )
+    if not channels or not 0 < rate_hz < 1 << 31:
+        raise BadInputError(
+            f"{path}: its header is damaged: it states {counted(channels, 'channel')} and "
+            f"{rate_hz} Hz"
+        )
 
 
 def _even(body: bytes) -> bytes:

@@ -22,6 +22,7 @@ _W64_DATA = b"data"
 _W64_HEADER_BYTES = 24
 _W64_FILE_BYTES = 40
 _AIFF_FILE_BYTES = 12
+_PLAIN_CODECS = frozenset({b"NONE", b"sowt", b"twos", b"fl32", b"FL32", b"fl64", b"FL64"})
 _MOST_CHUNKS = 1000
 _REMNANT_BYTES = 4096
 
@@ -58,6 +59,7 @@ def _recordings(descriptor: int, path: Path, end_of: _Walk) -> list[Recording]:
 def _end_of_aiff(descriptor: int, path: Path, start: int, size: int) -> int:
     """Where the next recording begins, or the end of the file."""
     offset, end_of_samples = start + _AIFF_FILE_BYTES, None
+    stated_bytes = present_bytes = 0
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, 12, offset)
         if len(head) < 8:
@@ -65,14 +67,27 @@ def _end_of_aiff(descriptor: int, path: Path, start: int, size: int) -> int:
         name, n_bytes = head[:4], struct.unpack(">I", head[4:8])[0]
         if end_of_samples is not None:
             if name == AIFF_MAGIC and head[8:] in _AIFF_KINDS:
+                _require(path, stated_bytes, present_bytes)
                 return offset
             if not all(0x20 <= byte < 0x7F for byte in name):
                 break
+        if name == b"COMM":
+            stated_bytes = _stated_bytes(os.pread(descriptor, min(n_bytes, 22), offset + 8))
         if name == b"SSND":
             _require(path, n_bytes, size - offset - 8)
-            end_of_samples = offset + 8 + n_bytes
+            end_of_samples, present_bytes = offset + 8 + n_bytes, n_bytes - 8
         offset += 8 + n_bytes + n_bytes % 2
-    return _end_of_file(path, size, end_of_samples, offset)
+    end = _end_of_file(path, size, end_of_samples, offset)
+    _require(path, stated_bytes, present_bytes)
+    return end
+
+
+def _stated_bytes(common: bytes) -> int:
+    """The bytes of samples by the COMM chunk; 0 where the encoding decides how many there are."""
+    if len(common) < 18 or (len(common) == 22 and common[18:] not in _PLAIN_CODECS):
+        return 0
+    channels, n_frames, bits = struct.unpack(">hIh", common[:8])
+    return max(0, int(channels) * int(n_frames) * ((int(bits) + 7) // 8))
 
 
 def _end_of_w64(descriptor: int, path: Path, start: int, size: int) -> int:
