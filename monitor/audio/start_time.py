@@ -28,6 +28,9 @@ _TIME_IN_NAME = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_NEVER_SET = frozenset({(1970, 1, 1), (1980, 1, 1), (2000, 1, 1)})
+"""Where the clocks of Linux, of FAT and of many clock chips begin."""
+_LEAP_SECOND = 60
 _BEXT_DATE: Final = re.compile(rb"(19[7-9]\d|2[01]\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_TIME: Final = re.compile(rb"(\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_DATE_AT, _BEXT_TIME_AT, _BEXT_END = 320, 330, 338
@@ -64,7 +67,8 @@ def start_unix_s(recording: Path) -> float | None:
     Looked for in this order: a date with a time in the file's name (ISO 8601 as in
     ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` for ``:``, and
     ``20261123_101530``), and the origination date and time of a Broadcast Wave file (EBU Tech
-    3285). Times without a zone are taken as UTC. A file that cannot be read gives None.
+    3285). Times without a zone are taken as UTC. A file that cannot be read gives None, and so do
+    the days at which clocks begin that were never set (1970-01-01, 1980-01-01, 2000-01-01).
     """
     named = _start_in_name(recording.stem)
     if named is None:
@@ -85,12 +89,20 @@ def _start_in_name(name: str) -> datetime | None:
 
 
 def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
-    """Year, month, day, hour, minute and second as a time, None where there is no such time."""
+    """Year, month, day, hour, minute and second as a time, None where there is no such time.
+
+    None too on the days at which clocks begin that were never set. A leap second (60) is the
+    beginning of the next minute.
+    """
     year, month, day, hour, minute, second = map(int, parts)
+    if (year, month, day) in _NEVER_SET:
+        return None
+    is_leap = second == _LEAP_SECOND
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        moment = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=zone)
     except ValueError:
         return None
+    return moment + timedelta(seconds=is_leap)
 
 
 def _zone(match: re.Match[str]) -> timezone:
