@@ -116,12 +116,38 @@ def _below(folder: Path, suffixes: frozenset[str] | None) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise MissingInputError(f"{error.filename}: cannot be listed: {error.strerror}")
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for path in files_below(folder, refuse):
+        if suffixes is None or path.suffix.lower() in suffixes:
+            yield path
+
+
+def files_below(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """The files in a folder and below it, without hidden ones, sorted by path.
+
+    Links to folders are followed. A folder that is reached in several ways is listed once, so a
+    link to a folder above it does no harm. ``on_error`` is told what cannot be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+
+    def is_new(path: str) -> bool:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - half the time of Path.stat
+        except OSError as error:
+            on_error(error)
+            return False
+        key = (status.st_dev, status.st_ino)
+        if key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    is_new(os.fspath(folder))
+    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+        visible = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in visible if is_new(os.path.join(parent, name))]  # noqa: PTH118
         for name in sorted(names):
-            is_wanted = suffixes is None or Path(name).suffix.lower() in suffixes
-            if is_wanted and not name.startswith("."):
-                yield Path(parent) / name
+            if not name.startswith("."):
+                yield Path(parent, name)
 
 
 def recording_blocks(

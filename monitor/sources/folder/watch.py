@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.audio.recordings import AUDIO_SUFFIXES
+from monitor.audio.recordings import AUDIO_SUFFIXES, files_below
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
 
@@ -224,11 +224,7 @@ def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
         name = error.filename if isinstance(error.filename, str) else str(folder)
         contents.unreadable[name] = error.strerror or str(error)
 
-    for parent, folders, names in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(parent, name)
+    return files_below(folder, note)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
