@@ -447,6 +447,7 @@ def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_pa
     assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
 
 
+@pytest.mark.slow
 def test_no_recording_of_the_corpus_is_read_short_without_a_message(tmp_path: Path) -> None:
     """A fault in a file would take sound away, and nobody would know."""
     found = list(corpus(tmp_path, [16_000]))

@@ -21,6 +21,8 @@ from training.images import denoising, oneclass
 from training.images.model import load_image_model
 from training.loop import FitResult, fit
 
+pytestmark = pytest.mark.slow
+
 RUNNER = CliRunner()
 
 

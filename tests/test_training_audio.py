@@ -30,6 +30,8 @@ from training.sound.request import read_training_data
 from training.sound.settings import load_audio_settings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
