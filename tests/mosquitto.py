@@ -40,7 +40,7 @@ def free_port() -> int:
     raise OSError("no port is free")
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
     """Return as soon as the condition is true; fail the test after ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():

@@ -173,5 +173,5 @@ def test_one_daemon_per_state_folder(watched: Daemon, bundle: Bundle, tmp_path: 
         second.feed("m", bundle.path, machine_sound(10))
         second.environment["AUSCULT_SERVICE__STATE_DIR"] = str(watched.folder / "state")
         second.start()
-        assert second.process.wait(10) == 69
+        assert second.process.wait(30) == 69
         assert "another Auscult process" in second.log.read_text()

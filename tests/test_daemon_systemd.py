@@ -39,7 +39,7 @@ def test_ready_is_not_sent_before_the_bundles_are_loaded(
     """A service that cannot monitor would be reported as active."""
     watched.machine("m", watched.folder / "nowhere", kind="simulated")
     watched.start()
-    assert watched.process.wait(10) == 78
+    assert watched.process.wait(30) == 78
     manager.settimeout(0.2)
     with pytest.raises(TimeoutError):
         notification(manager, "READY", 0.2)
