@@ -144,7 +144,7 @@ def files_below(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[P
     is_new(os.fspath(folder))
     for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         visible = sorted(name for name in folders if not name.startswith("."))
-        folders[:] = [name for name in visible if is_new(os.path.join(parent, name))]  # noqa: PTH118
+        folders[:] = [name for name in visible if is_new(str(Path(parent, name)))]
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(parent, name)
