@@ -20,7 +20,7 @@ from monitor.model.scorer import Scorer, run_selftest
 from monitor.offline.healthy_set import score_healthy
 from monitor.offline.recalibrate import recalibrate
 from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
-from training.loop import resolve_device
+from training.device import resolve_device
 from training.sound.bundle import network_of
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import evidence_of, score_evidence

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from monitor.errors import UsageError
+from training.history import FitResult, HistoryRow, write_history
 from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_scorer
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
@@ -27,7 +28,6 @@ from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
 from training.images.transformations import train_rotations
-from training.loop import FitResult, HistoryRow, write_history
 from training.metrics import roc_auc
 
 FloatArray = NDArray[np.float32]

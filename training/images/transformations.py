@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.checkpoint import module_tensors
+from training.device import resolve_device, seed_everything
+from training.history import FitResult
 from training.images.batches import TensorBatches
 from training.images.train import ImageSettings, fingerprint, reduced_precision
 from training.layers import downsampling, halvings
-from training.loop import FitResult, LoopSettings, fit, resolve_device, seed_everything
+from training.loop import LoopSettings, fit
 from training.progress import training_progress
 
 FloatArray = NDArray[np.float32]

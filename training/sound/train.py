@@ -24,7 +24,8 @@ from monitor.model.head import Head
 from monitor.model.manifest import Calibration
 from monitor.model.replacement import keep_previous
 from monitor.text.escaping import one_line
-from training.loop import FitResult, TrainingProgress, resolve_device
+from training.device import resolve_device
+from training.history import FitResult, TrainingProgress
 from training.sound.bundle import SoundModel, network_of, reconstruct_db, write_bundle
 from training.sound.capture import capture_of
 from training.sound.controls import (
