@@ -187,6 +187,8 @@ def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
     """The exit status would be the same for a wrong path and a wrong key."""
     with pytest.raises(MissingInputError, match=r"nowhere\.toml: no such configuration file"):
         load_config(tmp_path / "nowhere.toml", {})
+    with pytest.raises(MissingInputError, match="is a folder; name the configuration file in it"):
+        load_config(tmp_path, {})
 
 
 def test_an_unknown_machine_is_reported_with_the_configured_ones(tmp_path: Path) -> None:

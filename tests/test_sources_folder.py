@@ -168,6 +168,11 @@ def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
         SourceReader(settings(tmp_path / "nothing")) as reader,
     ):
         reader.wait_for_end()
+    with (
+        pytest.raises(MissingInputError, match="is not a folder"),
+        SourceReader(settings(recording(tmp_path / "a.wav"))) as reader,
+    ):
+        reader.wait_for_end()
 
 
 def read_once(folder: Path, ledger: Path, n_samples: int) -> FloatArray:

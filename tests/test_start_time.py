@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import tempfile
 from datetime import UTC, datetime, timedelta, timezone
@@ -93,6 +94,13 @@ def test_every_time_in_iso_8601_is_read(
 def test_no_name_is_an_error(name: str) -> None:
     """A file with an odd name ends a replay in a traceback."""
     named(name + ".wav")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A replay of a folder with a named pipe in it never ends."""
+    pipe = tmp_path / "a.wav"
+    os.mkfifo(pipe)
+    assert start_unix_s(pipe) is None
 
 
 def broadcast_wave(path: Path, date: bytes, time: bytes) -> Path:

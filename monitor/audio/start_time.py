@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -72,8 +73,13 @@ def start_unix_s(recording: Path) -> float | None:
     """
     named = _start_in_name(recording.stem)
     if named is None:
-        with suppress(OSError, BadInputError), recording.open("rb") as file:
-            named = _origination(broadcast_extension(file.fileno(), recording))
+        with suppress(OSError, ValueError, BadInputError):
+            # Opening a named pipe would wait for a writer.
+            descriptor = os.open(recording, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                named = _origination(broadcast_extension(descriptor, recording))
+            finally:
+                os.close(descriptor)
     return None if named is None else named.timestamp()
 
 

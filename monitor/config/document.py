@@ -80,6 +80,8 @@ def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> Conf
 
 def _read(path: Path) -> str:
     try:
+        if path.is_dir():
+            raise MissingInputError(f"{path}: is a folder; name the configuration file in it")
         if not path.is_file():
             raise MissingInputError(f"{path}: no such configuration file")
         if path.stat().st_size > _MAX_FILE_BYTES:

@@ -83,7 +83,7 @@ class FolderWatch:
         if not self._folder.is_dir():
             self._stop_notices()
             self._next_scan_s = 0.0
-            raise MissingInputError(f"{self._folder}: no such folder")
+            raise no_folder(self._folder)
         begun_s = time.monotonic()
         is_first = not self._scanned
         if begun_s >= self._next_scan_s:
@@ -215,6 +215,13 @@ class FolderWatch:
         # An old file is complete at once. A time in the future counts as now.
         age_s = max(0.0, time.time() - status.st_mtime) if not self._scanned else 0.0
         self._pending[path] = _Pending(version, now_s - age_s)
+
+
+def no_folder(path: Path) -> MissingInputError:
+    """The error for a path that is not a folder."""
+    if path.exists():
+        return MissingInputError(f'{path}: is not a folder; kind = "file" reads one recording')
+    return MissingInputError(f"{path}: no such folder")
 
 
 def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
