@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import html
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
+import pytest
 import soundfile
 
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
+from monitor.offline.replay import RaisedAlert
+from monitor.text.escaping import one_line
+from tests.alert_drafts import identified
 from tests.bundles import SPEC, machine_sound
-from training.sound.alert_page import reconstruct_section, write_alert_page
+from training.sound.alert_page import page_writer, reconstruct_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
 
@@ -30,6 +37,21 @@ def test_the_residual_is_where_and_when_the_fault_is(
     loudest = int(section.residual_db[:, seconds > 11].mean(axis=1).argmax())
     low_hz, high_hz = SPEC.band_edges_hz(loudest)
     assert low_hz - 50 <= 3000 <= high_hz + 50
+
+
+@pytest.mark.parametrize("stem", [b"n" * 251, b"\xff" * 251, b"latin-\xe9", b"a\nb"])
+def test_any_name_of_a_recording_gives_a_page(
+    stem: bytes, bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
+    """The report ends with an error, because its page cannot have the name of the recording."""
+    recording = tmp_path / os.fsdecode(stem + b".wav")
+    soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
+    (tmp_path / "day.wav").rename(recording)
+    report = tmp_path / "report"
+    page_writer(report)(bundle, network, [RaisedAlert(identified(), recording, 5.0)])
+    (page,) = report.glob("001-*.html")
+    assert quote(page.name) in (report / "index.html").read_text(encoding="utf-8")
+    assert one_line(recording.name) in html.unescape(page.read_text(encoding="utf-8"))
 
 
 def test_the_page_contains_its_picture_and_escapes_names(

@@ -95,8 +95,8 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Rea
             refused.append(error)
     if refused:
         missing = all(isinstance(error, MissingInputError) for error in refused)
-        text = "\n".join(map(str, refused))
-        raise MissingInputError(text) if missing else BadInputError(text)
+        lines = [line for error in refused for line in error.lines]
+        raise MissingInputError(*lines) if missing else BadInputError(*lines)
     return results
 
 

@@ -52,7 +52,7 @@ def run_command(arguments: Sequence[str]) -> int:
     try:
         return app.run("auscult", arguments)
     except AuscultError as error:
-        _complain(str(error))
+        _complain(*error.lines)
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
@@ -75,8 +75,8 @@ def _unforeseen(error: Exception) -> int:
     return EXIT_BUG
 
 
-def _complain(text: str) -> None:
-    for line in text.splitlines():
+def _complain(*lines: str) -> None:
+    for line in lines:
         typer.echo(f"auscult: {one_line(line)}", err=True)
 
 

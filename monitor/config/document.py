@@ -57,7 +57,7 @@ class ConfigDocument:
             return model.model_validate(self.values)
         except ValidationError as error:
             lines = explain(error, model, self.values, self.where, self.not_json)
-            raise ConfigError("\n".join(lines)) from None
+            raise ConfigError(*lines) from None
 
 
 def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> ConfigDocument:

@@ -73,7 +73,7 @@ class Service:
         try:
             reading = self._reread()
         except AuscultError as error:
-            self._refuse(str(error))
+            self._refuse(*error.lines)
         except Exception as error:  # a bug in reading must not stop the running machines
             log.exception("internal error while reading the configuration")
             self._refuse(repr(error))
@@ -88,11 +88,11 @@ class Service:
         finally:
             self._manager.ready()
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, *lines: str) -> None:
         log.error("reload refused, the running configuration is unchanged")
-        for line in reason.splitlines():
+        for line in lines:
             log.error("%s", f"reload refused: {line}")  # one event for each mistake
-        self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
+        self._complaint = f"; RELOAD REFUSED: {lines[0] if lines else 'unknown'}"
 
     def _tick(self) -> None:
         hanging = self._supervisor.stalled()

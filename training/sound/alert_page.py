@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,8 @@ def page_writer(folder: Path) -> DrawAlerts:
 
 def _page_name(raised: RaisedAlert, number: int) -> str:
     """The number keeps recordings of one name in different folders apart, and cut names too."""
-    stem = os.fsencode(raised.recording.stem)[:_MOST_STEM_BYTES].decode("utf-8", "replace")
+    printable = "".join(c if c.isprintable() else "_" for c in raised.recording.stem)
+    stem = printable.encode()[:_MOST_STEM_BYTES].decode(errors="ignore")
     return f"{number:03d}-{stem}-{raised.at_s:.1f}s.html"
 
 
