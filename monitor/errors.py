@@ -13,8 +13,9 @@
         +-- BundleError               a bundle that cannot be used, exit 78
 
 Every message is one line: it names the file, the key or the value, and what would be
-right. An error with several arguments has a line for each of several mistakes. The exit statuses are those of BSD's ``sysexits.h``. Any other exception is a bug
-and is shown with its traceback.
+right. An error with several arguments has a line for each of several mistakes. The exit
+statuses are those of BSD's ``sysexits.h``. Any other exception is a bug and is shown with its
+traceback.
 """
 
 from __future__ import annotations

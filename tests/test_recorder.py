@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -143,3 +144,11 @@ def test_a_full_disk_leaves_no_incomplete_recording(tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailableError, match="cannot be written, is the disk full"):
         record()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_may_have_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """The command ends with a traceback, and nothing is recorded."""
+    folder = tmp_path / os.fsdecode(b"latin-\xe9")
+    with FlacRecorder(folder, "pump-7", 1.0) as recorder:
+        recorder.push(AudioBlock(np.zeros(16_000, np.float32), 16_000, 0))
+    assert [path.suffix for path in folder.iterdir()] == [".flac"]

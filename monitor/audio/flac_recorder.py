@@ -116,7 +116,7 @@ class FlacRecorder:
             self._file_end_s = self._total_s
         try:
             return soundfile.SoundFile(
-                self._path,
+                os.fsencode(self._path),  # soundfile refuses text that is not UTF-8
                 "w",
                 samplerate=sample_rate_hz,
                 channels=1,
