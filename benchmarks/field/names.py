@@ -107,7 +107,7 @@ def rows(
     folder: Path, names: Sequence[str] = tuple(NAMES), places: Sequence[str] | None = None
 ) -> Iterator[Row]:
     """A row for each name in each place."""
-    bench = Bench(Path(tempfile.mkdtemp(dir=folder)))
+    bench = Bench(folder)
     for place in places or PLACES:
         for name in names:
             yield PLACES[place](bench, bench.place(place, name), NAMES[name], f"{place}, {name}")
