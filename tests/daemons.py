@@ -19,7 +19,8 @@ import psutil
 
 from monitor.domain import FloatArray
 from tests.bundles import machine_sound
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 

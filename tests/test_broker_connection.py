@@ -17,9 +17,10 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.tls import tls_context
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Certificates, Mosquitto, Subscriber
 from tests.old_broker import OldBroker
 from tests.publishing import connected, publishing, sequences
+from tests.waiting import wait_for
 
 
 def test_paused_broker_is_detected_and_alerts_arrive_in_order(

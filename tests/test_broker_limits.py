@@ -24,10 +24,11 @@ from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Certificates, Mosquitto, Subscriber
 from tests.old_broker import OldBroker
 from tests.payload_check import check_payload
 from tests.publishing import connected, publishing, sequences
+from tests.waiting import wait_for
 
 PROTOCOLS = ("auto", "3.1.1")
 STATUS = "auscult/test/status"

@@ -23,7 +23,8 @@ from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound
 from tests.command_line import RATE_HZ, Outcome, auscult, configured, write_recordings
 from tests.daemons import ROOT, daemon
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

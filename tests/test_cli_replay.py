@@ -19,8 +19,9 @@ from monitor.model.bundle import Bundle
 from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import ROOT
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")

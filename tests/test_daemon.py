@@ -20,8 +20,9 @@ from monitor.outbox.queue import Outbox
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult
 from tests.daemons import Daemon, daemon, documents, fault_and_back, healthy_then_faulty, states
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
 from tests.payload_check import check_message
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

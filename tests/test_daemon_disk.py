@@ -12,7 +12,8 @@ from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
 from tests.daemons import Daemon, documents, fault_and_back, notification
 from tests.disks import FlashCard, fill, small_disk_at
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

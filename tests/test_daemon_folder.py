@@ -14,7 +14,8 @@ from monitor.model.bundle import Bundle
 from tests.bundles import SPEC
 from tests.daemons import Daemon, daemon, documents, fault_and_back, healthy_then_faulty
 from tests.disks import FlashCard, fill, small_disk_at
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

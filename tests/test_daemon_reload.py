@@ -15,7 +15,8 @@ from monitor.model.bundle import Bundle
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.daemons import Daemon, documents, fault_and_back, healthy_then_faulty, states
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

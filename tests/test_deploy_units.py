@@ -15,7 +15,7 @@ import yaml
 
 from tests.example_broker import PASSWORDS, Client, ExampleBroker, example_broker
 from tests.installer import run_installer
-from tests.mosquitto import wait_for
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"

@@ -20,7 +20,6 @@ from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from tests.bundles import machine_sound
-from tests.mosquitto import wait_for
 from tests.scripted_machines import (
     RATE_HZ,
     RecordingOutlet,
@@ -30,6 +29,7 @@ from tests.scripted_machines import (
     plan,
     playing,
 )
+from tests.waiting import wait_for
 
 
 def test_a_thread_gives_what_the_pipeline_gives(

@@ -23,13 +23,13 @@ from monitor.sources.settings import (
     SourceSettings,
 )
 from tests.bundles import machine_sound
-from tests.mosquitto import wait_for
 from tests.scripted_machines import (
     RecordingOutlet,
     cut,
     plan,
     playing,
 )
+from tests.waiting import wait_for
 
 
 def later(machine: Machine) -> float:

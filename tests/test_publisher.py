@@ -18,8 +18,9 @@ from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
 from tests.publishing import connected, publishing, sequences
+from tests.waiting import wait_for
 
 STATUS = "auscult/test/status"
 

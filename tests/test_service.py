@@ -19,9 +19,10 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from monitor.service.daemon import Reading, Service
-from tests.mosquitto import Mosquitto, wait_for
+from tests.mosquitto import Mosquitto
 from tests.running_service import RunningService
 from tests.scripted_machines import plan
+from tests.waiting import wait_for
 
 
 @pytest.fixture

@@ -22,14 +22,11 @@ from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.sources.pcm import PcmStream
 from monitor.sources.settings import CommandSettings, SampleFormat
 from monitor.sources.supervised_child import SupervisedChild
+from tests.sounds import noise
 from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 FORMATS: list[SampleFormat] = ["s16le", "s32le", "f32le"]
-
-
-def noise(n_samples: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
 
 
 def python(script: str, **options: object) -> CommandSettings:

@@ -17,7 +17,6 @@ from monitor.service.machine import Machine
 from monitor.service.supervisor import Supervisor
 from monitor.sources.protocol import SourceItem
 from tests.bundles import machine_sound
-from tests.mosquitto import wait_for
 from tests.scripted_machines import (
     RATE_HZ,
     RecordingOutlet,
@@ -27,6 +26,7 @@ from tests.scripted_machines import (
     plan,
     playing,
 )
+from tests.waiting import wait_for
 
 
 def test_a_source_that_fails_is_tried_again_and_affects_no_other(
