@@ -27,7 +27,8 @@ from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 PROTOCOLS = ("5", "3.1.1")
 KINDS: tuple[AlertKind, ...] = ("raised", "updated", "cleared")

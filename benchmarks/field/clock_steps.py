@@ -37,8 +37,9 @@ from monitor.service.systemd import Notifier
 from monitor.sources.protocol import SourceItem
 from tests.bundles import make_bundle
 from tests.clocks import START_UNIX_S, FakeClock
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.scripted_machines import RATE_HZ, ScriptedSource, cut, fault_and_back, opening, plan
+from tests.waiting import wait_for
 
 DAY_S = 86_400.0
 STEPS_S: dict[str, tuple[float, ...]] = {
