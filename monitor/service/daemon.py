@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from monitor import __version__
-from monitor.clock import StepWatch, rfc3339
+from monitor.clock import SYSTEM_CLOCK, StepWatch, rfc3339
 from monitor.config.settings import Settings, load_config, outbox_path
 from monitor.errors import AuscultError
 from monitor.mqtt.payloads import info_payload
@@ -107,6 +108,7 @@ class Service:
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))
             self._supervisor.publish_states()  # they contain times
+            self._delivery.publish_info()
         status = f"{self._supervisor.summary()}; {self._delivery.summary()}{self._complaint}"
         if status != self._status:
             self._status = status
@@ -130,7 +132,7 @@ def run_daemon(
     Raises what reading the configuration and the bundles raises, and
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
-    started_at = rfc3339(time.time())
+    started_s = SYSTEM_CLOCK.steady_s()
     with suppress(UnsupportedOperation):  # standard error may have no descriptor
         faulthandler.enable()  # the watchdog's SIGABRT then writes to the journal where it hung
     with ExitStack() as stack:
@@ -164,7 +166,8 @@ def run_daemon(
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
             for warning in filter(None, (plan.persistence_warning for plan in plans)):
                 log.warning(warning)
-            delivery.announce(_info(plans, started_at), [plan.settings.id for plan in plans])
+            machines = [plan.settings.id for plan in plans]
+            delivery.announce(partial(_info, plans, started_s), machines)
 
         delivery.start()
         supervisor.apply(plans)
@@ -184,7 +187,8 @@ def _give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _info(plans: list[MachinePlan], started_at: str) -> dict[str, Any]:
+def _info(plans: list[MachinePlan], started_s: float) -> dict[str, Any]:
+    started_at = rfc3339(SYSTEM_CLOCK.unix_at(started_s))
     machines = [
         {
             "id": plan.settings.id,
