@@ -10,6 +10,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,7 @@ def _imported(node: ast.AST, file: str) -> list[str]:
     return []
 
 
+@cache
 def is_file(module: str) -> bool:
     """Whether the dotted name is a module of this repository, as opposed to a name inside one."""
     path = ROOT.joinpath(*module.split("."))
@@ -140,6 +142,7 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+@cache
 def import_graph(*packages: str) -> dict[str, set[str]]:
     """Each module to the modules of ``packages`` that it imports, also inside functions."""
     modules = {module_of(path): path for path in sources(*packages)}
