@@ -16,6 +16,7 @@ from monitor.domain import AudioBlock, LogMelBlock
 from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.text.escaping import one_line
+from monitor.text.wording import counted
 
 AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
     *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
@@ -77,7 +78,7 @@ def describe_ignored(ignored: Counter[str]) -> str:
     kinds = ", ".join(
         f"{n} {one_line(suffix) or 'without suffix'}" for suffix, n in ignored.most_common(5)
     )
-    return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
+    return f"{counted(number, 'other file')} ignored ({kinds})"
 
 
 def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Read]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.domain import DoubleArray, FloatArray
 from monitor.errors import BadInputError, UsageError
 from monitor.text.escaping import csv_cell
 from training.history import FitResult
@@ -26,8 +27,6 @@ from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import ImageSettings
 
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
 OTHER_HALF = "other-half"
 _N_SHOWN = 10
 

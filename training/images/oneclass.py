@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from monitor.errors import UsageError
@@ -30,7 +29,6 @@ from training.images.train import GaussianNoise, ImageSettings, train_image_mode
 from training.images.transformations import train_rotations
 from training.metrics import roc_auc
 
-FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
 TRAINING_NOISE = 0.1
 ROTATIONS_WEIGHTS_NAME = "rotations.safetensors"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monitor.domain import FloatArray
 from training.device import seed_everything
 from training.images.autoencoder import Autoencoder
 from training.images.datasets import ImageData
@@ -24,7 +25,6 @@ from training.images.outputs import compared_with_pca, finish_run, open_output, 
 from training.images.pca import fit_pca
 from training.images.train import ImageSettings, evidence_lower_bound, train_image_model
 
-FloatArray = NDArray[np.float32]
 VALIDATION_FRACTION = 0.1
 _N_SHOWN = 10
 
