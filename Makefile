@@ -12,8 +12,8 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Tests of booted systems, which mostly wait, beside the others (tests/conftest.py).
-BESIDE ?= -n 2 --dist loadgroup --no-loadscope-reorder
+# Three workers keep two cores busy: tests of processes and booted systems mostly wait.
+BESIDE ?= -n 3 --dist loadgroup --no-loadscope-reorder
 TESTS ?=
 BENCH ?= *
 ARGS ?=

@@ -89,9 +89,13 @@ class Clock:
         return Moment(self.unix_s(), self.steady_s(), self.boot_id)
 
     def set_since_s(self, moment: Moment) -> float:
-        """By how much the system clock was set since a moment; 0 after a reboot or a correction."""
+        """By how much the system clock was set since a moment; 0 for a correction.
+
+        For a moment of an earlier boot this is not known: what lies in the future is set back
+        to now.
+        """
         if not moment.boot_id or moment.boot_id != self.boot_id:
-            return 0.0
+            return _step(min(0.0, self.unix_s() - moment.unix_s))
         return _step(self.offset_s() - (moment.unix_s - moment.steady_s))
 
     def unix_at(self, steady_s: float) -> float:

@@ -13,8 +13,9 @@
         +-- BundleError               a bundle that cannot be used, exit 78
 
 Every message is one line: it names the file, the key or the value, and what would be
-right. The exit statuses are those of BSD's ``sysexits.h``. Any other exception is a bug
-and is shown with its traceback.
+right. An error with several arguments has a line for each of several mistakes. The exit
+statuses are those of BSD's ``sysexits.h``. Any other exception is a bug and is shown with its
+traceback.
 """
 
 from __future__ import annotations
@@ -26,6 +27,14 @@ class AuscultError(Exception):
     """Base of all errors that Auscult raises on purpose."""
 
     exit_status: ClassVar[int] = 70
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line for each mistake. Names in it may contain line breaks of their own."""
+        return tuple(map(str, self.args))
 
 
 class UsageError(AuscultError):

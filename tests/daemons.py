@@ -19,7 +19,8 @@ import psutil
 
 from monitor.domain import FloatArray
 from tests.bundles import machine_sound
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -124,7 +125,7 @@ class Daemon:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30.0) -> int:
         """Send a signal and wait; the exit status. Children of a killed daemon are killed too, as
         systemd does."""
         family = []
@@ -148,7 +149,7 @@ class Daemon:
         """Whether a log message contains the text."""
         return any(text in event["message"] for event in self.events())
 
-    def wait_for_log(self, text: str, timeout_s: float = 15.0) -> None:
+    def wait_for_log(self, text: str, timeout_s: float = 30.0) -> None:
         """Wait for a log message."""
         try:
             wait_for(lambda: self.has_logged(text), timeout_s)
@@ -207,7 +208,7 @@ def notify_socket(watched: Daemon) -> Iterator[socket.socket]:
         yield manager
 
 
-def notification(manager: socket.socket, word: str, timeout_s: float = 10.0) -> str:
+def notification(manager: socket.socket, word: str, timeout_s: float = 30.0) -> str:
     """The next datagram that contains ``word``."""
     deadline_s = time.monotonic() + timeout_s
     while (left_s := deadline_s - time.monotonic()) > 0:

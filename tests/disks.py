@@ -1,15 +1,29 @@
-"""Small disks for a test, which can be filled or made to fail. Only root can mount them."""
+"""Disks for tests: small ones, which can be filled or made to fail, and one in memory.
+
+Only root can mount the small ones.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # the tests make folders with random names in it
+
+
+@contextmanager
+def folder_in_memory() -> Iterator[Path]:
+    """A folder in which the many waits of a database for the disk take no time."""
+    is_there = os.access(MEMORY, os.W_OK)
+    with tempfile.TemporaryDirectory(dir=MEMORY if is_there else None) as folder:
+        yield Path(folder)
 
 
 def _mount(*arguments: object) -> None:

@@ -15,7 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from tests.mosquitto import free_port, wait_for
+from tests.mosquitto import free_port
+from tests.waiting import wait_for
 
 SETTINGS = Path(__file__).resolve().parent.parent / "deploy" / "mosquitto"
 PASSWORDS = {"hall-2": "node", "operator": "person"}

@@ -5,11 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 
@@ -24,15 +21,6 @@ PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - of the test's own brok
 OPERATOR = "reads-everything"
 CERTIFICATES = "/etc/mosquitto/auscult"
 FAULT_ONSET_S = 12.0
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    """The first true value of the condition; fails the test after ``timeout_s``."""
-    deadline_s = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline_s, f"did not happen within {timeout_s:g} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 def pump_sound(seconds: float, *, fault: bool = False) -> FloatArray:

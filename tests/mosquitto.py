@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from monitor.mqtt.settings import MqttSettings
+from tests.waiting import wait_for
 
 BELOW_EPHEMERAL = range(20_000, 32_768)
 
@@ -38,14 +39,6 @@ def free_port() -> int:
             sock.bind(("127.0.0.1", port))
             return port
     raise OSError("no port is free")
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Return as soon as the condition is true; fail the test after ``timeout_s``."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"the condition was not true within {timeout_s:g} s"
-        time.sleep(0.01)
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import html
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
+import pytest
 import soundfile
 
+from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from tests.bundles import SPEC, machine_sound, make_bundle
-from training.sound.alert_page import reconstruct_section, write_alert_page
+from monitor.offline.replay import RaisedAlert
+from monitor.text.escaping import one_line
+from tests.alert_drafts import identified
+from tests.bundles import SPEC, machine_sound
+from training.sound.alert_page import page_writer, reconstruct_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
 
 
-def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
+def test_the_residual_is_where_and_when_the_fault_is(
+    bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
     """The picture shows the fault at another time or in another band."""
-    bundle = make_bundle(tmp_path / "bundle")
     sound = np.concatenate([machine_sound(10, seed=1), machine_sound(10, seed=2, fault=0.1)])
     soundfile.write(tmp_path / "day.wav", sound, RATE_HZ, subtype="FLOAT")
-    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 5.0, 18.0)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, network, 5.0, 18.0)
     assert 5.0 <= section.begin_s < 5.6
     assert section.recorded_db.shape == section.expected_db.shape
     per_frame = section.residual_db.max(axis=0)
@@ -30,11 +39,27 @@ def test_the_residual_is_where_and_when_the_fault_is(tmp_path: Path) -> None:
     assert low_hz - 50 <= 3000 <= high_hz + 50
 
 
-def test_the_page_contains_its_picture_and_escapes_names(tmp_path: Path) -> None:
-    """The name of a recording puts a script into the page, or the picture is missing."""
-    bundle = make_bundle(tmp_path / "bundle")
+@pytest.mark.parametrize("stem", [b"n" * 251, b"\xff" * 251, b"latin-\xe9", b"a\nb"])
+def test_any_name_of_a_recording_gives_a_page(
+    stem: bytes, bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
+    """The report ends with an error, because its page cannot have the name of the recording."""
+    recording = tmp_path / os.fsdecode(stem + b".wav")
     soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
-    section = reconstruct_section(tmp_path / "day.wav", bundle, Network(bundle), 0.0, 8.0)
+    (tmp_path / "day.wav").rename(recording)
+    report = tmp_path / "report"
+    page_writer(report)(bundle, network, [RaisedAlert(identified(), recording, 5.0)])
+    (page,) = report.glob("001-*.html")
+    assert quote(page.name) in (report / "index.html").read_text(encoding="utf-8")
+    assert one_line(recording.name) in html.unescape(page.read_text(encoding="utf-8"))
+
+
+def test_the_page_contains_its_picture_and_escapes_names(
+    bundle: Bundle, network: Network, tmp_path: Path
+) -> None:
+    """The name of a recording puts a script into the page, or the picture is missing."""
+    soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
+    section = reconstruct_section(tmp_path / "day.wav", bundle, network, 0.0, 8.0)
     page = tmp_path / "alert.html"
     write_alert_page(page, section, SPEC, title="<script>x</script>", values={"score": "41 & up"})
     text = page.read_text()

@@ -10,6 +10,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,9 @@ HEAVY = {
     "training",
 }
 # Files of the runtime that may load the trainer, and only inside a function.
-LAZY_TRAINERS = {"monitor/cli.py", "monitor/demo/run.py"}
+LAZY_TRAINERS = {"monitor/cli/bundles.py", "monitor/cli/training.py", "monitor/demo/run.py"}
 # Files whose own standard output or exit status is their interface.
-PRINTING = {"monitor/cli.py", "monitor/__main__.py", "training/cli.py"}
+PRINTING = {"monitor/cli/program.py", "monitor/__main__.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.
 CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
@@ -115,6 +116,7 @@ def _imported(node: ast.AST, file: str) -> list[str]:
     return []
 
 
+@cache
 def is_file(module: str) -> bool:
     """Whether the dotted name is a module of this repository, as opposed to a name inside one."""
     path = ROOT.joinpath(*module.split("."))
@@ -146,6 +148,7 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+@cache
 def import_graph(*packages: str) -> dict[str, set[str]]:
     """Each module to the modules of ``packages`` that it imports, also inside functions."""
     modules = {module_of(path): path for path in sources(*packages)}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.field.recordings import corpus
 from monitor.audio.files import read_blocks
-from monitor.errors import BadInputError, MissingInputError
+from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
 RATE_HZ = 16_000
 SECONDS = 3
@@ -39,12 +39,25 @@ CODECS = {
     "a.m4a": ["-c:a", "aac"],
     "a.aac": ["-c:a", "aac"],
     "a.wma": ["-c:a", "wmav2"],
+    "a.aifc": ["-c:a", "pcm_s16le"],
     "a.caf": ["-c:a", "pcm_s16le"],
+    "float.caf": ["-c:a", "pcm_f32le"],
+    "ima.caf": ["-c:a", "adpcm_ima_qt"],
+    "alac.caf": ["-c:a", "alac"],
     "a.au": ["-c:a", "pcm_s16be"],
+    "mulaw.au": ["-c:a", "pcm_mulaw"],
+    "a.mka": ["-c:a", "pcm_s16le"],
+    "flac.oga": ["-c:a", "flac"],
+    "speex.ogg": ["-c:a", "libspeex"],
 }
 CODEC_DELAY_S = 0.13
 """The longest delay and padding that these encoders add."""
-JOINED = ["a.wav", "ima.wav", "a.flac", "a.ogg", "a.opus", "a.mp3", "no-xing-vbr.mp3", "a.aac"]
+JOINED = [
+    *("a.wav", "ima.wav", "a.flac", "a.ogg", "a.opus", "a.mp3", "no-xing-vbr.mp3", "a.aac"),
+    *("a.w64", "a.aiff", "a.aifc", "a.au", "mulaw.au"),
+]
+JOINED_REFUSED = ["a.m4a", "a.wma", "a.mka", "a.caf", "ima.caf", "alac.caf", "flac.oga"]
+"""Of these, ffmpeg or libsndfile decodes the first part only."""
 
 
 @pytest.fixture(scope="module")
@@ -80,20 +93,102 @@ def test_recordings_joined_in_one_file_are_all_read(
     assert seconds_read(path) == pytest.approx(3 * seconds_read(folder / name), abs=0.3)
 
 
-def test_joined_wav_files_give_the_same_samples_as_each(folder: Path, tmp_path: Path) -> None:
-    """The header of the second file would be heard as a click."""
-    path = tmp_path / "joined.wav"
-    path.write_bytes(2 * (folder / "a.wav").read_bytes())
-    once = np.concatenate([block.samples for block in read_blocks(folder / "a.wav")])
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff", "a.au"])
+def test_joined_files_give_the_same_samples_as_each(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    """The header of the second file would be scored as a click."""
+    path = tmp_path / name
+    path.write_bytes(2 * (folder / name).read_bytes())
+    once = np.concatenate([block.samples for block in read_blocks(folder / name)])
     joined = np.concatenate([block.samples for block in read_blocks(path)])
     np.testing.assert_array_equal(joined, np.concatenate([once, once]))
 
 
-def test_joined_mp4_files_are_refused(folder: Path, tmp_path: Path) -> None:
-    """ffmpeg decodes the first of them only."""
-    path = tmp_path / "a.m4a"
-    path.write_bytes(2 * (folder / "a.m4a").read_bytes())
-    with pytest.raises(BadInputError, match="2 recordings in one file"):
+@pytest.mark.parametrize("name", JOINED_REFUSED)
+def test_joined_files_that_cannot_be_separated_are_refused(
+    name: str, folder: Path, tmp_path: Path
+) -> None:
+    """Everything after the first recording would be lost without a message."""
+    path = tmp_path / name
+    path.write_bytes(2 * (folder / name).read_bytes())
+    with pytest.raises(BadInputError, match="recordings in one file"):
+        seconds_read(path)
+
+
+def test_an_aac_file_with_tags_is_read(folder: Path, tmp_path: Path) -> None:
+    """Recorders of streams put an ID3 tag in front of each piece of AAC."""
+    content = (folder / "a.aac").read_bytes()
+    tag = b"ID3\x04\x00\x00\x00\x00\x00\x3f" + bytes(63)
+    path = tmp_path / "tagged.aac"
+    path.write_bytes(tag + content)
+    once = seconds_read(folder / "a.aac")
+    assert seconds_read(path) == once
+    path.write_bytes(tag + tag + content + tag + content + b"TAG" + bytes(125))
+    assert seconds_read(path) == pytest.approx(2 * once, abs=CODEC_DELAY_S)
+
+
+def _amr(n_frames: int) -> bytes:
+    """Frames of 12.2 kbit/s, of 20 ms."""
+    body = np.random.default_rng(3).integers(0, 256, (n_frames, 31), dtype=np.uint8)
+    return b"#!AMR\n" + b"".join(b"\x3c" + row.tobytes() for row in body)
+
+
+def test_an_amr_file_is_read_to_its_end_or_refused(tmp_path: Path) -> None:
+    """ffmpeg leaves out a cut frame and reads the mark of a joined file as a frame."""
+    path = tmp_path / "a.amr"
+    path.write_bytes(_amr(100))
+    assert seconds_read(path) == pytest.approx(2.0, abs=0.02)
+    for content, reason in (
+        (_amr(100)[:-7], "truncated"),
+        (2 * _amr(100), "several recordings"),
+        (_amr(100) + b"\xff" * 200, "no AMR frame at byte"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(BadInputError, match=reason):
+            seconds_read(path)
+
+
+def test_a_bw64_file_is_read(folder: Path, tmp_path: Path) -> None:
+    """Broadcasters write RF64 under its newer name."""
+    path = tmp_path / "a.wav"
+    path.write_bytes((folder / "rf64.wav").read_bytes().replace(b"RF64", b"BW64", 1))
+    assert seconds_read(path) == SECONDS
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "format_name"),
+    [
+        ("a.voc", b"Creative Voice File\x1a", "VOC"),
+        ("a.avr", b"2BIT", "AVR"),
+        ("a.sf", b"\x64\xa3\x02\x00", "IRCAM"),
+        ("a.nist", b"NIST_1A\n   1024\n", "NIST"),
+        ("a.paf", b" paf", "PAF"),
+        ("a.iff", b"FORM\x00\x00\x10\x008SVXVHDR", "8SVX"),
+        ("a.wve", b"ALawSoundFile**", "WVE"),
+        ("a.mat", b"MATLAB 5.0 MAT-file", "MAT"),
+        ("a.htk", b"\x00\x00\x3e\x80", "HTK"),
+        ("a.wv", b"wvpk", "WavPack"),
+        ("a.avi", b"RIFF\x00\x00\x10\x00AVI LIST", "AVI"),
+        ("a.mp2", b"\xff\xfd\x84\x00", "MPEG layer I or II"),
+    ],
+)
+def test_a_format_that_is_not_read_is_named(
+    name: str, content: bytes, format_name: str, tmp_path: Path
+) -> None:
+    """A user would look for damage in a good file of a format that is not read."""
+    path = tmp_path / name
+    path.write_bytes(content + bytes(5000))
+    with pytest.raises(BadInputError, match=f"{format_name} files are not read. Convert it"):
+        seconds_read(path)
+
+
+def test_a_wav_file_with_another_codec_is_named(folder: Path, tmp_path: Path) -> None:
+    """MP3 in a WAV was called truncated, although it was whole."""
+    path = tmp_path / "mp3.wav"
+    command = ["ffmpeg", "-v", "error", "-i", str(folder / "source.flac"), "-c:a", "libmp3lame"]
+    subprocess.run([*command, str(path)], check=True)
+    with pytest.raises(BadInputError, match="codec 0x0055, which is not read"):
         seconds_read(path)
 
 
@@ -132,6 +227,52 @@ def test_a_flac_with_a_tag_in_front_is_read(folder: Path, tmp_path: Path) -> Non
     assert seconds_read(path) == SECONDS
 
 
+def test_a_caf_file_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -> None:
+    """A header that states no length was called damaged."""
+    content = bytearray((folder / "a.caf").read_bytes())
+    data = content.index(b"data")
+    content[data + 4 : data + 12] = b"\xff" * 8
+    path = tmp_path / "piped.caf"
+    path.write_bytes(content)
+    assert seconds_read(path) == SECONDS
+
+
+def test_an_aiff_file_with_fewer_samples_than_it_states_is_refused(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A copy program that repairs the length of the chunk hides that samples are missing."""
+    content = bytearray((folder / "a.aiff").read_bytes())
+    common = content.index(b"COMM")
+    content[common + 10 : common + 14] = struct.pack(">I", 5 * RATE_HZ)
+    path = tmp_path / "short.aiff"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match="truncated: 96000 of 160000 bytes"):
+        seconds_read(path)
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "reason"),
+    [
+        (2, b"\0\0", "it states 0 channels and 16000 Hz"),
+        (4, bytes(4), "it states 1 channel and 0 Hz"),
+        (4, b"\xff\xff\xff\xff", "it states 1 channel and 4294967295 Hz"),
+        (4, b"\x01\0\0\0", "1 Hz is not a usable sample rate"),
+        (2, b"\x41\0", "has 65 channels, at most 64 can be read"),
+    ],
+)
+def test_odd_numbers_in_a_wav_header_are_named(
+    offset: int, value: bytes, reason: str, folder: Path, tmp_path: Path
+) -> None:
+    """A damaged header is called an unknown format."""
+    content = bytearray((folder / "a.wav").read_bytes())
+    start = content.index(b"fmt ") + 8 + offset
+    content[start : start + len(value)] = value
+    path = tmp_path / "odd.wav"
+    path.write_bytes(content)
+    with pytest.raises(BadInputError, match=reason):
+        seconds_read(path)
+
+
 def _stale_wav(content: bytearray, seconds: float) -> None:
     data = content.index(b"data")
     content[data + 4 : data + 8] = struct.pack("<I", round(seconds * RATE_HZ) * 2)
@@ -143,6 +284,15 @@ def _stale_flac(content: bytearray, seconds: float) -> None:
     content[22:26] = struct.pack(">I", total)
 
 
+def _stale_au(content: bytearray, seconds: float) -> None:
+    content[8:12] = struct.pack(">I", round(seconds * RATE_HZ) * 2)
+
+
+def _stale_caf(content: bytearray, seconds: float) -> None:
+    data = content.index(b"data")
+    content[data + 4 : data + 12] = struct.pack(">q", 4 + round(seconds * RATE_HZ) * 2)
+
+
 def _stale_aiff(content: bytearray, seconds: float) -> None:
     data = content.index(b"SSND")
     content[data + 4 : data + 8] = struct.pack(">I", 8 + round(seconds * RATE_HZ) * 2)
@@ -152,6 +302,8 @@ STALE: dict[str, tuple[Callable[[bytearray, float], None], str | None]] = {
     "a.wav": (_stale_wav, "its header states 1.0 s of sound, but the file has 3.0 s"),
     "a.flac": (_stale_flac, None),
     "a.aiff": (_stale_aiff, "did not complete the header"),
+    "a.au": (_stale_au, "its header states 1.0 s of sound, but the file has 3.0 s"),
+    "a.caf": (_stale_caf, "did not complete the header"),
 }
 
 
@@ -215,6 +367,10 @@ EXACT = [
     "a.flac",
     "a.ogg",
     "a.mp3",
+    "a.caf",
+    "float.caf",
+    "a.au",
+    "mulaw.au",
 ]
 
 
@@ -250,6 +406,21 @@ def test_without_ffmpeg_the_error_names_it(folder: Path, monkeypatch: pytest.Mon
         seconds_read(folder / "a.m4a")
 
 
+@pytest.mark.parametrize(
+    "name", ["a.aac", "a.wma", "a.mka", "ima.caf", "alac.caf", "flac.oga", "speex.ogg"]
+)
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.98])
+def test_a_cut_file_that_ffmpeg_decodes_is_truncated(
+    name: str, share: float, folder: Path, tmp_path: Path
+) -> None:
+    """A folder would report a file as damaged while it is still being copied."""
+    content = (folder / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content[: int(share * len(content)) - 3])
+    with pytest.raises(TruncatedError):
+        seconds_read(path)
+
+
 def test_a_truncated_mp4_is_refused(folder: Path, tmp_path: Path) -> None:
     """ffmpeg decodes what is there and ends without an error."""
     command = ["ffmpeg", "-v", "error", "-i", str(folder / "a.m4a"), "-c", "copy"]
@@ -262,7 +433,13 @@ def test_a_truncated_mp4_is_refused(folder: Path, tmp_path: Path) -> None:
         seconds_read(path)
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.ogg", "a.mp3", "a.opus", "a.aiff", "a.w64"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.wav", "a.ogg", "a.mp3", "a.opus", "a.aiff", "a.w64", "a.au", "a.caf"),
+        *("a.aac", "a.wma", "a.mka"),
+    ],
+)
 def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_path: Path) -> None:
     """Programs and memory cards fill up blocks; the recording is whole."""
     path = tmp_path / name
@@ -270,6 +447,7 @@ def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_pa
     assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
 
 
+@pytest.mark.slow
 def test_no_recording_of_the_corpus_is_read_short_without_a_message(tmp_path: Path) -> None:
     """A fault in a file would take sound away, and nobody would know."""
     found = list(corpus(tmp_path, [16_000]))

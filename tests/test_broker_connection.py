@@ -8,30 +8,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from monitor.mqtt.probe import probe
 from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.tls import tls_context
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Certificates, Mosquitto, Subscriber
 from tests.old_broker import OldBroker
 from tests.publishing import connected, publishing, sequences
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
-        yield opened
+from tests.waiting import wait_for
 
 
 def test_paused_broker_is_detected_and_alerts_arrive_in_order(
@@ -190,6 +179,46 @@ def test_untrusted_broker_receives_nothing(
         missing = settings.model_copy(update={"ca_file": tmp_path / "no.pem"})
         with publishing(missing, outbox) as publisher:
             wait_for(lambda: "mqtt.ca_file" in (publisher.connection_error() or ""))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_certificates_with_a_byte_order_mark(
+    encoding: str, tmp_path: Path, outbox: Outbox, certificates: Certificates
+) -> None:
+    """OpenSSL passes over the first certificate of a file that an editor of Windows saved."""
+
+    def marked(path: Path) -> Path:
+        copy = tmp_path / f"marked-{path.name}"
+        copy.write_text(path.read_text(), encoding=encoding)
+        return copy
+
+    with Mosquitto(
+        tmp_path / "broker", certificates=certificates, client_certificates=True
+    ) as broker:
+        settings = broker.settings(
+            tls=True,
+            ca_file=marked(certificates.ca),
+            client_cert=marked(certificates.client_cert),
+            client_key=marked(certificates.client_key),
+        )
+        with publishing(settings, outbox) as publisher:
+            wait_for(lambda: connected(publisher))
+
+
+@pytest.mark.parametrize("name", ["localhost", "localhost.", "localhost%eth0"])
+def test_what_is_only_for_the_resolver_is_not_in_a_certificate(
+    name: str, tmp_path: Path, certificates: Certificates
+) -> None:
+    """A broker whose name ends with a dot is not trusted, although its certificate is right."""
+    with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
+        settings = broker.settings(tls=True, ca_file=certificates.ca)
+        context = tls_context(settings)
+        assert context is not None
+        with (
+            socket.create_connection(("127.0.0.1", settings.port), 5) as plain,
+            context.wrap_socket(plain, server_hostname=name) as encrypted,
+        ):
+            assert encrypted.version() in {"TLSv1.2", "TLSv1.3"}
 
 
 def test_an_answer_that_is_not_mqtt_only_ends_the_connection(outbox: Outbox) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,19 +24,14 @@ from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Certificates, Mosquitto, Subscriber
 from tests.old_broker import OldBroker
 from tests.payload_check import check_payload
 from tests.publishing import connected, publishing, sequences
+from tests.waiting import wait_for
 
 PROTOCOLS = ("auto", "3.1.1")
 STATUS = "auscult/test/status"
-
-
-@pytest.fixture
-def outbox(tmp_path: Path) -> Iterator[Outbox]:
-    with Outbox(tmp_path / "outbox.sqlite3") as opened:
-        yield opened
 
 
 def limited(tmp_path: Path, *lines: str) -> Mosquitto:
@@ -247,18 +241,44 @@ def test_discovery_that_closes_the_connection_is_found(tmp_path: Path, outbox: O
         publisher.stop()
 
 
-def test_an_unannounced_size_limit_gives_short_alerts(tmp_path: Path, outbox: Outbox) -> None:
-    """A broker that limits the payload, but does not announce it, receives no alert."""
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_unannounced_size_limit_gives_short_alerts(
+    tmp_path: Path, outbox: Outbox, protocol: str
+) -> None:
+    """A broker that limits the payload, but does not announce it, receives no alert.
+
+    With MQTT 3.1.1 it acknowledges the alert, discards it and closes the connection.
+    """
     with (
         limited(tmp_path, "message_size_limit 290") as broker,
         Subscriber(broker) as subscriber,
-        publishing(broker.settings(), outbox) as publisher,
+        publishing(broker.settings(protocol=protocol), outbox) as publisher,
     ):
         outbox.append(draft())
         publisher.wake()
         wait_for(lambda: subscriber.payloads("pump-7/alert"), 20)
         assert json.loads(subscriber.payloads("pump-7/alert")[0])["short"] is True
         wait_for(lambda: outbox.depth() == 0)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_alert_that_is_acknowledged_and_discarded_is_kept(
+    tmp_path: Path, outbox: Outbox, protocol: str
+) -> None:
+    """The alert leaves the outbox, and another topic is reported as the reason."""
+    users = {"auscult": "right"}
+    acl = "user auscult\ntopic deny auscult/test/pump-7/alert\ntopic readwrite #\n"
+    with Mosquitto(tmp_path / "broker", users=users, acl=acl) as broker:
+        settings = broker.settings(username="auscult", password="right", protocol=protocol)  # noqa: S106  # of a broker that lives for a second
+        with publishing(settings, outbox) as publisher:
+            outbox.append(draft())
+            publisher.publish_state("pump-7", {"state": "ok"})
+            publisher.wake()
+            wait_for(publisher.refusal)
+            wait_for(lambda: connected(publisher))
+            assert publisher.refusal().startswith("auscult/test/pump-7/alert: ")
+            assert ";" not in publisher.refusal()
+            assert outbox.depth() == 1
 
 
 def test_one_message_in_flight_is_enough(tmp_path: Path, outbox: Outbox) -> None:

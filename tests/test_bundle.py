@@ -24,14 +24,9 @@ from monitor.model.network import Network
 from tests.bundles import make_bundle
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle"))
-
-
 @pytest.fixture
-def copied(original: Bundle, tmp_path: Path) -> Path:
-    return shutil.copytree(original.path, tmp_path / "pump.bundle")
+def copied(bundle: Bundle, tmp_path: Path) -> Path:
+    return shutil.copytree(bundle.path, tmp_path / "pump.bundle")
 
 
 def head_of(**arrays: npt.ArrayLike) -> bytes:
@@ -49,19 +44,19 @@ def edit(path: Path, change: Callable[[dict[str, object]], None]) -> None:
     (path / "bundle.json").write_text(json.dumps(values))
 
 
-def test_loading_gives_what_was_saved(original: Bundle) -> None:
+def test_loading_gives_what_was_saved(bundle: Bundle) -> None:
     """The daemon scores with another model than the trained one."""
-    again = load_bundle(original.path)
-    assert again.sha256 == original.sha256
-    assert again.manifest == original.manifest
-    assert np.array_equal(again.head.whitener, original.head.whitener)
+    again = load_bundle(bundle.path)
+    assert again.sha256 == bundle.sha256
+    assert again.manifest == bundle.manifest
+    assert np.array_equal(again.head.whitener, bundle.head.whitener)
 
 
-def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
+def test_reference_machines_are_kept_and_named(bundle: Bundle) -> None:
     """A loaded bundle takes a reference machine for its own machine."""
-    n_numbers = original.head.centres.shape[1]
+    n_numbers = bundle.head.centres.shape[1]
     head = replace(
-        original.head,
+        bundle.head,
         references=np.ones((3, n_numbers)),
         reference_machines=np.array([0, 1, 1]),
         reference_limits=np.array([0.75, 2.0, 0.875]),
@@ -71,15 +66,15 @@ def test_reference_machines_are_kept_and_named(original: Bundle) -> None:
     assert np.array_equal(again.reference_machines, head.reference_machines)
     assert np.array_equal(again.reference_limits, head.reference_limits)
     recorded = {"references": [{"name": "pump-1"}, {"nothing": 0}, "text", {"name": "a\nb\x1b[2J"}]}
-    manifest = original.manifest.model_copy(update={"provenance": recorded})
-    assert replace(original, manifest=manifest).reference_names == ("pump-1", "", "", "ab[2J")
-    assert original.reference_names == ()
+    manifest = bundle.manifest.model_copy(update={"provenance": recorded})
+    assert replace(bundle, manifest=manifest).reference_names == ("pump-1", "", "", "ab[2J")
+    assert bundle.reference_names == ()
 
 
-def test_the_mean_of_the_healthy_recordings_is_kept(original: Bundle) -> None:
+def test_the_mean_of_the_healthy_recordings_is_kept(bundle: Bundle) -> None:
     """A loaded bundle takes any machine of its type for its own."""
-    rows = np.random.default_rng(0).normal(size=(7, original.head.centres.shape[1]))
-    head = replace(original.head, healthy=sample_of(rows.astype(np.float32).astype(np.float64)))
+    rows = np.random.default_rng(0).normal(size=(7, bundle.head.centres.shape[1]))
+    head = replace(bundle.head, healthy=sample_of(rows.astype(np.float32).astype(np.float64)))
     again = parse_head(Path("head.npz"), pack_head(head), "diagonal").healthy
     assert again is not None
     assert head.healthy is not None
@@ -161,13 +156,13 @@ def test_numbers_beyond_single_precision_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize(("n_centres", "rank"), [(0, 4), (1, 0)])
 def test_a_head_without_centre_or_whitener_is_refused(
-    original: Bundle, copied: Path, n_centres: int, rank: int
+    bundle: Bundle, copied: Path, n_centres: int, rank: int
 ) -> None:
     """The first window ends in a traceback."""
-    n_numbers = original.head.centres.shape[1]
+    n_numbers = bundle.head.centres.shape[1]
     content = pack_head(DistanceHead(np.zeros((n_centres, n_numbers)), np.ones((rank, n_numbers))))
     (copied / "head.npz").write_bytes(content)
-    files = {**original.manifest.files, "head.npz": hashlib.sha256(content).hexdigest()}
+    files = {**bundle.manifest.files, "head.npz": hashlib.sha256(content).hexdigest()}
     edit(copied, lambda v: v.update(files=files))
     with pytest.raises(BundleError, match=r"head\.npz: holds no centre"):
         load_bundle(copied)
@@ -289,23 +284,23 @@ def test_windows_of_another_shape_are_refused(copied: Path) -> None:
         load_bundle(copied)
 
 
-def test_a_bundle_without_threshold_names_the_command(original: Bundle) -> None:
+def test_a_bundle_without_threshold_names_the_command(bundle: Bundle) -> None:
     """A detector runs without a calibrated threshold."""
-    bare = original.manifest.model_copy(update={"calibration": None})
+    bare = bundle.manifest.model_copy(update={"calibration": None})
     with pytest.raises(BundleError, match="auscult calibrate"):
         _ = Bundle(
-            original.path, bare, original.spec, original.head, original.selftest, b"", ""
+            bundle.path, bare, bundle.spec, bundle.head, bundle.selftest, b"", ""
         ).calibration
 
 
-def test_a_model_that_is_not_onnx_is_refused(original: Bundle) -> None:
+def test_a_model_that_is_not_onnx_is_refused(bundle: Bundle) -> None:
     """The operator gets an exception of ONNX Runtime instead of the name of the file."""
     broken = Bundle(
-        original.path,
-        original.manifest,
-        original.spec,
-        original.head,
-        original.selftest,
+        bundle.path,
+        bundle.manifest,
+        bundle.spec,
+        bundle.head,
+        bundle.selftest,
         b"not a model",
         "",
     )

@@ -18,19 +18,14 @@ from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import declared_fault
 from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceStatus
 from monitor.errors import BundleError
-from monitor.features.log_mel import log_mel_windows
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.capture import Capture
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, machine_sound, make_bundle
+from tests.sounds import levels, output_of
 
 RATE_HZ = SPEC.sample_rate_hz
 SCORED_BANDS = SPEC.bands_below(0.9 * RATE_HZ / 2)
-
-
-def levels(samples: FloatArray) -> FloatArray:
-    """The mean level of each band of each window. Shape: ``(n_windows, n_mels)``."""
-    return np.asarray(log_mel_windows(samples, SPEC).mean(axis=2))
 
 
 def narrowed(samples: FloatArray, to_hz: int) -> FloatArray:
@@ -83,26 +78,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, capture: Capture) -> Bundle
     return load_bundle(path)
 
 
-def run(
-    bundle: Bundle,
-    samples: FloatArray,
-    cuts: list[int],
-    rate_hz: int = RATE_HZ,
-    chain: CaptureChain | None = None,
-) -> PipelineOutput:
-    """The output for samples that arrive in pieces."""
-    pipeline, total = Pipeline(bundle), PipelineOutput()
-    edges = [0, *sorted(cuts), len(samples)]
-    outputs = [
-        pipeline.push(AudioBlock(samples[a:b], rate_hz, a, chain=chain)) for a, b in pairwise(edges)
-    ]
-    for output in [*outputs, pipeline.finish()]:
-        total.scores += output.scores
-        total.decisions += output.decisions
-        total.states += output.states
-    return total
-
-
 def reasons(output: PipelineOutput) -> list[str]:
     return [state.reason for state in output.states if state.reason]
 
@@ -110,7 +85,7 @@ def reasons(output: PipelineOutput) -> list[str]:
 @pytest.mark.parametrize(("to_hz", "end_hz"), [(8_000, 4_000), (11_025, 5_512), (14_000, 7_000)])
 def test_a_narrower_sound_is_degraded_and_named(bundle: Bundle, to_hz: int, end_hz: int) -> None:
     """An upsampled copy of healthy sound raises an alert."""
-    output = run(bundle, narrowed(machine_sound(30.0, seed=50), to_hz), [])
+    output = output_of(Pipeline(bundle), narrowed(machine_sound(30.0, seed=50), to_hz), [])
     assert reasons(output) == ["bandwidth"]
     assert not output.scores
     assert not output.decisions
@@ -121,14 +96,14 @@ def test_a_narrower_sound_is_degraded_and_named(bundle: Bundle, to_hz: int, end_
 
 def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
     """Healthy sound over a telephone raises an alert."""
-    output = run(bundle, telephone(machine_sound(30.0, seed=50)), [])
+    output = output_of(Pipeline(bundle), telephone(machine_sound(30.0, seed=50)), [])
     assert (reasons(output), output.decisions) == (["bandwidth"], [])
 
 
 def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
     """A microphone that is opened at 8000 Hz raises an alert."""
     low = soxr.resample(machine_sound(20.0, seed=50), RATE_HZ, 8_000).astype(np.float32)
-    output = run(bundle, low, [], rate_hz=8_000)
+    output = output_of(Pipeline(bundle), low, [], rate_hz=8_000)
     assert (reasons(output), output.scores, output.decisions) == (["bandwidth"], [], [])
 
 
@@ -137,12 +112,16 @@ def test_a_higher_rate_changes_no_score(bundle: Bundle, rate_hz: int) -> None:
     """A sound server that resamples makes a machine unknown."""
     sound = machine_sound(12.0, seed=50)
     high = soxr.resample(sound, RATE_HZ, rate_hz, "HQ").astype(np.float32)
-    assert reasons(run(bundle, high, [], rate_hz=rate_hz)) == reasons(run(bundle, sound, [])) == []
+    assert (
+        reasons(output_of(Pipeline(bundle), high, [], rate_hz=rate_hz))
+        == reasons(output_of(Pipeline(bundle), sound, []))
+        == []
+    )
 
 
 def test_codec_gaps_are_capture_changed(bundle: Bundle) -> None:
     """MP3 with too few bits raises an alert."""
-    output = run(bundle, with_codec_gaps(machine_sound(30.0, seed=50)), [])
+    output = output_of(Pipeline(bundle), with_codec_gaps(machine_sound(30.0, seed=50)), [])
     assert (reasons(output), output.decisions) == (["capture_changed"], [])
     assert not output.scores
 
@@ -157,7 +136,7 @@ def test_scores_go_on_when_the_chain_is_right_again(bundle: Bundle) -> None:
             sound[30 * RATE_HZ :],
         )
     )
-    output = run(bundle, narrow, [])
+    output = output_of(Pipeline(bundle), narrow, [])
     assert (reasons(output), output.decisions) == (["bandwidth"], [])
     assert output.scores[0].first_sample < 15 * RATE_HZ
     assert output.scores[-1].end_sample > 44 * RATE_HZ
@@ -179,12 +158,14 @@ def test_another_level_and_a_machine_that_is_off_are_no_chain_faults(
 ) -> None:
     """A stopped machine is reported as a fault of the microphone."""
     changed = change(machine_sound(20.0, seed=50))  # type: ignore[operator]  # one of the lambdas
-    assert not {"bandwidth", "capture_changed"} & set(reasons(run(bundle, changed, [])))
+    assert not {"bandwidth", "capture_changed"} & set(
+        reasons(output_of(Pipeline(bundle), changed, []))
+    )
 
 
 def test_a_fault_still_raises_an_alert(bundle: Bundle) -> None:
     """A fault of the machine is hidden as a fault of the chain."""
-    output = run(bundle, machine_sound(30.0, seed=50, fault=0.1), [])
+    output = output_of(Pipeline(bundle), machine_sound(30.0, seed=50, fault=0.1), [])
     assert [decision.kind for decision in output.decisions][:1] == ["raised"]
     assert reasons(output) == []
 
@@ -197,7 +178,7 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
     narrow, coded = narrowed(sound, 8_000), with_codec_gaps(sound)
     mixed = np.concatenate((sound[: 5 * RATE_HZ], narrow[5 * RATE_HZ : 8 * RATE_HZ],
                             sound[8 * RATE_HZ : 15 * RATE_HZ], coded[15 * RATE_HZ :]))  # fmt: skip
-    whole, cut = run(bundle, mixed, []), run(bundle, mixed, cuts)
+    whole, cut = output_of(Pipeline(bundle), mixed, []), output_of(Pipeline(bundle), mixed, cuts)
     assert [(s.value, s.first_sample) for s in whole.scores] == [
         (s.value, s.first_sample) for s in cut.scores
     ]

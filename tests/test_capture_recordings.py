@@ -12,9 +12,9 @@ from monitor.audio.bandwidth import missing_from
 from monitor.audio.files import read_blocks
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.domain import AudioBlock, FloatArray
-from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
 from tests.conftest import shared_data
+from tests.sounds import levels
 
 SPEC = LogMelSpec()
 RATE_HZ = SPEC.sample_rate_hz
@@ -39,10 +39,6 @@ def sounds(folder: Path, most: int, seconds: int = 10) -> list[FloatArray]:
         samples = np.concatenate([block.samples for block in read_blocks(path)])
         found.append(samples[: seconds * RATE_HZ])
     return found
-
-
-def levels(samples: FloatArray) -> FloatArray:
-    return np.asarray(log_mel_windows(samples, SPEC).mean(axis=2))
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,11 +25,6 @@ COMMANDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
-
-
 def test_the_command_is_installed_and_is_the_module() -> None:
     """`auscult` and `python -m monitor` would differ."""
     done = process("--version")
@@ -41,6 +37,24 @@ def test_every_command_explains_itself(command: str) -> None:
     outcome = auscult(*command.split(), "--help")
     assert outcome.status == 0
     assert "Usage: auscult" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("inspect", "BUNDLE"),
+        ("replay", "BUNDLE RECORDING..."),
+        ("record", "MACHINE"),
+        ("train audio", "RECORDING..."),
+        ("train oneclass", ""),
+    ],
+)
+def test_help_names_the_arguments_without_types(command: str, usage: str) -> None:
+    """The help would show types of Python, such as `<list[Path]>`, which users do not know."""
+    help_text = auscult(*command.split(), "--help").out
+    assert help_text.startswith(f"Usage: auscult {command} [OPTIONS] {usage}".strip() + "\n")
+    for name in usage.split():
+        assert re.search(rf"^  {re.escape(name)}  +[A-Z]", help_text, re.MULTILINE)
 
 
 def test_help_loads_no_large_library() -> None:

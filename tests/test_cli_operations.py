@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +20,16 @@ from monitor.domain import AudioBlock
 from monitor.model.bundle import Bundle
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
-from tests.bundles import SPEC, machine_sound, make_bundle
+from tests.bundles import SPEC, machine_sound
 from tests.command_line import RATE_HZ, Outcome, auscult, configured, write_recordings
 from tests.daemons import ROOT, daemon
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
+from tests.mosquitto import Mosquitto, Subscriber, retained
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_recordings(Path(tmp_path_factory.mktemp("recordings")) / "all")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def test_selftest_checks_everything(bundle: Bundle, tmp_path: Path, broker: Mosquitto) -> None:

@@ -9,34 +9,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import soundfile
 
 from monitor.model.bundle import Bundle
-from tests.bundles import machine_sound, make_bundle
+from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import ROOT
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")) / "pump bundle")
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_recordings(Path(tmp_path_factory.mktemp("recordings")) / "all")
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -115,6 +105,20 @@ def test_a_report_has_a_page_for_each_alert_and_an_index(
     for name in names:
         assert name == "index.html" or f"href='{name}'" in index
     assert html.escape(str(again)) in index
+
+
+@pytest.mark.parametrize("stem", [b"pump-\xe9", b"p" * 245, "p\u00fc".encode() * 81, b"a\nb"])
+def test_a_report_has_a_page_for_a_recording_of_any_name(
+    stem: bytes, bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """A name in Latin-1, or one that has no space for more, ends the report with a traceback."""
+    named = tmp_path / os.fsdecode(stem + b".flac")
+    shutil.copy(recordings / "fault.flac", named)
+    pages = tmp_path / "pages"
+    outcome = auscult("replay", bundle.path, named, "--report", pages)
+    assert outcome.status == 0, outcome.err
+    (page,) = (path.name for path in pages.iterdir() if path.name != "index.html")
+    assert f"href='{quote(page)}'" in (pages / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_report_without_an_alert_leaves_no_folder(

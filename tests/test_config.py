@@ -202,6 +202,8 @@ def test_a_missing_file_is_missing_input(tmp_path: Path) -> None:
     """The exit status would be the same for a wrong path and a wrong key."""
     with pytest.raises(MissingInputError, match=r"nowhere\.toml: no such configuration file"):
         load_config(tmp_path / "nowhere.toml", {})
+    with pytest.raises(MissingInputError, match="is a folder; name the configuration file in it"):
+        load_config(tmp_path, {})
 
 
 def test_an_unknown_machine_is_reported_with_the_configured_ones(tmp_path: Path) -> None:
@@ -335,6 +337,20 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     path.write_text(VALID, encoding="utf-16")
     with pytest.raises(ConfigError, match="save it as UTF-8"):
         load_config(path, {})
+
+
+def test_an_environment_file_of_windows_is_accepted(tmp_path: Path) -> None:
+    """The first variable is ignored, and a password ends with a character that nobody sees."""
+    path = tmp_path / "config.toml"
+    path.write_text(VALID)
+    environ = {
+        "\ufeffAUSCULT_MQTT__HOST": "other\r",
+        "AUSCULT_MQTT__USERNAME": "u\r",
+        "AUSCULT_MQTT__PASSWORD": "secret\r\n",
+    }
+    settings = load_config(path, environ).mqtt
+    assert (settings.host, settings.username) == ("other", "u")
+    assert settings.read_password() == "secret"
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from monitor.control.messages import (
 from monitor.control.server import ControlServer
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError, UsageError
 from tests.daemons import ROOT
-from tests.mosquitto import wait_for
+from tests.waiting import wait_for
 
 CONFIG = Path("/etc/auscult/config.toml")
 

@@ -6,7 +6,6 @@ import csv
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,30 +20,14 @@ from monitor.outbox.queue import Outbox
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.command_line import auscult
 from tests.daemons import Daemon, daemon, documents, fault_and_back, healthy_then_faulty, states
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
 from tests.payload_check import check_message
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
 WRONG = "wrong-secret"
 RATE_HZ = SPEC.sample_rate_hz
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
-    with daemon(tmp_path / "daemon", broker) as one:
-        yield one
 
 
 def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
@@ -191,5 +174,5 @@ def test_one_daemon_per_state_folder(watched: Daemon, bundle: Bundle, tmp_path: 
         second.feed("m", bundle.path, machine_sound(10))
         second.environment["AUSCULT_SERVICE__STATE_DIR"] = str(watched.folder / "state")
         second.start()
-        assert second.process.wait(10) == 69
+        assert second.process.wait(30) == 69
         assert "another Auscult process" in second.log.read_text()

@@ -21,8 +21,9 @@ from tests.daemons import (
     healthy_then_faulty,
     states,
 )
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,35 +10,12 @@ import pytest
 from monitor.model.bundle import Bundle
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.bundles import make_bundle
-from tests.daemons import Daemon, daemon, documents, fault_and_back, notification, notify_socket
+from tests.daemons import Daemon, documents, fault_and_back, notification
 from tests.disks import FlashCard, fill, small_disk_at
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
-    with daemon(tmp_path / "daemon", broker) as one:
-        yield one
-
-
-@pytest.fixture
-def manager(watched: Daemon) -> Iterator[socket.socket]:
-    with notify_socket(watched) as receiver:
-        yield receiver
 
 
 def health(subscriber: Subscriber) -> dict[str, Any]:

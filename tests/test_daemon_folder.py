@@ -11,23 +11,13 @@ import soundfile
 
 from monitor.domain import FloatArray
 from monitor.model.bundle import Bundle
-from tests.bundles import SPEC, make_bundle
+from tests.bundles import SPEC
 from tests.daemons import Daemon, daemon, documents, fault_and_back, healthy_then_faulty
 from tests.disks import FlashCard, fill, small_disk_at
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from tests.bundles import machine_sound, make_bundle
 from tests.daemons import daemon
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.pulseaudio import PulseAudio
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 

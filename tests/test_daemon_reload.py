@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,29 +14,13 @@ from monitor.domain import AudioBlock
 from monitor.model.bundle import Bundle
 from monitor.pipeline import Pipeline
 from tests.bundles import SPEC, machine_sound, make_bundle
-from tests.daemons import Daemon, daemon, documents, fault_and_back, healthy_then_faulty, states
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.daemons import Daemon, documents, fault_and_back, healthy_then_faulty, states
+from tests.mosquitto import Mosquitto, Subscriber, retained
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 
 RATE_HZ = SPEC.sample_rate_hz
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
-    with daemon(tmp_path / "daemon", broker) as one:
-        yield one
 
 
 def test_a_machine_removed_while_the_daemon_was_stopped_is_cleared(

@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from monitor.model.bundle import Bundle
-from tests.bundles import machine_sound, make_bundle
-from tests.daemons import Daemon, daemon, notification, notify_socket
-from tests.mosquitto import Mosquitto
+from tests.bundles import machine_sound
+from tests.daemons import Daemon, notification
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with Mosquitto(tmp_path / "broker") as running:
-        yield running
-
-
-@pytest.fixture
-def watched(tmp_path: Path, broker: Mosquitto) -> Iterator[Daemon]:
-    with daemon(tmp_path / "daemon", broker) as one:
-        yield one
-
-
-@pytest.fixture
-def manager(watched: Daemon) -> Iterator[socket.socket]:
-    with notify_socket(watched) as receiver:
-        yield receiver
 
 
 def test_systemd_is_notified_of_every_step(
@@ -65,7 +39,7 @@ def test_ready_is_not_sent_before_the_bundles_are_loaded(
     """A service that cannot monitor would be reported as active."""
     watched.machine("m", watched.folder / "nowhere", kind="simulated")
     watched.start()
-    assert watched.process.wait(10) == 78
+    assert watched.process.wait(30) == 78
     manager.settimeout(0.2)
     with pytest.raises(TimeoutError):
         notification(manager, "READY", 0.2)

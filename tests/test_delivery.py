@@ -8,7 +8,8 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.service.delivery import Delivery
 from tests.alert_drafts import draft
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 
 
 def test_other_limits_take_effect_without_a_new_connection(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from tests.installed_node import pump_sound, wait_until
+from tests.installed_node import pump_sound
 from tests.nspawn import BootedSystem, skip_unless_possible
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.systemd, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -80,7 +81,7 @@ def fresh(tmp_path: Path) -> Iterator[BootedSystem]:
         sound_server = ["pulseaudio", "-n", "--exit-idle-time=-1", f"--load={socket}"]
         system.run([*as_unit, "--unit=vmic", *sound_server, f"--load={sink}"])
         info = ["env", SERVER, "pactl", "info"]
-        wait_until(lambda: system.run(info, check=False).returncode == 0, 20, "the sound server")
+        wait_for(lambda: system.run(info, check=False).returncode == 0, 20, "the sound server")
         play = ["ffmpeg", "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1"]
         play += ["-i", "/srv/pump.flac", "-f", "pulse", "-device", "vmic", "pump"]
         system.run([*as_unit, "--unit=vmic-sound", *play])
@@ -106,7 +107,7 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     )  # fmt: skip
     print(done.stdout[-3000:], done.stderr[-3000:])  # pytest shows it for a failed test
     assert fresh.unit("auscult.service", "ActiveState") == "active"
-    wait_until(
+    wait_for(
         lambda: "1 machine: 1 ok" in fresh.unit("auscult.service", "StatusText"),
         60,
         "the machine in the state ok",

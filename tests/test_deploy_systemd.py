@@ -29,10 +29,10 @@ from tests.installed_node import (
     configuration,
     pump_sound,
     snapshot,
-    wait_until,
 )
 from tests.mosquitto import Subscriber, free_port
 from tests.nspawn import BootedSystem, skip_unless_possible
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(400)]
 
@@ -93,13 +93,13 @@ def test_systemd_accepts_every_line_of_the_units(installed: Node) -> None:
 def test_active_only_after_ready_and_the_fault_reaches_a_subscriber(node: Node) -> None:
     """The service would become active too early, or a fault would raise no alert."""
     node.systemctl("start", "--no-block", "auscult.service")
-    wait_until(lambda: node.show("ActiveState") != "activating", 30, "the end of the start")
+    wait_for(lambda: node.show("ActiveState") != "activating", 30, "the end of the start")
     assert "ready" in node.system.journal("auscult.service")
     assert node.show("ActiveState") == "active"
     assert "1 machine" in node.show("StatusText")
     assert "outbox" in node.show("StatusText")
     with node.subscriber() as subscriber:
-        raised = wait_until(lambda: alerts(subscriber, "raised"), 45, "a raised alert")[0]
+        raised = wait_for(lambda: alerts(subscriber, "raised"), 45, "a raised alert")[0]
         assert raised["machine"] == "pump-7"
         assert raised["score"] > raised["threshold"]
         assert b"online" in subscriber.payloads("/status")
@@ -126,8 +126,8 @@ def test_the_watchdog_restarts_a_hung_daemon(node: Node) -> None:
     node.systemctl("start", "auscult.service")
     hung = node.pid()
     node.signal("STOP")
-    wait_until(lambda: node.pid() not in (0, hung), 25, "a new process")
-    wait_until(lambda: node.show("ActiveState") == "active", 15, "active again")
+    wait_for(lambda: node.pid() not in (0, hung), 25, "a new process")
+    wait_for(lambda: node.show("ActiveState") == "active", 15, "active again")
     assert "Watchdog timeout" in node.system.journal("auscult.service")
 
 
@@ -157,9 +157,9 @@ def test_the_watchdog_restarts_a_daemon_with_a_hung_pipeline(node: Node) -> None
     try:
         node.systemctl("start", "auscult.service")
         hung = node.pid()
-        wait_until(lambda: node.pid() not in (0, hung), 40, "a new process")
+        wait_for(lambda: node.pid() not in (0, hung), 40, "a new process")
         with node.subscriber() as subscriber:
-            wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "a score")
+            wait_for(lambda: subscriber.payloads("/pump-7/score"), 25, "a score")
         journal = node.system.journal("auscult.service")
         assert "the watchdog is not notified: pump-7" in journal
         assert "Watchdog timeout" in journal
@@ -174,7 +174,7 @@ def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
     """An alert would be lost if the daemon is killed before it is delivered."""
     with node.subscriber() as subscriber:
         node.systemctl("start", "auscult.service")
-        wait_until(lambda: subscriber.payloads("/pump-7/score"), 20, "a score")
+        wait_for(lambda: subscriber.payloads("/pump-7/score"), 20, "a score")
         node.systemctl("stop", "mosquitto.service")
         outbox = ["env", "STATE_DIRECTORY=/var/lib/private/auscult", "auscult", "outbox", "--json"]
 
@@ -182,13 +182,13 @@ def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
             done = node.system.run([*outbox, "--config", "/etc/auscult/config.toml"], check=False)
             return '"raised"' in done.stdout
 
-        wait_until(waiting, 45, "an alert in the outbox")
+        wait_for(waiting, 45, "an alert in the outbox")
         killed = node.pid()
         node.signal("KILL")
-        wait_until(lambda: node.pid() not in (0, killed), 15, "a new process")
+        wait_for(lambda: node.pid() not in (0, killed), 15, "a new process")
         assert alerts(subscriber) == []
         node.systemctl("start", "mosquitto.service")
-        raised = wait_until(lambda: alerts(subscriber, "raised"), 20, "the alert")
+        raised = wait_for(lambda: alerts(subscriber, "raised"), 20, "the alert")
         assert len({alert["event_id"] for alert in raised}) == 1
         sequence = [alert["sequence"] for alert in alerts(subscriber)]
         assert all(later - earlier in (0, 1) for earlier, later in pairwise(sequence))
@@ -221,10 +221,10 @@ def test_a_reload_with_a_bad_file_fails_and_changes_nothing(node: Node) -> None:
     assert node.show("ActiveState") == "active"
     assert node.pid() == before
     with node.subscriber() as subscriber:
-        wait_until(lambda: subscriber.payloads("/pump-7/score"), 10, "scores as before")
+        wait_for(lambda: subscriber.payloads("/pump-7/score"), 10, "scores as before")
     node.configure(configuration(node.port) + "\n[detector]\n")
     node.systemctl("reload", "auscult.service")
-    wait_until(lambda: "reloaded: " in node.system.journal("auscult.service"), 10, "the reload")
+    wait_for(lambda: "reloaded: " in node.system.journal("auscult.service"), 10, "the reload")
     assert node.pid() == before
 
 
@@ -237,7 +237,7 @@ def test_a_reload_adds_a_machine(node: Node) -> None:
     node.configure(text + second)
     node.systemctl("reload", "auscult.service")
     with node.subscriber() as subscriber:
-        wait_until(lambda: subscriber.payloads("/pump-8/state"), 15, "the new machine's state")
+        wait_for(lambda: subscriber.payloads("/pump-8/state"), 15, "the new machine's state")
     assert node.pid() == before
 
 
@@ -245,7 +245,7 @@ def test_the_password_is_not_visible(node: Node) -> None:
     """Other users of the node, or readers of its logs, could see the password."""
     node.systemctl("start", "auscult.service")
     with node.subscriber() as subscriber:
-        wait_until(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
+        wait_for(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
     everything = node.systemctl("show", "auscult.service").stdout
     everything += node.system.run(["journalctl", "--no-pager", "--output=verbose"]).stdout
     look = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ | tr '\\0' '\\n'"
@@ -262,13 +262,13 @@ def test_stop_is_quick_and_leaves_stopped_retained(node: Node) -> None:
     """Subscribers would take a stopped daemon for a crashed one, or a shutdown would hang."""
     node.systemctl("start", "auscult.service")
     with node.subscriber() as subscriber:
-        wait_until(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
+        wait_for(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
     began_s = time.monotonic()
     node.systemctl("stop", "auscult.service")
     assert time.monotonic() - began_s < 5.0
     assert node.show("Result") == "success"
     with node.subscriber() as newcomer:
-        wait_until(lambda: newcomer.messages("/status"), 5, "a retained status")
+        wait_for(lambda: newcomer.messages("/status"), 5, "a retained status")
         assert [(m.payload, m.retain) for m in newcomer.messages("/status")] == [(b"stopped", True)]
 
 
@@ -297,7 +297,7 @@ def test_the_daemon_listens_on_no_port(node: Node) -> None:
         pytest.skip("ss is not installed (iproute2)")
     node.systemctl("start", "auscult.service")
     with node.subscriber() as subscriber:
-        wait_until(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
+        wait_for(lambda: b"online" in subscriber.payloads("/status"), 15, "the daemon online")
     daemon = f"pid={node.pid()},"
     assert daemon in node.system.run(["ss", "-Htnp"]).stdout  # its connection to the broker
     assert daemon not in node.system.run(["ss", "-Hlntup"]).stdout
@@ -322,7 +322,7 @@ def test_a_stream_through_ffmpeg_works_in_the_sandbox(node: Node) -> None:
     try:
         node.systemctl("start", "auscult.service")
         with node.subscriber() as subscriber:
-            wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "scores of the stream")
+            wait_for(lambda: subscriber.payloads("/pump-7/score"), 25, "scores of the stream")
     finally:
         node.system.run(["rm", inside])
         node.systemctl("daemon-reload")
@@ -343,7 +343,7 @@ def test_a_microphone_works_in_the_sandbox(node: Node) -> None:
     node.system.run([*as_unit, *sound_server])
     soundfile.write(node.system.root / "srv" / "pump.wav", pump_sound(30.0), 16_000)
     play = ["env", server, "paplay", "/srv/pump.wav"]
-    wait_until(
+    wait_for(
         lambda: node.system.run(["env", server, "pactl", "info"], check=False).returncode == 0,
         10,
         "the sound server",
@@ -358,7 +358,7 @@ def test_a_microphone_works_in_the_sandbox(node: Node) -> None:
     try:
         node.systemctl("start", "auscult.service")
         with node.subscriber() as subscriber:
-            wait_until(lambda: subscriber.payloads("/pump-7/score"), 25, "scores of the microphone")
+            wait_for(lambda: subscriber.payloads("/pump-7/score"), 25, "scores of the microphone")
     finally:
         node.system.run(["rm", drop_in])
         node.systemctl("daemon-reload")
@@ -383,7 +383,7 @@ def test_the_template_runs_one_process_per_machine(node: Node) -> None:
         with node.subscriber() as subscriber:
             for name in "ab":
                 topic = f"{host}/{name}/pump-7/score"
-                wait_until(partial(subscriber.payloads, topic), 20, topic)
+                wait_for(partial(subscriber.payloads, topic), 20, topic)
         node.system.write("/etc/auscult/machines/a.toml", text + "\n[detektor]\n")
         assert node.systemctl("reload", "auscult@a.service", check=False).returncode != 0
         assert node.show("ActiveState", "auscult@a.service") == "active"

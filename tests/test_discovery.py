@@ -21,7 +21,8 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.service.muting import MUTED
 from tests.home_assistant import Recorder, devices
-from tests.mosquitto import Mosquitto, Subscriber, retained, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, retained
+from tests.waiting import wait_for
 
 BIRTH = "homeassistant/status"
 

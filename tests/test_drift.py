@@ -7,16 +7,17 @@ import pytest
 
 from monitor.detection.drift import DriftWatch, LevelWatch
 from monitor.domain import Score
+from monitor.model.bundle import Bundle
 from monitor.model.manifest import Calibration
-from tests.bundles import SPEC, make_bundle
+from tests.bundles import SPEC
 
 HOP_S = SPEC.window_hop_s
 NEAR_ALERT = 30
 
 
 @pytest.fixture(scope="module")
-def calibration(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
-    return make_bundle(tmp_path_factory.mktemp("bundle")).calibration
+def calibration(bundle: Bundle) -> Calibration:
+    return bundle.calibration
 
 
 def score(value: float = 0.0, level_db: float = 0.0) -> Score:

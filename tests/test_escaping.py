@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from monitor.mqtt.payloads import encode
 from monitor.service.logs import JsonFormatter, TextFormatter
 from monitor.text.escaping import csv_cell, encodable, html_text, json_text, one_line
+from tests.command_line import auscult
 
 ROOT = Path(__file__).resolve().parent.parent
 ANY_TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=40)
@@ -91,6 +92,16 @@ def test_a_log_record_is_one_line(text: str) -> None:
     record.detail = text
     assert "\n" not in TextFormatter(journal=True).format(record)
     assert json.loads(JsonFormatter().format(record))["logger"] == "m"
+
+
+def test_a_newline_in_a_name_is_not_another_message(tmp_path: Path) -> None:
+    """The name of a recording looks like a message of the program."""
+    (tmp_path / "a.wav\nauscult: all is well.wav").write_bytes(b"no sound")
+    bundle = ROOT / "tests" / "previous_version" / "bundles" / "pump"
+    done = auscult("calibrate", bundle, tmp_path, "--in-place")
+    assert done.status == 65
+    assert len(done.err.splitlines()) == 1
+    assert "a.wav\\nauscult: all is well.wav: not an audio file" in done.err
 
 
 @pytest.mark.parametrize("name", [b"bad\xff.wav", b"two\nlines.wav", b"\x1b[31mred.wav"])

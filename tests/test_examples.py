@@ -23,7 +23,8 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft, identified
 from tests.home_assistant import Recorder, devices
-from tests.mosquitto import Mosquitto, Subscriber, free_port, wait_for
+from tests.mosquitto import Mosquitto, Subscriber, free_port
+from tests.waiting import wait_for
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TELEGRAF = EXAMPLES / "telegraf" / "telegraf.conf"

@@ -17,6 +17,7 @@ from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
 from monitor.features.log_mel import FrameWindows, LogMelStream, log_mel_frames, log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
+from tests.sounds import noise
 
 SPECS = [
     LogMelSpec(),
@@ -24,10 +25,6 @@ SPECS = [
     LogMelSpec(n_fft=400, hop_length=160, n_mels=40, window_frames=7, window_hop_frames=3),
     LogMelSpec(sample_rate_hz=48_000, n_fft=2048, hop_length=1000, f_min_hz=50, f_max_hz=20_000),
 ]
-
-
-def noise(n_samples: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
 
 
 def pushed_in_pieces(samples: FloatArray, cuts: list[int], spec: LogMelSpec) -> list[LogMelWindow]:

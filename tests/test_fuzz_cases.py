@@ -23,10 +23,9 @@ from benchmarks.fuzz.guard import try_one
 from benchmarks.fuzzing import PARTS
 from monitor.config.settings import load_config
 from monitor.errors import BundleError, ConfigError
-from monitor.model.bundle import load_bundle
+from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
-from tests.bundles import make_bundle
 from tests.daemons import ROOT
 
 DEEP = "[" * 100_000
@@ -34,9 +33,8 @@ LONG = "9" * 10_000
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    path = make_bundle(Path(tmp_path_factory.mktemp("bundle"))).path
-    return {file.name: file.read_bytes() for file in path.iterdir()}
+def original(bundle: Bundle) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in bundle.path.iterdir()}
 
 
 Rewritten = Callable[[str, bytes], Path]

@@ -17,9 +17,12 @@ from typer.testing import CliRunner
 from monitor.errors import AuscultError, BadInputError, MissingInputError, UsageError
 from tests.tiny_images import write_frames, write_idx_folder
 from training.cli import app
+from training.history import FitResult
 from training.images import denoising, oneclass
 from training.images.model import load_image_model
-from training.loop import FitResult, fit
+from training.loop import fit
+
+pytestmark = pytest.mark.slow
 
 RUNNER = CliRunner()
 

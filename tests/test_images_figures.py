@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.history import HistoryRow
 from training.images.figures import save_error_maps, save_histogram, save_history
-from training.loop import HistoryRow
 
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 

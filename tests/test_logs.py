@@ -6,7 +6,6 @@ import io
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,10 +14,9 @@ from monitor.alerts import AlertKind
 from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.domain import AudioBlock, Decision
-from monitor.outbox.queue import Outbox
+from monitor.model.bundle import Bundle
 from monitor.service import logs
 from monitor.service.machine_report import MachineReport
-from tests.bundles import make_bundle
 from tests.scripted_machines import RecordingOutlet
 
 ALERT_KINDS: tuple[AlertKind, ...] = ("raised", "updated", "cleared")
@@ -87,23 +85,16 @@ def test_passwords_in_addresses_are_masked(log_format: str) -> None:
     assert "rtsp://***@cam/1" in stream.getvalue()
 
 
-def test_alerts_are_never_left_out(tmp_path: Path) -> None:
+def test_alerts_are_never_left_out(bundle: Bundle, record: RecordingOutlet) -> None:
     """Of twelve alerts in the outbox, only some would be in the log."""
     stream = lines_of("json")
-    bundle = make_bundle(tmp_path / "bundle")
-    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        report = MachineReport(
-            "pump-7",
-            bundle,
-            RecordingOutlet(outbox),
-            1.0,
-            thresholds=thresholds_of(bundle.calibration, DetectorSettings()),
-        )
-        report.arrived(AudioBlock(np.zeros(16_000, np.float32), 16_000, 0))
-        bands = np.zeros(bundle.spec.n_mels, np.float32)
-        for _ in range(6):
-            for kind in ALERT_KINDS:
-                report.alert(Decision(kind, 1, 0, 9.0, 9.0, 8.0, 1.0, 1.0, bands))
+    thresholds = thresholds_of(bundle.calibration, DetectorSettings())
+    report = MachineReport("pump-7", bundle, record, 1.0, thresholds=thresholds)
+    report.arrived(AudioBlock(np.zeros(16_000, np.float32), 16_000, 0))
+    bands = np.zeros(bundle.spec.n_mels, np.float32)
+    for _ in range(6):
+        for kind in ALERT_KINDS:
+            report.alert(Decision(kind, 1, 0, 9.0, 9.0, 8.0, 1.0, 1.0, bands))
     kinds = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
     assert kinds == 6 * [f"alert {kind}" for kind in ALERT_KINDS]
 

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from monitor.errors import AuscultError, BadInputError, UsageError
+from training.device import resolve_device
+from training.history import FitResult, HistoryRow, write_history
 from training.images.batches import TensorBatches
-from training.loop import FitResult, HistoryRow, LoopSettings, fit, resolve_device, write_history
+from training.loop import LoopSettings, fit, learning_rate_at
 from training.progress import training_progress
-from training.schedule import learning_rate_at
 
 SETTINGS = LoopSettings(epochs=4, learning_rate=0.01)
 

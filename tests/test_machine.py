@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,11 @@ from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceStatus
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.sources.protocol import BACK, SourceItem, unavailable
-from tests.bundles import machine_sound, make_bundle
-from tests.mosquitto import wait_for
+from tests.bundles import machine_sound
 from tests.scripted_machines import (
     RATE_HZ,
     RecordingOutlet,
@@ -32,22 +29,7 @@ from tests.scripted_machines import (
     plan,
     playing,
 )
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[RecordingOutlet]:
-    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        yield RecordingOutlet(outbox)
+from tests.waiting import wait_for
 
 
 def test_a_thread_gives_what_the_pipeline_gives(

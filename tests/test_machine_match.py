@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ def recordings(
     ]
 
 
+@cache
 def calibration(n: int = 40) -> Calibration:
     return calibrate(
         recordings(n, 20.0, seed=1),
@@ -189,6 +191,7 @@ def test_sound_far_above_everything_healthy_does_not_match() -> None:
     assert match_sound(known, 30.0, 2.0).matches
 
 
+@pytest.mark.slow
 def test_a_healthy_machine_matches_with_recordings_of_any_length() -> None:
     """Every fifth self-test fails, because ten seconds vary more than the mean of minutes."""
     rng = np.random.default_rng(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from monitor.domain import SourceState, SourceStatus
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
 from monitor.service.machine import Machine
 from monitor.sources.protocol import unavailable
@@ -24,30 +22,14 @@ from monitor.sources.settings import (
     LogMelSettings,
     SourceSettings,
 )
-from tests.bundles import machine_sound, make_bundle
-from tests.mosquitto import wait_for
+from tests.bundles import machine_sound
 from tests.scripted_machines import (
     RecordingOutlet,
     cut,
     plan,
     playing,
 )
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[RecordingOutlet]:
-    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        yield RecordingOutlet(outbox)
+from tests.waiting import wait_for
 
 
 def later(machine: Machine) -> float:

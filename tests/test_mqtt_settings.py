@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from monitor.errors import ConfigError
-from monitor.mqtt.settings import MqttSettings, tls_context
+from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.tls import tls_context
 
 SECRET = "geheim-7781"  # noqa: S105  # must not be shown
 
@@ -162,7 +163,9 @@ def test_unusable_credentials_directory_is_named(monkeypatch: pytest.MonkeyPatch
         MqttSettings(username="u").read_password()
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe", b"x" * 70_000, None])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"\xff\xfe", b"first\nsecond\n", b"x" * 70_000, None]
+)
 def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) -> None:
     """A wrong password file is reported only as a wrong password."""
     file = tmp_path / "secret"

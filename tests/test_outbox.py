@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
 from tests.clocks import FakeClock
+from tests.disks import folder_in_memory
 
 
 @pytest.fixture
@@ -198,10 +199,15 @@ def test_old_alerts_of_earlier_boots_are_dropped_by_age(path: Path) -> None:
     )
 )
 def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
-    steps: list[tuple[str, float]], tmp_path_factory: pytest.TempPathFactory
+    steps: list[tuple[str, float]],
 ) -> None:
     """A board boots 45 days behind, raises an alert, gets the time, and drops the alert."""
-    path = tmp_path_factory.mktemp("clock") / "outbox.sqlite3"
+    with folder_in_memory() as folder:
+        follow_clock(steps, folder / "outbox.sqlite3")
+
+
+def follow_clock(steps: list[tuple[str, float]], path: Path) -> None:
+    """Check one alert and its end while the clock is set and the node restarts."""
     clock, boots = FakeClock(), 1
 
     def opened() -> Outbox:
@@ -234,11 +240,27 @@ def test_a_clock_that_is_set_drops_nothing_and_dates_nothing_in_the_future(
         if same_boot:
             true_s = clock.unix_s() - (clock.now_s - appended_s)
             assert unix_s(alerts[0].at) == pytest.approx(true_s, abs=1.1)
-            assert alerts[0].at <= rfc3339(clock.unix_s() + 1.1)
+        assert alerts[0].at <= rfc3339(clock.unix_s() + 1.1)
     cleared = outbox.append(dated("cleared"))
     assert cleared.alert_id == first.alert_id
     assert cleared.started_at <= cleared.at <= rfc3339(clock.unix_s())
     outbox.close()
+
+
+def test_a_clock_that_ran_ahead_before_a_reboot_dates_nothing_in_the_future(path: Path) -> None:
+    """An alert that waited through the reboot is delivered with a date 45 days ahead."""
+    clock = FakeClock()
+    clock.set_by_s = 45 * 86_400.0
+    with Outbox(path, clock=clock) as outbox:
+        now = rfc3339(clock.unix_s())
+        outbox.append(replace(draft(), at=now, started_at=now))
+    clock.reboot("boot-2")
+    clock.set_by_s = 0.0
+    with Outbox(path, clock=clock) as outbox:
+        opened = outbox.open_alert("pump-7")
+        assert opened is not None
+        for alert in (*outbox.pending(), opened):
+            assert alert.started_at <= alert.at <= rfc3339(clock.unix_s())
 
 
 def test_the_time_of_a_recording_stays_when_the_clock_is_set(path: Path) -> None:
@@ -290,6 +312,7 @@ def test_a_file_of_the_previous_version_gets_its_columns(path: Path) -> None:
     listed = read_outbox(path).alerts  # reads without changing the file
     assert listed
     clock = FakeClock()
+    clock.set_by_s = 365 * 86_400.0  # after the alerts were written
     with Outbox(path, max_age_days=1, clock=clock) as outbox:
         outbox.machines_waiting()
         assert outbox.pending(1000) == listed
@@ -366,8 +389,9 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"outbox-{os.getpid()}-{id(self)}"  # noqa: S108  # hypothesis gives no tmp_path
-        self.outbox = Outbox(self.folder / "o.sqlite3")
+        self.files = ExitStack()
+        self.path = self.files.enter_context(folder_in_memory()) / "outbox.sqlite3"
+        self.outbox = Outbox(self.path)
         self.waiting: list[Alert] = []
         self.sequences: dict[str, int] = {}
 
@@ -389,7 +413,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.outbox.close()
-        self.outbox = Outbox(self.folder / "o.sqlite3")
+        self.outbox = Outbox(self.path)
 
     @invariant()
     def holds_exactly_what_waits(self) -> None:
@@ -400,9 +424,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.outbox.close()
-        for file in self.folder.iterdir():
-            file.unlink()
-        self.folder.rmdir()
+        self.files.close()
 
 
 TestOutboxMachine = OutboxMachine.TestCase

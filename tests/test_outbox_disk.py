@@ -15,7 +15,7 @@ from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
 from tests.disks import fill, small_disk_at
-from tests.mosquitto import wait_for
+from tests.waiting import wait_for
 
 _JUMPED = 1_700_000_000
 

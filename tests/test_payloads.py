@@ -29,8 +29,9 @@ from monitor.outbox.queue import Outbox
 from monitor.service.muting import MUTED
 from monitor.uuid7 import uuid7
 from tests.alert_drafts import draft
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message, check_payload
+from tests.waiting import wait_for
 
 DOCS = Path(__file__).parent.parent / "docs"
 _DOCUMENTED = dict(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +18,10 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, machine_sound, make_bundle
+from tests.sounds import output_of
 
 RATE_HZ = SPEC.sample_rate_hz
 FAULT = 0.1
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
-def output_of(
-    pipeline: Pipeline, samples: FloatArray, cuts: list[int], rate_hz: int = RATE_HZ
-) -> PipelineOutput:
-    """The whole output for samples that arrive in pieces, including the end."""
-    total = PipelineOutput()
-    edges = [0, *sorted(cuts), len(samples)]
-    outputs = [
-        pipeline.push(AudioBlock(samples[first:end], rate_hz, first))
-        for first, end in pairwise(edges)
-    ]
-    for output in [*outputs, pipeline.finish()]:
-        total.scores += output.scores
-        total.decisions += output.decisions
-        total.states += output.states
-        total.operation += output.operation
-    return total
 
 
 def plain(output: PipelineOutput) -> list[Any]:

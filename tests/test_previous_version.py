@@ -27,7 +27,8 @@ from monitor.sources.registry import open_source
 from monitor.sources.settings import SimulatedSettings
 from tests.command_line import auscult
 from tests.daemons import daemon
-from tests.mosquitto import Mosquitto, Subscriber, wait_for
+from tests.mosquitto import Mosquitto, Subscriber
+from tests.waiting import wait_for
 from training.sound.settings import load_audio_settings
 
 PREVIOUS = Path(__file__).resolve().parent / "previous_version"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles import make_bundle
+from monitor.model.bundle import Bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,16 +31,9 @@ while time.monotonic() < deadline:
 """
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("bundle") / "bundle"
-    make_bundle(folder)
-    return folder / "model.onnx"
-
-
 @pytest.mark.parametrize("package", ["monitor", "training"])
 def test_the_inference_library_opens_no_connection(
-    package: str, model: Path, tmp_path: Path
+    package: str, bundle: Bundle, tmp_path: Path
 ) -> None:
     """Every node would send usage data to the maker of ONNX Runtime, with an identifier."""
     if not Path("/proc/self/fd").is_dir():
@@ -48,7 +41,12 @@ def test_the_inference_library_opens_no_connection(
     environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
     environment |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(
-        [sys.executable, "-c", LOAD_AND_LOOK.format(package=package), str(model)],
+        [
+            sys.executable,
+            "-c",
+            LOAD_AND_LOOK.format(package=package),
+            str(bundle.path / "model.onnx"),
+        ],
         capture_output=True,
         text=True,
         check=True,

@@ -18,6 +18,8 @@ from benchmarks.detection.simulated_scores import (
 )
 from monitor.calibration.tail import pieces, rare_threshold, run_maxima, tail_of
 
+pytestmark = pytest.mark.slow
+
 ALLOWED = 1e-5
 
 values = st.lists(st.integers(0, 9).map(float), min_size=1, max_size=12)

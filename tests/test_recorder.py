@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,6 +16,7 @@ import soundfile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from monitor.audio import flac_recorder
 from monitor.audio.flac_recorder import FlacRecorder
 from monitor.domain import AudioBlock
 from monitor.errors import ServiceUnavailableError
@@ -80,6 +83,45 @@ def test_a_rest_after_a_gap_is_added_to_the_last_file(tmp_path: Path) -> None:
     assert recorded_lengths_s(tmp_path, 30.0, gap_s=3.0) == [3.0, 10.0, 17.0]
 
 
+class StoppedClock:
+    """The time of a board that starts without one."""
+
+    @staticmethod
+    def now(zone: tzinfo) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=zone)
+
+
+def test_recordings_of_the_same_second_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two recorders that start together, or a clock that was set back, overwrite recordings."""
+    monkeypatch.setattr(flac_recorder, "datetime", StoppedClock)
+    levels = [0.1, 0.2, 0.3]
+    recorders = [FlacRecorder(tmp_path, "pump-7", 20.0) for _ in levels[:2]]
+    for second in range(20):  # at the same time
+        for recorder, level in zip(recorders, levels, strict=False):
+            recorder.push(AudioBlock(np.full(1000, level, np.float32), 1000, 1000 * second))
+    with FlacRecorder(tmp_path, "pump-7", 20.0) as later:
+        later.push(AudioBlock(np.full(20_000, levels[2], np.float32), 1000, 0))
+    found = [soundfile.read(path)[0] for recorder in [*recorders, later] for path in recorder.files]
+    assert [len(samples) for samples in found] == 6 * [10_000]
+    assert [round(float(samples[0]), 1) for samples in found] == [0.1, 0.1, 0.2, 0.2, 0.3, 0.3]
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_an_unfinished_file_of_a_killed_recorder_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What can still be saved of it is overwritten."""
+    monkeypatch.setattr(flac_recorder, "datetime", StoppedClock)
+    part = tmp_path / "pump-7-20260101T000000-001.flac.part"
+    part.write_bytes(b"fLaC")
+    with FlacRecorder(tmp_path, "pump-7", 10.0) as recorder:
+        recorder.push(AudioBlock(np.full(10_000, 0.1, np.float32), 1000, 0))
+    assert part.read_bytes() == b"fLaC"
+    assert [path.name for path in recorder.files] == ["pump-7-20260101T000000-002.flac"]
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """A limit of 100 kB for each file, to simulate a full disk."""
@@ -102,3 +144,11 @@ def test_a_full_disk_leaves_no_incomplete_recording(tmp_path: Path) -> None:
     with pytest.raises(ServiceUnavailableError, match="cannot be written, is the disk full"):
         record()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_may_have_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    """The command ends with a traceback, and nothing is recorded."""
+    folder = tmp_path / os.fsdecode(b"latin-\xe9")
+    with FlacRecorder(folder, "pump-7", 1.0) as recorder:
+        recorder.push(AudioBlock(np.zeros(16_000, np.float32), 16_000, 0))
+    assert [path.suffix for path in folder.iterdir()] == [".flac"]

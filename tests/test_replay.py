@@ -24,16 +24,6 @@ from tests.bundles import SPEC, machine_sound, make_bundle
 RATE_HZ = SPEC.sample_rate_hz
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
 class Replayed:
     """The results of a replay."""
 

@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from monitor.audio.resampling import StreamResampler
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import SourceFault
+from tests.sounds import noise
 
 RATES = [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000]
-
-
-def noise(n_samples: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
 
 
 def resampled(

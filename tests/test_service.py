@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from monitor.clock import SYSTEM_CLOCK
 from monitor.errors import ConfigError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -18,16 +22,12 @@ from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
-from monitor.service.daemon import Reading, Service
-from tests.bundles import make_bundle
-from tests.mosquitto import Mosquitto, wait_for
+from monitor.service.daemon import Reading, Service, _info
+from monitor.service.machine_plan import MachinePlan
+from tests.mosquitto import Mosquitto, Subscriber
 from tests.running_service import RunningService
 from tests.scripted_machines import plan
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -127,3 +127,25 @@ def test_coverage_is_in_the_journal_by_the_hour(
     record = next(one for one in caplog.records if one.message == "coverage")
     assert vars(record)["machine"] == "m"
     assert {"monitored_s", "degraded_s", "lost_s"} <= set(vars(record))
+
+
+def test_the_published_start_follows_a_clock_that_is_set(
+    tmp_path: Path, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A board that gets its time after the start shows a start 45 days ago."""
+    with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker) as subscriber:
+        one = RunningService(tmp_path, outbox, broker.settings())
+        plans: list[MachinePlan] = []
+        one.delivery.announce(partial(_info, plans, SYSTEM_CLOCK.steady_s()), [])
+        one.delivery.start()
+        one.thread.start()
+        wait_for(lambda: subscriber.payloads("/info"))
+        right_s, set_by_s = SYSTEM_CLOCK.unix_s, 45 * 86_400.0
+        monkeypatch.setattr(SYSTEM_CLOCK, "unix_s", lambda: right_s() + set_by_s)
+        wait_for(lambda: len(subscriber.payloads("/info")) == 2)
+        one.stop()
+        before, after = (
+            datetime.fromisoformat(json.loads(info)["started_at"]).timestamp()
+            for info in subscriber.payloads("/info")
+        )
+    assert after - before == pytest.approx(set_by_s, abs=1.0)

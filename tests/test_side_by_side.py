@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 _TESTS = """
 import os, pathlib, pytest
@@ -23,14 +25,14 @@ def test_quick(number):
 
 def test_systems_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
     """Two systems boot under one name, and every bundle is trained twice."""
-    shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n data\n systemd\n")
     for name in ("a", "b", "c"):
         (tmp_path / f"test_{name}.py").write_text(_TESTS.format(name=name))
-    side_by_side = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    side_by_side = ["-p", "tests.order", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", *side_by_side],
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.audio.files import read_blocks
@@ -22,14 +22,11 @@ from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.sources.pcm import PcmStream
 from monitor.sources.settings import CommandSettings, SampleFormat
 from monitor.sources.supervised_child import SupervisedChild
+from tests.sounds import noise
 from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 FORMATS: list[SampleFormat] = ["s16le", "s32le", "f32le"]
-
-
-def noise(n_samples: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
 
 
 def python(script: str, **options: object) -> CommandSettings:
@@ -77,6 +74,7 @@ def test_any_pieces_give_the_same_sound(
     assert np.abs(heard - samples.mean(axis=1)).max(initial=0.0) <= 2**-15
 
 
+@example(content=b"\0\0\0C" + bytes(8), cuts=[5])  # 128.0, cut inside the next sample
 @given(content=st.binary(max_size=4_000), cuts=st.lists(st.integers(0, 4_000), max_size=10))
 @pytest.mark.parametrize("sample_format", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])

@@ -28,6 +28,7 @@ from monitor.sources.settings import (
     SourceSettings,
 )
 from tests.pulseaudio import PulseAudio
+from tests.sounds import noise
 from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
@@ -48,10 +49,6 @@ class Case(NamedTuple):
 
     sounding: SourceSettings
     waiting: SourceSettings
-
-
-def noise(n_samples: int, seed: int = 0) -> FloatArray:
-    return np.random.default_rng(seed).normal(0, 0.1, n_samples).astype(np.float32)
 
 
 def recording(path: Path, seconds: float = 1.0, seed: int = 0) -> Path:

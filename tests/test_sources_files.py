@@ -176,7 +176,7 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "text called mp3": ("a.mp3", lambda path: path.write_text("Dear diary\n" * 99), "no MP3 frame"),
     "zeros called mp3": ("a.mp3", lambda path: path.write_bytes(bytes(9_999)), "no MP3 frame"),
     "another kind of sound": ("a.wav", lambda path: soundfile.write(
-        path, noise(RATE_HZ), RATE_HZ, format="VOC"), "wav, flac"),
+        path, noise(RATE_HZ), RATE_HZ, format="VOC"), "VOC files are not read"),
     "NaN": ("a.wav", _with_nan, "sample 12345 is not valid"),
     "integers as floats": ("a.wav", _integers_as_floats, "between -1 and 1"),
     "5 Hz": ("a.wav", _rate_of_nothing, "5 Hz is not a usable sample rate"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.audio.recordings import recording_files
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
@@ -54,6 +55,24 @@ def test_existing_recordings_are_read_then_new_ones(tmp_path: Path) -> None:
     blocks = reader.blocks()
     assert [block.first_sample for block in blocks] == [0, 8_000, 16_000]
     assert [block.discontinuous for block in blocks] == [False, True, True]
+
+
+def test_linked_folders_are_read_once(tmp_path: Path) -> None:
+    """Recordings on another disk are left out, or a link to a folder above never ends."""
+    disk, folder = tmp_path / "disk", tmp_path / "folder"
+    recording(folder / "b.wav", value=0.1)
+    recording(disk / "a.wav", value=0.2)
+    (folder / "other").symlink_to(disk)
+    (folder / "loop").symlink_to(folder)
+    (disk / "loop").symlink_to(folder)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert [path.name for path in recording_files([link])] == ["b.wav", "a.wav"]
+    with SourceReader(settings(link)) as reader:
+        reader.wait_for_samples(2 * 8_000)
+        recording(folder / "c.wav", value=0.3)
+        reader.wait_for_samples(3 * 8_000)
+    assert levels(reader.samples()) == [0.1, 0.2, 0.3]
 
 
 def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
@@ -147,6 +166,11 @@ def test_a_missing_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
     with (
         pytest.raises(MissingInputError, match="no such folder"),
         SourceReader(settings(tmp_path / "nothing")) as reader,
+    ):
+        reader.wait_for_end()
+    with (
+        pytest.raises(MissingInputError, match="is not a folder"),
+        SourceReader(settings(recording(tmp_path / "a.wav"))) as reader,
     ):
         reader.wait_for_end()
 

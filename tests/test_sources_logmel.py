@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -69,8 +70,16 @@ def test_pickles_text_and_half_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"not an \.npy file"):
         list(read_log_mel_blocks(path))
     np.save(path, frames(100), allow_pickle=False)
-    path.write_bytes(path.read_bytes()[:-1])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
     with pytest.raises(BadInputError, match="truncated"):
+        list(read_log_mel_blocks(path))
+    path.write_bytes(2 * whole)
+    with pytest.raises(BadInputError, match="several arrays in one file"):
+        list(read_log_mel_blocks(path))
+    path.unlink()
+    os.mkfifo(path)  # nothing may wait for a writer
+    with pytest.raises(BadInputError, match=r"not an \.npy file"):
         list(read_log_mel_blocks(path))
     with pytest.raises(MissingInputError):
         list(read_log_mel_blocks(tmp_path / "b.npy"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import os
 import struct
+import tempfile
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.audio.start_time import broadcast_wave_start, start_unix_s
+from monitor.audio.start_time import start_unix_s
 from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ
 
@@ -40,6 +41,14 @@ def named(name: str) -> float | None:
         ("20261123T101530-0001.wav", "2026-11-23T10:15:30Z"),
         ("99999999_999999 2026-11-23 10:15:30.ogg", "2026-11-23T10:15:30Z"),
         ("20261123T101530_20261123T111530.mp3", "2026-11-23T10:15:30Z"),
+        ("20161231T235960Z.wav", "2017-01-01T00:00:00Z"),
+        ("2016-12-31T19-44-60-04:15.wav", "2017-01-01T00:00:00Z"),
+        ("20161231T235961Z.wav", None),
+        ("20991231_235959.wav", "2099-12-31T23:59:59Z"),
+        ("19700101_000012.wav", None),
+        ("19800101_000107.wav", None),
+        ("20000101T000000Z.wav", None),
+        ("19691231_235959.wav", None),
         ("20200230_101530.wav", None),
         ("20200318_2053401.wav", None),
         ("120200318_205340.wav", None),
@@ -75,7 +84,8 @@ def test_every_time_in_iso_8601_is_read(
     text = local.strftime(f"%Y{date}%m{date}%dT%H{time}%M{time}%S")
     if minutes is not None:
         text += local.isoformat()[-6:] if time == ":" else local.strftime("%z")
-    if not 1970 <= local.year <= 2199:
+    unset = local.year in {1970, 1980, 2000} and (local.month, local.day) == (1, 1)
+    if unset or not 1970 <= local.year <= 2199:
         return
     assert named(f"{before}-{text}_{after}.wav") == moment.timestamp()
 
@@ -84,6 +94,13 @@ def test_every_time_in_iso_8601_is_read(
 def test_no_name_is_an_error(name: str) -> None:
     """A file with an odd name ends a replay in a traceback."""
     named(name + ".wav")
+
+
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A replay of a folder with a named pipe in it never ends."""
+    pipe = tmp_path / "a.wav"
+    os.mkfifo(pipe)
+    assert start_unix_s(pipe) is None
 
 
 def broadcast_wave(path: Path, date: bytes, time: bytes) -> Path:
@@ -116,5 +133,9 @@ def test_a_broadcast_wave_file_holds_its_start(tmp_path: Path) -> None:
 @given(content=st.binary(max_size=400), chunk=st.sampled_from((b"", b"bext\xff\xff\0\0")))
 def test_damaged_metadata_gives_no_start(content: bytes, chunk: bytes) -> None:
     """One damaged file ends a replay in a traceback."""
-    broadcast_wave_start(io.BytesIO(b"RIFF\0\0\0\0WAVE" + chunk + content))
-    assert broadcast_wave_start(io.BytesIO(content)) is None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.wav"
+        path.write_bytes(b"RIFF\0\0\0\0WAVE" + chunk + content)
+        start_unix_s(path)
+        path.write_bytes(content)
+        assert start_unix_s(path) is None

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,10 @@ from monitor.detection.settings import DetectorSettings
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
-from monitor.outbox.queue import Outbox
 from monitor.service.machine import Machine
 from monitor.service.supervisor import Supervisor
 from monitor.sources.protocol import SourceItem
-from tests.bundles import machine_sound, make_bundle
-from tests.mosquitto import wait_for
+from tests.bundles import machine_sound
 from tests.scripted_machines import (
     RATE_HZ,
     RecordingOutlet,
@@ -29,22 +26,7 @@ from tests.scripted_machines import (
     plan,
     playing,
 )
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
-
-
-@pytest.fixture(scope="module")
-def network(bundle: Bundle) -> Network:
-    return Network(bundle)
-
-
-@pytest.fixture
-def record(tmp_path: Path) -> Iterator[RecordingOutlet]:
-    with Outbox(tmp_path / "outbox.sqlite3") as outbox:
-        yield RecordingOutlet(outbox)
+from tests.waiting import wait_for
 
 
 def test_a_source_that_fails_is_tried_again_and_affects_no_other(

@@ -37,6 +37,8 @@ def test_datagrams_are_what_systemd_expects(listener: tuple[socket.socket, str])
     assert sock.recv(1000) == b"STOPPING=1"
     notifier.status("pump: ok\nREADY=0\r\n  fan: ok")
     assert sock.recv(1000) == b"STATUS=pump: ok READY=0 fan: ok"
+    notifier.status("reload refused: /etc/b\udcff.toml")  # a name that is not UTF-8
+    assert sock.recv(1000) == b"STATUS=reload refused: /etc/b\\xff.toml"
     before_us = time.monotonic_ns() // 1000
     notifier.reloading()
     first, second = sock.recv(1000).decode().split("\n")

@@ -20,7 +20,7 @@ from monitor.model.scorer import Scorer, run_selftest
 from monitor.offline.healthy_set import score_healthy
 from monitor.offline.recalibrate import recalibrate
 from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
-from training.loop import resolve_device
+from training.device import resolve_device
 from training.sound.bundle import network_of
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import evidence_of, score_evidence
@@ -29,6 +29,8 @@ from training.sound.report import write_report
 from training.sound.request import read_training_data
 from training.sound.settings import load_audio_settings
 from training.sound.train import AudioRequest, AudioResult, train_audio
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ from training.sound.recordings import read_recording
 from training.sound.report import headline, write_report
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
+pytestmark = pytest.mark.slow
+
 FAULT_DB = 12.0
 
 

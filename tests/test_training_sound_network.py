@@ -17,6 +17,8 @@ from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.onnx_export import OUTPUTS, export_onnx
 from training.sound.recordings import Recording
 
+pytestmark = pytest.mark.slow
+
 
 def make_graph(n_mels: int = 24, n_frames: int = 16) -> EvidenceGraph:
     torch.manual_seed(3)

@@ -1,17 +1,11 @@
-"""``auscult train``: the commands of the trainer."""
+"""``auscult train``: the commands of the trainer, which is all that ``monitor`` loads of it."""
 
 from __future__ import annotations
 
-import typer
-
+from monitor.text.arguments import CommandApp
 from training.images import cli as image_cli
 from training.sound import cli as audio_cli
 
-app = typer.Typer(
-    help="Train bundles on recordings, or networks on images.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = CommandApp(help="Train bundles on recordings, or networks on images.")
 audio_cli.register(app)
 image_cli.register(app)

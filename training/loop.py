@@ -7,36 +7,29 @@ therefore ends with the same weights as an uninterrupted one.
 
 from __future__ import annotations
 
-import csv
-import logging
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from monitor.errors import AuscultError, UsageError
-from training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    module_tensors,
-    optimizer_tensors,
-    restore_optimizer,
-    save_checkpoint,
-)
-from training.schedule import Schedule, learning_rate_at
-
-logger = logging.getLogger(__name__)
+from training.device import seed_everything
+from training.history import FitResult, HistoryRow, TrainingProgress
+from training.run_state import RunState, resume, save
 
 BatchT = TypeVar("BatchT")
 BatchT_co = TypeVar("BatchT_co", covariant=True)
 CHECKPOINT_NAME = "checkpoint.safetensors"
+Schedule = Literal["one_cycle", "cosine", "constant"]
+
+_START_FRACTION = 0.04
+_END_FRACTION = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,32 +56,6 @@ class LoopSettings:
             raise UsageError(f"learning rate is {self.learning_rate}; it must be positive")
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
-    """One epoch, counted from 1. ``validation_loss`` is None if it is not computed."""
-
-    epoch: int
-    train_loss: float
-    validation_loss: float | None
-    learning_rate: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """The result of a run.
-
-    ``seconds`` is the time of all epochs. ``earlier_seconds`` is the part of it before the run was
-    continued.
-    """
-
-    history: tuple[HistoryRow, ...]
-    best_epoch: int
-    best_loss: float
-    seconds: float
-    earlier_seconds: float = 0.0
-
-
 class Batches(Protocol[BatchT_co]):
     """A training set in batches; ``len`` is the number of batches in an epoch."""
 
@@ -96,58 +63,6 @@ class Batches(Protocol[BatchT_co]):
 
     def epoch(self, epoch: int) -> Iterable[BatchT_co]:
         """Yield the batches of epoch ``epoch`` (from 0), the same ones at every call."""
-
-
-class TrainingProgress(Protocol):
-    """Shows the progress of training. The loop calls it after every step and every epoch."""
-
-    def on_step(self, step: int, total_steps: int, loss: float) -> None: ...
-
-    def on_epoch(self, row: HistoryRow) -> None: ...
-
-
-def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device ``name``; ``auto`` is an accelerator if there is one, otherwise the CPU.
-
-    Raises UsageError for an unknown name or a device that is not available.
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"device {name!r} is not available; use auto, cpu, cuda or mps") from error
-    return device
-
-
-def seed_everything(*numbers: int) -> None:
-    """Seed Python's, numpy's and torch's generators from any sequence of non-negative integers."""
-    words = np.random.SeedSequence(numbers).generate_state(3)
-    random.seed(int(words[0]))
-    np.random.seed(int(words[1]))
-    torch.manual_seed(int(words[2]))
-
-
-@dataclass(slots=True)
-class _Run:
-    """The state of a run, which changes in each epoch."""
-
-    history: list[HistoryRow] = field(default_factory=list)
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def finish_epoch(self, row: HistoryRow, module: nn.Module) -> None:
-        loss = row.train_loss if row.validation_loss is None else row.validation_loss
-        self.history.append(row)
-        self.seconds += row.seconds
-        if loss < self.best_loss or not self.best_weights:
-            self.best_epoch, self.best_loss = row.epoch, loss
-            self.best_weights = module_tensors(module)
 
 
 def fit(
@@ -178,7 +93,7 @@ def fit(
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
-    run = _resume(module, optimizer, checkpoint, run_identity)
+    run = resume(module, optimizer, checkpoint, run_identity)
     earlier_seconds = run.seconds
     while len(run.history) < settings.epochs and not _out_of_patience(run, settings):
         epoch = len(run.history)
@@ -196,7 +111,7 @@ def fit(
         )
         run.finish_epoch(row, module)
         if checkpoint is not None:
-            _save(checkpoint, run, module, optimizer, run_identity)
+            save(checkpoint, run, module, optimizer, run_identity)
         for each in progress:
             each.on_epoch(row)
     module.load_state_dict(run.best_weights)
@@ -206,14 +121,6 @@ def fit(
     return FitResult(
         tuple(run.history), run.best_epoch, run.best_loss, run.seconds, earlier_seconds
     )
-
-
-def write_history(path: Path, history: Sequence[HistoryRow]) -> None:
-    """Write ``history`` to a CSV file with a header; a missing validation loss is an empty cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=[f.name for f in fields(HistoryRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in history)
 
 
 def _train_epoch(
@@ -266,46 +173,33 @@ def _validation_loss(module: nn.Module, validate: Callable[[nn.Module], float]) 
         return float(validate(module))
 
 
-def _out_of_patience(run: _Run, settings: LoopSettings) -> bool:
+def _out_of_patience(run: RunState, settings: LoopSettings) -> bool:
     patience = settings.patience_epochs
     return patience is not None and len(run.history) - run.best_epoch >= patience
 
 
-def _resume(
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    path: Path | None,
-    identity: dict[str, Any],
-) -> _Run:
-    found = None if path is None else load_checkpoint(path, identity)
-    if found is None:
-        return _Run()
-    module.load_state_dict(dict(found.weights))
-    restore_optimizer(optimizer, found.optimizer)
-    run = _Run(
-        history=[HistoryRow(**row) for row in found.state["history"]],
-        best_epoch=found.state["best_epoch"],
-        best_loss=found.state["best_loss"],
-        best_weights=dict(found.best_weights),
+def learning_rate_at(
+    step: int,
+    *,
+    total_steps: int,
+    peak: float,
+    schedule: Schedule = "one_cycle",
+    warmup_fraction: float = 0.25,
+) -> float:
+    """Return the learning rate of optimiser step ``step`` (0-based) out of ``total_steps``.
+
+    ``one_cycle`` rises along a half cosine for ``warmup_fraction`` of the steps and falls along
+    another nearly to zero (Smith & Topin 2018). ``cosine`` only falls. ``constant`` is ``peak``.
+    """
+    if schedule == "constant":
+        return peak
+    warmup_steps = warmup_fraction * total_steps if schedule == "one_cycle" else 0.0
+    if step < warmup_steps:
+        return _half_cosine(_START_FRACTION * peak, peak, step / warmup_steps)
+    return _half_cosine(
+        peak, _END_FRACTION * peak, (step - warmup_steps) / max(total_steps - warmup_steps, 1.0)
     )
-    run.seconds = sum(row.seconds for row in run.history)
-    logger.info("%s: continuing after epoch %d", path, len(run.history))
-    return run
 
 
-def _save(
-    path: Path,
-    run: _Run,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    identity: dict[str, Any],
-) -> None:
-    state = {
-        "history": [asdict(row) for row in run.history],
-        "best_epoch": run.best_epoch,
-        "best_loss": run.best_loss,
-    }
-    tensors = optimizer_tensors(optimizer)
-    save_checkpoint(
-        path, Checkpoint(identity, state, module_tensors(module), run.best_weights, tensors)
-    )
+def _half_cosine(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(fraction, 1.0)))

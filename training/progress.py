@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Only for types: a download must not import torch.
-    from training.loop import HistoryRow, TrainingProgress
+    from training.history import HistoryRow, TrainingProgress
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from training.sound.evidence_graph import EvidenceLayout
 from training.sound.recording_evidence import RecordingEvidence, score_evidence
 from training.sound.recordings import folds
 from training.sound.score_choice import choose_score
-from training.sound.train import CROSS_FIT_FOLDS, AudioRequest, train_audio
+from training.sound.scored_network import CROSS_FIT_FOLDS
+from training.sound.train import AudioRequest, train_audio
 
 NEEDED = ("uav_propeller",)
 SPLITS = 8

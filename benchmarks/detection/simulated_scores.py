@@ -51,9 +51,9 @@ class SimulatedScores:
         return ((1.0 - self.often) * quiet + self.often * loud) / n_values
 
     def truth(self, n_values: int, allowed: float) -> float:
-        """The threshold with ``allowed`` alarms a value."""
+        """The threshold with ``allowed`` alarms a value, to within a millionth."""
         low, high = 0.0, 10_000.0
-        for _ in range(60):
+        for _ in range(34):
             middle = (low + high) / 2
             low, high = (middle, high) if self.alarms(middle, n_values) > allowed else (low, middle)
         return high

@@ -22,6 +22,7 @@ import soundfile
 from benchmarks.detection.cases import DATA, files
 from benchmarks.detection.evidence import evidence_of_file
 from benchmarks.detection.judge import whole_score
+from benchmarks.field.rows import Row
 from monitor.errors import BadInputError
 from monitor.model.network import Network
 from monitor.sources.settings import FaultKind, SimulatedFault, SimulatedSettings
@@ -49,30 +50,84 @@ class TrainingSet:
     references: Sequence[Path] = ()
 
 
-def row(one: TrainingSet, folder: Path) -> str:
-    """Train a set in both ways; a row of the table."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A set after training. Pairs: as it is by default, and with everything."""
+
+    name: str
+    n_recordings: int
+    n_bad: int
+    message: str
+    n_left_out: int = 0
+    n_right: int = 0
+    n_grouped: int = 0
+    thresholds: tuple[float, ...] = ()
+    detected: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """A row of the table of this module."""
+        cells: tuple[object, ...] = (self.name, self.n_recordings, f"refused: {self.message}")
+        if self.thresholds:
+            cells = (
+                self.name,
+                self.n_recordings,
+                self.n_left_out,
+                f"{self.n_right} of {self.n_bad}",
+                self.n_grouped,
+                ", ".join(f"{threshold:.1f}" for threshold in self.thresholds),
+                ", ".join(self.detected),
+            )
+        return f"| {' | '.join(map(str, cells))} |"
+
+    @property
+    def row(self) -> Row:
+        """A row of the table of all faults."""
+        detected = f"fault detected: {self.detected[0]}" if self.detected else "refused"
+        result = f"{self.n_left_out} of {self.n_recordings} left out, {detected}"
+        is_hidden = bool(self.n_bad and not self.message and self.detected[0].startswith("0 of"))
+        wrong = "a fault is used without a message, and not detected" if is_hidden else ""
+        return Row("training", self.name, result, self.message, wrong=wrong)
+
+
+def rows(folder: Path, only: str = "") -> Iterator[Row]:
+    """A row for each training set."""
+    for judged in judge_all(folder, only):
+        yield judged.row
+
+
+def judge_all(scratch: Path, only: str = "") -> Iterator[Judged]:
+    """Train every set whose recordings are installed, in both ways."""
+    for needed, maker in MACHINES.items():
+        if (DATA / needed).is_dir() or not needed:
+            folder = scratch / (needed or "simulated")
+            folder.mkdir()
+            for one in maker(folder):
+                if only in one.name:
+                    yield judge(one, folder)
+
+
+def judge(one: TrainingSet, folder: Path) -> Judged:
+    """Train a set in both ways."""
+    n_recordings, n_bad = len(one.good) + len(one.bad), len(one.bad)
     try:
         result = _trained(one, folder / "clean.bundle", keep_outliers=False)
     except BadInputError as error:
-        return f"| {one.name} | {len(one.good) + len(one.bad)} | refused: {error} | | | | |"
+        return Judged(one.name, n_recordings, n_bad, str(error))
     kept = _trained(one, folder / "kept.bundle", keep_outliers=True)
     findings = result.findings
     left_out = [outlier.name for outlier in findings.outliers]
     left_out += [copy.name for copy in findings.copies]
-    right = sum(Path(name) in one.bad for name in left_out)
-    grouped = sum(map(len, findings.groups))
-    thresholds = [r.bundle.calibration.recording_threshold for r in (result, kept)]
-    detected = [_detected(one.fault, r) for r in (result, kept)]
-    cells = (
+    return Judged(
         one.name,
-        len(one.good) + len(one.bad),
+        n_recordings,
+        n_bad,
+        "; ".join(f"{name}: {text}" for name, text in findings.facts().items()),
         len(left_out),
-        f"{right} of {len(one.bad)}",
-        grouped,
-        ", ".join(f"{threshold:.1f}" for threshold in thresholds),
-        ", ".join(detected),
+        sum(Path(name) in one.bad for name in left_out),
+        sum(map(len, findings.groups)),
+        tuple(r.bundle.calibration.recording_threshold for r in (result, kept)),
+        tuple(_detected(one.fault, r) for r in (result, kept)),
     )
-    return f"| {' | '.join(map(str, cells))} |"
 
 
 def _trained(one: TrainingSet, out: Path, *, keep_outliers: bool) -> AudioResult:
@@ -181,15 +236,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only sets with this text in their name")
     only = parser.parse_args().only
     print(HEADER, flush=True)
-    for needed, maker in MACHINES.items():
+    with tempfile.TemporaryDirectory() as folder:
+        for judged in judge_all(Path(folder), only):
+            print(judged, flush=True)
+    for needed in MACHINES:
         if not (DATA / needed).is_dir() and needed:
-            print(f"| left out: {DATA} has no {needed} | | | | | | |", flush=True)
-            continue
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            for one in maker(folder):
-                if only in one.name:
-                    print(row(one, folder), flush=True)
+            print(f"\n{DATA} has no {needed}: its sets are left out")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import struct
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from monitor.domain import LOSSY, FloatArray
-from monitor.errors import BadInputError, MissingInputError
+from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
-FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".amr", ".wma", ".3gp", ".caf", ".au", ".mka"})
-FFMPEG_MAGIC = (b"#!AMR", b"\x30\x26\xb2\x75", b"caff", b".snd", b"\x1a\x45\xdf\xa3", b"ADIF")
+FFMPEG_SUFFIXES = frozenset({".m4a", ".mp4", ".aac", ".amr", ".wma", ".3gp", ".mka"})
 _TIMEOUT_S = 30.0
-_STATED_LENGTH = frozenset({"mov", "mp4", "asf", "matroska", "caf", "au"})
+_STATED_LENGTH = frozenset({"mov", "mp4", "asf", "matroska", "caf"})
 """Containers whose length is written by the encoder. Others only have an estimate."""
 _TOLERANCE_S = 0.2
 _SAFE = ("-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe")
@@ -36,12 +33,6 @@ class Stream:
     channels: int
     seconds: float | None
     codec: str = ""
-
-
-def needs_ffmpeg(head: bytes) -> bool:
-    """Whether the first 12 bytes are those of a format that only ffmpeg reads."""
-    is_adts = len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
-    return head[4:8] == b"ftyp" or head.startswith(FFMPEG_MAGIC) or is_adts
 
 
 def probe(path: Path) -> Stream:
@@ -84,9 +75,8 @@ def _codec(name: str) -> str:
 def decode(path: Path, stream: Stream, block_frames: int) -> Iterator[FloatArray]:
     """The sound of a file, float32 ``(n_frames, channels)``, at most ``block_frames`` at a time.
 
-    Raises ``BadInputError`` where it is damaged, truncated, or several files in one.
+    Raises ``TruncatedError`` where it is damaged or truncated.
     """
-    _require_one_file(path)
     program = _program("ffmpeg", path)
     command = [program, *_SAFE, "-i", f"file:{path}", "-map", "0:a:0", "-f", "f32le"]
     command += ["-ar", str(stream.sample_rate_hz), "-ac", str(stream.channels), "-"]
@@ -116,9 +106,9 @@ def decode(path: Path, stream: Stream, block_frames: int) -> Iterator[FloatArray
     good_s = n_frames / stream.sample_rate_hz
     is_short = stream.seconds is not None and good_s < stream.seconds - _TOLERANCE_S
     if status or complaint or is_short or not n_frames:
-        raise BadInputError(
+        raise TruncatedError(
             f"{path}: truncated or damaged after {good_s:.2f} s; "
-            "copy it again, or use a whole recording"
+            "copy it again, or use a complete recording"
         )
 
 
@@ -130,30 +120,3 @@ def _program(name: str, path: Path) -> str:
             "(sudo apt-get install ffmpeg); or convert it to wav or flac"
         )
     return program
-
-
-def _require_one_file(path: Path) -> None:
-    """Refuse MP4 files that were cut off or joined: ffmpeg reads the first part only."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        offset, n_types = 0, 0
-        while offset + 8 <= size:
-            head = os.pread(file.fileno(), 16, offset)
-            n_bytes, name = struct.unpack(">I4s", head[:8])
-            if offset == 0 and name != b"ftyp":
-                return
-            if n_bytes == 1 and len(head) == 16:
-                n_bytes = struct.unpack(">Q", head[8:])[0]
-            n_bytes = n_bytes or size - offset
-            n_types += name == b"ftyp"
-            offset += max(8, n_bytes)
-        if n_types > 1:
-            raise BadInputError(
-                f"{path}: {n_types} recordings in one file; only the first could be decoded. "
-                "Use one file for each"
-            )
-        if offset != size:
-            raise BadInputError(
-                f"{path}: truncated: its last part is cut off; "
-                "copy it again, or use a whole recording"
-            )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -18,12 +19,9 @@ import soundfile
 
 from monitor.audio import ffmpeg
 from monitor.audio.channels import Channel, first_unsound, one_channel
-from monitor.audio.containers.flac import flac_recordings
-from monitor.audio.containers.mp3 import ID3_HEADER_BYTES, id3_bytes, mp3_recordings
-from monitor.audio.containers.ogg import ogg_recordings
-from monitor.audio.containers.parts import Range, Recording, joined_file
-from monitor.audio.containers.riff import RIFF_MAGIC, riff_recordings
-from monitor.audio.containers.sized import aiff_recordings, w64_recordings
+from monitor.audio.containers.formats import EXPECTED, walk_for
+from monitor.audio.containers.parts import ForFfmpeg, Range, Recording, joined_file
+from monitor.audio.containers.riff import riff_recordings
 from monitor.domain import LOSSY, AudioBlock, CaptureChain, FloatArray
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 
@@ -35,9 +33,6 @@ _MAX_CHANNELS = 64
 _RATES_HZ = range(1_000, 768_001)
 _UNKNOWN_FRAMES = 1 << 48
 _READ_AHEAD_BYTES = 1 << 14
-_EXPECTED = "expected a recording: wav, flac, ogg, opus, mp3, aiff, or what ffmpeg reads"
-
-_Walk = Callable[[int, Path], list[Recording]]
 
 
 class _OneWayFile(soundfile.SoundFile):  # type: ignore[misc]  # published without types
@@ -174,8 +169,10 @@ def _after(n_frames: int, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
 class _ByFfmpeg:
     """A recording that ffmpeg decodes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, counted_s: float | None) -> None:
         self._stream = ffmpeg.probe(path)
+        if counted_s is not None:
+            self._stream = replace(self._stream, seconds=counted_s)
         self.skipped = 0
         self.rate_hz, self.channels = self._stream.sample_rate_hz, self._stream.channels
         self.n_frames = (
@@ -251,15 +248,16 @@ def _opened(
     """The recordings of a file, each opened when it is needed."""
     descriptor = _open_descriptor(path)
     try:
-        head = os.pread(descriptor, 12, 0)
-        walk = _walk_for(path, head)
-        if walk is None:
-            yield iter([_ByFfmpeg(path)])
-        elif growing and walk is riff_recordings:
+        walk = walk_for(descriptor, path)
+        if growing and walk is riff_recordings:
             found = riff_recordings(descriptor, path, growing=True)
             yield _decoded(descriptor, path, found, skip_frames)
+            return
+        recordings = walk(descriptor, path)
+        if isinstance(recordings, ForFfmpeg):
+            yield iter([_ByFfmpeg(path, recordings.seconds)])
         else:
-            yield _decoded(descriptor, path, walk(descriptor, path), 0)
+            yield _decoded(descriptor, path, recordings, 0)
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
@@ -288,7 +286,7 @@ def _opened_file(path: Path, file: int | IO[bytes]) -> _OneWayFile:
     try:
         return _OneWayFile(descriptor, closefd=False)
     except (soundfile.LibsndfileError, TypeError, ValueError):
-        raise BadInputError(f"{path}: cannot be decoded; {_EXPECTED}") from None
+        raise BadInputError(f"{path}: cannot be decoded; {EXPECTED}") from None
 
 
 def _open_descriptor(path: Path) -> int:
@@ -303,41 +301,5 @@ def _open_descriptor(path: Path) -> int:
     trouble = trouble or ("" if status.st_size else "empty")
     if trouble:
         os.close(descriptor)
-        raise BadInputError(f"{path}: {trouble}; {_EXPECTED}")
+        raise BadInputError(f"{path}: {trouble}; {EXPECTED}")
     return descriptor
-
-
-def _walk_for(path: Path, head: bytes) -> _Walk | None:
-    """How to find the recordings of a file with this beginning, None if ffmpeg decodes it.
-
-    The content decides, not the name. Raises ``BadInputError`` for what is no audio file.
-    """
-    is_mpeg = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
-    for magic, walk in _WALKS:
-        if head.startswith(magic):
-            return walk
-    if is_mpeg or head.startswith(b"TAG"):
-        return mp3_recordings
-    if ffmpeg.needs_ffmpeg(head):
-        return None
-    if path.suffix.lower() == ".mp3":
-        return mp3_recordings
-    raise BadInputError(f"{path}: not an audio file; {_EXPECTED}")
-
-
-def _with_id3(descriptor: int, path: Path) -> list[Recording]:
-    """A file that begins with an ID3 tag: MP3, or FLAC to which a program has added one."""
-    head = os.pread(descriptor, ID3_HEADER_BYTES, 0).ljust(ID3_HEADER_BYTES, b"\0")
-    if os.pread(descriptor, 4, id3_bytes(head)) == b"fLaC":
-        return flac_recordings(descriptor, path)
-    return mp3_recordings(descriptor, path)
-
-
-_WALKS: tuple[tuple[bytes, _Walk], ...] = (
-    *((magic, riff_recordings) for magic in sorted(RIFF_MAGIC)),
-    (b"fLaC", flac_recordings),
-    (b"OggS", ogg_recordings),
-    (b"ID3", _with_id3),
-    (b"FORM", aiff_recordings),
-    (b"riff", w64_recordings),
-)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -20,7 +22,8 @@ class FlacRecorder:
     Training keeps whole recordings apart for validation and calibration, so it needs
     several files. ``seconds`` are divided into up to 12 files of at least 10 s, more if a
     file would be longer than 300 s. A rest of less than 10 s is added to the last file.
-    A file gets its final name when it is complete.
+    A file gets its final name when it is complete. No file that exists is replaced, whoever
+    writes to ``folder`` at the same time and whatever the clock shows.
 
     Raises ``MissingInputError`` when ``folder`` cannot be written, and
     ``ServiceUnavailableError`` when the disk is full; the incomplete file is then removed.
@@ -107,15 +110,13 @@ class FlacRecorder:
         )
 
     def _open(self, sample_rate_hz: int) -> soundfile.SoundFile:
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        stem = f"{self._name}-{now}-{len(self.files) + 1:03d}"
-        self._path = self._folder / f"{stem}.flac.part"
+        self._path = self._reserved()
         self._file_end_s = self._written_s + self._file_s
         if round(self._total_s - self._file_end_s, 6) < self.LEAST_S:
             self._file_end_s = self._total_s
         try:
             return soundfile.SoundFile(
-                self._path,
+                os.fsencode(self._path),  # soundfile refuses text that is not UTF-8
                 "w",
                 samplerate=sample_rate_hz,
                 channels=1,
@@ -123,7 +124,28 @@ class FlacRecorder:
                 subtype="PCM_24",
             )
         except (OSError, soundfile.LibsndfileError) as error:
+            self._path.unlink(missing_ok=True)
             raise MissingInputError(f"{self._path}: cannot be written: {error}") from error
+
+    def _reserved(self) -> Path:
+        """A new empty file for the next part of the recording, with the first number that is free.
+
+        The name of the complete file is looked up after the file is made: another recorder gives
+        its file the final name before the temporary name is free again.
+        """
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        for number in count(len(self.files) + 1):
+            path = self._folder / f"{self._name}-{now}-{number:03d}.flac.part"
+            try:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise MissingInputError(f"{path}: cannot be written: {error.strerror}") from error
+            if not path.with_suffix("").exists():
+                return path
+            path.unlink()
+        raise AssertionError("numbers do not end")
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ map would end the process with a bus error).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -33,11 +34,11 @@ def read_log_mel_blocks(
     """A recording's frames from its beginning, in constant memory.
 
     Raises ``MissingInputError`` when there is no such file, and ``BadInputError``
-    naming the file and what would be right when it is not such a file, is truncated,
+    naming the file and what would be right when it is not such a file, is truncated or goes on,
     contains values that are not levels in dB, or does not have ``n_mels`` bands (if given).
     """
     try:
-        file = path.open("rb")
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except (OSError, ValueError) as error:
         raise _missing(path, error) from None
     with file:
@@ -60,6 +61,11 @@ def read_log_mel_blocks(
                 )
             yield LogMelBlock(frames_db.astype(np.float32), first_frame)
             first_frame += n_frames
+        if file.read(1):
+            raise BadInputError(
+                f"{path}: contains more than the {frames_there} frames that its header states: "
+                "several arrays in one file? Use one file for each"
+            )
 
 
 def _missing(path: Path, error: OSError | ValueError) -> MissingInputError:

@@ -16,10 +16,11 @@ from monitor.domain import AudioBlock, LogMelBlock
 from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.text.escaping import one_line
+from monitor.text.wording import counted
 
 AUDIO_SUFFIXES = FFMPEG_SUFFIXES | {
     *(".wav", ".wave", ".bwf", ".rf64", ".w64"),
-    *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"),
+    *(".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".caf", ".au", ".snd"),
 }
 """Which files of a folder are recordings. What a file holds is decided by its content."""
 LOG_MEL_SUFFIXES = frozenset({".npy"})
@@ -77,7 +78,7 @@ def describe_ignored(ignored: Counter[str]) -> str:
     kinds = ", ".join(
         f"{n} {one_line(suffix) or 'without suffix'}" for suffix, n in ignored.most_common(5)
     )
-    return f"{number} other file{'' if number == 1 else 's'} ignored ({kinds})"
+    return f"{counted(number, 'other file')} ignored ({kinds})"
 
 
 def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Read]:
@@ -95,8 +96,8 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Rea
             refused.append(error)
     if refused:
         missing = all(isinstance(error, MissingInputError) for error in refused)
-        text = "\n".join(map(str, refused))
-        raise MissingInputError(text) if missing else BadInputError(text)
+        lines = [line for error in refused for line in error.lines]
+        raise MissingInputError(*lines) if missing else BadInputError(*lines)
     return results
 
 
@@ -116,12 +117,38 @@ def _below(folder: Path, suffixes: frozenset[str] | None) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
         raise MissingInputError(f"{error.filename}: cannot be listed: {error.strerror}")
 
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    for path in files_below(folder, refuse):
+        if suffixes is None or path.suffix.lower() in suffixes:
+            yield path
+
+
+def files_below(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """The files in a folder and below it, without hidden ones, sorted by path.
+
+    Links to folders are followed. A folder that is reached in several ways is listed once, so a
+    link to a folder above it does no harm. ``on_error`` is told what cannot be listed.
+    """
+    seen: set[tuple[int, int]] = set()
+
+    def is_new(path: str) -> bool:
+        try:
+            status = os.stat(path)  # noqa: PTH116 - half the time of Path.stat
+        except OSError as error:
+            on_error(error)
+            return False
+        key = (status.st_dev, status.st_ino)
+        if key in seen:
+            return False
+        seen.add(key)
+        return True
+
+    is_new(os.fspath(folder))
+    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+        visible = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in visible if is_new(str(Path(parent, name)))]
         for name in sorted(names):
-            is_wanted = suffixes is None or Path(name).suffix.lower() in suffixes
-            if is_wanted and not name.startswith("."):
-                yield Path(parent) / name
+            if not name.startswith("."):
+                yield Path(parent, name)
 
 
 def recording_blocks(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from monitor.errors import UsageError
+from monitor.audio.containers.riff import broadcast_extension
+from monitor.errors import BadInputError, UsageError
 
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 """A name with another year holds another number."""
@@ -29,11 +29,12 @@ _TIME_IN_NAME = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+_NEVER_SET = frozenset({(1970, 1, 1), (1980, 1, 1), (2000, 1, 1)})
+"""Where the clocks of Linux, of FAT and of many clock chips begin."""
+_LEAP_SECOND = 60
 _BEXT_DATE: Final = re.compile(rb"(19[7-9]\d|2[01]\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_TIME: Final = re.compile(rb"(\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_DATE_AT, _BEXT_TIME_AT, _BEXT_END = 320, 330, 338
-_MOST_CHUNKS = 1000
-_UNKNOWN_SIZE = 0xFFFFFFFF
 
 
 def start_times(recordings: Sequence[Path], given: str | None) -> dict[Path, float | None]:
@@ -67,12 +68,18 @@ def start_unix_s(recording: Path) -> float | None:
     Looked for in this order: a date with a time in the file's name (ISO 8601 as in
     ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` for ``:``, and
     ``20261123_101530``), and the origination date and time of a Broadcast Wave file (EBU Tech
-    3285). Times without a zone are taken as UTC. A file that cannot be read gives None.
+    3285). Times without a zone are taken as UTC. A file that cannot be read gives None, and so do
+    the days at which clocks begin that were never set (1970-01-01, 1980-01-01, 2000-01-01).
     """
     named = _start_in_name(recording.stem)
     if named is None:
-        with suppress(OSError), recording.open("rb") as file:
-            named = broadcast_wave_start(file)
+        with suppress(OSError, ValueError, BadInputError):
+            # Opening a named pipe would wait for a writer.
+            descriptor = os.open(recording, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                named = _origination(broadcast_extension(descriptor, recording))
+            finally:
+                os.close(descriptor)
     return None if named is None else named.timestamp()
 
 
@@ -88,12 +95,20 @@ def _start_in_name(name: str) -> datetime | None:
 
 
 def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
-    """Year, month, day, hour, minute and second as a time, None where there is no such time."""
+    """Year, month, day, hour, minute and second as a time, None where there is no such time.
+
+    None too on the days at which clocks begin that were never set. A leap second (60) is the
+    beginning of the next minute.
+    """
     year, month, day, hour, minute, second = map(int, parts)
+    if (year, month, day) in _NEVER_SET:
+        return None
+    is_leap = second == _LEAP_SECOND
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=zone)
+        moment = datetime(year, month, day, hour, minute, second - is_leap, tzinfo=zone)
     except ValueError:
         return None
+    return moment + timedelta(seconds=is_leap)
 
 
 def _zone(match: re.Match[str]) -> timezone:
@@ -108,25 +123,8 @@ def _zone(match: re.Match[str]) -> timezone:
     return timezone(-offset if zone[0] == "-" else offset)
 
 
-def broadcast_wave_start(file: BinaryIO) -> datetime | None:
-    """The origination date and time of a WAV file, None where it has none."""
-    header = file.read(12)
-    if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
-        return None
-    for _ in range(_MOST_CHUNKS):
-        chunk = file.read(8)
-        if len(chunk) < 8:
-            return None
-        name, size = struct.unpack("<4sI", chunk)
-        if name == b"bext":
-            return _origination(file.read(min(size, _BEXT_END)))
-        if size == _UNKNOWN_SIZE:
-            return None
-        file.seek(size + size % 2, os.SEEK_CUR)
-    return None
-
-
 def _origination(bext: bytes) -> datetime | None:
+    """The origination date and time of a Broadcast Wave file, None where it has none."""
     date = _BEXT_DATE.fullmatch(bext[_BEXT_DATE_AT:_BEXT_TIME_AT])
     time = _BEXT_TIME.fullmatch(bext[_BEXT_TIME_AT:_BEXT_END])
     if date is None or time is None:

@@ -9,6 +9,7 @@ from monitor.commands.output import columns, emit
 from monitor.config.settings import load_config, outbox_path
 from monitor.mqtt import discovery_removal
 from monitor.outbox.reader import read_outbox
+from monitor.text.wording import counted
 
 
 def outbox(config: Path, *, as_json: bool) -> None:
@@ -26,7 +27,7 @@ def outbox(config: Path, *, as_json: bool) -> None:
         },
         [
             *columns(rows),
-            f"{len(rows)} {'alert' if len(rows) == 1 else 'alerts'} not acknowledged"
+            f"{counted(len(rows), 'alert')} not acknowledged"
             + (f"; dropped so far: {dropped}" if dropped else ""),
         ],
         as_json=as_json,
@@ -40,6 +41,6 @@ def remove_discovery(config: Path, *, as_json: bool) -> None:
     topics = discovery_removal.remove_discovery(settings.mqtt, machines)
     emit(
         {"removed": topics},
-        [*topics, f"{len(topics)} {'device' if len(topics) == 1 else 'devices'} removed"],
+        [*topics, f"{counted(len(topics), 'device')} removed"],
         as_json=as_json,
     )

@@ -57,7 +57,7 @@ class ConfigDocument:
             return model.model_validate(self.values)
         except ValidationError as error:
             lines = explain(error, model, self.values, self.where, self.not_json)
-            raise ConfigError("\n".join(lines)) from None
+            raise ConfigError(*lines) from None
 
 
 def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> ConfigDocument:
@@ -80,6 +80,8 @@ def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> Conf
 
 def _read(path: Path) -> str:
     try:
+        if path.is_dir():
+            raise MissingInputError(f"{path}: is a folder; name the configuration file in it")
         if not path.is_file():
             raise MissingInputError(f"{path}: no such configuration file")
         if path.stat().st_size > _MAX_FILE_BYTES:

@@ -38,14 +38,16 @@ def overlay(
     """
     known = set(tables)
     origin: dict[KeyPath, str] = {}
-    for name in sorted(environ):
+    for given in sorted(environ):
+        # Files for the environment may come from Windows.
+        name = given.removeprefix(_BYTE_ORDER_MARK)
         if not name.startswith(PREFIX):
             continue
         words = name.removeprefix(PREFIX).lower().split("__")
         if words[0] not in known:
             _refuse_single_underscore(name, words, known)
             continue
-        value: Any = environ[name].removeprefix(_BYTE_ORDER_MARK)
+        value: Any = environ[given].removeprefix(_BYTE_ORDER_MARK).rstrip("\r\n")
         complaint = ""
         if tuple(words) not in verbatim:
             value, complaint = _value(name, value)

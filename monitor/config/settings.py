@@ -119,9 +119,9 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
         settings = document.validated(Settings)
         _refuse_repeated_ids(settings, document.where)
     except ConfigError as error:
-        raise ConfigError("\n".join((*mistakes, str(error)))) from None
+        raise ConfigError(*mistakes, *error.lines) from None
     if mistakes:
-        raise ConfigError("\n".join(mistakes))
+        raise ConfigError(*mistakes)
     return _anchored(settings, path.absolute().parent)
 
 

@@ -241,7 +241,7 @@ def unix_s(rfc3339: str) -> float:
 
 def draw(result: DemoResult, path: Path) -> None:
     """Draw the scores and the threshold, and mark the fault and the alerts."""
-    from training.sound.demo_picture import draw_demo  # noqa: PLC0415  # loads matplotlib
+    from training.sound.figures import draw_demo  # noqa: PLC0415  # loads matplotlib
 
     draw_demo(
         path,

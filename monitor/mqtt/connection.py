@@ -24,7 +24,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from monitor.mqtt.connect_failures import connect_failure
 from monitor.mqtt.limits import BrokerLimits, publish_bytes
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
-from monitor.mqtt.settings import MqttSettings, tls_context
+from monitor.mqtt.settings import MqttSettings
+from monitor.mqtt.tls import tls_context
 
 MQTT_5 = MQTTProtocolVersion.MQTTv5
 MQTT_311 = MQTTProtocolVersion.MQTTv311
@@ -97,9 +98,14 @@ class MqttConnection:
         return connection
 
     @property
+    def is_311(self) -> bool:
+        """Whether the protocol is MQTT 3.1.1."""
+        return self.protocol == MQTT_311
+
+    @property
     def protocol_name(self) -> str:
         """``MQTT 5`` or ``MQTT 3.1.1``."""
-        return "MQTT 5" if self.protocol == MQTT_5 else "MQTT 3.1.1"
+        return "MQTT 3.1.1" if self.is_311 else "MQTT 5"
 
     def send(self, message: Message) -> int:
         """Send a message; the message id that the acknowledgement of a QoS 1 message carries.

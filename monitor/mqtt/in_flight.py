@@ -36,6 +36,10 @@ class InFlight:
         """The message that was answered; ``None`` if it is not in flight."""
         return self._messages.pop(mid, None)
 
+    def get(self, mid: int) -> SentMessage | None:
+        """The message with this id; ``None`` if it is not in flight."""
+        return self._messages.get(mid)
+
     def clear(self) -> None:
         """Forget all messages, because the connection is lost or about to end."""
         self._messages.clear()

@@ -28,6 +28,11 @@ _MAX_IN_FLIGHT = 32
 _STOP_RESERVE_S = 0.3
 _REPUBLISH_INTERVAL_S = 60.0
 _FOREIGN_STATUS_PAUSE_S = 5.0
+_OUTLIVED_S = 0.05
+"""How long a connection outlives an answer before the answer counts.
+
+Some brokers acknowledge a message that they discard, and close the connection at once.
+"""
 
 MessageHandler = Callable[[str, bytes], None]
 
@@ -77,6 +82,10 @@ class Session:
         self._republish_due_s = time.monotonic() + _REPUBLISH_INTERVAL_S
         self._foreign_status_s = -math.inf
         self._finishing = False
+        self._careful = False
+        self._held: list[tuple[float, Acknowledgement]] = []
+        """Answers that do not count yet, and when they do, in order."""
+        self._quiet_until_s = 0.0
 
     def begin(self) -> None:
         """Subscribe, and mark all retained messages to be sent.
@@ -121,8 +130,10 @@ class Session:
         self._update_health()
         self._republish()
         out = self._outgoing
-        careful = self._one_at_a_time() or out.refusals.tried_again()
-        window = min(1 if careful else _MAX_IN_FLIGHT, self._connection.limits.max_in_flight)
+        self._careful = self._one_at_a_time() or out.refusals.tried_again()
+        if self._careful and time.monotonic() < self._quiet_until_s:
+            return
+        window = min(1 if self._careful else _MAX_IN_FLIGHT, self._connection.limits.max_in_flight)
         free = window - len(self.in_flight)
         out.alerts.send(self._connection, self.in_flight, out.refusals, out.learned, free)
         later = self.in_flight.topics() | out.refusals.paused()
@@ -160,11 +171,15 @@ class Session:
             self._outgoing.retained.mark_unsent(removed=False)
 
     def _receive(self, timeout_s: float) -> None:
+        waits_s = [due_s - time.monotonic() for due_s, _ in self._held]
+        if self._careful and (quiet_s := self._quiet_until_s - time.monotonic()) > 0:
+            waits_s.append(quiet_s)
         try:
-            self._connection.poll(timeout_s, self._wake)
+            self._connection.poll(min(timeout_s, *waits_s) if waits_s else timeout_s, self._wake)
         finally:  # also the acknowledgements that arrived before the connection was lost
             for answer in self._connection.take_acknowledgements():
-                self._answered(answer)
+                self._arrived(answer)
+        self._count_held()
         with contextlib.suppress(BlockingIOError):
             self._wake.recv(4096)
         for message in self._connection.take_incoming():
@@ -175,9 +190,30 @@ class Session:
                 "connecting again"
             )
 
+    def _arrived(self, answer: Acknowledgement) -> None:
+        """An answer counts at once, or when the connection has outlived it.
+
+        MQTT 3.1.1 has no negative answers, so that an alert might be lost.
+        """
+        sent = self.in_flight.get(answer.mid)
+        if sent is None:  # a score
+            return
+        counts_s = time.monotonic() + _OUTLIVED_S
+        if self._careful:
+            self._quiet_until_s = counts_s
+        may_be_lost = self._careful or (sent.event_id and self._connection.is_311)
+        if answer.accepted and may_be_lost:
+            self._held.append((counts_s, answer))
+        else:
+            self._answered(answer)
+
+    def _count_held(self) -> None:
+        while self._held and self._held[0][0] <= time.monotonic():
+            self._answered(self._held.pop(0)[1])
+
     def _answered(self, answer: Acknowledgement) -> None:
         sent = self.in_flight.pop(answer.mid)
-        if sent is None:  # a score
+        if sent is None:  # the connection is about to end
             return
         if sent.event_id:
             self._outgoing.alerts.answered(sent, answer)

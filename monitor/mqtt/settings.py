@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import socket
-import ssl
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -171,27 +170,6 @@ def _read_secret(path: Path) -> str:
         raise ConfigError(f"mqtt password file {path}: {error.strerror}") from error
     except UnicodeDecodeError:  # whose message would show the content
         raise ConfigError(f"mqtt password file {path}: must be saved as UTF-8 text") from None
-    if not secret or len(content) > _MAX_PASSWORD_BYTES + 2:
+    if not secret or "\n" in secret or len(content) > _MAX_PASSWORD_BYTES + 2:
         raise ConfigError(f"mqtt password file {path}: must contain the password in one line")
     return secret
-
-
-def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
-    """The TLS settings as a context for sockets, ``None`` without ``tls``.
-
-    Raises ``ConfigError`` that names the key whose file cannot be used.
-    """
-    if not settings.tls:
-        return None
-    key, path = "ca_file", settings.ca_file
-    try:
-        context = ssl.create_default_context(cafile=None if path is None else str(path))
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if settings.client_cert is not None:
-            key, path = "client_cert or client_key", settings.client_cert
-            # Without a password here OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(settings.client_cert, settings.client_key, password="")
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror if error.strerror else str(error)
-        raise ConfigError(f"mqtt.{key} ({path}): {reason}: must be a readable PEM file") from error
-    return context

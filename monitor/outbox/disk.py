@@ -27,13 +27,8 @@ from monitor.outbox.rows import (
     to_stored_machine,
 )
 from monitor.outbox.salvage import check_header, move_aside, salvage
-from monitor.outbox.store import (
-    OutboxStore,
-    StoreDamagedError,
-    StoreError,
-    StoreTooNewError,
-    is_damage,
-)
+from monitor.outbox.schema import StoreDamagedError, StoreError, StoreTooNewError, is_damage
+from monitor.outbox.store import OutboxStore
 from monitor.outbox.unwritten import AlertKey, Unwritten
 
 _log = logging.getLogger(__name__)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
-from monitor.outbox.lock import lock_file
 from monitor.outbox.unwritten import AlertKey
 
 _log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Outbox:
         self._guard = threading.RLock()
         self._next_age_check_s = 0.0
         self._closed = False
-        self._lock_file = lock_file(path.with_name(path.name + ".lock"))
+        self._lock_file = _locked(path.with_name(path.name + ".lock"))
         self._disk = OutboxDisk(path, clock)
         try:
             self._disk.open()
@@ -213,3 +214,30 @@ class Outbox:
         self._disk.remove([event_id for event_id, _, _ in entries], dropped=True)
         self._disk.flush()
         _log.warning("outbox %s: over its limits; alerts dropped: %d", self.path, len(entries))
+
+
+def _locked(path: Path) -> IO[bytes] | None:
+    """Lock ``path`` until the returned file is closed or the process ends in any way.
+
+    ``None`` if the file can neither be made nor opened: then a second process cannot
+    write on this disk either. Raises ``ServiceUnavailableError`` when another process
+    holds the lock.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+    file = os.fdopen(descriptor, "rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ServiceUnavailableError(
+            f"{path.parent}: another Auscult process is using this state folder ({path.name} is "
+            "locked); give each daemon its own"
+        ) from error
+    return file

@@ -10,7 +10,8 @@ from pathlib import Path
 from monitor.alerts import Alert
 from monitor.errors import BadInputError, MissingInputError
 from monitor.outbox.rows import parse_alert
-from monitor.outbox.store import OutboxStore, StoreError
+from monitor.outbox.schema import StoreError
+from monitor.outbox.store import OutboxStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.store import StoreDamagedError, alert_columns, machines_query
+from monitor.outbox.schema import StoreDamagedError, alert_columns, machines_query
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")

@@ -13,74 +13,12 @@ from typing import Self
 
 from monitor.clock import Moment
 from monitor.outbox.rows import StoredAlert, StoredMachine
+from monitor.outbox.schema import alert_columns, create, extend, machines_query, verify
 
-_APPLICATION_ID = 0x41554F42  # "AUOB"
-_SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 2.0
 _RESERVE_BYTES = 1 << 20
 _CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
-_ADDED_ALERT_COLUMNS = (
-    *("event_id", "machine", "kind", "appended_unix_s", "body"),
-    *("steady_s", "boot_id", "dated_by_clock"),
-)
-"""Columns that version 0.1.0 does not have. It still reads and writes a file with them."""
 _MOST_BOOTS = 1000
-
-_SCHEMA = f"""
-CREATE TABLE machines (
-    machine TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL, open_alert TEXT
-) WITHOUT ROWID;
-CREATE TABLE alerts (
-    position INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, machine TEXT NOT NULL,
-    kind TEXT NOT NULL, appended_unix_s REAL NOT NULL, body TEXT NOT NULL
-);
-CREATE INDEX alerts_by_machine ON alerts (machine, position);
-CREATE INDEX alerts_by_kind ON alerts (kind, position);
-CREATE TABLE drops (
-    machine TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (machine, kind)
-) WITHOUT ROWID;
-CREATE TABLE reserve (filler BLOB);
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_SCHEMA_VERSION};
-"""
-
-
-_ALERT_COLUMNS = (
-    "event_id",
-    "machine",
-    "kind",
-    "appended_unix_s",
-    "body",
-    "steady_s",
-    "boot_id",
-    "dated_by_clock",
-)
-_MACHINES = (
-    "SELECT machines.machine, last_sequence, open_alert, dated_unix_s, steady_s, boot_id,"
-    " dated_by_clock FROM machines LEFT JOIN machine_times USING (machine)"
-)
-_MACHINES_WITHOUT_TIMES = "SELECT machine, last_sequence, open_alert FROM machines"
-
-
-class StoreError(Exception):
-    """The file cannot be used as an outbox, although SQLite may open it."""
-
-
-class StoreDamagedError(StoreError):
-    """The file is damaged or not an outbox."""
-
-
-class StoreTooNewError(StoreError):
-    """The file was made by a later version of the program."""
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether the file itself is damaged, as opposed to a write that failed."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, StoreDamagedError) or code in {
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    }
 
 
 class OutboxStore:
@@ -105,16 +43,16 @@ class OutboxStore:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            _create(path)
+            create(path)
         connection = sqlite3.connect(
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
-            _verify(connection)
+            verify(connection)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-            _extend(connection)
+            extend(connection)
             store = cls(connection, writable=True)
             store._reserve_space()
         except BaseException:
@@ -136,7 +74,7 @@ class OutboxStore:
             check_same_thread=False,
         )
         try:
-            _verify(connection, check_pages=False)
+            verify(connection, check_pages=False)
         except BaseException:
             connection.close()
             raise
@@ -306,56 +244,3 @@ class OutboxStore:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
                 raise
-
-
-def _create(path: Path) -> None:
-    """Create under another name first, so that ``path`` is never an unfinished database."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    unfinished.rename(path)
-
-
-def _verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None:
-    """Raise ``StoreError`` unless this is an undamaged outbox of a known version."""
-    application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application_id != _APPLICATION_ID or version < 1:
-        raise StoreDamagedError("the file is empty or not an outbox")
-    if version > _SCHEMA_VERSION:
-        raise StoreTooNewError(
-            f"its format version is {version}, but this program reads up to {_SCHEMA_VERSION}"
-        )
-    if check_pages:
-        check_result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if check_result != "ok":
-            raise StoreDamagedError(check_result.splitlines()[0])
-
-
-def alert_columns(connection: sqlite3.Connection) -> str:
-    """The columns as SQL; those that a file of an earlier version does not have are NULL."""
-    present = {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}
-    return ", ".join(name if name in present else f"NULL AS {name}" for name in _ALERT_COLUMNS)
-
-
-def machines_query(connection: sqlite3.Connection) -> str:
-    """The query for all machines; a file of an earlier version has no times of them."""
-    times = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'machine_times'")
-    return _MACHINES if times.fetchone() else _MACHINES_WITHOUT_TIMES
-
-
-def _extend(connection: sqlite3.Connection) -> None:
-    """Add what a file of an earlier version does not have; that version can still use it."""
-    present = {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}
-    for column in _ADDED_ALERT_COLUMNS:
-        if column.split()[0] not in present:
-            connection.execute(f"ALTER TABLE alerts ADD COLUMN {column}")
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS boots (position INTEGER PRIMARY KEY,"
-        " boot_id TEXT NOT NULL UNIQUE, last_steady_s REAL NOT NULL)"
-    )
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS machine_times (machine TEXT PRIMARY KEY, dated_unix_s REAL,"
-        " steady_s REAL, boot_id TEXT, dated_by_clock INTEGER) WITHOUT ROWID"
-    )

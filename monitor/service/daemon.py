@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from io import UnsupportedOperation
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from monitor import __version__
-from monitor.clock import StepWatch, rfc3339
+from monitor.clock import SYSTEM_CLOCK, StepWatch, rfc3339
 from monitor.config.settings import Settings, load_config, outbox_path
 from monitor.control.address import socket_path
 from monitor.control.dispatcher import Dispatcher
@@ -85,7 +86,7 @@ class Service:
         try:
             reading = self._reread()
         except AuscultError as error:
-            self._refuse(str(error))
+            self._refuse(*error.lines)
         except Exception as error:  # a bug in reading must not stop the running machines
             log.exception("internal error while reading the configuration")
             self._refuse(repr(error))
@@ -100,11 +101,11 @@ class Service:
         finally:
             self._manager.ready()
 
-    def _refuse(self, reason: str) -> None:
+    def _refuse(self, *lines: str) -> None:
         log.error("reload refused, the running configuration is unchanged")
-        for line in reason.splitlines():
+        for line in lines:
             log.error("%s", f"reload refused: {line}")  # one event for each mistake
-        self._complaint = f"; RELOAD REFUSED: {reason.partition(chr(10))[0]}"
+        self._complaint = f"; RELOAD REFUSED: {lines[0] if lines else 'unknown'}"
 
     def _tick(self) -> None:
         hanging = self._supervisor.stalled()
@@ -122,6 +123,7 @@ class Service:
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))
             self._supervisor.publish_states()  # they contain times
+            self._delivery.publish_info()
         status = f"{self._supervisor.summary()}; {self._delivery.summary()}{self._complaint}"
         if status != self._status:
             self._status = status
@@ -145,7 +147,7 @@ def run_daemon(
     Raises what reading the configuration and the bundles raises, and
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
-    started_at = rfc3339(time.time())
+    started_s = SYSTEM_CLOCK.steady_s()
     with suppress(UnsupportedOperation):  # standard error may have no descriptor
         faulthandler.enable()  # the watchdog's SIGABRT then writes to the journal where it hung
     with ExitStack() as stack:
@@ -184,14 +186,14 @@ def run_daemon(
                 log.warning(warning)
             machines = [plan.settings.id for plan in plans]
             muting.monitored(machines)
-            delivery.announce(_info(plans, started_at), machines)
+            delivery.announce(partial(_info, plans, started_s), machines)
 
         delivery.start()
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})
         _open_control_socket(
-            Daemon(supervisor, muting, str(config.absolute()), started_at, delivery.summary),
+            Daemon(supervisor, muting, str(config.absolute()), started_s, delivery.summary),
             socket_path(outbox.path.parent),
             stack,
         )
@@ -222,7 +224,8 @@ def _give_back_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _info(plans: list[MachinePlan], started_at: str) -> dict[str, Any]:
+def _info(plans: list[MachinePlan], started_s: float) -> dict[str, Any]:
+    started_at = rfc3339(SYSTEM_CLOCK.unix_at(started_s))
     machines = [
         {
             "id": plan.settings.id,

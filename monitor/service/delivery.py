@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from monitor import __version__
@@ -27,6 +27,7 @@ class Delivery:
 
     def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
         self._outbox = outbox
+        self._info: Callable[[], Mapping[str, Any]] = dict
         self._connect(settings)
 
     def start(self) -> None:
@@ -53,16 +54,22 @@ class Delivery:
         if not self._publisher.stop(timeout_s):
             log.warning("the connection to the broker did not end within %g s", timeout_s)
 
-    def announce(self, info: Mapping[str, Any], machines: Collection[str]) -> None:
+    def announce(self, info: Callable[[], Mapping[str, Any]], machines: Collection[str]) -> None:
         """Publish the description of the daemon, and with discovery also to Home Assistant.
 
-        A machine that was monitored before a restart and is not in ``machines`` is forgotten.
+        ``info`` gives the description. A machine that was monitored before a restart and is not
+        in ``machines`` is forgotten.
         """
+        self._info = info
         for machine in self._outbox.watch(machines):
             self.forget(machine)
-        self._publisher.publish_info(info)
+        self.publish_info()
         if self._discovery is not None:
             self._discovery.announce(machines)
+
+    def publish_info(self) -> None:
+        """Publish the description again, because it contains a time."""
+        self._publisher.publish_info(self._info())
 
     def stalled(self) -> bool:
         """Whether the publisher has stopped working without an error."""

@@ -98,5 +98,5 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
             )
         )
     if problems:
-        raise BundleError("\n".join(problems))
+        raise BundleError(*problems)
     return plans

@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor import __version__
 from monitor.alerts import alert_to_dict
-from monitor.clock import rfc3339
+from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.messages import (
     AlertArguments,
@@ -37,7 +37,7 @@ class Daemon:
     supervisor: Supervisor
     muting: Muting
     config: str
-    started_at: str
+    started_s: float
     delivery: Callable[[], str]
 
 
@@ -66,7 +66,7 @@ class OperatorCommands:
             "daemon": {
                 "version": __version__,
                 "config": daemon.config,
-                "started_at": daemon.started_at,
+                "started_at": rfc3339(SYSTEM_CLOCK.unix_at(daemon.started_s)),
                 "delivery": daemon.delivery(),
             },
             "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
+from monitor.text.escaping import one_line
+
 _log = logging.getLogger(__name__)
 
 _SEND_TIMEOUT_S = 1.0
@@ -81,7 +83,7 @@ class Notifier:
 
 
 def _status(text: str) -> str:
-    line = " ".join(text.split())[:_MAX_STATUS_CHARACTERS]
+    line = one_line(" ".join(text.split()))[:_MAX_STATUS_CHARACTERS]
     return f"STATUS={line}" if line else ""
 
 

@@ -80,7 +80,8 @@ class PcmStream:
 
     def _refuse(self, n_frames: int) -> list[AudioBlock | SourceState]:
         known = self._to_drop > 0
-        self.gap(n_frames)
+        self._gap = True  # the unfinished frame is kept: without it, later samples are shifted
+        self.next_sample += n_frames
         self._to_drop = max(1, round(_CLEAN_S * self.sample_rate_hz))
         detail = "samples that are NaN, infinite or far above full scale: check the sample format"
         return [] if known else [unavailable("not_finite", detail)]

@@ -1,12 +1,72 @@
-"""Numbers on the command line: ``typer`` parsers whose errors state what would be right."""
+"""Command lines with ``typer``: their help, their errors, and numbers as arguments."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
+from typer.core import TyperArgument, TyperCommand
+
+from monitor.errors import UsageError
+
+
+class CommandApp(typer.Typer):
+    """Commands whose help and errors are plain text."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[..., Any]:
+        """As in ``typer``, with the help of this class."""
+        return super().command(name, **({"cls": _Command} | options))
+
+    def run(self, name: str, arguments: Sequence[str]) -> int:
+        """Run a command and return its exit status; ``name`` is what the user typed before it.
+
+        Raises ``UsageError`` for arguments that are wrong.
+        """
+        command = typer.main.get_command(self)
+        try:
+            with command.make_context(name, list(arguments)) as context:
+                result = command.invoke(context)
+        except typer.Exit as done:
+            return done.exit_code
+        except typer.TyperException as error:
+            where = getattr(getattr(error, "ctx", None), "command_path", name)
+            text = error.format_message().rstrip(".").replace("Value error, ", "")
+            raise UsageError(f"{text} (see {where} --help)") from None
+        return result if isinstance(result, int) else 0
+
+
+class _Command(TyperCommand):
+    """A command whose help shows ``RECORDING...``; typer shows the type ``<list[Path]>`` too."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
+        names = ((_name_of(one), one.required) for one in self._arguments())
+        pieces = [name if required else f"[{name}]" for name, required in names]
+        return [self.options_metavar or "", *pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        arguments = [(_name_of(one), one.help or "") for one in self._arguments()]
+        if arguments:
+            with formatter.section("Arguments"):
+                formatter.write_dl(arguments)
+        options = [one for one in self.get_params(ctx) if not isinstance(one, TyperArgument)]
+        with formatter.section("Options"):
+            formatter.write_dl(filter(None, (option.get_help_record(ctx) for option in options)))
+
+    def _arguments(self) -> list[TyperArgument]:
+        arguments = (one for one in self.params if isinstance(one, TyperArgument))
+        return [one for one in arguments if not one.hidden]
+
+
+def _name_of(argument: TyperArgument) -> str:
+    return argument.display_name_raw + ("..." if argument.nargs != 1 else "")
 
 
 def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], float]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 def counted(number: float, noun: str) -> str:
     """``1 recording``, ``2 recordings``, ``0.5 recordings``."""
-    return f"{number:g} {noun}" if number == 1 else f"{number:g} {noun}s"
+    shown = str(number) if isinstance(number, int) else f"{number:g}"
+    return f"{shown} {noun}" if number == 1 else f"{shown} {noun}s"
 
 
 def rounded(value: float, figures: int = 3) -> str:

@@ -12,15 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from monitor.domain import DoubleArray, FloatArray
 from training.images.density import CodeDensity, fit_density
 from training.images.model import ImageModel
 from training.images.pca import Pca, fit_pca
 from training.images.transformations import RotationModel
 
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
 _RESIDUAL_AXES = 60
 _RESIDUAL_FLOOR = 0.03
 _MAX_FEATURE_AXES = 40

@@ -6,10 +6,9 @@ import importlib
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 
-FloatArray = NDArray[np.float32]
+from monitor.domain import FloatArray
 
 
 def classical_denoisers(sigma: float) -> dict[str, Callable[[FloatArray], FloatArray]]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from monitor.domain import FloatArray
 from training.images.classical_denoisers import classical_denoisers, denoise_each
 from training.images.datasets import ImageData
 from training.images.density import fit_density
@@ -29,7 +29,6 @@ from training.images.reconstruction import VALIDATION_FRACTION, density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
 from training.metrics import mean_psnr_db, psnr_db, ssim
 
-FloatArray = NDArray[np.float32]
 Method = Literal["supervised", "projection"]
 _N_SHOWN = 10
 _N_CLASSICAL = 500

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-FloatArray = NDArray[np.float32]
+from monitor.domain import FloatArray
+
 _MAX_FITTED = 20_000
 
 

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
+from monitor.domain import FloatArray
+from training.history import HistoryRow
 from training.images.pca import fit_pca
-from training.loop import HistoryRow
 
-FloatArray = NDArray[np.float32]
 _DPI = 80
 _MAX_POINTS = 3000
 

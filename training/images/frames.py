@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.domain import DoubleArray, FloatArray
 from monitor.errors import BadInputError, UsageError
 from monitor.text.escaping import csv_cell
+from training.history import FitResult
 from training.images.anomaly_score import AnomalyScorer
 from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
@@ -24,10 +26,7 @@ from training.images.outputs import compared_with_pca, finish_run, open_output, 
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import ImageSettings
-from training.loop import FitResult
 
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
 OTHER_HALF = "other-half"
 _N_SHOWN = 10
 

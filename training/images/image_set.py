@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.domain import FloatArray
 from monitor.errors import BadInputError, UsageError
 
 UInt8Array = NDArray[np.uint8]
-FloatArray = NDArray[np.float32]
 
 MAX_ELEMENTS = 2**31
 

@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from monitor.domain import FloatArray
 from monitor.errors import BadInputError, MissingInputError
 from training.checkpoint import module_tensors
 from training.images.autoencoder import Autoencoder, NetworkSpec
 from training.images.networks import build_network
 from training.images.objectives import Objective
 
-FloatArray = NDArray[np.float32]
 _BATCH = 1000
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
 from monitor.errors import UsageError
+from training.history import FitResult, HistoryRow, write_history
 from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_scorer
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
@@ -27,10 +27,8 @@ from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
 from training.images.transformations import train_rotations
-from training.loop import FitResult, HistoryRow, write_history
 from training.metrics import roc_auc
 
-FloatArray = NDArray[np.float32]
 HELD_OUT_FRACTION = 0.15
 TRAINING_NOISE = 0.1
 ROTATIONS_WEIGHTS_NAME = "rotations.safetensors"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import MissingInputError
+from training.history import FitResult, write_history
 from training.images.figures import save_history
 from training.images.model import ImageModel
 from training.images.transformations import ROTATIONS_CHECKPOINT_NAME
-from training.loop import CHECKPOINT_NAME, FitResult, write_history
+from training.loop import CHECKPOINT_NAME
 
 METRICS_NAME = "metrics.json"
 WEIGHTS_NAME = "weights.safetensors"

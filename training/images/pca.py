@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from monitor.domain import FloatArray
 from monitor.errors import UsageError
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from monitor.domain import FloatArray
 from training.images.density import CodeDensity
 from training.images.model import ImageModel
 
-FloatArray = NDArray[np.float32]
 _BATCH = 500
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from monitor.domain import FloatArray
+from training.device import seed_everything
 from training.images.autoencoder import Autoencoder
 from training.images.datasets import ImageData
 from training.images.density import CodeDensity, fit_density
@@ -22,9 +24,7 @@ from training.images.networks import VariationalAutoencoder
 from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
 from training.images.pca import fit_pca
 from training.images.train import ImageSettings, evidence_lower_bound, train_image_model
-from training.loop import seed_everything
 
-FloatArray = NDArray[np.float32]
 VALIDATION_FRACTION = 0.1
 _N_SHOWN = 10
 

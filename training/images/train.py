@@ -9,26 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from monitor.domain import FloatArray
 from monitor.errors import UsageError
+from training.device import resolve_device, seed_everything
+from training.history import FitResult
 from training.images.autoencoder import Architecture, Autoencoder, Cell, NetworkSpec
 from training.images.batches import TensorBatches
 from training.images.model import ImageModel
 from training.images.networks import VariationalAutoencoder, build_network
 from training.images.objectives import LossName, Objective, fit_objective
-from training.loop import (
-    CHECKPOINT_NAME,
-    FitResult,
-    LoopSettings,
-    fit,
-    resolve_device,
-    seed_everything,
-)
+from training.loop import CHECKPOINT_NAME, LoopSettings, fit
 from training.progress import training_progress
 
-FloatArray = NDArray[np.float32]
 _VALIDATION_BATCH = 1000
 
 

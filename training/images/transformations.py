@@ -14,20 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from monitor.domain import DoubleArray, FloatArray
 from training.checkpoint import module_tensors
+from training.device import resolve_device, seed_everything
+from training.history import FitResult
 from training.images.batches import TensorBatches
 from training.images.train import ImageSettings, fingerprint, reduced_precision
 from training.layers import downsampling, halvings
-from training.loop import FitResult, LoopSettings, fit, resolve_device, seed_everything
+from training.loop import LoopSettings, fit
 from training.progress import training_progress
 
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
 ROTATIONS_CHECKPOINT_NAME = "rotations-checkpoint.safetensors"
 N_FEATURES = 64
 _BATCH = 1000

@@ -43,6 +43,8 @@ class ReconstructedSection:
 
 _BEFORE_S, _AFTER_S = 12.0, 6.0
 INDEX = "index.html"
+_MOST_STEM_BYTES = 200
+"""Names of files have at most 255 bytes."""
 
 
 def page_writer(folder: Path) -> DrawAlerts:
@@ -71,8 +73,10 @@ def page_writer(folder: Path) -> DrawAlerts:
 
 
 def _page_name(raised: RaisedAlert, number: int) -> str:
-    """The number keeps recordings of one name in different folders apart."""
-    return f"{number:03d}-{raised.recording.stem}-{raised.at_s:.1f}s.html"
+    """The number keeps recordings of one name in different folders apart, and cut names too."""
+    printable = "".join(c if c.isprintable() else "_" for c in raised.recording.stem)
+    stem = printable.encode()[:_MOST_STEM_BYTES].decode(errors="ignore")
+    return f"{number:03d}-{stem}-{raised.at_s:.1f}s.html"
 
 
 def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAlert) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,9 +22,11 @@ from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from monitor.model.operation import Operation
+from training.sound.controls import Control
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.onnx_export import export_onnx
+from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice
 
 WEIGHTS = "weights.safetensors"
@@ -120,4 +122,46 @@ def _versions() -> dict[str, str]:
         "auscult": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in _VERSIONS_OF},
+    }
+
+
+def provenance_of(
+    request: AudioRequest, data: TrainingData, choice: Choice, n_regimes: int
+) -> dict[str, Any]:
+    """What the manifest states about the recordings and the settings of a training."""
+    spec = data.spec
+    return {
+        "recordings": [
+            {"name": r.name, "seconds": round(r.seconds(spec), 2)} for r in data.recordings
+        ],
+        "references": [
+            {
+                "name": str(path),
+                "recordings": len(machine),
+                "seconds": round(sum(r.seconds(spec) for r in machine), 2),
+            }
+            for path, machine in zip(request.references, data.references, strict=True)
+        ],
+        "continued": data.continued.sha256 if data.continued else None,
+        "seed": request.seed,
+        "training": request.settings.training.model_dump(mode="json"),
+        "shrinkage": choice.shrinkage,
+        "references_used": choice.use_references,
+        "regimes": n_regimes,
+        "score_details": choice.details,
+    }
+
+
+def controls_record(controls: Sequence[Control], benefit: str) -> dict[str, Any]:
+    """What the manifest states about the comparison of scores."""
+    return {
+        "verdict": benefit,
+        "controls": [
+            {
+                "name": control.name,
+                "score": control.kind,
+                "auc": {name: round(auc, 4) for name, auc in control.auc.items()},
+            }
+            for control in controls
+        ],
     }

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from monitor.domain import DoubleArray
 
 DIAGONAL = 1.0
 SHRINKAGES = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, DIAGONAL)
 """With less than 0.003 the likelihood of held-out recordings still rises, on directions in which
 residual and spectrum are almost equal, but fewer faults are detected."""
 _LEAST_DEVIATION = 1e-4
-
-DoubleArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

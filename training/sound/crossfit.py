@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from monitor.domain import DoubleArray
 from monitor.model.head import DistanceHead, Head
 from training.sound.covariance import Scatter, scatter_of
 from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, nearest
-
-DoubleArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from training.loop import FitResult, LoopSettings, TrainingProgress, fit, seed_everything
+from training.device import seed_everything
+from training.history import FitResult, TrainingProgress
+from training.loop import LoopSettings, fit
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.recordings import Recording, WindowBatch, WindowBatches
 from training.sound.settings import NetworkSettings

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from monitor.domain import DoubleArray
+
 logger = logging.getLogger(__name__)
 
 MOST_REGIMES = 8
@@ -26,7 +28,6 @@ _FOLDS = 4
 _STARTS = 2
 _MOST_FAILURES = 2
 
-DoubleArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from monitor.calibration.threshold import HealthyRecording
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
 from monitor.text.wording import counted, rounded
-from training.loop import write_history
+from training.history import write_history
 from training.sound.figures import loss_curves, png, reconstruction, score_histogram
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
+from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes
 from monitor.errors import BadInputError, TruncatedError
 
-ID3_HEADER_BYTES = 10
 _HEADER_BYTES = 4
 _RATES_HZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 """By the version bits: MPEG 1, 2 and 2.5."""
@@ -55,14 +55,6 @@ class _Frame:
         return mine == (other.version, other.rate_hz, other.is_mono)
 
 
-def id3_bytes(header: bytes) -> int:
-    """The length of the ID3v2 tag with this header, which is not cut off."""
-    footer = ID3_HEADER_BYTES if header[5] & 0x10 else 0
-    return (
-        ID3_HEADER_BYTES + footer + sum((header[6 + i] & 0x7F) << (7 * (3 - i)) for i in range(4))
-    )
-
-
 def mp3_recordings(descriptor: int, path: Path) -> list[Recording]:
     """The recordings of an MP3 file: one for each run of frames of one sample rate.
 
@@ -89,9 +81,8 @@ class _Walk:
     def recordings(self) -> list[Recording]:
         offset = 0
         while offset < self._size:
-            tag_bytes = self._tag_bytes(offset)
-            if tag_bytes:
-                offset += tag_bytes
+            if n_bytes := tag_bytes(self._bytes(offset, MOST_HEADER_BYTES)):
+                offset += n_bytes
                 continue
             frame = _frame(self._bytes(offset, _HEADER_BYTES))
             if frame is None:
@@ -129,19 +120,6 @@ class _Walk:
             self._window = os.pread(self._descriptor, max(n_bytes, 1 << 18), offset)
             self._window_start, inside = offset, 0
         return self._window[inside : inside + n_bytes]
-
-    def _tag_bytes(self, offset: int) -> int:
-        """The length of a tag that begins here, 0 if there is none."""
-        head = self._bytes(offset, 32)
-        if head[:3] == b"ID3" and len(head) >= ID3_HEADER_BYTES:
-            return id3_bytes(head)
-        if head[:3] == b"TAG":
-            return 128
-        if head[:8] == b"APETAGEX" and len(head) == 32:
-            n_bytes, flags = struct.unpack("<I4xI", head[12:24])
-            is_header = bool(flags & 0x2000_0000)
-            return n_bytes + 32 if is_header else 32
-        return 0
 
     def _resume(self, offset: int) -> int:
         """Where frames continue, or the end of the file if only a remnant follows.

@@ -1,4 +1,4 @@
-"""Ogg files (Vorbis, Opus, FLAC): RFC 3533.
+"""Ogg files (Vorbis, Opus, FLAC, Speex): RFC 3533.
 
 A file may hold several recordings one after the other (chaining, RFC 3533, section 4); libsndfile
 decodes only the first. Each recording ends with a page that has the end-of-stream flag.
@@ -7,27 +7,30 @@ decodes only the first. Each recording ends with a page that has the end-of-stre
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
-from monitor.audio.containers.parts import Range, Recording
+from monitor.audio.containers.parts import ForFfmpeg, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
 
 MAGIC = b"OggS"
 _HEADER_BYTES = 27
 _LONGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 _BEGIN, _END = 0x02, 0x04
+_GRANULE = slice(6, 14)
 
 
-def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
+def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     """The recordings of an Ogg file in their order, at least one.
 
-    Raises ``BadInputError`` where a page is damaged or missing.
+    FLAC and Speex in Ogg are for ffmpeg. Raises ``BadInputError`` where a page is damaged or
+    missing.
     """
     size = os.fstat(descriptor).st_size
     starts: list[int] = []
     ended: set[int] = set()
     begun: set[int] = set()
-    offset, beginning = 0, False
+    offset, beginning, last_sample = 0, False, 0
     while offset < size:
         header = os.pread(descriptor, _HEADER_BYTES + 255, offset)
         page_bytes = _page_bytes(header)
@@ -47,13 +50,31 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording]:
             raise BadInputError(f"{path}: begins in the middle of an Ogg stream")
         if flags & _END:
             ended.add(serial)
+            last_sample = int.from_bytes(header[_GRANULE], "little")
         beginning = bool(flags & _BEGIN)
         offset += page_bytes
     _require_ended(path, begun - ended, len(starts))
+    if rate_hz := _rate_for_ffmpeg(os.pread(descriptor, _LONGEST_PAGE, 0)):
+        if len(starts) > 1:
+            raise BadInputError(
+                f"{path}: {len(starts)} recordings in one file; only the first could be decoded. "
+                "Use one file for each"
+            )
+        return ForFfmpeg(last_sample / rate_hz)
     return [
         Recording((Range(start, end),))
         for start, end in zip(starts, [*starts[1:], size], strict=True)
     ]
+
+
+def _rate_for_ffmpeg(page: bytes) -> int:
+    """The sample rate of FLAC or Speex, 0 for what libsndfile decodes."""
+    packet = page[_HEADER_BYTES + page[_HEADER_BYTES - 1] :]
+    if packet.startswith(b"\x7fFLAC") and len(packet) >= 30:
+        return int.from_bytes(packet[27:30], "big") >> 4
+    if packet.startswith(b"Speex   ") and len(packet) >= 40:
+        return int(struct.unpack("<I", packet[36:40])[0])
+    return 0
 
 
 def _is_padding(descriptor: int, offset: int) -> bool:

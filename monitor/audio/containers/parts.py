@@ -51,6 +51,13 @@ class Recording:
         return replace(self, parts=(*self.parts[:-1], rest), n_frames=left), n_frames - skipped
 
 
+@dataclass(frozen=True, slots=True)
+class ForFfmpeg:
+    """A file that ffmpeg decodes. ``seconds``: its length, where it was counted."""
+
+    seconds: float | None = None
+
+
 def joined_file(descriptor: int, parts: Sequence[Part]) -> IO[bytes]:
     """A file without a name that holds ``parts``, one after the other, at its beginning.
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
+from monitor.text.wording import counted
 
-RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"RIFX"})
-"""RIFX is RIFF with the most significant byte first."""
+RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
+"""RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
 _MOST_CHUNKS = 1000
 _OPEN_ENDED = 0x7FFF_0000
 """Programs that write to a pipe do not know the length and write this or more."""
@@ -25,8 +26,11 @@ _LARGEST_CHUNK_COPIED = 1 << 16
 _COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
 _REMNANT_BYTES = 4096
 """So few bytes after the last chunk are not sound."""
-_PCM_CODES = frozenset({1, 3, 6, 7, 0xFFFE})
+_EXTENSIBLE = 0xFFFE
+_PCM_CODES = frozenset({1, 3, 6, 7, _EXTENSIBLE})
 """PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
+_OTHER_CODES = frozenset({0x02, 0x11, 0x31})
+"""Microsoft ADPCM, IMA ADPCM and GSM 6.10, which libsndfile decodes as well."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class _Wave:
     stated_bytes: int = 0
     is_plain: bool = True
     long_sizes: bytes = b""
+    broadcast: bytes = b""
 
     @property
     def frame_bytes(self) -> int:
@@ -66,11 +71,25 @@ def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> li
     return recordings
 
 
+def broadcast_extension(descriptor: int, path: Path) -> bytes:
+    """The beginning of the ``bext`` chunk (EBU Tech 3285), empty if there is none.
+
+    Raises ``BadInputError`` for a WAV file whose chunks cannot be read, and ``OSError``.
+    """
+    head = os.pread(descriptor, 4, 0)
+    if head not in RIFF_MAGIC or not _is_wave(descriptor, 0):
+        return b""
+    wave, _ = _walk(descriptor, path, 0, os.fstat(descriptor).st_size, growing=True)
+    return wave.broadcast
+
+
 def _walk(
     descriptor: int, path: Path, start: int, size: int, *, growing: bool
 ) -> tuple[_Wave, int]:
     """The RIFF file at ``start``, and where the next one begins or the file ends."""
-    wave, offset = _Wave(">" if os.pread(descriptor, 4, start) == b"RIFX" else "<"), start + 12
+    magic = os.pread(descriptor, 4, start)
+    wave, offset = _Wave(">" if magic == b"RIFX" else "<"), start + 12
+    wave.is_plain = magic != b"BW64"  # libsndfile knows the other names only
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, 8, offset)
         if wave.data is not None and head[:4] in RIFF_MAGIC and _is_wave(descriptor, offset):
@@ -90,6 +109,8 @@ def _walk(
             if len(wave.format) < 16:
                 raise BadInputError(f"{path}: a WAV file whose samples come before their format")
             n_bytes = _data(path, wave, offset + 8, n_bytes, size, growing=growing)
+        elif name == b"bext":
+            wave.broadcast = os.pread(descriptor, min(n_bytes, _LARGEST_CHUNK_COPIED), offset + 8)
         elif wave.data is None:
             _note(descriptor, path, wave, name, offset=offset + 8, n_bytes=n_bytes)
         offset = _next_chunk(descriptor, wave, offset + 8 + n_bytes, n_bytes % 2)
@@ -183,6 +204,7 @@ def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
     """The bytes to decode: the file as it is, or its samples with a header that is right."""
     if wave.data is None:
         raise BadInputError(f"{path}: a WAV file without samples")
+    _check_format(path, wave)
     n_bytes = wave.data.end - wave.data.start
     n_frames = n_bytes // wave.frame_bytes if wave.frame_bytes else None
     if n_frames is not None:
@@ -206,6 +228,23 @@ def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
     samples = Range(wave.data.start, wave.data.start + n_bytes)
     parts: tuple[Part, ...] = (head, samples)
     return Recording(parts, n_frames, frame_bytes=wave.frame_bytes)
+
+
+def _check_format(path: Path, wave: _Wave) -> None:
+    """Refuse numbers and codecs that libsndfile refuses without a reason."""
+    code, channels, rate_hz = struct.unpack(f"{wave.order}HHI", wave.format[:8])
+    if code == _EXTENSIBLE and len(wave.format) >= 26:
+        (code,) = struct.unpack(f"{wave.order}H", wave.format[24:26])
+    if code not in _PCM_CODES | _OTHER_CODES:
+        raise BadInputError(
+            f"{path}: a WAV file with the codec 0x{code:04X}, which is not read. Convert it, for "
+            f"example: ffmpeg -i {path.name} {path.stem}.flac"
+        )
+    if not channels or not 0 < rate_hz < 1 << 31:
+        raise BadInputError(
+            f"{path}: its header is damaged: it states {counted(channels, 'channel')} and "
+            f"{rate_hz} Hz"
+        )
 
 
 def _even(body: bytes) -> bytes:

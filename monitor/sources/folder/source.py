@@ -14,7 +14,7 @@ from monitor.audio.start_time import start_unix_s
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
-from monitor.sources.folder.watch import FolderWatch
+from monitor.sources.folder.watch import FolderWatch, no_folder
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import FolderSettings
 from monitor.text.escaping import one_line
@@ -51,7 +51,7 @@ class FolderSource:
         """See ``Source``."""
         settings = self._settings
         if not settings.path.is_dir():
-            raise MissingInputError(f"{settings.path}: no such folder")
+            raise no_folder(settings.path)
         self._next_sample, self._last_read, self._state = 0, None, ""
         ledger = Ledger(self._ledger_path)
         watch = FolderWatch(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monitor.audio.recordings import AUDIO_SUFFIXES
+from monitor.audio.recordings import AUDIO_SUFFIXES, files_below
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
 
@@ -83,7 +83,7 @@ class FolderWatch:
         if not self._folder.is_dir():
             self._stop_notices()
             self._next_scan_s = 0.0
-            raise MissingInputError(f"{self._folder}: no such folder")
+            raise no_folder(self._folder)
         begun_s = time.monotonic()
         is_first = not self._scanned
         if begun_s >= self._next_scan_s:
@@ -217,6 +217,13 @@ class FolderWatch:
         self._pending[path] = _Pending(version, now_s - age_s)
 
 
+def no_folder(path: Path) -> MissingInputError:
+    """The error for a path that is not a folder."""
+    if path.exists():
+        return MissingInputError(f'{path}: is not a folder; kind = "file" reads one recording')
+    return MissingInputError(f"{path}: no such folder")
+
+
 def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
     """Files sorted by path, without hidden ones; errors are collected."""
 
@@ -224,11 +231,7 @@ def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
         name = error.filename if isinstance(error.filename, str) else str(folder)
         contents.unreadable[name] = error.strerror or str(error)
 
-    for parent, folders, names in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(parent, name)
+    return files_below(folder, note)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

@@ -20,39 +20,39 @@ from monitor.sources.simulated.motion import Motion
 from monitor.sources.simulated.noise import NoiseStream
 
 _TABLE_POINTS = 1 << 13
-_BALL_PASSES_A_TURN = 3.585
+_BALL_PASSES_A_REVOLUTION = 3.585
 """Outer race of a deep-groove bearing of 9 balls: n/2 (1 - d/D)."""
 _RING_S = 0.010
 _DAMPING = 0.04
 _SLIP = 0.015
 _VANES = 7
-_TURN = 2.0 * np.pi * np.arange(_TABLE_POINTS) / _TABLE_POINTS
+_ANGLE = 2.0 * np.pi * np.arange(_TABLE_POINTS) / _TABLE_POINTS
 # Amplitudes relative to the RMS of the healthy machine.
 _IMBALANCE = {1: 3.0, 2: 0.6, 3: 0.3}
 _LOOSENESS = {half_order: 1.2 / half_order**0.5 for half_order in range(1, 25)}
-_RUB_GATE = (2.5 * np.clip(np.cos(_TURN) - 0.6, 0.0, None) / 0.4).astype(np.float32)
-_CAVITATION_GATE = (0.6 * (1.0 + 0.6 * np.cos(_VANES * _TURN))).astype(np.float32)
+_RUB_GATE = (2.5 * np.clip(np.cos(_ANGLE) - 0.6, 0.0, None) / 0.4).astype(np.float32)
+_CAVITATION_GATE = (0.6 * (1.0 + 0.6 * np.cos(_VANES * _ANGLE))).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class CellTime:
     """The cell that is being made.
 
-    ``turns``: shaft revolutions, float64 ``(cell_samples,)``. ``force``: of an imbalance, relative
+    ``revolutions`` of the shaft: float64 ``(cell_samples,)``. ``force``: of an imbalance, relative
     to that at the planned speed, float32 ``(cell_samples,)``. All faults grow with it.
     """
 
     index: int
     start_s: float
     rate_hz: int
-    turns: npt.NDArray[np.float64]
+    revolutions: npt.NDArray[np.float64]
     force: FloatArray
 
 
 class Fault(Protocol):
     """Adds its sound to a cell in place; ``level`` is the RMS of the healthy machine."""
 
-    def add_to(self, sound: FloatArray, moment: Moment, level: float) -> None:
+    def add_to(self, sound: FloatArray, cell: CellTime, level: float) -> None:
         """Shape: ``sound`` is ``(cell_samples,)``."""
 
 
@@ -65,14 +65,14 @@ class _Course:
         self._onset_s, self._end_s, self._ramp_s = fault.onset_s, end_s, ramp_s
         self._severity = fault.severity
 
-    def severity(self, moment: Moment, n_samples: int) -> FloatArray | None:
+    def severity(self, cell: CellTime, n_samples: int) -> FloatArray | None:
         """Shape: ``(n_samples,)``, ``None`` where the fault is not present or nothing moves."""
-        end_s = moment.start_s + n_samples / moment.rate_hz
-        if end_s <= self._onset_s or moment.start_s >= self._end_s or not moment.force.any():
+        end_s = cell.start_s + n_samples / cell.rate_hz
+        if end_s <= self._onset_s or cell.start_s >= self._end_s or not cell.force.any():
             return None
-        t_s = moment.start_s + np.arange(n_samples) / moment.rate_hz
+        t_s = cell.start_s + np.arange(n_samples) / cell.rate_hz
         grown = np.minimum(t_s - self._onset_s, self._end_s - t_s) / self._ramp_s
-        grown = np.clip(grown, 0.0, 1.0) * moment.force
+        grown = np.clip(grown, 0.0, 1.0) * cell.force
         return (self._severity * grown).astype(np.float32)
 
 
@@ -83,22 +83,22 @@ class _Orders:
         self,
         fault: SimulatedFault,
         amplitudes: dict[int, float],
-        turns_a_period: int,
+        revolutions_a_period: int,
         individual: np.random.Generator,
     ) -> None:
         self._course = _Course(fault)
-        self._turns_a_period = turns_a_period
+        self._revolutions_a_period = revolutions_a_period
         period = np.zeros(_TABLE_POINTS)
         for order, amplitude in amplitudes.items():
-            period += amplitude * np.sin(order * _TURN + individual.uniform(0.0, 2.0 * np.pi))
+            period += amplitude * np.sin(order * _ANGLE + individual.uniform(0.0, 2.0 * np.pi))
         self._period = period.astype(np.float32)
 
-    def add_to(self, sound: FloatArray, moment: Moment, level: float) -> None:
+    def add_to(self, sound: FloatArray, cell: CellTime, level: float) -> None:
         """See ``Fault``."""
-        severity = self._course.severity(moment, len(sound))
+        severity = self._course.severity(cell, len(sound))
         if severity is None:
             return
-        phase = (moment.turns / self._turns_a_period) % 1.0
+        phase = (cell.revolutions / self._revolutions_a_period) % 1.0
         severity *= self._period.take((phase * _TABLE_POINTS).astype(np.int32))
         severity *= np.float32(level)
         sound += severity
@@ -111,13 +111,13 @@ class _GatedNoise:
         self._course = _Course(fault)
         self._noise, self._gate = noise, gate
 
-    def add_to(self, sound: FloatArray, moment: Moment, level: float) -> None:
+    def add_to(self, sound: FloatArray, cell: CellTime, level: float) -> None:
         """See ``Fault``."""
-        severity = self._course.severity(moment, len(sound))
+        severity = self._course.severity(cell, len(sound))
         if severity is None:
             return
-        severity *= self._gate.take(((moment.turns % 1.0) * len(self._gate)).astype(np.int32))
-        severity *= self._noise.cell(moment.index)
+        severity *= self._gate.take(((cell.revolutions % 1.0) * len(self._gate)).astype(np.int32))
+        severity *= self._noise.cell(cell.index)
         severity *= np.float32(level)
         sound += severity
 
@@ -141,27 +141,27 @@ class _Bearing:
     ) -> None:
         self._course = _Course(fault)
         self._motion = motion
-        self._passes_a_turn = _BALL_PASSES_A_TURN * individual.uniform(0.98, 1.02)
+        self._passes_a_revolution = _BALL_PASSES_A_REVOLUTION * individual.uniform(0.98, 1.02)
         self._resonance_hz = min(3_400.0 * individual.uniform(0.95, 1.05), 0.4 * rate_hz)
         self._decay_s = 1.0 / (2.0 * np.pi * self._resonance_hz * _DAMPING)
         self._early = individual.uniform(-_SLIP, _SLIP, self._TABLE)
         self._strength = individual.uniform(0.6, 1.4, self._TABLE)
         self._ring = np.arange(max(1, round(_RING_S * rate_hz)))
 
-    def add_to(self, sound: FloatArray, moment: Moment, level: float) -> None:
+    def add_to(self, sound: FloatArray, cell: CellTime, level: float) -> None:
         """See ``Fault``."""
-        severity = self._course.severity(moment, len(sound))
+        severity = self._course.severity(cell, len(sound))
         if severity is None:
             return
-        end_s = moment.start_s + len(sound) / moment.rate_hz
-        grid_s = np.linspace(moment.start_s - 2 * _RING_S, end_s + _RING_S, 24)
-        passes = self._passes_a_turn * self._motion.revolutions(grid_s)
+        end_s = cell.start_s + len(sound) / cell.rate_hz
+        grid_s = np.linspace(cell.start_s - 2 * _RING_S, end_s + _RING_S, 24)
+        passes = self._passes_a_revolution * self._motion.revolutions(grid_s)
         number = np.arange(np.ceil(passes[0]), np.floor(passes[-1]) + 1, dtype=np.int64)
         at = number % self._TABLE
         hit_s = np.interp(number + self._early[at], passes, grid_s)
-        first = np.ceil((hit_s - moment.start_s) * moment.rate_hz).astype(np.int64)
+        first = np.ceil((hit_s - cell.start_s) * cell.rate_hz).astype(np.int64)
         index = first[:, np.newaxis] + self._ring
-        since_s = index / moment.rate_hz - (hit_s - moment.start_s)[:, np.newaxis]
+        since_s = index / cell.rate_hz - (hit_s - cell.start_s)[:, np.newaxis]
         ringing = np.exp(-since_s / self._decay_s)
         ringing *= np.sin(2.0 * np.pi * self._resonance_hz * since_s)
         ringing *= (level * self._AMPLITUDE * self._strength[at])[:, np.newaxis]

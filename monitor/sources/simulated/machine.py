@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from monitor.domain import FloatArray
 from monitor.sources.settings import SimulatedSettings
-from monitor.sources.simulated.faults import Moment, faults_of
+from monitor.sources.simulated.faults import CellTime, faults_of
 from monitor.sources.simulated.motion import Motion
 from monitor.sources.simulated.noise import NoiseStream
 
@@ -88,11 +88,11 @@ class SimulatedMachine:
         """The sound of ``[index, index + 1) * cell_samples``, float32, within full scale."""
         first_sample = index * self.cell_samples
         steps_s = (first_sample + _STEP_SAMPLES * np.arange(self._steps + 1)) / self._rate_hz
-        turns = self._between(self._motion.revolutions(steps_s))
+        revolutions = self._between(self._motion.revolutions(steps_s))
         load = self._motion.load(steps_s)
         speed = self._motion.relative_speed(steps_s)
         drive = self._motion.drive(steps_s)
-        at = ((turns % 1.0) * _TABLE_POINTS).astype(np.int32)
+        at = ((revolutions % 1.0) * _TABLE_POINTS).astype(np.int32)
 
         sound = self._between(load**1.5 * speed * drive**_FLOW_LAW).astype(np.float32)
         sound *= self._loaded.take(at)
@@ -102,9 +102,9 @@ class SimulatedMachine:
         flow *= self._flow.cell(index)
         sound += flow
         sound *= self._scale
-        moment = Moment(index, first_sample / self._rate_hz, self._rate_hz, turns, imbalance)
+        cell = CellTime(index, first_sample / self._rate_hz, self._rate_hz, revolutions, imbalance)
         for fault in self._faults:
-            fault.add_to(sound, moment, self._level)
+            fault.add_to(sound, cell, self._level)
         if self._room is not None:
             sound += self._room_level * self._room.cell(index)
         return np.clip(sound, -1.0, 1.0, out=sound)
@@ -140,12 +140,12 @@ def _one_turn(
 ) -> FloatArray:
     """The waveform of one revolution, up to ``highest_order``. Shape: ``(points,)``."""
     angle = 2.0 * np.pi * np.arange(_TABLE_POINTS) / _TABLE_POINTS
-    turn = np.zeros(_TABLE_POINTS)
+    revolution = np.zeros(_TABLE_POINTS)
     for order, amplitude in amplitudes.items():
         phase = individual.uniform(0.0, 2.0 * np.pi)
         if order <= highest_order:
-            turn += amplitude * np.sin(order * angle + phase)
-    return turn.astype(np.float32)
+            revolution += amplitude * np.sin(order * angle + phase)
+    return revolution.astype(np.float32)
 
 
 def _noise_magnitude(

@@ -36,10 +36,10 @@ class Motion:
         ends_s = np.append(self._knots_s[1:], self._cycle_s)
         end_speeds_hz = np.append(self._speeds_hz[1:], speeds[-1])
         self._slopes = (end_speeds_hz - self._speeds_hz) / (ends_s - self._knots_s)
-        turns = 0.5 * (end_speeds_hz + self._speeds_hz) * (ends_s - self._knots_s)
-        self._turns_before = np.concatenate([[0.0], np.cumsum(turns)[:-1]])
-        self._turns_a_cycle = float(turns.sum())
-        self.mean_speed_hz = self._turns_a_cycle / self._cycle_s
+        revolutions = 0.5 * (end_speeds_hz + self._speeds_hz) * (ends_s - self._knots_s)
+        self._revolutions_before = np.concatenate([[0.0], np.cumsum(revolutions)[:-1]])
+        self._revolutions_a_cycle = float(revolutions.sum())
+        self.mean_speed_hz = self._revolutions_a_cycle / self._cycle_s
         self.highest_speed_hz = float(speeds.max()) * (1.0 + _SLIP * self._depth)
 
     def drive(self, t_s: Times) -> Times:
@@ -59,10 +59,11 @@ class Motion:
         cycles, within_s = np.divmod(running_s, self._cycle_s)
         knot = np.searchsorted(self._knots_s, within_s, side="right") - 1
         since_s = within_s - self._knots_s[knot]
-        turns = cycles * self._turns_a_cycle + self._turns_before[knot]
-        turns += since_s * (self._speeds_hz[knot] + 0.5 * self._slopes[knot] * since_s)
+        revolutions = cycles * self._revolutions_a_cycle + self._revolutions_before[knot]
+        revolutions += since_s * (self._speeds_hz[knot] + 0.5 * self._slopes[knot] * since_s)
         excess = -np.cos(running_s[..., np.newaxis] * self._rates + self._phases) / self._rates
-        slipped: Times = turns - _SLIP * self.mean_speed_hz * self._depth * (excess @ _LOAD_WEIGHTS)
+        slip_hz = _SLIP * self.mean_speed_hz * self._depth
+        slipped: Times = revolutions - slip_hz * (excess @ _LOAD_WEIGHTS)
         return slipped
 
     def relative_speed(self, t_s: Times) -> Times:

@@ -1,0 +1,160 @@
+"""The commands of an operator: what the running daemon shows, and what it is told."""
+
+# ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from monitor.cli.options import AsJson
+from monitor.text.arguments import CommandApp, length_of_time
+
+DaemonConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Configuration file of the daemon. By default config.toml here, or the service.",
+        metavar="FILE",
+        readable=False,
+    ),
+]
+DaemonSocket = Annotated[
+    Path | None,
+    typer.Option("--socket", help="Socket of the daemon.", metavar="PATH", readable=False),
+]
+MachineId = Annotated[str, typer.Argument(help="Machine id.", metavar="MACHINE")]
+AlertId = Annotated[
+    str,
+    typer.Argument(
+        help="The alert's alert_id, or at least 8 characters of it.", metavar="ALERT_ID"
+    ),
+]
+Note = Annotated[str, typer.Option(help="The reason, for the records.", metavar="TEXT")]
+
+
+def status(
+    config: DaemonConfig = None, socket: DaemonSocket = None, as_json: AsJson = False
+) -> None:
+    """Show the machines of the running daemon."""
+    from monitor.commands.operate import Target
+    from monitor.commands.operate import status as status_command
+
+    status_command(Target(socket, config), as_json=as_json)
+
+
+def mute(
+    machine: MachineId,
+    *,
+    for_s: Annotated[
+        float,
+        typer.Option(
+            "--for",
+            help="How long, for example 30m, 2h or 1d.",
+            metavar="TIME",
+            parser=length_of_time("1s", "30d"),
+        ),
+    ],
+    note: Note = "",
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish no alerts of a machine for a time.
+
+    Scores go on. An alert that is still there at the end is raised then.
+    """
+    from monitor.commands.operate import Target
+    from monitor.commands.operate import mute as mute_command
+
+    mute_command(Target(socket, config), machine, for_s, note, as_json=as_json)
+
+
+def unmute(
+    machine: MachineId,
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """End the mute of a machine."""
+    from monitor.commands.operate import Target
+    from monitor.commands.operate import unmute as unmute_command
+
+    unmute_command(Target(socket, config), machine, as_json=as_json)
+
+
+def acknowledge(
+    alert_id: AlertId,
+    note: Note = "",
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note that somebody takes care of an alert."""
+    from monitor.commands.operate import Target
+    from monitor.commands.operate import acknowledge as acknowledge_command
+
+    acknowledge_command(Target(socket, config), alert_id, note, as_json=as_json)
+
+
+def label(
+    alert_id: AlertId,
+    label: Annotated[
+        Literal["fault", "false-alarm", "sensor", "ignore"],
+        typer.Argument(help="What it was.", metavar="fault|false-alarm|sensor|ignore"),
+    ],
+    *,
+    note: Note = "",
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Note what an alert was."""
+    from monitor.commands.operate import Target
+    from monitor.commands.operate import label as label_command
+
+    label_command(Target(socket, config), alert_id, label, note, as_json=as_json)
+
+
+def learn(
+    machine: MachineId,
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Begin to learn the healthy sound of a machine."""
+    from monitor.commands.operate import Target, commission
+
+    commission(Target(socket, config), "learn", machine, as_json=as_json)
+
+
+def arm(
+    machine: MachineId,
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """End the learning of a machine: alerts from now on."""
+    from monitor.commands.operate import Target, commission
+
+    commission(Target(socket, config), "arm", machine, as_json=as_json)
+
+
+def rollback(
+    machine: MachineId,
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Return to the previous bundle of a machine."""
+    from monitor.commands.operate import Target, commission
+
+    commission(Target(socket, config), "rollback", machine, as_json=as_json)
+
+
+def register(app: CommandApp) -> None:
+    """Add the commands to ``auscult``."""
+    for command in (status, mute, unmute, acknowledge, label, learn, arm, rollback):
+        app.command()(command)

@@ -1,0 +1,98 @@
+"""The ``auscult`` command: arguments, messages and exit statuses.
+
+Large packages are imported inside the commands, so that ``--help`` and ``check``
+are quick. The exit statuses are those of ``monitor.errors``, 0 for success and
+1 for ``replay --fail-on-alert`` with an alert.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from monitor import __version__
+from monitor.cli import bundles, daemon, operation, training
+from monitor.errors import AuscultError, ServiceUnavailableError
+from monitor.text.arguments import CommandApp
+from monitor.text.escaping import one_line
+
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+_DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+
+app = CommandApp(help="Listens to machines and reports when one sounds wrong.")
+for group in (daemon, operation, bundles, training):
+    group.register(app)
+
+_THREADING = {
+    # Products of a few hundred numbers are slower on two threads than on one, and machines run
+    # in parallel.
+    "OPENBLAS_NUM_THREADS": "1",
+    # Threads that wait must not occupy cores that other programs need.
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+"""Numeric libraries read these variables when they are loaded, after ``main`` has started."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    for name, value in _THREADING.items():
+        os.environ.setdefault(name, value)
+    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run a command, print its messages and return its exit status."""
+    try:
+        return app.run("auscult", arguments)
+    except AuscultError as error:
+        _complain(*error.lines)
+        return error.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader has closed the pipe: the interpreter's last flush must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  # a bug still gets its exit status
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Report a disk error in one line, or a bug with its traceback; return the exit status."""
+    if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+        # This can be an error of reading or of writing, and the file is not always known.
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(f"disk error: {where}{error.strerror}")
+        return ServiceUnavailableError.exit_status
+    traceback.print_exception(error)
+    return EXIT_BUG
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        typer.echo(f"auscult: {one_line(line)}", err=True)
+
+
+def _version(wanted: bool) -> None:  # typer calls it with the value
+    if wanted:
+        typer.echo(f"auscult {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _auscult(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Listens to machines and reports when one sounds wrong."""

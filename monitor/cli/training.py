@@ -1,0 +1,81 @@
+"""The commands that train: ``demo``, and ``train`` with the commands of the trainer."""
+
+# ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor.cli.options import AsJson
+from monitor.text.arguments import CommandApp, whole_number
+
+EXIT_FAILED = 70
+
+
+def demo(
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for the recordings, the bundle and the picture.", metavar="FOLDER"
+        ),
+    ] = Path("demo"),
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Seed of the simulated machine. Each seed gives another machine.",
+            metavar="NUMBER",
+            parser=whole_number(0),
+        ),
+    ] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Show an alert for a fault of a simulated machine.
+
+    Trains on simulated healthy sound and monitors the machine with the real daemon and a broker of
+    its own. It takes about a minute.
+    """
+    from monitor.commands.extras import FOR_DEMO, FOR_TRAINING, needs_extra, require_installed
+    from monitor.commands.output import emit, message
+
+    with needs_extra("auscult demo", "demo", "train"):
+        require_installed(*FOR_DEMO, *FOR_TRAINING)
+        from monitor.demo.run import demo as run_demo
+
+        result = run_demo(out, seed, message if as_json else typer.echo)
+    summary = (
+        "passed: the fault was raised and cleared, and there was no other alert"
+        if result.good
+        else "FAILED: the fault must be raised while it is present and cleared after it, and "
+        "there must be no other alert"
+    )
+    emit(
+        asdict(result) | {"seed": seed, "good": result.good},
+        [summary, f"picture: {out / 'demo.png'}"],
+        as_json=as_json,
+    )
+    return 0 if result.good else EXIT_FAILED
+
+
+def train(context: typer.Context) -> int:
+    """Train bundles on recordings, or networks on images."""
+    from monitor.commands.extras import FOR_TRAINING, needs_extra, require_installed
+
+    with needs_extra("auscult train", "train"):
+        if context.args[:1] == ["audio"] and "--help" not in context.args:
+            require_installed(*FOR_TRAINING)  # the report needs some of them after an hour
+        from training.cli import app as training_app
+
+        return training_app.run("auscult train", context.args)
+
+
+def register(app: CommandApp) -> None:
+    """Add the commands to ``auscult``."""
+    app.command()(demo)
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        add_help_option=False,
+    )(train)

@@ -1,0 +1,125 @@
+"""A trained network, with the scores of its healthy recordings by statistics made without them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from monitor.calibration.threshold import HealthyRecording
+from training.history import FitResult, TrainingProgress
+from training.sound.bundle import network_of
+from training.sound.controls import Trial, heads_of
+from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
+from training.sound.evidence_graph import EvidenceGraph
+from training.sound.network_training import split_recordings, train_network
+from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
+from training.sound.recordings import folds
+from training.sound.request import AudioRequest, TrainingData
+from training.sound.score_choice import Choice, choose_score
+
+CROSS_FIT_FOLDS = 10
+_LEAST_RESIDUAL_DEVIATION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredNetwork:
+    """A trained network with the evidence and the cross-fitted scores of its recordings."""
+
+    graph: EvidenceGraph
+    history: FitResult
+    sound: HealthySound
+    choice: Choice
+    trial: Trial
+    heads: Sequence[FoldHead]
+    healthy: list[HealthyRecording]
+
+    def scores_without_file(self) -> list[HealthyRecording]:
+        """The scores by statistics without any section of the same file."""
+        file = np.array([recording.file for recording in self.trial.recordings])
+        if len(np.unique(file)) == len(file):
+            return self.healthy
+        return _cross_fitted(self.sound, self.trial, heads_of(self.sound, file, self.choice))
+
+
+def train_and_score(
+    request: AudioRequest,
+    data: TrainingData,
+    device: torch.device,
+    progress: Sequence[TrainingProgress],
+) -> ScoredNetwork:
+    """Train the network, choose the score, and score every recording without itself."""
+    spec, span_windows, seed = data.spec, data.span_windows, request.seed
+    graph, history = _learn(request, data, device, progress)
+    evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
+    reference_evidence = [
+        [evidence_of(graph, recording, spec, device) for recording in machine]
+        for machine in data.references
+    ]
+    _set_residual_scale(graph, evidence, span_windows)
+    sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
+    choice = choose_score(sound, seed, request.score)
+    fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
+    trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
+    heads = heads_of(sound, fold, choice)
+    healthy = _cross_fitted(sound, trial, heads)
+    return ScoredNetwork(graph, history, sound, choice, trial, heads, healthy)
+
+
+def _learn(
+    request: AudioRequest,
+    data: TrainingData,
+    device: torch.device,
+    progress: Sequence[TrainingProgress],
+) -> tuple[EvidenceGraph, FitResult]:
+    network, history = train_network(
+        split_recordings(data.recordings, request.seed),
+        data.references,
+        data.spec,
+        request.settings.training,
+        seed=request.seed,
+        device=device,
+        start=network_of(data.continued) if data.continued else None,
+        scored_bands=data.scored_bands,
+        progress=progress,
+    )
+    return EvidenceGraph(network).to(device).eval(), history
+
+
+def _set_residual_scale(
+    graph: EvidenceGraph, recordings: Sequence[RecordingEvidence], span_windows: int
+) -> None:
+    """Standardise ``band_residual`` by the mean and deviation of healthy spans."""
+    residuals = np.concatenate([r.spans(span_windows, step=span_windows) for r in recordings])
+    residuals = residuals[:, graph.layout.residual]
+    deviations = np.maximum(residuals.std(axis=0), _LEAST_RESIDUAL_DEVIATION)
+    graph.residual_mean.copy_(torch.from_numpy(residuals.mean(axis=0)))
+    graph.residual_deviation.copy_(torch.from_numpy(deviations))
+
+
+def _cross_fitted(
+    sound: HealthySound, trial: Trial, heads: Sequence[FoldHead]
+) -> list[HealthyRecording]:
+    return [
+        score_evidence(recording, trial.spec, trial.span_windows, head_for(heads, index))
+        for index, recording in enumerate(sound.recordings)
+    ]
+
+
+def scores_before(data: TrainingData, device: torch.device) -> list[HealthyRecording]:
+    """The scores of the new recordings with the bundle that is continued."""
+    bundle = data.continued
+    if bundle is None:
+        return []
+    graph = EvidenceGraph(network_of(bundle)).to(device).eval()
+    return [
+        score_evidence(
+            evidence_of(graph, recording, data.spec, device),
+            data.spec,
+            data.span_windows,
+            bundle.head,
+        )
+        for recording in data.recordings
+    ]
