@@ -119,6 +119,17 @@ remove_old_releases() {
     done
 }
 
+# The group whose members may use the control socket: the units name it.
+make_group() {
+    number=$(getent group auscult | cut -d: -f3)
+    [ -n "$number" ] || { groupadd --system auscult; return; }
+    # systemd's range of numbers for groups that exist only while a service runs.
+    if [ "$number" -ge 61184 ] && [ "$number" -le 65519 ]; then
+        fail "a running service holds the group auscult: stop it (systemctl stop auscult.service)," \
+            "run this script again, then start it again"
+    fi
+}
+
 install_configuration() {
     install -d -m 0755 "$ETC" "$ETC/bundles" "$ETC/machines"
     [ -e "$ETC/config.toml" ] || install -m 0644 "$ROOT/config.toml" "$ETC/config.toml"
@@ -150,6 +161,8 @@ next_steps() {
     say "  3. if the broker needs a password: put it into $ETC/mqtt_password"
     say "  4. auscult check --config $ETC/config.toml"
     say "  5. sudo systemctl enable --now auscult.service"
+    say "  6. for the commands status, mute, acknowledge and label without sudo:"
+    say "     sudo usermod -aG auscult \$USER, then log in again"
 }
 
 uninstall() {
@@ -173,6 +186,7 @@ uninstall() {
         rm -rf "$ETC" /var/lib/auscult /var/lib/auscult-* \
             /var/lib/private/auscult /var/lib/private/auscult-* \
             /etc/systemd/system/auscult.service.d /etc/systemd/system/auscult@*.service.d
+        groupdel auscult 2>/dev/null || true
         say "uninstalled; configuration, bundles and state are removed"
     else
         say "uninstalled; $ETC and /var/lib/auscult are kept (--uninstall --purge removes them)"
@@ -199,6 +213,7 @@ if [ "$UNINSTALL" = yes ]; then
     uninstall
 else
     choose_extras
+    make_group
     install_program
     install_configuration
     install_units

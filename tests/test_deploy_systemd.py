@@ -303,6 +303,38 @@ def test_the_daemon_listens_on_no_port(node: Node) -> None:
     assert daemon not in node.system.run(["ss", "-Hlntup"]).stdout
 
 
+def test_operators_use_the_control_socket(node: Node) -> None:
+    """Operators could not mute a machine, or every user of the node could."""
+    run = node.system.run
+    run(["useradd", "--groups", "auscult", "anna"])
+    run(["useradd", "eve"])
+    node.configure(configuration(node.port, fault_s=None))
+    try:
+        node.systemctl("start", "auscult.service")
+        assert run(["stat", "-c", "%a %G", "/run/auscult"]).stdout == "750 auscult\n"
+        assert run(["stat", "-c", "%a %G", "/run/auscult/control.sock"]).stdout == "660 auscult\n"
+        assert "pump-7" in run(["auscult", "status"]).stdout
+        by = {name: ["runuser", "-u", name, "--", "auscult"] for name in ("anna", "eve")}
+        mute = ["mute", "pump-7", "--for", "1h", "--note", "oil change"]
+        assert "muted until" in run([*by["anna"], *mute]).stdout
+        for command in (mute, ["status"]):
+            refused = run([*by["eve"], *command], check=False)
+            assert refused.returncode == 69
+            assert "members of the group auscult" in refused.stderr
+        node.systemctl("restart", "auscult.service")
+        for config in ([], ["--config", "/etc/auscult/config.toml"]):
+            table = run([*by["anna"], "status", *config]).stdout
+            assert "by anna; " in table
+            assert "oil change" in table
+        node.systemctl("stop", "auscult.service")
+        stopped = run(["auscult", "status"], check=False)
+        assert (stopped.returncode, stopped.stdout) == (69, "")
+        assert "no daemon is running" in stopped.stderr
+    finally:
+        run(["userdel", "anna"], check=False)
+        run(["userdel", "eve"], check=False)
+
+
 def test_a_stream_through_ffmpeg_works_in_the_sandbox(node: Node) -> None:
     """The hardening would block the stream of a node without a microphone."""
     if node.system.run(["which", "ffmpeg"], check=False).returncode != 0:

@@ -72,7 +72,7 @@ def test_the_template_differs_from_the_service_in_names_only() -> None:
     """A hardening line would be missing in one of the two units."""
 
     def shared(unit: str) -> list[tuple[str, str]]:
-        own = {"Description", "StateDirectory"}
+        own = {"Description", "StateDirectory", "RuntimeDirectory"}
         found = [pair for pair in directives(unit) if pair[0] not in own]
         return [(key, re.sub(r"(?<=--config )\S+", "FILE", value)) for key, value in found]
 
