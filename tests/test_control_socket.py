@@ -158,10 +158,11 @@ def test_a_daemon_with_another_configuration_refuses(served: Served, folder: Pat
 
 def test_the_daemon_with_the_configuration_is_found(served: Served, folder: Path) -> None:
     """One of two daemons on a computer could not be asked."""
-    other = ControlServer(folder / "other.sock", Dispatcher(Path("/srv/other.toml")))
+    path = folder / "other.sock"
+    other = ControlServer(path, Dispatcher(Path("/srv/other.toml")))
     other.start()
     try:
-        assert ask([other.path, served.path], "status", config=CONFIG)["answered"]
+        assert ask([path, served.path], "status", config=CONFIG)["answered"]
     finally:
         other.stop()
 

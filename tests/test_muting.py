@@ -235,15 +235,19 @@ def test_after_a_start_of_the_computer_the_mute_goes_on(node: Node) -> None:
     assert node.muting.turn() == ["pump-7"]
 
 
-def test_a_power_cut_costs_at_most_a_minute(node: Node) -> None:
-    """After each power cut, the mute would begin again."""
+def test_each_power_cut_costs_at_most_a_minute(node: Node) -> None:
+    """With many power cuts, a mute would never end."""
+    node.clock.now_s = 1e6  # the computer has run longer than it will after each power cut
     node.mute()
-    for _ in range(1800):
-        node.clock.now_s += 1.0
-        node.muting.turn()
-    node.clock.reboot("boot-2")
-    node.kill()
-    node.clock.now_s = 1800.0 + node.muting.REFRESH_S
+    for boot in range(4):
+        for _ in range(90):
+            node.clock.now_s += 10.0
+            assert node.muting.turn() == []
+        node.clock.reboot(f"boot-{boot + 2}")
+        node.kill()
+    until_s = node.operators.mutes["pump-7"].remaining_s(node.clock)
+    assert until_s <= 4 * node.muting.REFRESH_S
+    node.clock.now_s += until_s
     assert node.muting.turn() == ["pump-7"]
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from monitor.clock import Clock
 from monitor.control.mute import Mute
-from monitor.control.operator_log import Entry, KnownAlert, OperatorLog
+from monitor.control.operator_log import OperatorLog
+from monitor.control.operator_store import Entry, KnownAlert
 from tests.clocks import FakeClock
 from tests.disks import fill, small_disk_at
 

@@ -35,6 +35,12 @@ class Mute:
             return self.left_s - (now_s - self.as_of.steady_s)
         return self.left_s - now_s  # since then the computer was started, ``now_s`` seconds ago
 
+    def is_older_than(self, age_s: float, clock: Clock) -> bool:
+        """Whether ``as_of`` is longer ago, or from before the computer was started."""
+        if self.as_of.boot_id != clock.boot_id:
+            return True
+        return not 0.0 <= clock.steady_s() - self.as_of.steady_s < age_s
+
     def refresh(self, clock: Clock) -> None:
         """Note that it still lasts: after a restart of the computer, it continues from here."""
         self.left_s, self.as_of = self.remaining_s(clock), clock.now()

@@ -1,4 +1,4 @@
-"""What operators told the daemon, on the disk: mutes, acknowledgements and labels.
+"""What operators told the daemon, kept in memory and on the disk: mutes, acknowledgements, labels.
 
 Memory is right and the disk follows: while the disk does not accept changes, everything continues
 in memory and is written by the first ``flush`` that succeeds.
@@ -6,72 +6,21 @@ in memory and is written by the first ``flush`` that succeeds.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from monitor.clock import SYSTEM_CLOCK, Clock, Moment
+from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.control.mute import Mute
+from monitor.control.operator_store import Entry, KnownAlert, OperatorStore, is_damage, move_aside
 
 log = logging.getLogger(__name__)
 
-_APPLICATION_ID = 0x4155_4F50  # "AUOP"
-_SCHEMA_VERSION = 1
 _RETRY_S = 5.0
 _DISK_ERRORS = (sqlite3.Error, OSError)
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-_SCHEMA = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE entries (
-    position INTEGER PRIMARY KEY, at_unix_s REAL NOT NULL, steady_s REAL NOT NULL,
-    boot_id TEXT NOT NULL, user TEXT NOT NULL, action TEXT NOT NULL, machine TEXT NOT NULL,
-    alert_id TEXT NOT NULL, value TEXT NOT NULL, note TEXT NOT NULL
-);
-CREATE INDEX entries_by_machine ON entries (machine, position);
-CREATE TABLE alerts (
-    position INTEGER PRIMARY KEY, alert_id TEXT NOT NULL UNIQUE, machine TEXT NOT NULL,
-    acknowledged INTEGER NOT NULL, label TEXT NOT NULL
-);
-CREATE TABLE mutes (
-    machine TEXT PRIMARY KEY, left_s REAL NOT NULL, unix_s REAL NOT NULL, steady_s REAL NOT NULL,
-    boot_id TEXT NOT NULL, note TEXT NOT NULL, user TEXT NOT NULL, alerts INTEGER NOT NULL,
-    held TEXT NOT NULL, held_unix_s REAL NOT NULL, held_steady_s REAL NOT NULL,
-    held_boot_id TEXT NOT NULL
-) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_SCHEMA_VERSION};
-COMMIT;
-"""
-
-
-@dataclass(slots=True)
-class KnownAlert:
-    """An alert that was raised. ``label``: what an operator says it was, empty without one."""
-
-    alert_id: str
-    machine: str
-    acknowledged: bool = False
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a user did: ``action`` with its ``value`` (a label, or seconds), and why."""
-
-    at: Moment
-    user: str
-    action: str
-    machine: str
-    alert_id: str = ""
-    value: str = ""
-    note: str = ""
 
 
 class OperatorLog:
@@ -93,7 +42,7 @@ class OperatorLog:
         self.mutes: dict[str, Mute] = {}
         self.alerts: dict[str, KnownAlert] = {}
         self.trouble = ""
-        self._connection: sqlite3.Connection | None = None
+        self._store: OperatorStore | None = None
         self._next_try_s = 0.0
         self._unwritten: list[Entry] = []
         self._changed_mutes: set[str] = set()
@@ -141,7 +90,7 @@ class OperatorLog:
         """``flush``, but only every few seconds while the disk does not accept changes."""
         if time.monotonic() < self._next_try_s:
             return
-        if self._connection is None:  # its disk may have been mounted late
+        if self._store is None:  # its disk may have been mounted late
             self._try(self._open)
         self.flush()
 
@@ -160,130 +109,55 @@ class OperatorLog:
     def _failed(self, error: Exception) -> None:
         self._disconnect()
         self._next_try_s = time.monotonic() + _RETRY_S
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-            self._move_aside()
+        if is_damage(error):
+            move_aside(self.path)
             self._next_try_s = 0.0
-            self._changed_mutes |= set(self.mutes)
-            self._changed_alerts |= set(self.alerts)
         reason = f"{self.path}: {error}"
         if reason != self.trouble:
             log.error("%s; mutes and labels are kept in memory until the disk accepts them", reason)
             self.trouble = reason
 
-    def _move_aside(self) -> None:
-        """Rename the damaged file and its log, and replace the one that was renamed before."""
-        for suffix in ("", "-wal", "-shm"):
-            damaged = self.path.with_name(self.path.name + suffix)
-            with contextlib.suppress(OSError):
-                damaged.replace(damaged.with_name(f"{self.path.name}.damaged{suffix}"))
-
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> OperatorStore:
         """The open file. What it has, and memory does not, is taken over."""
-        if self._connection is not None and self.path.exists():
-            return self._connection
+        if self._store is not None and self.path.exists():
+            return self._store
         self._disconnect()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = sqlite3.connect(
-            self.path, timeout=2.0, isolation_level=None, check_same_thread=False
-        )
+        store = OperatorStore(self.path)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            self._prepare(connection)
-            self._take_over(connection)
+            known = {alert.alert_id: alert for alert in store.alerts()}
+            mutes = store.mutes()
         except BaseException:
-            connection.close()
+            store.close()
             raise
-        self._connection = connection
-        return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
-        if (application_id, version) == (0, 0):
-            connection.executescript(_SCHEMA)
+        for mute in mutes:
+            if mute.machine not in self._changed_mutes:
+                self.mutes.setdefault(mute.machine, mute)
+        if store.is_new:
             self._changed_mutes |= set(self.mutes)
             self._changed_alerts |= set(self.alerts)
-        elif application_id != _APPLICATION_ID or version > _SCHEMA_VERSION:
-            raise sqlite3.DatabaseError("made by another program, or by a later version")
-
-    def _take_over(self, connection: sqlite3.Connection) -> None:
-        for row in connection.execute("SELECT * FROM mutes"):
-            machine, left_s, unix_s, steady_s, boot_id, note, user, alerts, held, *since = row
-            if machine not in self.mutes and machine not in self._changed_mutes:
-                as_of = Moment(unix_s, steady_s, boot_id)
-                self.mutes[machine] = Mute(
-                    *(machine, left_s, as_of, note, user, alerts, held, Moment(*since))
-                )
-        known = {}
-        for alert_id, machine, acknowledged, label in connection.execute(
-            "SELECT alert_id, machine, acknowledged, label FROM alerts ORDER BY position"
-        ):
-            known[alert_id] = KnownAlert(alert_id, machine, bool(acknowledged), label)
         self.alerts = known | self.alerts
+        self._store = store
+        return store
 
     def _write(self) -> None:
-        connection = self._open()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            self._write_mutes(connection)
-            self._write_alerts(connection)
-            self._write_entries(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
+        store = self._open()
+        with store.transaction():
+            for machine in self._changed_mutes:
+                if mute := self.mutes.get(machine):
+                    store.put_mute(mute)
+                else:
+                    store.delete_mute(machine)
+            for alert_id in self._changed_alerts:
+                if alert := self.alerts.get(alert_id):
+                    store.put_alert(alert)
+                else:
+                    store.delete_alert(alert_id)
+            store.add(self._unwritten, self.MOST_ENTRIES)
         self._unwritten.clear()
         self._changed_mutes.clear()
         self._changed_alerts.clear()
 
-    def _write_mutes(self, connection: sqlite3.Connection) -> None:
-        for machine in self._changed_mutes:
-            mute = self.mutes.get(machine)
-            if mute is None:
-                connection.execute("DELETE FROM mutes WHERE machine = ?", (machine,))
-                continue
-            row = (machine, mute.left_s, *astuple(mute.as_of), mute.note, mute.by, mute.alerts)
-            connection.execute(
-                "INSERT OR REPLACE INTO mutes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*row, mute.held, *astuple(mute.held_since)),
-            )
-
-    def _write_alerts(self, connection: sqlite3.Connection) -> None:
-        for alert_id in self._changed_alerts:
-            alert = self.alerts.get(alert_id)
-            if alert is None:
-                connection.execute("DELETE FROM alerts WHERE alert_id = ?", (alert_id,))
-                continue
-            connection.execute(
-                "INSERT INTO alerts (alert_id, machine, acknowledged, label) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (alert_id) DO UPDATE SET acknowledged = excluded.acknowledged,"
-                " label = excluded.label",
-                astuple(alert),
-            )
-
-    def _write_entries(self, connection: sqlite3.Connection) -> None:
-        connection.executemany(
-            "INSERT INTO entries (at_unix_s, steady_s, boot_id, user, action, machine, alert_id,"
-            " value, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            _rows(self._unwritten),
-        )
-        connection.execute(
-            "DELETE FROM entries WHERE position <= (SELECT max(position) FROM entries) - ?",
-            (self.MOST_ENTRIES,),
-        )
-
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-            self._connection = None
-
-
-def _rows(entries: Iterable[Entry]) -> list[tuple[object, ...]]:
-    return [
-        (*astuple(one.at), one.user, one.action, one.machine, one.alert_id, one.value, one.note)
-        for one in entries
-    ]
+        if self._store is not None:
+            self._store.close()
+            self._store = None

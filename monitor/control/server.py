@@ -1,12 +1,9 @@
-"""The control socket of a daemon: a thread of its own, with limits for every client."""
+"""The clients of the control socket: a thread of its own, with limits for every client."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import grp
 import logging
-import os
 import pwd
 import selectors
 import socket
@@ -17,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from monitor.control.address import GROUP, check_length
+from monitor.control.address import GROUP
 from monitor.control.dispatcher import Dispatcher
+from monitor.control.listening import ListeningSocket
 from monitor.control.messages import MAX_REQUEST_BYTES, refused
-from monitor.errors import ServiceUnavailableError, UsageError
+from monitor.errors import UsageError
 
 log = logging.getLogger(__name__)
 
@@ -58,32 +56,17 @@ class ControlServer:
 
     def __init__(self, path: Path, dispatcher: Dispatcher, group: str = GROUP) -> None:
         """``group``: may use the socket, if the system has this group and allows it."""
-        self.path = path
+        self._socket = ListeningSocket(path, group)
         self._dispatcher = dispatcher
-        self._group = group
         self._clients: dict[int, _Client] = {}
         self._stopping = threading.Event()
         self._tokens = float(self.BURST)
         self._tokens_at_s = time.monotonic()
-        self._lock: int | None = None
-        self._inode = 0
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     def start(self) -> None:
-        """Listen and start the thread. A socket that a killed daemon left is replaced.
-
-        Raises ``ServiceUnavailableError`` if the socket cannot be made or another daemon uses it.
-        """
-        check_length(self._unfinished)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = self._locked()
-            self._listener = self._listen()
-        except OSError as error:
-            self._unlock()
-            raise ServiceUnavailableError(
-                f"{self.path}: the socket cannot be made: {error.strerror or error}"
-            ) from error
+        """Listen and start the thread. Raises as ``ListeningSocket.open``."""
+        self._listener = self._socket.open()
         self._wake_in, self._wake_out = socket.socketpair()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -98,67 +81,7 @@ class ControlServer:
         with contextlib.suppress(OSError):  # the thread may have ended already
             self._wake_in.send(b"\0")
         self._thread.join(self.STOP_TIMEOUT_S)
-        with contextlib.suppress(OSError):
-            if self.path.lstat().st_ino == self._inode:
-                self.path.unlink()
-        self._unlock()
-
-    # The socket.
-
-    @property
-    def _unfinished(self) -> Path:
-        return self.path.with_name(self.path.name + ".new")
-
-    def _locked(self) -> int:
-        """The lock that shows, as long as its process lives, that the socket is used."""
-        path = self.path.with_name(self.path.name + ".lock")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise ServiceUnavailableError(
-                f"{self.path}: another daemon uses this socket; give each daemon its own "
-                "$RUNTIME_DIRECTORY or service.state_dir"
-            ) from None
-        return lock
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-    def _listen(self) -> socket.socket:
-        """Listen under another name first: under its own, the socket always has its rights."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            self._unfinished.unlink(missing_ok=True)
-            listener.bind(str(self._unfinished))
-            self._give_to_group(self._unfinished)
-            self._unfinished.chmod(0o660)
-            listener.listen(4 * self.MAX_CLIENTS)
-            self._unfinished.rename(self.path)
-            self._inode = self.path.lstat().st_ino
-        except BaseException:
-            listener.close()
-            raise
-        return listener
-
-    def _give_to_group(self, path: Path) -> None:
-        try:
-            group_id = grp.getgrnam(self._group).gr_gid
-        except KeyError:
-            return
-        if path.lstat().st_gid == group_id:
-            return
-        try:
-            os.chown(path, -1, group_id)
-        except PermissionError:
-            log.info(
-                "%s: only this user may use it, because this user is not in the group %s",
-                self.path,
-                self._group,
-            )
+        self._socket.close()
 
     # The thread.
 

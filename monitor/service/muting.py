@@ -13,7 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.alerts import Alert, AlertDraft
 from monitor.clock import moved_rfc3339, rfc3339
 from monitor.control.mute import Mute
-from monitor.control.operator_log import KnownAlert, OperatorLog
+from monitor.control.operator_log import OperatorLog
+from monitor.control.operator_store import KnownAlert
 from monitor.service.supervisor import SupervisedOutlet
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class Muting:
             for mute in list(self.operators.mutes.values()):
                 if self._live_mute(mute.machine) is None:
                     ended.append(mute.machine)
-                elif self._clock.steady_s() - mute.as_of.steady_s >= self.REFRESH_S:
+                elif mute.is_older_than(self.REFRESH_S, self._clock):
                     mute.refresh(self._clock)
                     self.operators.put_mute(mute)
             self.operators.flush_if_due()

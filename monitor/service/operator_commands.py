@@ -18,7 +18,7 @@ from monitor.control.messages import (
     MuteArguments,
     NoArguments,
 )
-from monitor.control.operator_log import Entry, KnownAlert
+from monitor.control.operator_store import Entry, KnownAlert
 from monitor.errors import ConfigError, UsageError
 from monitor.service.muting import Muting
 from monitor.service.supervisor import Supervisor
