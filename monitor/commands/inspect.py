@@ -105,6 +105,7 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         "controls": "",
         "versions": "versions",
         "score_details": "score chosen",
+        "budget_recall": "recall by budget",
         "training_set": "training set",
         "calibration_set": "calibration set",
     }

@@ -21,10 +21,11 @@ from training.sound.crossfit import head_for
 from training.sound.disturbances import DISTURBANCES
 from training.sound.recording_evidence import score_evidence
 
-SIZES = (1.0, 2.0, 4.0)
+SIZES = (1.0, 3.0, 9.0)
 """Of the disturbances, in multiples of those that scores are compared with."""
 _MOST_RECORDINGS = 16
-_WORTH = 0.5
+_WORTH = 0.7
+_MUCH_MORE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class BudgetRecall:
         budgets = sorted({*BUDGETS, calibration.false_alarms_per_week})
         thresholds = {budget: calibration.threshold_for(budget) for budget in budgets}
         return {budget: self.at(one) for budget, one in thresholds.items() if one is not None}
+
+    def record(self, calibration: Calibration) -> dict[str, object]:
+        """The share for each budget, for the provenance of the bundle."""
+        recalls = self.by_budget(calibration)
+        return {"budget_recall": {f"{b:g}": round(r, 3) for b, r in recalls.items()}}
 
 
 def budget_recall(scoring: Scoring, trial: Trial, rule: Persistence) -> BudgetRecall:
@@ -84,7 +90,10 @@ def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str
         f"{counted(asked, 'false alarm')} a week is not supported by the recordings: the threshold "
         f"detects {_percent(recalls[asked])} of the injected disturbances"
     )
-    if (better := _worth_it(asked, recalls)) is not None:
+    better = _worth_it(asked, recalls)
+    if better is None:
+        line += f", and no higher budget detects more than {_percent(max(recalls.values()))}"
+    else:
         line += (
             f", that for {better:g} a week {_percent(recalls[better])} "
             f"(--false-alarms-per-week {better:g})"
@@ -93,14 +102,12 @@ def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str
 
 
 def _worth_it(asked: float, recalls: Mapping[float, float]) -> float | None:
-    """The lowest budget above ``asked`` that detects half of what the highest one does."""
+    """The lowest budget that detects most of what the highest one detects, if that is much more."""
     highest = max(recalls.values())
-    if recalls[asked] >= _WORTH * highest:
+    if highest < recalls[asked] + _MUCH_MORE:
         return None
-    return next(
-        (b for b, recall in sorted(recalls.items()) if b > asked and recall >= _WORTH * highest),
-        None,
-    )
+    wanted = max(_WORTH * highest, recalls[asked] + _MUCH_MORE)
+    return next(b for b, recall in sorted(recalls.items()) if b > asked and recall >= wanted)
 
 
 def budget_table(recalls: Mapping[float, float]) -> Sequence[tuple[str, str]]:

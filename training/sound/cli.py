@@ -180,6 +180,7 @@ def _document(result: AudioResult) -> dict[str, object]:
         "calibration": bundle.calibration.model_dump(mode="json"),
         "regimes": result.n_regimes,
         "controls": {control.name: control.auc for control in result.controls},
+        **result.recall.record(bundle.calibration),
         "verdict": result.network_benefit,
         "training_set": result.findings.to_dict(),
         "training_seconds": result.history.seconds,

@@ -12,6 +12,7 @@ from monitor.calibration.threshold import HealthyRecording
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
 from monitor.text.wording import counted, rounded
 from training.history import write_history
+from training.sound.budget_recall import budget_line, budget_table
 from training.sound.figures import loss_curves, png, reconstruction, score_histogram
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
@@ -26,6 +27,13 @@ _ABOUT_CONTROLS = (
     "if a score that uses it has a higher mean than the score without a network, which compares "
     "the averaged log-mel directly. The bundle works in both cases. The changes are artificial: "
     "the figures do not predict how well real faults are detected."
+)
+_ABOUT_BUDGETS = (
+    "Small changes are added to healthy recordings that the statistics do not contain: a new tone, "
+    "a shifted resonance and knocking, each in three sizes. The share that raises an alert "
+    "depends on the budget of false alarms: a lower budget needs a higher threshold, and more "
+    "recordings lower the threshold. The changes are artificial: a real fault may be larger or "
+    "smaller."
 )
 _METHODS = {
     "conformal": "The threshold is a quantile of the healthy scores (conformal).",
@@ -61,8 +69,10 @@ def write_report(result: AudioResult) -> Path:
 def headline(result: AudioResult) -> dict[str, str]:
     """What matters first: doubtful recordings, threshold, data, scoring and the next step."""
     calibration = result.bundle.calibration
+    budget = budget_line(calibration, result.recall.by_budget(calibration))
     lines = {
         **result.findings.facts(),
+        **({"Budget": budget} if budget else {}),
         "Threshold": f"{rounded(calibration.threshold)} for "
         f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week",
         "Recording threshold": rounded(calibration.recording_threshold),
@@ -99,6 +109,9 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         heading("Healthy scores and the threshold"),
         picture(pictures["scores.png"], "histogram of healthy scores"),
         *_before_and_after(result),
+        heading("What is detected at which budget?"),
+        paragraph(_ABOUT_BUDGETS),
+        *_budgets(result),
         heading("Operating states"),
         paragraph(_operating_states(result)),
         heading("Scoring"),
@@ -140,6 +153,22 @@ def _controls(result: AudioResult) -> Html:
         for control in result.controls
     ]
     return table(("ROC AUC", *names, "mean"), rows)
+
+
+def _budgets(result: AudioResult) -> list[Html]:
+    """The recall of injected disturbances by budget, and by kind at the threshold."""
+    calibration = result.bundle.calibration
+    by_kind = result.recall.by_kind(calibration.threshold)
+    return [
+        table(
+            ("false alarms a week", "disturbances that raise an alert"),
+            budget_table(result.recall.by_budget(calibration)),
+        ),
+        table(
+            ("disturbance", "share that raises an alert at the threshold of the bundle"),
+            [(kind, f"{share:.0%}") for kind, share in by_kind.items()],
+        ),
+    ]
 
 
 def _before_and_after(result: AudioResult) -> list[Html]:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from monitor.calibration.findings import SetFindings
 from monitor.calibration.threshold import HealthyRecording, calibrate
+from monitor.detection.persistence import Persistence
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.model.bundle import MANIFEST, Bundle
@@ -24,6 +25,7 @@ from monitor.model.replacement import keep_previous
 from monitor.text.escaping import one_line
 from training.device import resolve_device
 from training.history import FitResult, TrainingProgress
+from training.sound.budget_recall import BudgetRecall, budget_recall
 from training.sound.bundle import (
     SoundModel,
     controls_record,
@@ -74,6 +76,7 @@ class AudioResult:
     threshold_before: float | None
     findings: SetFindings
     controls: tuple[Control, ...]
+    recall: BudgetRecall
     network_benefit: str
     n_regimes: int
     sample_db: FloatArray
@@ -122,6 +125,11 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
     benefit = network_benefit(controls, len(data.recordings))
+    recall = budget_recall(
+        scorings[0],
+        trial,
+        Persistence(calibration.persistence_required, calibration.persistence_out_of),
+    )
 
     head = _final_head(sound, choice, heads, data, seed)
     _warn_without_references(head, request, data)
@@ -134,6 +142,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     provenance = {
         **provenance_of(request, data, choice, sound.n_regimes),
         **controls_record(controls, benefit),
+        **recall.record(calibration),
         "training_set": findings.to_dict(),
     }
     previous = None
@@ -153,6 +162,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         threshold_before=continued.calibration.threshold if continued else None,
         findings=findings,
         controls=tuple(controls),
+        recall=recall,
         network_benefit=benefit,
         n_regimes=sound.n_regimes,
         sample_db=sample_db[0],
