@@ -42,6 +42,13 @@ def test_an_alert_is_the_same_after_its_json(kind: AlertKind) -> None:
     assert alert_from_json(json.dumps(alert_to_dict(alert))) == alert
 
 
+def test_the_reason_of_an_alert_is_the_same_after_its_json() -> None:
+    """An alert that waits for the broker loses why it was cleared."""
+    alert = replace(identified("cleared"), reason="stopped")
+    assert alert_from_json(json.dumps(alert_to_dict(alert))) == alert
+    assert "reason" not in alert_to_dict(identified())  # as in rows of earlier versions
+
+
 def test_a_cleared_alert_of_an_earlier_version_is_read() -> None:
     """After an upgrade, waiting alerts are lost because of a key that is no longer written."""
     alert = identified("cleared")

@@ -42,7 +42,7 @@ def test_devices_have_the_keys_that_home_assistant_needs() -> None:
         for document in found.values()
         for component in document["components"].values()
     ]
-    assert len(set(unique)) == len(unique) == 16
+    assert len(set(unique)) == len(unique) == 30
     for topic, document in zip(recorder.kept, map(json.loads, recorder.kept.values()), strict=True):
         assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
         assert document["device"]["identifiers"] == [topic.split("/")[2]]
@@ -78,7 +78,7 @@ def test_templates_understand_the_states(status: str) -> None:
     blind = status in {"no_signal", "degraded", "unavailable"}
     assert _rendered(components["microphone"], state) == ("ON" if blind else "OFF")
     judged = components["problem"]["availability"][1]
-    expected = "online" if status in {"ok", "anomaly", MUTED} else "offline"
+    expected = "online" if status in {"ok", "warning", "anomaly", "off", MUTED} else "offline"
     assert _rendered(judged, state) == expected
     assert status in components["state"]["options"]
 
@@ -91,6 +91,10 @@ def test_templates_understand_the_other_payloads() -> None:
     found = devices(recorder)
     pump, daemon = found["pump-7"]["components"], found["Auscult auscult/test"]["components"]
     assert _rendered(pump["score"], {"score": 41.2}) == "41.2"
+    assert _rendered(pump["ratio"], {"ratio": 2.5}) == "250.0"
+    both = {"threshold": 17.5, "warning_threshold": None}
+    assert _rendered(pump["threshold"], both) == "17.5"
+    assert _rendered(pump["warning_threshold"], both) == "None"
     assert _rendered(pump["level"], {"level_dbfs": None}) == "None"
     event = json.loads(_rendered(pump["alert"], {"kind": "raised", "score": 41.2}))
     assert event == {"kind": "raised", "score": 41.2, "event_type": "raised"}
@@ -118,6 +122,43 @@ def test_birth_topic_accepts_any_payload(payload: bytes) -> None:
     Discovery(settings(), recorder, "1")
     recorder.handlers[BIRTH](BIRTH, payload)
     assert recorder.republished == (["homeassistant/device/"] if payload == b"online" else [])
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [("running", "ON"), ("idle", "ON"), ("off", "OFF"), ("transition", "OFF")],
+)
+def test_home_assistant_shows_what_the_machine_does(operation: str, expected: str) -> None:
+    """A machine that is off is shown as running, or hours are shown in seconds."""
+    pytest.importorskip("jinja2.sandbox")
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1").announce(["pump-7"])
+    pump = devices(recorder)["pump-7"]["components"]
+    payload = {"operation": operation, "running_s": 5400.0, "starts": 3}
+    assert _rendered(pump["running"], payload) == expected
+    assert pump["running"]["device_class"] == "running"
+    assert _rendered(pump["running_hours"], payload) == "1.5"
+    assert pump["running_hours"]["unit_of_measurement"] == "h"
+    assert _rendered(pump["starts"], payload) == "3"
+    for name in ("running_hours", "starts"):
+        assert pump[name]["state_class"] == "total_increasing"
+
+
+def test_home_assistant_shows_warnings_beside_the_state() -> None:
+    """A warning makes the machine look broken, or nobody sees it."""
+    pytest.importorskip("jinja2.sandbox")
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1").announce(["pump-7"])
+    pump = devices(recorder)["pump-7"]["components"]
+    details = {"level_shift": "5 dB quieter than any healthy recording"}
+    warned = {"state": "ok", "warnings": ["level_shift"], "warning_details": details}
+    assert _rendered(pump["warnings"], warned) == "ON"
+    assert _rendered(pump["warnings"], {"state": "ok", "warnings": []}) == "OFF"
+    template = {"value_template": pump["warnings"]["json_attributes_template"]}
+    assert json.loads(_rendered(template, warned)) == details
+    assert json.loads(_rendered(template, {"state": "ok"})) == {}
+    assert _rendered(pump["problem"], warned) == "OFF"
+    assert _rendered(pump["microphone"], warned) == "OFF"
 
 
 def test_births_in_a_row_count_as_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from monitor.mqtt.topics import Topics
 from monitor.outbox.queue import Outbox
 from monitor.service.muting import MUTED
 from monitor.uuid7 import uuid7
-from tests.alert_drafts import draft
+from tests.alert_drafts import draft, identified
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message, check_payload
 from tests.waiting import wait_for
@@ -58,6 +59,7 @@ alerts = st.builds(
     bundle_sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     sequence=st.integers(1, 2**53),
     replayed=st.booleans(),
+    reason=st.sampled_from(["", "stopped", "off"]),
 )
 
 
@@ -66,9 +68,24 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     """Subscribers that validate messages discard an alert."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
-    expected = [key for key in schema("alert")["properties"] if key != "bands_hz"]
-    assert [key for key in payload if key != "bands_hz"] == expected
+    optional = {"bands_hz", "reason", "ratio"}
+    expected = [key for key in schema("alert")["properties"] if key not in optional]
+    assert [key for key in payload if key not in optional] == expected
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
+    assert payload.get("reason", "") == alert.reason
+    if "ratio" in payload:
+        assert payload["ratio"] == pytest.approx(alert.score / alert.threshold)
+
+
+def test_the_ratio_of_an_alert_is_published() -> None:
+    """Subscribers cannot compare machines with different thresholds."""
+    assert alert_payload(identified())["ratio"] == pytest.approx(41.2 / 17.5)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 5e-324])
+def test_an_alert_without_a_usable_threshold_is_published(threshold: float) -> None:
+    """A damaged row of the outbox stops the delivery of all alerts."""
+    encode(alert_payload(replace(identified(), threshold=threshold)))
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -92,7 +109,7 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
         check_payload("alert", good | wrong)
     with pytest.raises(AssertionError):
         check_payload("alert", good | {"kind": "cleared"})  # has bands_hz
-    for key in good:
+    for key in good.keys() - {"ratio"}:  # an added field is not required
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})
 
@@ -108,7 +125,7 @@ def test_documented_example_fits_its_schema(name: str) -> None:
     """A documented example is not a valid message."""
     example = json.loads(_DOCUMENTED[name])
     check_payload(name, example)
-    assert set(example) == set(schema(name)["properties"])
+    assert set(example) == set(schema(name)["properties"]) - {"reason" * (name == "alert")}
 
 
 def test_the_documented_short_alert_is_one_that_is_published() -> None:
@@ -148,6 +165,7 @@ def test_asyncapi_names_the_topics_and_schemas_that_exist() -> None:
         "info": topics.info,
         "health": topics.health,
         "state": topics.state("{machine}"),
+        "operation": topics.operation("{machine}"),
         "score": topics.score("{machine}"),
         "alert": topics.alert("{machine}"),
     }
@@ -177,7 +195,7 @@ def test_published_messages_fit_their_schemas(tmp_path: Path) -> None:
         publisher.publish_info(
             info_payload(version="1", started_at="2026-11-23T10:15:30.250Z", machines=machines)
         )
-        for name in ("state", "score"):
+        for name in ("state", "operation", "score"):
             publisher.publish_retained(
                 f"auscult/test/pump-7/{name}", encode(json.loads(_DOCUMENTED[name]))
             )

@@ -18,8 +18,10 @@ _LEAST_EXPIRY_S = 30
 _EXPIRY_INTERVALS = 5
 _BIRTH_PAUSE_S = 5.0
 _ONLINE_ONLY = "{{ 'online' if value == 'online' else 'offline' }}"
-_JUDGED_ONLY = "{{ 'online' if value_json.state in ['ok', 'anomaly', 'muted'] else 'offline' }}"
-_STATES = ["warming", "ok", "anomaly", "no_signal", "degraded", "unavailable", "muted"]
+_JUDGED = ["ok", "warning", "anomaly", "muted", "off"]
+_BLIND = ["no_signal", "degraded", "unavailable"]
+_STATES = ["learning", "warming", *_JUDGED, *_BLIND]
+_JUDGED_ONLY = f"{{{{ 'online' if value_json.state in {_JUDGED} else 'offline' }}}}"
 
 
 class Announcer(Protocol):
@@ -119,8 +121,7 @@ class Discovery:
                 "device_class": "problem",
                 "entity_category": "diagnostic",
                 "state_topic": state,
-                "value_template": "{{ 'ON' if value_json.state in "
-                "['no_signal', 'degraded', 'unavailable'] else 'OFF' }}",
+                "value_template": f"{{{{ 'ON' if value_json.state in {_BLIND} else 'OFF' }}}}",
             },
             "level": {
                 "platform": "sensor",
@@ -134,8 +135,85 @@ class Discovery:
                 "expire_after": expire_after_s,
             },
         }
+        components |= self._threshold_sensors(score, expire_after_s)
+        components |= self._operation_sensors(machine)
+        components["warnings"] = {
+            "platform": "binary_sensor",
+            "name": "Warnings",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+            "state_topic": state,
+            "value_template": "{{ 'ON' if value_json.warnings else 'OFF' }}",
+            "json_attributes_topic": state,
+            "json_attributes_template": "{{ value_json.warning_details | default({}) | tojson }}",
+        }
         device = {"name": machine, "model": "Monitored machine", "via_device": self._daemon_id()}
         return self._device(unique, device, components, availability=running)
+
+    def _threshold_sensors(self, score: str, expire_after_s: int) -> dict[str, dict[str, Any]]:
+        """The score in percent of the alarm threshold, and both thresholds."""
+        sensor = {
+            "platform": "sensor",
+            "state_topic": score,
+            "state_class": "measurement",
+            "suggested_display_precision": 1,
+        }
+        diagnostic = {**sensor, "entity_category": "diagnostic", "icon": "mdi:speedometer"}
+        return {
+            "ratio": {
+                **sensor,
+                "name": "Relative score",
+                "icon": "mdi:gauge",
+                "unit_of_measurement": "%",
+                "suggested_display_precision": 0,
+                "value_template": "{{ value_json.ratio * 100 }}",
+                "expire_after": expire_after_s,
+            },
+            "threshold": {
+                **diagnostic,
+                "name": "Alarm threshold",
+                "value_template": "{{ value_json.threshold }}",
+            },
+            "warning_threshold": {
+                **diagnostic,
+                "name": "Warning threshold",
+                "value_template": "{{ value_json.warning_threshold }}",
+            },
+        }
+
+    def _operation_sensors(self, machine: str) -> dict[str, dict[str, Any]]:
+        """Whether the machine runs, and how much it has."""
+        operation = self._topics.operation(machine)
+        counter = {
+            "platform": "sensor",
+            "state_topic": operation,
+            "state_class": "total_increasing",
+        }
+        return {
+            "running": {
+                "platform": "binary_sensor",
+                "name": "Running",
+                "device_class": "running",
+                "state_topic": operation,
+                "value_template": "{{ 'ON' if value_json.operation in ['running', 'idle'] "
+                "else 'OFF' }}",
+                "json_attributes_topic": operation,
+            },
+            "running_hours": {
+                **counter,
+                "name": "Running time",
+                "device_class": "duration",
+                "unit_of_measurement": "h",
+                "suggested_display_precision": 1,
+                "value_template": "{{ value_json.running_s / 3600 }}",
+            },
+            "starts": {
+                **counter,
+                "name": "Starts",
+                "icon": "mdi:restart",
+                "value_template": "{{ value_json.starts }}",
+            },
+        }
 
     def _daemon_device(self) -> dict[str, Any]:
         health = self._topics.health

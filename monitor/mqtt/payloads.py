@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from monitor.alerts import Alert, alert_to_dict
 from monitor.text.escaping import json_text
 
-SCHEMAS = ("status", "info", "health", "state", "score", "alert")
+SCHEMAS = ("status", "info", "health", "state", "operation", "score", "alert")
 
 SCHEMA_VERSION = 1
 """Changes if a field is removed or changes its meaning; new fields do not change it."""
@@ -22,8 +23,13 @@ def encode(payload: Mapping[str, Any]) -> bytes:
 
 
 def alert_payload(alert: Alert) -> dict[str, Any]:
-    """``BASE/<machine>/alert``: the alert and its ratio, 1.0 at the threshold of any machine."""
-    return alert_to_dict(alert) | {"ratio": alert.score / alert.threshold}
+    """``BASE/<machine>/alert``: the alert and its ratio, 1.0 at the threshold of any machine.
+
+    Without a ratio if a damaged row of the outbox has a threshold that allows none.
+    """
+    payload = alert_to_dict(alert)
+    ratio = alert.score / alert.threshold if alert.threshold > 0 else math.inf
+    return payload | {"ratio": ratio} if math.isfinite(ratio) else payload
 
 
 def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
@@ -51,6 +57,7 @@ _LEFT_OUT_IF_SHORT = (
     "started_at",
     "threshold",
     "score",
+    "reason",
 )
 """The fields of an alert that its short form leaves out, in this order, until it fits."""
 
