@@ -45,7 +45,7 @@ class ServiceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     state_dir: Path | None = None
-    """The folder of the outbox and of what folder sources have read. Unset:
+    """The folder of the outbox, the operator log and what folder sources have read. Unset:
     ``$STATE_DIRECTORY`` (systemd's ``StateDirectory=``), or else ``state`` beside the
     configuration file."""
     log_format: Literal["text", "json"] = "text"

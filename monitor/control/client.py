@@ -44,6 +44,10 @@ class _NobodyListensError(Exception):
     """No daemon listens on a path."""
 
 
+class _NoPermissionError(ServiceUnavailableError):
+    """The user may not use a socket."""
+
+
 def ask(
     paths: Sequence[Path],
     command: str,
@@ -71,9 +75,7 @@ def ask(
             return _ask_one(path, request, deadline_s)
         except _NobodyListensError:
             continue
-        except ServiceUnavailableError as error:
-            if config is None:
-                raise
+        except (_NoPermissionError, OtherDaemonError) as error:
             problem = problem or error
     raise problem or ServiceUnavailableError(
         "no daemon is running: start it with `auscult run` or `sudo systemctl start auscult` "
@@ -109,7 +111,7 @@ def _connect(path: Path, deadline_s: float) -> socket.socket:
         _await_connection(connection, path, deadline_s)
     except PermissionError:
         connection.close()
-        raise ServiceUnavailableError(
+        raise _NoPermissionError(
             f"{path}: no permission: only root and members of the group {GROUP} may use it. "
             f"Add your user with: sudo usermod -aG {GROUP} $USER, then log in again"
         ) from None

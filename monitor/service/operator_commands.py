@@ -9,7 +9,7 @@ from typing import Any
 
 from monitor import __version__
 from monitor.alerts import alert_to_dict
-from monitor.clock import SYSTEM_CLOCK, rfc3339
+from monitor.clock import rfc3339
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.messages import (
     AlertArguments,
@@ -60,13 +60,13 @@ class OperatorCommands:
             dispatcher.register(command, MachineArguments, self._without_learning)
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
-        daemon = self._daemon
+        daemon, clock = self._daemon, self._operators.clock
         return {
-            "now": rfc3339(self._operators.clock.unix_s()),
+            "now": rfc3339(clock.unix_s()),
             "daemon": {
                 "version": __version__,
                 "config": daemon.config,
-                "started_at": rfc3339(SYSTEM_CLOCK.unix_at(daemon.started_s)),
+                "started_at": rfc3339(clock.unix_at(daemon.started_s)),
                 "delivery": daemon.delivery(),
             },
             "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],
