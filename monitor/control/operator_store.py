@@ -42,7 +42,7 @@ COMMIT;
 
 @dataclass(slots=True)
 class KnownAlert:
-    """An alert that was raised. ``label``: what an operator says it was, empty without one."""
+    """An alert that was raised. ``label``: what an operator states it was, empty without one."""
 
     alert_id: str
     machine: str
