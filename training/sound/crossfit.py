@@ -17,6 +17,7 @@ import numpy.typing as npt
 from monitor.domain import DoubleArray
 from monitor.model.head import DistanceHead, Head
 from training.sound.covariance import Scatter, scatter_of
+from training.sound.day_variation import DayVariation
 from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, nearest
 
@@ -26,7 +27,8 @@ class HealthySound:
     """The recordings of a machine and of its reference machines, and the machine's regimes.
 
     ``regime``: for each recording, the regime of each row of its ``span_rows``. ``parts``: of
-    the evidence, see ``Statistics``.
+    the evidence, see ``Statistics``. ``variation``: how the recordings would differ on other days,
+    and ``variation_share``, how much of that covariance is added to theirs.
     """
 
     recordings: tuple[RecordingEvidence, ...]
@@ -34,6 +36,8 @@ class HealthySound:
     regime: tuple[npt.NDArray[np.intp], ...]
     references: tuple[tuple[RecordingEvidence, ...], ...]
     parts: tuple[slice, ...]
+    variation: DayVariation | None = None
+    variation_share: float = 0.0
 
     @property
     def n_regimes(self) -> int:
@@ -100,7 +104,11 @@ def fit_statistics(
     ]
     if use_references:
         groups += [_centred(all_rows(reference)) for reference in sound.references]
-    scatter = scatter_of([group for group in groups if len(group) > 1] or groups)
+    added = None
+    if sound.variation is not None and sound.variation_share:
+        moment = sound.variation.scatter(inside)
+        added = None if moment is None else sound.variation_share * moment
+    scatter = scatter_of([group for group in groups if len(group) > 1] or groups, added)
     return Statistics(centres, scatter, sound.parts)
 
 

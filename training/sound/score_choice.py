@@ -9,7 +9,7 @@ if there are too few recordings to leave any out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ class Choice:
     """The score to use: ``shrinkage`` is 1 for the diagonal and unused for the plain error.
 
     ``reason``: for people, in a few words. ``details``: the figures behind it.
+    ``variation_share``: how much variation between days is added to the covariance.
     """
 
     kind: ScoreKind
@@ -65,6 +66,7 @@ class Choice:
     use_references: bool
     reason: str
     details: str = ""
+    variation_share: float = 0.0
 
 
 def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int) -> LeftOut:
@@ -86,7 +88,33 @@ def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int
     return LeftOut(likelihood, squared)
 
 
+VARIATION_SHARES = (1.0, 0.25, 0.0625)
+"""Of the covariance of :mod:`training.sound.day_variation`, the largest that fits is used."""
+
+
 def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None) -> Choice:
+    """The score that suits the healthy sound, or ``wanted``, with the variation between days.
+
+    Variation is added where held-out recordings do not become less likely by it.
+    """
+    choice = _choose(sound, seed, wanted)
+    if sound.variation is None or choice.kind == "plain" or len(sound.recordings) < 2:
+        return choice
+    without = _likelihood(sound, seed, choice)
+    for share in VARIATION_SHARES:
+        varied = replace(sound, variation_share=share)
+        other = _choose(varied, seed, wanted)
+        if other.kind == choice.kind and _likelihood(varied, seed, other) >= without:
+            return replace(other, variation_share=share)
+    return choice
+
+
+def _likelihood(sound: HealthySound, seed: int, choice: Choice) -> float:
+    left_out = leave_recordings_out(sound, use_references=choice.use_references, seed=seed)
+    return float(left_out.likelihood[:, SHRINKAGES.index(choice.shrinkage)].mean())
+
+
+def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> Choice:
     """The score that suits the healthy sound, or ``wanted``.
 
     Reference machines contribute to the covariance if that makes held-out recordings of the

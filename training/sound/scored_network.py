@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
+from training.sound.day_variation import day_variation
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network_training import split_recordings, train_network
 from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
@@ -60,7 +61,19 @@ def train_and_score(
     ]
     _set_residual_scale(graph, evidence, span_windows)
     sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
+    if request.settings.training.day_variation:
+        variation = day_variation(
+            graph,
+            data.files,
+            data.recordings,
+            spec,
+            data.operation,
+            seed=seed,
+            device=device,
+        )
+        sound = replace(sound, variation=variation)
     choice = choose_score(sound, seed, request.score)
+    sound = replace(sound, variation_share=choice.variation_share)
     fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
     heads = heads_of(sound, fold, choice)
