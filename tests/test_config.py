@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from monitor.config.messages import models_in
 from monitor.config.settings import Settings, load_config, state_dir
+from monitor.detection.settings import OperationSettings
 from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
 from monitor.sources.settings import FileSettings, SourceSettings
 
@@ -461,6 +462,7 @@ def models() -> dict[str, type[BaseModel]]:
         for name, field in Settings.model_fields.items()
     }
     kinds = get_args(get_args(SourceSettings)[0])
+    tables["machine.operation"] = OperationSettings
     return tables | {f"machine.source {kind.model_fields['kind'].default}": kind for kind in kinds}
 
 
@@ -472,7 +474,8 @@ def test_the_documented_file_is_valid() -> None:
 @pytest.mark.parametrize("table", models())
 def test_every_key_is_documented_in_place(table: str) -> None:
     """The documented configuration would lack a key."""
-    hidden = {("mqtt", "password"), ("machine", "source"), ("machine", "detector")}
+    hidden = {("mqtt", "password")}
+    hidden |= {("machine", one) for one in ("source", "detector", "operation")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
     assert expected == keys
