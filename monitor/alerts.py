@@ -38,7 +38,8 @@ class AlertDraft:
     bundle_sha256: str
     replayed: bool = False
     reason: str = ""
-    """Why it is cleared, if not because the score is healthy again: ``stopped``."""
+    """``stopped``: cleared because the machine was switched off. ``off``: not about the score, the
+    machine must run and is off."""
     dated_by_clock: bool = True
     """Whether the times come from the system clock, and not from a recording. Not published."""
     continues: bool = False
@@ -118,7 +119,8 @@ class AlertSeries:
             sequence=self.last_sequence,
         )
         self.open = None if alert.kind == "cleared" else alert
-        self.stopped = alert if alert.reason == "stopped" else None
+        if alert.reason != "off":
+            self.stopped = alert if alert.reason == "stopped" else None
         return alert
 
 

@@ -124,7 +124,8 @@ class Pipeline:
         capture = bundle.manifest.capture
         self._capture = None if capture is None else CaptureCheck(capture, spec)
         states = bundle.manifest.operation
-        self._operation = None if states is None else OperationFollower(states, spec, operation)
+        is_followed = states is not None or operation.topic or operation.off_below_db is not None
+        self._operation = OperationFollower(states, spec, operation) if is_followed else None
         self._start_fault_samples = round(operation.start_fault_s * spec.sample_rate_hz)
         self._unusually_quiet = False
         self._warm = False
@@ -151,6 +152,11 @@ class Pipeline:
     def capture_fault(self) -> SourceState | None:
         """Why the sound comes through a chain that the bundle cannot judge; None if it can."""
         return self._capture.fault if self._capture is not None else None
+
+    def declare_running(self, is_running: bool | None) -> None:
+        """Whether the machine runs, if something other than the sound shows it; else None."""
+        if self._operation is not None:
+            self._operation.declare(is_running)
 
     def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         """Take the next block. Sound that cannot be judged gives a state and no score."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from pathlib import Path
 
 from monitor.audio.files import read_blocks
+from monitor.commands.inspect import operating_states
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
 from monitor.detection.capture_check import declared_fault
@@ -42,6 +44,8 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
                 "warning_threshold": plan.thresholds.warning,
                 "false_alarms_per_week": plan.thresholds.alarm_per_week,
                 "detector": plan.detector.model_dump(),
+                "operation": plan.settings.operation.model_dump(),
+                "states": operating_states(plan.bundle, plan.settings.operation),
             }
             for plan in plans
         ],
@@ -52,7 +56,8 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
             plan.settings.source.kind,
             f"threshold {rounded(plan.thresholds.alarm)}",
             str(plan.bundle.path),
-            _own_detector(plan.settings.detector),
+            _states(plan),
+            ", ".join(filter(None, (_own_detector(plan.settings.detector), _own_operation(plan)))),
         )
         for plan in plans
     ]
@@ -69,6 +74,27 @@ def _own_detector(own: DetectorSettings | None) -> str:
     if own is None:
         return ""
     return ", ".join(f"{key} = {getattr(own, key):g}" for key in sorted(own.model_fields_set))
+
+
+def _own_operation(plan: MachinePlan) -> str:
+    """The keys of ``[machine.operation]``; empty without one."""
+    own = plan.settings.operation
+    return ", ".join(f"{key} = {_toml(getattr(own, key))}" for key in sorted(own.model_fields_set))
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _states(plan: MachinePlan) -> str:
+    """The operating states in one column; empty for a bundle without any."""
+    return ", ".join(
+        f"{state['name']}{' (off)' * (state['is_off'] and state['name'] != 'off')} "
+        f"{state['share']:.0%}"
+        for state in operating_states(plan.bundle, plan.settings.operation)
+    )
 
 
 def _capture_fault(plan: MachinePlan) -> SourceState | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.commands.output import emit
+from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
@@ -76,8 +77,39 @@ def lines(bundle: Bundle) -> Iterator[str]:
         )
     else:
         yield from _calibration_lines(manifest.calibration)
+    yield from _state_lines(bundle)
     yield from _provenance_lines(manifest.provenance)
     yield _line("checks", f"{counted(len(manifest.files), 'file')} verified, self-test passed")
+
+
+def operating_states(
+    bundle: Bundle, settings: OperationSettings | None = None
+) -> list[dict[str, Any]]:
+    """Name, share, level and ``is_off`` of each operating state; empty without any.
+
+    ``settings``: ``[machine.operation]``, which can change which states are off.
+    """
+    operation = bundle.manifest.operation
+    off_states = settings.off_states if settings is not None else None
+    return [
+        {
+            "name": state.name,
+            "is_off": state.is_off if off_states is None else state.name in off_states,
+            "share": state.share,
+            "level_db": state.level_db,
+        }
+        for state in (operation.states if operation is not None else ())
+    ]
+
+
+def _state_lines(bundle: Bundle) -> Iterator[str]:
+    label = "operating states"
+    for state in operating_states(bundle):
+        what = "the machine is off" if state["is_off"] else "the machine runs"
+        share, level_db = state["share"], state["level_db"]
+        text = f"{state['name']}: {share:.0%} of the sound, level {level_db:.1f} dB, {what}"
+        yield _line(label, text)
+        label = ""
 
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:

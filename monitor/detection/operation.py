@@ -66,20 +66,28 @@ class OperationFollower:
     depends on the windows only and not on how the stream was cut. State: the low levels, the
     mean level of the last eight seconds, how long the newest kind of sound has lasted, and the
     windows of a change that is not yet certain. They are scored if the change is not confirmed.
+    Without ``operation``, the sound is that of the running machine unless settings or
+    ``declare`` decide otherwise.
     """
 
     def __init__(
-        self, operation: Operation, spec: LogMelSpec, settings: OperationSettings | None = None
+        self,
+        operation: Operation | None,
+        spec: LogMelSpec,
+        settings: OperationSettings | None = None,
     ) -> None:
         settings = settings or OperationSettings()
-        self._quiet_db = np.array(operation.quiet_db)
+        states = operation.states if operation is not None else ()
+        self._quiet_db = np.array(operation.quiet_db) if operation is not None else None
         off = settings.off_states
-        is_off = {s.name: s.is_off if off is None else s.name in off for s in operation.states}
-        spectra = {s.name: np.array(s.low_level_db) for s in operation.states}
+        is_off = {s.name: s.is_off if off is None else s.name in off for s in states}
+        spectra = {s.name: np.array(s.low_level_db) for s in states}
         self._off = [spectra[name] for name, one in is_off.items() if one]
         self._running = [spectra[name] for name, one in is_off.items() if not one]
         self._off_below_db = settings.off_below_db
-        self._levels = LowLevelStream(spec, len(self._quiet_db))
+        n_bands = spec.n_mels if self._quiet_db is None else len(self._quiet_db)
+        self._levels = LowLevelStream(spec, n_bands)
+        self._declared: bool | None = None
         self._change = max(1, round(settings.change_s / spec.window_hop_s))
         self._settle = max(1, round(settings.settle_s / spec.window_hop_s))
         self._longest = self._settle + round(settings.start_fault_s / spec.window_hop_s)
@@ -90,6 +98,14 @@ class OperationFollower:
         self._was_off = False
         self._rising = 0
         self._changing = 0
+
+    def declare(self, is_running: bool | None) -> None:
+        """What something other than the sound shows; None: the sound decides.
+
+        It replaces the verdict of the sound. A change still takes its time, and the windows
+        around it are not scored.
+        """
+        self._declared = is_running
 
     def gap(self) -> None:
         """Sound was lost: what is pending is forgotten, the state remains."""
@@ -192,8 +208,12 @@ class OperationFollower:
         mean_db = float(level.mean())
         fell_db = max(self._means, default=mean_db) - mean_db
         self._means.append(mean_db)
+        if self._declared is not None:
+            return _Kind.LOUD if self._declared else _Kind.QUIET
         if self._off_below_db is not None:
             return _Kind.QUIET if mean_db < self._off_below_db else _Kind.LOUD
+        if self._quiet_db is None:
+            return _Kind.LOUD
         below_db = level - self._quiet_db
         share = float((below_db < -_MARGIN_DB).mean())
         drop_db = -float(below_db.mean())

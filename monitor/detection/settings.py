@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from monitor.detection.persistence import Persistence
 
@@ -69,6 +71,13 @@ class DetectorSettings(BaseModel):
         return Persistence.lasting(self.min_fault_s, self.persistence_share, span_s, hop_s)
 
 
+def _check_topic(value: str) -> str:
+    """The topic itself. Raises ``ValueError`` if it is not a topic of exactly one kind."""
+    if any(character in value for character in "#+\0"):
+        raise ValueError("must be one topic, without the wildcards # and +")
+    return value
+
+
 class OperationSettings(BaseModel):
     """``[machine.operation]``: when the machine is off, and how long a change takes."""
 
@@ -108,3 +117,64 @@ class OperationSettings(BaseModel):
         le=604_800.0,
         description="A fault that is back within this time of running continues its alert.",
     )
+    topic: Annotated[str, AfterValidator(_check_topic)] = Field(
+        default="",
+        max_length=1024,
+        description="An MQTT topic that shows whether the machine runs, in place of its sound.",
+    )
+    field: str = Field(
+        default="",
+        max_length=256,
+        description="The field of the JSON payload; a.b is b in a. Unset: the payload itself.",
+    )
+    running_above: float = Field(
+        default=0.0,
+        allow_inf_nan=False,
+        description="The machine runs while the number is above this, for example in watts.",
+    )
+    stale_s: float = Field(
+        default=600.0,
+        ge=1.0,
+        le=604_800.0,
+        description="Without a message for this time, the sound decides.",
+    )
+
+    alert_when_off_s: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=31_536_000.0,
+        description="An alert when the machine is off for this time. Unset: none.",
+    )
+    most_starts_per_h: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=3600.0,
+        description="More starts per hour are the warning duty_cycle. Unset: as in the bundle.",
+    )
+    least_running_share: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="A smaller share of running time is the warning duty_cycle. Unset: as above.",
+    )
+    most_running_share: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="A larger share of running time is the warning duty_cycle. Unset: as above.",
+    )
+    duty_cycle_s: float = Field(
+        default=14_400.0,
+        ge=60.0,
+        le=2_592_000.0,
+        description="The time over which starts and running time are counted for duty_cycle.",
+    )
+
+    @model_validator(mode="after")
+    def _refuse_what_does_not_fit_together(self) -> Self:
+        if self.field and not self.topic:
+            raise ValueError("field needs topic: the MQTT topic whose payload has this field")
+        least, most = self.least_running_share, self.most_running_share
+        if least is not None and most is not None and least > most:
+            raise ValueError("least_running_share is above most_running_share: exchange them")
+        return self

@@ -21,17 +21,32 @@ class OperatingState(BaseModel):
     low_level_db: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=1024)
 
 
+class HealthyDuty(BaseModel):
+    """How often the healthy machine starts, and for which share of the time it runs.
+
+    None: not limited.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    most_starts_per_h: FiniteFloat | None = Field(default=None, gt=0)
+    least_running_share: FiniteFloat | None = Field(default=None, ge=0, le=1)
+    most_running_share: FiniteFloat | None = Field(default=None, ge=0, le=1)
+
+
 class Operation(BaseModel):
     """The states of the machine, and the lowest levels at which it runs.
 
     ``quiet_db``: for each scored band, the low level below which only a twentieth of the sound
-    of the running machine lies. ``states``: at least one in which the machine runs.
+    of the running machine lies. ``states``: at least one in which the machine runs. ``duty``:
+    the healthy starts and running time, where the recordings are long enough to show it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     quiet_db: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=1024)
     states: tuple[OperatingState, ...] = Field(min_length=1, max_length=16)
+    duty: HealthyDuty | None = None
 
     def problem(self, n_mels: int) -> str:
         """What does not fit features of ``n_mels`` bands; empty if everything fits."""

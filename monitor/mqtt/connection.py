@@ -155,6 +155,10 @@ class MqttConnection:
         """Subscribe with QoS 0; a refusal by the broker is not reported."""
         self._client.subscribe(topic_filter, qos=0)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Receive no more messages of this topic."""
+        self._client.unsubscribe(topic_filter)
+
     def poll(self, timeout_s: float, wake: socket.socket | None = None) -> None:
         """Send and receive until something happened, ``wake`` is readable or the time is over."""
         sock = self._client.socket()

@@ -20,7 +20,13 @@ from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.payloads import encode
 from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.retries import Reconnection
-from monitor.mqtt.session import MessageHandler, Outgoing, Session, UnansweredError
+from monitor.mqtt.session import (
+    MessageHandler,
+    Outgoing,
+    Session,
+    SignalHandler,
+    UnansweredError,
+)
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import OFFLINE, Topics
 from monitor.outbox.queue import Outbox
@@ -140,6 +146,17 @@ class MqttPublisher:
         It is called in the publisher's thread. An exception that it raises is logged.
         """
         self._outgoing.handlers[topic] = handler
+
+    def listen(self, handlers: Mapping[str, SignalHandler]) -> None:
+        """Call ``handlers[topic]`` for each message on these topics, and on no others before.
+
+        At any time. The handlers are called in the publisher's thread.
+        """
+        signals = self._outgoing.signals
+        signals.update(handlers)
+        for topic in signals.keys() - handlers.keys():
+            del signals[topic]
+        self.wake()
 
     def connection_error(self) -> str | None:
         """The reason why there is no connection, in one line; ``None`` if there is one."""

@@ -35,6 +35,7 @@ Some brokers acknowledge a message that they discard, and close the connection a
 """
 
 MessageHandler = Callable[[str, bytes], None]
+SignalHandler = Callable[[Message], None]
 
 
 class UnansweredError(BrokerError):
@@ -53,6 +54,8 @@ class Outgoing:
     refusals: Refusals = field(default_factory=Refusals)
     learned: LearnedPacketLimit = field(default_factory=LearnedPacketLimit)
     handlers: dict[str, MessageHandler] = field(default_factory=dict)
+    signals: dict[str, SignalHandler] = field(default_factory=dict)
+    """Topics that other threads add and remove while there is a connection."""
 
 
 class Session:
@@ -82,6 +85,8 @@ class Session:
         self._republish_due_s = time.monotonic() + _REPUBLISH_INTERVAL_S
         self._foreign_status_s = -math.inf
         self._finishing = False
+        self._listening: set[str] | None = None
+        """The topics of ``signals`` that are subscribed to; None if nothing may be."""
         self._careful = False
         self._held: list[tuple[float, Acknowledgement]] = []
         """Answers that do not count yet, and when they do, in order."""
@@ -99,11 +104,15 @@ class Session:
             self._connection.subscribe(topic)
         if not self._one_at_a_time():
             self._connection.subscribe(self._outgoing.topics.status)
+            self._listening = set()
+        elif self._outgoing.signals:
+            _log.warning("connections end soon: on this one, only sound shows what is running")
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
 
     def run_once(self, timeout_s: float) -> None:
         """Send what waits, then wait at most ``timeout_s`` for something to happen."""
+        self._update_listening()
         self._send_waiting()
         self._receive(self._outgoing.scores.due_in_s(timeout_s))
 
@@ -124,6 +133,18 @@ class Session:
         while self.in_flight and (left_s := stop_by_s - time.monotonic()) > 0:
             self._receive(left_s)
         return not self.in_flight
+
+    def _update_listening(self) -> None:
+        """Subscribe to new topics of ``signals``, and unsubscribe from those that are gone."""
+        if self._listening is None:
+            return
+        wanted = set(self._outgoing.signals.copy())
+        for topic in wanted - self._listening:
+            self._connection.subscribe(topic)
+        others = {*self._outgoing.handlers, self._outgoing.topics.status}
+        for topic in self._listening - wanted - others:
+            self._connection.unsubscribe(topic)
+        self._listening = wanted
 
     def _send_waiting(self) -> None:
         """Send alerts first, then retained messages, then scores."""
@@ -236,6 +257,11 @@ class Session:
                 handler(message.topic, message.payload)
             except Exception:  # noqa: BLE001  # the message came from outside
                 _log.exception("a message on %s cannot be processed", message.topic)
+        if (signal := self._outgoing.signals.get(message.topic)) is not None:
+            try:
+                signal(message)
+            except Exception:  # noqa: BLE001  # as above
+                _log.exception("a signal on %s cannot be processed", message.topic)
 
     def _status_received(self, message: Message) -> None:
         """Correct a status that another client has published, such as a second daemon."""

@@ -167,7 +167,7 @@ def run_daemon(
         operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
         stack.callback(operators.close)
         muting = Muting(delivery, operators)
-        supervisor = Supervisor(muting, state_dir=outbox.path.parent)
+        supervisor = Supervisor(muting, state_dir=outbox.path.parent, listen=delivery.listen)
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from monitor import __version__
 from monitor.alerts import Alert, AlertDraft
 from monitor.clock import rfc3339
 from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.messages import Message
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from monitor.service.running_signal import RunningSignal
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class Delivery:
     def __init__(self, settings: MqttSettings, outbox: Outbox) -> None:
         self._outbox = outbox
         self._info: Callable[[], Mapping[str, Any]] = dict
+        self._signals: dict[str, Callable[[Message], None]] = {}
         self._connect(settings)
 
     def start(self) -> None:
@@ -70,6 +74,16 @@ class Delivery:
     def publish_info(self) -> None:
         """Publish the description again, because it contains a time."""
         self._publisher.publish_info(self._info())
+
+    def listen(self, signals: Sequence[RunningSignal]) -> None:
+        """Receive the topics of exactly these signals, now and from later brokers."""
+        by_topic: dict[str, list[RunningSignal]] = {}
+        for signal in signals:
+            by_topic.setdefault(signal.topic, []).append(signal)
+        self._signals = {
+            topic: partial(_received, tuple(group)) for topic, group in by_topic.items()
+        }
+        self._publisher.listen(self._signals)
 
     def stalled(self) -> bool:
         """Whether the publisher has stopped working without an error."""
@@ -120,9 +134,15 @@ class Delivery:
         """Make a publisher with these settings, without starting it."""
         self._settings = settings
         self._publisher = MqttPublisher(settings, self._outbox)
+        self._publisher.listen(self._signals)
         self._discovery = (
             Discovery(settings, self._publisher, __version__) if settings.discovery else None
         )
+
+
+def _received(signals: Iterable[RunningSignal], message: Message) -> None:
+    for signal in signals:
+        signal.receive(message.payload, retained=message.retain)
 
 
 def _connection(settings: MqttSettings) -> dict[str, Any]:

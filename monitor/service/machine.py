@@ -15,11 +15,13 @@ from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.compute_lock import COMPUTE_LOCK
-from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
+from monitor.detection.operation import OperationChange
+from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
+from monitor.service.running_signal import RunningSignal
 from monitor.sources.protocol import Source, SourceItem
 
 log = logging.getLogger(__name__)
@@ -62,8 +64,12 @@ class Machine:
             outlet,
             plan.score_interval_s,
             thresholds=plan.thresholds,
+            operation=plan.settings.operation,
             operation_file=operation_file,
         )
+        operation = plan.settings.operation
+        self.signal = RunningSignal(self.id, operation) if operation.topic else None
+        """What shows that the machine runs, if it is not only the sound."""
         self._stop = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"machine-{self.id}", daemon=True)
@@ -186,6 +192,8 @@ class Machine:
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
             self._resume_standing_alert(pipeline)
+        if self.signal is not None:
+            pipeline.declare_running(self.signal.is_running())
         with COMPUTE_LOCK.hold():
             output = pipeline.push(block)
         # Published although a stop was requested meanwhile: it would not be decided again.
@@ -202,16 +210,18 @@ class Machine:
         """Continue an alert that was raised before this stream began."""
         self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
         standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
-        if standing is not None:
+        if standing is not None and standing.reason != "off":
             rate_hz = self.plan.bundle.spec.sample_rate_hz
             at_sample = round(self._report.position_s * rate_hz)
             pipeline.detector.resume(standing.peak_score, at_sample)
 
     def _publish(self, output: PipelineOutput) -> None:
-        for decision in output.decisions:
-            self._report.alert(decision)
-        for change in output.operation:
-            self._report.operation(change)
+        events: list[Decision | OperationChange] = [*output.decisions, *output.operation]
+        for event in sorted(events, key=_when):
+            if isinstance(event, Decision):
+                self._report.alert(event)
+            else:
+                self._report.operation(event)
         for state in output.states:
             self._report.show(state)
         for score in output.scores:
@@ -223,6 +233,10 @@ class Machine:
         self._available = False
         self._report.absent()
         self._report.show(state)
+
+
+def _when(event: Decision | OperationChange) -> int:
+    return event.at_sample if isinstance(event, Decision) else event.end_sample
 
 
 def _is_scored(state: SourceState) -> bool:

@@ -78,6 +78,7 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
         try:
             bundle = load_bundle(machine.bundle)
             thresholds_of(bundle.calibration, settings.detector_of(machine))
+            _check_off_states(machine.operation.off_states, bundle)
             if bundle.sha256 not in loaded:
                 network = Network(bundle, threads)
                 run_selftest(bundle, network)
@@ -100,3 +101,26 @@ def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[
     if problems:
         raise BundleError(*problems)
     return plans
+
+
+def _check_off_states(off_states: tuple[str, ...] | None, bundle: Bundle) -> None:
+    """Raises ``BundleError`` if ``[machine.operation] off_states`` does not fit the bundle."""
+    if off_states is None:
+        return
+    operation = bundle.manifest.operation
+    if operation is None:
+        raise BundleError(
+            "[machine.operation] off_states: the bundle has no operating states: train it again"
+        )
+    known = [state.name for state in operation.states]
+    listed = ", ".join(known)
+    for name in off_states:
+        if name not in known:
+            raise BundleError(
+                f'[machine.operation] off_states: the bundle has no state "{name}"; it has {listed}'
+            )
+    if set(known) <= set(off_states):
+        raise BundleError(
+            f"[machine.operation] off_states: in no state does the machine run; leave out one of "
+            f"{listed}"
+        )

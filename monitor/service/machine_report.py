@@ -13,7 +13,9 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.audio.level import LevelMeter
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.detection.alert_draft import alert_draft
+from monitor.detection.duty_cycle import DutyWatch, duty_of
 from monitor.detection.operation import OperationChange, OperationStatus
+from monitor.detection.settings import OperationSettings
 from monitor.detection.thresholds import Thresholds
 from monitor.domain import (
     AudioBlock,
@@ -70,6 +72,7 @@ class MachineReport:
         score_interval_s: float,
         *,
         thresholds: Thresholds,
+        operation: OperationSettings | None = None,
         operation_file: Path | None = None,
     ) -> None:
         self.state = SourceState(SourceStatus.WARMING, "starting")
@@ -81,6 +84,13 @@ class MachineReport:
         self._coverage = Coverage()
         self._warnings: tuple[MachineWarning, ...] = ()
         self._operation = OperationRecord(operation_file, bundle.sha256)
+        operation = operation or OperationSettings()
+        self._alert_when_off_s = operation.alert_when_off_s
+        self._is_off_reported: bool | None = None
+        """Whether an alert is open because the machine is off; None: not known yet."""
+        states = bundle.manifest.operation
+        duty = duty_of(operation, states.duty if states is not None else None)
+        self._duty = DutyWatch(duty, operation.duty_cycle_s)
         self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
@@ -122,12 +132,46 @@ class MachineReport:
         start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
         self._coverage.received(end_s - start_s, scored=scored)
         self._operation.passed(end_s - start_s, operation)
+        self._duty.passed(end_s - start_s, operation)
+        self._check_off(operation)
 
     def operation(self, change: OperationChange) -> None:
         """Publish and log that the machine has started or stopped."""
         self._operation.changed(change)
+        if change.is_start:
+            self._duty.started()
         log.info("operation %s", change.status, extra={"machine": self._machine})
         self._publish_operation()
+
+    def _check_off(self, operation: OperationStatus | None) -> None:
+        """Raise an alert if the machine is off for too long, and clear it when it runs."""
+        if operation is OperationStatus.RUNNING and self._is_off_reported is not False:
+            self._is_off_reported = False
+            standing = self._outlet.open_alert(self._machine)
+            if standing is not None and standing.reason == "off":
+                self._send(standing.cleared(rfc3339(self._clock.unix_s(self._end_s))))
+        limit_s, off_s = self._alert_when_off_s, self._operation.off_s
+        is_over = operation is OperationStatus.OFF and limit_s is not None and off_s >= limit_s
+        if not is_over or self._is_off_reported:
+            return
+        if (standing := self._outlet.open_alert(self._machine)) is None:
+            self._send(self._off_draft(off_s))
+        self._is_off_reported = standing is None or standing.reason == "off"
+
+    def _off_draft(self, off_s: float) -> AlertDraft:
+        return AlertDraft(
+            kind="raised",
+            machine=self._machine,
+            at=rfc3339(self._clock.unix_s(self._end_s)),
+            started_at=rfc3339(self._clock.unix_s(self._end_s - off_s)),
+            score=0.0,
+            peak_score=0.0,
+            threshold=self._thresholds.alarm,
+            loss=0.0,
+            false_alarms_per_week=self._thresholds.alarm_per_week,
+            bundle_sha256=self._bundle.sha256,
+            reason="off",
+        )
 
     def _publish_operation(self) -> None:
         if (payload := self._operation.payload()) is not None:
@@ -135,6 +179,8 @@ class MachineReport:
 
     def warn(self, warnings: Sequence[MachineWarning]) -> None:
         """Publish and log the warnings if they have changed."""
+        if self._duty.detail:
+            warnings = (*warnings, MachineWarning("duty_cycle", self._duty.detail))
         before, self._warnings = {one.name for one in self._warnings}, tuple(warnings)
         new = {one.name for one in warnings}
         if new == before:
@@ -209,12 +255,10 @@ class MachineReport:
 
     def alert(self, decision: Decision) -> None:
         """Put an alert into the outbox."""
-        alert = self._outlet.alert(
-            replace(
-                alert_draft(decision, self._bundle, self._machine, self._clock.unix_s),
-                dated_by_clock=not self._clock.is_recorded,
-            )
-        )
+        self._send(alert_draft(decision, self._bundle, self._machine, self._clock.unix_s))
+
+    def _send(self, draft: AlertDraft) -> None:
+        alert = self._outlet.alert(replace(draft, dated_by_clock=not self._clock.is_recorded))
         if alert is None:
             return
         bands = {"bands_hz": alert.bands_hz} if alert.bands_hz else {}
@@ -227,6 +271,7 @@ class MachineReport:
                 "alert_id": alert.alert_id,
                 "score": round(alert.score, 3),
                 "threshold": round(alert.threshold, 3),
+                **({"reason": alert.reason} if alert.reason else {}),
                 **bands,
             },
         )

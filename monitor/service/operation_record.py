@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import json
 import logging
-import time
-from dataclasses import asdict, dataclass
-from datetime import date
+import os
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from monitor.clock import SYSTEM_CLOCK, rfc3339
+from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, rfc3339
 from monitor.detection.operation import OperationChange, OperationStatus
 
 log = logging.getLogger(__name__)
 
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Number = Annotated[int, Field(ge=0)]
+_WRONG_DATE_S = 43_200.0
+"""A larger step of the clock means that the date was wrong before it."""
+
+
+@dataclass(slots=True)
+class _Count:
+    running_s: _Seconds = 0.0
+    starts: _Number = 0
+
+    def add(self, running_s: float = 0.0, starts: int = 0) -> None:
+        self.running_s = max(0.0, self.running_s + running_s)
+        self.starts = max(0, self.starts + starts)
+
 
 @dataclass(slots=True)
 class _Counts:
-    """What is kept in the file. ``day``: the local date that ``today_...`` counts."""
+    """What is kept in the file: since the bundle is in use, and by local date."""
 
     bundle_sha256: str
-    day: str
-    running_s: float = 0.0
-    starts: int = 0
-    today_running_s: float = 0.0
-    today_starts: int = 0
+    running_s: _Seconds = 0.0
+    starts: _Number = 0
+    days: dict[str, _Count] = field(default_factory=dict)
 
 
 _FILE = TypeAdapter(_Counts)
@@ -38,71 +51,93 @@ class OperationRecord:
 
     ``path``: where the counts are kept, None for memory only. They are written once a minute and
     at each change, so a kill loses at most a minute of running time. A disk that cannot be
-    written is reported once.
+    written is reported once. Today is the local date. The counts of a few dates are kept, so that
+    a clock that is set forward and back loses nothing. What was counted under a wrong date is
+    moved when the clock is corrected.
     """
 
     WRITE_INTERVAL_S: ClassVar[float] = 60.0
+    KEPT_DAYS: ClassVar[int] = 4
 
-    def __init__(self, path: Path | None, bundle_sha256: str) -> None:
+    def __init__(self, path: Path | None, bundle_sha256: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self._path = path
+        self._clock = clock
+        self._steps = StepWatch(clock)
         self._status: OperationStatus | None = None
-        self._since_s = SYSTEM_CLOCK.steady_s()
-        self._write_due_s = time.monotonic() + self.WRITE_INTERVAL_S
+        self._since_s = clock.steady_s()
+        self._off_s = 0.0
+        self._write_due_s = self._clock.steady_s() + self.WRITE_INTERVAL_S
         self._is_complaint_made = False
         self._counts = self._read(bundle_sha256)
+        self._day = self._local_date()
+        self._own = _Count()
+        """What this process has counted under ``_day``."""
 
     def changed(self, change: OperationChange) -> None:
         """The state of the machine has changed."""
-        self._turn_the_day()
         if change.status is not self._status:
             self._status = change.status
-            self._since_s = SYSTEM_CLOCK.steady_s()
+            self._since_s = self._clock.steady_s()
+        if change.status is OperationStatus.RUNNING:
+            self._off_s = 0.0
         if change.is_start:
-            self._counts.starts += 1
-            self._counts.today_starts += 1
+            self._add(starts=1)
         self._write()
 
     def passed(self, seconds: float, status: OperationStatus | None) -> None:
         """``seconds`` of sound in this state were processed."""
-        self._turn_the_day()
         if status is OperationStatus.RUNNING:
-            self._counts.running_s += seconds
-            self._counts.today_running_s += seconds
-        if time.monotonic() >= self._write_due_s:
+            self._add(running_s=seconds)
+        elif status is OperationStatus.OFF:
+            self._off_s += seconds
+        if self._clock.steady_s() >= self._write_due_s:
             self._write()
 
     def payload(self) -> dict[str, Any] | None:
         """``BASE/<machine>/operation``; None before the state is known."""
         if self._status is None:
             return None
-        self._turn_the_day()
-        counts = self._counts
+        counts, today = self._counts, self._today()
         return {
             "operation": self._status.value,
-            "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
+            "since": rfc3339(self._clock.unix_at(self._since_s)),
             "running_s": round(counts.running_s, 1),
             "starts": counts.starts,
-            "today": {
-                "running_s": round(counts.today_running_s, 1),
-                "starts": counts.today_starts,
-            },
+            "today": {"running_s": round(today.running_s, 1), "starts": today.starts},
         }
 
     @property
     def off_s(self) -> float:
-        """For how long the machine has been off, 0 if it is not."""
-        if self._status is not OperationStatus.OFF:
-            return 0.0
-        return SYSTEM_CLOCK.steady_s() - self._since_s
+        """Seconds of sound of the machine that is off since it last ran."""
+        return self._off_s
 
-    def _turn_the_day(self) -> None:
-        today = date.today().isoformat()  # noqa: DTZ011 - the day of the people at the machine
-        if today != self._counts.day:
-            self._counts.day = today
-            self._counts.today_running_s, self._counts.today_starts = 0.0, 0
+    def _add(self, running_s: float = 0.0, starts: int = 0) -> None:
+        self._counts.running_s += running_s
+        self._counts.starts += starts
+        self._today().add(running_s, starts)
+        self._own.add(running_s, starts)
+
+    def _today(self) -> _Count:
+        """The counts of this date, of the local time of the people at the machine."""
+        day, step_s = self._local_date(), self._steps.step_s()
+        days = self._counts.days
+        if day != self._day:
+            if abs(step_s) >= _WRONG_DATE_S and self._day in days:
+                days[self._day].add(-self._own.running_s, -self._own.starts)
+                days.setdefault(day, _Count()).add(self._own.running_s, self._own.starts)
+            else:
+                self._own = _Count()
+            self._day = day
+        today = days.setdefault(day, _Count())
+        if len(days) > self.KEPT_DAYS:
+            del days[next(one for one in days if one != day)]
+        return today
+
+    def _local_date(self) -> str:
+        return datetime.fromtimestamp(self._clock.unix_s()).astimezone().date().isoformat()
 
     def _read(self, bundle_sha256: str) -> _Counts:
-        fresh = _Counts(bundle_sha256, "")
+        fresh = _Counts(bundle_sha256)
         if self._path is None:
             return fresh
         try:
@@ -110,21 +145,28 @@ class OperationRecord:
         except FileNotFoundError:
             return fresh
         except (OSError, ValidationError) as error:
-            self._complain(f"counts begin again: {error}")
+            reason = "not a file of counts" if isinstance(error, ValidationError) else error
+            self._complain(f"{reason}: the counts begin again at 0")
             return fresh
-        return counts if counts.bundle_sha256 == bundle_sha256 else fresh
+        if counts.bundle_sha256 != bundle_sha256:
+            fresh.days = counts.days
+            return fresh
+        return counts
 
     def _write(self) -> None:
-        self._write_due_s = time.monotonic() + self.WRITE_INTERVAL_S
+        self._write_due_s = self._clock.steady_s() + self.WRITE_INTERVAL_S
         if self._path is None:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             partial = self._path.with_suffix(".part")
-            partial.write_text(json.dumps(asdict(self._counts)), encoding="utf-8")
+            with partial.open("w", encoding="utf-8") as file:
+                json.dump(asdict(self._counts), file)
+                file.flush()
+                os.fsync(file.fileno())  # without it, a power failure leaves an empty file
             partial.replace(self._path)
         except OSError as error:
-            self._complain(str(error))
+            self._complain(f"not written: {error}")
 
     def _complain(self, reason: str) -> None:
         if not self._is_complaint_made:

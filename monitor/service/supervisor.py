@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import Outlet
+from monitor.service.running_signal import RunningSignal
 from monitor.sources.protocol import Source
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SourceSettings
@@ -62,10 +63,12 @@ class Supervisor:
         open_source: Callable[[SourceSettings, Path | None], Source] = open_source,
         *,
         state_dir: Path | None = None,
+        listen: Callable[[Sequence[RunningSignal]], None] = lambda _signals: None,
     ) -> None:
         """``state_dir``: what folder sources have read, running hours and starts are kept there."""
         self._outlet = outlet
         self._state_dir = state_dir
+        self._listen = listen
         self._open_source = open_source
         self.machines: dict[str, Machine] = {}
 
@@ -99,6 +102,7 @@ class Supervisor:
             operation_file = self._file("operation", name, "json")
             running[name] = Machine(plan, source, self._outlet, operation_file=operation_file)
             running[name].start()
+        self._listen([one.signal for one in running.values() if one.signal is not None])
         return changes
 
     def publish_states(self) -> None:
