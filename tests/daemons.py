@@ -65,10 +65,13 @@ class Daemon:
         """Change the ``[mqtt]`` table of the next ``write``."""
         self._mqtt |= settings
 
-    def machine(self, name: str, bundle: Path, **source: Any) -> None:
+    def machine(
+        self, name: str, bundle: Path, *, operation: dict[str, Any] | None = None, **source: Any
+    ) -> None:
         """Add a machine to the next ``write``."""
         table = {"id": name, "bundle": str(bundle)}
-        self._machines.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(source)}")
+        own = f"[machine.operation]\n{toml(operation)}" if operation else ""
+        self._machines.append(f"[[machine]]\n{toml(table)}{own}[machine.source]\n{toml(source)}")
 
     def forget_machines(self) -> None:
         """Remove all machines."""
@@ -83,6 +86,7 @@ class Daemon:
         speed: float = 1e9,
         then: str = "wait",
         sample_rate_hz: int = 16_000,
+        operation: dict[str, Any] | None = None,
     ) -> None:
         """Add a machine whose source is a program that writes ``samples``."""
         path = self.folder / f"{name}-{time.monotonic_ns()}.f32"
@@ -91,6 +95,7 @@ class Daemon:
         self.machine(
             name,
             bundle,
+            operation=operation,
             kind="command",
             command=[*command, str(sample_rate_hz), then],
             sample_format="f32le",
