@@ -185,7 +185,7 @@ def test_a_duty_cycle_outside_the_range_is_a_warning(
 def test_a_healthy_machine_is_never_degraded(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:
-    """Before an alert, after it, and when it is started, a machine looks like a broken microphone."""
+    """At its start, before an alert and after it, a machine looks like a broken microphone."""
     samples = np.concatenate([fault_and_back(), fault_and_back()])
     machine = Machine(plan(bundle, network), playing(*cut(samples, 1600), forever=False), record)
     machine.start()
