@@ -126,21 +126,26 @@ class Pipeline:
         states = bundle.manifest.operation
         is_followed = states is not None or operation.topic or operation.off_below_db is not None
         self._operation = OperationFollower(states, spec, operation) if is_followed else None
+        self._status: OperationStatus | None = None
         self._start_fault_samples = round(operation.start_fault_s * spec.sample_rate_hz)
-        self._unusually_quiet = False
         self._warm = False
         self._broken = False
 
     @property
     def operation(self) -> OperationStatus | None:
         """Whether the machine runs; None before that is known."""
-        return self._operation.status if self._operation is not None else None
+        return self._status
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing is scored because the machine is off, or starts or stops."""
+        return self._status in {OperationStatus.OFF, OperationStatus.TRANSITION}
 
     @property
     def warnings(self) -> tuple[MachineWarning, ...]:
         """What is to be looked at, beside the state."""
         warnings = []
-        if self._unusually_quiet:
+        if self._operation is not None and self._operation.is_unclear:
             warnings.append(_UNUSUALLY_QUIET)
         if self._level.shifted_db:
             warnings.append(MachineWarning("level_shift", self._level.detail))
@@ -190,7 +195,8 @@ class Pipeline:
         if rest is not None and (windows := self._windows(rest)):
             self._score(windows, output)
         waiting = self._capture.finish() if self._capture is not None else []
-        self._follow_operation(waiting, output)
+        if waiting:
+            self._follow_operation(waiting, output)
         held = self._operation.finish() if self._operation is not None else []
         scores = self._scorer.push(held)
         if self.operation in {None, OperationStatus.RUNNING}:
@@ -237,7 +243,7 @@ class Pipeline:
 
     def _change_operation(self, change: OperationChange, output: PipelineOutput) -> None:
         output.operation.append(change)
-        self._unusually_quiet = change.is_unclear
+        self._status = change.status
         self._warm = False
         self._scorer.reset()
         self._level.reset()

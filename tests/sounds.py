@@ -39,4 +39,5 @@ def output_of(
         total.scores += output.scores
         total.decisions += output.decisions
         total.states += output.states
+        total.operation += output.operation
     return total

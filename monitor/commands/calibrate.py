@@ -9,7 +9,7 @@ from pathlib import Path
 from monitor.audio.recordings import recording_files
 from monitor.commands.output import emit, message, report_ignored
 from monitor.config.settings import load_config
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
@@ -46,17 +46,22 @@ def calibrate(request: CalibrateRequest) -> None:
     if budget is None:
         budget = before.false_alarms_per_week if before else DEFAULT_FALSE_ALARMS_PER_WEEK
     report_ignored(request.recordings)
+    detector, operation = _configured(request)
     done = recalibrate(
         bundle,
         recording_files(request.recordings),
         out=request.out,
         false_alarms_per_week=budget,
-        detector=_detector(request),
+        detector=detector,
+        operation=operation,
         force=request.force,
         keep_outliers=request.keep_outliers,
     )
     calibration = done.bundle.calibration
     findings = _findings(done) if request.as_json else []
+    if done.stopped:
+        n_stopped = counted(len(done.stopped), "recording")
+        message(f"the machine does not run in {n_stopped}: not used")
     for line in (*findings, done.match.complaint, calibration.note):
         if line:
             message(line)
@@ -69,6 +74,7 @@ def calibrate(request: CalibrateRequest) -> None:
             "before": before.model_dump(mode="json") if before else None,
             "fits": done.match.matches,
             "complaint": done.match.complaint,
+            "stopped": list(done.stopped),
             "calibration_set": done.findings.to_dict(),
         },
         _lines(done, before, calibration, in_place=request.in_place),
@@ -90,12 +96,15 @@ def _check_target(request: CalibrateRequest) -> None:
         raise UsageError(f"--out {request.out}: is inside the bundle; name another folder")
 
 
-def _detector(request: CalibrateRequest) -> DetectorSettings | None:
+def _configured(
+    request: CalibrateRequest,
+) -> tuple[DetectorSettings | None, OperationSettings | None]:
     """The settings of the configured machine with this bundle, else ``[detector]``."""
     if request.config is None:
-        return None
+        return None, None
     settings = load_config(request.config)
-    return settings.detector_of(settings.machine_with(request.bundle))
+    machine = settings.machine_with(request.bundle)
+    return settings.detector_of(machine), machine.operation if machine else None
 
 
 def _findings(done: Recalibration) -> list[str]:

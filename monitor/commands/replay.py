@@ -88,6 +88,7 @@ def replay(request: ReplayRequest) -> int:
             )
         progress("")
         _report_unjudged(results.summaries)
+        _report_off(results.summaries)
         _report_short_ones(results.summaries, bundle, detector)
         _report_undated(results.raised, starts)
         if request.draw_alerts is not None:
@@ -108,6 +109,16 @@ def _report_unjudged(summaries: Sequence[RecordingSummary]) -> None:
             message(f"{one.file}: not scored completely: {one.not_judged}")
 
 
+def _report_off(summaries: Sequence[RecordingSummary]) -> None:
+    """Count the recordings in which the machine does not run."""
+    n_off = sum(not one.error and not one.is_scored for one in summaries)
+    if n_off:
+        message(
+            f"the machine does not run in {n_off} of {counted(len(summaries), 'recording')}: not "
+            "scored"
+        )
+
+
 def _report_undated(raised: Sequence[RaisedAlert], starts: dict[Path, float | None]) -> None:
     """Warn of alerts whose time is not that of the recording."""
     undated = {alert.recording for alert in raised if starts[alert.recording] is None}
@@ -125,7 +136,7 @@ def _report_short_ones(
     """Warn of recordings that are too short to raise an alert."""
     rule = persistence_of(bundle, detector)
     needs_s = rule.needs_s(bundle.actual_span_s, bundle.spec.window_hop_s)
-    n_short = sum(one.seconds < needs_s for one in summaries if not one.error)
+    n_short = sum(one.seconds < needs_s for one in summaries if one.is_scored)
     if n_short:
         message(
             f"too short for an alert: {n_short} of {counted(len(summaries), 'recording')}. An "

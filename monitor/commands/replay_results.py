@@ -19,7 +19,16 @@ from monitor.text.escaping import csv_cell
 from monitor.text.wording import counted, rounded
 
 SCORE_COLUMNS = ("file", "start_s", "end_s", "score", "loss", "threshold", "anomalous")
-FILE_COLUMNS = ("file", "seconds", "score", "threshold", "anomalous", "alerts", "error")
+FILE_COLUMNS = (
+    "file",
+    "seconds",
+    "score",
+    "threshold",
+    "anomalous",
+    "alerts",
+    "error",
+    "operation",
+)
 
 
 @contextmanager
@@ -103,7 +112,7 @@ class ReplayResults:
             (
                 one.file,
                 f"{one.seconds:.1f}",
-                "" if one.error else rounded(one.score),
+                rounded(one.score) if one.is_scored else "",
                 rounded(one.threshold),
                 str(one.alerts),
                 _result(one),
@@ -128,6 +137,8 @@ def _result(summary: RecordingSummary) -> str:
     """For people. The file is in the first column, so an error does not repeat it."""
     if summary.error:
         return summary.error.removeprefix(f"{summary.file}: ")
+    if not summary.is_scored:
+        return summary.operation
     return "anomalous" if summary.anomalous else "normal"
 
 
@@ -142,7 +153,9 @@ def _table(file: ResultFile | None, names: tuple[str, ...]) -> Any:
 
 def _row(summary: RecordingSummary) -> dict[str, Any]:
     fields = asdict(summary)
+    if not summary.is_scored:
+        fields |= {"score": None}
     if summary.error:
-        fields |= {"score": None, "threshold": None}
+        fields |= {"threshold": None}
     fields["anomalous"] = int(summary.anomalous)
     return {name: fields[name] for name in FILE_COLUMNS}

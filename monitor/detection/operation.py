@@ -6,28 +6,38 @@ off, nor for some seconds around a change, so that a stop is never an alert.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
 
 import numpy as np
 
 from monitor.detection.settings import OperationSettings
-from monitor.domain import DoubleArray, FloatArray, LogMelWindow
+from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.low_level import LowLevelStream
+from monitor.features.low_level import REMEMBERED_S, LowLevelStream
 from monitor.model.operation import Operation
 
 _MARGIN_DB = 1.0
-_QUIET_SHARE = 0.85
+"""Below the lowest level of running by less: within what a recording shows of it."""
+_OFF_SHARE = 0.85
+"""Of the bands that are below it. In measured machines that were off it was 0.95 to 1."""
 _OFF_DROP_DB = 8.0
+"""Mean of all bands. Machines that were off were 20 to 30 dB below their mean level."""
 _OFF_SHAPE_DB = 4.0
+"""Difference of the spectra, without their level. A changed gain leaves the spectrum as it is."""
+_FAR_DROP_DB = 25.0
+"""A gain is not changed by so much, so that here the spectrum does not matter."""
 _RECORDED_OFF_SHARE = 0.5
 _RECORDED_OFF_DROP_DB = 3.0
+"""Less is enough if the sound is nearer to a recorded off than to the running machine."""
 _FALL_DB = 3.0
 _FALL_S = 8.0
+"""A fall of the mean level by this much within this time may be a machine that stops."""
 _START_SHARE = 0.25
+"""While a machine starts, at most this share of the bands is still below its level."""
 
 
 class OperationStatus(StrEnum):
@@ -38,33 +48,48 @@ class OperationStatus(StrEnum):
     TRANSITION = "transition"
 
 
+def sounds_off(below_db: DoubleArray, shape_db: float) -> bool:
+    """Whether sound is of the machine that is off, although off was never recorded.
+
+    There is less of almost every band than when it runs, and it is not the same sound at a lower
+    gain. ``below_db``: the levels less the lowest of running, ``(n_bands,)``. ``shape_db``: the
+    standard deviation over the bands of the difference from the running machine.
+    """
+    share = float((below_db < -_MARGIN_DB).mean())
+    drop_db = -float(below_db.mean())
+    is_another_sound = shape_db >= _OFF_SHAPE_DB or drop_db >= _FAR_DROP_DB
+    return share >= _OFF_SHARE and drop_db >= _OFF_DROP_DB and is_another_sound
+
+
 @dataclass(frozen=True, slots=True)
 class OperationChange:
     """The machine's state has changed.
 
     ``at_sample``: where the sound of the new state begins. ``is_start``: the machine runs after
-    it was off. ``is_unclear``: it is too quiet for healthy sound and too loud for off.
+    it was off.
     """
 
     status: OperationStatus
     at_sample: int
     end_sample: int
     is_start: bool = False
-    is_unclear: bool = False
 
 
-class _Kind(StrEnum):
-    LOUD = "loud"
-    UNCLEAR = "unclear"
-    QUIET = "quiet"
+class _Kind(Enum):
+    """What one low level sounds like: the running machine, neither, or off."""
+
+    LOUD = auto()
+    UNCLEAR = auto()
+    QUIET = auto()
 
 
 class OperationFollower:
     """Windows of one machine to those that are scored, and its changes of state.
 
-    ``status``: the present state, None before the first two seconds of sound. The result
+    ``status``: the present state, None before the first two seconds of sound. From running or
+    off to the other it passes ``transition``, or at once if the sound changes at once. The result
     depends on the windows only and not on how the stream was cut. State: the low levels, the
-    mean level of the last eight seconds, how long the newest kind of sound has lasted, and the
+    mean level of the last eight seconds, how long each kind of sound has lasted, and the
     windows of a change that is not yet certain. They are scored if the change is not confirmed.
     Without ``operation``, the sound is that of the running machine unless settings or
     ``declare`` decide otherwise.
@@ -79,25 +104,36 @@ class OperationFollower:
         settings = settings or OperationSettings()
         states = operation.states if operation is not None else ()
         self._quiet_db = np.array(operation.quiet_db) if operation is not None else None
-        off = settings.off_states
-        is_off = {s.name: s.is_off if off is None else s.name in off for s in states}
-        spectra = {s.name: np.array(s.low_level_db) for s in states}
-        self._off = [spectra[name] for name, one in is_off.items() if one]
-        self._running = [spectra[name] for name, one in is_off.items() if not one]
+        names = settings.off_states
+        is_off = [s.is_off if names is None else s.name in names for s in states]
+        spectra = [np.array(s.low_level_db) for s in states]
+        self._off = [levels for levels, off in zip(spectra, is_off, strict=True) if off]
+        self._running = [levels for levels, off in zip(spectra, is_off, strict=True) if not off]
         self._off_below_db = settings.off_below_db
         n_bands = spec.n_mels if self._quiet_db is None else len(self._quiet_db)
         self._levels = LowLevelStream(spec, n_bands)
         self._declared: bool | None = None
         self._change = max(1, round(settings.change_s / spec.window_hop_s))
+        self._stop = 1 + math.ceil((settings.change_s + REMEMBERED_S) / spec.window_hop_s)
         self._settle = max(1, round(settings.settle_s / spec.window_hop_s))
         self._longest = self._settle + round(settings.start_fault_s / spec.window_hop_s)
-        self._means: deque[float] = deque(maxlen=max(2, round(_FALL_S / spec.window_hop_s)))
+        self._fall = max(2, round(_FALL_S / spec.window_hop_s))
+        self._means: deque[float] = deque(maxlen=self._fall)
         self.status: OperationStatus | None = None
-        self._held: list[LogMelWindow] = []
-        self._lasted = dict.fromkeys(_Kind, 0)
         self._was_off = False
-        self._rising = 0
-        self._changing = 0
+        self._held: list[LogMelWindow] = []
+        self._with = dict.fromkeys(_Kind, 0)
+        self._without = dict.fromkeys(_Kind, 0)
+        self._in_status = 0
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether the machine is in transition for longer than one takes."""
+        return self.status is OperationStatus.TRANSITION and self._in_status > self._fall
+
+    @property
+    def _is_scored(self) -> bool:
+        return self.status in {None, OperationStatus.RUNNING}
 
     def declare(self, is_running: bool | None) -> None:
         """What something other than the sound shows; None: the sound decides.
@@ -112,8 +148,7 @@ class OperationFollower:
         self._levels.reset()
         self._means.clear()
         self._held = []
-        self._lasted = dict.fromkeys(_Kind, 0)
-        self._rising = 0
+        self._forget_kinds()
 
     def follow(
         self, windows: Sequence[LogMelWindow]
@@ -121,91 +156,72 @@ class OperationFollower:
         """Runs of windows to score, and between them the changes of state."""
         run: list[LogMelWindow] = []
         for window in windows:
-            scored, change = self._take(window)
-            if change is None:
-                run += scored
-                continue
-            if run:
-                yield run
-            yield change
-            run = scored
+            if self._is_scored:
+                self._held.append(window)
+            change = self._change_at(window)
+            if change is not None:
+                if run:
+                    yield run
+                run = []
+                yield change
+            if self._is_scored and self._with[_Kind.LOUD]:
+                run += self._held
+                self._held = []
         if run:
             yield run
 
     def finish(self) -> list[LogMelWindow]:
         """The windows that still wait at the end of a recording and are those of running."""
         held, self._held = self._held, []
-        return held if self.status in {None, OperationStatus.RUNNING} else []
+        return held if self._is_scored else []
 
-    def _take(self, window: LogMelWindow) -> tuple[list[LogMelWindow], OperationChange | None]:
+    def _change_at(self, window: LogMelWindow) -> OperationChange | None:
+        """The change that this window makes certain."""
         level_db = self._levels.push(window)
         if not self._levels.is_complete:
-            if self.status is not OperationStatus.OFF:
-                self._held.append(window)
-            return [], None
-        kind = self._kind_of(level_db)
-        lasted = self._lasted
-        lasted[_Kind.LOUD] = lasted[_Kind.LOUD] + 1 if kind is _Kind.LOUD else 0
-        lasted[_Kind.QUIET] = lasted[_Kind.QUIET] + 1 if kind is _Kind.QUIET else 0
-        lasted[_Kind.UNCLEAR] = lasted[_Kind.UNCLEAR] + 1 if kind is not _Kind.LOUD else 0
-        if self.status in {None, OperationStatus.RUNNING}:
-            return self._while_running(window, kind)
-        return self._while_not_running(window, kind)
+            return None
+        kind = self._kind_of(np.asarray(level_db, dtype=np.float64))
+        for one in _Kind:
+            self._with[one] = self._with[one] + 1 if one is kind else 0
+            self._without[one] = self._without[one] + 1 if one is not kind else 0
+        self._in_status += 1
+        status = self._next_status(kind)
+        return None if status is self.status else self._changed(status, window)
 
-    def _while_running(
-        self, window: LogMelWindow, kind: _Kind
-    ) -> tuple[list[LogMelWindow], OperationChange | None]:
-        self._held.append(window)
-        if kind is _Kind.LOUD:
-            released, self._held = self._held, []
-            if self.status is None:
-                return released, self._changed(OperationStatus.RUNNING, released[0], window)
-            return released, None
-        is_first = self.status is None
-        if kind is _Kind.QUIET and (is_first or self._lasted[_Kind.QUIET] >= self._change):
-            return [], self._leave_running(OperationStatus.OFF, window)
-        if is_first or self._lasted[_Kind.UNCLEAR] >= self._change:
-            change = self._leave_running(OperationStatus.TRANSITION, window)
-            return [], replace(change, is_unclear=True)
-        return [], None
-
-    def _leave_running(self, status: OperationStatus, window: LogMelWindow) -> OperationChange:
-        first, self._held = self._held[0], []
-        return self._changed(status, first, window)
-
-    def _while_not_running(
-        self, window: LogMelWindow, kind: _Kind
-    ) -> tuple[list[LogMelWindow], OperationChange | None]:
+    def _next_status(self, kind: _Kind) -> OperationStatus:
+        """The state after a window of this kind."""
+        lasted, lacked = self._with, self._without
         if self.status is OperationStatus.OFF:
-            if kind is not _Kind.QUIET:
-                self._rising += 1
-                if self._rising >= self._change:
-                    self._lasted[_Kind.LOUD] = 0
-                    return [], self._changed(OperationStatus.TRANSITION, window, window)
-            else:
-                self._rising = 0
-            return [], None
-        if self._lasted[_Kind.QUIET] >= self._change:
-            return [], self._changed(OperationStatus.OFF, window, window)
-        self._changing += 1
-        is_settled = self._lasted[_Kind.LOUD] >= self._settle
-        if is_settled or (self._changing >= self._longest and kind is not _Kind.QUIET):
-            return [], self._changed(OperationStatus.RUNNING, window, window)
-        return [], None
+            is_changing = lacked[_Kind.QUIET] >= self._change
+            return OperationStatus.TRANSITION if is_changing else OperationStatus.OFF
+        stop = self._stop if self.status is not None else 1
+        if lasted[_Kind.QUIET] >= stop:
+            return OperationStatus.OFF
+        if self.status is OperationStatus.TRANSITION:
+            is_overdue = self._in_status >= self._longest and kind is not _Kind.QUIET
+            is_settled = lasted[_Kind.LOUD] >= self._settle
+            return OperationStatus.RUNNING if is_settled or is_overdue else self.status
+        return OperationStatus.TRANSITION if lacked[_Kind.LOUD] >= stop else OperationStatus.RUNNING
 
-    def _changed(
-        self, status: OperationStatus, first: LogMelWindow, last: LogMelWindow
-    ) -> OperationChange:
+    def _changed(self, status: OperationStatus, window: LogMelWindow) -> OperationChange:
+        """Begin a state. The windows that wait belong to it."""
+        first = self._held[0] if self._held else window
         is_start = status is OperationStatus.RUNNING and self._was_off
         if status is not OperationStatus.TRANSITION:
             self._was_off = status is OperationStatus.OFF
+        if status is not OperationStatus.RUNNING:
+            self._held = []
         self.status = status
-        self._rising = self._changing = 0
-        return OperationChange(status, first.first_sample, last.end_sample, is_start)
+        self._in_status = 0
+        self._forget_kinds()
+        return OperationChange(status, first.first_sample, window.end_sample, is_start)
 
-    def _kind_of(self, level_db: FloatArray) -> _Kind:
-        level = np.asarray(level_db, dtype=np.float64)
-        mean_db = float(level.mean())
+    def _forget_kinds(self) -> None:
+        self._with = dict.fromkeys(_Kind, 0)
+        self._without = dict.fromkeys(_Kind, 0)
+
+    def _kind_of(self, level_db: DoubleArray) -> _Kind:
+        mean_db = float(level_db.mean())
         fell_db = max(self._means, default=mean_db) - mean_db
         self._means.append(mean_db)
         if self._declared is not None:
@@ -214,22 +230,21 @@ class OperationFollower:
             return _Kind.QUIET if mean_db < self._off_below_db else _Kind.LOUD
         if self._quiet_db is None:
             return _Kind.LOUD
-        below_db = level - self._quiet_db
+        below_db = level_db - self._quiet_db
         share = float((below_db < -_MARGIN_DB).mean())
-        drop_db = -float(below_db.mean())
-        if self._is_off(level, share, drop_db):
+        if self._is_off(level_db, below_db, share):
             return _Kind.QUIET
         is_falling = fell_db > _FALL_DB and share > _RECORDED_OFF_SHARE
-        if self.status in {None, OperationStatus.RUNNING}:
-            return _Kind.UNCLEAR if is_falling else _Kind.LOUD
-        return _Kind.UNCLEAR if is_falling or share > _START_SHARE else _Kind.LOUD
+        is_rising = not self._is_scored and share > _START_SHARE
+        return _Kind.UNCLEAR if is_falling or is_rising else _Kind.LOUD
 
-    def _is_off(self, level: DoubleArray, share: float, drop_db: float) -> bool:
-        """Less of almost every band than when running, and not the same sound at a lower gain."""
-        shape_db = min(float((level - running).std()) for running in self._running)
-        if share >= _QUIET_SHARE and drop_db >= _OFF_DROP_DB and shape_db >= _OFF_SHAPE_DB:
+    def _is_off(self, level_db: DoubleArray, below_db: DoubleArray, share: float) -> bool:
+        shapes_db = [float((level_db - running).std()) for running in self._running]
+        shape_db = min(shapes_db, default=np.inf)
+        if sounds_off(below_db, shape_db):
             return True
-        if not self._off or share < _RECORDED_OFF_SHARE or drop_db < _RECORDED_OFF_DROP_DB:
+        is_quiet = -float(below_db.mean()) >= _RECORDED_OFF_DROP_DB
+        if not is_quiet or share < _RECORDED_OFF_SHARE:
             return False
-        to_off_db = min(float(np.sqrt(np.square(level - off).mean())) for off in self._off)
-        return to_off_db < shape_db
+        to_off_db = [float(np.sqrt(np.square(level_db - off).mean())) for off in self._off]
+        return min(to_off_db, default=np.inf) < shape_db

@@ -17,6 +17,8 @@ from monitor.features.log_mel_spec import LogMelSpec
 
 LOW_LEVEL_S = 2.0
 _SHARE = 0.1
+REMEMBERED_S = (1.0 - 2.0 * _SHARE) * LOW_LEVEL_S
+"""How much longer a quiet piece shows in the low level than it lasts."""
 
 
 def low_level_db(frames_db: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ from monitor.calibration.copies import find_copies, thinned
 from monitor.calibration.findings import CopiedRecording, Outlier, SetFindings, outliers_among
 from monitor.calibration.outliers import distances_between, small_groups
 from monitor.calibration.threshold import HealthyRecording
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import FloatArray, Score, block_times_s
 from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -22,31 +22,58 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.replay import nothing_to_score
 from monitor.pipeline import Pipeline
+from monitor.text.escaping import one_line
 
 
 @dataclass(frozen=True, slots=True)
 class HealthySet:
-    """The recordings that are used, their scores, and what was found wrong with the set."""
+    """The recordings that are used, their scores, and what was found wrong with the set.
+
+    ``stopped``: the recordings in which the machine does not run, which are not used.
+    """
 
     names: tuple[str, ...]
     healthy: tuple[HealthyRecording, ...]
     findings: SetFindings
+    stopped: tuple[str, ...] = ()
+
+
+class MachineStoppedError(BadInputError):
+    """The machine does not run in a recording."""
 
 
 def read_healthy_set(
-    recordings: Sequence[Path], bundle: Bundle, network: Network, *, keep_outliers: bool = False
+    recordings: Sequence[Path],
+    bundle: Bundle,
+    network: Network,
+    operation: OperationSettings | None = None,
+    *,
+    keep_outliers: bool = False,
 ) -> HealthySet:
     """Score every recording, and leave out copies and, unless they are kept, outliers.
 
-    Raises one ``BadInputError`` with a line for each recording that cannot be used.
+    Recordings in which the machine does not run are left out too. Raises one ``BadInputError``
+    with a line for each recording that cannot be used, or if the machine runs in none.
     """
+    stopped: list[str] = []
 
-    def read(path: Path) -> tuple[HealthyRecording, FloatArray]:
-        return score_healthy(path, bundle, network), _thin_frames(path, bundle.spec)
+    def read(path: Path) -> tuple[str, HealthyRecording, FloatArray] | None:
+        try:
+            healthy = score_healthy(path, bundle, network, operation)
+        except MachineStoppedError:
+            stopped.append(str(path))
+            return None
+        return str(path), healthy, _thin_frames(path, bundle.spec)
 
-    pairs = read_each(recordings, read)
+    used = [one for one in read_each(recordings, read) if one is not None]
+    if not used:
+        raise MachineStoppedError(
+            f"{one_line(stopped[0])}{' and the others' if len(stopped) > 1 else ''}: the machine "
+            "does not run here. Give recordings in which it runs"
+        )
+    names = [name for name, _, _ in used]
+    pairs = [(healthy, frames_db) for _, healthy, frames_db in used]
     copies = find_copies([frames_db for _, frames_db in pairs])
-    names = [str(path) for path in recordings]
     findings = SetFindings(
         len(names), tuple(CopiedRecording(names[c.index], names[c.of], c.share) for c in copies)
     )
@@ -55,8 +82,10 @@ def read_healthy_set(
     outliers, groups = _unlike_the_others(kept)
     findings = findings.with_outliers(outliers, groups, kept=keep_outliers)
     unused = set() if keep_outliers else {outlier.name for outlier in outliers}
-    used = [(name, healthy) for name, healthy in kept if name not in unused]
-    return HealthySet(tuple(name for name, _ in used), tuple(one for _, one in used), findings)
+    left = [(name, healthy) for name, healthy in kept if name not in unused]
+    return HealthySet(
+        tuple(name for name, _ in left), tuple(one for _, one in left), findings, tuple(stopped)
+    )
 
 
 def _unlike_the_others(
@@ -72,14 +101,16 @@ def _unlike_the_others(
     return outliers_among(names, scores, distances), groups
 
 
-def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyRecording:
+def score_healthy(
+    recording: Path, bundle: Bundle, network: Network, operation: OperationSettings | None = None
+) -> HealthyRecording:
     """The scores of one recording, as the daemon would give them.
 
     Raises ``BadInputError`` where it cannot be read, has nothing to score, or was captured in a
-    way that the bundle cannot judge.
+    way that the bundle cannot judge, and ``MachineStoppedError`` where the machine does not run.
     """
     whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, DetectorSettings(), network, whole)
+    pipeline = Pipeline(bundle, DetectorSettings(), network, whole, operation)
     scores, seconds, unjudged = list[Score](), 0.0, None
     for block in recording_blocks(recording, bundle.spec):
         _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
@@ -88,6 +119,8 @@ def score_healthy(recording: Path, bundle: Bundle, network: Network) -> HealthyR
     scores += pipeline.finish().scores
     if unjudged is not None:
         raise BadInputError(f"{recording}: {unjudged.reason}: {unjudged.detail}")
+    if not scores and pipeline.is_stopped:
+        raise MachineStoppedError(f"{recording}: the machine does not run here")
     if not scores:
         raise BadInputError(nothing_to_score(recording, pipeline, seconds))
     return HealthyRecording(

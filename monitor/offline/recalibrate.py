@@ -11,7 +11,7 @@ from monitor.calibration.machine_match import MachineMatch, match_recordings
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.detector import persistence_of
 from monitor.detection.persistence import Persistence
-from monitor.detection.settings import DetectorSettings
+from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.manifest import Calibration
@@ -26,7 +26,7 @@ class Recalibration:
     """A bundle with its new threshold, how the new recordings match it and each other.
 
     ``before``: the calibration that was replaced, if there was one. ``previous``: the folder
-    with the bundle as it was.
+    with the bundle as it was. ``stopped``: the recordings in which the machine does not run.
     """
 
     bundle: Bundle
@@ -34,6 +34,7 @@ class Recalibration:
     previous: Path
     match: MachineMatch
     findings: SetFindings
+    stopped: tuple[str, ...] = ()
 
 
 def recalibrate(
@@ -43,6 +44,7 @@ def recalibrate(
     out: Path | None,
     false_alarms_per_week: float,
     detector: DetectorSettings | None = None,
+    operation: OperationSettings | None = None,
     force: bool = False,
     keep_outliers: bool = False,
 ) -> Recalibration:
@@ -51,14 +53,14 @@ def recalibrate(
     The new bundle is written to the new folder ``out``. With ``out=None`` it replaces the bundle
     at once, after a copy of the previous bundle was kept next to it: a reader always finds a
     complete bundle. Copies of other recordings are not used, nor are recordings that do not fit
-    the others, except with ``keep_outliers``.
+    the others, except with ``keep_outliers``, nor those in which the machine does not run.
 
     Raises ``BadInputError`` for recordings that cannot be used, each on its own line, for too
     few recordings, and where the recordings are not of the bundle's machine and ``force`` is
     not given.
     """
     network = Network(bundle)
-    used = read_healthy_set(recordings, bundle, network, keep_outliers=keep_outliers)
+    used = read_healthy_set(recordings, bundle, network, operation, keep_outliers=keep_outliers)
     healthy, findings = used.healthy, used.findings
     before = bundle.manifest.calibration
     match = MachineMatch(True)
@@ -90,7 +92,7 @@ def recalibrate(
         with complete_folder(path) as folder:
             copy_files(bundle.path, folder)
             write(folder, previous)
-    return Recalibration(load_bundle(path), before, previous, match, findings)
+    return Recalibration(load_bundle(path), before, previous, match, findings, used.stopped)
 
 
 def calibration_of(

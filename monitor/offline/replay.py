@@ -10,6 +10,7 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.audio.channels import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.alert_draft import alert_draft
+from monitor.detection.operation import OperationStatus
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import Score, SourceState, block_times_s
 from monitor.errors import BadInputError, MissingInputError
@@ -24,7 +25,9 @@ class RecordingSummary:
 
     ``score``: the anomaly score of the whole recording. ``threshold``: the threshold for such
     scores. ``alerts``: how many alerts were raised. ``error``: why there is no score; the score
-    is then 0. ``not_judged``: why a part of it was not scored.
+    is then 0. ``not_judged``: why a part of it was not scored. ``operation``: ``running`` if
+    something was scored, otherwise what the machine did in the whole recording, which then has no
+    score; empty if the bundle has no states.
     """
 
     file: str
@@ -35,11 +38,17 @@ class RecordingSummary:
     error: str = ""
     exit_status: int = 0
     not_judged: str = ""
+    operation: str = ""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether there is a score: the recording was read, and the machine runs in it."""
+        return not self.error and self.operation in {"", OperationStatus.RUNNING}
 
     @property
     def anomalous(self) -> bool:
         """Whether the recording's score is over the threshold."""
-        return not self.error and self.score > self.threshold
+        return self.is_scored and self.score > self.threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +115,24 @@ def replay_recording(
             alerts += take(pipeline.push(block))
             not_judged = not_judged or pipeline.capture_fault
         alerts += take(pipeline.finish())
-        if whole.empty:
+        if whole.empty and not pipeline.is_stopped:
             raise BadInputError(nothing_to_score(recording, pipeline, seconds))
     except (BadInputError, MissingInputError) as error:
         return RecordingSummary(
             str(recording), seconds, 0.0, threshold, alerts, str(error), error.exit_status
         )
     reason = f"{not_judged.reason}: {not_judged.detail}" if not_judged is not None else ""
+    state = (
+        OperationStatus.RUNNING if pipeline.operation and not whole.empty else pipeline.operation
+    )
     return RecordingSummary(
-        str(recording), seconds, whole.value, threshold, alerts, not_judged=reason
+        str(recording),
+        seconds,
+        0.0 if whole.empty else whole.value,
+        threshold,
+        alerts,
+        not_judged=reason,
+        operation=str(state or ""),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.cluster import KMeans
 
-from monitor.detection.operation import OperationFollower
+from monitor.detection.operation import OperationFollower, sounds_off
 from monitor.detection.settings import OperationSettings
 from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
@@ -25,13 +25,13 @@ from training.sound.recordings import Recording
 logger = logging.getLogger(__name__)
 
 _LEAST_OFF_ROWS = 8
+"""Low levels of two seconds of sound: fewer may be an accident."""
 _LOWEST = 0.05
-_MARGIN_DB = 1.0
-_OFF_SHARE = 0.85
-_OFF_DROP_DB = 8.0
-_OFF_SHAPE_DB = 4.0
+"""Share of the sound that may be quieter than the quiet level of each band."""
 _GAP_DB = 3.0
+"""Hardly any sound lies closer than this above off. A machine that becomes slower has no gap."""
 _SAME_SHAPE_DB = 3.0
+"""Spectra of one state differ by less than this."""
 _MOST_STATES = 6
 _NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
 """For learning, also a stop of a second is left out."""
@@ -140,12 +140,7 @@ def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
     shape_db = float((np.median(lower, axis=0) - typical_db).std())
     loudest_off_db = np.quantile(lower.mean(axis=1), 1.0 - _LOWEST)
     n_between = int((upper.mean(axis=1) < loudest_off_db + _GAP_DB).sum())
-    return (
-        n_between <= len(lower) / 2
-        and float((below_db < -_MARGIN_DB).mean()) >= _OFF_SHARE
-        and -float(below_db.mean()) >= _OFF_DROP_DB
-        and shape_db >= _OFF_SHAPE_DB
-    )
+    return n_between <= len(lower) / 2 and sounds_off(below_db, shape_db)
 
 
 def _states(

@@ -15,12 +15,13 @@ from monitor.audio.recordings import (
     recording_files,
 )
 from monitor.calibration.findings import SetFindings
-from monitor.errors import UsageError
+from monitor.errors import BadInputError, UsageError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.operation import Operation
 from monitor.model.recording_score import BLOCK_S
+from monitor.text.escaping import one_line
 from monitor.text.wording import counted, duration
 from training.sound.capture import reach_hz
 from training.sound.operation import learn_operation, running_sound
@@ -118,6 +119,7 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     )
     operation = learn_operation(numbered, spec, scored_bands or spec.n_mels, request.seed)
     running = running_sound(numbered, spec, operation, spec.windows_in(span_s))
+    _refuse_stopped(numbered, running, spec, continued)
     _report_off(numbered, running, operation)
     with_sound = {part.file for part in running}
     recordings = _sections(running, spec)
@@ -138,6 +140,21 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         distinct.findings,
         operation,
     )
+
+
+def _refuse_stopped(
+    files: Sequence[Recording],
+    running: Sequence[Recording],
+    spec: LogMelSpec,
+    continued: Bundle | None,
+) -> None:
+    """Raise ``BadInputError`` if the machine runs nowhere long enough for a score."""
+    known = continued.manifest.operation if continued else None
+    if not running or not running_sound(files, spec, known, 1):
+        raise BadInputError(
+            f"{one_line(files[0].name)}{' and the others' if len(files) > 1 else ''}: the machine "
+            "does not run long enough for a score. Give recordings in which it runs"
+        )
 
 
 def _report_off(
