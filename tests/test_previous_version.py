@@ -41,7 +41,13 @@ LARGEST_RELATIVE_DIFFERENCE = 1e-4
 MEASURED = frozenset({"score", "peak_score", "loss"})
 IDENTIFIERS = frozenset({"event_id", "alert_id"})
 # The pump of the bundles, as a source; without a fault.
-PUMP: dict[str, Any] = {"kind": "simulated", "unit": 3, "seed": 3, "level_dbfs": -50.0, "realtime": False}
+PUMP: dict[str, Any] = {
+    "kind": "simulated",
+    "unit": 3,
+    "seed": 3,
+    "level_dbfs": -50.0,
+    "realtime": False,
+}
 
 
 @pytest.fixture
