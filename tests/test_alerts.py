@@ -28,6 +28,18 @@ def test_an_open_alert_is_continued() -> None:
     assert series.open is None
 
 
+def test_an_alert_for_being_off_does_not_end_a_fault_that_a_stop_ended() -> None:
+    """The same fault after a long stop is another alert, because the stop was reported too."""
+    series = AlertSeries(0)
+    first = series.identify(draft("raised"))
+    series.identify(replace(draft("cleared"), reason="stopped"))
+    for kind in ("raised", "cleared"):
+        off = series.identify(replace(draft(kind), reason="off"))
+        assert off.alert_id != first.alert_id
+    again = series.identify(replace(draft("raised"), continues=True))
+    assert again.alert_id == first.alert_id
+
+
 def test_an_update_without_an_open_alert_raises_one() -> None:
     """After the loss of the outbox, an alert is updated that no subscriber knows."""
     series = AlertSeries(0)

@@ -195,6 +195,22 @@ def test_a_healthy_machine_is_never_degraded(
     assert record.last_state()["coverage"]["degraded_s"] == 0.0
 
 
+def test_a_louder_machine_is_monitored_with_a_warning(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """Somebody turns the gain, and the machine is no longer monitored."""
+    loud = machine_sound(40, seed=3) * np.float32(3.0)
+    machine = Machine(plan(bundle, network), playing(*cut(loud, 1600), forever=False), record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    assert record.state_sequence() == ["warming", "ok", "unavailable"]
+    warned = [one for _, one in record.states if one["warnings"]]
+    assert warned
+    assert warned[-1]["warnings"] == ["level_shift"]
+    assert "louder than any healthy" in warned[-1]["warning_details"]["level_shift"]
+    assert record.last_state()["coverage"]["degraded_s"] == 0.0
+
+
 def config(folder: Path, bundle: Bundle, operation: str) -> Path:
     path = folder / "config.toml"
     path.write_text(

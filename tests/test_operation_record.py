@@ -80,6 +80,18 @@ def test_counts_survive_a_restart(tmp_path: Path, clock: FakeClock) -> None:
     assert today(again) == totals(again)
 
 
+def test_the_last_minute_is_kept_by_an_orderly_end(tmp_path: Path, clock: FakeClock) -> None:
+    """Each reload loses up to a minute of running time."""
+    path = tmp_path / "pump.json"
+    record = OperationRecord(path, "a", clock)
+    record.changed(change(RUNNING))
+    record.passed(30.0, RUNNING)
+    record.save()
+    again = OperationRecord(path, "a", clock)
+    again.changed(change(RUNNING))
+    assert totals(again)[0] == pytest.approx(30 / 3600, abs=1e-6)
+
+
 def test_a_new_bundle_begins_again_but_today_goes_on(tmp_path: Path, clock: FakeClock) -> None:
     """The hours of a new bundle contain those of the old one, or today's starts are lost."""
     path = tmp_path / "pump.json"

@@ -72,7 +72,9 @@ class Machine:
         """What shows that the machine runs, if it is not only the sound."""
         self._stop = threading.Event()
         self._abandoned = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"machine-{self.id}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run_and_save, name=f"machine-{self.id}", daemon=True
+        )
         self._available = True
         self._busy_since_s: float | None = None
         self._last_item_s = time.monotonic()
@@ -127,6 +129,12 @@ class Machine:
         if not self._available or timeout_s is None:
             return False
         return now_s - self._last_item_s > self.plan.stall_limit_s + timeout_s
+
+    def _run_and_save(self) -> None:
+        try:
+            self._run()
+        finally:
+            self._report.end()
 
     def _run(self) -> None:
         """Read the source until stopped; after a failure again, with growing pauses."""

@@ -194,6 +194,10 @@ class MachineReport:
             log.info("warning %s has ended", name, extra={"machine": self._machine})
         self._state_due_s = 0.0
 
+    def end(self) -> None:
+        """Nothing more arrives: keep what was counted."""
+        self._operation.save()
+
     def absent(self) -> None:
         """From now on nothing arrives."""
         self._coverage.absent(time.monotonic())

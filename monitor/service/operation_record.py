@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -53,13 +54,14 @@ class OperationRecord:
     at each change, so a kill loses at most a minute of running time. A disk that cannot be
     written is reported once. Today is the local date. The counts of a few dates are kept, so that
     a clock that is set forward and back loses nothing. What was counted under a wrong date is
-    moved when the clock is corrected.
+    moved when the clock is corrected. Every method may be called from any thread.
     """
 
     WRITE_INTERVAL_S: ClassVar[float] = 60.0
     KEPT_DAYS: ClassVar[int] = 4
 
     def __init__(self, path: Path | None, bundle_sha256: str, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._guard = threading.Lock()
         self._path = path
         self._clock = clock
         self._steps = StepWatch(clock)
@@ -75,36 +77,45 @@ class OperationRecord:
 
     def changed(self, change: OperationChange) -> None:
         """The state of the machine has changed."""
-        if change.status is not self._status:
-            self._status = change.status
-            self._since_s = self._clock.steady_s()
-        if change.status is OperationStatus.RUNNING:
-            self._off_s = 0.0
-        if change.is_start:
-            self._add(starts=1)
-        self._write()
+        with self._guard:
+            if change.status is not self._status:
+                self._status = change.status
+                self._since_s = self._clock.steady_s()
+            if change.status is OperationStatus.RUNNING:
+                self._off_s = 0.0
+            if change.is_start:
+                self._add(starts=1)
+            self._write()
 
     def passed(self, seconds: float, status: OperationStatus | None) -> None:
         """``seconds`` of sound in this state were processed."""
-        if status is OperationStatus.RUNNING:
-            self._add(running_s=seconds)
-        elif status is OperationStatus.OFF:
-            self._off_s += seconds
-        if self._clock.steady_s() >= self._write_due_s:
-            self._write()
+        with self._guard:
+            if status is OperationStatus.RUNNING:
+                self._add(running_s=seconds)
+            elif status is OperationStatus.OFF:
+                self._off_s += seconds
+            if self._clock.steady_s() >= self._write_due_s:
+                self._write()
+
+    def save(self) -> None:
+        """Write the counts now, because counting ends."""
+        with self._guard:
+            if self._status is not None:
+                self._write()
 
     def payload(self) -> dict[str, Any] | None:
         """``BASE/<machine>/operation``; None before the state is known."""
-        if self._status is None:
-            return None
-        counts, today = self._counts, self._today()
-        return {
-            "operation": self._status.value,
-            "since": rfc3339(self._clock.unix_at(self._since_s)),
-            "running_s": round(counts.running_s, 1),
-            "starts": counts.starts,
-            "today": {"running_s": round(today.running_s, 1), "starts": today.starts},
-        }
+        with self._guard:
+            if self._status is None:
+                return None
+            counts, today = self._counts, self._today()
+            return {
+                "operation": self._status.value,
+                "since": rfc3339(self._clock.unix_at(self._since_s)),
+                "running_s": round(counts.running_s, 1),
+                "starts": counts.starts,
+                "today": {"running_s": round(today.running_s, 1), "starts": today.starts},
+            }
 
     @property
     def off_s(self) -> float:
