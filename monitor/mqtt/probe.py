@@ -128,7 +128,9 @@ def _retained(settings: MqttSettings, machines: Collection[str], limits: str) ->
             "source": "microphone",
             "bundle_sha256": "0" * 64,
             "threshold": _NUMBER,
+            "warning_threshold": _NUMBER,
             "false_alarms_per_week": 1.0,
+            "provisional": True,
             "span_s": 4.1,
         }
         for machine in machines
@@ -142,9 +144,32 @@ def _retained(settings: MqttSettings, machines: Collection[str], limits: str) ->
         topics.health: encode(health_payload(outbox | {"recoveries": 0}, delivery)),
     }
     coverage = {"monitored_s": 100000.0, "degraded_s": 0.0, "lost_s": 0.0}
-    state = {"state": "ok", "reason": "", "detail": "", "since": _TIME, "alert_id": None}
+    warning = "5 dB quieter than any healthy recording"
+    state = {
+        "state": "muted",
+        "state_without_mute": "anomaly",
+        "muted_until": _TIME,
+        "muted_alerts": 0,
+        "reason": "",
+        "detail": "",
+        "warnings": ["level_shift"],
+        "warning_details": {"level_shift": warning},
+        "since": _TIME,
+        "alert_id": str(uuid7()),
+        "acknowledged": False,
+        "label": "false-alarm",
+        "coverage": coverage,
+    }
+    operation = {
+        "operation": "transition",
+        "since": _TIME,
+        "running_s": 10_000_000.0,
+        "starts": 10_000,
+        "today": {"running_s": 10_000.0, "starts": 100},
+    }
     for machine in machines:
-        found[topics.state(machine)] = encode(state | {"coverage": coverage})
+        found[topics.state(machine)] = encode(state)
+        found[topics.operation(machine)] = encode(operation)
     if settings.discovery:
         announced = _Announced()
         Discovery(settings, announced, __version__).announce(machines)
