@@ -146,6 +146,7 @@ def block_times_s(block: AudioBlock | LogMelBlock, frame_rate_hz: float) -> tupl
 class SourceStatus(StrEnum):
     """The values of ``state`` on ``BASE/<machine>/state``."""
 
+    LEARNING = "learning"
     WARMING = "warming"
     OK = "ok"
     ANOMALY = "anomaly"

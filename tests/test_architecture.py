@@ -60,6 +60,7 @@ FORBIDDEN = {
     "mqtt": {"model", "sources", "config", "service", "control"},
     "config": {"model", "service", "outbox", "control"},
     "control": SIDE_EFFECTS - {"control"} | {"model", "domain"},
+    "learning": SIDE_EFFECTS,
     "service": {"web", "commands", "demo", "offline"},
     "offline": {"service", "mqtt", "outbox", "config"},
 }

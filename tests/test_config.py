@@ -475,7 +475,7 @@ def test_the_documented_file_is_valid() -> None:
 def test_every_key_is_documented_in_place(table: str) -> None:
     """The documented configuration would lack a key."""
     hidden = {("mqtt", "password")}
-    hidden |= {("machine", one) for one in ("source", "detector", "operation")}
+    hidden |= {("machine", one) for one in ("source", "detector", "operation", "learning")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
     assert expected == keys
@@ -486,7 +486,7 @@ def test_every_key_is_documented_in_place(table: str) -> None:
     [
         row[:3]
         for row in documented()
-        if row[3] and row[1] != "kind" and row[0] != "machine.detector"
+        if row[3] and row[1] != "kind" and row[0] not in {"machine.detector", "machine.learning"}
     ],
 )
 def test_every_documented_default_is_the_default(table: str, key: str, value: str) -> None:
@@ -498,6 +498,22 @@ def test_every_documented_default_is_the_default(table: str, key: str, value: st
         return
     expected = 1883 if (table, key) == ("mqtt", "port") else field.default
     assert expected == (tuple(shown) if isinstance(shown, list) else shown)
+
+
+def test_a_machine_without_a_bundle_must_be_learned(tmp_path: Path) -> None:
+    """A forgotten bundle would be found out only when nothing is monitored."""
+    machine = '[[machine]]\nid = "m"\n[machine.source]\nkind = "simulated"\n'
+    with pytest.raises(ConfigError, match=r'"m" has no bundle: set bundle, or add the table'):
+        load_config(write(tmp_path, machine), {})
+    text = f"[learning]\ndays = 5.0\nevery_s = 60.0\n{machine}[machine.learning]\ndays = 3.0\n"
+    settings = load_config(write(tmp_path, text), {})
+    learning = settings.learning_of(settings.machines[0])
+    assert learning is not None
+    assert (learning.days, learning.every_s, learning.piece_s) == (3.0, 60.0, 10.0)
+    assert settings.machines[0].bundle is None
+    text = text.replace("simulated", "logmel").replace('logmel"', 'logmel"\npath = "x"')
+    with pytest.raises(ConfigError, match="needs sound"):
+        load_config(write(tmp_path, text), {})
 
 
 def test_the_documented_detector_of_a_machine_is_valid(tmp_path: Path) -> None:

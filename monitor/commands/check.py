@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from monitor.audio.files import read_blocks
 from monitor.commands.inspect import operating_states
 from monitor.commands.output import columns, emit, message
-from monitor.config.settings import load_config
+from monitor.config.settings import load_config, state_dir
 from monitor.detection.capture_check import declared_fault
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import SourceState
@@ -29,7 +30,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     settings = load_config(config)
     if with_password:
         settings.mqtt.read_password()
-    plans = make_plans(settings)
+    plans = make_plans(settings, state_dir=state_dir(settings, config))
     document = {
         "config": str(config),
         "broker": f"{settings.mqtt.host}:{settings.mqtt.port}",
@@ -38,14 +39,10 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
             {
                 "id": plan.settings.id,
                 "source": plan.settings.source.kind,
-                "bundle": str(plan.bundle.path),
-                "bundle_sha256": plan.bundle.sha256,
-                "threshold": plan.thresholds.alarm,
-                "warning_threshold": plan.thresholds.warning,
-                "false_alarms_per_week": plan.thresholds.alarm_per_week,
+                **_judged_by(plan),
                 "detector": plan.detector.model_dump(),
                 "operation": plan.settings.operation.model_dump(),
-                "states": operating_states(plan.bundle, plan.settings.operation),
+                "states": _operating_states(plan),
             }
             for plan in plans
         ],
@@ -54,8 +51,8 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         (
             plan.settings.id,
             plan.settings.source.kind,
-            f"threshold {rounded(plan.thresholds.alarm)}",
-            str(plan.bundle.path),
+            f"threshold {rounded(plan.thresholds.alarm)}" if plan.thresholds else "learning",
+            str(plan.bundle.path) if plan.bundle else "no bundle yet",
             _states(plan),
             ", ".join(filter(None, (_own_detector(plan.settings.detector), _own_operation(plan)))),
         )
@@ -67,6 +64,19 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         if fault := _capture_fault(plan):
             message(f"{plan.settings.id}: {fault.reason}: {fault.detail}")
     emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)
+
+
+def _judged_by(plan: MachinePlan) -> dict[str, object]:
+    """The bundle and the thresholds; empty while the machine is learned."""
+    if plan.bundle is None or plan.thresholds is None:
+        return {}
+    return {
+        "bundle": str(plan.bundle.path),
+        "bundle_sha256": plan.bundle.sha256,
+        "threshold": plan.thresholds.alarm,
+        "warning_threshold": plan.thresholds.warning,
+        "false_alarms_per_week": plan.thresholds.alarm_per_week,
+    }
 
 
 def _own_detector(own: DetectorSettings | None) -> str:
@@ -93,12 +103,20 @@ def _states(plan: MachinePlan) -> str:
     return ", ".join(
         f"{state['name']}{' (off)' * (state['is_off'] and state['name'] != 'off')} "
         f"{state['share']:.0%}"
-        for state in operating_states(plan.bundle, plan.settings.operation)
+        for state in _operating_states(plan)
     )
+
+
+def _operating_states(plan: MachinePlan) -> list[dict[str, Any]]:
+    if plan.bundle is None:
+        return []
+    return operating_states(plan.bundle, plan.settings.operation)
 
 
 def _capture_fault(plan: MachinePlan) -> SourceState | None:
     """Whether the stated rate or encoding of the source is one that the bundle cannot judge."""
+    if plan.bundle is None:
+        return None
     capture, source = plan.bundle.manifest.capture, plan.settings.source
     if capture is None:
         return None

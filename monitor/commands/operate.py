@@ -132,6 +132,8 @@ def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
         acknowledged = ", acknowledged" if state.get("acknowledged") else ""
         since = duration(_seconds_between(alert["started_at"], now))
         yield f"alert {alert['alert_id']} for {since}{acknowledged}"
+    if (learning := state.get("learning")) and learning["stage"] != "armed":
+        yield str(learning["text"])
     if label := state.get("label"):
         yield f"labelled {label}"
     if until := state.get("muted_until"):

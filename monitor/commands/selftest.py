@@ -12,10 +12,11 @@ from monitor.audio.level import LevelMeter
 from monitor.audio.signal_check import SignalCheck
 from monitor.calibration.machine_match import match_sound
 from monitor.commands.output import columns, emit
-from monitor.config.settings import MachineSettings, load_config
+from monitor.config.settings import MachineSettings, load_config, state_dir
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus, block_times_s
 from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnavailableError
+from monitor.learning.journal import in_use
 from monitor.model.bundle import load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
@@ -49,20 +50,31 @@ def selftest(config: Path, *, as_json: bool) -> int:
     logging.basicConfig(level=logging.CRITICAL)
     settings = load_config(config)
     findings = [Finding("config", ok=True, detail=str(config))]
-    findings += map(_try_bundle, settings.machines)
+    state = state_dir(settings, config)
+    bundles = {machine.id: _bundle_of(machine, state) for machine in settings.machines}
+    findings += [_try_bundle(name, path) for name, path in bundles.items()]
     findings += _try_broker(settings.mqtt, [machine.id for machine in settings.machines])
     with ThreadPoolExecutor(max_workers=len(settings.machines)) as pool:
-        for found in pool.map(_try_source, settings.machines):
+        for found in pool.map(_try_source, settings.machines, bundles.values()):
             findings += found
     rows = [("ok" if one.ok else "FAILED", one.what, one.detail) for one in findings]
     emit([asdict(one) for one in findings], columns(rows), as_json=as_json)
     return next((one.exit_status for one in findings if not one.ok), 0)
 
 
-def _try_bundle(machine: MachineSettings) -> Finding:
-    what = f"bundle of {machine.id}"
+def _bundle_of(machine: MachineSettings, state: Path) -> Path | None:
+    """The bundle in use; None while the first one is learned."""
+    if machine.learning is None:
+        return machine.bundle
+    return next(iter(in_use(state, machine.id, machine.bundle).bundles), None)
+
+
+def _try_bundle(machine: str, path: Path | None) -> Finding:
+    what = f"bundle of {machine}"
+    if path is None:
+        return Finding(what, True, "the machine is learned, there is no bundle yet")
     try:
-        bundle = load_bundle(machine.bundle)
+        bundle = load_bundle(path)
         threshold = bundle.calibration.threshold
         run_selftest(bundle, Network(bundle))
     except BundleError as error:
@@ -78,14 +90,14 @@ def _try_broker(settings: MqttSettings, machines: list[str]) -> list[Finding]:
     ]
 
 
-def _try_source(machine: MachineSettings) -> list[Finding]:
+def _try_source(machine: MachineSettings, bundle: Path | None) -> list[Finding]:
     """Whether the source gives sound, and whether the bundle fits it."""
     what = f"source of {machine.id}"
     stop = threading.Event()
     timeout = threading.Timer(TIMEOUT_S, stop.set)
     timeout.daemon = True
     timeout.start()
-    test = _SourceTest(machine)
+    test = _SourceTest(machine, bundle)
     try:
         ok, detail = test.run(stop)
     except AuscultError as error:
@@ -102,13 +114,15 @@ def _try_source(machine: MachineSettings) -> list[Finding]:
 class _SourceTest:
     """Receives some seconds from one machine's source, and scores them if its bundle loads."""
 
-    def __init__(self, machine: MachineSettings) -> None:
+    def __init__(self, machine: MachineSettings, path: Path | None) -> None:
         self._machine = machine
         self._check, self._meter = SignalCheck(), LevelMeter()
         self._received_s = 0.0
         self._pipeline: Pipeline | None = None
+        if path is None:
+            return
         try:
-            bundle = load_bundle(machine.bundle)
+            bundle = load_bundle(path)
             self._whole = bundle.recording_score()
             self._pipeline = Pipeline(bundle, DetectorSettings(), whole=self._whole)
         except BundleError:

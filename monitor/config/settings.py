@@ -12,20 +12,22 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from monitor.config.document import ConfigDocument, Model, read_document
 from monitor.config.toml_lines import KeyPath
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import ConfigError, UsageError
+from monitor.learning.settings import LearningSettings
 from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
 
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
 
+_TABLES = ("mqtt", "detector", "service", "learning", "machine")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -62,11 +64,27 @@ class MachineSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, AfterValidator(check_machine_id)]
-    bundle: Path
+    bundle: Path | None = None
+    """Unset: it is learned, see ``learning``."""
     source: SourceSettings
     detector: DetectorSettings | None = None
     """``[machine.detector]``: its keys replace those of ``[detector]`` for this machine."""
     operation: OperationSettings = Field(default_factory=OperationSettings)
+    learning: LearningSettings | None = None
+    """``[machine.learning]``: its keys replace those of ``[learning]`` for this machine."""
+
+    @model_validator(mode="after")
+    def _has_a_bundle(self) -> Self:
+        if self.bundle is None and self.learning is None:
+            raise ValueError(
+                f'machine "{self.id}" has no bundle: set bundle, or add the table '
+                "[machine.learning] to learn one"
+            )
+        if self.learning is not None and self.source.kind == "logmel":
+            raise ValueError(
+                f'machine "{self.id}": [machine.learning] needs sound, not kind = "logmel"'
+            )
+        return self
 
 
 class Settings(BaseModel):
@@ -79,6 +97,7 @@ class Settings(BaseModel):
     mqtt: MqttSettings = Field(default_factory=MqttSettings)
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    learning: LearningSettings = Field(default_factory=LearningSettings)
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
 
     def machine(self, machine_id: str) -> MachineSettings:
@@ -103,6 +122,15 @@ class Settings(BaseModel):
             update={key: getattr(own, key) for key in own.model_fields_set}
         )
 
+    def learning_of(self, machine: MachineSettings) -> LearningSettings | None:
+        """``[learning]`` with the keys of the machine's own table; None without such a table."""
+        own = machine.learning
+        if own is None:
+            return None
+        return self.learning.model_copy(
+            update={key: getattr(own, key) for key in own.model_fields_set}
+        )
+
 
 def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     """Read and validate a configuration file and the environment.
@@ -114,7 +142,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
     document = read_document(path, TRAINER_TABLES)
     mistakes = _secrets_in(document)
     secrets = {("mqtt", key) for key in SECRET_KEYS}
-    document.put_environment(environ, ("mqtt", "detector", "service", "machine"), secrets)
+    document.put_environment(environ, _TABLES, secrets)
     try:
         settings = document.validated(Settings)
         _refuse_repeated_ids(settings, document.where)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK, StepWatch, rfc3339
-from monitor.config.settings import Settings, load_config, outbox_path
+from monitor.config.settings import Settings, load_config, outbox_path, state_dir
 from monitor.control.address import socket_path
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
@@ -23,9 +23,10 @@ from monitor.control.server import ControlServer
 from monitor.errors import AuscultError, ServiceUnavailableError
 from monitor.mqtt.payloads import info_payload
 from monitor.outbox.queue import Outbox
+from monitor.service.commissioning import Commissioning
 from monitor.service.delivery import Delivery
 from monitor.service.logs import set_up_logging
-from monitor.service.machine_plan import MachinePlan, make_plans
+from monitor.service.machine_plan import MachinePlan, make_plans, replanned
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
 from monitor.service.signals import SignalQueue
@@ -52,10 +53,12 @@ class Service:
         announce: Callable[[Reading], None],
         *,
         turn_mutes: Callable[[], list[str]] = list,
+        turn_learning: Callable[[], None] = lambda: None,
     ) -> None:
         """``reread`` reads and validates everything again; ``announce`` publishes the result.
 
         ``turn_mutes`` ends the mutes whose time is over and returns their machines.
+        ``turn_learning`` does what is due for machines that are learned.
         """
         self._supervisor = supervisor
         self._delivery = delivery
@@ -63,6 +66,7 @@ class Service:
         self._reread = reread
         self._announce = announce
         self._turn_mutes = turn_mutes
+        self._turn_learning = turn_learning
         self._status = ""
         self._complaint = ""
         self._hanging: list[str] = []
@@ -119,6 +123,7 @@ class Service:
         for name in self._turn_mutes():
             if machine := self._supervisor.machines.get(name):
                 machine.publish_state()
+        self._turn_learning()
         if step_s := self._steps.step_s():
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))
@@ -153,8 +158,9 @@ def run_daemon(
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)
+        in_force = [settings]
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
-        plans = make_plans(settings)
+        plans = make_plans(settings, state_dir=state_dir(settings, config))
         outbox = stack.enter_context(
             Outbox(
                 outbox_path(settings, config),
@@ -167,7 +173,14 @@ def run_daemon(
         operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
         stack.callback(operators.close)
         muting = Muting(delivery, operators)
-        supervisor = Supervisor(muting, state_dir=outbox.path.parent, listen=delivery.listen)
+        commissioning = Commissioning(outbox.path.parent, config.absolute())
+        stack.callback(commissioning.stop)
+        supervisor = Supervisor(
+            muting,
+            state_dir=outbox.path.parent,
+            listen=delivery.listen,
+            learner=commissioning.learner,
+        )
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)
@@ -177,10 +190,13 @@ def run_daemon(
             settings = load_config(config)
             if outbox_path(settings, config) != outbox.path:
                 log.warning("service.state_dir has changed: restart the service to use it")
-            return settings, make_plans(settings, running)
+            plans = make_plans(settings, running, outbox.path.parent)
+            commissioning.apply(settings)
+            return settings, plans
 
         def announce(reading: Reading) -> None:
             settings, plans = reading
+            in_force[0] = settings
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
             for warning in filter(None, (plan.persistence_warning for plan in plans)):
                 log.warning(warning)
@@ -189,20 +205,53 @@ def run_daemon(
             delivery.announce(partial(_info, plans, started_s), machines)
 
         delivery.start()
+        commissioning.apply(settings)
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})
         _open_control_socket(
-            Daemon(supervisor, muting, str(config.absolute()), started_s, delivery.summary),
+            Daemon(
+                supervisor,
+                muting,
+                str(config.absolute()),
+                started_s,
+                delivery.summary,
+                commissioning.learner,
+            ),
             socket_path(outbox.path.parent),
             stack,
         )
         manager.ready()
         _give_back_memory()
-        Service(supervisor, delivery, manager, reread, announce, turn_mutes=muting.turn).run(
-            signals, until_ended=until_ended
-        )
+        Service(
+            supervisor,
+            delivery,
+            manager,
+            reread,
+            announce,
+            turn_mutes=muting.turn,
+            turn_learning=partial(_turn_learning, commissioning, supervisor, in_force, announce),
+        ).run(signals, until_ended=until_ended)
         log.info("stopping")
+
+
+def _turn_learning(
+    commissioning: Commissioning,
+    supervisor: Supervisor,
+    in_force: list[Settings],
+    announce: Callable[[Reading], None],
+) -> None:
+    """Do what is due for machines that are learned, and use the bundles that they got."""
+    changed = commissioning.turn()
+    if not changed:
+        return
+    settings = in_force[0]
+    running = {name: machine.plan for name, machine in supervisor.machines.items()}
+    plans = replanned(settings, running, changed, commissioning.state_dir)
+    supervisor.apply(plans)
+    announce((settings, plans))
+    for name in changed:
+        supervisor.machines[name].publish_state()
 
 
 def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:
@@ -230,13 +279,23 @@ def _info(plans: list[MachinePlan], started_s: float) -> dict[str, Any]:
         {
             "id": plan.settings.id,
             "source": plan.settings.source.kind,
-            "bundle_sha256": plan.bundle.sha256,
-            "threshold": plan.thresholds.alarm,
-            "warning_threshold": plan.thresholds.warning,
-            "false_alarms_per_week": plan.thresholds.alarm_per_week,
-            "provisional": plan.bundle.calibration.provisional,
-            "span_s": plan.bundle.span_s,
+            "provisional": plan.is_provisional,
+            **_judged_by(plan),
         }
         for plan in plans
     ]
     return info_payload(version=__version__, started_at=started_at, machines=machines)
+
+
+def _judged_by(plan: MachinePlan) -> dict[str, Any]:
+    """The bundle and the thresholds; there are none while the machine is learned."""
+    bundle, thresholds = plan.bundle, plan.thresholds
+    if bundle is None or thresholds is None:
+        return {"bundle_sha256": None}
+    return {
+        "bundle_sha256": bundle.sha256,
+        "threshold": thresholds.alarm,
+        "warning_threshold": thresholds.warning,
+        "false_alarms_per_week": thresholds.alarm_per_week,
+        "span_s": bundle.span_s,
+    }

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
+from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.compute_lock import COMPUTE_LOCK
 from monitor.detection.operation import OperationChange
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
+from monitor.learning.learner import Learner
+from monitor.learning.listening import Listening
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
@@ -27,6 +30,12 @@ from monitor.sources.protocol import Source, SourceItem
 log = logging.getLogger(__name__)
 
 _ENDED = SourceState(SourceStatus.UNAVAILABLE, "ended", "the source has ended")
+_WARNING = SourceState(
+    SourceStatus.WARNING,
+    "",
+    "the score is above the alarm threshold; alerts begin when the machine is armed",
+)
+_BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
 _STOPPED = SourceState(SourceStatus.UNAVAILABLE, "stopped", "Auscult was stopped")
 
 
@@ -70,6 +79,8 @@ class Machine:
         operation = plan.settings.operation
         self.signal = RunningSignal(self.id, operation) if operation.topic else None
         """What shows that the machine runs, if it is not only the sound."""
+        self._learner: Learner | None = None
+        self._used = plan
         self._stop = threading.Event()
         self._abandoned = threading.Event()
         self._thread = threading.Thread(
@@ -95,9 +106,22 @@ class Machine:
         self._report.publish_state()
         self._thread.start()
 
+    def attach(self, learner: Learner | None) -> None:
+        """Give the sound also to ``learner``, for a machine that is learned."""
+        self._learner = self._report.learner = learner
+
+    def adopt(self, plan: MachinePlan) -> None:
+        """Use another bundle or stage from the next block on; the source goes on."""
+        self.plan = plan
+
     def ask_to_stop(self) -> None:
         """Ask the thread to end soon; does not wait for it."""
         self._stop.set()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs, and takes over what ``adopt`` gives."""
+        return self._thread.is_alive() and not self.ended
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the thread; whether it has ended. One that has not publishes no more."""
@@ -163,10 +187,7 @@ class Machine:
 
     def _run_stream(self) -> None:
         """Process one stream of samples, numbered from 0, to its end or until stopped."""
-        plan = self.plan
-        pipeline = Pipeline(
-            plan.bundle, plan.detector, plan.network, operation=plan.settings.operation
-        )
+        pipeline = self._use(self.plan)
         self._report.begin_stream()
         self._resume_standing_alert(pipeline)
         self._last_item_s = time.monotonic()
@@ -177,13 +198,31 @@ class Machine:
             if isinstance(items, Generator):  # a traceback would keep it, and its child, alive
                 items.close()
 
-    def _process_items(self, items: Iterator[SourceItem], pipeline: Pipeline) -> None:
+    def _use(self, plan: MachinePlan) -> Pipeline | Listening:
+        """What processes the sound by this plan."""
+        if plan is not self._used:
+            self._report.use(plan.bundle, plan.thresholds)
+            self._used = plan
+        self._report.is_provisional = plan.is_provisional
+        standing = None if plan.has_alerts else self._outlet.open_alert(self.id)
+        if standing is not None and (standing.reason != "off" or plan.bundle is None):
+            self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
+        if plan.bundle is None:
+            return Listening()
+        return Pipeline(plan.bundle, plan.detector, plan.network, operation=plan.settings.operation)
+
+    def _process_items(self, items: Iterator[SourceItem], pipeline: Pipeline | Listening) -> None:
         for item in items:
+            is_first = self._used is not self.plan
+            if is_first:
+                pipeline = self._use(self.plan)
+                self._resume_standing_alert(pipeline)
             self._busy_since_s = self._last_item_s = time.monotonic()
             if not isinstance(item, SourceState):
                 if self._first_block_s is None:
                     self._first_block_s = self._last_item_s
-                self._process(pipeline, item)
+                is_broken = is_first or item.discontinuous
+                self._process(pipeline, replace(item, discontinuous=is_broken))
             elif item.status is SourceStatus.UNAVAILABLE:
                 self._lost(item)
             else:  # the next block decides which state the machine has
@@ -195,7 +234,7 @@ class Machine:
             self._lost(_ENDED)
             self.ended = True
 
-    def _process(self, pipeline: Pipeline, block: AudioBlock | LogMelBlock) -> None:
+    def _process(self, pipeline: Pipeline | Listening, block: AudioBlock | LogMelBlock) -> None:
         self._available = True
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
@@ -210,28 +249,56 @@ class Machine:
         self._report.processed(
             block, scored=_is_scored(pipeline.state), operation=pipeline.operation
         )
+        self._learn(pipeline, block, output)
         self._report.warn(pipeline.warnings)
         self._publish(output)
-        self._report.show(pipeline.state)
+        self._report.show(self._shown(pipeline.state))
 
-    def _resume_standing_alert(self, pipeline: Pipeline) -> None:
+    def _learn(
+        self,
+        pipeline: Pipeline | Listening,
+        block: AudioBlock | LogMelBlock,
+        output: PipelineOutput,
+    ) -> None:
+        if self._learner is None or not isinstance(block, AudioBlock):
+            return
+        thresholds = self._used.thresholds
+        self._learner.push(
+            block,
+            usable=pipeline.state.status not in _BLIND,
+            operation=pipeline.operation,
+            scores=output.scores,
+            decisions=output.decisions,
+            alarm_threshold=thresholds.alarm if thresholds is not None else 0.0,
+        )
+
+    def _shown(self, state: SourceState) -> SourceState:
+        """The state to publish: without alerts, an anomaly is a warning."""
+        if state.status is SourceStatus.ANOMALY and not self._used.has_alerts:
+            return _WARNING
+        return state
+
+    def _resume_standing_alert(self, pipeline: Pipeline | Listening) -> None:
         """Continue an alert that was raised before this stream began."""
         self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
+        if isinstance(pipeline, Listening) or not self._used.has_alerts:
+            return
         standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
         if standing is not None and standing.reason != "off":
-            rate_hz = self.plan.bundle.spec.sample_rate_hz
+            rate_hz = pipeline.bundle.spec.sample_rate_hz
             at_sample = round(self._report.position_s * rate_hz)
             pipeline.detector.resume(standing.peak_score, at_sample)
 
     def _publish(self, output: PipelineOutput) -> None:
-        events: list[Decision | OperationChange] = [*output.decisions, *output.operation]
+        decisions = output.decisions if self._used.has_alerts else ()
+        events: list[Decision | OperationChange] = [*decisions, *output.operation]
         for event in sorted(events, key=_when):
             if isinstance(event, Decision):
                 self._report.alert(event)
             else:
                 self._report.operation(event)
         for state in output.states:
-            self._report.show(state)
+            self._report.show(self._shown(state))
         for score in output.scores:
             self._report.score(score)
 
@@ -249,7 +316,4 @@ def _when(event: Decision | OperationChange) -> int:
 
 def _is_scored(state: SourceState) -> bool:
     """Whether the sound is judged in this state; that a machine is off is judged as well."""
-    return state.status not in {
-        SourceStatus.NO_SIGNAL,
-        SourceStatus.DEGRADED,
-    }
+    return state.status not in {*_BLIND, SourceStatus.LEARNING}

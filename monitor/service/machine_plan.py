@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from monitor.config.settings import MachineSettings, Settings
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds, thresholds_of
 from monitor.errors import BundleError
+from monitor.learning.journal import InUse, Stage, in_use
+from monitor.learning.settings import LearningSettings
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class MachinePlan:
     """Everything that decides how a machine is monitored.
 
-    ``network`` is shared between the machines of one bundle.
+    ``network`` is shared between the machines of one bundle. Without a bundle, the machine is
+    being learned. ``learning``: None for a machine that is never learned.
     """
 
     settings: MachineSettings
     detector: DetectorSettings
-    bundle: Bundle
-    network: Network
+    bundle: Bundle | None
+    network: Network | None
     inference_threads: int
     score_interval_s: float
     stall_limit_s: float
+    learning: LearningSettings | None = None
+    stage: Stage = "armed"
 
     @property
-    def thresholds(self) -> Thresholds:
-        """Where an alarm and a warning begin."""
+    def thresholds(self) -> Thresholds | None:
+        """Where an alarm and a warning begin; None without a bundle."""
+        if self.bundle is None:
+            return None
         return thresholds_of(self.bundle.calibration, self.detector)
+
+    @property
+    def is_provisional(self) -> bool:
+        """Whether the threshold is not yet tested on enough sound."""
+        if self.bundle is None:
+            return True
+        return self.stage == "provisional" or self.bundle.calibration.provisional
+
+    @property
+    def has_alerts(self) -> bool:
+        """Whether alarms become alerts; otherwise they are warnings."""
+        if self.stage == "provisional" and self.learning is not None:
+            return self.learning.alarm_while_provisional
+        return self.bundle is not None
 
     @property
     def persistence_warning(self) -> str:
         """A warning if the threshold was set for another persistence; empty if not."""
+        if self.bundle is None:
+            return ""
         rule, calibration = persistence_of(self.bundle, self.detector), self.bundle.calibration
         required, out_of = calibration.persistence_required, calibration.persistence_out_of
         if (rule.required, rule.out_of) == (required, out_of):
@@ -51,51 +78,99 @@ class MachinePlan:
 
     def same_as(self, other: MachinePlan) -> bool:
         """Whether a machine that runs by the other plan needs no change."""
+        return self._hash == other._hash and self.stage == other.stage and self.continues(other)
+
+    def continues(self, other: MachinePlan) -> bool:
+        """Whether the plans differ only in bundle and stage, so that the source goes on."""
         return (
             self.settings == other.settings
             and self.detector == other.detector
-            and self.bundle.sha256 == other.bundle.sha256
             and self.inference_threads == other.inference_threads
             and self.score_interval_s == other.score_interval_s
             and self.stall_limit_s == other.stall_limit_s
+            and self.learning == other.learning
         )
 
+    @property
+    def _hash(self) -> str:
+        return self.bundle.sha256 if self.bundle is not None else ""
 
-def make_plans(settings: Settings, running: Iterable[MachinePlan] = ()) -> list[MachinePlan]:
+
+class _Bundles:
+    """Bundles that are loaded, each once."""
+
+    def __init__(self, threads: int, running: Iterable[MachinePlan]) -> None:
+        self._threads = threads
+        self._loaded = {
+            plan.bundle.sha256: (plan.bundle, plan.network)
+            for plan in running
+            if plan.bundle and plan.network and plan.inference_threads == threads
+        }
+
+    def load(
+        self, path: Path, machine: MachineSettings, detector: DetectorSettings
+    ) -> tuple[Bundle, Network]:
+        """A bundle that can be used. Raises ``BundleError``."""
+        bundle = load_bundle(path)
+        thresholds_of(bundle.calibration, detector)
+        _check_off_states(machine.operation.off_states, bundle)
+        if bundle.sha256 not in self._loaded:
+            network = Network(bundle, self._threads)
+            run_selftest(bundle, network)
+            self._loaded[bundle.sha256] = (bundle, network)
+        return self._loaded[bundle.sha256]
+
+    def first_of(
+        self, paths: Sequence[Path], machine: MachineSettings, detector: DetectorSettings
+    ) -> tuple[Bundle, Network] | None:
+        """The first bundle that can be used, None without paths.
+
+        Raises ``BundleError`` if no bundle can be used.
+        """
+        for path in paths:
+            try:
+                return self.load(path, machine, detector)
+            except BundleError as error:
+                if path == paths[-1]:
+                    raise
+                log.error("%s: the bundle before it is used", error)
+        return None
+
+
+def make_plans(
+    settings: Settings, running: Iterable[MachinePlan] = (), state_dir: Path | None = None
+) -> list[MachinePlan]:
     """The plan of every machine. Each bundle is loaded once, and its self-test is run.
 
-    Unchanged bundles of ``running`` machines are not loaded again. Raises
-    ``BundleError`` with a line for each machine whose bundle is not usable.
+    Unchanged bundles of ``running`` machines are not loaded again. ``state_dir``: where learned
+    bundles are. Raises ``BundleError`` with a line for each machine whose bundle is not usable.
     """
     threads = settings.service.inference_threads
-    loaded = {
-        plan.bundle.sha256: (plan.bundle, plan.network)
-        for plan in running
-        if plan.inference_threads == threads
-    }
+    bundles = _Bundles(threads, running)
     plans, problems = [], []
     for machine in settings.machines:
+        detector, learning = settings.detector_of(machine), settings.learning_of(machine)
+        configured = () if machine.bundle is None else (machine.bundle,)
+        use = InUse("armed", configured)
+        if learning is not None:
+            use = in_use(state_dir, machine.id, machine.bundle)
         try:
-            bundle = load_bundle(machine.bundle)
-            thresholds_of(bundle.calibration, settings.detector_of(machine))
-            _check_off_states(machine.operation.off_states, bundle)
-            if bundle.sha256 not in loaded:
-                network = Network(bundle, threads)
-                run_selftest(bundle, network)
-                loaded[bundle.sha256] = (bundle, network)
+            usable = bundles.first_of(use.bundles, machine, detector)
         except BundleError as error:
             problems.append(f'machine "{machine.id}": {error}')
             continue
-        bundle, network = loaded[bundle.sha256]
+        bundle, network = usable or (None, None)
         plans.append(
             MachinePlan(
                 settings=machine,
-                detector=settings.detector_of(machine),
+                detector=detector,
                 bundle=bundle,
                 network=network,
                 inference_threads=threads,
                 score_interval_s=settings.mqtt.score_interval_s,
                 stall_limit_s=settings.service.stall_limit_s,
+                learning=learning,
+                stage=use.stage,
             )
         )
     if problems:
@@ -124,3 +199,26 @@ def _check_off_states(off_states: tuple[str, ...] | None, bundle: Bundle) -> Non
             f"[machine.operation] off_states: in no state does the machine run; leave out one of "
             f"{listed}"
         )
+
+
+def replanned(
+    settings: Settings,
+    running: Mapping[str, MachinePlan],
+    changed: Collection[str],
+    state_dir: Path,
+) -> list[MachinePlan]:
+    """The running plans, with those of the ``changed`` machines made again.
+
+    A machine whose bundle cannot be used keeps its plan.
+    """
+    plans = []
+    for machine in settings.machines:
+        plan = running[machine.id]
+        if machine.id in changed:
+            only = settings.model_copy(update={"machines": (machine,)})
+            try:
+                plan = make_plans(only, running.values(), state_dir)[0]
+            except BundleError as error:
+                log.error("%s", error)
+        plans.append(plan)
+    return plans

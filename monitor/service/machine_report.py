@@ -27,6 +27,7 @@ from monitor.domain import (
     SourceStatus,
     block_times_s,
 )
+from monitor.learning.learner import Learner
 from monitor.model.bundle import Bundle
 from monitor.service.coverage import Coverage
 from monitor.service.operation_record import OperationRecord
@@ -67,34 +68,45 @@ class MachineReport:
     def __init__(
         self,
         machine: str,
-        bundle: Bundle,
+        bundle: Bundle | None,
         outlet: Outlet,
         score_interval_s: float,
         *,
-        thresholds: Thresholds,
+        thresholds: Thresholds | None,
         operation: OperationSettings | None = None,
         operation_file: Path | None = None,
     ) -> None:
+        """``bundle``: None while the machine is learned."""
         self.state = SourceState(SourceStatus.WARMING, "starting")
         self._machine = machine
-        self._bundle = bundle
-        self._thresholds = thresholds
+        self.is_provisional = False
+        self.learner: Learner | None = None
+        self._operation_file = operation_file
+        self._operation_settings = operation or OperationSettings()
+        self.use(bundle, thresholds)
         self._outlet = outlet
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
         self._warnings: tuple[MachineWarning, ...] = ()
-        self._operation = OperationRecord(operation_file, bundle.sha256)
-        operation = operation or OperationSettings()
-        self._alert_when_off_s = operation.alert_when_off_s
-        self._is_off_reported: bool | None = None
-        """Whether an alert is open because the machine is off; None: not known yet."""
-        states = bundle.manifest.operation
-        duty = duty_of(operation, states.duty if states is not None else None)
-        self._duty = DutyWatch(duty, operation.duty_cycle_s)
         self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
         self.begin_stream()
+
+    def use(self, bundle: Bundle | None, thresholds: Thresholds | None) -> None:
+        """The bundle by which the machine is judged from now on."""
+        self._bundle = bundle
+        self._thresholds = thresholds
+        self._frame_rate_hz = bundle.spec.frame_rate_hz if bundle is not None else 1.0
+        sha256 = bundle.sha256 if bundle is not None else ""
+        self._operation = OperationRecord(self._operation_file, sha256)
+        operation = self._operation_settings
+        self._alert_when_off_s = operation.alert_when_off_s
+        self._is_off_reported: bool | None = None
+        """Whether an alert is open because the machine is off; None: not known yet."""
+        states = bundle.manifest.operation if bundle is not None else None
+        duty = duty_of(operation, states.duty if states is not None else None)
+        self._duty = DutyWatch(duty, operation.duty_cycle_s)
 
     def begin_stream(self) -> None:
         """Samples are counted from 0 again."""
@@ -109,7 +121,7 @@ class MachineReport:
 
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
         """A block came in: give it its wall time, and count the sound missing before it as lost."""
-        start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
+        start_s, end_s = block_times_s(block, self._frame_rate_hz)
         recorded = block.recorded_unix_s if isinstance(block, AudioBlock) else None
         self._clock.observe(
             end_s,
@@ -129,7 +141,7 @@ class MachineReport:
         operation: OperationStatus | None = None,
     ) -> None:
         """The pipeline has processed the block; ``scored``: whether it could be scored."""
-        start_s, end_s = block_times_s(block, self._bundle.spec.frame_rate_hz)
+        start_s, end_s = block_times_s(block, self._frame_rate_hz)
         self._coverage.received(end_s - start_s, scored=scored)
         self._operation.passed(end_s - start_s, operation)
         self._duty.passed(end_s - start_s, operation)
@@ -154,11 +166,12 @@ class MachineReport:
         is_over = operation is OperationStatus.OFF and limit_s is not None and off_s >= limit_s
         if not is_over or self._is_off_reported:
             return
-        if (standing := self._outlet.open_alert(self._machine)) is None:
-            self._send(self._off_draft(off_s))
+        standing = self._outlet.open_alert(self._machine)
+        if standing is None and self._bundle is not None and self._thresholds is not None:
+            self._send(self._off_draft(off_s, self._bundle, self._thresholds))
         self._is_off_reported = standing is None or standing.reason == "off"
 
-    def _off_draft(self, off_s: float) -> AlertDraft:
+    def _off_draft(self, off_s: float, bundle: Bundle, thresholds: Thresholds) -> AlertDraft:
         return AlertDraft(
             kind="raised",
             machine=self._machine,
@@ -166,10 +179,10 @@ class MachineReport:
             started_at=rfc3339(self._clock.unix_s(self._end_s - off_s)),
             score=0.0,
             peak_score=0.0,
-            threshold=self._thresholds.alarm,
+            threshold=thresholds.alarm,
             loss=0.0,
-            false_alarms_per_week=self._thresholds.alarm_per_week,
-            bundle_sha256=self._bundle.sha256,
+            false_alarms_per_week=thresholds.alarm_per_week,
+            bundle_sha256=bundle.sha256,
             reason="off",
         )
 
@@ -221,17 +234,24 @@ class MachineReport:
         now_s = time.monotonic()
         self._state_due_s = now_s + self.STATE_INTERVAL_S
         standing = self._outlet.open_alert(self._machine)
+        detail = self.state.detail
+        learning: dict[str, Any] = {}
+        if (learner := self.learner) is not None:
+            learning = {"learning": learner.status(), "provisional": self.is_provisional}
+            if self.state.status is SourceStatus.LEARNING:
+                detail = learning["learning"]["text"]
         self._outlet.state(
             self._machine,
             {
                 "state": self.state.status.value,
                 "reason": self.state.reason,
-                "detail": self.state.detail,
+                "detail": detail,
                 "warnings": [one.name for one in self._warnings],
                 "warning_details": {one.name: one.detail for one in self._warnings},
                 "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
                 "alert_id": standing.alert_id if standing else None,
                 "coverage": self.coverage(),
+                **learning,
             },
         )
         self._publish_operation()
@@ -239,7 +259,7 @@ class MachineReport:
     def score(self, score: Score) -> None:
         """Publish a score if it is time for the next one."""
         now_s = time.monotonic()
-        if now_s < self._score_due_s:
+        if now_s < self._score_due_s or self._bundle is None or self._thresholds is None:
             return
         self._score_due_s = now_s + self._score_interval_s
         self._outlet.score(
@@ -254,12 +274,14 @@ class MachineReport:
                 "ratio": score.value / self._thresholds.alarm,
                 "loss": score.loss,
                 "level_dbfs": self._level.read_dbfs(),
+                "provisional": self.is_provisional,
             },
         )
 
     def alert(self, decision: Decision) -> None:
         """Put an alert into the outbox."""
-        self._send(alert_draft(decision, self._bundle, self._machine, self._clock.unix_s))
+        if self._bundle is not None:
+            self._send(alert_draft(decision, self._bundle, self._machine, self._clock.unix_s))
 
     def _send(self, draft: AlertDraft) -> None:
         alert = self._outlet.alert(replace(draft, dated_by_clock=not self._clock.is_recorded))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from monitor import __version__
@@ -19,26 +20,29 @@ from monitor.control.messages import (
     NoArguments,
 )
 from monitor.control.operator_store import Entry, KnownAlert
-from monitor.errors import ConfigError, UsageError
+from monitor.errors import ConfigError, ServiceUnavailableError, UsageError
+from monitor.learning.learner import Learner
 from monitor.service.muting import Muting
-from monitor.service.supervisor import Supervisor
+from monitor.service.supervisor import Supervisor, no_learner
 from monitor.text.escaping import one_line
 from monitor.text.wording import duration
 
 log = logging.getLogger(__name__)
 
-_LEARNING = ("learn", "arm", "rollback")
-
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """What the commands use. ``delivery``: outbox and broker, in one line."""
+    """What the commands use. ``delivery``: outbox and broker, in one line.
+
+    ``learner``: of a machine that is learned.
+    """
 
     supervisor: Supervisor
     muting: Muting
     config: str
     started_s: float
     delivery: Callable[[], str]
+    learner: Callable[[str], Learner | None] = no_learner
 
 
 class OperatorCommands:
@@ -56,8 +60,11 @@ class OperatorCommands:
         dispatcher.register("unmute", MachineArguments, self._unmute)
         dispatcher.register("acknowledge", AlertArguments, self._acknowledge)
         dispatcher.register("label", LabelArguments, self._label)
-        for command in _LEARNING:
-            dispatcher.register(command, MachineArguments, self._without_learning)
+        dispatcher.register("learn", MachineArguments, partial(self._commission, Learner.learn))
+        dispatcher.register("arm", MachineArguments, partial(self._commission, Learner.arm))
+        dispatcher.register(
+            "rollback", MachineArguments, partial(self._commission, Learner.rollback)
+        )
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         daemon, clock = self._daemon, self._operators.clock
@@ -124,12 +131,23 @@ class OperatorCommands:
             )
         return {"alert_id": alert.alert_id, "label": alert.label, **self._told(alert.machine)}
 
-    def _without_learning(self, arguments: MachineArguments, _by: str) -> Mapping[str, Any]:
+    def _commission(
+        self, do: Callable[[Learner, str], str], arguments: MachineArguments, by: str
+    ) -> Mapping[str, Any]:
+        """Let a learner do something. The main loop changes the bundle within a second."""
         machine = self._known(arguments.machine)
-        raise ConfigError(
-            f'machine "{machine}" is not configured for learning: it has no [machine.learning] '
-            f"table in {self._daemon.config}"
-        )
+        learner = self._daemon.learner(machine)
+        if learner is None:
+            raise ConfigError(
+                f'machine "{machine}" is not configured for learning: it has no '
+                f"[machine.learning] table in {self._daemon.config}"
+            )
+        try:
+            message = do(learner, by)
+        except OSError as error:
+            raise ServiceUnavailableError(f"the disk does not accept changes: {error}") from error
+        self._note(by, do.__name__, machine)
+        return {"message": message, **self._told(machine)}
 
     def _known(self, machine: str) -> str:
         """The machine itself. Raises ``UsageError`` that names the monitored ones."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from monitor.learning.learner import Learner
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import Outlet
@@ -26,6 +27,11 @@ class SupervisedOutlet(Outlet, Protocol):
 
     def forget(self, machine: str) -> None:
         """The machine is no longer monitored: clear its alert and remove its state."""
+
+
+def no_learner(_machine: str) -> Learner | None:
+    """No machine is learned."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +70,13 @@ class Supervisor:
         *,
         state_dir: Path | None = None,
         listen: Callable[[Sequence[RunningSignal]], None] = lambda _signals: None,
+        learner: Callable[[str], Learner | None] = no_learner,
     ) -> None:
-        """``state_dir``: what folder sources have read, running hours and starts are kept there."""
+        """``state_dir``: what folder sources have read, running hours and starts are kept there.
+
+        ``learner``: of a machine that is learned.
+        """
+        self._learner = learner
         self._outlet = outlet
         self._state_dir = state_dir
         self._listen = listen
@@ -75,12 +86,21 @@ class Supervisor:
     def apply(self, plans: Sequence[MachinePlan]) -> Changes:
         """Monitor by these plans from now on.
 
-        A machine whose plan has not changed continues and loses no sample.
+        A machine whose plan has not changed continues and loses no sample. The same is true if
+        only its bundle has changed.
         """
         wanted = {plan.settings.id: plan for plan in plans}
         running = self.machines
         kept = [
             name for name in wanted if name in running and wanted[name].same_as(running[name].plan)
+        ]
+        adopting = [
+            name
+            for name in wanted
+            if name in running
+            and name not in kept
+            and running[name].is_alive
+            and wanted[name].continues(running[name].plan)
         ]
         changes = Changes(
             added=[name for name in wanted if name not in running],
@@ -88,11 +108,16 @@ class Supervisor:
             removed=[name for name in running if name not in wanted],
             kept=kept,
         )
-        self._end([running[name] for name in (*changes.changed, *changes.removed)])
+        for name in adopting:
+            running[name].adopt(wanted[name])
+        for name in (*kept, *adopting):
+            running[name].attach(self._learner(name))
+        restarting = [name for name in changes.changed if name not in adopting]
+        self._end([running[name] for name in (*restarting, *changes.removed)])
         for name in changes.removed:
             del running[name]
             self._outlet.forget(name)
-        starting = (*changes.changed, *changes.added)
+        starting = (*restarting, *changes.added)
         for position, name in enumerate(starting):
             if position:
                 # Streams that begin together would all need the processor at the same moments.
@@ -101,6 +126,7 @@ class Supervisor:
             source = self._open_source(plan.settings.source, self._file("folders", name, "sqlite3"))
             operation_file = self._file("operation", name, "json")
             running[name] = Machine(plan, source, self._outlet, operation_file=operation_file)
+            running[name].attach(self._learner(name))
             running[name].start()
         self._listen([one.signal for one in running.values() if one.signal is not None])
         return changes

@@ -21,7 +21,7 @@ from monitor.config.document import read_document
 from monitor.detection.settings import DetectorSettings
 from monitor.features.log_mel_spec import LogMelSpec
 
-_DAEMON_TABLES = frozenset({"mqtt", "service", "machine"})
+_DAEMON_TABLES = frozenset({"mqtt", "service", "learning", "machine"})
 
 
 class NetworkSettings(BaseModel):

@@ -1,0 +1,1 @@
+"""Commissioning: a machine's healthy sound is collected and learned over days."""

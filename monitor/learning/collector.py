@@ -1,0 +1,142 @@
+"""Chooses the pieces of a machine's sound: spread over time, while it runs and while it is quiet.
+
+Memory: one piece and a histogram of levels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from monitor.domain import AudioBlock, FloatArray
+from monitor.learning.pieces import SoundClass
+
+_LOWEST_DBFS, _N_LEVELS = -120, 121
+_LOUD_SHARE = 0.05
+_RANGE_DB = 12.0
+_QUIET_TIMES = 4.0
+
+
+class LevelClasses:
+    """Which sound is that of the running machine, while no bundle knows it.
+
+    Running is at most 12 dB quieter than the loudest twentieth of all sound so far. A machine
+    that is off is 20 to 30 dB quieter than one that runs. ``seconds``: at each level in whole
+    dB from -120.
+    """
+
+    def __init__(self, seconds: list[float]) -> None:
+        self.seconds = [*seconds, *[0.0] * _N_LEVELS][:_N_LEVELS]
+
+    def push(self, level_dbfs: float, seconds: float) -> SoundClass:
+        """Count sound, and classify it."""
+        index = min(_N_LEVELS - 1, max(0, math.floor(level_dbfs) - _LOWEST_DBFS))
+        self.seconds[index] += seconds
+        return "running" if index >= self._least() else "quiet"
+
+    @property
+    def running_s(self) -> float:
+        """Seconds of running, by all that is known now."""
+        return sum(self.seconds[max(0, math.ceil(self._least())) :])
+
+    def _least(self) -> float:
+        """The index of the lowest level of running."""
+        left = _LOUD_SHARE * sum(self.seconds)
+        for index in range(_N_LEVELS - 1, -1, -1):
+            left -= self.seconds[index]
+            if left < 0.0:
+                return index - _RANGE_DB
+        return 0.0
+
+
+@dataclass(slots=True)
+class PieceSound:
+    """The sound of a piece. ``samples``: float32, shape ``(n_samples,)``."""
+
+    samples: FloatArray
+    sample_rate_hz: int
+    kind: SoundClass
+    level_dbfs: float
+    ratio: float | None
+
+    @property
+    def seconds(self) -> float:
+        """The length."""
+        return len(self.samples) / self.sample_rate_hz
+
+
+@dataclass(slots=True)
+class _Growing:
+    kind: SoundClass
+    sample_rate_hz: int
+    blocks: list[FloatArray] = field(default_factory=list)
+    n_samples: int = 0
+    ratios: list[float] = field(default_factory=list)
+
+
+class Collector:
+    """Blocks to pieces. Used from the machine's thread only.
+
+    ``submit`` takes a piece and must not wait. A piece is contiguous sound of one kind. Quiet
+    sound is taken four times less often than running sound.
+    """
+
+    BEGINNING_PIECES: ClassVar[int] = 24
+    """Pieces until the first bundle."""
+
+    def __init__(self, piece_s: float, submit: Callable[[PieceSound], None]) -> None:
+        self._piece_s = piece_s
+        self._submit = submit
+        self._growing: _Growing | None = None
+        self._since_s: dict[SoundClass, float] = {"running": math.inf, "quiet": math.inf}
+
+    def push(
+        self,
+        block: AudioBlock,
+        kind: SoundClass | None,
+        every_s: float,
+        ratios: list[float],
+    ) -> None:
+        """Take a block.
+
+        ``kind``: None for sound that cannot be used. ``every_s``: seconds of running from piece
+        to piece. ``ratios``: the scores that the block gave, as shares of the alarm threshold.
+        """
+        growing = self._growing
+        if growing is not None and (
+            block.discontinuous
+            or kind != growing.kind
+            or block.sample_rate_hz != growing.sample_rate_hz
+        ):
+            growing = self._growing = None
+        if kind is None:
+            return
+        self._since_s[kind] += len(block.samples) / block.sample_rate_hz
+        if growing is None:
+            if self._since_s[kind] < every_s * (_QUIET_TIMES if kind == "quiet" else 1.0):
+                return
+            growing = self._growing = _Growing(kind, block.sample_rate_hz)
+        growing.blocks.append(block.samples)
+        growing.n_samples += len(block.samples)
+        growing.ratios += ratios
+        if growing.n_samples >= round(self._piece_s * growing.sample_rate_hz):
+            self._growing = None
+            self._since_s[kind] = growing.n_samples / growing.sample_rate_hz
+            self._submit(_complete(growing, self._piece_s))
+
+
+def _complete(growing: _Growing, piece_s: float) -> PieceSound:
+    rate_hz = growing.sample_rate_hz
+    samples = np.concatenate(growing.blocks)[: round(piece_s * rate_hz)]
+    ratio = sum(growing.ratios) / len(growing.ratios) if growing.ratios else None
+    return PieceSound(samples, rate_hz, growing.kind, level_dbfs(samples), ratio)
+
+
+def level_dbfs(samples: FloatArray) -> float:
+    """The level of samples, at least -120 dBFS."""
+    energy = float(np.dot(samples, samples)) / max(1, len(samples))
+    return max(float(_LOWEST_DBFS), 10.0 * math.log10(energy + 1e-30))

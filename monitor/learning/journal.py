@@ -1,0 +1,172 @@
+"""How far the learning of a machine is: one small file that is replaced at each step."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+log = logging.getLogger(__name__)
+
+Stage = Literal["collecting", "provisional", "armed"]
+CONFIGURED = ""
+"""The name of the bundle of the configuration, in place of a learned one."""
+MOST_ALARMS = 100
+
+
+@dataclass(slots=True)
+class LearnedBundle:
+    """A bundle that was learned. ``name``: its folder below ``bundles``."""
+
+    name: str
+    made_at: str
+    reason: str
+    heard_s: float
+    running_s: float
+    pieces: int
+
+
+@dataclass(slots=True)
+class NotLearned:
+    """A piece that is not learned, and why."""
+
+    name: str
+    recorded_at: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Alarm:
+    """An alarm that the provisional bundle would have raised, in seconds received."""
+
+    begin_s: float
+    end_s: float | None = None
+
+
+@dataclass(slots=True)
+class UnseenSound:
+    """Sound that was scored by a bundle that was made before: how often it gave an alarm.
+
+    ``scored_s``: how much of it was scored. ``alarms``: at most ``MOST_ALARMS`` of
+    ``n_alarms``.
+    """
+
+    bundle: str
+    day: int
+    scored_s: float = 0.0
+    n_alarms: int = 0
+    alarms: list[Alarm] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Journal:
+    """The state of the learning.
+
+    ``heard_s``: sound received since it began, ``running_s``: of the running machine.
+    ``levels``: seconds at each level, before the first bundle; see ``LevelClasses``.
+    ``bundle``: the one in use, ``CONFIGURED``, or None. ``bundles``: all that were made, the
+    oldest first. ``unfit``: pieces that the last training left out.
+    ``aside``: all pieces that are not learned.
+    """
+
+    stage: Stage = "collecting"
+    began_at: str = ""
+    heard_s: float = 0.0
+    running_s: float = 0.0
+    levels: list[float] = field(default_factory=list)
+    bundle: str | None = None
+    bundles: list[LearnedBundle] = field(default_factory=list)
+    unseen: list[UnseenSound] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
+    aside: list[NotLearned] = field(default_factory=list)
+    armed_by: str = ""
+
+    @property
+    def newest(self) -> LearnedBundle | None:
+        """The bundle in use, if it was learned."""
+        return next((one for one in self.bundles if one.name == self.bundle), None)
+
+    def unseen_by(self, bundle: str | None, day: int | None = None) -> list[UnseenSound]:
+        """The unseen sound of a bundle, or only that of one day."""
+        return [
+            one for one in self.unseen if one.bundle == bundle and (day is None or one.day == day)
+        ]
+
+
+_JOURNAL = TypeAdapter(Journal)
+
+
+@dataclass(frozen=True, slots=True)
+class InUse:
+    """The bundles of a machine, the one in use first, then those to use if it is damaged."""
+
+    stage: Stage
+    bundles: tuple[Path, ...]
+
+
+def in_use(state_dir: Path | None, machine: str, configured: Path | None) -> InUse:
+    """What the journal of a machine with ``[machine.learning]`` decides.
+
+    ``configured``: its bundle in the configuration.
+    """
+    beside = (configured,) if configured is not None else ()
+    journal = None
+    if state_dir is not None:
+        folder = folder_of(state_dir, machine)
+        try:
+            journal = read_journal(folder)
+        except OSError as error:
+            log.warning("the progress of the learning cannot be read: %s", error)
+    if journal is None:
+        return InUse("armed" if beside else "collecting", beside)
+    if journal.stage == "collecting" or journal.bundle is None:
+        return InUse("collecting", ())
+    if journal.bundle == CONFIGURED:
+        return InUse(journal.stage, beside)
+    names = [one.name for one in journal.bundles]
+    until = names.index(journal.bundle) + 1 if journal.bundle in names else len(names)
+    learned = tuple(folder / "bundles" / name for name in reversed(names[:until]))
+    return InUse(journal.stage, (*learned, *beside))
+
+
+def folder_of(state_dir: Path, machine: str) -> Path:
+    """Where everything about the learning of a machine is kept."""
+    return state_dir / "learning" / machine
+
+
+def read_journal(folder: Path) -> Journal | None:
+    """The journal of a machine; None if its learning has never begun.
+
+    A damaged journal is kept under another name, and the learning begins again.
+    """
+    path = folder / "journal.json"
+    try:
+        return _JOURNAL.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        damaged = path.with_suffix(".damaged")
+        log.error("%s is damaged and kept as %s: the learning begins again", path, damaged.name)
+        path.replace(damaged)
+        return None
+
+
+def write_journal(folder: Path, journal: Journal) -> None:
+    """Replace the journal; after a kill it is the earlier or the new one. Raises ``OSError``."""
+    path = folder / "journal.json"
+    partial = path.with_suffix(".part")
+    with partial.open("wb") as file:
+        file.write(json.dumps(asdict(journal), indent=1).encode())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,47 @@
+"""The sound of a machine that has no bundle yet: only its signal is checked."""
+
+from __future__ import annotations
+
+from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.detection.operation import OperationStatus
+from monitor.domain import AudioBlock, LogMelBlock, MachineWarning, SourceState, SourceStatus
+from monitor.errors import SourceFault
+from monitor.pipeline import PipelineOutput
+
+_LEARNING = SourceState(SourceStatus.LEARNING)
+
+
+class Listening:
+    """In place of a ``Pipeline``. ``state``: of the microphone, otherwise ``learning``."""
+
+    operation: OperationStatus | None = None
+    """As declared; None without a declaration."""
+    warnings: tuple[MachineWarning, ...] = ()
+
+    def __init__(self) -> None:
+        self.state = _LEARNING
+        self._check = SignalCheck()
+
+    def declare_running(self, is_running: bool | None) -> None:
+        """Whether the machine runs, by a signal other than the sound; None: not known."""
+        known = OperationStatus.RUNNING if is_running else OperationStatus.OFF
+        self.operation = None if is_running is None else known
+
+    def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
+        """Take the next block."""
+        state = _LEARNING
+        try:
+            if isinstance(block, AudioBlock):
+                for part in scorable_parts(self._check, block):
+                    state = _LEARNING if isinstance(part, AudioBlock) else part
+        except SourceFault as fault:
+            state = SourceState(SourceStatus.DEGRADED, "not_finite", str(fault))
+        output = PipelineOutput()
+        if (state.status, state.reason) != (self.state.status, self.state.reason):
+            output.states.append(state)
+        self.state = state
+        return output
+
+    def finish(self) -> PipelineOutput:
+        """The end of the stream."""
+        return PipelineOutput()

@@ -1,0 +1,201 @@
+"""The pieces of sound that a machine is learned from, on the disk.
+
+A folder ``pieces`` with FLAC files, a folder ``aside`` with those that do not fit, and an index
+in JSON lines. A piece counts when its line is on the disk, so a kill or power cut loses at most
+the piece that is being written.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import soundfile
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.domain import FloatArray
+
+log = logging.getLogger(__name__)
+
+SoundClass = Literal["running", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is known of a piece.
+
+    ``heard_s``: seconds of sound that had been received since the learning began. ``day``: of
+    the learning, from 0. ``hour``: of the local day, 0 to 23. ``kind``: whether the machine ran,
+    or was quiet or off. ``ratio``: the mean live score as a share of the alarm threshold, by a
+    bundle that was not trained on the piece; None where there was none. ``aside``: why the piece
+    is not learned; empty if it is.
+    """
+
+    name: str
+    recorded_at: str
+    heard_s: float
+    day: int
+    hour: int
+    kind: SoundClass
+    level_dbfs: float
+    seconds: float
+    n_bytes: int = 0
+    ratio: float | None = None
+    aside: str = ""
+
+
+_PIECE = TypeAdapter(Piece)
+
+
+class PieceStore:
+    """The pieces of one machine. Not safe to use from two threads at the same time.
+
+    Raises ``OSError`` where the folder cannot be made or read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.accepted_folder = folder / "pieces"
+        self._aside_folder = folder / "aside"
+        self._index = folder / "pieces.jsonl"
+        for one in (self.accepted_folder, self._aside_folder):
+            one.mkdir(parents=True, exist_ok=True)
+        self._pieces: dict[str, Piece] = {}
+        self._recover()
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """All pieces, the oldest first."""
+        return list(self._pieces.values())
+
+    @property
+    def accepted(self) -> list[Piece]:
+        """The pieces that are learned."""
+        return [piece for piece in self._pieces.values() if not piece.aside]
+
+    @property
+    def n_bytes(self) -> int:
+        """The space of all pieces."""
+        return sum(piece.n_bytes for piece in self._pieces.values())
+
+    def add(self, samples: FloatArray, sample_rate_hz: int, piece: Piece) -> Piece:
+        """Write a piece. Raises ``OSError`` where the disk is full or fails; nothing is left."""
+        final = self.accepted_folder / piece.name
+        partial = final.with_suffix(".part")
+        try:
+            with partial.open("wb") as file:
+                soundfile.write(file, samples, sample_rate_hz, format="FLAC", subtype="PCM_24")
+                file.flush()
+                os.fsync(file.fileno())
+            piece = replace(piece, n_bytes=partial.stat().st_size)
+            partial.rename(final)
+            _sync_folder(self.accepted_folder)
+            self._append({"piece": asdict(piece)})
+        except (OSError, soundfile.LibsndfileError) as error:
+            partial.unlink(missing_ok=True)
+            final.unlink(missing_ok=True)
+            raise error if isinstance(error, OSError) else OSError(str(error)) from error
+        self._pieces[piece.name] = piece
+        return piece
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove pieces; the index is written again."""
+        for name in names:
+            piece = self._pieces.pop(name)
+            self._path(piece).unlink(missing_ok=True)
+        self._write_index()
+
+    def set_aside(self, reasons: dict[str, str]) -> None:
+        """Set exactly these pieces aside, with a reason for each, and use all others again."""
+        for piece in self.pieces:
+            changed = replace(piece, aside=reasons.get(piece.name, ""))
+            if bool(changed.aside) != bool(piece.aside):
+                self._path(piece).replace(self._path(changed))
+            self._pieces[piece.name] = changed
+        self._write_index()
+
+    def clear(self) -> None:
+        """Remove all pieces."""
+        self.remove(list(self._pieces))
+
+    def _path(self, piece: Piece) -> Path:
+        return (self._aside_folder if piece.aside else self.accepted_folder) / piece.name
+
+    def _append(self, entry: dict[str, object]) -> None:
+        with self._index.open("ab") as file:
+            file.write((json.dumps(entry) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _write_index(self) -> None:
+        partial = self._index.with_suffix(".part")
+        lines = [json.dumps({"piece": asdict(piece)}) + "\n" for piece in self._pieces.values()]
+        with partial.open("wb") as file:
+            file.write("".join(lines).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._index)
+        _sync_folder(self._index.parent)
+
+    def _recover(self) -> None:
+        """Read the index; the folders decide which pieces are there and which are aside."""
+        known = {piece.name: piece for piece in self._read_index()}
+        for folder in (self.accepted_folder, self._aside_folder):
+            for path in sorted(folder.iterdir()):
+                piece = known.get(path.name)
+                if piece is None:  # a kill came before its line
+                    path.unlink(missing_ok=True)
+                    continue
+                is_aside = folder == self._aside_folder
+                aside = (piece.aside or "set aside") if is_aside else ""
+                self._pieces[path.name] = replace(piece, aside=aside)
+        self._pieces = dict(sorted(self._pieces.items(), key=lambda item: item[1].heard_s))
+        if self._pieces or self._index.exists():
+            self._write_index()
+
+    def _read_index(self) -> Iterable[Piece]:
+        try:
+            lines = self._index.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                yield _PIECE.validate_python(json.loads(line)["piece"])
+            except (ValueError, KeyError, TypeError, ValidationError):
+                log.warning("%s: a line is damaged and ignored", self._index)
+
+
+def most_crowded(pieces: Iterable[Piece]) -> Piece:
+    """The piece that is missed least: there are many of the same level, hour and day.
+
+    Levels count in steps of 3 dB. Raises ``ValueError`` without pieces.
+    """
+    counts: dict[tuple[object, ...], int] = {}
+    pieces = list(pieces)
+    for piece in pieces:
+        for cell in _cells(piece):
+            counts[cell] = counts.get(cell, 0) + 1
+
+    def crowd(piece: Piece) -> tuple[int, ...]:
+        cells = _cells(piece)
+        own = [counts[cell] for cell in cells]
+        return own[0] * own[1] * own[2], -round(piece.heard_s)
+
+    return max(pieces, key=crowd)
+
+
+def _cells(piece: Piece) -> tuple[tuple[object, ...], ...]:
+    level = round(piece.level_dbfs / 3.0)
+    return ("level", piece.kind, level), ("hour", piece.hour), ("day", piece.day)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

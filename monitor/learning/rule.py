@@ -1,0 +1,142 @@
+"""What comes next in the learning of a machine: wait, train, or arm. No clock and no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from monitor.calibration.outliers import find_outliers
+from monitor.learning.journal import Journal, UnseenSound
+from monitor.learning.pieces import Piece
+from monitor.learning.settings import LearningSettings
+from monitor.text.wording import counted, duration
+
+WEEK_S = 7 * 86_400.0
+LEAST_PIECES = 8
+"""Fewer pieces are not enough for a threshold."""
+_LEAST_NEW_PIECES = 4
+_SOONER = 4.0
+"""On the first day, a new bundle is made each time the machine has run so many times as long."""
+_CONFIDENCE = 0.99
+_LEAST_SCORED = 0.05
+"""Share of a day that must have been scored before the machine is armed."""
+_MOST_DAYS_ASIDE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """``reason``: why, or what is missing."""
+
+    action: Literal["wait", "train", "arm"]
+    reason: str
+
+
+def next_step(
+    journal: Journal,
+    pieces: list[Piece],
+    settings: LearningSettings,
+    per_week: float,
+    day_s: float,
+) -> Step:
+    """What comes next. ``per_week``: the budget of false alarms. ``day_s``: length of a day."""
+    bundle = journal.newest
+    n_new = sum(piece.heard_s > bundle.heard_s for piece in pieces) if bundle else len(pieces)
+    if journal.stage == "armed":
+        return Step("wait", "")
+    if journal.stage == "collecting" or bundle is None:
+        return _first(journal, n_new, settings)
+    if journal.heard_s >= settings.days * day_s:
+        return _last(journal, pieces, settings, per_week, day_s)
+    day, trained_day = int(journal.heard_s // day_s), int(bundle.heard_s // day_s)
+    reason = ""
+    if day > trained_day:
+        reason = f"day {day} has been learned"
+    elif day == 0 and journal.running_s >= _SOONER * bundle.running_s:
+        reason = f"{duration(journal.running_s)} of running"
+    if reason and n_new >= _LEAST_NEW_PIECES:
+        return Step("train", reason)
+    return Step("wait", f"{duration(settings.days * day_s - journal.heard_s)} of sound")
+
+
+def _first(journal: Journal, n_pieces: int, settings: LearningSettings) -> Step:
+    missing_s = 60.0 * settings.first_after_min - journal.running_s
+    if missing_s > 0:
+        return Step("wait", f"{duration(math.ceil(missing_s))} of running for the first bundle")
+    if n_pieces < LEAST_PIECES:
+        return Step("wait", f"{counted(LEAST_PIECES - n_pieces, 'piece')} for the first bundle")
+    return Step("train", f"first bundle, after {duration(journal.running_s)} of running")
+
+
+def _last(
+    journal: Journal,
+    pieces: list[Piece],
+    settings: LearningSettings,
+    per_week: float,
+    day_s: float,
+) -> Step:
+    """All days have passed: arm, or learn the days on which there were too many alarms."""
+    bundle = journal.newest
+    if bundle is None:
+        return Step("wait", "the first bundle")
+    unseen = journal.unseen_by(bundle.name)
+    scored_s = sum(one.scored_s for one in unseen)
+    if scored_s < min(_LEAST_SCORED * day_s, 60.0 * settings.first_after_min):
+        return Step("wait", "running sound that the newest bundle was not made from")
+    n_alarms = alarms_of(unseen, pieces)
+    n_most = most_alarms(per_week, scored_s)
+    figures = f"{counted(n_alarms, 'alarm')} in {duration(scored_s)} of new sound"
+    if n_alarms <= n_most:
+        return Step("arm", f"{figures}, at most {n_most} fit the budget")
+    is_new_day = int(journal.heard_s // day_s) > int(bundle.heard_s // day_s)
+    n_new = sum(piece.heard_s > bundle.heard_s for piece in pieces)
+    if is_new_day and n_new >= _LEAST_NEW_PIECES:
+        return Step("train", f"{figures}, at most {n_most} would fit the budget")
+    return Step("wait", f"a day with fewer alarms: {figures}, at most {n_most} fit the budget")
+
+
+def alarms_of(unseen: Iterable[UnseenSound], pieces: Iterable[Piece]) -> int:
+    """The alarms, without those during which a piece was recorded that was set aside."""
+    aside = [piece for piece in pieces if piece.aside]
+    number = 0
+    for sound in unseen:
+        excused = 0
+        for alarm in sound.alarms:
+            end_s = math.inf if alarm.end_s is None else alarm.end_s
+            excused += any(
+                one.heard_s + one.seconds >= alarm.begin_s and one.heard_s <= end_s for one in aside
+            )
+        number += sound.n_alarms - excused
+    return number
+
+
+def most_alarms(per_week: float, scored_s: float) -> int:
+    """The most alarms that a budget explains: the 99 % quantile of the Poisson distribution."""
+    mean = per_week * scored_s / WEEK_S
+    if mean <= 0.0:
+        return 0
+    number, total = 0, math.exp(-mean)
+    while total < _CONFIDENCE and number < 10.0 * mean + 100.0:
+        number += 1
+        total += math.exp(number * math.log(mean) - mean - math.lgamma(number + 1.0))
+    return number
+
+
+def pieces_that_do_not_fit(pieces: list[Piece]) -> dict[str, str]:
+    """The pieces to set aside, by name, with the reason.
+
+    A piece does not fit if its score, by a bundle that was made without it, is far above that of
+    all others (``monitor.calibration.outliers``). Sound of that kind on more than two days is a
+    state of the machine and is learned.
+    """
+    scored = [piece for piece in pieces if piece.ratio is not None]
+    ratios = [piece.ratio or 0.0 for piece in scored]
+    outliers = [scored[index] for index in find_outliers(ratios)]
+    outliers = [piece for piece in outliers if (piece.ratio or 0.0) >= 1.0]
+    if len({piece.day for piece in outliers}) > _MOST_DAYS_ASIDE:
+        return {}
+    return {
+        piece.name: f"its score is {piece.ratio:.2g} times the threshold, unlike all others"
+        for piece in outliers
+    }

@@ -1,0 +1,361 @@
+"""Where a bundle is trained: in a child process, in another unit of systemd, or by hand.
+
+Never in the process that monitors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.learning.settings import LearningSettings
+
+log = logging.getLogger(__name__)
+
+REQUEST, RESULT = "request.json", "result.json"
+OUT = "out"
+"""The folder of the new bundle."""
+_ARGUMENTS = [sys.executable, "-m", "monitor", "train", "audio"]
+_TRAINING_PACKAGES = ("torch", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors")
+_MOST_OUTPUT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A bundle to train: from the recordings in ``pieces``, for a budget of false alarms.
+
+    ``config``: the file of the daemon, with ``[training]``, ``[features]`` and ``[detector]``;
+    empty for the defaults.
+    """
+
+    pieces: str
+    per_week: float
+    config: str = ""
+    keep_outliers: bool = False
+
+    def arguments(self, out: Path | str) -> list[str]:
+        """The arguments of ``auscult train audio``."""
+        arguments = [self.pieces, "--out", str(out), "--json"]
+        arguments += ["--false-alarms-per-week", f"{self.per_week:g}"]
+        if self.config:
+            arguments += ["--config", self.config]
+        if self.keep_outliers:
+            arguments.append("--keep-outliers")
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of a training: the folder of the bundle, or what went wrong.
+
+    ``unfit``: names of pieces that the training left out.
+    """
+
+    bundle: Path | None = None
+    unfit: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+class Trainer(Protocol):
+    """Trains one bundle at a time. ``work``: a folder of its own, emptied at each start."""
+
+    def start(self, job: Job) -> None:
+        """Begin. Raises ``OSError`` where that is not possible."""
+
+    def poll(self) -> Result | None:
+        """The result, once; None while it is not there. Does not wait."""
+
+    def stop(self) -> None:
+        """End what runs; a later ``poll`` gives nothing."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a result is to come."""
+
+    @property
+    def advice(self) -> str:
+        """What a person must do; empty if nothing."""
+
+
+def make_trainer(settings: LearningSettings, work: Path) -> Trainer:
+    """The trainer of the settings, with its files in ``work``."""
+    has_packages = all(importlib.util.find_spec(name) for name in _TRAINING_PACKAGES)
+    kind = settings.trainer
+    if kind == "elsewhere" or (kind != "child" and not has_packages):
+        return ByHand(work)
+    if kind == "request":
+        return OtherUnit(work)
+    return ChildTrainer(work, settings.memory_mb)
+
+
+class ChildTrainer:
+    """A child process with low priority, one thread, and a limit of its memory."""
+
+    _NICE: ClassVar[int] = 15
+    _STOP_S: ClassVar[float] = 0.5
+
+    def __init__(self, work: Path, memory_mb: float) -> None:
+        self._work = work
+        self._memory_bytes = round(memory_mb * 1e6)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    advice = ""
+
+    @property
+    def is_running(self) -> bool:
+        """See ``Trainer``."""
+        return self._process is not None
+
+    def start(self, job: Job) -> None:
+        """See ``Trainer``."""
+        self._end_abandoned()
+        empty(self._work)
+        with (
+            (self._work / "stdout").open("wb") as output,
+            (self._work / "stderr").open("wb") as messages,
+        ):
+            self._process = process = subprocess.Popen(  # noqa: S603  # our own program
+                [*_ARGUMENTS, *job.arguments(self._work / OUT)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=messages,
+                start_new_session=True,
+                env=_environment(),
+                cwd=_program_folder(),
+            )
+        (self._work / "pid").write_text(f"{process.pid} {_started_ticks(process.pid)}")
+        with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)
+        with contextlib.suppress(OSError):
+            limit = (self._memory_bytes, self._memory_bytes)
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, limit)
+
+    def poll(self) -> Result | None:
+        """See ``Trainer``."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return None
+        self._process = None
+        return result_of(status, self._work)
+
+    def stop(self) -> None:
+        """See ``Trainer``."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self._STOP_S)
+
+    def _end_abandoned(self) -> None:
+        """End the training of a daemon that was killed: it would write to the same folder."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, ticks = (self._work / "pid").read_text().split()
+            if _started_ticks(int(pid)) == ticks:
+                os.killpg(int(pid), signal.SIGKILL)
+
+
+class OtherUnit:
+    """Writes a request that another unit of systemd reacts to (``auscult-train.path``).
+
+    The hardening of the daemon's unit forbids its children the memory that torch needs.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._is_running = (work / REQUEST).exists()
+
+    advice = ""
+
+    @property
+    def is_running(self) -> bool:
+        """See ``Trainer``."""
+        return self._is_running
+
+    def start(self, job: Job) -> None:
+        """See ``Trainer``."""
+        empty(self._work)
+        partial = self._work / "request.part"
+        partial.write_text(json.dumps(asdict(job)))
+        partial.rename(self._work / REQUEST)
+        self._is_running = True
+
+    def poll(self) -> Result | None:
+        """See ``Trainer``."""
+        try:
+            done = json.loads((self._work / RESULT).read_bytes())
+            status = int(done["status"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            status = -1
+            log.warning("%s: cannot be read: %s", self._work / RESULT, error)
+        self.stop()
+        return result_of(status, self._work)
+
+    def stop(self) -> None:
+        """See ``Trainer``."""
+        self._is_running = False
+        for name in (REQUEST, RESULT):
+            (self._work / name).unlink(missing_ok=True)
+
+
+class ByHand:
+    """Reports how to train on another computer. The bundle is put into ``incoming``."""
+
+    def __init__(self, work: Path) -> None:
+        self._incoming = work.parent / "incoming"
+        self._job: Job | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """See ``Trainer``."""
+        return self._job is not None
+
+    @property
+    def advice(self) -> str:
+        """See ``Trainer``."""
+        if self._job is None:
+            return ""
+        command = " ".join(["auscult train audio", *self._job.arguments("new.bundle")[:1]])
+        return (
+            f"training needs another computer: copy {self._job.pieces} to a computer with the "
+            f"extra 'train', run `{command.replace(self._job.pieces, 'pieces')} --out new.bundle "
+            f"--false-alarms-per-week {self._job.per_week:g}`, copy new.bundle to {self._incoming}"
+        )
+
+    def start(self, job: Job) -> None:
+        """See ``Trainer``."""
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        if self._job is None:
+            self._job = job
+            log.warning("%s", self.advice)
+
+    def poll(self) -> Result | None:
+        """See ``Trainer``."""
+        found = sorted(self._incoming.glob("*/bundle.json")) if self._job else []
+        if not found:
+            return None
+        return Result(found[0].parent)
+
+    def taken(self) -> None:
+        """The bundle that was put into ``incoming`` is in use: what lies there is removed."""
+        self._job = None
+        empty(self._incoming)
+
+    def stop(self) -> None:
+        """See ``Trainer``."""
+        self._job = None
+
+
+def result_of(status: int, work: Path) -> Result:
+    """The result of ``auscult train audio`` with its output in ``work``."""
+    if status == 0 and (work / OUT / "bundle.json").exists():
+        return Result(work / OUT, _left_out(work / "stdout"))
+    messages = _text(work / "stderr").strip().splitlines()
+    said = messages[-1].strip() if messages else ""
+    if status < 0:
+        said = f"ended by signal {-status}{': ' + said if said else ''}"
+    return Result(error=said or f"exit status {status}")
+
+
+def run_requests(learning: Path, run: Callable[[list[str], Path], int]) -> int:
+    """Train every request below the folder ``learning``; how many there were.
+
+    ``run`` runs ``auscult train audio`` with arguments and writes ``stdout`` and ``stderr`` into
+    a folder; it returns the exit status.
+    """
+    number = 0
+    for path in sorted(learning.glob(f"*/work/{REQUEST}")):
+        work = path.parent
+        try:
+            job = _JOB.validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            log.warning("%s: not a request", path)
+            path.unlink(missing_ok=True)
+            continue
+        shutil.rmtree(work / OUT, ignore_errors=True)
+        status = run(job.arguments(work / OUT), work)
+        path.unlink(missing_ok=True)
+        partial = work / "result.part"
+        partial.write_text(json.dumps({"status": status}))
+        partial.rename(work / RESULT)
+        number += 1
+    return number
+
+
+def train_here(arguments: list[str], work: Path) -> int:
+    """Run ``auscult train audio`` as a child; see ``run_requests``."""
+    with (work / "stdout").open("wb") as output, (work / "stderr").open("wb") as messages:
+        return subprocess.run(  # noqa: S603  # our own program
+            [*_ARGUMENTS, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=messages,
+            check=False,
+            env=_environment(),
+            cwd=_program_folder(),
+        ).returncode
+
+
+_JOB = TypeAdapter(Job)
+
+
+def empty(folder: Path) -> None:
+    """Make a folder, or remove what is in it. Raises ``OSError``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """One thread, and nothing that belongs to the daemon alone."""
+    private = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "AUSCULT_MQTT")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(private)}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return kept | dict.fromkeys(threads, "1")
+
+
+def _program_folder() -> Path:
+    """Where the child finds the packages ``monitor`` and ``training`` of this program."""
+    return Path(__file__).resolve().parents[2]
+
+
+def _started_ticks(pid: int) -> str:
+    """When a process was started: with its number, this identifies it. Empty if it is gone."""
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return fields[19]
+
+
+def _left_out(output: Path) -> list[str]:
+    """The names of the recordings that did not fit the others."""
+    try:
+        findings = json.loads(_text(output))["training_set"]
+        left_out = [] if findings["outliers_kept"] else findings["outliers"]
+        return sorted({Path(one["name"]).name for one in left_out})
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_OUTPUT).decode("utf-8", "replace")
+    except OSError:
+        return ""

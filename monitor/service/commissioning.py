@@ -1,0 +1,112 @@
+"""The learning of all machines that are configured for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.config.settings import Settings
+from monitor.detection.settings import DetectorSettings
+from monitor.detection.thresholds import thresholds_of
+from monitor.learning.journal import folder_of
+from monitor.learning.learner import DAY_S, Learner
+from monitor.learning.settings import LearningSettings
+from monitor.model.bundle import load_bundle
+from monitor.model.network import Network
+from monitor.model.scorer import run_selftest
+
+log = logging.getLogger(__name__)
+
+
+class Commissioning:
+    """A ``Learner`` for each machine with ``[machine.learning]``. Used from the main thread.
+
+    ``day_s``: the length of a day, for trials at another speed.
+    """
+
+    day_s: ClassVar[float] = DAY_S
+    RETRY_S: ClassVar[float] = 60.0
+
+    def __init__(self, state_dir: Path, config: Path | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.state_dir = state_dir
+        self._config = config
+        self._clock = clock
+        self._learners: dict[str, tuple[LearningSettings, float, Learner]] = {}
+        self._settings: Settings | None = None
+        self._retry_s: float | None = None
+
+    def learner(self, machine: str) -> Learner | None:
+        """The learner of a machine; None if it is not learned."""
+        known = self._learners.get(machine)
+        return known[2] if known is not None else None
+
+    def apply(self, settings: Settings) -> None:
+        """Learn the machines of these settings. A learner whose settings are unchanged goes on."""
+        self._settings = settings
+        self._retry_s = None
+        wanted = {
+            machine.id: (learning, settings.detector_of(machine), machine.bundle is not None)
+            for machine in settings.machines
+            if (learning := settings.learning_of(machine)) is not None
+        }
+        for name in list(self._learners):
+            learning, per_week, learner = self._learners[name]
+            if name in wanted and (wanted[name][0], _budget(wanted[name][1])) == (
+                learning,
+                per_week,
+            ):
+                continue
+            learner.stop()
+            del self._learners[name]
+        for name in wanted.keys() - self._learners.keys():
+            learning, detector, configured = wanted[name]
+            try:
+                learner = Learner(
+                    name,
+                    learning,
+                    folder_of(self.state_dir, name),
+                    per_week=_budget(detector),
+                    config=self._config,
+                    configured_bundle=configured,
+                    check_bundle=_check_for(detector),
+                    clock=self._clock,
+                    day_s=self.day_s,
+                )
+            except OSError as error:
+                log.error("the learning waits for the disk: %s", error, extra={"machine": name})
+                self._retry_s = self._clock.steady_s() + self.RETRY_S
+                continue
+            self._learners[name] = (learning, _budget(detector), learner)
+
+    def turn(self) -> list[str]:
+        """Do what is due. The machines whose bundle or stage has changed."""
+        changed = []
+        if self._settings and self._retry_s and self._clock.steady_s() >= self._retry_s:
+            before = self._learners.keys() | set()
+            self.apply(self._settings)
+            changed = sorted(self._learners.keys() - before)
+        return changed + [
+            name for name, (_, _, learner) in self._learners.items() if learner.turn()
+        ]
+
+    def stop(self) -> None:
+        """End all learners; their progress is kept."""
+        for _, _, learner in self._learners.values():
+            learner.stop()
+        self._learners.clear()
+
+
+def _budget(detector: DetectorSettings) -> float:
+    return detector.alarm_per_week or 1.0
+
+
+def _check_for(detector: DetectorSettings) -> Callable[[Path], None]:
+    def check(path: Path) -> None:
+        bundle = load_bundle(path)
+        thresholds_of(bundle.calibration, detector)
+        run_selftest(bundle, Network(bundle))
+
+    return check

@@ -1,0 +1,626 @@
+"""The learning of a machine: pieces, rules, progress, and what survives a kill or a full disk."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from monitor.detection.operation import OperationStatus
+from monitor.domain import AudioBlock, Decision, Score
+from monitor.errors import BundleError, UsageError
+from monitor.learning.collector import Collector, LevelClasses, PieceSound
+from monitor.learning.journal import (
+    Alarm,
+    Journal,
+    LearnedBundle,
+    UnseenSound,
+    folder_of,
+    in_use,
+    read_journal,
+    write_journal,
+)
+from monitor.learning.learner import Learner
+from monitor.learning.pieces import Piece, PieceStore, most_crowded
+from monitor.learning.rule import (
+    WEEK_S,
+    alarms_of,
+    most_alarms,
+    next_step,
+    pieces_that_do_not_fit,
+)
+from monitor.learning.settings import LearningSettings
+from monitor.learning.trainer import ByHand, Job, OtherUnit, Result, run_requests
+from tests.clocks import FakeClock
+from tests.waiting import wait_for
+
+RATE_HZ = 8_000
+DAY_S = 600.0
+SETTINGS = LearningSettings(days=3, first_after_min=2, piece_s=2, every_s=10)
+
+
+def piece(number: int, **fields: object) -> Piece:
+    known = Piece(
+        name=f"{number:04d}.flac",
+        recorded_at="2026-11-23T10:00:00.000Z",
+        heard_s=10.0 * number,
+        day=0,
+        hour=10,
+        kind="running",
+        level_dbfs=-20.0,
+        seconds=2.0,
+    )
+    return replace(known, **fields)  # type: ignore[arg-type]  # fields of a piece
+
+
+def noise(seconds: float, level: float = 0.1, seed: int = 0) -> np.ndarray[tuple[int], np.dtype]:
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(0.0, level, round(seconds * RATE_HZ)).astype(np.float32)
+    return samples.clip(-1.0, 1.0)
+
+
+# Pieces on the disk.
+
+
+def test_pieces_and_what_is_known_of_them_are_there_after_a_restart(tmp_path: Path) -> None:
+    """The sound of days would be lost with every restart."""
+    store = PieceStore(tmp_path)
+    kept = [store.add(noise(1, seed=n), RATE_HZ, piece(n)) for n in range(3)]
+    store.set_aside({"0001.flac": "unlike all others"})
+    again = PieceStore(tmp_path)
+    assert [one.name for one in again.pieces] == ["0000.flac", "0001.flac", "0002.flac"]
+    assert again.accepted == [kept[0], kept[2]]
+    assert again.pieces[1].aside == "unlike all others"
+    again.set_aside({})
+    assert sorted(path.name for path in again.accepted_folder.iterdir()) == [
+        "0000.flac",
+        "0001.flac",
+        "0002.flac",
+    ]
+    samples, rate_hz = soundfile.read(again.accepted_folder / "0001.flac", dtype="float32")
+    assert rate_hz == RATE_HZ
+    assert np.abs(samples - noise(1, seed=1)).max() < 1e-6
+
+
+def test_a_kill_at_any_step_loses_at_most_the_piece_that_is_being_written(tmp_path: Path) -> None:
+    """Half a piece would be learned, or the others would be lost with it."""
+    store = PieceStore(tmp_path)
+    for n in range(3):
+        store.add(noise(1, seed=n), RATE_HZ, piece(n))
+    folder = store.accepted_folder
+    (folder / "0003.part").write_bytes(b"fLaC half")  # killed while writing
+    (folder / "0004.flac").write_bytes((folder / "0000.flac").read_bytes())  # before its line
+    with (tmp_path / "pieces.jsonl").open("ab") as index:  # within a line
+        index.write(b'{"piece": {"name": "0005.fl')
+    (folder / "0002.flac").rename(tmp_path / "aside" / "0002.flac")  # while set aside
+    again = PieceStore(tmp_path)
+    assert [one.name for one in again.accepted] == ["0000.flac", "0001.flac"]
+    assert [one.name for one in again.pieces if one.aside] == ["0002.flac"]
+    assert sorted(path.name for path in folder.iterdir()) == ["0000.flac", "0001.flac"]
+    again.add(noise(1), RATE_HZ, piece(6))
+    assert len(PieceStore(tmp_path).pieces) == 4
+
+
+def test_a_full_disk_leaves_no_half_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training would fail on a broken file as long as it is there."""
+    store = PieceStore(tmp_path)
+    store.add(noise(1), RATE_HZ, piece(0))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("monitor.learning.pieces.os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.add(noise(1), RATE_HZ, piece(1))
+    monkeypatch.undo()
+    assert [path.name for path in store.accepted_folder.iterdir()] == ["0000.flac"]
+    assert [one.name for one in PieceStore(tmp_path).pieces] == ["0000.flac"]
+
+
+def test_what_is_removed_leaves_every_level_hour_and_day() -> None:
+    """A machine that runs at full load once a day would be learned without it."""
+    common = [piece(n, hour=10 + n % 3, day=n % 2) for n in range(40)]
+    rare = [
+        piece(50, level_dbfs=-5.0),
+        piece(51, hour=3),
+        piece(52, day=2),
+        piece(53, kind="quiet", level_dbfs=-50.0),
+    ]
+    left = common + rare
+    while len(left) > 8:
+        left.remove(most_crowded(left))
+    assert set(rare) <= set(left)
+    assert {one.hour for one in left} >= {10, 11, 12}
+
+
+# Which sound becomes a piece.
+
+
+def collected(sounds: list[tuple[str | None, float]], every_s: float = 10.0) -> list[PieceSound]:
+    """The pieces of a stream: kinds with their lengths in seconds."""
+    pieces: list[PieceSound] = []
+    collector = Collector(2.0, pieces.append)
+    at = 0
+    for kind, seconds in sounds:
+        for _ in range(round(seconds / 0.5)):
+            block = AudioBlock(noise(0.5, seed=at), RATE_HZ, at)
+            collector.push(block, kind, every_s, [0.5])  # type: ignore[arg-type]  # a kind
+            at += RATE_HZ // 2
+    return pieces
+
+
+def test_pieces_are_taken_while_the_machine_runs_and_seldom_while_it_is_quiet() -> None:
+    """Hours of an idle machine would fill the disk, and the running one be missed."""
+    pieces = collected([("running", 60), ("quiet", 200), (None, 100), ("running", 60)])
+    kinds = [one.kind for one in pieces]
+    assert kinds.count("running") == 13
+    assert kinds.count("quiet") == 6
+    assert {one.seconds for one in pieces} == {2.0}
+    assert all(one.ratio == 0.5 for one in pieces)
+
+
+def test_no_piece_contains_a_gap_or_two_kinds_of_sound() -> None:
+    """A start of the machine, or a click, would be learned as its healthy sound."""
+    assert collected([("running", 1.5), ("quiet", 1.5), ("running", 1.5), (None, 3)]) == []
+    pieces: list[PieceSound] = []
+    collector = Collector(2.0, pieces.append)
+    for n in range(4):
+        block = AudioBlock(noise(1), RATE_HZ, n * RATE_HZ, discontinuous=n % 2 == 1)
+        collector.push(block, "running", 10.0, [])
+    assert [one.seconds for one in pieces] == [2.0]
+
+
+def test_before_the_first_bundle_running_is_told_by_the_level() -> None:
+    """The first bundle would be made from the sound of the room."""
+    levels = LevelClasses([])
+    for _ in range(600):
+        levels.push(-65.0, 1.0)
+    assert [levels.push(-30.0, 1.0) for _ in range(60)][-1] == "running"
+    assert levels.push(-65.0, 1.0) == "quiet"
+    assert levels.push(-38.0, 1.0) == "running"
+    assert levels.running_s == pytest.approx(61.0)
+    again = LevelClasses(levels.seconds)
+    assert again.running_s == pytest.approx(61.0)
+
+
+# When to train and when to arm.
+
+
+def provisional(heard_days: float, trained_days: float, **fields: object) -> Journal:
+    bundle = LearnedBundle("b1", "", "", trained_days * DAY_S, trained_days * DAY_S, 20)
+    journal = Journal(
+        stage="provisional",
+        heard_s=heard_days * DAY_S,
+        running_s=heard_days * DAY_S,
+        bundle="b1",
+        bundles=[bundle],
+    )
+    for name, value in fields.items():
+        setattr(journal, name, value)
+    return journal
+
+
+def step(journal: Journal, pieces: list[Piece] | None = None) -> tuple[str, str]:
+    pieces = pieces or [piece(n, heard_s=journal.heard_s - n) for n in range(20)]
+    found = next_step(journal, pieces, SETTINGS, 1.0, DAY_S)
+    return found.action, found.reason
+
+
+def test_the_first_bundle_needs_time_of_running_and_pieces() -> None:
+    """A threshold would be made from a few seconds."""
+    journal = Journal(heard_s=500.0, running_s=60.0)
+    assert step(journal) == ("wait", "60 seconds of running for the first bundle")
+    journal.running_s = 121.0
+    assert step(journal, [piece(1), piece(2)]) == ("wait", "6 pieces for the first bundle")
+    assert step(journal)[0] == "train"
+
+
+def test_each_day_is_learned_when_it_is_over() -> None:
+    """A bundle of the first half hour would be armed."""
+    assert step(provisional(0.5, 0.3))[0] == "wait"
+    assert step(provisional(0.9, 0.2))[0] == "train"  # soon again on the first day
+    assert step(provisional(1.1, 0.9)) == ("train", "day 1 has been learned")
+    assert step(provisional(1.9, 1.1))[0] == "wait"
+    assert step(provisional(2.1, 1.1))[0] == "train"
+    few = [piece(1, heard_s=2.05 * DAY_S)]
+    assert step(provisional(2.1, 1.1), few)[0] == "wait"  # the machine hardly ran
+
+
+def test_a_machine_is_armed_when_unseen_sound_kept_the_budget() -> None:
+    """A threshold that gives false alarms would be armed, or a good one never."""
+    quiet = [UnseenSound("b1", 2, scored_s=500.0)]
+    assert step(provisional(3.0, 2.1, unseen=quiet))[0] == "arm"
+    assert step(provisional(2.9, 2.1, unseen=quiet))[0] == "wait"
+    hardly = [UnseenSound("b1", 2, scored_s=5.0)]
+    assert step(provisional(3.0, 2.1, unseen=hardly))[0] == "wait"
+    other = [UnseenSound("b0", 2, scored_s=500.0)]
+    assert step(provisional(3.0, 2.1, unseen=other))[0] == "wait"
+    loud = [UnseenSound("b1", 2, scored_s=500.0, n_alarms=3)]
+    action, reason = step(provisional(3.1, 2.1, unseen=loud))
+    assert action == "train"
+    assert reason == "3 alarms in 8 minutes of new sound, at most 0 would fit the budget"
+
+
+def test_the_most_alarms_are_those_of_a_poisson_count() -> None:
+    """A healthy machine would not be armed because of one alarm that the budget allows."""
+    assert most_alarms(1.0, WEEK_S) == 4  # P(more than 4) = 0.4 %, P(more than 3) = 1.9 %
+    assert most_alarms(1.0, WEEK_S / 7) == 1
+    assert most_alarms(1.0, 1.0) == 0
+    assert most_alarms(1000.0, WEEK_S) == pytest.approx(1000 + 2.33 * math.sqrt(1000), abs=3)
+
+
+def test_an_alarm_during_sound_that_was_set_aside_is_not_held_against_the_machine() -> None:
+    """A fault during learning would keep the machine from ever being armed."""
+    unseen = [UnseenSound("b1", 1, 500.0, 2, [Alarm(100.0, 130.0), Alarm(300.0, 310.0)])]
+    aside = [piece(1, heard_s=120.0, aside="unlike all others"), piece(2, heard_s=305.0)]
+    assert alarms_of(unseen, aside) == 1
+    assert alarms_of(unseen, [piece(1, heard_s=90.0, aside="x")]) == 2
+
+
+def test_a_fault_is_set_aside_and_a_state_that_returns_is_not() -> None:
+    """A fault would be learned as healthy, or a load that comes once a day never."""
+    rng = np.random.default_rng(1)
+    healthy = [piece(n, ratio=float(rng.uniform(0.4, 0.9)), day=n % 3) for n in range(60)]
+    fault = [piece(100 + n, ratio=4.0 + n / 10, day=1) for n in range(6)]
+    assert set(pieces_that_do_not_fit(healthy + fault)) == {one.name for one in fault}
+    returns = [replace(one, day=n % 3) for n, one in enumerate(fault)]
+    assert pieces_that_do_not_fit(healthy + returns) == {}
+    assert pieces_that_do_not_fit(healthy) == {}
+    assert pieces_that_do_not_fit([piece(n) for n in range(10)]) == {}
+
+
+# The journal.
+
+
+def test_a_damaged_journal_is_kept_and_learning_begins_again(tmp_path: Path) -> None:
+    """A file that was cut by a power cut would stop the daemon."""
+    write_journal(tmp_path, provisional(1.0, 0.5))
+    assert read_journal(tmp_path) == provisional(1.0, 0.5)
+    (tmp_path / "journal.json").write_bytes(b'{"stage": "prov')
+    assert read_journal(tmp_path) is None
+    assert (tmp_path / "journal.damaged").exists()
+
+
+# The learner.
+
+
+class ScriptedTrainer:
+    """Gives the results that a test sets."""
+
+    advice = ""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs: list[Job] = []
+        self.results: list[Result] = []
+        self._folder = folder
+        self._is_running = False
+
+    @property
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def start(self, job: Job) -> None:
+        self.jobs.append(job)
+        self._is_running = True
+
+    def poll(self) -> Result | None:
+        if not self._is_running or not self.results:
+            return None
+        self._is_running = False
+        return self.results.pop(0)
+
+    def stop(self) -> None:
+        self._is_running = False
+
+    def gives(self, text: str) -> None:
+        """The next result is a bundle that contains this text."""
+        out = self._folder / f"out-{text}"
+        out.mkdir()
+        (out / "bundle.json").write_text(text)
+        self.results.append(Result(out))
+
+
+Make = Callable[..., tuple[Learner, ScriptedTrainer]]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Learners in one folder: each call is a restart."""
+    made: list[Learner] = []
+    clock = FakeClock()
+
+    def restarted(**options: object) -> tuple[Learner, ScriptedTrainer]:
+        trainer = ScriptedTrainer(tmp_path)
+        learner = Learner(
+            "m",
+            SETTINGS.model_copy(update=options.pop("settings", {})),  # type: ignore[arg-type]  # keys
+            folder_of(tmp_path, "m"),
+            trainer=trainer,
+            clock=clock,
+            day_s=DAY_S,
+            **options,  # type: ignore[arg-type]  # of the learner
+        )
+        made.append(learner)
+        return learner, trainer
+
+    yield restarted
+    for one in made:
+        one.stop()
+
+
+def hear(
+    learner: Learner,
+    seconds: float,
+    *,
+    ratio: float = 0.5,
+    decisions: tuple[Decision, ...] = (),
+    operation: OperationStatus | None = OperationStatus.RUNNING,
+) -> None:
+    """Sound of a machine that runs, scored at ``ratio`` of the threshold."""
+    score = Score(ratio, 0.0, 0, 1, np.zeros(1, np.float32))
+    samples = noise(1.0)
+    waiting = learner._waiting
+    for second in range(round(seconds)):
+        learner.push(
+            AudioBlock(samples, RATE_HZ, second * RATE_HZ),
+            usable=True,
+            operation=operation,
+            scores=[score],
+            decisions=decisions if second == 0 else (),
+            alarm_threshold=1.0,
+        )
+        if waiting.unfinished_tasks:
+            wait_for(lambda: not waiting.unfinished_tasks, 5)
+
+
+def decision(kind: str) -> Decision:
+    return Decision(kind, 0, 0, 1.0, 1.0, 1.0, 0.0, 1.0, np.zeros(1, np.float32))  # type: ignore[arg-type]  # a kind
+
+
+def trained(learner: Learner, trainer: ScriptedTrainer, name: str) -> None:
+    """The next training has begun and gives a bundle."""
+    wait_for(lambda: learner.turn() or trainer.is_running, 5)
+    trainer.gives(name)
+    assert learner.turn()
+
+
+def text_in_use(folder: Path) -> str:
+    return (in_use(folder, "m", None).bundles[0] / "bundle.json").read_text()
+
+
+def test_from_the_first_sound_to_armed(make: Make, tmp_path: Path) -> None:
+    """The whole way of a machine would not be possible without a person."""
+    learner, trainer = make()
+    hear(learner, 100)
+    assert not learner.turn()
+    assert learner.status()["stage"] == "collecting"
+    assert learner.status()["missing"] == "20 seconds of running for the first bundle"
+    hear(learner, 30)
+    trained(learner, trainer, "first")
+    assert learner.status()["stage"] == "provisional"
+    assert learner.progress().startswith("learning 16 %, day 1 of 3, ")
+    hear(learner, 480)
+    trained(learner, trainer, "second")
+    hear(learner, DAY_S, decisions=(decision("raised"), decision("cleared")))
+    trained(learner, trainer, "third")
+    assert learner.status()["unseen_alarms"] == 0  # of the newest bundle
+    hear(learner, DAY_S)
+    assert learner.turn()
+    status = learner.status()
+    assert (status["stage"], status["percent"], status["pieces"]) == ("armed", 100, 0)
+    assert status["bundles"] == 3
+    assert list((folder_of(tmp_path, "m") / "pieces").iterdir()) == []
+    journal = read_journal(folder_of(tmp_path, "m"))
+    assert journal is not None
+    assert journal.armed_by.startswith("0 alarms in ")
+    assert [len(one.made_at) for one in journal.bundles] == [24] * 3
+    assert len(trainer.jobs) == 3
+    hear(learner, 100)
+    assert learner.status()["pieces"] == 0  # nothing adapts after arming
+
+
+def test_learning_continues_after_a_kill(make: Make, tmp_path: Path) -> None:
+    """A power cut in the second week would begin it again."""
+    learner, trainer = make()
+    hear(learner, 130)
+    trained(learner, trainer, "first")
+    hear(learner, 200)
+    pieces = learner.status()["pieces"]
+    learner._save()
+    again, trainer = make()  # the first one was not stopped
+    assert again.status()["pieces"] == pieces
+    assert again.status()["stage"] == "provisional"
+    assert again.status()["bundle"] == learner.status()["bundle"]
+    hear(again, 300)
+    trained(again, trainer, "second")
+    assert text_in_use(tmp_path) == "second"
+
+
+def test_a_kill_between_two_steps_of_a_swap_leaves_a_bundle(make: Make, tmp_path: Path) -> None:
+    """The machine would be without a bundle, or with half of one."""
+    learner, trainer = make()
+    hear(learner, 130)
+    trained(learner, trainer, "first")
+    bundles = folder_of(tmp_path, "m") / "bundles"
+    (bundles / "2026-11-18-2").mkdir()  # complete, but the journal does not name it yet
+    (bundles / "2026-11-18-3.part-1").mkdir()  # half of a copy
+    again, trainer = make()
+    assert text_in_use(tmp_path) == "first"
+    hear(again, 480)
+    trained(again, trainer, "second")
+    assert text_in_use(tmp_path) == "second"
+
+
+def test_a_failed_training_is_reported_and_tried_again_later(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The machine would stay without a bundle and nobody would know why."""
+    learner, trainer = make()
+    clock = learner._clock
+    assert isinstance(clock, FakeClock)
+    hear(learner, 130)
+    learner.turn()
+    trainer.results.append(Result(error="disk full"))
+    assert not learner.turn()
+    assert learner.status()["trouble"] == "the training failed: disk full"
+    assert "the training failed: disk full; again in" in caplog.text
+    learner.turn()
+    assert len(trainer.jobs) == 1
+    clock.now_s += 61.0
+    learner.turn()
+    assert len(trainer.jobs) == 2
+    trainer.gives("first")
+    assert learner.turn()
+    assert learner.status()["trouble"] == ""
+
+
+def test_a_bundle_that_cannot_be_used_is_not_taken(make: Make, tmp_path: Path) -> None:
+    """The daemon would not start with it."""
+
+    def refuse(path: Path) -> None:
+        raise BundleError(f"{path}: the self-test fails")
+
+    learner, trainer = make(check_bundle=refuse)
+    hear(learner, 130)
+    learner.turn()
+    trainer.gives("wrong")
+    assert not learner.turn()
+    assert "the self-test fails" in learner.status()["trouble"]
+    assert in_use(tmp_path, "m", None).bundles == ()
+
+
+def test_a_fault_during_learning_is_set_aside_and_named(make: Make) -> None:
+    """The fault would be learned, and never be detected."""
+    learner, trainer = make()
+    hear(learner, 130)
+    trained(learner, trainer, "first")
+    hear(learner, 200)
+    hear(learner, 40, ratio=5.0)
+    hear(learner, 300)
+    learner.turn()
+    status = learner.status()
+    assert status["set_aside"] == 4
+    assert "times the threshold" in status["set_aside_pieces"][0]["reason"]
+    assert "4 set aside" in status["text"]
+    assert trainer.is_running
+
+
+def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
+    """A wrong bundle could not be undone."""
+    learner, trainer = make(settings={"keep": True})
+    with pytest.raises(UsageError, match="has no bundle yet"):
+        learner.arm("anna")
+    with pytest.raises(UsageError, match="no earlier bundle"):
+        learner.rollback("anna")
+    hear(learner, 130)
+    trained(learner, trainer, "first")
+    hear(learner, 480)
+    trained(learner, trainer, "second")
+    assert learner.arm("anna").startswith("armed")
+    assert learner.turn()
+    assert learner.status()["pieces"] > 0  # keep
+    learner.rollback("anna")
+    assert learner.turn()
+    assert text_in_use(tmp_path) == "first"
+    assert learner.status()["stage"] == "armed"
+    learner.learn("anna")
+    assert learner.turn()
+    assert in_use(tmp_path, "m", None).bundles == ()
+    assert (learner.status()["pieces"], learner.status()["bundles"]) == (0, 2)
+    learner.rollback("anna")
+    assert text_in_use(tmp_path) == "second"
+
+
+def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_path: Path) -> None:
+    """A machine that is monitored would lose its alerts by a new table."""
+    learner, trainer = make(configured_bundle=True)
+    hear(learner, 200)
+    assert not learner.turn()
+    assert learner.status()["stage"] == "armed"
+    configured = tmp_path / "configured"
+    assert in_use(tmp_path, "m", configured).bundles == (configured,)
+    learner.learn("anna")
+    assert in_use(tmp_path, "m", configured).bundles == ()
+    hear(learner, 130)
+    trained(learner, trainer, "first")
+    learner.rollback("anna")
+    assert in_use(tmp_path, "m", configured).bundles == (configured,)
+    assert learner.status()["stage"] == "armed"
+
+
+def test_space_is_limited(make: Make) -> None:
+    """The pieces would fill the disk."""
+    learner, trainer = make(settings={"max_mb": 1.0, "first_after_min": 1000.0})
+    trainer._is_running = False
+    hear(learner, 600)
+    learner.turn()
+    assert 0.8 < learner.status()["megabytes"] <= 1.0
+
+
+# Training elsewhere.
+
+
+def test_without_the_trainer_it_explains_how_and_takes_the_bundle(tmp_path: Path) -> None:
+    """A node without torch could not be commissioned."""
+    learner = Learner(
+        "m",
+        SETTINGS,
+        folder_of(tmp_path, "m"),
+        trainer=ByHand(folder_of(tmp_path, "m") / "work"),
+        day_s=DAY_S,
+    )
+    hear(learner, 130)
+    learner.turn()
+    advice = learner.status()["trouble"]
+    assert str(folder_of(tmp_path, "m") / "pieces") in advice
+    assert "auscult train audio pieces --out new.bundle --false-alarms-per-week 1" in advice
+    incoming = folder_of(tmp_path, "m") / "incoming"
+    assert str(incoming) in advice
+    (incoming / "new.bundle").mkdir()
+    assert not learner.turn()
+    (incoming / "new.bundle" / "bundle.json").write_text("by hand")
+    assert learner.turn()
+    assert text_in_use(tmp_path) == "by hand"
+    assert list(incoming.iterdir()) == []
+    learner.stop()
+
+
+def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:
+    """Under systemd, no bundle would ever be trained."""
+    work = folder_of(tmp_path, "m") / "work"
+    trainer = OtherUnit(work)
+    trainer.start(Job("pieces", 1.0))
+    assert trainer.poll() is None
+    calls: list[list[str]] = []
+
+    def run(arguments: list[str], folder: Path) -> int:
+        calls.append(arguments)
+        (folder / "out").mkdir()
+        (folder / "out" / "bundle.json").write_text("{}")
+        findings = {"outliers": [{"name": "pieces/7.flac"}], "outliers_kept": False}
+        (folder / "stdout").write_text(json.dumps({"training_set": findings}))
+        return 0
+
+    assert run_requests(tmp_path / "learning", run) == 1
+    assert run_requests(tmp_path / "learning", run) == 0
+    assert calls == [["pieces", "--out", str(work / "out"), "--json", *calls[0][4:]]]
+    assert OtherUnit(work).poll() == Result(work / "out", ["7.flac"])
+
+    trainer.start(Job("pieces", 1.0))
+    restarted = OtherUnit(work)
+    assert restarted.is_running
+
+    def fail(_arguments: list[str], folder: Path) -> int:
+        (folder / "stderr").write_text("auscult: needs the extra 'train'\n")
+        return 69
+
+    run_requests(tmp_path / "learning", fail)
+    assert restarted.poll() == Result(error="auscult: needs the extra 'train'")
+    assert not restarted.is_running
