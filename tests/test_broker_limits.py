@@ -331,6 +331,23 @@ def test_a_broker_that_forbids_the_subscription(outbox: Outbox) -> None:
             assert publisher.refusal() == ""
 
 
+def test_a_broker_that_forbids_the_topic_of_a_power_meter(outbox: Outbox) -> None:
+    """A topic that may not be read stops the delivery of alerts."""
+    with OldBroker(forbids_subscriptions=True) as old:
+        settings = MqttSettings(
+            host="127.0.0.1", port=old.port, reconnect_min_s=0.05, reconnect_max_s=0.1
+        )
+        with publishing(settings, outbox) as publisher:
+            publisher.listen({"meters/pump": lambda _message: None})
+            raise_and_clear(outbox, publisher)
+            wait_for(lambda: outbox.depth() == 0)
+            wait_for(lambda: connected(publisher))
+            publisher.listen({"meters/fan": lambda _message: None})
+            outbox.append(draft("raised"))
+            publisher.wake()
+            wait_for(lambda: outbox.depth() == 0)
+
+
 def test_limits_that_change_with_a_restart_of_the_broker(tmp_path: Path, outbox: Outbox) -> None:
     """After one restart with another configuration, old limits stay or alerts are lost."""
     first = limited(tmp_path)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,10 +198,22 @@ def test_telegraf_receives_alerts_and_scores(tmp_path: Path) -> None:
             program.wait(10)
 
 
+_SCORE = "Score 41.2 (threshold 17.5),"
+
+
 @pytest.mark.parametrize(
-    ("kind", "middle"), [("raised", " mostly at 1800-2100, 3950-4300 Hz,"), ("cleared", "")]
+    ("kind", "reason", "expected"),
+    [
+        ("raised", "", f"{_SCORE} mostly at 1800-2100, 3950-4300 Hz,"),
+        ("cleared", "", _SCORE),
+        ("cleared", "stopped", f"{_SCORE} because the machine was switched off,"),
+        ("raised", "off", "The machine is off"),
+        ("cleared", "off", "The machine runs again. It was off"),
+    ],
 )
-def test_home_assistant_message_is_right_for_every_kind(kind: AlertKind, middle: str) -> None:
+def test_home_assistant_message_is_right_for_every_kind(
+    kind: AlertKind, reason: str, expected: str
+) -> None:
     """An automation would send no message, because a field is missing."""
     yaml = pytest.importorskip("yaml")
     sandbox = pytest.importorskip("jinja2.sandbox")
@@ -208,12 +221,13 @@ def test_home_assistant_message_is_right_for_every_kind(kind: AlertKind, middle:
     environment.globals["as_timestamp"] = str
     environment.filters["timestamp_custom"] = lambda at, _format: at[11:19]
     sound, _ = yaml.safe_load((EXAMPLES / "home-assistant" / "automation.yaml").read_text())
-    attributes = alert_payload(identified(kind)) | {"event_type": kind}
+    alert = replace(identified(kind), reason=reason)
+    attributes = alert_payload(alert) | {"event_type": kind}
     if kind == "raised":
         attributes["bands_hz"] = [[1800, 2100], [3950, 4300]]
     template = environment.from_string(sound["actions"][0]["data"]["message"])
     message = template.render(trigger={"to_state": {"attributes": attributes}})
-    assert message == f"Score 41.2 (threshold 17.5),{middle} since 10:15:24."
+    assert message == f"{expected} since 10:15:24."
 
 
 @pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])
