@@ -15,6 +15,7 @@ import pytest
 
 from monitor.detection.settings import OperationSettings
 from monitor.errors import BundleError
+from monitor.features.log_mel import log_mel_windows
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.network import Network
 from monitor.model.operation import HealthyDuty, OperatingState, Operation
@@ -27,6 +28,7 @@ from tests.daemons import daemon, documents, states
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message
 from tests.scripted_machines import (
+    RATE_HZ,
     RecordingOutlet,
     ScriptedSource,
     cut,
@@ -125,6 +127,41 @@ def test_the_signal_decides_and_nothing_else(
     assert last["starts"] == last["today"]["starts"] == 1
     assert last["running_s"] == pytest.approx(40, abs=8)
     assert not record.alerts
+
+
+def test_the_sound_decides_without_a_signal(
+    tmp_path: Path, network: Network, record: RecordingOutlet
+) -> None:
+    """A stop of the machine is an alert, or its starts are not counted."""
+    rng = np.random.default_rng(1)
+    running = machine_sound(20, seed=5)
+    quiet = (1e-4 * rng.standard_normal(20 * RATE_HZ)).astype(np.float32)
+    made = make_bundle(tmp_path / "bundle")
+    frames = np.concatenate(list(log_mel_windows(running, SPEC).transpose(0, 2, 1)))
+    level_db = tuple(map(float, np.percentile(frames, 10, axis=0)))
+    state = OperatingState(
+        name="run",
+        is_off=False,
+        share=1.0,
+        level_db=float(np.mean(level_db)),
+        low_level_db=level_db,
+    )
+    known = Operation(quiet_db=tuple(one - 2.0 for one in level_db), states=(state,))
+    write_manifest(made.path, made.manifest.model_copy(update={"operation": known}))
+    samples = np.concatenate([running, quiet, running, quiet, running])
+    source = playing(*cut(samples, 1600), forever=False)
+    machine = Machine(plan(load_bundle(made.path), network), source, record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    assert not record.alerts
+    last = record.operations[-1][1]
+    assert (last["operation"], last["starts"]) == ("running", 2)
+    assert last["running_s"] == pytest.approx(60, abs=15)
+    assert [one for one in operations(record) if one != "transition"] == [
+        *("running", "off", "running", "off", "running")
+    ]
+    assert "degraded" not in record.state_sequence()
+    assert record.state_sequence().count("off") == 2
 
 
 def test_a_stale_signal_leaves_it_to_the_sound(
