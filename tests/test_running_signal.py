@@ -152,6 +152,27 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object], reaso
         OperationSettings.model_validate(wrong)
 
 
+def test_a_reload_keeps_the_newest_message() -> None:
+    """After a reload, the signal is unknown until the machine starts or stops."""
+    now_s = [100.0]
+
+    def signal(settings: OperationSettings) -> RunningSignal:
+        return RunningSignal("pump", settings, lambda: now_s[0])
+
+    wrong = signal(POWER.model_copy(update={"field": "watts"}))
+    wrong.receive(b'{"power": 45}')
+    corrected = signal(POWER)
+    corrected.take_over(wrong)
+    assert corrected.is_running() is True
+    now_s[0] += 500
+    corrected.receive(b'{"power": 45}', retained=True)
+    other = signal(POWER.model_copy(update={"running_above": 50}))
+    other.take_over(corrected)
+    assert other.is_running() is False
+    now_s[0] += 101  # the age of the message goes on
+    assert other.is_running() is None
+
+
 def test_topics_change_while_connected_and_survive_reconnections(tmp_path: Path) -> None:
     """After a reload, a restart of the broker or another broker, the signal is lost."""
     pump, fan = RunningSignal("pump", POWER), RunningSignal("fan", POWER)
@@ -179,6 +200,10 @@ def test_topics_change_while_connected_and_survive_reconnections(tmp_path: Path)
         broker.stop()
         broker.start()
         wait_for(lambda: send(meter, TOPIC, {"power": 1}, pump) is False)
+
+        again = RunningSignal("pump", POWER)
+        delivery.listen([again])
+        assert again.is_running() is False  # known without another message
 
         delivery.listen([other])
         wait_for(lambda: send(meter, "relay/other", "ON", other))

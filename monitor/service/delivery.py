@@ -32,6 +32,7 @@ class Delivery:
         self._outbox = outbox
         self._info: Callable[[], Mapping[str, Any]] = dict
         self._signals: dict[str, Callable[[Message], None]] = {}
+        self._listening: list[RunningSignal] = []
         self._connect(settings)
 
     def start(self) -> None:
@@ -77,9 +78,13 @@ class Delivery:
 
     def listen(self, signals: Sequence[RunningSignal]) -> None:
         """Receive the topics of exactly these signals, now and from later brokers."""
+        known, self._listening = self._listening, list(signals)
         by_topic: dict[str, list[RunningSignal]] = {}
         for signal in signals:
             by_topic.setdefault(signal.topic, []).append(signal)
+            before = [one for one in known if one.topic == signal.topic]
+            if before and signal not in before:
+                signal.take_over(before[0])
         self._signals = {
             topic: partial(_received, tuple(group)) for topic, group in by_topic.items()
         }

@@ -37,12 +37,26 @@ class RunningSignal:
         self._settings = settings
         self._monotonic_s = monotonic_s
         self._newest: tuple[bool, float] | None = None
+        self._payload: tuple[bytes, float] | None = None
         self._began_s = monotonic_s()
         self._is_absence_logged = False
         self._is_complaint_made = False
 
     def receive(self, payload: bytes, *, retained: bool = False) -> None:
         """Take a message. One that cannot be read is ignored, and reported until one can."""
+        self._receive(payload, self._monotonic_s(), retained=retained)
+
+    def take_over(self, before: RunningSignal) -> None:
+        """Begin with the newest message of another signal on the same topic.
+
+        The broker may not send it again, and the settings may now read it in another way.
+        """
+        if before._payload is not None:
+            self._receive(*before._payload)
+
+    def _receive(self, payload: bytes, at_s: float, *, retained: bool = False) -> None:
+        if len(payload) <= _MAX_BYTES and not (retained and self._payload is not None):
+            self._payload = (payload, at_s)
         try:
             is_running = running_of(payload, self._settings)
         except BadInputError as error:
@@ -56,7 +70,7 @@ class RunningSignal:
         newest = self._newest
         if retained and newest is not None and newest[0] == is_running:
             return
-        self._newest = (is_running, self._monotonic_s())
+        self._newest, self._payload = (is_running, at_s), (payload, at_s)
 
     def is_running(self) -> bool | None:
         """Whether the machine runs; None if the sound must decide."""
