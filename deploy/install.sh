@@ -30,7 +30,8 @@ COMMAND=/usr/local/bin/auscult
 # This file exists while running services still use the previous program or unit.
 RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
-UNIT_FILES="auscult.service auscult@.service auscult-replay.service"
+UNIT_FILES="auscult.service auscult@.service auscult-replay.service auscult-train.service
+auscult-train.path auscult-train@.service auscult-train@.path"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }

@@ -85,6 +85,8 @@ def alerts(subscriber: Subscriber, kind: str | None = None) -> list[dict[str, An
 def test_systemd_accepts_every_line_of_the_units(installed: Node) -> None:
     """systemd ignores a misspelt line of a unit with a warning."""
     units = ["auscult.service", "auscult@pump-7.service", "auscult-replay.service"]
+    units += ["auscult-train.service", "auscult-train.path"]
+    units += ["auscult-train@pump-7.service", "auscult-train@pump-7.path"]
     done = installed.system.run(["systemd-analyze", "verify", *units], check=False)
     ours = [line for line in done.stderr.splitlines() if "auscult" in line]
     assert ours == []

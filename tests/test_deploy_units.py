@@ -20,6 +20,7 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = ("auscult.service", "auscult@.service", "auscult-replay.service")
+TRAINERS = ("auscult-train.service", "auscult-train@.service")
 SCRIPTS = (DEPLOY / "install.sh", DEPLOY / "mosquitto" / "make-certificates.sh", ROOT / ".ci/run")
 
 
@@ -54,7 +55,13 @@ def exposure(unit: str, root: Path, drop_ins: tuple[str, ...] = ()) -> float:
 
 @pytest.mark.parametrize(
     ("unit", "limit"),
-    [("auscult.service", 1.5), ("auscult@.service", 1.5), ("auscult-replay.service", 0.6)],
+    [
+        ("auscult.service", 1.5),
+        ("auscult@.service", 1.5),
+        ("auscult-replay.service", 0.6),
+        ("auscult-train.service", 0.9),
+        ("auscult-train@.service", 0.9),
+    ],
 )
 def test_exposure_stays_low(unit: str, limit: float, tmp_path: Path) -> None:
     """An attacker who takes over a decoder would have more rights than needed."""
@@ -72,7 +79,7 @@ def test_the_template_differs_from_the_service_in_names_only() -> None:
     """A hardening line would be missing in one of the two units."""
 
     def shared(unit: str) -> list[tuple[str, str]]:
-        own = {"Description", "StateDirectory", "RuntimeDirectory"}
+        own = {"Description", "StateDirectory", "RuntimeDirectory", "Wants"}
         found = [pair for pair in directives(unit) if pair[0] not in own]
         return [(key, re.sub(r"(?<=--config )\S+", "FILE", value)) for key, value in found]
 
@@ -82,13 +89,30 @@ def test_the_template_differs_from_the_service_in_names_only() -> None:
     assert [pair for pair in template if pair not in added] == service
 
 
+def test_the_units_that_train_fit_those_that_monitor() -> None:
+    """A request would not be seen, or its result not be readable for the daemon."""
+    for daemon, trainer in zip(UNITS[:2], TRAINERS, strict=True):
+        path = trainer.replace(".service", ".path")
+        monitors, trains, watches = map(dict, map(directives, (daemon, trainer, path)))
+        instance = "@%i" if "@" in daemon else ""
+        assert monitors["Wants"] == path.replace("@", instance)
+        assert ("Environment", "AUSCULT_LEARNING__TRAINER=request") in directives(daemon)
+        assert watches["Unit"] == trainer.replace("@", instance)
+        folder = f"%S/{monitors['StateDirectory']}/training"
+        assert watches["DirectoryNotEmpty"] == folder
+        assert trains["ExecStart"].split()[1:] == ["train-requests", folder]
+        shared = ("DynamicUser", "User", "Group", "StateDirectory", "StateDirectoryMode", "UMask")
+        assert [trains[key] for key in shared] == [monitors[key] for key in shared]
+        assert ("PrivateNetwork", "yes") in directives(trainer)
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_no_memory_is_writable_and_executable(unit: str) -> None:
     """An attacker could execute the data that a decoder reads."""
     assert ("MemoryDenyWriteExecute", "yes") in directives(unit)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS])
 def test_every_hardening_line_is_explained(unit: str) -> None:
     """docs/security.md would not explain every hardening line."""
     explained = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

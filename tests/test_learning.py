@@ -366,7 +366,6 @@ def hear(
     """Sound of a machine that runs, scored at ``ratio`` of the threshold."""
     score = Score(ratio, 0.0, 0, 1, np.zeros(1, np.float32))
     samples = noise(1.0)
-    waiting = learner._waiting
     for second in range(round(seconds)):
         learner.push(
             AudioBlock(samples, RATE_HZ, second * RATE_HZ),
@@ -376,8 +375,7 @@ def hear(
             decisions=decisions if second == 0 else (),
             alarm_threshold=1.0,
         )
-        if waiting.unfinished_tasks:
-            wait_for(lambda: not waiting.unfinished_tasks, 5)
+        learner.flush()
 
 
 def decision(kind: str) -> Decision:
@@ -595,7 +593,8 @@ def test_without_the_trainer_it_explains_how_and_takes_the_bundle(tmp_path: Path
 def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:
     """Under systemd, no bundle would ever be trained."""
     work = folder_of(tmp_path, "m") / "work"
-    trainer = OtherUnit(work)
+    requests = tmp_path / "training"
+    trainer = OtherUnit(work, requests, "m")
     trainer.start(Job("pieces", 1.0))
     assert trainer.poll() is None
     calls: list[list[str]] = []
@@ -608,19 +607,19 @@ def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:
         (folder / "stdout").write_text(json.dumps({"training_set": findings}))
         return 0
 
-    assert run_requests(tmp_path / "learning", run) == 1
-    assert run_requests(tmp_path / "learning", run) == 0
+    assert run_requests(requests, run) == 1
+    assert run_requests(requests, run) == 0
     assert calls == [["pieces", "--out", str(work / "out"), "--json", *calls[0][4:]]]
-    assert OtherUnit(work).poll() == Result(work / "out", ["7.flac"])
+    assert OtherUnit(work, requests, "m").poll() == Result(work / "out", ["7.flac"])
 
     trainer.start(Job("pieces", 1.0))
-    restarted = OtherUnit(work)
+    restarted = OtherUnit(work, requests, "m")
     assert restarted.is_running
 
     def fail(_arguments: list[str], folder: Path) -> int:
         (folder / "stderr").write_text("auscult: needs the extra 'train'\n")
         return 69
 
-    run_requests(tmp_path / "learning", fail)
+    run_requests(requests, fail)
     assert restarted.poll() == Result(error="auscult: needs the extra 'train'")
     assert not restarted.is_running

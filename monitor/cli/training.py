@@ -72,9 +72,23 @@ def train(context: typer.Context) -> int:
         return training_app.run("auscult train", context.args)
 
 
+def train_requests(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder `training` in the state folder of a daemon.")
+    ],
+) -> None:
+    """Train what a daemon requests; for auscult-train.service."""
+    from monitor.commands.output import message
+    from monitor.learning.trainer import run_requests, train_here
+    from monitor.text.wording import counted
+
+    message(f"{counted(run_requests(folder, train_here), 'bundle')} requested")
+
+
 def register(app: CommandApp) -> None:
     """Add the commands to ``auscult``."""
     app.command()(demo)
+    app.command(hidden=True)(train_requests)
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         add_help_option=False,

@@ -469,6 +469,8 @@ class Learner:
             if self._journal.stage != "armed":
                 self._name_what_is_aside()
             n_aside = len(self._journal.aside)
+            if self._journal.stage == "armed":
+                return f"armed, {n_aside} pieces were set aside" if n_aside else "armed"
             parts = [
                 f"learning {self._percent()} %",
                 f"day {self._day()} of {self.settings.days:g}",
@@ -483,6 +485,10 @@ class Learner:
             if trouble := self._trainer.advice or self._trouble or self._disk_trouble:
                 parts.append(trouble)
             return ", ".join(parts)
+
+    def flush(self) -> None:
+        """Wait until the pieces so far are written, for sound faster than real time."""
+        self._waiting.join()
 
     def stop(self) -> None:
         """End the threads and the training, and write the progress."""

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -26,7 +26,7 @@ from monitor.learning.settings import LearningSettings
 
 log = logging.getLogger(__name__)
 
-REQUEST, RESULT = "request.json", "result.json"
+RESULT = "result.json"
 OUT = "out"
 """The folder of the new bundle."""
 _ARGUMENTS = [sys.executable, "-m", "monitor", "train", "audio"]
@@ -39,13 +39,14 @@ class Job:
     """A bundle to train: from the recordings in ``pieces``, for a budget of false alarms.
 
     ``config``: the file of the daemon, with ``[training]``, ``[features]`` and ``[detector]``;
-    empty for the defaults.
+    empty for the defaults. ``work``: where another unit puts the result.
     """
 
     pieces: str
     per_week: float
     config: str = ""
     keep_outliers: bool = False
+    work: str = ""
 
     def arguments(self, out: Path | str) -> list[str]:
         """The arguments of ``auscult train audio``."""
@@ -98,8 +99,13 @@ def make_trainer(settings: LearningSettings, work: Path) -> Trainer:
     if kind == "elsewhere" or (kind != "child" and not has_packages):
         return ByHand(work)
     if kind == "request":
-        return OtherUnit(work)
+        return OtherUnit(work, requests_folder(work.parents[2]), work.parent.name)
     return ChildTrainer(work, settings.memory_mb)
+
+
+def requests_folder(state_dir: Path) -> Path:
+    """Where requests for another unit of systemd are: one file for each machine."""
+    return state_dir / "training"
 
 
 class ChildTrainer:
@@ -175,9 +181,10 @@ class OtherUnit:
     The hardening of the daemon's unit forbids its children the memory that torch needs.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, requests: Path, machine: str) -> None:
         self._work = work
-        self._is_running = (work / REQUEST).exists()
+        self._request = requests / f"{machine}.json"
+        self._is_running = self._request.exists()
 
     advice = ""
 
@@ -190,8 +197,9 @@ class OtherUnit:
         """See ``Trainer``."""
         empty(self._work)
         partial = self._work / "request.part"
-        partial.write_text(json.dumps(asdict(job)))
-        partial.rename(self._work / REQUEST)
+        partial.write_text(json.dumps(asdict(replace(job, work=str(self._work)))))
+        self._request.parent.mkdir(exist_ok=True)
+        partial.rename(self._request)
         self._is_running = True
 
     def poll(self) -> Result | None:
@@ -210,8 +218,8 @@ class OtherUnit:
     def stop(self) -> None:
         """See ``Trainer``."""
         self._is_running = False
-        for name in (REQUEST, RESULT):
-            (self._work / name).unlink(missing_ok=True)
+        self._request.unlink(missing_ok=True)
+        (self._work / RESULT).unlink(missing_ok=True)
 
 
 class ByHand:
@@ -273,27 +281,28 @@ def result_of(status: int, work: Path) -> Result:
     return Result(error=said or f"exit status {status}")
 
 
-def run_requests(learning: Path, run: Callable[[list[str], Path], int]) -> int:
-    """Train every request below the folder ``learning``; how many there were.
+def run_requests(requests: Path, run: Callable[[list[str], Path], int]) -> int:
+    """Train every request in the folder ``requests``; how many there were.
 
     ``run`` runs ``auscult train audio`` with arguments and writes ``stdout`` and ``stderr`` into
-    a folder; it returns the exit status.
+    a folder; it returns the exit status. A request is removed when its result is there.
     """
     number = 0
-    for path in sorted(learning.glob(f"*/work/{REQUEST}")):
-        work = path.parent
+    for path in sorted(requests.glob("*.json")):
         try:
             job = _JOB.validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            log.warning("%s: not a request", path)
+        except (OSError, ValidationError) as error:
+            log.warning("%s: not a request: %s", path, error)
             path.unlink(missing_ok=True)
             continue
+        work = Path(job.work)
         shutil.rmtree(work / OUT, ignore_errors=True)
         status = run(job.arguments(work / OUT), work)
-        path.unlink(missing_ok=True)
         partial = work / "result.part"
         partial.write_text(json.dumps({"status": status}))
-        partial.rename(work / RESULT)
+        if path.exists():  # otherwise the daemon does not want it any more
+            partial.rename(work / RESULT)
+        path.unlink(missing_ok=True)
         number += 1
     return number
 
