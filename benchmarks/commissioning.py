@@ -212,8 +212,8 @@ def main() -> int:
     arguments = parser.parse_args()
     one_thread()
     print(
-        "| seed | bundles | warnings in 3 days | armed on day | fault pieces set aside | others set aside "
-        "| false alarms in 7 days | fault detected after |"
+        "| seed | bundles | warnings in 3 days | armed on day | fault pieces set aside "
+        "| others set aside | false alarms in 7 days | fault detected after |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     failed = 0
@@ -224,8 +224,8 @@ def main() -> int:
         armed = "never" if one.armed_day is None else f"{one.armed_day:.1f}"
         after = "never" if one.detected_after_s is None else f"{one.detected_after_s:.0f} s"
         print(
-            f"| {seed} | {one.bundles} | {one.alarms_before} | {armed} | {one.set_aside} | {one.wrongly_aside} "
-            f"| {one.false_alarms} | {after} |",
+            f"| {seed} | {one.bundles} | {one.alarms_before} | {armed} | {one.set_aside} "
+            f"| {one.wrongly_aside} | {one.false_alarms} | {after} |",
             flush=True,
         )
     return 1 if failed else 0

@@ -1,0 +1,114 @@
+"""A machine that is learned: what its thread publishes before it is armed, and the swap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.learning.journal import Stage
+from monitor.learning.learner import Learner
+from monitor.learning.settings import LearningSettings
+from monitor.model.bundle import Bundle
+from monitor.model.network import Network
+from monitor.service.machine import Machine
+from monitor.service.machine_plan import MachinePlan
+from tests.bundles import machine_sound
+from tests.payload_check import check_payload
+from tests.scripted_machines import (
+    RATE_HZ,
+    RecordingOutlet,
+    cut,
+    fault_and_back,
+    plan,
+    playing,
+)
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def learner(tmp_path: Path) -> Iterator[Learner]:
+    """Learns nothing yet: its first bundle needs more sound than a test gives."""
+    one = Learner("m", LearningSettings(piece_s=2.0, every_s=5.0), tmp_path / "learning")
+    yield one
+    one.stop()
+
+
+def learned(plan: MachinePlan, stage: Stage, **settings: Any) -> MachinePlan:
+    return replace(plan, stage=stage, learning=LearningSettings(**settings))
+
+
+def test_without_a_bundle_the_sound_is_collected_and_nothing_is_judged(
+    bundle: Bundle, network: Network, record: RecordingOutlet, learner: Learner
+) -> None:
+    """A machine without a bundle could not be started."""
+    without = replace(plan(bundle, network), bundle=None, network=None)
+    source = playing(*cut(machine_sound(30), 1600), forever=False)
+    machine = Machine(learned(without, "collecting"), source, record)
+    machine.attach(learner)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    assert record.state_sequence() == ["warming", "learning", "unavailable"]
+    assert record.scores == []
+    learner.flush()
+    status = learner.status()
+    assert status["pieces"] + status["lost_pieces"] == 6
+    for _, state in record.states:
+        check_payload("state", state)
+    assert record.last_state()["learning"]["stage"] == "collecting"
+
+
+def test_a_provisional_bundle_gives_warnings_and_no_alerts(
+    bundle: Bundle, network: Network, record: RecordingOutlet, learner: Learner
+) -> None:
+    """A threshold that was never tested would send alerts."""
+    source = playing(*cut(fault_and_back(), 1600), forever=False)
+    machine = Machine(learned(plan(bundle, network), "provisional"), source, record)
+    machine.attach(learner)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    assert record.alerts == []
+    assert record.state_sequence() == ["warming", "ok", "warning", "ok", "unavailable"]
+    assert record.last_state()["provisional"] is True
+    assert {score["provisional"] for _, score in record.scores} == {True}
+
+
+def test_a_provisional_bundle_may_raise_alerts(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """The setting would have no effect."""
+    wanted = learned(plan(bundle, network), "provisional", alarm_while_provisional=True)
+    source = playing(*cut(fault_and_back(), 1600), forever=False)
+    machine = Machine(wanted, source, record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    assert [alert.kind for alert in record.alerts] == ["raised", "cleared"]
+
+
+def test_a_bundle_is_replaced_without_a_lost_sample(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """Every new bundle would interrupt the microphone, and a raised alert would stay for ever."""
+    armed = plan(bundle, network)
+    blocks = cut(fault_and_back()[: 40 * RATE_HZ], 1600)
+    machine = Machine(armed, playing(*blocks), record)
+    machine.start()
+    wait_for(lambda: record.alerts)
+    wait_for(lambda: machine.coverage()["monitored_s"] == 40.0)
+    machine.ask_to_stop()
+    assert machine.join(2)
+    # The same machine is learned again, then has a bundle.
+    more = playing(*cut(machine_sound(60), 1600), forever=False)
+    without = learned(replace(armed, bundle=None, network=None), "collecting")
+    machine = Machine(without, more, record)
+    machine.start()
+    wait_for(lambda: [alert.kind for alert in record.alerts] == ["raised", "cleared"])
+    machine.adopt(learned(armed, "armed"))
+    wait_for(lambda: machine.ended)
+    coverage = machine.coverage()
+    assert coverage["monitored_s"] + coverage["degraded_s"] == pytest.approx(60.0)
+    assert coverage["lost_s"] == pytest.approx(0.0, abs=0.5)
+    assert len(record.alerts) == 2
