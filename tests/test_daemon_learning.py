@@ -95,14 +95,31 @@ def test_a_machine_is_learned_and_armed_although_the_daemon_is_killed_at_every_s
         watched.environment["RUNTIME_DIRECTORY"] = runtime
         try:
             learns_through_kills(watched, subscriber, state, journal)
-            table = auscult("status", "--socket", Path(runtime) / "control.sock")
-            assert "m" in table.out
+            operators_decide(Path(runtime) / "control.sock", subscriber)
             assert watched.end() == 0
         finally:
             if watched.process.poll() is None:
                 watched.end(signal.SIGKILL)
     for message in subscriber.messages():
         check_message(message.topic, message.payload)
+
+
+def operators_decide(socket: Path, subscriber: Subscriber) -> None:
+    """Learn again, by hand; the alert of the machine ends with its bundle."""
+    assert "anomaly" in auscult("status", "--socket", socket).out
+    done = auscult("learn", "m", "--socket", socket)
+    assert done.out == (
+        "m: learns from now on; nothing is judged until the first bundle is there\n"
+    )
+    wait_for(lambda: newest(subscriber).get("state") == "learning")
+    wait_for(lambda: documents(subscriber, "/m/alert")[-1]["kind"] == "cleared")
+    refused = auscult("arm", "m", "--socket", socket)
+    assert refused.status == 64
+    assert "has no bundle yet" in refused.err
+    assert "%, day 1 of" in auscult("status", "--socket", socket).out
+    back = auscult("rollback", "m", "--socket", socket)
+    assert back.out.startswith("m: uses the bundle 20")
+    wait_for(lambda: newest(subscriber).get("learning", {}).get("stage") == "armed")
 
 
 def learns_through_kills(

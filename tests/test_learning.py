@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +39,7 @@ from monitor.learning.rule import (
     pieces_that_do_not_fit,
 )
 from monitor.learning.settings import LearningSettings
-from monitor.learning.trainer import ByHand, Job, OtherUnit, Result, run_requests
+from monitor.learning.trainer import ByHand, ChildTrainer, Job, OtherUnit, Result, run_requests
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
 
@@ -295,6 +297,7 @@ class ScriptedTrainer:
     """Gives the results that a test sets."""
 
     advice = ""
+    waits_for_a_person = False
 
     def __init__(self, folder: Path) -> None:
         self.jobs: list[Job] = []
@@ -318,6 +321,9 @@ class ScriptedTrainer:
 
     def stop(self) -> None:
         self._is_running = False
+
+    def close(self) -> None:
+        self.stop()
 
     def gives(self, text: str) -> None:
         """The next result is a bundle that contains this text."""
@@ -553,6 +559,50 @@ def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_
     assert learner.status()["stage"] == "armed"
 
 
+def test_a_clock_that_is_set_changes_neither_days_nor_pieces(make: Make) -> None:
+    """A board without a battery would be armed at once, or never."""
+    learner, trainer = make()
+    clock = learner._clock
+    assert isinstance(clock, FakeClock)
+    hear(learner, 70)
+    clock.set_by_s = -1e8  # years back
+    hear(learner, 70)
+    trained(learner, trainer, "first")
+    clock.set_by_s = 1e8
+    hear(learner, 100)
+    status = learner.status()
+    assert (status["stage"], status["day"], status["percent"]) == ("provisional", 1, 22)
+    pieces = learner._store.pieces
+    assert len({one.name for one in pieces}) == len(pieces) == status["pieces"]
+    assert [one.heard_s for one in pieces] == sorted(one.heard_s for one in pieces)
+
+
+def test_a_full_disk_is_shown_and_the_learning_goes_on_when_there_is_space(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monitoring would end, or the learning would stand still without a word."""
+    learner, trainer = make()
+    hear(learner, 60)
+    kept = learner.status()["pieces"]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("monitor.learning.pieces.os.fsync", full)
+        disk.setattr("monitor.learning.journal.os.fsync", full)
+        hear(learner, 60)
+        assert not learner.turn()
+        status = learner.status()
+        assert status["pieces"] == kept
+        assert status["lost_pieces"] > 0
+        assert "No space left" in status["trouble"]
+    hear(learner, 60)
+    assert learner.status()["pieces"] > kept
+    trained(learner, trainer, "first")
+    assert text_in_use(tmp_path) == "first"
+
+
 def test_space_is_limited(make: Make) -> None:
     """The pieces would fill the disk."""
     learner, trainer = make(settings={"max_mb": 1.0, "first_after_min": 1000.0})
@@ -583,11 +633,67 @@ def test_without_the_trainer_it_explains_how_and_takes_the_bundle(tmp_path: Path
     assert str(incoming) in advice
     (incoming / "new.bundle").mkdir()
     assert not learner.turn()
+    (incoming / "new.bundle" / "bundle.json").write_text("half")
+    assert not learner.turn()  # it may be being copied
     (incoming / "new.bundle" / "bundle.json").write_text("by hand")
+    assert not learner.turn()
     assert learner.turn()
     assert text_in_use(tmp_path) == "by hand"
     assert list(incoming.iterdir()) == []
+    hear(learner, 3 * DAY_S)
+    assert learner.turn()  # nobody trains again, and the bundle keeps the budget
+    assert learner.status()["stage"] == "armed"
     learner.stop()
+
+
+def test_a_bundle_that_was_put_in_place_and_is_wrong_is_refused_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log would be filled with one line a second."""
+
+    def refuse(path: Path) -> None:
+        if (path / "bundle.json").read_text() == "wrong":
+            raise BundleError("not a bundle of this version")
+
+    folder = folder_of(tmp_path, "m")
+    trainer = ByHand(folder / "work")
+    learner = Learner("m", SETTINGS, folder, trainer=trainer, day_s=DAY_S, check_bundle=refuse)
+    hear(learner, 130)
+    learner.turn()
+    bundle = folder / "incoming" / "new.bundle"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text("wrong")
+    for _ in range(5):
+        assert not learner.turn()
+    assert caplog.text.count("not a bundle of this version") == 1
+    (bundle / "bundle.json").write_text("right one")
+    learner.turn()
+    assert learner.turn()
+    learner.stop()
+
+
+@pytest.mark.slow
+def test_a_training_stays_within_its_memory_and_ends_with_the_daemon(tmp_path: Path) -> None:
+    """The training would take the memory of the daemon, or go on for ever without it."""
+    store = PieceStore(tmp_path)
+    for n in range(8):
+        store.add(noise(2, seed=n), RATE_HZ, piece(n))
+    trainer = ChildTrainer(tmp_path / "work", 150.0)
+    trainer.start(Job(str(store.accepted_folder), 1.0))
+    result = wait_for(trainer.poll, 60)
+    assert result is not None
+    assert result.error == "it needs more memory than memory_mb = 150, or is free"
+    assert not trainer.is_running
+    trainer.start(Job(str(store.accepted_folder), 1.0))
+    process = trainer._process
+    assert process is not None
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 15
+    trainer._process = None  # the daemon was killed, and starts again
+    again = ChildTrainer(tmp_path / "work", 2000.0)
+    again.start(Job(str(store.accepted_folder), 1.0))
+    assert process.wait(10) == -signal.SIGKILL
+    again.stop()
+    assert again.poll() is None
 
 
 def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:

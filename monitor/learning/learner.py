@@ -271,14 +271,17 @@ class Learner:
     def _advance(self) -> None:
         if (result := self._trainer.poll()) is not None:
             self._finished(result)
-        if self._trainer.is_running or self._journal.stage == "armed":
+        trainer = self._trainer
+        is_busy = trainer.is_running and not trainer.waits_for_a_person
+        if is_busy or self._journal.stage == "armed":
             return
         self._thin()
         step = next_step(
             self._journal, self._store.accepted, self.settings, self.per_week, self._day_s
         )
         self._missing = step.reason if step.action == "wait" else ""
-        if step.action == "train" and self._clock.steady_s() >= self._try_again_s:
+        is_due = not trainer.is_running and self._clock.steady_s() >= self._try_again_s
+        if step.action == "train" and is_due:
             self._start_training(step.reason)
         elif step.action == "arm":
             self._arm(step.reason)
@@ -493,7 +496,7 @@ class Learner:
     def stop(self) -> None:
         """End the threads and the training, and write the progress."""
         with self._lock:
-            self._trainer.stop()
+            self._trainer.close()
         try:
             self._waiting.put(None, timeout=0.5)
         except queue.Full:

@@ -64,7 +64,7 @@ class LearningSettings(BaseModel):
     )
     memory_mb: float = Field(
         default=2_000.0,
-        ge=500.0,
+        ge=100.0,
         le=1_000_000.0,
         description="The most memory in megabytes that a training in a child process may use.",
     )

@@ -71,6 +71,10 @@ class Result:
     error: str = ""
 
 
+_JOB = TypeAdapter(Job)
+_Files = tuple[tuple[str, int, int], ...]
+
+
 class Trainer(Protocol):
     """Trains one bundle at a time. ``work``: a folder of its own, emptied at each start."""
 
@@ -81,11 +85,18 @@ class Trainer(Protocol):
         """The result, once; None while it is not there. Does not wait."""
 
     def stop(self) -> None:
-        """End what runs; a later ``poll`` gives nothing."""
+        """Give up what runs; a later ``poll`` gives nothing."""
+
+    def close(self) -> None:
+        """The daemon ends. What does not run in a process of the daemon may go on."""
 
     @property
     def is_running(self) -> bool:
         """Whether a result is to come."""
+
+    @property
+    def waits_for_a_person(self) -> bool:
+        """Whether the result may never come."""
 
     @property
     def advice(self) -> str:
@@ -120,6 +131,7 @@ class ChildTrainer:
         self._process: subprocess.Popen[bytes] | None = None
 
     advice = ""
+    waits_for_a_person = False
 
     @property
     def is_running(self) -> bool:
@@ -155,7 +167,11 @@ class ChildTrainer:
         if self._process is None or (status := self._process.poll()) is None:
             return None
         self._process = None
-        return result_of(status, self._work)
+        result = result_of(status, self._work)
+        if "MemoryError" in result.error or status == -signal.SIGKILL:
+            megabytes = f"{self._memory_bytes / 1e6:.0f}"
+            return Result(error=f"it needs more memory than memory_mb = {megabytes}, or is free")
+        return result
 
     def stop(self) -> None:
         """See ``Trainer``."""
@@ -166,6 +182,10 @@ class ChildTrainer:
             os.killpg(process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(self._STOP_S)
+
+    def close(self) -> None:
+        """See ``Trainer``."""
+        self.stop()
 
     def _end_abandoned(self) -> None:
         """End the training of a daemon that was killed: it would write to the same folder."""
@@ -187,6 +207,7 @@ class OtherUnit:
         self._is_running = self._request.exists()
 
     advice = ""
+    waits_for_a_person = False
 
     @property
     def is_running(self) -> bool:
@@ -221,6 +242,9 @@ class OtherUnit:
         self._request.unlink(missing_ok=True)
         (self._work / RESULT).unlink(missing_ok=True)
 
+    def close(self) -> None:
+        """See ``Trainer``. The other unit goes on; its result is used after the next start."""
+
 
 class ByHand:
     """Reports how to train on another computer. The bundle is put into ``incoming``."""
@@ -228,6 +252,10 @@ class ByHand:
     def __init__(self, work: Path) -> None:
         self._incoming = work.parent / "incoming"
         self._job: Job | None = None
+        self._seen: _Files = ()
+        self._tried: _Files = ()
+
+    waits_for_a_person = True
 
     @property
     def is_running(self) -> bool:
@@ -258,6 +286,11 @@ class ByHand:
         found = sorted(self._incoming.glob("*/bundle.json")) if self._job else []
         if not found:
             return None
+        files, before = _files(found[0].parent), self._seen
+        self._seen = files
+        if files != before or files == self._tried:  # it is being copied, or was refused
+            return None
+        self._tried = files
         return Result(found[0].parent)
 
     def taken(self) -> None:
@@ -268,6 +301,9 @@ class ByHand:
     def stop(self) -> None:
         """See ``Trainer``."""
         self._job = None
+
+    def close(self) -> None:
+        """See ``Trainer``."""
 
 
 def result_of(status: int, work: Path) -> Result:
@@ -321,9 +357,6 @@ def train_here(arguments: list[str], work: Path) -> int:
         ).returncode
 
 
-_JOB = TypeAdapter(Job)
-
-
 def empty(folder: Path) -> None:
     """Make a folder, or remove what is in it. Raises ``OSError``."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -368,3 +401,12 @@ def _text(path: Path) -> str:
             return file.read(_MOST_OUTPUT).decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _files(folder: Path) -> _Files:
+    """Name, size and time of every file of a bundle."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        status = path.stat()
+        found.append((path.name, status.st_size, status.st_mtime_ns))
+    return tuple(found)
