@@ -40,6 +40,8 @@ class AlertDraft:
     reason: str = ""
     """``stopped``: cleared because the machine was switched off. ``off``: not about the score, the
     machine must run and is off."""
+    provisional: bool = False
+    """Whether the threshold is not yet tested on enough sound."""
     dated_by_clock: bool = True
     """Whether the times come from the system clock, and not from a recording. Not published."""
     continues: bool = False
@@ -137,6 +139,8 @@ def alert_to_dict(alert: Alert) -> dict[str, Any]:
         del values["bands_hz"]
     if not alert.reason:
         del values["reason"]
+    if not alert.provisional:
+        del values["provisional"]
     first = {key: values.pop(key) for key in _FIRST_KEYS}
     last = {key: values.pop(key) for key in _LAST_KEYS}
     return first | values | last

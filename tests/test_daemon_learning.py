@@ -84,8 +84,8 @@ def test_a_machine_is_learned_and_armed_although_the_daemon_is_killed_at_every_s
     watched = LearningDaemon(tmp_path / "daemon", broker)
     watched.folder.mkdir()
     watched.learning = {
-        "days": 400 / 86_400,
-        "first_after_min": 1.0,
+        "days": 200 / 86_400,
+        "first_after_min": 0.7,
         "piece_s": 2.0,
         "every_s": 10.0,
     }

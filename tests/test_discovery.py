@@ -42,7 +42,7 @@ def test_devices_have_the_keys_that_home_assistant_needs() -> None:
         for document in found.values()
         for component in document["components"].values()
     ]
-    assert len(set(unique)) == len(unique) == 30
+    assert len(set(unique)) == len(unique) == 32
     for topic, document in zip(recorder.kept, map(json.loads, recorder.kept.values()), strict=True):
         assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
         assert document["device"]["identifiers"] == [topic.split("/")[2]]

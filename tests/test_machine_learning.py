@@ -86,6 +86,7 @@ def test_a_provisional_bundle_may_raise_alerts(
     machine.start()
     wait_for(lambda: machine.ended)
     assert [alert.kind for alert in record.alerts] == ["raised", "cleared"]
+    assert [alert.provisional for alert in record.alerts] == [True, True]
 
 
 def test_a_bundle_is_replaced_without_a_lost_sample(

@@ -60,6 +60,7 @@ alerts = st.builds(
     sequence=st.integers(1, 2**53),
     replayed=st.booleans(),
     reason=st.sampled_from(["", "stopped", "off"]),
+    provisional=st.booleans(),
 )
 
 
@@ -68,11 +69,12 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     """Subscribers that validate messages discard an alert."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
-    optional = {"bands_hz", "reason", "ratio"}
+    optional = {"bands_hz", "reason", "provisional", "ratio"}
     expected = [key for key in schema("alert")["properties"] if key not in optional]
     assert [key for key in payload if key not in optional] == expected
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
     assert payload.get("reason", "") == alert.reason
+    assert payload.get("provisional", False) == alert.provisional
     if "ratio" in payload:
         assert payload["ratio"] == pytest.approx(alert.score / alert.threshold)
 
@@ -125,7 +127,8 @@ def test_documented_example_fits_its_schema(name: str) -> None:
     """A documented example is not a valid message."""
     example = json.loads(_DOCUMENTED[name])
     check_payload(name, example)
-    assert set(example) == set(schema(name)["properties"]) - {"reason" * (name == "alert")}
+    optional = {"reason", "provisional"} if name == "alert" else set()
+    assert set(example) == set(schema(name)["properties"]) - optional
 
 
 def test_the_documented_short_alert_is_one_that_is_published() -> None:

@@ -64,5 +64,6 @@ def alert_draft(
         bundle_sha256=bundle.sha256,
         replayed=replayed,
         reason=decision.reason,
+        provisional=bundle.calibration.provisional,
         continues=decision.continues,
     )

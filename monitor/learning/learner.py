@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
 _WAITING_PIECES = 4
-_MOST_NAMED = 20
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,17 @@ class Discovery:
             "json_attributes_topic": state,
             "json_attributes_template": "{{ value_json.warning_details | default({}) | tojson }}",
         }
+        components["learning"] = {
+            "platform": "sensor",
+            "name": "Learning",
+            "icon": "mdi:school",
+            "unit_of_measurement": "%",
+            "entity_category": "diagnostic",
+            "state_topic": state,
+            "value_template": "{{ (value_json.learning | default({})).percent | default(100) }}",
+            "json_attributes_topic": state,
+            "json_attributes_template": "{{ value_json.learning | default({}) | tojson }}",
+        }
         device = {"name": machine, "model": "Monitored machine", "via_device": self._daemon_id()}
         return self._device(unique, device, components, availability=running)
 

@@ -48,6 +48,7 @@ def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
 
 
 _LEFT_OUT_IF_SHORT = (
+    "provisional",
     "bundle_sha256",
     "false_alarms_per_week",
     "loss",

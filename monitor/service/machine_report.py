@@ -281,7 +281,8 @@ class MachineReport:
     def alert(self, decision: Decision) -> None:
         """Put an alert into the outbox."""
         if self._bundle is not None:
-            self._send(alert_draft(decision, self._bundle, self._machine, self._clock.unix_s))
+            draft = alert_draft(decision, self._bundle, self._machine, self._clock.unix_s)
+            self._send(replace(draft, provisional=self.is_provisional))
 
     def _send(self, draft: AlertDraft) -> None:
         alert = self._outlet.alert(replace(draft, dated_by_clock=not self._clock.is_recorded))
