@@ -55,7 +55,7 @@ def test_without_a_bundle_the_sound_is_collected_and_nothing_is_judged(
     assert record.scores == []
     learner.flush()
     status = learner.status()
-    assert status["pieces"] + status["lost_pieces"] == 6
+    assert status["pieces"] + status["lost_pieces"] == 4
     for _, state in record.states:
         check_payload("state", state)
     assert record.last_state()["learning"]["stage"] == "collecting"

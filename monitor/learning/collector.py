@@ -1,11 +1,12 @@
 """Chooses the pieces of a machine's sound: spread over time, while it runs and while it is quiet.
 
-Memory: one piece and a histogram of levels.
+Memory: the pieces of the last seconds and a histogram of levels.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -81,17 +82,24 @@ class _Growing:
 class Collector:
     """Blocks to pieces. Used from the machine's thread only.
 
-    ``submit`` takes a piece and must not wait. A piece is contiguous sound of one kind. Quiet
-    sound is taken four times less often than running sound.
+    ``submit`` takes a piece and must not wait. A piece is contiguous sound of one kind, with
+    ``BEFORE_S`` and ``AFTER_S`` of the same kind around it: a stop is recognised only some
+    seconds after it. Quiet sound is taken four times less often than running sound.
     """
 
     BEGINNING_PIECES: ClassVar[int] = 24
     """Pieces until the first bundle."""
+    BEFORE_S: ClassVar[float] = 3.0
+    AFTER_S: ClassVar[float] = 8.0
 
     def __init__(self, piece_s: float, submit: Callable[[PieceSound], None]) -> None:
         self._piece_s = piece_s
         self._submit = submit
+        self._kind: SoundClass | None = None
+        self._rate_hz = 0
+        self._lasted_s = 0.0
         self._growing: _Growing | None = None
+        self._unconfirmed: deque[tuple[float, PieceSound]] = deque()
         self._since_s: dict[SoundClass, float] = {"running": math.inf, "quiet": math.inf}
 
     def push(
@@ -106,30 +114,43 @@ class Collector:
         ``kind``: None for sound that cannot be used. ``every_s``: seconds of running from piece
         to piece. ``ratios``: the scores that the block gave, as shares of the alarm threshold.
         """
-        growing = self._growing
-        if growing is not None and (
-            block.discontinuous
-            or kind != growing.kind
-            or block.sample_rate_hz != growing.sample_rate_hz
-        ):
-            growing = self._growing = None
+        if block.discontinuous or kind != self._kind or block.sample_rate_hz != self._rate_hz:
+            self._begin(kind, block.sample_rate_hz)
         if kind is None:
             return
-        self._since_s[kind] += len(block.samples) / block.sample_rate_hz
+        seconds = len(block.samples) / block.sample_rate_hz
+        self._lasted_s += seconds
+        self._since_s[kind] += seconds
+        interval_s = every_s * (_QUIET_TIMES if kind == "quiet" else 1.0)
+        is_due = self._lasted_s > self.BEFORE_S and self._since_s[kind] >= interval_s
+        if self._growing is not None or is_due:
+            self._grow(block, kind, ratios)
+        while self._unconfirmed and self._unconfirmed[0][0] <= self._lasted_s:
+            self._submit(self._unconfirmed.popleft()[1])
+
+    def _begin(self, kind: SoundClass | None, rate_hz: int) -> None:
+        """Another kind of sound: what is not confirmed is dropped, and taken again soon."""
+        if self._kind is not None and (self._growing is not None or self._unconfirmed):
+            self._since_s[self._kind] = math.inf
+        self._kind, self._rate_hz, self._lasted_s = kind, rate_hz, 0.0
+        self._growing = None
+        self._unconfirmed.clear()
+
+    def _grow(self, block: AudioBlock, kind: SoundClass, ratios: list[float]) -> None:
+        growing = self._growing
         if growing is None:
-            if self._since_s[kind] < every_s * (_QUIET_TIMES if kind == "quiet" else 1.0):
-                return
             growing = self._growing = _Growing(kind, block.sample_rate_hz)
+            self._since_s[kind] = len(block.samples) / block.sample_rate_hz
         growing.blocks.append(block.samples)
         growing.n_samples += len(block.samples)
         growing.ratios += ratios
         if growing.n_samples >= round(self._piece_s * growing.sample_rate_hz):
             self._growing = None
-            self._since_s[kind] = growing.n_samples / growing.sample_rate_hz
-            self._submit(_complete(growing, self._piece_s))
+            piece = _piece_of(growing, self._piece_s)
+            self._unconfirmed.append((self._lasted_s + self.AFTER_S, piece))
 
 
-def _complete(growing: _Growing, piece_s: float) -> PieceSound:
+def _piece_of(growing: _Growing, piece_s: float) -> PieceSound:
     rate_hz = growing.sample_rate_hz
     samples = np.concatenate(growing.blocks)[: round(piece_s * rate_hz)]
     ratio = sum(growing.ratios) / len(growing.ratios) if growing.ratios else None

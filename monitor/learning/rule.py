@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from monitor.calibration.outliers import find_outliers
+import numpy as np
+
+from monitor.calibration.outliers import MOST_LEFT_OUT, TIMES_MEDIAN
 from monitor.learning.journal import Journal, UnseenSound
 from monitor.learning.pieces import Piece
 from monitor.learning.settings import LearningSettings
@@ -23,6 +25,9 @@ _CONFIDENCE = 0.99
 _LEAST_SCORED = 0.05
 """Share of a day that must have been scored before the machine is armed."""
 _MOST_DAYS_ASIDE = 2
+_JUMP = 1.4
+"""A piece that does not fit scores so many times as high as every piece that fits. Less than among
+recordings (``monitor.calibration.outliers``), because these scores are also above the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +131,22 @@ def most_alarms(per_week: float, scored_s: float) -> int:
 def pieces_that_do_not_fit(pieces: list[Piece]) -> dict[str, str]:
     """The pieces to set aside, by name, with the reason.
 
-    A piece does not fit if its score, by a bundle that was made without it, is far above that of
-    all others (``monitor.calibration.outliers``). Sound of that kind on more than two days is a
-    state of the machine and is learned.
+    A piece does not fit if its score, by a bundle that was made without it, is above the
+    threshold and far above that of all others; at most a fifth of the pieces. Sound of that kind
+    on more than two days is a state of the machine and is learned.
     """
-    scored = [piece for piece in pieces if piece.ratio is not None]
-    ratios = [piece.ratio or 0.0 for piece in scored]
-    outliers = [scored[index] for index in find_outliers(ratios)]
-    outliers = [piece for piece in outliers if (piece.ratio or 0.0) >= 1.0]
+    scored = sorted(
+        ((piece.ratio, piece) for piece in pieces if piece.ratio is not None),
+        key=lambda one: -one[0],
+    )
+    ratios = [ratio for ratio, _ in scored]
+    n_outliers = 0
+    for number in range(1, len(ratios) // MOST_LEFT_OUT + 1):
+        fitting = ratios[number:]
+        least = max(1.0, _JUMP * fitting[0], TIMES_MEDIAN * float(np.median(fitting)))
+        if ratios[number - 1] >= least:
+            n_outliers = number
+    outliers = [piece for _, piece in scored[:n_outliers]]
     if len({piece.day for piece in outliers}) > _MOST_DAYS_ASIDE:
         return {}
     return {
