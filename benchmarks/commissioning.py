@@ -189,7 +189,7 @@ def _count_aside(learner: Learner, outcome: Outcome, fault_s: tuple[float, float
     """Which pieces were set aside. The name of a piece has its position in milliseconds."""
     for piece in learner.status()["set_aside_pieces"]:
         at_s = int(Path(piece["name"]).stem.rpartition("-")[2]) / 1000.0
-        if fault_s[0] <= at_s <= fault_s[1] + 4.0:
+        if fault_s[0] - 4.0 <= at_s <= fault_s[1]:
             outcome.set_aside += 1
         else:
             outcome.wrongly_aside += 1

@@ -212,14 +212,16 @@ class Learner:
                     alarm.end_s = journal.heard_s if alarm.end_s is None else alarm.end_s
 
     def _submit(self, sound: PieceSound) -> None:
-        now = datetime.fromtimestamp(self._clock.unix_s()).astimezone()
-        heard_s = self._journal.heard_s + sum(one.seconds for one in list(self._heard))
+        ago_s = Collector.AFTER_S + sound.seconds
+        start_unix_s = self._clock.unix_s() - ago_s
+        start = datetime.fromtimestamp(start_unix_s).astimezone()
+        heard_s = self._journal.heard_s + sum(one.seconds for one in list(self._heard)) - ago_s
         piece = Piece(
-            name=f"{now:%Y%m%dT%H%M%S}-{round(heard_s * 1000):012d}.flac",
-            recorded_at=self._now(),
+            name=f"{start:%Y%m%dT%H%M%S}-{round(heard_s * 1000):012d}.flac",
+            recorded_at=rfc3339(start_unix_s),
             heard_s=heard_s,
             day=int(heard_s // self._day_s),
-            hour=now.hour,
+            hour=start.hour,
             kind=sound.kind,
             level_dbfs=round(sound.level_dbfs, 1),
             seconds=sound.seconds,

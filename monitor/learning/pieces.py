@@ -29,7 +29,7 @@ SoundClass = Literal["running", "quiet"]
 class Piece:
     """What is known of a piece.
 
-    ``heard_s``: seconds of sound that had been received since the learning began. ``day``: of
+    ``heard_s``: its start, in seconds of received sound since the learning began. ``day``: of
     the learning, from 0. ``hour``: of the local day, 0 to 23. ``kind``: whether the machine ran,
     or was quiet or off. ``ratio``: the mean live score as a share of the alarm threshold, by a
     bundle that was not trained on the piece; None where there was none. ``aside``: why the piece
