@@ -12,7 +12,7 @@ from monitor.domain import FloatArray
 from monitor.features.log_mel import log_mel_frames
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from tests.bundles import SPEC, machine_sound, make_bundle
-from training.sound.operation import learn_operation
+from training.sound.operation import learn_operation, running_sound
 from training.sound.recordings import Recording
 
 RATE_HZ = SPEC.sample_rate_hz
@@ -42,13 +42,18 @@ def faulty(seconds: float, seed: int = 2) -> FloatArray:
 
 def bundle_with_operation(path: Path, healthy: Sequence[FloatArray] | None = None) -> Bundle:
     """A bundle whose states were learned from ``healthy``; off only if it is in there."""
-    running_only = [machine_sound(15.0, seed=seed) for seed in range(8)]
-    bundle = make_bundle(path, running_only)
+    healthy = healthy or [machine_sound(15.0, seed=seed) for seed in range(8)]
     recordings = [
         Recording(str(number), log_mel_frames(samples, SPEC))
-        for number, samples in enumerate(healthy or running_only)
+        for number, samples in enumerate(healthy)
     ]
     operation = learn_operation(recordings, SPEC, SPEC.n_mels)
     assert operation is not None
+    always = [
+        sound
+        for sound, one in zip(healthy, recordings, strict=True)
+        if running_sound([one], SPEC, operation, 8) == [one]
+    ]
+    bundle = make_bundle(path, always)
     write_manifest(path, bundle.manifest.model_copy(update={"operation": operation}))
     return load_bundle(path)

@@ -93,7 +93,7 @@ def plain(output: PipelineOutput) -> list[object]:
 EVENTFUL = stream(
     running(12),
     room_sound(9),
-    running(10, 3),
+    running(18, 3),
     faulty(14),
     room_sound(8, seed=1),
     running(1.5, 4),
@@ -288,6 +288,16 @@ def test_a_fault_that_is_there_from_a_start_on_raises_an_alert(
     assert kinds(output) == [("raised", "")]
     started = next(change.end_sample for change in output.operation if change.is_start)
     assert 30.0 <= (output.decisions[0].at_sample - started) / RATE_HZ < 31.0
+
+
+def test_a_fault_from_the_start_on_is_found_in_short_runs(bundle: Bundle, network: Network) -> None:
+    """A faulty machine that never runs for long is never reported."""
+    short = [stream(room_sound(12, seed=n), faulty(24, 40 + n)) for n in range(3)]
+    _, output = followed(bundle, network, stream(running(20), *short), start_fault_s=30.0)
+    starts = [change.end_sample for change in output.operation if change.is_start]
+    assert len(starts) == 3
+    assert kinds(output) == [("raised", ""), ("cleared", "stopped"), ("raised", "")]
+    assert starts[1] < output.decisions[0].at_sample < starts[2]
 
 
 @pytest.fixture

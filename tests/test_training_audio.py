@@ -160,7 +160,7 @@ def test_training_continues_a_bundle(
 def test_the_report_is_one_page_with_its_figures(trained: AudioResult) -> None:
     """A section or a figure is missing, or a word of the code is shown to users."""
     page = write_report(trained).read_text(encoding="utf-8")
-    assert page.count("<img ") == 3
+    assert page.count("<img ") == 4
     for title in ("Data", "Operating states", "Scoring", "Does the network help?"):
         assert f"<h2>{title}</h2>" in page
     assert "1 false alarm a week" in page

@@ -88,8 +88,8 @@ class Detector:
     State: the last scores, whether they were over the threshold and where they end
     (``_last``), the start of the present run of them (``_lasting_since``), the open alert, if
     any, when the last one was cleared, the alert that ended because the machine stopped, and
-    how long the machine has run since. After a start, the sample from which an alert is possible
-    although no score was healthy yet.
+    how long the machine has run since. After a start, how long it must still run before an alert
+    is possible although no score was healthy yet.
     """
 
     def __init__(self, rule: DetectorRule) -> None:
@@ -100,7 +100,8 @@ class Detector:
         self._cleared_sample: int | None = None
         self._stopped: _OpenAlert | None = None
         self._ran_samples = 0
-        self._unproven_until: int | None = None
+        self._caution_samples = 0
+        self._cautious_from = 0
 
     @property
     def raised(self) -> bool:
@@ -131,10 +132,13 @@ class Detector:
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
         """The machine runs after it was off.
 
-        Until a score is healthy, an alert is raised only after ``start_fault_samples``: another
-        sound beside a machine that is off may be taken for its start.
+        Until a score is healthy, an alert is raised only after ``start_fault_samples`` of running,
+        counted over all starts: noise beside a machine that is off may be taken for its start.
+        This does not apply if an alert ended with the stop.
         """
-        self._unproven_until = at_sample + start_fault_samples
+        self._cautious_from = at_sample
+        if not self._caution_samples and self._stopped is None:
+            self._caution_samples = start_fault_samples
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
         """Continue an alert that was raised before the detector was made."""
@@ -174,7 +178,7 @@ class Detector:
             and score.end_sample - self._cleared_sample < self.rule.quiet_samples
         ):
             return None
-        if self._unproven_until is not None and score.end_sample < self._unproven_until:
+        if self._caution_samples:
             return None
         self._open = self._open_alert(self._lasting_since, score.value, score.end_sample)
         continues = self._stopped is not None
@@ -184,7 +188,11 @@ class Detector:
     def _ran(self, score: Score) -> None:
         """Count the time since an alert ended by a stop, and end the caution after a start."""
         if score.value <= self.rule.threshold:
-            self._unproven_until = None
+            self._caution_samples = 0
+        if self._caution_samples:
+            ran_samples = score.end_sample - self._cautious_from
+            self._caution_samples = max(0, self._caution_samples - ran_samples)
+            self._cautious_from = score.end_sample
         if self._stopped is not None and self._last:
             self._ran_samples += score.end_sample - self._last[-1][1]
             if self._ran_samples > self.rule.same_fault_samples:

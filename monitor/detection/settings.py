@@ -106,10 +106,10 @@ class OperationSettings(BaseModel):
         description="After a start, seconds of running that are not scored.",
     )
     start_fault_s: float = Field(
-        default=30.0,
+        default=120.0,
         ge=0.0,
         le=86_400.0,
-        description="A fault that is there from the start of the machine must last this long.",
+        description="A fault that is there from a start on must last this long, over all starts.",
     )
     same_fault_s: float = Field(
         default=600.0,

@@ -9,7 +9,8 @@ class OperatingState(BaseModel):
     """One state of the machine in the training sound.
 
     ``share``: of the training sound. ``level_db``: the mean of ``low_level_db``, the low level
-    (``monitor.features.low_level``) of each scored band.
+    (``monitor.features.low_level``) of each scored band. ``example``: the recording and the
+    position at which two seconds sound most like this state.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,6 +20,7 @@ class OperatingState(BaseModel):
     share: FiniteFloat = Field(ge=0, le=1)
     level_db: FiniteFloat
     low_level_db: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=1024)
+    example: str = Field(default="", max_length=4096)
 
 
 class HealthyDuty(BaseModel):

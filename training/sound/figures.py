@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.operation import OperatingState
 from training.history import HistoryRow
 
 _DPI = 110
@@ -92,6 +93,20 @@ def reconstruction(recorded_db: FloatArray, expected_db: FloatArray, spec: LogMe
     """A healthy window beside its reconstruction. Shape: both ``(n_mels, n_frames)``."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     compared_panels(figure.subplots(1, 3), recorded_db, expected_db, spec)
+    return figure
+
+
+def operating_states(states: Sequence[OperatingState], spec: LogMelSpec) -> Figure:
+    """The low level of each band in each operating state; the states of off are dashed."""
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    for state in states:
+        centres_hz = spec.band_corners_hz[1:-1][: len(state.low_level_db)]
+        style = "--" if state.is_off else "-"
+        axes.plot(centres_hz, state.low_level_db, linestyle=style, label=state.name)
+    axes.set_xlabel("frequency (Hz)")
+    axes.set_ylabel("low level (dB)")
+    axes.legend(loc="upper right")
     return figure
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -37,19 +38,38 @@ _NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
 """For learning, also a stop of a second is left out."""
 
 
+_Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+_RUNNING, _OFF = "running", "off"
+
+
+class _Place(NamedTuple):
+    """Where two seconds of sound begin."""
+
+    recording: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"{self.recording}, {self.at_s:.1f} s"
+
+
 def learn_operation(
     recordings: Sequence[Recording], spec: LogMelSpec, n_bands: int, seed: int = 0
 ) -> Operation | None:
     """The states that the recordings show; None if they are shorter than two seconds each."""
     parts = [list(low_levels_of(r.frames_db, spec, n_bands)) for r in recordings]
     levels = np.array([row for part in parts for row in part], dtype=np.float64)
+    places = [
+        _Place(recording.name, number * spec.window_hop_s)
+        for recording, part in zip(recordings, parts, strict=True)
+        for number in range(len(part))
+    ]
     if not len(levels):
         return None
     is_off = _off_rows(levels)
-    running, off = levels[~is_off], levels[is_off]
-    states = [*_states("running", running, len(levels), seed, is_off=False)]
-    if len(off):
-        states += _states("off", off, len(levels), seed, is_off=True)
+    running = levels[~is_off]
+    states = _states(_RUNNING, levels, ~is_off, places, seed)
+    if is_off.any():
+        states += _states(_OFF, levels, is_off, places, seed)
     return Operation(quiet_db=_rounded(np.quantile(running, _LOWEST, axis=0)), states=tuple(states))
 
 
@@ -105,7 +125,7 @@ def _running_parts(
     ]
 
 
-def _off_rows(levels: DoubleArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _off_rows(levels: DoubleArray) -> _Mask:
     """Which rows are of the machine that is off. Shape: ``(n, n_bands)`` to ``(n,)``."""
     mean_db = levels.mean(axis=1)
     is_off = np.zeros(len(levels), dtype=bool)
@@ -144,9 +164,10 @@ def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
 
 
 def _states(
-    name: str, levels: DoubleArray, n_rows: int, seed: int, *, is_off: bool
+    name: str, rows: DoubleArray, is_of_it: _Mask, places: Sequence[_Place], seed: int
 ) -> list[OperatingState]:
-    """The groups of spectra: as few as leave every row near one of them."""
+    """The groups of spectra among these rows: as few as leave every row near one of them."""
+    levels, numbers = rows[is_of_it], np.flatnonzero(is_of_it)
     for n_states in range(1, _MOST_STATES + 1):
         if len(np.unique(levels, axis=0)) < n_states:
             break
@@ -156,13 +177,15 @@ def _states(
             break
     counts = np.bincount(groups.labels_, minlength=len(groups.cluster_centers_))
     order = np.argsort(-groups.cluster_centers_.mean(axis=1))
+    most_like = groups.transform(levels).argmin(axis=0)
     return [
         OperatingState(
             name=name if number == 1 else f"{name} {number}",
-            is_off=is_off,
-            share=round(float(counts[group] / n_rows), 4),
+            is_off=name == _OFF,
+            share=round(float(counts[group] / len(rows)), 4),
             level_db=round(float(groups.cluster_centers_[group].mean()), 2),
             low_level_db=_rounded(groups.cluster_centers_[group]),
+            example=str(places[numbers[most_like[group]]]),
         )
         for number, group in enumerate(order, 1)
     ]

@@ -13,7 +13,13 @@ from monitor.offline.html_page import Html, escaped, facts, heading, page, parag
 from monitor.text.wording import counted, rounded
 from training.history import write_history
 from training.sound.budget_recall import budget_line, budget_table
-from training.sound.figures import loss_curves, png, reconstruction, score_histogram
+from training.sound.figures import (
+    loss_curves,
+    operating_states,
+    png,
+    reconstruction,
+    score_histogram,
+)
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
 
@@ -40,16 +46,25 @@ _METHODS = {
     "generalised_pareto": "The threshold is extrapolated from the highest healthy scores "
     "(generalised Pareto distribution).",
 }
+_ABOUT_OFF = (
+    "The machine is off in a part of the recordings. This sound was not learned, and nothing is "
+    "scored while the machine is off. The states were found by level and spectrum. If the machine "
+    "runs in a state of off, name the real ones with off_states in [machine.operation]."
+)
+_ABOUT_NO_OFF = (
+    "In all recordings the machine runs. While it is off, it is recognised because almost every "
+    "frequency band is quieter than here, and nothing is scored."
+)
 _TOO_FEW_FOR_STATES = (
-    f"Operating states were not searched: at least {LEAST_RECORDINGS} recordings are needed, or "
-    "as many sections of long recordings."
+    f"For the score, groups of recordings were not searched: at least {LEAST_RECORDINGS} "
+    "recordings are needed, or as many sections of long recordings."
 )
 _ONE_STATE = (
-    "One: the recordings do not form several groups. If the machine has several speeds or loads, "
-    "record each of them in at least two recordings."
+    "For the score there is one group: the recordings do not form several groups. If the machine "
+    "has several speeds or loads, record each of them in at least two recordings."
 )
 _SEVERAL_STATES = (
-    "The recordings form this number of groups, for example speeds or loads. The score is the "
+    "groups of recordings are used for the score, for example speeds or loads. The score is the "
     "distance from the nearest one."
 )
 
@@ -113,6 +128,7 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         paragraph(_ABOUT_BUDGETS),
         *_budgets(result),
         heading("Operating states"),
+        *_states_by_sound(result),
         paragraph(_operating_states(result)),
         heading("Scoring"),
         paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
@@ -132,6 +148,30 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         picture(pictures["loss.png"], "loss over the epochs"),
         heading("Data"),
         *_recordings(result),
+    ]
+
+
+def _states_by_sound(result: AudioResult) -> list[Html]:
+    """The states in which the machine runs or is off."""
+    operation = result.bundle.manifest.operation
+    if operation is None:
+        return []
+    rows = [
+        (
+            state.name,
+            "off" if state.is_off else "running",
+            f"{100 * state.share:.0f} %",
+            f"{state.level_db:.1f} dB",
+            state.example,
+        )
+        for state in operation.states
+    ]
+    header = ("state", "the machine is", "share of the sound", "level", "example")
+    figure = png(operating_states(operation.states, result.bundle.spec))
+    return [
+        paragraph(_ABOUT_OFF if any(s.is_off for s in operation.states) else _ABOUT_NO_OFF),
+        table(header, rows),
+        picture(figure, "low level of each frequency band in each state"),
     ]
 
 
