@@ -89,7 +89,7 @@ class Detector:
     (``_last``), the start of the present run of them (``_lasting_since``), the open alert, if
     any, when the last one was cleared, the alert that ended because the machine stopped, and
     how long the machine has run since. After a start, how long it must still run before an alert
-    is possible although no score was healthy yet.
+    is possible although it did not sound healthy yet, for as long as an alert takes to clear.
     """
 
     def __init__(self, rule: DetectorRule) -> None:
@@ -102,6 +102,7 @@ class Detector:
         self._ran_samples = 0
         self._caution_samples = 0
         self._cautious_from = 0
+        self._healthy: deque[bool] = deque(maxlen=rule.clearing.out_of)
 
     @property
     def raised(self) -> bool:
@@ -132,11 +133,12 @@ class Detector:
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
         """The machine runs after it was off.
 
-        Until a score is healthy, an alert is raised only after ``start_fault_samples`` of running,
-        counted over all starts: noise beside a machine that is off may be taken for its start.
-        This does not apply if an alert ended with the stop.
+        Until the scores would clear an alert, one is raised only after ``start_fault_samples`` of
+        running, counted over all starts: noise beside a machine that is off may be taken for its
+        start. This does not apply if an alert ended with the stop.
         """
         self._cautious_from = at_sample
+        self._healthy.clear()
         if not self._caution_samples and self._stopped is None:
             self._caution_samples = start_fault_samples
 
@@ -187,12 +189,14 @@ class Detector:
 
     def _ran(self, score: Score) -> None:
         """Count the time since an alert ended by a stop, and end the caution after a start."""
-        if score.value <= self.rule.threshold:
-            self._caution_samples = 0
         if self._caution_samples:
+            self._healthy.append(score.value < self.rule.clear_threshold)
             ran_samples = score.end_sample - self._cautious_from
             self._caution_samples = max(0, self._caution_samples - ran_samples)
             self._cautious_from = score.end_sample
+            clearing = self.rule.clearing
+            if len(self._healthy) == clearing.out_of and sum(self._healthy) >= clearing.required:
+                self._caution_samples = 0
         if self._stopped is not None and self._last:
             self._ran_samples += score.end_sample - self._last[-1][1]
             if self._ran_samples > self.rule.same_fault_samples:
