@@ -77,13 +77,10 @@ class MachineSettings(BaseModel):
     def _has_a_bundle(self) -> Self:
         if self.bundle is None and self.learning is None:
             raise ValueError(
-                f'machine "{self.id}" has no bundle: set bundle, or add the table '
-                "[machine.learning] to learn one"
+                "has no bundle: set bundle, or add the table [machine.learning] to learn one"
             )
         if self.learning is not None and self.source.kind == "logmel":
-            raise ValueError(
-                f'machine "{self.id}": [machine.learning] needs sound, not kind = "logmel"'
-            )
+            raise ValueError('cannot be learned from kind = "logmel": learning needs sound')
         return self
 
 
