@@ -52,13 +52,13 @@ def with_codec_gaps(samples: FloatArray) -> FloatArray:
 
 
 def capture_of(recordings: list[FloatArray], **changes: object) -> Capture:
-    heard = np.concatenate([levels(samples) for samples in recordings])
+    received = np.concatenate([levels(samples) for samples in recordings])
     return Capture.model_validate(
         {
             "scored_bands": SCORED_BANDS,
             "reach_hz": float(SPEC.band_corners_hz[SCORED_BANDS + 1]),
-            "low_db": tuple(map(float, np.quantile(heard, 0.02, axis=0))),
-            "high_db": tuple(map(float, np.quantile(heard, 0.98, axis=0))),
+            "low_db": tuple(map(float, np.quantile(received, 0.02, axis=0))),
+            "high_db": tuple(map(float, np.quantile(received, 0.98, axis=0))),
             "chains": (CaptureChain("file", RATE_HZ, 1, "FLAC PCM_16"),),
             **changes,
         }
