@@ -123,6 +123,19 @@ def test_two_recordings_of_an_operating_state_support_each_other() -> None:
     assert small_groups(distances_between(list(positions[:10]))) == []
 
 
+def test_two_faulty_recordings_that_are_not_alike_are_outliers() -> None:
+    """Two faulty recordings of twelve keep each other's score low, and both stay."""
+    rng = np.random.default_rng(0)
+    positions = rng.normal(0.0, 1.0, (12, 40))
+    positions[10] += 30.0
+    positions[11] += np.where(np.arange(40) % 2, 50.0, 30.0)
+    scores = [25.0] * 9 + [100.0, 130.0, 140.0]
+    assert find_outliers(scores) == []
+    assert find_outliers(scores, distances_between(list(positions))) == [10, 11]
+    few = [0, 1, 2, 3, 4, 11]
+    assert find_outliers([25.0] * 6, distances_between(list(positions[few]))) == []
+
+
 def test_names_of_files_reach_the_terminal_escaped() -> None:
     """The name of a recording moves the cursor of a terminal or begins a line of its own."""
     name = "a\x1b[2J\n.wav"

@@ -2,9 +2,11 @@
 
 One faulty recording among twelve raises the threshold so far that the fault is never detected.
 The scores come from statistics that did not use the recording. They are sorted, and the
-recordings above a jump are outliers. The limits were chosen on real and simulated machines
-(``benchmarks/field/training_sets.py``). Two recordings of one operating state keep each
-other's score low. A single recording of a state cannot be told from a fault.
+recordings above a jump are outliers, and so are recordings that are far from every other one: two
+faulty recordings keep each other's score low, but are seldom as alike as two healthy ones. The
+limits were chosen on real and simulated machines (``benchmarks/field/training_sets.py``). Two
+recordings of one operating state keep each other's score low, and are near each other. A single
+recording of a state cannot be told from a fault.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ TIMES_MEDIAN = 2.3
 """and at least this many times the median of those,"""
 TIMES_MEDIAN_OF_FEW = 4.0
 """or this many where there are fewer than eight recordings."""
+JUMP_OF_DISTANCE = 2.5
+"""An outlier may also be this many times as far from its nearest neighbour as all that fit,"""
+TIMES_MEDIAN_DISTANCE = 4.5
+"""and this many times the median of their distances."""
 MOST_LEFT_OUT = 5
 """At most one recording of this many is left out."""
 _NEAREST_OF = 1.2
@@ -31,7 +37,9 @@ FloatArray = npt.NDArray[np.float64]
 
 RULE = (
     f"the score is at least {JUMP:g} times the highest and {TIMES_MEDIAN:g} times the median score "
-    f"of the recordings that fit ({TIMES_MEDIAN_OF_FEW:g} times among fewer than {_FEW}); "
+    f"of the recordings that fit ({TIMES_MEDIAN_OF_FEW:g} times among fewer than {_FEW}), or the "
+    f"distance to the nearest recording is at least {JUMP_OF_DISTANCE:g} times the largest and "
+    f"{TIMES_MEDIAN_DISTANCE:g} times the median of those that fit (not among fewer than {_FEW}); "
     f"at most 1 of {MOST_LEFT_OUT} is left out"
 )
 
@@ -41,20 +49,35 @@ def find_outliers(scores: Sequence[float], distances: FloatArray | None = None) 
 
     ``scores``: of each whole recording, by statistics that did not use it. ``distances``:
     ``(n, n)`` as from :func:`distances_between`; with them, a recording that is the nearest
-    neighbour of one that fits is none, because both may be of one operating state.
+    neighbour of one that fits is none, because both may be of one operating state, and a
+    recording far from all others is one.
     """
     values = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(-values, kind="stable")
     times_median = TIMES_MEDIAN if len(values) >= _FEW else TIMES_MEDIAN_OF_FEW
-    n_outliers = 0
-    for n_above in range(1, len(values) // MOST_LEFT_OUT + 1):
-        lowest, fitting = values[order[n_above - 1]], values[order[n_above:]]
-        if lowest >= max(JUMP * fitting.max(), times_median * float(np.median(fitting))):
-            n_outliers = n_above
-    outliers = sorted(order[:n_outliers].tolist())
-    if distances is None or not outliers:
+    outliers = _above_a_jump(values, JUMP, times_median)
+    if distances is None:
         return outliers
-    return [index for index in outliers if not _is_supported(index, outliers, distances)]
+    outliers = [index for index in outliers if not _is_supported(index, outliers, distances)]
+    if len(values) < _FEW:
+        return outliers
+    isolated = _above_a_jump(distances.min(axis=1), JUMP_OF_DISTANCE, TIMES_MEDIAN_DISTANCE)
+    both = sorted({*outliers, *isolated})
+    return both if len(both) <= len(values) // MOST_LEFT_OUT else outliers
+
+
+def _above_a_jump(values: FloatArray, jump: float, times_median: float) -> list[int]:
+    """The largest values that are ``jump`` times all others and ``times_median`` their median.
+
+    At most one of ``MOST_LEFT_OUT``, as indices in rising order.
+    """
+    order = np.argsort(-values, kind="stable")
+    n_above = 0
+    for n_largest in range(1, len(values) // MOST_LEFT_OUT + 1):
+        lowest, others = values[order[n_largest - 1]], values[order[n_largest:]]
+        if lowest >= max(jump * others.max(), times_median * float(np.median(others))):
+            n_above = n_largest
+    above: list[int] = sorted(order[:n_above].tolist())
+    return above
 
 
 def small_groups(distances: FloatArray) -> list[tuple[int, ...]]:
