@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.clock import Clock
 
-START_UNIX_S = 1_795_000_000.0
+START_UNIX_S = 1_800_000_000.0
 
 
 class FakeClock(Clock):
