@@ -90,6 +90,15 @@ class Detector:
         """Whether an alert is open."""
         return self._open is not None
 
+    @property
+    def undecided_since(self) -> int | None:
+        """Where the first score ends that may still be part of the next decision to raise.
+
+        The newest score if none of the last ones is over the threshold; None before the first.
+        """
+        over = (end_sample for is_over, end_sample in self._last if is_over)
+        return next(over, self._last[-1][1] if self._last else None)
+
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
         """Continue an alert that was raised before the detector was made."""
         self._open = self._open_alert(at_sample, peak_score, at_sample)

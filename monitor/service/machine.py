@@ -19,7 +19,7 @@ from monitor.errors import AuscultError
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
-from monitor.sources.protocol import Source, SourceItem
+from monitor.sources.protocol import RereadableSource, Source, SourceItem
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,7 @@ class Machine:
         pipeline = Pipeline(plan.bundle, plan.detector, plan.network)
         self._report.begin_stream()
         self._resume_standing_alert(pipeline)
+        self._set_needed(pipeline, decided=False)
         self._last_item_s = time.monotonic()
         items = self._source.blocks(self._stop)
         try:
@@ -174,7 +175,20 @@ class Machine:
             return
         self._report.processed(block, scored=_is_scored(pipeline.state))
         self._publish(output)
+        self._set_needed(pipeline, decided=bool(output.decisions))
         self._report.show(pipeline.state)
+
+    def _set_needed(self, pipeline: Pipeline, *, decided: bool) -> None:
+        """Let the source know which sound is needed again after a restart."""
+        if not isinstance(self._source, RereadableSource):
+            return
+        needed_s = 0.0
+        if not decided and not pipeline.detector.raised:
+            spec = self.plan.bundle.spec
+            since_s = (pipeline.detector.undecided_since or 0) / spec.sample_rate_hz
+            first_score_s = self.plan.bundle.actual_span_s + spec.window_hop_s
+            needed_s = self._report.position_s - since_s + first_score_s
+        self._source.set_needed(needed_s)
 
     def _resume_standing_alert(self, pipeline: Pipeline) -> None:
         """Continue an alert that was raised before this stream began."""
