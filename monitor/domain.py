@@ -21,7 +21,9 @@ DoubleArray = npt.NDArray[np.float64]
 """Statistics and scores: double precision."""
 
 
-LOSSY = frozenset({"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2"})
+LOSSY = frozenset(
+    {"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2", "SPEEX", "GSM", "GSM610"}
+)
 """Encodings that leave sound out."""
 TRANSPARENT_KBIT_S = 48.0
 """The bit rate of one channel from which MP3, Opus and Vorbis do not change scores."""

@@ -211,6 +211,50 @@ def test_an_mp3_with_a_picture_is_whole(name: str, folder: Path, tmp_path: Path)
     assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp3", "libmp3lame"), ("a.opus", "libopus"), ("a.aac", "aac"), ("a.m4a", "aac")],
+)
+def test_the_bit_rate_is_that_of_the_sound(name: str, codec: str, tmp_path: Path) -> None:
+    """A picture or a joined file hides that a codec had too few bits, and it raises an alert."""
+
+    def kbit_s(path: Path) -> float:
+        block = next(read_blocks(path))
+        assert block.chain is not None
+        assert block.chain.kbit_s is not None
+        return block.chain.kbit_s
+
+    noise = np.random.default_rng(1).normal(0, 0.05, 6 * RATE_HZ)
+    soundfile.write(tmp_path / "source.flac", noise, RATE_HZ)
+    picture = tmp_path / "cover.png"
+    command = ["ffmpeg", "-v", "error"]
+    random_picture = ["-f", "lavfi", "-i", "nullsrc=s=500x500,geq=random(1)*255:128:128"]
+    subprocess.run([*command, *random_picture, "-frames:v", "1", str(picture)], check=True)
+    path = tmp_path / name
+    coded = ["-i", str(tmp_path / "source.flac"), "-ac", "1", "-c:a", codec, "-b:a", "24k"]
+    subprocess.run([*command, *coded, str(path)], check=True)
+    plain = kbit_s(path)
+    assert 15 < plain < 40
+    if name != "a.m4a":
+        joined = tmp_path / f"joined-{name}"
+        joined.write_bytes(3 * path.read_bytes())
+        assert kbit_s(joined) == pytest.approx(plain, rel=0.1)
+    covered = tmp_path / f"covered-{name}"
+    if name in {"a.mp3", "a.m4a"}:
+        cover = ["-i", str(picture), "-map", "0", "-map", "1", "-c:v", "copy"]
+        cover += ["-disposition:v:0", "attached_pic"]
+        subprocess.run([*command, *coded[:2], *cover, *coded[2:], str(covered)], check=True)
+    elif name == "a.opus":
+        comment = ["-metadata", "METADATA_BLOCK_PICTURE=" + "A" * 120_000]
+        subprocess.run([*command, *coded, *comment, str(covered)], check=True)
+    else:
+        covered.write_bytes(
+            b"ID3\x04\x00\x00\x00\x0f\x00\x00" + bytes(15 << 14) + path.read_bytes()
+        )
+    assert covered.stat().st_size > 3 * path.stat().st_size
+    assert kbit_s(covered) == pytest.approx(plain, rel=0.1)
+
+
 def test_a_flac_with_a_tag_at_its_end_is_read(folder: Path, tmp_path: Path) -> None:
     """The tag would be taken for a damaged frame."""
     path = tmp_path / "tagged.flac"

@@ -107,10 +107,11 @@ class _Walk:
             )
         if len(self._runs) == 1 and stated in {n_counted, n_counted + 1}:
             # The encoder's own note is right: it also has the delay that a decoder removes.
-            first, _, n_frames = self._runs[0]
+            first, ranges, n_frames = self._runs[0]
             n_samples = n_frames * first.samples
             whole = Range(0, self._size)
-            return [Recording((whole,), n_samples, _DECODER_FRAMES * first.samples)]
+            tolerance = _DECODER_FRAMES * first.samples
+            return [Recording((whole,), n_samples, tolerance, coded_bytes=_bytes_of(ranges))]
         return [self._recording(*run) for run in self._runs]
 
     def _bytes(self, offset: int, n_bytes: int) -> bytes:
@@ -184,7 +185,8 @@ class _Walk:
     def _recording(self, first: _Frame, ranges: list[Range], n_frames: int) -> Recording:
         header = os.pread(self._descriptor, _HEADER_BYTES, ranges[0].start)
         parts: tuple[Part, ...] = (_xing_frame(header, first, n_frames), *ranges)
-        return Recording(parts, n_frames * first.samples, _DECODER_FRAMES * first.samples)
+        n_samples, tolerance = n_frames * first.samples, _DECODER_FRAMES * first.samples
+        return Recording(parts, n_samples, tolerance, coded_bytes=_bytes_of(ranges))
 
     def _cut(self, offset: int) -> TruncatedError:
         return TruncatedError(
@@ -197,6 +199,10 @@ class _Walk:
             f"{self._path}: damaged: no MP3 frame at byte {offset} of {self._size}; "
             "copy it again, or use a complete recording"
         )
+
+
+def _bytes_of(ranges: list[Range]) -> int:
+    return sum(one.end - one.start for one in ranges)
 
 
 def _frame(header: bytes) -> _Frame | None:

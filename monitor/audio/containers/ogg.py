@@ -18,6 +18,7 @@ _HEADER_BYTES = 27
 _LONGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 _BEGIN, _END = 0x02, 0x04
 _GRANULE = slice(6, 14)
+_WITHOUT_SOUND = frozenset({bytes(8), b"\xff" * 8})
 
 
 def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
@@ -28,6 +29,7 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     """
     size = os.fstat(descriptor).st_size
     starts: list[int] = []
+    coded_bytes: list[int] = []
     ended: set[int] = set()
     begun: set[int] = set()
     offset, beginning, last_sample = 0, False, 0
@@ -44,6 +46,7 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
             if not beginning:  # several streams side by side begin together
                 _require_ended(path, begun - ended, len(starts))
                 starts.append(offset)
+                coded_bytes.append(0)
                 begun, ended = set(), set()
             begun.add(serial)
         elif not starts:
@@ -51,6 +54,9 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
         if flags & _END:
             ended.add(serial)
             last_sample = int.from_bytes(header[_GRANULE], "little")
+        # Pages without a position before the first one with sound hold tags and pictures.
+        if coded_bytes[-1] or header[_GRANULE] not in _WITHOUT_SOUND:
+            coded_bytes[-1] += page_bytes
         beginning = bool(flags & _BEGIN)
         offset += page_bytes
     _require_ended(path, begun - ended, len(starts))
@@ -60,10 +66,10 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
                 f"{path}: {len(starts)} recordings in one file; only the first could be decoded. "
                 "Use one file for each"
             )
-        return ForFfmpeg(last_sample / rate_hz)
+        return ForFfmpeg(last_sample / rate_hz, coded_bytes[0])
     return [
-        Recording((Range(start, end),))
-        for start, end in zip(starts, [*starts[1:], size], strict=True)
+        Recording((Range(start, end),), coded_bytes=n_bytes)
+        for start, end, n_bytes in zip(starts, [*starts[1:], size], coded_bytes, strict=True)
     ]
 
 
