@@ -84,7 +84,7 @@ class SoundPlan:
         for begin_s in self.fault_starts_s:
             end_s = begin_s + FAULT_S
             inside = sorted(at_s for at_s in starts_s if begin_s < at_s < end_s)
-            longest.append(max(np.diff([begin_s, *inside, end_s])))
+            longest.append(float(np.diff([begin_s, *inside, end_s]).max()))
         return longest
 
 
