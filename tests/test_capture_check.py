@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from monitor.audio.bandwidth import end_of_sound, missing_from
+from monitor.audio.bandwidth import end_of_sound, missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import declared_fault
 from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceStatus
@@ -98,6 +98,18 @@ def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
     """Healthy sound over a telephone raises an alert."""
     output = output_of(Pipeline(bundle), telephone(machine_sound(30.0, seed=50)), [])
     assert (reasons(output), output.decisions) == (["bandwidth"], [])
+
+
+def test_a_low_pass_at_the_edge_of_the_scored_bands_is_degraded(bundle: Bundle) -> None:
+    """MP3 of healthy sound raises an alert, because its low-pass weakens one scored band."""
+    edge_hz = SPEC.band_corners_hz[SCORED_BANDS - 1]
+    gains = [1.0, 1.0, 0.3, 0.3]
+    taps = signal.firwin2(257, [0.0, edge_hz - 100.0, edge_hz, RATE_HZ / 2], gains, fs=RATE_HZ)
+    weak = signal.lfilter(taps, 1.0, machine_sound(30.0, seed=50)).astype(np.float32)
+    output = output_of(Pipeline(bundle), weak, [])
+    assert reasons(output) == ["bandwidth"]
+    assert not output.scores
+    assert not output.decisions
 
 
 def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
@@ -223,6 +235,7 @@ def test_gain_and_tone_control_are_no_bandwidth_faults(
     for window_db in levels(machine_sound(2.0, seed=60 + seed)):
         changed = (window_db + shift_db + tilt).astype(np.float32)
         assert missing_from(changed, low_db, SCORED_BANDS) is None
+        assert weakened_edge(changed, low_db, SCORED_BANDS) is None
         assert end_of_sound(changed) is None
 
 

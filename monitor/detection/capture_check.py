@@ -12,9 +12,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.audio.bandwidth import missing_from
+from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
-from monitor.domain import AudioBlock, CaptureChain, LogMelWindow, SourceState, SourceStatus
+from monitor.domain import (
+    AudioBlock,
+    CaptureChain,
+    FloatArray,
+    LogMelWindow,
+    SourceState,
+    SourceStatus,
+)
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
 
@@ -22,6 +29,7 @@ _CELLS = round(3.0 / CELL_S)
 _CELLS_NEEDED = round(2.0 / CELL_S)
 _RECOVERED_SHARE = 0.7
 _RECOVER_WINDOWS = 4
+_EDGE_WINDOWS = 4
 _RATE_TOLERANCE = 0.99
 _HEALTHY_FACTOR = 2.0
 
@@ -51,6 +59,7 @@ class CaptureCheck:
 
     What comes out depends on the samples and not on how the stream was cut. State: the fault that
     is stated, the band from which sound is missing and how many windows had it again since,
+    the mean levels of the newest windows,
     the shares of spectral gaps in the newest cells, whether they are those of a codec, and the
     windows that wait for the first shares (two seconds, no longer than a score takes anyway).
     """
@@ -92,6 +101,7 @@ class CaptureCheck:
         self._cells: deque[tuple[int, float]] = deque()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
+        self._levels_db: deque[FloatArray] = deque(maxlen=_EDGE_WINDOWS)
 
     def declare(self, sample_rate_hz: int, chain: CaptureChain | None) -> None:
         """The rate and the encoding that the source states."""
@@ -130,7 +140,11 @@ class CaptureCheck:
 
     def _look_at(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)
+        self._levels_db.append(levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
+        if missing is None and len(self._levels_db) == _EDGE_WINDOWS:
+            mean_db = np.stack(self._levels_db).mean(axis=0)
+            missing = weakened_edge(mean_db, self._low_db, self._capture.scored_bands)
         self._good_windows = self._good_windows + 1 if missing is None else 0
         if missing is not None and self._missing is None:
             self._missing = missing
