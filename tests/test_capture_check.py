@@ -203,6 +203,7 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
     ("encoding", "kbit_s", "channels", "fault"),
     [
         ("OPUS", 24.0, 1, True),
+        ("OPUS", 50.0, 1, True),
         ("OPUS", 64.0, 1, False),
         ("MP3", 64.0, 2, True),
         ("MP3", 128.0, 2, False),
