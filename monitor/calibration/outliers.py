@@ -2,11 +2,12 @@
 
 One faulty recording among twelve raises the threshold so far that the fault is never detected.
 The scores come from statistics that did not use the recording. They are sorted, and the
-recordings above a jump are outliers, and so are recordings that are far from every other one: two
-faulty recordings keep each other's score low, but are seldom as alike as two healthy ones. The
-limits were chosen on real and simulated machines (``benchmarks/field/training_sets.py``). Two
-recordings of one operating state keep each other's score low, and are near each other. A single
-recording of a state cannot be told from a fault.
+recordings above a jump are outliers. A recording that is far from every other one is also an
+outlier: two faulty recordings lower each other's score, but are seldom as similar as two healthy
+ones. The limits were chosen on real and simulated machines
+(``benchmarks/field/training_sets.py``). Two recordings of one operating state lower each other's
+score, and are near each other. A single recording of a state cannot be distinguished from a
+fault.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from monitor.domain import DoubleArray
 
 JUMP = 1.7
-"""An outlier scores at least this many times as high as every recording that fits,"""
+"""The score of an outlier is at least this many times the highest score that fits."""
 TIMES_MEDIAN = 2.3
-"""and at least this many times the median of those,"""
+"""It is also at least this many times the median of the scores that fit."""
 TIMES_MEDIAN_OF_FEW = 4.0
-"""or this many where there are fewer than eight recordings."""
+"""Used instead of ``TIMES_MEDIAN`` for fewer than eight recordings."""
 JUMP_OF_DISTANCE = 2.5
-"""An outlier may also be this many times as far from its nearest neighbour as all that fit,"""
+"""For an outlier by distance: distance to the nearest recording, relative to the largest other."""
 TIMES_MEDIAN_DISTANCE = 4.5
-"""and this many times the median of their distances."""
+"""The same distance, relative to the median of the others."""
 MOST_LEFT_OUT = 5
-"""At most one recording of this many is left out."""
+"""At most one of this number of recordings is left out."""
 _NEAREST_OF = 1.2
 _APART = 4.0
 _LEAST_DEVIATION = 0.05
 _FEW = 8
 
-FloatArray = npt.NDArray[np.float64]
 
 RULE = (
     f"the score is at least {JUMP:g} times the highest and {TIMES_MEDIAN:g} times the median score "
@@ -44,13 +45,13 @@ RULE = (
 )
 
 
-def find_outliers(scores: Sequence[float], distances: FloatArray | None = None) -> list[int]:
+def find_outliers(scores: Sequence[float], distances: DoubleArray | None = None) -> list[int]:
     """The recordings that do not fit the others, in rising order.
 
     ``scores``: of each whole recording, by statistics that did not use it. ``distances``:
-    ``(n, n)`` as from :func:`distances_between`; with them, a recording that is the nearest
-    neighbour of one that fits is none, because both may be of one operating state, and a
-    recording far from all others is one.
+    ``(n, n)`` as from :func:`distances_between`. With them, a recording that is the nearest
+    neighbour of one that fits is not an outlier, because both may be of one operating state. A
+    recording that is far from all others is an outlier.
     """
     values = np.asarray(scores, dtype=np.float64)
     times_median = TIMES_MEDIAN if len(values) >= _FEW else TIMES_MEDIAN_OF_FEW
@@ -65,10 +66,10 @@ def find_outliers(scores: Sequence[float], distances: FloatArray | None = None) 
     return both if len(both) <= len(values) // MOST_LEFT_OUT else outliers
 
 
-def _above_a_jump(values: FloatArray, jump: float, times_median: float) -> list[int]:
+def _above_a_jump(values: DoubleArray, jump: float, times_median: float) -> list[int]:
     """The largest values that are ``jump`` times all others and ``times_median`` their median.
 
-    At most one of ``MOST_LEFT_OUT``, as indices in rising order.
+    Indices in rising order; at most one index of every ``MOST_LEFT_OUT``.
     """
     order = np.argsort(-values, kind="stable")
     n_above = 0
@@ -80,11 +81,11 @@ def _above_a_jump(values: FloatArray, jump: float, times_median: float) -> list[
     return above
 
 
-def small_groups(distances: FloatArray) -> list[tuple[int, ...]]:
+def small_groups(distances: DoubleArray) -> list[tuple[int, ...]]:
     """Groups of two or more recordings, at most a fifth of all, that are far from all others.
 
     They are an operating state that was recorded seldom, or a fault that was recorded twice.
-    ``distances``: ``(n, n)``. None is found among fewer than eight recordings.
+    ``distances``: ``(n, n)``. Empty for fewer than eight recordings.
     """
     n_recordings = len(distances)
     if n_recordings < _FEW:
@@ -99,7 +100,7 @@ def small_groups(distances: FloatArray) -> list[tuple[int, ...]]:
     return [tuple(m.tolist()) for m in members if 2 <= len(m) <= n_recordings // MOST_LEFT_OUT]
 
 
-def distances_between(positions: Sequence[FloatArray]) -> FloatArray:
+def distances_between(positions: Sequence[DoubleArray]) -> DoubleArray:
     """How far recordings are from each other, in robust deviations of each number.
 
     ``positions``: the mean evidence of each recording, ``(d,)``. Shape: ``(n, n)``, infinite on
@@ -111,13 +112,13 @@ def distances_between(positions: Sequence[FloatArray]) -> FloatArray:
     rows = (rows - median) / np.hypot(deviations, _LEAST_DEVIATION)
     squares = np.square(rows).sum(axis=1)
     squared = squares[:, None] + squares[None, :] - 2.0 * rows @ rows.T
-    distances: FloatArray = np.sqrt(np.maximum(squared, 0.0) / rows.shape[1])
+    distances: DoubleArray = np.sqrt(np.maximum(squared, 0.0) / rows.shape[1])
     np.fill_diagonal(distances, np.inf)
     return distances
 
 
-def _is_supported(index: int, outliers: Sequence[int], distances: FloatArray) -> bool:
-    """Whether a recording that fits has this one nearest, or nearly so."""
+def _is_supported(index: int, outliers: Sequence[int], distances: DoubleArray) -> bool:
+    """Whether this is the nearest, or nearly the nearest, recording of one that fits."""
     fitting = np.setdiff1d(np.arange(len(distances)), outliers)
     nearest = distances[fitting].min(axis=1)
     return bool((distances[index, fitting] <= _NEAREST_OF * nearest).any())
