@@ -405,7 +405,7 @@ def test_an_alert_that_fits_in_no_form_is_kept_and_reported(
         ("max_packet_size 300", False, "short form"),
         ("max_packet_size 2048", False, "homeassistant/device"),
         ("max_packet_size 300", False, "auscult/test/health"),
-        ("max_packet_size 200", False, "also the short form of an alert is too large"),
+        ("max_packet_size 200", False, "the short form of an alert is too large too"),
         ("message_size_limit 290", True, "closes the connection after a whole alert"),
     ],
 )

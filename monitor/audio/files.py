@@ -115,7 +115,7 @@ class _Decoded:
     def blocks(self, path: Path, block_s: float, before: int) -> Iterator[FloatArray]:
         """Its samples, float32 ``(n_frames, channels)``; ``before``: samples before it."""
         n_frames = 0
-        # Asked for more than is stated, libsndfile reads to the end of the file without giving it.
+        # For more frames than stated, libsndfile reads to the end of the file but returns nothing.
         most = self._recording.n_frames if self._recording.without_length else None
         for frames in self._read(self._file, path, block_s, before, most):
             yield frames

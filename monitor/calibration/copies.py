@@ -71,7 +71,7 @@ def find_copies(recordings: Sequence[FloatArray], n_originals: int = 0) -> list[
     no_chunks = _Chunks(np.empty(0, np.intp), np.empty((0, 0, 0), np.float32))
     chunks = [no_chunks] * n_originals + [_chunks(own) for own in recordings[n_originals:]]
     found = _found(chunks, recordings, n_originals)
-    # Whole copies stand for their original: a copy of a copy may have little left of that.
+    # A whole copy is treated as its original: a copy of it may contain little of the original.
     stands_for: dict[int, int] = {}
     copies: list[Copy] = []
     originals = list(range(n_originals))
@@ -253,7 +253,7 @@ def _places_in(
 
 
 def _peaks(correlation: FloatArray, least: float) -> npt.NDArray[np.intp]:
-    """Where a template is found: one place that stands out, ``_NOWHERE`` where none does.
+    """Where a template is found: at a clear maximum, ``_NOWHERE`` if there is none.
 
     Shape: ``(n_templates, n_lags)`` to ``(n_templates,)``.
     """

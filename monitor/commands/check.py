@@ -19,7 +19,7 @@ from monitor.text.wording import rounded
 def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     """Validate the configuration and every bundle in it, and run their self-tests.
 
-    ``with_password``: whether to read the broker's password as well.
+    ``with_password``: whether to read the broker's password too.
 
     Raises the ``ConfigError`` or ``BundleError`` with which `auscult run` would end.
     """
@@ -61,7 +61,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
 
 
 def _capture_fault(plan: MachinePlan) -> SourceState | None:
-    """Whether the stated rate or encoding of the source is one that the bundle cannot judge."""
+    """The fault if the bundle cannot judge the stated rate or encoding of the source."""
     capture, source = plan.bundle.manifest.capture, plan.settings.source
     if capture is None:
         return None

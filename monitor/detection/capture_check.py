@@ -97,7 +97,7 @@ class CaptureCheck:
         return None
 
     def gap(self) -> None:
-        """Sound was lost: what was found remains, and cells begin anew."""
+        """Sound was lost: keep the results, and start new cells."""
         self._cells: deque[tuple[int, float]] = deque()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []

@@ -71,11 +71,11 @@ class Machine:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Ask the thread to end soon; does not wait for it."""
+        """Make the thread end soon, without waiting for it."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; whether it has ended. One that has not publishes no more."""
+        """Wait for the thread; returns whether it has ended. If not, it publishes nothing more."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._abandoned.set()

@@ -42,7 +42,7 @@ class NetworkSettings(BaseModel):
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
     machine_weight: float = Field(default=0.1, ge=0.0, le=10.0)
-    """Weight in the loss of the classifier that tells the machine and its references apart."""
+    """Weight in the loss of the classifier that distinguishes the machine and its references."""
 
 
 class FeatureSettings(BaseModel):

@@ -1,8 +1,8 @@
 """FLAC files: RFC 9639.
 
-The header states the number of samples, and libsndfile stops there. If the file goes on behind
-them, it is decoded with a header that leaves the number open. A file may hold several recordings
-one after the other; libsndfile decodes only the first.
+The header states the number of samples, and libsndfile stops there. If more
+samples follow, the file is decoded with a header that states no number. A file may contain several
+recordings one after the other; libsndfile decodes only the first.
 """
 
 from __future__ import annotations

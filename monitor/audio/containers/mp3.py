@@ -99,7 +99,7 @@ class _Walk:
             offset += frame.n_bytes
         n_counted = sum(n_frames for _, _, n_frames in self._runs)
         stated = self._stated[0] if len(self._stated) == 1 else None
-        # Some encoders count the frame with the note as well.
+        # Some encoders also count the frame that contains the stated number.
         if stated is not None and n_counted < stated - 1:
             raise TruncatedError(
                 f"{self._path}: truncated: its header states {stated} MP3 frames, "
@@ -136,7 +136,7 @@ class _Walk:
             if junk[start - offset] == 0xFF and self._begins_frames(start):
                 if self._runs:
                     raise self._damaged(offset)
-                return start  # what stands before the first frame is no sound
+                return start  # bytes before the first frame are not sound
             if self._runs and junk[start - offset :][:3] in {b"TAG", b"ID3"}:
                 raise self._damaged(offset)
         if limit < self._size or self._runs:

@@ -30,8 +30,8 @@ class Recording:
     ``n_frames``: samples a channel, None where only decoding can show it.
     ``tolerance``: by how many of them a decoder may differ (delay and padding of a codec).
     ``without_length``: the same bytes with a header that does not state a length, for a file
-    that goes on behind the stated one. ``frame_bytes``: bytes of a sample of all channels, where
-    the last part is nothing but these. ``coded_bytes``: bytes of encoded sound without tags and
+    that is longer than stated. ``frame_bytes``: bytes of a sample of all channels, where
+    the last part contains only samples. ``coded_bytes``: bytes of encoded sound without tags and
     pictures, where they were counted.
     """
 

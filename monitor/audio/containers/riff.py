@@ -1,8 +1,8 @@
 """WAV files: RIFF and RF64 (EBU Tech 3306), in which BWF and EXTENSIBLE are kinds of WAV.
 
-The header states how many bytes of samples follow. A program that was killed leaves 0 or an early
-number there; one that writes to a pipe states the largest number. So the chunks are walked from
-the first to the end of the file.
+The header states how many bytes of samples follow. This number is 0 or too small if the recorder
+was killed, and the largest possible one if the recorder wrote to a pipe. Therefore all chunks are
+read, from the first one to the end of the file.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _missing(wave: _Wave, present: int, stated: int) -> str:
 
 
 def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
-    """Where the next chunk begins: chunks have even lengths, but some programs forget the pad."""
+    """Where the next chunk begins. Lengths are even, but some programs omit the pad byte."""
     if not odd:
         return offset
     padded, bare = (os.pread(descriptor, 4, offset + pad) for pad in (1, 0))
@@ -185,7 +185,7 @@ def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
 def _end_of_samples(
     path: Path, wave: _Wave, offset: int, size: int, *, growing: bool
 ) -> tuple[_Wave, int]:
-    """Behind the stated samples comes no chunk: a remnant, or more sound than was stated."""
+    """Handle bytes after the stated samples that are no chunk: a few bytes to ignore, or sound."""
     if growing and wave.data is not None:
         wave.is_plain = False
         wave.data = Range(wave.data.start, size)

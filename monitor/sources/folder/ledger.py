@@ -1,8 +1,8 @@
 """What was read of which file, kept across restarts.
 
-A file is recognised by its inode, size and time of change, and where one of them differs, by its
-content: a renamed or moved file is the same file, one that was written anew is another one, and
-one that has grown goes on where reading stopped.
+A file is recognised by its inode, size and time of change. If one of them differs, it is
+recognised by its content: a renamed or moved file is the same file, and a file with new content
+is another file. A file that has grown is read from the place where reading stopped.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Ledger:
 
     ``path``: where it is kept, None for memory only. Space for the next entries is reserved in
     the file. A disk that still cannot be written or read is reported in the log once; the ledger
-    then goes on in memory, and returns to the disk as soon as that accepts it.
+    is then kept in memory, and is written as soon as the disk accepts it.
     """
 
     def __init__(self, path: Path | None) -> None:

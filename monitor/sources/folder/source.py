@@ -26,9 +26,10 @@ class FolderSource:
     """The recordings of a folder, then every new one when it is complete.
 
     Every recording begins with a discontinuity, except the rest of a recording that has grown
-    and was read last. One that cannot be used is reported as ``bad_input`` and skipped. If the
-    folder disappears, the source waits for it. While there is nothing to read, a folder without
-    recordings is ``no_recordings`` and one with parts that cannot be read is ``unreadable``.
+    and was read last. A recording that cannot be used is reported as ``bad_input`` and
+    skipped. If the folder disappears, the source waits for it. While there is nothing to read, a
+    folder without recordings is ``no_recordings``, and a folder with parts that cannot be read is
+    ``unreadable``.
 
     ``ledger``: the file that stores what was read, so that nothing is read twice after a
     restart except what was not decided yet; None to read everything again after each start.
