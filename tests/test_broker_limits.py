@@ -392,9 +392,11 @@ def test_an_alert_that_fits_in_no_form_is_kept_and_reported(
         publisher.wake()
         wait_for(lambda: subscriber.payloads("test/p/alert"))
         wait_for(lambda: outbox.depth() == 1)
-        wait_for(lambda: f"{long}/alert: also the short form" in publisher.refusal())
+        wait_for(
+            lambda: f"{long}/alert: the short form of an alert is too large" in publisher.refusal()
+        )
         assert connected(publisher)
-    assert caplog.text.count("also the short form") == 1
+    assert caplog.text.count("the short form of an alert is too large") == 1
 
 
 @pytest.mark.parametrize(
