@@ -7,7 +7,6 @@ import heapq
 import itertools
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks._chaos.clocks import WallClock
+from benchmarks._chaos.computer import Computer
 from benchmarks._chaos.ledger import read_lines
 from benchmarks._chaos.network import Network
 from benchmarks._chaos.recordings import Recorder, RecordingPlan
@@ -58,8 +58,6 @@ class World:
     ) -> None:
         self.witness = folder / "witness"
         self.received = folder / "received"
-        self.done: Counter[str] = Counter()
-        self.problems: list[str] = []
         self.limits: Counter[str] = Counter()
         self._folder, self._sounds, self._rng = folder, sounds, rng
         self._state = folder / "state"
@@ -69,24 +67,20 @@ class World:
             Recorder(plan, random.Random(rng.random()), self._computer_unix_s)  # noqa: S311  # a repeatable plan, not a secret
             for plan in recordings
         ]
-        self._next_daemon: Trouble | None = None
         self._broker = Mosquitto(folder / "broker")
         self._broker_config = folder / "broker" / "mosquitto.conf"
         self._broker_basis = self._broker_config.read_text()
         self._limits: tuple[str, ...] = ()
         self._network = Network(self._broker.port)
-        self._appointment = folder / "appointment"
-        self._config = folder / "config.toml"
-        self._config.write_text(self._settings(bundle))
-        self._daemon: subprocess.Popen[bytes] | None = None
-        self._stopping = False
-        self._subscriber: subprocess.Popen[bytes] | None = None
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._computer = Computer(folder, self.clock, rng, self._after)
+        self.done, self.problems = self._computer.done, self._computer.problems
+        (folder / "config.toml").write_text(self._settings(bundle))
+        self._subscriber: subprocess.Popen[bytes] | None = None
         self._broker_comes = False
         self._subscriptions_seen = 0
         self._cut_until_s = 0.0
-        self._kill_while_starting = False
 
     def __enter__(self) -> Self:
         self._start_broker()
@@ -100,7 +94,7 @@ class World:
             ],
             cwd=ROOT,
         )
-        self._start_daemon()
+        self._computer.start()
         return self
 
     def __exit__(
@@ -109,10 +103,10 @@ class World:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in (self._daemon, self._subscriber):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+        self._computer.close()
+        if self._subscriber is not None and self._subscriber.poll() is None:
+            self._subscriber.kill()
+            self._subscriber.wait()
         self._network.close()
         self._broker.resume()
         self._broker.kill()
@@ -127,13 +121,13 @@ class World:
     def strike(self, trouble: Trouble) -> None:
         """Cause a failure, now or at the moment that is its aim."""
         actions: dict[str, Callable[[Trouble], None]] = {
-            "kill daemon": self._strike_daemon,
+            "kill daemon": self._computer.strike,
             "kill broker": self._strike_broker,
             "pause broker": self._pause,
             "cut network": self._cut,
             "fill disk": self._fill,
-            "restart": self._restart,
-            "set clock": self._set_clock,
+            "restart": lambda _: self._computer.restart(),
+            "set clock": self._computer.set_clock,
         }
         actions[trouble.kind](trouble)
 
@@ -142,7 +136,7 @@ class World:
         now_s = time.monotonic()
         while self._later and self._later[0][0] <= now_s:
             heapq.heappop(self._later)[2]()
-        self._look_after_daemon()
+        self._computer.look_after()
         if not self._broker.running and not self._broker_comes:  # killed at a chosen moment
             self._broker_died(self._rng.uniform(0, 2.0))
         if self._broker.running and now_s >= self._cut_until_s and self._subscribed():
@@ -157,17 +151,13 @@ class World:
 
         Meanwhile the daemon is killed once more: what it has read must raise no alert again.
         """
-        self._appointment.unlink(missing_ok=True)
+        self._computer.calm_down()
         self._network.forget_ambush()
         self._settle(patience_s)
-        self._kill_daemon()
+        self._computer.kill()
         self._turn_for(_READ_AGAIN_S)
         self._settle(patience_s)
-        self._restart(Trouble(0, "restart"))
-        assert self._daemon is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._daemon.wait(10) != 0:
-                self.problems.append("the daemon did not end in order")
+        self._computer.end(10)
         time.sleep(1.0)
 
     def _settle(self, patience_s: float) -> None:
@@ -182,8 +172,6 @@ class World:
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
             self.turn()
-
-    # the daemon
 
     def _settings(self, bundle: Path) -> str:
         mqtt = {
@@ -207,79 +195,8 @@ class World:
             parts.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(plan.source)}")
         return "\n".join(parts)
 
-    def _start_daemon(self) -> None:
-        command = [*_MODULE, f"{_PARTS}.witness", self._folder, "run", "--config", self._config]
-        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with (self._folder / "daemon.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                list(map(str, self.clock.command(command))),
-                cwd=ROOT,
-                env=os.environ | threads | self.clock.environment(),
-                stdout=log,
-                stderr=log,
-            )
-        self._stopping = False
-        if self._kill_while_starting:
-            self._kill_while_starting = False
-            self._after(self._rng.uniform(0.0, 2.0), self._kill_daemon)
-
-    def _look_after_daemon(self) -> None:
-        if self._daemon is None or (status := self._daemon.poll()) is None:
-            return
-        self.clock.ended(self._daemon.pid)
-        self._daemon = None
-        if status == -signal.SIGKILL:
-            self.done["kill daemon"] += 1
-            self._change_computer()
-        elif status != 0 or not self._stopping:
-            self.problems.append(f"the daemon ended by itself with status {status}")
-        self._after(self._rng.uniform(0.0, 0.3), self._start_daemon)
-
-    def _change_computer(self) -> None:
-        """What happens to the computer while its daemon does not run."""
-        trouble, self._next_daemon = self._next_daemon, None
-        if trouble is not None and trouble.reboot and not self.clock.no_reboot:
-            self.done["reboot"] += 1
-            self.clock.reboot()
-        if trouble is not None and trouble.clock_s is not None and not self.clock.missing:
-            self.done["set clock while stopped"] += trouble.clock_s != self.clock.offset_s
-            self.clock.set(trouble.clock_s)
-
-    def _set_clock(self, trouble: Trouble) -> None:
-        assert trouble.clock_s is not None
-        if not self.clock.missing:
-            self.done["set clock"] += trouble.clock_s != self.clock.offset_s
-            self.clock.set(trouble.clock_s)
-
     def _computer_unix_s(self) -> float:
         return time.time() + self.clock.offset_s
-
-    def _kill_daemon(self) -> None:
-        self._appointment.unlink(missing_ok=True)
-        if self._daemon is not None and self._daemon.poll() is None:
-            self._daemon.kill()
-
-    def _strike_daemon(self, trouble: Trouble) -> None:
-        self._next_daemon = trouble
-        if trouble.aim == "starting":
-            self._kill_while_starting = True
-        if trouble.aim in {"", "starting"} or self._appointment.exists():
-            self._kill_daemon()
-            return
-        unfinished = self._appointment.with_name("appointment.new")
-        unfinished.write_text(f"{trouble.aim},{trouble.delay_us}")
-        unfinished.rename(self._appointment)
-        self._after(_AIM_LASTS_S, self._kill_if_missed)
-
-    def _kill_if_missed(self) -> None:
-        if self._appointment.exists():
-            self._kill_daemon()
-
-    def _restart(self, _trouble: Trouble) -> None:
-        if self._daemon is not None and self._daemon.poll() is None and not self._stopping:
-            self._stopping = True
-            self._daemon.terminate()
-            self.done["restart"] += 1
 
     # the broker and its network
 
@@ -294,7 +211,9 @@ class World:
         self._broker_comes = False
 
     def _subscriptions(self) -> int:
-        return sum(line["event"] == "subscribed" for line in read_lines(self.received))
+        """How often the broker has confirmed the subscription; asked often."""
+        found = self.received.read_bytes() if self.received.exists() else b""
+        return found.count(b'{"event": "subscribed"}')
 
     def _subscribed(self) -> bool:
         return self._network.is_open or self._subscriptions() > self._subscriptions_seen
