@@ -73,6 +73,13 @@ def test_whatever_is_wrong_shows_in_the_account(messages: list[Record], lost: in
     assert account.problems
 
 
+def test_two_decisions_of_one_block_are_made_once() -> None:
+    """A decision would count as interrupted, although it was written."""
+    lines = [WHOLE_WITNESS[0], WHOLE_WITNESS[2], WHOLE_WITNESS[1], WHOLE_WITNESS[3]]
+    account = settle(lines, WHOLE, {})
+    assert (account.decided, account.returned, account.decided_again) == (2, 2, 0)
+
+
 def test_a_fault_without_an_alert_and_an_alert_without_a_fault_are_problems() -> None:
     """A reader that raises the fault of a recording twice would not be noticed."""
     alert = message(9.0, 1, bands_hz=[[2400.0, 2600.0]])

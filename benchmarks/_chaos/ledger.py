@@ -146,6 +146,8 @@ def _check_order(machine: str, alerts: list[Record], ledger: Ledger) -> None:
 def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledger: Ledger) -> None:
     received = {alert["event_id"]: alert for alert in alerts}
     returned = {line["event_id"] for line in lines if line["event"] == "returned"}
+    # A block of a recording may have several decisions, which are then written in order.
+    written = Counter((line["life"], line["score"]) for line in lines if "event_id" in line)
     for number, line in enumerate(lines):
         if line["event"] == "returned":
             ledger.returned += 1
@@ -155,12 +157,12 @@ def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledg
                 ledger.problems.append(f"{machine}: number {line['sequence']} is lost")
             continue
         ledger.decided += 1
-        follower = lines[number + 1] if number + 1 < len(lines) else None
-        if follower and follower["event"] == "returned" and follower["life"] == line["life"]:
+        if written[line["life"], line["score"]] > 0:
+            written[line["life"], line["score"]] -= 1
             continue
         if any(_may_be(a, line) and i not in returned for i, a in received.items()):
             ledger.arrived_unreturned += 1
-        elif follower is not None:
+        elif number + 1 < len(lines):
             ledger.decided_again += 1
         else:
             ledger.lost += 1
