@@ -342,7 +342,7 @@ def test_only_the_command_line_prints_and_exits(path: Path) -> None:
 
 
 def _unsafe(call: ast.Call) -> str | None:
-    """What is wrong with a call that could run what a file or a message says, if anything."""
+    """What is wrong with a call that could run text from a file or a message; empty if nothing."""
     name = ast.unparse(call.func)
     options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     if name in {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}:
@@ -391,7 +391,7 @@ def test_every_test_says_what_would_be_broken(path: Path) -> None:
     "path", sources(*PACKAGES, "tests", "benchmarks", "tools", "examples"), ids=relative
 )
 def test_every_suppression_is_narrow_and_says_why(path: Path) -> None:
-    """A bare suppression hides the next mistake on its line as well."""
+    """A bare suppression also hides the next mistake on its line."""
     wrong = []
     text = path.read_text(encoding="utf-8")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

@@ -121,7 +121,7 @@ def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])
 def test_a_higher_rate_changes_no_score(bundle: Bundle, rate_hz: int) -> None:
-    """A sound server that resamples makes a machine unknown."""
+    """Sound that a server resamples is reported as another machine."""
     sound = machine_sound(12.0, seed=50)
     high = soxr.resample(sound, RATE_HZ, rate_hz, "HQ").astype(np.float32)
     assert (
@@ -214,7 +214,7 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
 def test_a_lossy_encoding_with_few_bits_is_capture_changed(
     capture: Capture, encoding: str, kbit_s: float | None, channels: int, fault: bool
 ) -> None:
-    """A healthy recording that was made small for sending raises an alert."""
+    """A healthy recording that was compressed for sending raises an alert."""
     chain = CaptureChain("file", 48_000, channels, encoding, kbit_s)
     found = declared_fault(capture, 48_000, chain)
     assert (found is not None and found.reason == "capture_changed") is fault
@@ -255,7 +255,7 @@ def test_gaps_do_not_depend_on_the_cutting(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_natural_sound_has_hardly_any_gaps(seed: int) -> None:
-    """Noise, tones and impacts are taken for a codec."""
+    """Noise, tones and impacts are treated as a codec."""
     rng, n_samples = np.random.default_rng(seed), 4 * RATE_HZ
     time_s = np.arange(n_samples) / RATE_HZ
     impacts = np.zeros(n_samples)

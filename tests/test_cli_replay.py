@@ -244,7 +244,7 @@ def test_a_replay_can_be_published(
 
 
 def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
-    """Alerts that were not published are taken for published."""
+    """Alerts that were not published are treated as published."""
     config = configured(tmp_path, bundle.path)
     outcome = auscult("replay", bundle.path, recordings, "--publish", "--config", config)
     assert outcome.status == 69

@@ -418,7 +418,7 @@ def test_a_folder_without_recordings_is_a_state_with_a_reason(tmp_path: Path) ->
 def test_a_part_that_cannot_be_listed_is_a_state_and_the_rest_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A subfolder with wrong rights would be silent for ever."""
+    """The recordings of a subfolder with wrong rights would be missing without a message."""
     recording(tmp_path / "a.wav")
     secret = tmp_path / "secret"
     secret.mkdir()

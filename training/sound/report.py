@@ -33,8 +33,8 @@ _METHODS = {
     "(generalised Pareto distribution).",
 }
 _TOO_FEW_FOR_STATES = (
-    f"Operating states were not searched: at least {LEAST_RECORDINGS} recordings are needed, or "
-    "as many sections of long recordings."
+    f"Operating states were not searched: at least {LEAST_RECORDINGS} recordings "
+    f"or {LEAST_RECORDINGS} sections of long recordings are needed."
 )
 _ONE_STATE = (
     "One: the recordings do not form several groups. If the machine has several speeds or loads, "
