@@ -77,7 +77,7 @@ class WallClock:
         }
 
     def ended(self, pid: int) -> None:
-        """A daemon was killed: remove what libfaketime left in the shared memory."""
+        """A daemon has ended: remove what libfaketime left in the shared memory."""
         for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
             Path("/dev/shm", name).unlink(missing_ok=True)  # noqa: S108  # a fixed name of a library
 

@@ -44,9 +44,10 @@ class Computer:
 
     def close(self) -> None:
         """End the daemon."""
-        if self._daemon is not None and self._daemon.poll() is None:
+        if self._daemon is not None:
             self._daemon.kill()
             self._daemon.wait()
+            self._clock.ended(self._daemon.pid)
 
     def end(self, timeout_s: float) -> None:
         """Stop the daemon normally."""
