@@ -151,6 +151,7 @@ def test_an_unreadable_file_is_a_row_and_the_others_are_done(
     assert "0.000" not in line
     assert table["text.wav"]["score"] == ""
     assert table["fault.flac"]["error"] == ""
+    assert outcome.out.endswith("in 3 recordings; 2 recordings could not be scored\n")
 
 
 def test_two_tables_are_not_written_to_one_file(

@@ -101,7 +101,11 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             "1884\nkeepalive_s = 1e400",
             "config.toml:4: mqtt.keepalive_s must be a finite number",
         ),
-        ('kind = "file"\n', "", 'config.toml:8: machine "pump-7": source needs a kind'),
+        (
+            'kind = "file"\n',
+            "",
+            'config.toml:8: machine "pump-7": source needs a kind: one of "file", "folder"',
+        ),
         (
             "onset_s = 5",
             "onset_s = 5, sevirity = 2",
