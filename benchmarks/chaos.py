@@ -109,7 +109,7 @@ def report(ledger: Ledger, dates: Dates, world: World, minutes: float, wall_s: f
         ("  of them growing, moved or touched later", f"{growing}, {moved}"),
         ("faults in the sound", ledger.faults),
         ("  of them interrupted too often to be found", ledger.broken),
-        ("  of them received by the subscriber", ledger.faults_told),
+        ("  of them received by the subscriber", ledger.faults_received),
         ("alerts decided by the detectors", ledger.decided),
         ("  made durable", ledger.returned),
         ("  killed during the write, already durable", ledger.arrived_unreturned),

@@ -21,7 +21,7 @@ _UNCERTAIN_S, _UNCERTAIN_AFTER_S = 30.0, 1.5
 
 @dataclass
 class Dates:
-    """What was found about dates. ``problems`` is empty unless a promise was broken.
+    """What was found about dates. ``problems`` is empty unless a guarantee was broken.
 
     ``future``: alerts with a date in the future when they were sent or received.
     ``across_boots``: alerts that were sent in a later boot than they were decided in.

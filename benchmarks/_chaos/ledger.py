@@ -30,7 +30,7 @@ class Ledger:
     ``duplicated``: messages received more than once. ``lost``: neither received nor
     decided again. ``short``: received in the short form. ``faults`` were in the sound,
     ``broken`` of them without a part between two kills that is long enough for an alert.
-    ``faults_told`` reached the subscriber.
+    ``faults_received`` reached the subscriber.
     """
 
     decided: int = 0
@@ -44,7 +44,7 @@ class Ledger:
     short: int = 0
     faults: int = 0
     broken: int = 0
-    faults_told: int = 0
+    faults_received: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -74,13 +74,15 @@ def settle(witness: list[Record], messages: list[Record], faults: dict[str, list
     for machine, expected in faults.items():
         lines = [line for line in witness if line["machine"] == machine]
         full = [_in_full(alert, lines) for alert in by_machine[machine]]
-        told = _tones_told(full, {fault.tone_hz for fault in expected})
-        ledger.faults_told += len(told)
+        received = _tones_received(full, {fault.tone_hz for fault in expected})
+        ledger.faults_received += len(received)
         tones = [fault.tone_hz for fault in expected]
-        if not _are_told(expected, told):
-            ledger.problems.append(f"{machine}: of the faults {tones} only {told} were received")
+        if not _are_received(expected, received):
+            ledger.problems.append(
+                f"{machine}: of the faults {tones} only {received} were received"
+            )
         raised = sum(alert["kind"] == "raised" for alert in full)
-        if not len(told) <= raised <= len(expected):
+        if not len(received) <= raised <= len(expected):
             ledger.problems.append(f"{machine}: {raised} alerts raised for {len(expected)} faults")
     return ledger
 
@@ -176,9 +178,9 @@ def _may_be(alert: Record, decided: Record) -> bool:
     return bool(alert["kind"] == decided["kind"])
 
 
-def _are_told(expected: list[Fault], told: list[float]) -> bool:
+def _are_received(expected: list[Fault], received: list[float]) -> bool:
     """Whether these are the tones of all faults in order; broken ones may be missing."""
-    left = list(told)
+    left = list(received)
     for fault in expected:
         if left[:1] == [fault.tone_hz]:
             left.pop(0)
@@ -187,11 +189,11 @@ def _are_told(expected: list[Fault], told: list[float]) -> bool:
     return not left
 
 
-def _tones_told(alerts: list[Record], tones: set[float]) -> list[float]:
+def _tones_received(alerts: list[Record], tones: set[float]) -> list[float]:
     """The tones of the alerts, repetitions left out."""
-    told: list[float] = []
+    received: list[float] = []
     for alert in alerts:
-        heard = [
+        arrived = [
             tone
             for tone in sorted(tones)
             if any(low - 200 < tone < high + 200 for low, high in alert.get("bands_hz", ()))
@@ -200,6 +202,6 @@ def _tones_told(alerts: list[Record], tones: set[float]) -> list[float]:
         if alert["kind"] == "cleared":
             continue
         plain = alert["score"] > _PLAIN_FAULT * alert["threshold"]
-        if plain and len(heard) == 1 and heard != told[-1:]:
-            told += heard
-    return told
+        if plain and len(arrived) == 1 and arrived != received[-1:]:
+            received += arrived
+    return received

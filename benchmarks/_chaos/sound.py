@@ -122,9 +122,9 @@ def plan_sounds(
             "silence_timeout_s": 60,
             "realtime": False,
         }
-        told = tuple(TONES_HZ[tone] for tone in tones)
+        tones_hz = tuple(TONES_HZ[tone] for tone in tones)
         begins_s = tuple(map(float, starts))
-        plans.append(SoundPlan(machine, cursor, starts_file, told, begins_s, source))
+        plans.append(SoundPlan(machine, cursor, starts_file, tones_hz, begins_s, source))
     return plans
 
 

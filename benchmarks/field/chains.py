@@ -5,7 +5,7 @@
 First table: each machine is trained on its healthy recordings. A healthy recording that was not
 used, and faulty ones, are scored after each chain: the highest score beside the threshold, the
 state, and whether an alert was raised. The second table sums the machines up. Ends with status 1
-if a chain raises an alert of healthy sound, except those in ``NOT_PROMISED``. With ``--auc``
+if a chain raises an alert of healthy sound, except those in ``NOT_GUARANTEED``. With ``--auc``
 another table: how well faults are separated with the transition band scored (share 1 of the
 Nyquist frequency) and unscored.
 """
@@ -70,7 +70,7 @@ CHAINS: dict[str, Chain] = {
     "Opus, 48 kbit/s": codec("opus", "libopus", 48, 48_000),
     "Opus, 64 kbit/s": codec("opus", "libopus", 64, 48_000),
 }
-NOT_PROMISED = ("Opus, 16 kbit/s", "Opus, 24 kbit/s", "Opus, 32 kbit/s", "Opus, 48 kbit/s")
+NOT_GUARANTEED = ("Opus, 16 kbit/s", "Opus, 24 kbit/s", "Opus, 32 kbit/s", "Opus, 48 kbit/s")
 """Decoded before the program receives it, such sound does not show that it was encoded. As a file
 it is ``capture_changed``."""
 SIMULATED_S = 15.0
@@ -178,15 +178,15 @@ class Chained:
 
     @property
     def is_false_alert(self) -> bool:
-        """Whether healthy sound alerts after a chain for which this is promised not to happen."""
-        return self.healthy.alerts > 0 and self.chain not in NOT_PROMISED
+        """Whether healthy sound alerts after a chain for which this is guaranteed not to happen."""
+        return self.healthy.alerts > 0 and self.chain not in NOT_GUARANTEED
 
     @property
     def row(self) -> Row:
         """A row of the table of all faults."""
         result = f"faults that alert: {self.n_alerted} of {self.n_faulty}"
         if self.healthy.alerts and not self.is_false_alert:
-            result += ", healthy sound alerts, not promised"
+            result += ", healthy sound alerts, not guaranteed"
         return Row(
             "chain",
             f"{self.machine}, {self.chain}",

@@ -88,7 +88,7 @@ class Judged:
         is_hidden = self.n_bad and not self.message and self.detected[0].startswith("0 of")
         wrong = "a fault is used without a message, and not detected" if is_hidden else ""
         if wrong and self.n_bad > 1:  # they look like an operating state
-            result, wrong = f"{result}, not promised", ""
+            result, wrong = f"{result}, not guaranteed", ""
         return Row("training", self.name, result, self.message, wrong=wrong)
 
 

@@ -104,7 +104,7 @@ class Detector:
         self._open = self._open_alert(at_sample, peak_score, at_sample)
 
     def gap(self) -> None:
-        """Sound was lost: pending scores are forgotten, an open alert stays open."""
+        """Sound was lost: drop the pending scores; an open alert stays open."""
         self._last.clear()
         self._lasting_since = None
         if self._open is not None:

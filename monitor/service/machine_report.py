@@ -98,7 +98,7 @@ class MachineReport:
         self._coverage.received(end_s - start_s, scored=scored)
 
     def absent(self) -> None:
-        """From now on nothing arrives."""
+        """No sound arrives from now on."""
         self._coverage.absent(time.monotonic())
 
     def coverage(self) -> dict[str, float]:

@@ -112,7 +112,7 @@ class AudioSettings(BaseModel):
 def load_audio_settings(
     path: Path | None, environ: Mapping[str, str] | None = None
 ) -> AudioSettings:
-    """Read the settings; defaults where ``path`` is None. ``AUSCULT_`` variables go over both.
+    """The settings of a file, or the defaults; ``AUSCULT_`` variables replace values of both.
 
     The tables of the daemon may be in the same file and are ignored. Raises
     ``MissingInputError`` when the file is not there and ``ConfigError``, a line for each

@@ -83,7 +83,7 @@ class Ledger:
         return bool(found)
 
     def progress(self, path: Path, version: Version) -> Progress:
-        """How far a file was read, from the beginning where it is a new one.
+        """How far a file was read: nothing of a new file.
 
         Raises ``OSError`` where it cannot be read.
         """
@@ -141,7 +141,7 @@ class Ledger:
             return self._connection.execute(query, values).fetchall()
 
     def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Rows of the ledger. A damaged file is put aside, and what it had is lost."""
+        """Rows of the ledger. A damaged file is renamed, and its rows are lost."""
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
@@ -193,7 +193,7 @@ class Ledger:
         )
 
     def _return_to_disk(self) -> None:
-        """Write what is in memory to the disk, if that accepts it again."""
+        """Write the rows in memory to the disk, if the disk accepts them again."""
         path = self._path
         if path is None or self._is_on_disk or time.monotonic() < self._next_try_s:
             return
