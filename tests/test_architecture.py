@@ -229,7 +229,7 @@ def test_a_forbidden_import_is_found() -> None:
         ("if TYPE_CHECKING:\n    pass\nelse:\n    import monitor.cli", "monitor.cli"),
     ],
 )
-def test_every_way_to_import_is_seen(
+def test_every_kind_of_import_is_found(
     source: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A forbidden import would pass when it is written in another way."""
@@ -275,7 +275,7 @@ def test_delivery_needs_no_numpy(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_few_files_stand_beside_the_packages(package: str) -> None:
+def test_few_files_are_beside_the_packages(package: str) -> None:
     """A reader could no longer see the structure in the list of files."""
     files = [path.name for path in (ROOT / package).glob("*.py")]
     assert len(files) <= MOST_FILES_AT_THE_TOP, sorted(files)

@@ -48,7 +48,7 @@ WHOLE_WITNESS = [
 WHOLE = [message(9.0, 1), message(0.5, 2, "cleared")]
 
 
-def test_the_account_of_a_whole_story_has_no_problems() -> None:
+def test_a_correct_record_has_no_problems() -> None:
     """The benchmark would report problems without a reason."""
     account = settle(WHOLE_WITNESS, [*WHOLE, WHOLE[1]], {})
     assert account.problems == []
@@ -66,7 +66,7 @@ def test_the_account_of_a_whole_story_has_no_problems() -> None:
     ],
     ids=["last missing", "first missing", "other order", "gap", "one id for two"],
 )
-def test_whatever_is_wrong_shows_in_the_account(messages: list[Record], lost: int) -> None:
+def test_every_wrong_message_is_a_problem(messages: list[Record], lost: int) -> None:
     """The benchmark would not report a lost alert."""
     account = settle(WHOLE_WITNESS, messages, {})
     assert account.lost == lost
@@ -143,7 +143,7 @@ def test_a_decision_cut_off_by_a_kill_must_be_made_again() -> None:
     assert never.lost == 1
 
 
-def test_the_plan_is_the_seeds_and_holds_the_kills_asked_for() -> None:
+def test_the_plan_depends_on_the_seed_and_contains_the_kills() -> None:
     """A failed run could not be repeated with its seed."""
     plan = plan_troubles(3, 3600, 120)
     assert plan == plan_troubles(3, 3600, 120) != plan_troubles(4, 3600, 120)

@@ -242,7 +242,7 @@ def test_outliers_can_be_kept(trained: AudioResult, unsound: Path) -> None:
     assert kept.bundle.calibration.threshold > 1.5 * trained.bundle.calibration.threshold
 
 
-def test_a_set_without_fault_is_trained_once_and_named_nowhere(tmp_path: Path) -> None:
+def test_a_set_without_fault_is_trained_once_and_not_reported(tmp_path: Path) -> None:
     """A healthy set is trained twice, or its recordings are reported as unusual."""
     folder = write_machine(tmp_path / "own", 11, first_seed=700)
     result = train_audio(request_for(folder, "b"))
