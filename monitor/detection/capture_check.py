@@ -107,8 +107,8 @@ class CaptureCheck:
         """The rate and the encoding that the source states."""
         self._declared = declared_fault(self._capture, sample_rate_hz, chain)
 
-    def listen(self, block: AudioBlock) -> None:
-        """Sound at the rate of the features, before the windows that it completes."""
+    def measure(self, block: AudioBlock) -> None:
+        """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
         self._cells.extend(self._gaps.push(block))
 
@@ -118,7 +118,7 @@ class CaptureCheck:
         """Runs of windows that can be scored, and between them why the others cannot."""
         run: list[LogMelWindow] = []
         for window in windows:
-            self._look_at(window)
+            self._add(window)
             if (fault := self.fault) is None:
                 self._waiting.append(window)
                 if not self._is_sound or len(self._shares) >= _CELLS_NEEDED:
@@ -138,7 +138,7 @@ class CaptureCheck:
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    def _look_at(self, window: LogMelWindow) -> None:
+    def _add(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)
         self._levels_db.append(levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
