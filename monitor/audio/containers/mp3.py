@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
-from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes
+from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes, tag_without_length
 from monitor.errors import BadInputError, TruncatedError
 
 _HEADER_BYTES = 4
@@ -76,12 +76,15 @@ class _Walk:
         self._descriptor, self._path, self._size = descriptor, path, size
         self._window, self._window_start = b"", 0
         self._runs: list[tuple[_Frame, list[Range], int]] = []
-        self._stated: list[int | None] = []
+        self._stated: list[tuple[int | None, int]] = []
+        """The frames that each Xing frame states, and the number of frames before it."""
 
     def recordings(self) -> list[Recording]:
         offset = 0
         while offset < self._size:
             if n_bytes := tag_bytes(self._bytes(offset, MOST_HEADER_BYTES)):
+                if self._runs and offset + n_bytes > self._size:
+                    raise self._damaged(offset)
                 offset += n_bytes
                 continue
             frame = _frame(self._bytes(offset, _HEADER_BYTES))
@@ -93,18 +96,20 @@ class _Walk:
                     raise self._cut(offset)
                 break
             if self._is_information(offset, frame):
-                self._stated.append(self._stated_frames(offset, frame))
+                self._stated.append((self._stated_frames(offset, frame), self._n_counted()))
             else:
                 self._add(offset, frame)
             offset += frame.n_bytes
-        n_counted = sum(n_frames for _, _, n_frames in self._runs)
-        stated = self._stated[0] if len(self._stated) == 1 else None
-        # Some encoders also count the frame that contains the stated number.
-        if stated is not None and n_counted < stated - 1:
-            raise TruncatedError(
-                f"{self._path}: truncated: its header states {stated} MP3 frames, "
-                f"{n_counted} are present; copy it again, or use a complete recording"
-            )
+        n_counted = self._n_counted()
+        for i, (of_part, before) in enumerate(self._stated):
+            end = self._stated[i + 1][1] if i + 1 < len(self._stated) else n_counted
+            # Some encoders also count the frame that contains the stated number.
+            if of_part is not None and end - before < of_part - 1:
+                raise TruncatedError(
+                    f"{self._path}: truncated: its header states {of_part} MP3 frames, "
+                    f"{end - before} are present; copy it again, or use a complete recording"
+                )
+        stated = self._stated[0][0] if len(self._stated) == 1 else None
         if len(self._runs) == 1 and stated in {n_counted, n_counted + 1}:
             # The encoder's own note is right: it also has the delay that a decoder removes.
             first, ranges, n_frames = self._runs[0]
@@ -113,6 +118,9 @@ class _Walk:
             tolerance = _DECODER_FRAMES * first.samples
             return [Recording((whole,), n_samples, tolerance, coded_bytes=_bytes_of(ranges))]
         return [self._recording(*run) for run in self._runs]
+
+    def _n_counted(self) -> int:
+        return sum(n_frames for _, _, n_frames in self._runs)
 
     def _bytes(self, offset: int, n_bytes: int) -> bytes:
         """Bytes of the file, read ahead in larger pieces."""
@@ -132,6 +140,8 @@ class _Walk:
         zeros = len(junk) - len(junk.lstrip(b"\0"))
         if zeros:
             return offset + zeros
+        if self._runs and (n_bytes := tag_without_length(junk)):
+            return offset + n_bytes
         for start in range(offset + 1, limit):
             if junk[start - offset] == 0xFF and self._begins_frames(start):
                 if self._runs:

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
+from monitor.text.wording import counted
 
 MAGIC = b"OggS"
 _HEADER_BYTES = 27
 _LONGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 _BEGIN, _END = 0x02, 0x04
 _GRANULE = slice(6, 14)
+_CHECKSUM = slice(22, 26)
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Every byte with its bits in the opposite order."""
+_READ_AHEAD_BYTES = 1 << 20
 _WITHOUT_SOUND = frozenset({bytes(8), b"\xff" * 8})
 
 
@@ -32,16 +38,26 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     coded_bytes: list[int] = []
     ended: set[int] = set()
     begun: set[int] = set()
+    numbers: dict[int, int] = {}
     offset, beginning, last_sample = 0, False, 0
+    window, window_start = b"", 0
     while offset < size:
-        header = os.pread(descriptor, _HEADER_BYTES + 255, offset)
+        if offset + _LONGEST_PAGE > window_start + len(window):
+            window, window_start = os.pread(descriptor, _READ_AHEAD_BYTES, offset), offset
+        inside = offset - window_start
+        header = window[inside : inside + _HEADER_BYTES + 255]
         page_bytes = _page_bytes(header)
         if page_bytes is None or offset + page_bytes > size:
             if starts and size - offset < _LONGEST_PAGE and _is_padding(descriptor, offset):
                 size = offset
                 break
             raise _damaged(path, offset, size)
+        _require_intact(path, window[inside : inside + page_bytes], offset, size)
         flags, serial = header[5], int.from_bytes(header[14:18], "little")
+        number = int.from_bytes(header[18:22], "little")
+        if not flags & _BEGIN:
+            _require_next(path, number, numbers.get(serial), offset, size)
+        numbers[serial] = number
         if flags & _BEGIN:
             if not beginning:  # several streams side by side begin together
                 _require_ended(path, begun - ended, len(starts))
@@ -86,6 +102,28 @@ def _rate_for_ffmpeg(page: bytes) -> int:
 def _is_padding(descriptor: int, offset: int) -> bool:
     """Whether only zeros follow: some programs fill up a block."""
     return not os.pread(descriptor, _LONGEST_PAGE, offset).strip(b"\0")
+
+
+def _require_next(path: Path, number: int, before: int | None, offset: int, size: int) -> None:
+    if before is not None and number > before + 1:
+        raise BadInputError(
+            f"{path}: damaged: {counted(number - before - 1, 'Ogg page')} missing before byte "
+            f"{offset} of {size}; copy it again, or use a complete recording"
+        )
+
+
+def _require_intact(path: Path, page: bytes, offset: int, size: int) -> None:
+    """Compare the checksum of a page: CRC-32 without reflection (section 6, item 22).
+
+    zlib computes the reflected CRC-32, so the bits of its input and output are reversed.
+    """
+    checked = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
+    value = zlib.crc32(checked.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    if value.to_bytes(4, "big").translate(_REVERSED) != page[_CHECKSUM]:
+        raise BadInputError(
+            f"{path}: damaged: the Ogg page at byte {offset} of {size} has changed; "
+            "copy it again, or use a complete recording"
+        )
 
 
 def _page_bytes(header: bytes) -> int | None:

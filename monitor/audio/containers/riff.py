@@ -19,8 +19,8 @@ from monitor.text.wording import counted
 RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
 """RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
 _MOST_CHUNKS = 1000
-_OPEN_ENDED = 0x7FFF_0000
-"""Programs that write to a pipe do not know the length and write this or more."""
+_OPEN_ENDED = (range(0x7FFF_0000, 0x8000_1000), range(0xFFFF_0000, 0x1_0000_0000))
+"""Programs that write to a pipe do not know the length and write about 2 or 4 GiB."""
 _LARGEST_RIFF = 0xFFFF_0000
 _LARGEST_CHUNK_COPIED = 1 << 16
 _COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
@@ -147,7 +147,7 @@ def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growi
             f"{path}: its header is incomplete: it is still being written, "
             "or the program that recorded it was killed"
         )
-    is_open = _OPEN_ENDED <= stated <= 0xFFFF_FFFF and stated > present
+    is_open = any(stated in lengths for lengths in _OPEN_ENDED) and stated > present
     if is_open or (growing and (stated == 0 or stated > present)):
         wave.is_plain = False
         wave.data = Range(begin, size)
