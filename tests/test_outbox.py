@@ -211,7 +211,7 @@ def follow_clock(steps: list[tuple[str, float]], path: Path) -> None:
     clock, boots = FakeClock(), 1
 
     def opened() -> Outbox:
-        return Outbox(path, max_age_days=30, clock=clock)
+        return Outbox(path, max_age_days=365, clock=clock)  # longer than all steps together
 
     def dated(kind: AlertKind = "raised") -> AlertDraft:
         now = rfc3339(clock.unix_s())
