@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -82,6 +83,21 @@ def redated(alert: Alert, by_s: float) -> Alert:
     return replace(
         alert, at=moved_rfc3339(alert.at, by_s), started_at=moved_rfc3339(alert.started_at, by_s)
     )
+
+
+def dated_until(alert: Alert, latest_unix_s: float) -> Alert:
+    """The alert with its times moved so that ``at`` is not later than ``latest_unix_s``.
+
+    A recording may state a time in the future, and so may a clock that was set back since.
+    """
+    try:
+        too_late_s = datetime.fromisoformat(alert.at).timestamp() - latest_unix_s
+    except (ValueError, OverflowError):
+        return alert
+    if too_late_s <= 0:
+        return alert
+    at = moved_rfc3339(alert.at, -too_late_s)
+    return replace(alert, at=at, started_at=moved_rfc3339(alert.started_at, -too_late_s))
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """Time that does not step, and the wall time that belongs to it.
 
-The system clock can be set, by hundreds of days on a board without a battery. So ages and order
-come from the time since the computer was started, and wall time is computed from it only when
-something is dated, with the system clock as it is set then.
+The system clock can be set, by hundreds of days on a board without a battery. Therefore ages and
+order are computed from the time since the computer was started. This time is converted to wall
+time, with the system clock as it is set then, only when a message gets a date.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STEP_S = 1.0
 
 
 def _since_boot_s() -> float:
-    """Seconds since the computer was started, while it slept included."""
+    """Seconds since the computer was started, with the time in standby."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -91,8 +91,8 @@ class Clock:
     def set_since_s(self, moment: Moment) -> float:
         """By how much the system clock was set since a moment; 0 for a correction.
 
-        For a moment of an earlier boot this is not known: what lies in the future is set back
-        to now.
+        This is not known for a moment of an earlier boot. If such a moment is in the future, the
+        result is the negative step that moves it to now, otherwise 0.
         """
         if not moment.boot_id or moment.boot_id != self.boot_id:
             return _step(min(0.0, self.unix_s() - moment.unix_s))

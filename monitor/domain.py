@@ -21,10 +21,14 @@ DoubleArray = npt.NDArray[np.float64]
 """Statistics and scores: double precision."""
 
 
-LOSSY = frozenset({"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2"})
+LOSSY = frozenset(
+    {"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2", "SPEEX", "GSM", "GSM610"}
+)
 """Encodings that leave sound out."""
 TRANSPARENT_KBIT_S = 48.0
-"""The bit rate of one channel from which MP3, Opus and Vorbis do not change scores."""
+"""The bit rate of one channel from which MP3 and Vorbis do not change scores."""
+OPUS_TRANSPARENT_KBIT_S = 56.0
+"""The same for Opus: at 48 kbit/s it still uses its speech codec for the low frequencies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ class CaptureChain:
         """Whether a lossy encoding has too few bits to leave the scores as they are."""
         if self.encoding not in LOSSY or self.kbit_s is None:
             return False
-        return self.kbit_s < TRANSPARENT_KBIT_S * self.channels
+        is_opus = self.encoding == "OPUS"
+        least_kbit_s = OPUS_TRANSPARENT_KBIT_S if is_opus else TRANSPARENT_KBIT_S
+        return self.kbit_s < least_kbit_s * self.channels
 
     def __str__(self) -> str:
         """As in messages, for example ``MP3 with 32 kbit/s``."""

@@ -212,7 +212,7 @@ class Pipeline:
 
     def _windows(self, resampled: AudioBlock) -> list[LogMelWindow]:
         if self._capture is not None:
-            self._capture.listen(resampled)
+            self._capture.measure(resampled)
         return self._stream.push(resampled)
 
     def _score(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from monitor.clock import Clock
 
-START_UNIX_S = 1_795_000_000.0
+START_UNIX_S = 1_800_000_000.0
 
 
 class FakeClock(Clock):
-    """A clock that stands still until a test moves it.
+    """A clock that shows the same time until a test changes it.
 
     ``now_s`` is the steady time, ``set_by_s`` how far the system clock is set from the truth.
     """

@@ -87,7 +87,7 @@ def process_without(packages: str, *arguments: object) -> subprocess.CompletedPr
 
 
 def configured(folder: Path, bundle: Path, broker: Mosquitto | None = None, **source: Any) -> Path:
-    """A configuration of one machine, ``pump-7``, simulated unless ``source`` says otherwise."""
+    """A configuration of one machine, ``pump-7``, simulated unless ``source`` is given."""
     daemon = Daemon(folder, broker)
     daemon.machine("pump-7", bundle, **(source or {"kind": "simulated"}))
     daemon.write()

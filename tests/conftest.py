@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers with two threads each on two cores wait for each other, up to thirty times as long.
     for library in ("OMP", "OPENBLAS"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
+if threading.current_thread() is threading.main_thread():
+    # A shell starts programs in the background with SIGINT ignored, and so would the tests.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Imported after this file: numpy reads the variables above.
 pytest_plugins = ["tests.fixtures", "tests.order"]

@@ -41,7 +41,7 @@ def test_an_alert_for_being_off_does_not_end_a_fault_that_a_stop_ended() -> None
 
 
 def test_an_update_without_an_open_alert_raises_one() -> None:
-    """After the loss of the outbox, an alert is updated that no subscriber knows."""
+    """After the loss of the outbox, an update is sent for an alert that was never raised."""
     series = AlertSeries(0)
     assert series.identify(draft("updated")).kind == "raised"
     assert series.open is not None

@@ -236,7 +236,7 @@ def test_a_forbidden_import_is_found() -> None:
         ("if TYPE_CHECKING:\n    pass\nelse:\n    import monitor.cli", "monitor.cli"),
     ],
 )
-def test_every_way_to_import_is_seen(
+def test_every_kind_of_import_is_found(
     source: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A forbidden import would pass when it is written in another way."""
@@ -282,7 +282,7 @@ def test_delivery_needs_no_numpy(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_few_files_stand_beside_the_packages(package: str) -> None:
+def test_few_files_are_beside_the_packages(package: str) -> None:
     """A reader could no longer see the structure in the list of files."""
     files = [path.name for path in (ROOT / package).glob("*.py")]
     assert len(files) <= MOST_FILES_AT_THE_TOP, sorted(files)
@@ -349,7 +349,7 @@ def test_only_the_command_line_prints_and_exits(path: Path) -> None:
 
 
 def _unsafe(call: ast.Call) -> str | None:
-    """What is wrong with a call that could run what a file or a message says, if anything."""
+    """What is wrong with a call that could run text from a file or a message; empty if nothing."""
     name = ast.unparse(call.func)
     options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     if name in {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}:
@@ -398,7 +398,7 @@ def test_every_test_says_what_would_be_broken(path: Path) -> None:
     "path", sources(*PACKAGES, "tests", "benchmarks", "tools", "examples"), ids=relative
 )
 def test_every_suppression_is_narrow_and_says_why(path: Path) -> None:
-    """A bare suppression hides the next mistake on its line as well."""
+    """A bare suppression also hides the next mistake on its line."""
     wrong = []
     text = path.read_text(encoding="utf-8")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):

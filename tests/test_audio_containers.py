@@ -117,7 +117,7 @@ def test_joined_files_that_cannot_be_separated_are_refused(
 
 
 def test_an_aac_file_with_tags_is_read(folder: Path, tmp_path: Path) -> None:
-    """Recorders of streams put an ID3 tag in front of each piece of AAC."""
+    """An AAC file would be refused if a recorder wrote an ID3 tag before each piece."""
     content = (folder / "a.aac").read_bytes()
     tag = b"ID3\x04\x00\x00\x00\x00\x00\x3f" + bytes(63)
     path = tmp_path / "tagged.aac"
@@ -135,7 +135,7 @@ def _amr(n_frames: int) -> bytes:
 
 
 def test_an_amr_file_is_read_to_its_end_or_refused(tmp_path: Path) -> None:
-    """ffmpeg leaves out a cut frame and reads the mark of a joined file as a frame."""
+    """ffmpeg would leave out a cut frame, or decode the header of a joined file as sound."""
     path = tmp_path / "a.amr"
     path.write_bytes(_amr(100))
     assert seconds_read(path) == pytest.approx(2.0, abs=0.02)
@@ -150,7 +150,7 @@ def test_an_amr_file_is_read_to_its_end_or_refused(tmp_path: Path) -> None:
 
 
 def test_a_bw64_file_is_read(folder: Path, tmp_path: Path) -> None:
-    """Broadcasters write RF64 under its newer name."""
+    """RF64 under its newer name, BW64, would be refused."""
     path = tmp_path / "a.wav"
     path.write_bytes((folder / "rf64.wav").read_bytes().replace(b"RF64", b"BW64", 1))
     assert seconds_read(path) == SECONDS
@@ -184,7 +184,7 @@ def test_a_format_that_is_not_read_is_named(
 
 
 def test_a_wav_file_with_another_codec_is_named(folder: Path, tmp_path: Path) -> None:
-    """MP3 in a WAV was called truncated, although it was whole."""
+    """A complete WAV file that contains MP3 would be reported as truncated."""
     path = tmp_path / "mp3.wav"
     command = ["ffmpeg", "-v", "error", "-i", str(folder / "source.flac"), "-c:a", "libmp3lame"]
     subprocess.run([*command, str(path)], check=True)
@@ -203,7 +203,7 @@ def test_joined_recordings_of_different_rates_are_refused(folder: Path, tmp_path
 
 @pytest.mark.parametrize("name", ["a.mp3", "no-xing.mp3", "no-xing-vbr.mp3"])
 def test_an_mp3_with_a_picture_is_whole(name: str, folder: Path, tmp_path: Path) -> None:
-    """The size of a cover picture would be taken for missing sound."""
+    """The size of a cover picture would be treated as missing sound."""
     picture = bytes(range(256)) * 800
     size = struct.pack(">4B", *((len(picture) >> shift) & 0x7F for shift in (21, 14, 7, 0)))
     path = tmp_path / "cover.mp3"
@@ -211,15 +211,59 @@ def test_an_mp3_with_a_picture_is_whole(name: str, folder: Path, tmp_path: Path)
     assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("a.mp3", "libmp3lame"), ("a.opus", "libopus"), ("a.aac", "aac"), ("a.m4a", "aac")],
+)
+def test_the_bit_rate_is_that_of_the_sound(name: str, codec: str, tmp_path: Path) -> None:
+    """A picture or a joined file hides that a codec had too few bits, and it raises an alert."""
+
+    def kbit_s(path: Path) -> float:
+        block = next(read_blocks(path))
+        assert block.chain is not None
+        assert block.chain.kbit_s is not None
+        return block.chain.kbit_s
+
+    noise = np.random.default_rng(1).normal(0, 0.05, 6 * RATE_HZ)
+    soundfile.write(tmp_path / "source.flac", noise, RATE_HZ)
+    picture = tmp_path / "cover.png"
+    command = ["ffmpeg", "-v", "error"]
+    random_picture = ["-f", "lavfi", "-i", "nullsrc=s=500x500,geq=random(1)*255:128:128"]
+    subprocess.run([*command, *random_picture, "-frames:v", "1", str(picture)], check=True)
+    path = tmp_path / name
+    coded = ["-i", str(tmp_path / "source.flac"), "-ac", "1", "-c:a", codec, "-b:a", "24k"]
+    subprocess.run([*command, *coded, str(path)], check=True)
+    plain = kbit_s(path)
+    assert 15 < plain < 40
+    if name != "a.m4a":
+        joined = tmp_path / f"joined-{name}"
+        joined.write_bytes(3 * path.read_bytes())
+        assert kbit_s(joined) == pytest.approx(plain, rel=0.1)
+    covered = tmp_path / f"covered-{name}"
+    if name in {"a.mp3", "a.m4a"}:
+        cover = ["-i", str(picture), "-map", "0", "-map", "1", "-c:v", "copy"]
+        cover += ["-disposition:v:0", "attached_pic"]
+        subprocess.run([*command, *coded[:2], *cover, *coded[2:], str(covered)], check=True)
+    elif name == "a.opus":
+        comment = ["-metadata", "METADATA_BLOCK_PICTURE=" + "A" * 120_000]
+        subprocess.run([*command, *coded, *comment, str(covered)], check=True)
+    else:
+        covered.write_bytes(
+            b"ID3\x04\x00\x00\x00\x0f\x00\x00" + bytes(15 << 14) + path.read_bytes()
+        )
+    assert covered.stat().st_size > 3 * path.stat().st_size
+    assert kbit_s(covered) == pytest.approx(plain, rel=0.1)
+
+
 def test_a_flac_with_a_tag_at_its_end_is_read(folder: Path, tmp_path: Path) -> None:
-    """The tag would be taken for a damaged frame."""
+    """The tag would be treated as a damaged frame."""
     path = tmp_path / "tagged.flac"
     path.write_bytes((folder / "a.flac").read_bytes() + b"TAG" + bytes(125))
     assert seconds_read(path) == SECONDS
 
 
 def test_a_flac_with_a_tag_in_front_is_read(folder: Path, tmp_path: Path) -> None:
-    """Some tag editors put an ID3 tag before a FLAC."""
+    """A complete FLAC file with an ID3 tag before it would be refused."""
     path = tmp_path / "tagged.flac"
     path.write_bytes(
         b"ID3\x03\x00\x00\x00\x00\x00\x10" + bytes(16) + (folder / "a.flac").read_bytes()
@@ -228,7 +272,7 @@ def test_a_flac_with_a_tag_in_front_is_read(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_caf_file_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -> None:
-    """A header that states no length was called damaged."""
+    """A header that states no length would be reported as damaged."""
     content = bytearray((folder / "a.caf").read_bytes())
     data = content.index(b"data")
     content[data + 4 : data + 12] = b"\xff" * 8
@@ -240,7 +284,7 @@ def test_a_caf_file_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -
 def test_an_aiff_file_with_fewer_samples_than_it_states_is_refused(
     folder: Path, tmp_path: Path
 ) -> None:
-    """A copy program that repairs the length of the chunk hides that samples are missing."""
+    """Missing samples would not be noticed if a program changed the length of the chunk."""
     content = bytearray((folder / "a.aiff").read_bytes())
     common = content.index(b"COMM")
     content[common + 10 : common + 14] = struct.pack(">I", 5 * RATE_HZ)
@@ -263,7 +307,7 @@ def test_an_aiff_file_with_fewer_samples_than_it_states_is_refused(
 def test_odd_numbers_in_a_wav_header_are_named(
     offset: int, value: bytes, reason: str, folder: Path, tmp_path: Path
 ) -> None:
-    """A damaged header is called an unknown format."""
+    """A damaged header would be reported as an unknown format."""
     content = bytearray((folder / "a.wav").read_bytes())
     start = content.index(b"fmt ") + 8 + offset
     content[start : start + len(value)] = value
@@ -311,7 +355,7 @@ STALE: dict[str, tuple[Callable[[bytearray, float], None], str | None]] = {
 def test_a_header_that_states_too_little_loses_no_sound(
     name: str, folder: Path, tmp_path: Path
 ) -> None:
-    """A recorder that was killed leaves a header of an earlier moment."""
+    """The sound after the stated length would be lost when the recorder was killed."""
     change, reason = STALE[name]
     content = bytearray((folder / name).read_bytes())
     change(content, 1.0)
@@ -329,7 +373,7 @@ def test_a_header_that_states_too_little_loses_no_sound(
 def test_a_wav_chunk_of_odd_length_is_passed_over(
     pad: bytes, name: str, folder: Path, tmp_path: Path
 ) -> None:
-    """Programs differ in whether they pad such a chunk; the file is whole either way."""
+    """A complete file with or without the pad byte would be refused."""
     content = (folder / name).read_bytes()
     path = tmp_path / "odd.wav"
     path.write_bytes(content[:12] + b"note" + struct.pack("<I", 5) + b"12345" + pad + content[12:])
@@ -337,7 +381,7 @@ def test_a_wav_chunk_of_odd_length_is_passed_over(
 
 
 def test_a_wav_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -> None:
-    """ffmpeg and sox cannot state the length in a pipe."""
+    """A WAV file of ffmpeg or sox in a pipe would be refused, because it states no length."""
     command = ["ffmpeg", "-v", "error", "-i", str(folder / "source.flac"), "-f", "wav", "-"]
     path = tmp_path / "piped.wav"
     path.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -345,7 +389,7 @@ def test_a_wav_of_a_pipe_is_read_to_its_end(folder: Path, tmp_path: Path) -> Non
 
 
 def test_samples_with_the_most_significant_byte_first_are_read(tmp_path: Path) -> None:
-    """RIFX is what old instruments write."""
+    """RIFX files of old instruments would be refused."""
     soundfile.write(tmp_path / "a.wav", np.full(RATE_HZ, 0.25), RATE_HZ, endian="BIG")
     content = (tmp_path / "a.wav").read_bytes()
     assert content.startswith(b"RIFX")
@@ -388,7 +432,7 @@ def test_a_file_that_was_cut_off_is_refused(name: str, share: float, folder: Pat
 def test_what_is_read_of_a_cut_file_is_all_that_is_there(
     name: str, share: float, folder: Path
 ) -> None:
-    """A file without a stated length that was cut between frames cannot be refused."""
+    """Sound before the cut would be lost; such a file cannot be recognised as cut off."""
     content = (folder / name).read_bytes()
     path = folder / f"part-{name}"
     path.write_bytes(content[: int(len(content) * share)])
@@ -422,7 +466,7 @@ def test_a_cut_file_that_ffmpeg_decodes_is_truncated(
 
 
 def test_a_truncated_mp4_is_refused(folder: Path, tmp_path: Path) -> None:
-    """ffmpeg decodes what is there and ends without an error."""
+    """Half an MP4 file would be scored, because ffmpeg ends without an error."""
     command = ["ffmpeg", "-v", "error", "-i", str(folder / "a.m4a"), "-c", "copy"]
     whole = tmp_path / "whole.m4a"
     subprocess.run([*command, "-movflags", "+faststart", str(whole)], check=True)
@@ -441,7 +485,7 @@ def test_a_truncated_mp4_is_refused(folder: Path, tmp_path: Path) -> None:
     ],
 )
 def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_path: Path) -> None:
-    """Programs and memory cards fill up blocks; the recording is whole."""
+    """A complete recording would be refused because zeros fill its last block on a memory card."""
     path = tmp_path / name
     path.write_bytes((folder / name).read_bytes() + bytes(64))
     assert seconds_read(path) == pytest.approx(SECONDS, abs=CODEC_DELAY_S)
@@ -449,7 +493,7 @@ def test_zeros_at_the_end_of_a_file_are_no_sound(name: str, folder: Path, tmp_pa
 
 @pytest.mark.slow
 def test_no_recording_of_the_corpus_is_read_short_without_a_message(tmp_path: Path) -> None:
-    """A fault in a file would take sound away, and nobody would know."""
+    """Sound would be left out because of a fault in a file, without a message."""
     found = list(corpus(tmp_path, [16_000]))
     assert len(found) > 200
     assert not [one for one in found if one.is_silent_loss]

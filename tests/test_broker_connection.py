@@ -44,7 +44,7 @@ def test_paused_broker_is_detected_and_alerts_arrive_in_order(
 
 
 def test_a_new_connection_is_made_to_a_broker_that_never_acknowledges(outbox: Outbox) -> None:
-    """A broker that answers pings but keeps no messages is used for ever."""
+    """The connection to a broker that answers pings but acknowledges nothing is never closed."""
     with OldBroker(acknowledges=False) as mute:
         settings = MqttSettings(
             host="127.0.0.1",
@@ -185,7 +185,7 @@ def test_untrusted_broker_receives_nothing(
 def test_certificates_with_a_byte_order_mark(
     encoding: str, tmp_path: Path, outbox: Outbox, certificates: Certificates
 ) -> None:
-    """OpenSSL passes over the first certificate of a file that an editor of Windows saved."""
+    """The first certificate of a file that a Windows editor saved is ignored."""
 
     def marked(path: Path) -> Path:
         copy = tmp_path / f"marked-{path.name}"
@@ -209,7 +209,7 @@ def test_certificates_with_a_byte_order_mark(
 def test_what_is_only_for_the_resolver_is_not_in_a_certificate(
     name: str, tmp_path: Path, certificates: Certificates
 ) -> None:
-    """A broker whose name ends with a dot is not trusted, although its certificate is right."""
+    """A broker whose name ends with a dot is refused, although its certificate is right."""
     with Mosquitto(tmp_path / "broker", certificates=certificates) as broker:
         settings = broker.settings(tls=True, ca_file=certificates.ca)
         context = tls_context(settings)
@@ -222,7 +222,7 @@ def test_what_is_only_for_the_resolver_is_not_in_a_certificate(
 
 
 def test_an_answer_that_is_not_mqtt_only_ends_the_connection(outbox: Outbox) -> None:
-    """One answer of another program on the port ends the delivery for good."""
+    """One answer of another program on the port ends the delivery until a restart."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         replies = [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x20\x02\x00\x00\xff" * 9, os.urandom(64)]
         seen: list[int] = []
@@ -251,7 +251,7 @@ def test_an_answer_that_is_not_mqtt_only_ends_the_connection(outbox: Outbox) -> 
 def test_two_daemons_with_one_base_topic_are_reported(
     broker: Mosquitto, outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Two daemons disconnect each other, and the log does not say why."""
+    """Two daemons disconnect each other, and the log does not give the reason."""
     with (
         Outbox(tmp_path / "second.sqlite3") as other,
         publishing(broker.settings(reconnect_min_s=0.3), outbox) as first,

@@ -98,7 +98,7 @@ def test_a_broker_with_qos_0_only(
 def test_the_last_will_is_as_good_as_the_broker_allows(
     tmp_path: Path, outbox: Outbox, protocol: str
 ) -> None:
-    """With both limits no will is left, and a dead daemon stays online."""
+    """With both limits there is no will, and the status of a daemon that failed stays online."""
     with (
         limited(tmp_path, "retain_available false", "max_qos 0") as broker,
         Subscriber(broker) as subscriber,
@@ -389,7 +389,7 @@ def _fits_300(message: Message) -> bool:
 
 
 def test_replayed_alerts_are_marked_in_every_form() -> None:
-    """A short alert from a recording looks like one of the live machine."""
+    """A short alert from a recording cannot be distinguished from an alert of live sound."""
     alert: Alert = replace(largest_alert("pump-7"), replayed=True)
     assert all(payload["replayed"] for payload in short_alert_payloads(alert))
 
@@ -409,9 +409,11 @@ def test_an_alert_that_fits_in_no_form_is_kept_and_reported(
         publisher.wake()
         wait_for(lambda: subscriber.payloads("test/p/alert"))
         wait_for(lambda: outbox.depth() == 1)
-        wait_for(lambda: f"{long}/alert: also the short form" in publisher.refusal())
+        wait_for(
+            lambda: f"{long}/alert: the short form of an alert is too large" in publisher.refusal()
+        )
         assert connected(publisher)
-    assert caplog.text.count("also the short form") == 1
+    assert caplog.text.count("the short form of an alert is too large") == 1
 
 
 @pytest.mark.parametrize(
@@ -422,14 +424,14 @@ def test_an_alert_that_fits_in_no_form_is_kept_and_reported(
         ("max_packet_size 300", False, "short form"),
         ("max_packet_size 2048", False, "homeassistant/device"),
         ("max_packet_size 300", False, "auscult/test/health"),
-        ("max_packet_size 200", False, "also the short form of an alert is too large"),
+        ("max_packet_size 200", False, "the short form of an alert is too large too"),
         ("message_size_limit 290", True, "closes the connection after a whole alert"),
     ],
 )
 def test_the_selftest_uses_the_will_and_the_sizes_of_the_daemon(
     tmp_path: Path, line: str, ok: bool, expected: str
 ) -> None:
-    """The selftest is green although the daemon cannot connect or deliver."""
+    """The selftest reports success although the daemon cannot connect or deliver."""
     with limited(tmp_path, line) as broker, Subscriber(broker) as subscriber:
         lines = probe(broker.settings(discovery=True), ["pump-7"], 3.0)
         assert all(one.ok for one in lines) == ok

@@ -54,7 +54,7 @@ def test_the_budget_is_kept_on_unseen_healthy_sound(
 
 
 def test_a_threshold_is_counted_or_reported_as_an_estimate() -> None:
-    """An estimated threshold is taken for a counted one."""
+    """An estimated threshold is treated as a counted one."""
     rng = np.random.default_rng(2)
     recordings = [recording(300, rng) for _ in range(40)]
     counted = calibrate(
@@ -194,7 +194,7 @@ def test_no_sound_shorter_than_the_least_fault_can_meet_the_rule(
 
 
 def test_recordings_too_short_for_an_alert_are_reported() -> None:
-    """Clips that are too short to raise an alert are taken for healthy."""
+    """Clips that are too short to raise an alert are reported as healthy."""
     rng = np.random.default_rng(4)
     for n_scores, reported in ((RULE.required - 8, True), (300, False)):
         short = calibrate(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from monitor.audio.bandwidth import end_of_sound, missing_from
+from monitor.audio.bandwidth import end_of_sound, missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import declared_fault
 from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceStatus
@@ -52,13 +52,13 @@ def with_codec_gaps(samples: FloatArray) -> FloatArray:
 
 
 def capture_of(recordings: list[FloatArray], **changes: object) -> Capture:
-    heard = np.concatenate([levels(samples) for samples in recordings])
+    received = np.concatenate([levels(samples) for samples in recordings])
     return Capture.model_validate(
         {
             "scored_bands": SCORED_BANDS,
             "reach_hz": float(SPEC.band_corners_hz[SCORED_BANDS + 1]),
-            "low_db": tuple(map(float, np.quantile(heard, 0.02, axis=0))),
-            "high_db": tuple(map(float, np.quantile(heard, 0.98, axis=0))),
+            "low_db": tuple(map(float, np.quantile(received, 0.02, axis=0))),
+            "high_db": tuple(map(float, np.quantile(received, 0.98, axis=0))),
             "chains": (CaptureChain("file", RATE_HZ, 1, "FLAC PCM_16"),),
             **changes,
         }
@@ -100,6 +100,18 @@ def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
     assert (reasons(output), output.decisions) == (["bandwidth"], [])
 
 
+def test_a_low_pass_at_the_edge_of_the_scored_bands_is_degraded(bundle: Bundle) -> None:
+    """MP3 of healthy sound raises an alert, because its low-pass weakens one scored band."""
+    edge_hz = SPEC.band_corners_hz[SCORED_BANDS - 1]
+    gains = [1.0, 1.0, 0.3, 0.3]
+    taps = signal.firwin2(257, [0.0, edge_hz - 100.0, edge_hz, RATE_HZ / 2], gains, fs=RATE_HZ)
+    weak = signal.lfilter(taps, 1.0, machine_sound(30.0, seed=50)).astype(np.float32)
+    output = output_of(Pipeline(bundle), weak, [])
+    assert reasons(output) == ["bandwidth"]
+    assert not output.scores
+    assert not output.decisions
+
+
 def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
     """A microphone that is opened at 8000 Hz raises an alert."""
     low = soxr.resample(machine_sound(20.0, seed=50), RATE_HZ, 8_000).astype(np.float32)
@@ -109,7 +121,7 @@ def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("rate_hz", [44_100, 48_000, 96_000])
 def test_a_higher_rate_changes_no_score(bundle: Bundle, rate_hz: int) -> None:
-    """A sound server that resamples makes a machine unknown."""
+    """Sound that a server resamples is reported as another machine."""
     sound = machine_sound(12.0, seed=50)
     high = soxr.resample(sound, RATE_HZ, rate_hz, "HQ").astype(np.float32)
     assert (
@@ -191,6 +203,7 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
     ("encoding", "kbit_s", "channels", "fault"),
     [
         ("OPUS", 24.0, 1, True),
+        ("OPUS", 50.0, 1, True),
         ("OPUS", 64.0, 1, False),
         ("MP3", 64.0, 2, True),
         ("MP3", 128.0, 2, False),
@@ -201,7 +214,7 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
 def test_a_lossy_encoding_with_few_bits_is_capture_changed(
     capture: Capture, encoding: str, kbit_s: float | None, channels: int, fault: bool
 ) -> None:
-    """A healthy recording that was made small for sending raises an alert."""
+    """A healthy recording that was compressed for sending raises an alert."""
     chain = CaptureChain("file", 48_000, channels, encoding, kbit_s)
     found = declared_fault(capture, 48_000, chain)
     assert (found is not None and found.reason == "capture_changed") is fault
@@ -223,6 +236,7 @@ def test_gain_and_tone_control_are_no_bandwidth_faults(
     for window_db in levels(machine_sound(2.0, seed=60 + seed)):
         changed = (window_db + shift_db + tilt).astype(np.float32)
         assert missing_from(changed, low_db, SCORED_BANDS) is None
+        assert weakened_edge(changed, low_db, SCORED_BANDS) is None
         assert end_of_sound(changed) is None
 
 
@@ -241,7 +255,7 @@ def test_gaps_do_not_depend_on_the_cutting(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_natural_sound_has_hardly_any_gaps(seed: int) -> None:
-    """Noise, tones and impacts are taken for a codec."""
+    """Noise, tones and impacts are treated as a codec."""
     rng, n_samples = np.random.default_rng(seed), 4 * RATE_HZ
     time_s = np.arange(n_samples) / RATE_HZ
     impacts = np.zeros(n_samples)

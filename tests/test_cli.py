@@ -283,7 +283,7 @@ def test_check_without_the_password(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
-    """A user could not tell two bundles apart."""
+    """A user could not distinguish two bundles."""
     text = auscult("inspect", bundle.path).out
     assert f"recording threshold {rounded(bundle.calibration.recording_threshold)}" in text
     assert bundle.sha256 in text

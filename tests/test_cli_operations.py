@@ -126,9 +126,9 @@ def test_record_gives_recordings_for_training(bundle: Bundle, tmp_path: Path) ->
     assert outcome.status == 0, outcome.err
     files = outcome.json["files"]
     assert len(files) == 4
-    heard = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])
-    assert len(heard) == 45 * RATE_HZ
-    assert np.abs(heard - machine_sound(60)[: len(heard)]).max() < 1e-4
+    received = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in files])
+    assert len(received) == 45 * RATE_HZ
+    assert np.abs(received - machine_sound(60)[: len(received)]).max() < 1e-4
     assert sorted(map(str, out.iterdir())) == files
     assert outcome.json["complaints"] == []
 

@@ -151,6 +151,7 @@ def test_an_unreadable_file_is_a_row_and_the_others_are_done(
     assert "0.000" not in line
     assert table["text.wav"]["score"] == ""
     assert table["fault.flac"]["error"] == ""
+    assert outcome.out.endswith("in 3 recordings; 2 recordings could not be scored\n")
 
 
 def test_two_tables_are_not_written_to_one_file(
@@ -256,7 +257,7 @@ def test_a_replay_uses_the_detector_of_the_machine(
 
 
 def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_path: Path) -> None:
-    """Alerts that were not published are taken for published."""
+    """Alerts that were not published are treated as published."""
     config = configured(tmp_path, bundle.path)
     outcome = auscult("replay", bundle.path, recordings, "--publish", "--config", config)
     assert outcome.status == 69

@@ -102,7 +102,11 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
             "1884\nkeepalive_s = 1e400",
             "config.toml:4: mqtt.keepalive_s must be a finite number",
         ),
-        ('kind = "file"\n', "", 'config.toml:8: machine "pump-7": source needs a kind'),
+        (
+            'kind = "file"\n',
+            "",
+            'config.toml:8: machine "pump-7": source needs a kind: one of "file", "folder"',
+        ),
         (
             "onset_s = 5",
             "onset_s = 5, sevirity = 2",
@@ -311,7 +315,7 @@ def test_a_mistake_in_the_environment_names_the_variable(
 def test_text_that_begins_with_a_bracket_is_text(
     tmp_path: Path, name: str, value: str, says: str
 ) -> None:
-    """An IPv6 address or a name with a bracket would be called bad JSON."""
+    """An IPv6 address or a name with a bracket would be reported as bad JSON."""
     document = load_config(write(tmp_path, VALID), {name: value}).model_dump(by_alias=True)
     here: Any = document
     for word in name.removeprefix("AUSCULT_").lower().split("__"):
@@ -328,7 +332,7 @@ def test_a_command_that_is_no_list_is_not_shown(tmp_path: Path) -> None:
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
-    """A file that an editor of Windows saved would be called invalid TOML at its first line."""
+    """A file that a Windows editor saved would be reported as invalid TOML at its first line."""
     path = tmp_path / "config.toml"
     path.write_text("\ufeff" + VALID.replace("\n", "\r\n"), encoding="utf-8", newline="")
     assert load_config(path, {}).mqtt.host == "broker"
@@ -341,7 +345,7 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
 
 
 def test_an_environment_file_of_windows_is_accepted(tmp_path: Path) -> None:
-    """The first variable is ignored, and a password ends with a character that nobody sees."""
+    """The first variable is ignored, and a password ends with an invisible character."""
     path = tmp_path / "config.toml"
     path.write_text(VALID)
     environ = {

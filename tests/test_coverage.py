@@ -6,7 +6,7 @@ from monitor.service.coverage import Coverage
 
 
 def test_every_second_is_counted_in_exactly_one_account() -> None:
-    """An operator could not tell how much of a night was really watched."""
+    """An operator could not see how much of a night was monitored."""
     coverage = Coverage()
     coverage.received(60.0, scored=True)
     coverage.received(5.0, scored=False)

@@ -68,7 +68,7 @@ def test_a_restart_raises_no_alert_of_an_old_recording_again(
 def test_a_full_state_folder_does_not_end_the_monitoring(
     watched: Daemon, broker: Mosquitto, folder: Path
 ) -> None:
-    """The list of what was read cannot be written, and the machine would stay silent."""
+    """The list of what was read cannot be written, and the machine would not be monitored."""
     record(folder / "1.wav", fault_and_back())
     with small_disk_at(watched.folder / "state") as disk, Subscriber(broker) as subscriber:
         fill(disk)

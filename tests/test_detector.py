@@ -85,7 +85,7 @@ def test_quiet_time_delays_the_next_alert_and_does_not_suppress_it() -> None:
     assert kinds == [("raised", 7), ("cleared", 13), ("raised", 53)]
 
 
-def test_a_gap_forgets_pending_scores_and_keeps_an_open_alert() -> None:
+def test_a_gap_drops_pending_scores_and_keeps_an_open_alert() -> None:
     """Sound from both sides of a gap adds up to a fault, or a gap clears an alert."""
     detector = Detector(rule())
     assert decisions([20.0] * 7, detector) == []

@@ -42,7 +42,7 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
 
 
 def test_bytes_of_a_name_are_shown_as_bytes() -> None:
-    """Nobody could find the file that is meant."""
+    """A user could not find the file that a message names."""
     assert one_line(os.fsdecode(b"bad\xff\x1b[31m.wav")) == "bad\\xff\\x1b[31m.wav"
 
 
@@ -57,7 +57,7 @@ def test_json_is_read_back_and_has_no_control_characters(text: str) -> None:
 
 @given(ANY_TEXT)
 def test_a_csv_cell_is_one_line_and_no_formula(text: str) -> None:
-    """A spreadsheet would run what a file is called."""
+    """A spreadsheet would run the name of a file as a formula."""
     file = io.StringIO()
     csv.writer(file).writerow([csv_cell(text), 1])
     rows = list(csv.reader(io.StringIO(file.getvalue())))

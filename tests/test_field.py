@@ -23,19 +23,19 @@ def test_no_name_reaches_an_output_unescaped(tmp_path: Path) -> None:
 
 
 def test_no_step_of_the_clock_loses_an_alert_or_dates_it_in_the_future(tmp_path: Path) -> None:
-    """An alert is lost, or has a date that has not come yet."""
+    """An alert is lost, or has a date in the future."""
     moments = ("during the alert", "between two starts of the computer")
     assert wrong(clock_steps.rows(tmp_path, ["45 days back"], moments)) == []
 
 
 def test_no_limit_of_a_broker_loses_an_alert(tmp_path: Path) -> None:
-    """A broker with a limit receives no alert, and nobody knows."""
+    """A broker with a limit receives no alert, and there is no message."""
     limits = ("nothing retained, QoS 0, 300 bytes", "may write all but alerts")
     assert wrong(brokers.rows(tmp_path, limits, ["5"])) == []
 
 
 def test_a_wrong_row_is_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
-    """A broken promise looks like success."""
+    """A broken guarantee gives the exit status of success."""
     good = Row("name", "a|b", "read", "", 1.0, 1.0)
     assert print_table([good]) == 0
     assert print_table([good, Row("name", "c", "read", "", 0.5, 1.0, "read short")]) == 1

@@ -70,12 +70,12 @@ def test_a_smaller_shift_gives_a_warning() -> None:
 
 
 def test_two_recordings_are_not_compared() -> None:
-    """Two unusual recordings are taken for another machine."""
+    """Two unusual recordings are treated as another machine."""
     assert match_recordings(calibration(), recordings(2, 23.0)).complaint == ""
 
 
 def test_short_recordings_are_not_compared_with_long_ones() -> None:
-    """Short clips, which score higher, are taken for another machine."""
+    """Short clips, which score higher, are treated as another machine."""
     assert match_recordings(calibration(), recordings(8, 23.0, seconds=4.0)).complaint == ""
 
 

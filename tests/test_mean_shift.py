@@ -27,7 +27,7 @@ def shift_between(own: Rows, new: Rows) -> Shift:
 
 
 def test_the_strength_is_that_of_the_t_statistics() -> None:
-    """A shift is taken for chance, or chance for a shift."""
+    """A shift is treated as chance, or chance for a shift."""
     rng = np.random.default_rng(0)
     own = rng.normal(size=(9, D)) * np.arange(1, D + 1)
     new = own[::-1] + rng.normal(size=D)
@@ -47,7 +47,7 @@ def test_recordings_of_one_machine_show_no_shift(n_own: int, n_new: int) -> None
 
 
 def test_the_size_of_a_shift_does_not_depend_on_the_number_of_recordings() -> None:
-    """With a hundred recordings a small change is taken for another machine."""
+    """With a hundred recordings a small change is treated as another machine."""
     rng = np.random.default_rng(1)
     deviations = recordings(rng, 2000).std(axis=0)
     for n in (10, 40, 160):
@@ -60,7 +60,7 @@ def test_the_size_of_a_shift_does_not_depend_on_the_number_of_recordings() -> No
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_recordings_of_one_state_are_no_other_machine(swapped: bool) -> None:
-    """A pump that was recorded at one speed only is taken for another pump."""
+    """A pump that was recorded at one speed only is treated as another pump."""
     rng = np.random.default_rng(2)
     states = 8.0 * rng.normal(size=(3, D))
     strengths = []

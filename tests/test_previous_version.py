@@ -164,7 +164,7 @@ def test_a_bundle_can_be_trained_further(previous: Path, healthy: Path, tmp_path
 
 
 def test_waiting_alerts_are_listed(previous: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A technician believes that nothing waits for the broker."""
+    """The list of waiting alerts is empty after an upgrade."""
     monkeypatch.setenv("AUSCULT_SERVICE__STATE_DIR", str(previous / "outbox"))
     outcome = auscult("outbox", "--config", previous / "config" / "config.toml", "--json")
     assert outcome.status == 0, outcome.err
@@ -215,7 +215,7 @@ def test_waiting_alerts_are_delivered_and_the_open_one_is_continued(
 
 
 def test_a_configuration_is_accepted_and_means_the_same(previous: Path) -> None:
-    """A daemon does not start after an upgrade, or watches its machines by other settings."""
+    """A daemon does not start after an upgrade, or monitors its machines with other settings."""
     path = previous / "config" / "config.toml"
     outcome = auscult("check", "--config", path)
     assert outcome.status == 0, outcome.err

@@ -251,7 +251,7 @@ def test_health_reports_outbox_and_delivery(broker: Mosquitto, tmp_path: Path) -
             assert health["outbox"]["dropped"] == {"updated": 5}
 
 
-def test_forgotten_machine_has_no_retained_state(broker: Mosquitto, outbox: Outbox) -> None:
+def test_a_removed_machine_has_no_retained_state(broker: Mosquitto, outbox: Outbox) -> None:
     """A machine that was removed stays on the dashboards."""
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         publisher.publish_state("pump-7", {"state": "ok"})

@@ -100,7 +100,7 @@ def test_the_budget_is_kept_and_faults_are_detected(
 
 
 @pytest.mark.parametrize("kind", UNLIKE, ids=lambda kind: kind.name)
-def test_recordings_unlike_each_other_are_not_taken_for_alike(kind: SimulatedScores) -> None:
+def test_recordings_that_differ_are_not_treated_as_similar(kind: SimulatedScores) -> None:
     """A machine that differs from day to day raises an alert on every new day."""
     kept, over = compared_with_the_truth(kind, (16, 8))
     assert kept >= 0.2

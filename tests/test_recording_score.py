@@ -79,7 +79,7 @@ def test_the_reference_match_comes_from_the_same_blocks(n_windows: int) -> None:
 @settings(max_examples=30)
 @given(n_windows=st.integers(1, 5 * PER_BLOCK))
 def test_the_mean_offset_is_that_of_the_blocks_from_their_nearest_centres(n_windows: int) -> None:
-    """A change of speed is taken for a change of the machine."""
+    """A change of speed is treated as a change of the machine."""
     head = DistanceHead(np.array([[0.0] * 5, [9.0] * 5]), np.eye(5))
     evidence = np.random.default_rng(n_windows).normal(size=(n_windows, 5)).astype(np.float32)
     evidence[n_windows // 2 :] += 9.0
@@ -100,7 +100,7 @@ def test_the_plain_score_has_no_reference_match() -> None:
 
 
 def test_without_a_window_there_is_no_score() -> None:
-    """An empty recording is taken for a healthy one."""
+    """An empty recording is treated as a healthy one."""
     running = RecordingScore(SPEC, HEAD)
     assert running.empty
     assert running.reference_match is None

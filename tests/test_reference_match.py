@@ -75,7 +75,7 @@ def test_the_nearest_reference_is_named_with_its_limit() -> None:
 
 
 def test_the_nearest_operating_state_counts() -> None:
-    """A machine at its second speed is taken for another machine."""
+    """A machine at its second speed is treated as another machine."""
     head = head_of(1, 1)
     second = head.references[0] + 0.3 * (head.references[0] - head.centres[0])
     two = replace(head, centres=np.stack([head.centres[0], second]))

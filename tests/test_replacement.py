@@ -37,7 +37,7 @@ def test_the_bundle_before_is_kept_whole_beside_it(bundle: Bundle) -> None:
 def test_a_bundle_is_kept_by_a_relative_path(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The path that a command prints leads nowhere."""
+    """The path that a command prints does not exist."""
     monkeypatch.chdir(bundle.path.parent)
     assert load_bundle(keep_previous(Path("pump.bundle"))).sha256 == bundle.sha256
     monkeypatch.chdir(bundle.path)
@@ -47,7 +47,7 @@ def test_a_bundle_is_kept_by_a_relative_path(
 def test_an_interrupted_copy_leaves_no_bundle_behind(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a copy is taken for the previous bundle."""
+    """Half a copy is treated as the previous bundle."""
     before = sorted(bundle.path.parent.iterdir())
 
     def fail(_source: Path, _target: Path) -> None:

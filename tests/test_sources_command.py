@@ -70,8 +70,10 @@ def test_any_pieces_give_the_same_sound(
         assert not item.discontinuous
         position += len(item.samples)
     assert position == n_frames
-    heard = np.concatenate([np.empty(0)] + [i.samples for i in items if isinstance(i, AudioBlock)])
-    assert np.abs(heard - samples.mean(axis=1)).max(initial=0.0) <= 2**-15
+    received = np.concatenate(
+        [np.empty(0)] + [i.samples for i in items if isinstance(i, AudioBlock)]
+    )
+    assert np.abs(received - samples.mean(axis=1)).max(initial=0.0) <= 2**-15
 
 
 @example(content=b"\0\0\0C" + bytes(8), cuts=[5])  # 128.0, cut inside the next sample

@@ -7,6 +7,7 @@ import shutil
 import struct
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from monitor.sources.folder.ledger import Ledger, Progress, Version
 from monitor.sources.folder.source import FolderSource
 from monitor.sources.folder.watch import FolderWatch, _is_network_share
 from monitor.sources.settings import FolderSettings
+from tests.disks import fill, small_disk_at
 from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
@@ -289,6 +291,60 @@ def test_what_was_being_read_when_the_process_was_killed_is_read_again(tmp_path:
     assert len(read_once(folder, ledger, 6 * RATE_HZ)) == 10 * RATE_HZ - len(first.samples)
 
 
+def process(folder: Path, ledger: Path, *needed_s: float) -> list[AudioBlock]:
+    """Process a block for each value, and take one more that is not processed."""
+    source, found = FolderSource(settings(folder, settle_s=0), ledger), []
+    source.set_needed(6.0)
+    items = source.blocks(threading.Event())
+    for seconds in (*needed_s, 6.0):
+        block = next(items)
+        assert isinstance(block, AudioBlock)
+        found.append(block)
+        source.set_needed(seconds)
+    items.close()
+    return found
+
+
+def test_what_is_not_decided_is_read_again_after_a_restart(tmp_path: Path) -> None:
+    """A kill just before an alert would end a fault that is not seen again."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", seconds=20.0)
+    soundfile.write(path, np.arange(20 * RATE_HZ) / (20 * RATE_HZ), RATE_HZ, subtype="FLOAT")
+    read_s = process(folder, ledger, 6.0, 6.0, 6.0)[2].end_s
+    again = process(folder, ledger)[0]
+    assert again.samples[0] * 20 == pytest.approx(read_s - 6.0, abs=0.01)
+
+
+def test_after_a_decision_nothing_is_read_again(tmp_path: Path) -> None:
+    """The sound of an alert would raise another alert."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", seconds=20.0)
+    soundfile.write(path, np.arange(20 * RATE_HZ) / (20 * RATE_HZ), RATE_HZ, subtype="FLOAT")
+    decided_s = process(folder, ledger, 6.0, 0.0)[1].end_s
+    again = process(folder, ledger)[0]
+    assert again.samples[0] * 20 == pytest.approx(decided_s, abs=0.01)
+
+
+def test_the_ledger_returns_to_a_disk_that_was_full(tmp_path: Path) -> None:
+    """After the next restart every recording would be read again."""
+    path = tmp_path / "state" / "m.sqlite3"
+    with small_disk_at(path.parent) as disk:
+        ledger = Ledger(path)
+        filler = fill(disk)
+        for inode in range(20_000):
+            ledger.keep(Progress(Version(inode, 1, 1), "head", "tail", 1, done=True))
+        with closing(Ledger(path)) as stored:
+            assert stored.is_done(Version(100, 1, 1)), "the reserve holds the next entries"
+            assert not stored.is_done(Version(19_999, 1, 1)), "the disk is not full"
+        filler.unlink()
+        time.sleep(1.1)
+        ledger.keep(Progress(Version(20_000, 1, 1), "head", "tail", 1, done=True))
+        with closing(Ledger(path)) as stored:
+            assert stored.is_done(Version(19_999, 1, 1))
+            assert stored.is_done(Version(20_000, 1, 1))
+        ledger.close()
+
+
 def test_a_ledger_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     """A full disk would end the monitoring of a folder."""
     recording(tmp_path / "in" / "a.wav")
@@ -362,7 +418,7 @@ def test_a_folder_without_recordings_is_a_state_with_a_reason(tmp_path: Path) ->
 def test_a_part_that_cannot_be_listed_is_a_state_and_the_rest_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A subfolder with wrong rights would be silent for ever."""
+    """The recordings of a subfolder with wrong rights would be missing without a message."""
     recording(tmp_path / "a.wav")
     secret = tmp_path / "secret"
     secret.mkdir()

@@ -33,34 +33,34 @@ def test_sound_that_is_played_is_received(pulse: PulseAudio) -> None:
     """No sound would be monitored."""
     tone = 0.25 * np.sin(2 * np.pi * 1_000 * np.arange(20 * 48_000) / 48_000)
     pulse.play(tone.astype(np.float32), 48_000)
-    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
-        heard.wait_for_samples(3 * 16_000)
-    samples = heard.samples()[-16_000:]
+    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as reader:
+        reader.wait_for_samples(3 * 16_000)
+    samples = reader.samples()[-16_000:]
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     assert abs(int(np.argmax(spectrum)) - 1_000) <= 1
     assert np.abs(samples).max() == pytest.approx(0.25, rel=0.1)
-    assert heard.states() == []
+    assert reader.states() == []
 
 
 def test_unplugged_and_plugged_in_again(pulse: PulseAudio) -> None:
     """A cable that was unplugged for a moment would end the monitoring."""
-    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as heard:
-        heard.wait_for_samples(8_000)
+    with SourceReader(MicrophoneSettings(sample_rate_hz=16_000)) as reader:
+        reader.wait_for_samples(8_000)
         pulse.unplug()
-        lost = heard.wait_for_state()
+        lost = reader.wait_for_state()
         assert lost.status is SourceStatus.UNAVAILABLE
         assert lost.reason == "disconnected"
         assert "Input/output error" in lost.detail
         pulse.plug_in()
-        heard.wait_for_state(SourceStatus.OK)
-        before = heard.n_samples()
-        heard.wait_for_samples(before + 8_000)
-    blocks = heard.blocks()
+        reader.wait_for_state(SourceStatus.OK)
+        before = reader.n_samples()
+        reader.wait_for_samples(before + 8_000)
+    blocks = reader.blocks()
     breaks = [i for i, block in enumerate(blocks) if block.discontinuous]
     assert len(breaks) == 1
     last, first = blocks[breaks[0] - 1], blocks[breaks[0]]
     lost_s = (first.first_sample - last.first_sample - len(last.samples)) / 16_000
-    assert lost_s == pytest.approx(heard.silent_s(breaks[0]), abs=0.5)
+    assert lost_s == pytest.approx(reader.silent_s(breaks[0]), abs=0.5)
 
 
 def test_the_devices_are_listed(pulse: PulseAudio) -> None:
@@ -87,8 +87,8 @@ def test_a_device_that_is_not_there_is_a_state(
 ) -> None:
     """A typing error would be a traceback instead of a state."""
     assert pulse
-    with SourceReader(settings) as heard:
-        state = heard.wait_for_state()
+    with SourceReader(settings) as reader:
+        state = reader.wait_for_state()
     assert state.status is SourceStatus.UNAVAILABLE
     assert state.reason == "disconnected"
     assert said in state.detail
@@ -107,11 +107,11 @@ def test_the_child_needs_no_executable_memory(pulse: PulseAudio) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
-        heard = child.stdout.read(20_000)
+        received = child.stdout.read(20_000)
         child.kill()
     if child.returncode == 77:
         pytest.skip("this kernel has no PR_SET_MDWE")
-    assert len(heard) == 20_000
+    assert len(received) == 20_000
 
 
 def test_the_child_stays_small(pulse: PulseAudio) -> None:
@@ -159,16 +159,16 @@ def test_lost_samples_are_counted_by_the_clock_and_another_rate_is_followed(
     child = tmp_path / "child.py"
     child.write_text(FAKE_CHILD.format(marker=str(tmp_path / "marker")))
     monkeypatch.setattr("monitor.sources.microphone.source._CHILD", child)
-    with SourceReader(MicrophoneSettings(channels=2)) as heard:
-        heard.wait_for_samples(6 * 4_800)
-    blocks = heard.blocks()[:6]
+    with SourceReader(MicrophoneSettings(channels=2)) as reader:
+        reader.wait_for_samples(6 * 4_800)
+    blocks = reader.blocks()[:6]
     assert [block.sample_rate_hz for block in blocks] == [48_000] * 3 + [16_000] * 3
     assert [block.discontinuous for block in blocks] == [False, False, True, True, False, True]
     assert [round(float(block.samples[0]), 3) for block in blocks] == [0.1, 0.2, 0.3] * 2
     # 0.6 s after the second block came 0.1 s of sound: half a second was lost.
     assert [block.first_sample for block in blocks[:3]] == [0, 4_800, 4_800 * 2 + 24_000]
     assert blocks[3].first_sample >= (blocks[2].first_sample + 4_800) / 3
-    assert heard.states()[0].detail.endswith("ended with status 1: the device is gone")
+    assert reader.states()[0].detail.endswith("ended with status 1: the device is gone")
 
 
 @given(data=st.data())

@@ -242,14 +242,14 @@ def test_the_settings_of_a_fault_are_checked() -> None:
 def test_it_holds_the_compute_lock() -> None:
     """A hundred simulated machines would compete for the interpreter with their pipelines."""
     source = SimulatedSource(simulated(realtime=False, duration_s=0.3))
-    heard: list[SourceItem] = []
-    thread = threading.Thread(target=lambda: heard.extend(source.blocks(threading.Event())))
+    received: list[SourceItem] = []
+    thread = threading.Thread(target=lambda: received.extend(source.blocks(threading.Event())))
     with COMPUTE_LOCK.hold():
         thread.start()
         thread.join(0.3)
-        assert not heard
+        assert not received
     thread.join(5)
-    assert len(heard) == 3
+    assert len(received) == 3
 
 
 def test_a_machine_that_stops_runs_in_every_cycle_as_long_as_configured() -> None:

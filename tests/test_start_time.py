@@ -58,7 +58,7 @@ def named(name: str) -> float | None:
     ],
 )
 def test_a_time_in_a_name_is_the_start(name: str, expected: str | None) -> None:
-    """Alerts of a replay carry another time than the sound."""
+    """Alerts of a replay have another time than the sound."""
     found = named(name)
     assert found == (None if expected is None else datetime.fromisoformat(expected).timestamp())
 

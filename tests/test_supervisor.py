@@ -63,7 +63,7 @@ def test_a_source_that_fails_is_tried_again_and_affects_no_other(
 def test_a_source_that_fails_after_some_sound_is_tried_again_soon(
     bundle: Bundle, network: Network, record: RecordingOutlet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A source that gives sound and fails every 15 s would be silent for a minute each time."""
+    """A source that fails every 15 s would not be monitored for a minute each time."""
     monkeypatch.setattr(Machine, "LEAST_PAUSE_S", 0.02)
     monkeypatch.setattr(Machine, "HEALTHY_AFTER_S", 0.1)
     began_s: list[float] = []

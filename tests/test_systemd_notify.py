@@ -59,7 +59,7 @@ def test_a_missing_receiver_is_no_error(address: str | None) -> None:
 
 
 def test_full_queue_does_not_block(tmp_path: Path) -> None:
-    """If systemd hangs, the daemon would hang as well."""
+    """If systemd hangs, the daemon would hang too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
         notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})

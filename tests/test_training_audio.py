@@ -300,7 +300,7 @@ def test_the_tables_of_the_daemon_may_be_in_the_same_file(tmp_path: Path) -> Non
 
 
 def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
-    """A file that an editor of Windows saved would be called invalid TOML."""
+    """A file that a Windows editor saved would be reported as invalid TOML."""
     path = tmp_path / "training.toml"
     path.write_text("\ufeff[training]\nepochs = 3\n", encoding="utf-8")
     assert load_audio_settings(path, {}).training.epochs == 3

@@ -60,13 +60,13 @@ def test_a_copy_in_another_format_is_recognised(tmp_path: Path, name: str, rate_
 
 
 def test_different_recordings_of_a_steady_machine_are_no_copies(tmp_path: Path) -> None:
-    """Healthy recordings are thrown away because they have the same spectrum."""
+    """Healthy recordings are left out because they have the same spectrum."""
     frames = [frames_of_file(tmp_path / f"{i}.wav", machine_sound(12.0, seed=i)) for i in range(8)]
     assert find_copies(frames) == []
 
 
 def test_noise_that_two_machines_share_makes_no_copy(tmp_path: Path) -> None:
-    """Two machines in one hall are recorded at once, and one is taken for the other."""
+    """Recordings of two machines, made at once in one hall, are treated as copies."""
     noise = np.random.default_rng(0).normal(0.0, 0.035, 12 * RATE_HZ).astype(np.float32)
     own, other = (machine_sound(12.0, seed=seed) for seed in (1, 2))
     frames = [
@@ -104,7 +104,7 @@ def test_recordings_above_a_jump_are_outliers() -> None:
 
 
 def test_at_most_a_fifth_is_left_out() -> None:
-    """Most of a set is thrown away because a few recordings are alike."""
+    """Most of a set is left out because a few recordings are similar."""
     assert find_outliers([25.0] * 9 + [400.0, 410.0, 420.0]) == []
     assert find_outliers([25.0] * 3 + [400.0]) == []
     assert find_outliers([25.0] * 12 + [400.0, 410.0, 420.0]) == [12, 13, 14]
@@ -121,6 +121,19 @@ def test_two_recordings_of_an_operating_state_support_each_other() -> None:
     assert find_outliers(scores, distances) == []
     assert small_groups(distances) == [(10, 11)]
     assert small_groups(distances_between(list(positions[:10]))) == []
+
+
+def test_two_faulty_recordings_that_are_not_alike_are_outliers() -> None:
+    """Two faulty recordings of twelve lower each other's score, and both are used."""
+    rng = np.random.default_rng(0)
+    positions = rng.normal(0.0, 1.0, (12, 40))
+    positions[10] += 30.0
+    positions[11] += np.where(np.arange(40) % 2, 50.0, 30.0)
+    scores = [25.0] * 9 + [100.0, 130.0, 140.0]
+    assert find_outliers(scores) == []
+    assert find_outliers(scores, distances_between(list(positions))) == [10, 11]
+    few = [0, 1, 2, 3, 4, 11]
+    assert find_outliers([25.0] * 6, distances_between(list(positions[few]))) == []
 
 
 def test_names_of_files_reach_the_terminal_escaped() -> None:
@@ -141,7 +154,7 @@ def test_names_of_files_reach_the_terminal_escaped() -> None:
 def test_every_file_that_cannot_be_used_is_named_at_once(
     tmp_path: Path,
 ) -> None:
-    """Somebody removes one bad file, waits, and learns of the next one."""
+    """A user has to start the training again for each bad file."""
     folder = tmp_path / "set"
     folder.mkdir()
     soundfile.write(folder / "good.wav", machine_sound(12.0), RATE_HZ)
@@ -161,7 +174,7 @@ def test_every_file_that_cannot_be_used_is_named_at_once(
 
 
 def test_what_cannot_be_opened_has_its_own_status() -> None:
-    """A script takes a file that is missing for one that is damaged."""
+    """A script cannot distinguish a missing file from a damaged one."""
 
     def read(path: Path) -> None:
         if path.name != "damaged":
@@ -229,8 +242,8 @@ def test_outliers_can_be_kept(trained: AudioResult, unsound: Path) -> None:
     assert kept.bundle.calibration.threshold > 1.5 * trained.bundle.calibration.threshold
 
 
-def test_a_set_without_fault_is_trained_once_and_named_nowhere(tmp_path: Path) -> None:
-    """A healthy set is trained twice, or its recordings are doubted."""
+def test_a_set_without_fault_is_trained_once_and_not_reported(tmp_path: Path) -> None:
+    """A healthy set is trained twice, or its recordings are reported as unusual."""
     folder = write_machine(tmp_path / "own", 11, first_seed=700)
     result = train_audio(request_for(folder, "b"))
     assert result.findings.facts() == {}
@@ -238,7 +251,7 @@ def test_a_set_without_fault_is_trained_once_and_named_nowhere(tmp_path: Path) -
 
 
 def test_a_reference_with_the_machines_own_sound_is_refused(unsound: Path, tmp_path: Path) -> None:
-    """The machine is told apart from itself, and its own sound counts as another machine's."""
+    """The machine is compared with itself, and its own sound counts as another machine's."""
     twin = tmp_path / "twin"
     twin.mkdir()
     shutil.copy(unsound / "03.npy", twin / "renamed.npy")

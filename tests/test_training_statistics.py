@@ -189,7 +189,7 @@ def test_a_score_can_be_chosen_and_the_reason_names_the_option() -> None:
 
 
 def known_from(n_recordings: int, references: Sequence[Rows], seed: int) -> Head:
-    """The head of a machine around zero that knows these reference machines."""
+    """The head of a machine around zero, with these reference machines."""
     rng = np.random.default_rng(seed)
     sound = sound_of(rng.normal(size=(n_recordings, D)), rng, references)
     heads = fold_heads(sound, folds(n_recordings, 10, seed=0), DIAGONAL, use_references=True)
@@ -203,7 +203,7 @@ def machine_at(offset: float, seed: int, n: int = 20) -> Rows:
 
 
 def test_the_limit_is_above_the_positions_of_own_sound() -> None:
-    """Of two machines that sound alike, one is often taken for the other."""
+    """Two machines that sound similar are often confused."""
     apart = known_from(12, [machine_at(6.0, 0)], seed=0)
     assert apart.reference_limits == pytest.approx(MOST_OF_THE_WAY)
     taken = []

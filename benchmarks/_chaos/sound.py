@@ -7,9 +7,11 @@ loses only the sound that it had not scored yet.
 
 from __future__ import annotations
 
+import functools
 import json
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +31,21 @@ TONES_HZ = (2500.0, 4000.0, 6000.0)
 FEEDER = """
 import fcntl, json, mmap, os, struct, sys, time
 plan = json.load(open(sys.argv[1]))
-fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)
 cursor = os.open(plan["cursor"], os.O_RDWR)
 sounds = [mmap.mmap(os.open(p, os.O_RDONLY), 0, prot=mmap.PROT_READ) for p in plan["sounds"]]
 rate, speed, loop = plan["rate_hz"], plan["speed"], len(sounds[0])
 at = struct.unpack("<q", os.pread(cursor, 8, 0))[0]
 begun, began_at = time.monotonic(), at
+with open(plan["starts"], "ab", buffering=0) as starts:
+    starts.write(struct.pack("<q", at))
 while True:
     t = at / 2 / rate
     kind = next((tone for start, end, tone in plan["faults"] if start <= t < end), 0)
     part = sounds[kind][at % loop : at % loop + 4096]
+    try:  # the daemon may make it larger; what is in it is lost when the daemon is killed
+        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)
+    except OSError:
+        pass
     left = memoryview(part)
     while left:
         left = left[os.write(1, left):]
@@ -52,54 +59,80 @@ while True:
 
 @dataclass(frozen=True)
 class SoundPlan:
-    """The sound of one machine. ``tones``: the tone of each of its faults, in order."""
+    """The sound of one machine. ``tones``: the tone of each of its faults, in order.
+
+    ``starts``: the file with the position of each start of its program.
+    """
 
     machine: str
     cursor: Path
+    starts: Path
     tones: tuple[float, ...]
+    fault_starts_s: tuple[float, ...]
     source: dict[str, Any]
 
     def position_s(self) -> float:
         """Seconds of sound that were delivered."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 
+    def unbroken_s(self) -> list[float]:
+        """For each fault its longest part that one program delivered."""
+        starts_s = [
+            at / 2 / RATE_HZ for (at,) in struct.iter_unpack("<q", self.starts.read_bytes())
+        ]
+        longest = []
+        for begin_s in self.fault_starts_s:
+            end_s = begin_s + FAULT_S
+            inside = sorted(at_s for at_s in starts_s if begin_s < at_s < end_s)
+            longest.append(float(np.diff([begin_s, *inside, end_s]).max()))
+        return longest
 
-def plan_sounds(folder: Path, machines: int, seconds: float, speed: float) -> list[SoundPlan]:
+
+def plan_sounds(
+    folder: Path, machines: Sequence[str], seconds: float, speed: float
+) -> list[SoundPlan]:
     """Write the files of the sound programs; the last fault ends well before ``seconds``."""
     folder.mkdir(parents=True, exist_ok=True)
-    sounds = [folder / "healthy.s16"]
-    sounds[0].write_bytes(_as_s16(_healthy()))
-    for tone_hz in TONES_HZ:
-        sounds.append(folder / f"tone-{tone_hz:.0f}.s16")
-        sounds[-1].write_bytes(_as_s16(_healthy() + _tone(tone_hz)))
+    sounds = [folder / f"{name}.s16" for name in ("healthy", *map(str, TONES_HZ))]
+    for path, data in zip(sounds, loops(), strict=True):
+        path.write_bytes(data)
     program = folder / "feeder.py"
     program.write_text(FEEDER)
     feeder = {"sounds": [str(path) for path in sounds], "rate_hz": RATE_HZ, "speed": speed}
     plans = []
-    for index in range(machines):
-        starts = np.arange(15.0 + index * CYCLE_S / machines, seconds - FAULT_S - 30.0, CYCLE_S)
+    for index, machine in enumerate(machines):
+        starts = np.arange(
+            15.0 + index * CYCLE_S / len(machines), seconds - FAULT_S - 30.0, CYCLE_S
+        )
         tones = tuple((index + number) % len(TONES_HZ) for number in range(len(starts)))
         faults = [
             (float(start), float(start) + FAULT_S, 1 + tone)
             for start, tone in zip(starts, tones, strict=True)
         ]
-        cursor, plan = folder / f"m{index}.cursor", folder / f"m{index}.json"
+        starts_file = folder / f"{machine}.starts"
+        cursor, plan = folder / f"{machine}.cursor", folder / f"{machine}.json"
+        paths = {"cursor": str(cursor), "starts": str(starts_file)}
         cursor.write_bytes(struct.pack("<q", 0))
-        plan.write_text(json.dumps(feeder | {"cursor": str(cursor), "faults": faults}))
+        plan.write_text(json.dumps(feeder | paths | {"faults": faults}))
         source = {
             "kind": "command",
             "command": [sys.executable, "-S", "-E", str(program), str(plan)],
             "sample_format": "s16le",
             "sample_rate_hz": RATE_HZ,
             "silence_timeout_s": 60,
+            "realtime": False,
         }
-        told = tuple(TONES_HZ[tone] for tone in tones)
-        plans.append(SoundPlan(f"m{index}", cursor, told, source))
+        tones_hz = tuple(TONES_HZ[tone] for tone in tones)
+        begins_s = tuple(map(float, starts))
+        plans.append(SoundPlan(machine, cursor, starts_file, tones_hz, begins_s, source))
     return plans
 
 
-def _healthy() -> FloatArray:
-    return machine_sound(LOOP_S, seed=0)
+@functools.cache
+def loops() -> tuple[bytes, ...]:
+    """``LOOP_S`` of healthy sound and of each fault: 16-bit samples at ``RATE_HZ``."""
+    healthy = machine_sound(LOOP_S, seed=0)
+    return tuple(map(_as_s16, (healthy, *(healthy + _tone(tone_hz) for tone_hz in TONES_HZ))))
 
 
 def _tone(frequency_hz: float) -> FloatArray:

@@ -3,7 +3,7 @@
     python -m benchmarks._chaos.subscriber PORT FILTER FILE
 
 A persistent session at QoS 1. Every subscription that the broker has confirmed and
-every message is a line in FILE.
+every message is a line in FILE; ``at_s`` is the monotonic time of its arrival.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ def subscribe(port: int, topic_filter: str, path: str) -> None:
 
     def on_message(_client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         payload = message.payload.decode("utf-8", "replace")
-        write(event="message", topic=message.topic, dup=message.dup, payload=payload)
+        write(
+            event="message",
+            at_s=time.monotonic(),
+            topic=message.topic,
+            dup=message.dup,
+            payload=payload,
+        )
 
     client = paho.Client(
         CallbackAPIVersion.VERSION2, client_id="ledger", protocol=MQTTProtocolVersion.MQTTv5

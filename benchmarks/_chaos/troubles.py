@@ -8,7 +8,31 @@ from typing import Literal
 
 from benchmarks._chaos.witness import POINTS
 
-Kind = Literal["kill daemon", "kill broker", "pause broker", "cut network", "fill disk", "restart"]
+Kind = Literal[
+    "kill daemon",
+    "kill broker",
+    "pause broker",
+    "cut network",
+    "fill disk",
+    "restart",
+    "set clock",
+]
+
+CLOCK_SIZES_S = (0.4, 3.0, 50.0, 3600.0, 45 * 86_400.0)
+_LIMITS = (
+    ("retain_available false",),
+    ("max_qos 0", "max_qos 1"),
+    (
+        "max_packet_size 300",
+        "max_packet_size 600",
+        "max_packet_size 2048",
+        "message_size_limit 300",
+        "message_size_limit 600",
+    ),
+    ("max_inflight_messages 1",),
+    ("max_keepalive 10",),
+)
+"""Settings of mosquitto, with which every alert can still be delivered."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +41,9 @@ class Trouble:
 
     ``aim``: the moment for which it waits; empty: none. ``lasts_s``: real seconds until the
     broker, the network or the disk is available again. ``delay_us``: time after the point in
-    the daemon that is the aim.
+    the daemon that is the aim. ``clock_s``: how far the wall clock is ahead from then on, None
+    to leave it; for a killed daemon it is set before the next one starts. ``reboot``: the
+    computer is started again, not only the daemon. ``limits``: those of the next broker.
     """
 
     at_s: float
@@ -25,6 +51,9 @@ class Trouble:
     aim: str = ""
     lasts_s: float = 0.0
     delay_us: float = 0.0
+    clock_s: float | None = None
+    reboot: bool = False
+    limits: tuple[str, ...] = ()
 
 
 def plan_troubles(seed: int, seconds: float, kills: int) -> list[Trouble]:
@@ -37,6 +66,7 @@ def plan_troubles(seed: int, seconds: float, kills: int) -> list[Trouble]:
         "cut network": max(1, kills // 10),
         "fill disk": max(1, kills // 15),
         "restart": max(1, kills // 20),
+        "set clock": max(2, kills // 3),
     }
     troubles = [
         _trouble(rng, kind, seconds) for kind, number in numbers.items() for _ in range(number)
@@ -50,10 +80,30 @@ def _trouble(rng: random.Random, kind: Kind, seconds: float) -> Trouble:
         aims = ["", "", "starting", *POINTS]
         aim = rng.choice(aims)
         return Trouble(
-            at_s, kind, aim, rng.uniform(0, 1.5), rng.choice([0.0, rng.uniform(0, 3000)])
+            at_s,
+            kind,
+            aim,
+            rng.uniform(0, 1.5),
+            rng.choice([0.0, rng.uniform(0, 3000)]),
+            clock_s=_clock_s(rng) if rng.random() < 0.4 else None,
+            reboot=rng.random() < 0.3,
         )
     if kind == "kill broker":
         aim = rng.choice(["", "", "alert coming", "alert passed", "connecting"])
-        return Trouble(at_s, kind, aim, rng.uniform(0, 2.5))
+        return Trouble(at_s, kind, aim, rng.uniform(0, 2.5), limits=_limits(rng))
+    if kind == "set clock":
+        return Trouble(at_s, kind, clock_s=_clock_s(rng))
     longest_s = {"pause broker": 6.0, "cut network": 1.5, "fill disk": 4.0, "restart": 0.0}
     return Trouble(at_s, kind, lasts_s=rng.uniform(0.1, 1.0) * longest_s[kind])
+
+
+def _clock_s(rng: random.Random) -> float:
+    """How far the clock is ahead: not at all, or by one of the sizes to either side."""
+    return rng.choice([0.0, *CLOCK_SIZES_S, *(-size_s for size_s in CLOCK_SIZES_S)])
+
+
+def _limits(rng: random.Random) -> tuple[str, ...]:
+    """The limits of a broker; one of four has none."""
+    if rng.random() < 1 / 4:
+        return ()
+    return tuple(rng.choice(kind) for kind in _LIMITS if rng.random() < 0.5)

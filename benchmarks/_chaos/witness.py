@@ -3,7 +3,8 @@
     python -m benchmarks._chaos.witness FOLDER run --config config.toml
 
 Every decision of the detector and every result of ``Outbox.append`` is written to
-``FOLDER/witness``, independently of the outbox. A file ``FOLDER/appointment`` names a
+``FOLDER/witness``, independently of the outbox, and so is every alert that is sent, with the
+time of the daemon's clock. A file ``FOLDER/appointment`` names a
 point in the program and a delay in microseconds: the process kills itself with SIGKILL
 after this delay when it next reaches the point.
 """
@@ -22,14 +23,20 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from benchmarks._chaos.clocks import use_true_sleep
 from monitor.alerts import Alert, AlertDraft
 from monitor.cli import main
+from monitor.clock import read_boot_id
+from monitor.detection.alert_draft import loud_bands_hz
 from monitor.detection.detector import Detector
 from monitor.domain import Decision, Score
+from monitor.features.log_mel_spec import LogMelSpec
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.messages import Message
 from monitor.outbox.queue import Outbox
 from monitor.outbox.store import OutboxStore
+
+_SPEC = LogMelSpec()
 
 Point = Literal["decided", "begun", "before commit", "committed", "sent", "acknowledged"]
 POINTS: tuple[Point, ...] = get_args(Point)
@@ -71,6 +78,11 @@ def _die(after_s: float) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def now() -> dict[str, float | str]:
+    """The true time, the time of the wall clock, and the boot."""
+    return {"at_s": time.monotonic(), "clock_s": time.time(), "boot": read_boot_id()}
+
+
 def attend(witness: Witness) -> None:
     """Insert the record between detector and outbox, and the points into the program."""
     push, append, acknowledge = Detector.push, Outbox.append, Outbox.acknowledge
@@ -80,7 +92,15 @@ def attend(witness: Witness) -> None:
         decision = push(self, score)
         if decision is not None:
             machine = threading.current_thread().name.removeprefix("machine-")
-            witness.write("decided", machine=machine, kind=decision.kind, score=decision.score)
+            bands_hz = loud_bands_hz(decision.band_error, _SPEC)
+            witness.write(
+                "decided",
+                machine=machine,
+                kind=decision.kind,
+                score=decision.score,
+                threshold=decision.threshold,
+                bands_hz=bands_hz if decision.kind != "cleared" else (),
+            )
             witness.reached("decided")
         return decision
 
@@ -94,6 +114,10 @@ def attend(witness: Witness) -> None:
             event_id=alert.event_id,
             sequence=alert.sequence,
             in_memory=self.health().unwritten > 0,
+            threshold=alert.threshold,
+            bands_hz=alert.bands_hz,
+            by_clock=alert.dated_by_clock,
+            **now(),
         )
         return alert
 
@@ -106,9 +130,12 @@ def attend(witness: Witness) -> None:
         witness.reached("committed")
 
     def watched_send(self: MqttConnection, message: Message) -> int:
+        if not message.topic.endswith("/alert"):
+            return send(self, message)
+        alert = json.loads(message.payload)
+        witness.write("sent", event_id=alert["event_id"], date=alert["at"], **now())
         mid = send(self, message)
-        if message.topic.endswith("/alert"):
-            witness.reached("sent")
+        witness.reached("sent")
         return mid
 
     def watched_acknowledge(self: Outbox, event_id: str) -> None:
@@ -129,5 +156,6 @@ def attend(witness: Witness) -> None:
 
 
 if __name__ == "__main__":
+    use_true_sleep()
     attend(Witness(Path(sys.argv.pop(1))))
     main()

@@ -7,7 +7,6 @@ import heapq
 import itertools
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -17,8 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks._chaos.clocks import WallClock
+from benchmarks._chaos.computer import Computer
 from benchmarks._chaos.ledger import read_lines
 from benchmarks._chaos.network import Network
+from benchmarks._chaos.recordings import Recorder, RecordingPlan
 from benchmarks._chaos.sound import SoundPlan
 from benchmarks._chaos.troubles import Trouble
 from monitor.errors import AuscultError
@@ -27,7 +29,11 @@ from tests.daemons import ROOT, toml
 from tests.mosquitto import Mosquitto
 
 BASE = "auscult/chaos"
+INSIDE = "AUSCULT_CHAOS_INSIDE"
+"""The variable that is set in a process with private mounts."""
 _TURN_S = 0.004
+_READ_AGAIN_S = 6.0
+"""Longer than a daemon needs to start and to read what it has not read."""
 _AIM_LASTS_S = 10.0
 _DISK = "6m"
 _MODULE = (sys.executable, "-m")
@@ -38,33 +44,43 @@ class World:
     """All processes of the benchmark. One thread calls ``turn`` often.
 
     ``done``: how often each kind of failure happened. ``problems``: observations that must
-    not happen. ``no_disk``: the reason if the disk cannot be filled.
+    not happen. ``no_disk``: the reason if the disk cannot be filled. ``limits``: how many
+    brokers had each limit.
     """
 
     def __init__(
-        self, folder: Path, bundle: Path, sounds: Sequence[SoundPlan], rng: random.Random
+        self,
+        folder: Path,
+        bundle: Path,
+        sounds: Sequence[SoundPlan],
+        recordings: Sequence[RecordingPlan],
+        rng: random.Random,
     ) -> None:
         self.witness = folder / "witness"
         self.received = folder / "received"
-        self.done: Counter[str] = Counter()
-        self.problems: list[str] = []
+        self.limits: Counter[str] = Counter()
         self._folder, self._sounds, self._rng = folder, sounds, rng
         self._state = folder / "state"
         self.no_disk = self._mount_small_disk()
-        self._broker = Mosquitto(folder / "broker", extra="max_inflight_messages 0")
+        self.clock = WallClock(folder, private_mounts=INSIDE in os.environ)
+        self.recorders = [
+            Recorder(plan, random.Random(rng.random()), self._computer_unix_s)  # noqa: S311  # a repeatable plan, not a secret
+            for plan in recordings
+        ]
+        self._broker = Mosquitto(folder / "broker")
+        self._broker_config = folder / "broker" / "mosquitto.conf"
+        self._broker_basis = self._broker_config.read_text()
+        self._limits: tuple[str, ...] = ()
         self._network = Network(self._broker.port)
-        self._appointment = folder / "appointment"
-        self._config = folder / "config.toml"
-        self._config.write_text(self._settings(bundle))
-        self._daemon: subprocess.Popen[bytes] | None = None
-        self._stopping = False
-        self._subscriber: subprocess.Popen[bytes] | None = None
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
+        self._computer = Computer(folder, self.clock, rng, self._after)
+        self.done, self.problems = self._computer.done, self._computer.problems
+        (folder / "config.toml").write_text(self._settings(bundle))
+        self._subscriber: subprocess.Popen[bytes] | None = None
         self._broker_comes = False
         self._subscriptions_seen = 0
         self._cut_until_s = 0.0
-        self._kill_while_starting = False
 
     def __enter__(self) -> Self:
         self._start_broker()
@@ -78,7 +94,7 @@ class World:
             ],
             cwd=ROOT,
         )
-        self._start_daemon()
+        self._computer.start()
         return self
 
     def __exit__(
@@ -87,13 +103,14 @@ class World:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for process in (self._daemon, self._subscriber):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+        self._computer.close()
+        if self._subscriber is not None and self._subscriber.poll() is None:
+            self._subscriber.kill()
+            self._subscriber.wait()
         self._network.close()
         self._broker.resume()
         self._broker.kill()
+        self.clock.close()
         if not self.no_disk:
             subprocess.run(["umount", "--lazy", self._state], check=False)
 
@@ -104,12 +121,13 @@ class World:
     def strike(self, trouble: Trouble) -> None:
         """Cause a failure, now or at the moment that is its aim."""
         actions: dict[str, Callable[[Trouble], None]] = {
-            "kill daemon": self._strike_daemon,
+            "kill daemon": self._computer.strike,
             "kill broker": self._strike_broker,
             "pause broker": self._pause,
             "cut network": self._cut,
             "fill disk": self._fill,
-            "restart": self._restart,
+            "restart": lambda _: self._computer.restart(),
+            "set clock": self._computer.set_clock,
         }
         actions[trouble.kind](trouble)
 
@@ -118,32 +136,42 @@ class World:
         now_s = time.monotonic()
         while self._later and self._later[0][0] <= now_s:
             heapq.heappop(self._later)[2]()
-        self._look_after_daemon()
+        self._computer.look_after()
         if not self._broker.running and not self._broker_comes:  # killed at a chosen moment
             self._broker_died(self._rng.uniform(0, 2.0))
         if self._broker.running and now_s >= self._cut_until_s and self._subscribed():
             self._network.open()
+        position_s = self.position_s()
+        for recorder in self.recorders:
+            recorder.turn(position_s)
         time.sleep(_TURN_S)
 
     def calm_down(self, patience_s: float) -> None:
-        """Wait without failures until everything has been delivered, and stop the daemon."""
-        self._appointment.unlink(missing_ok=True)
+        """Wait without failures until everything has been delivered, and stop the daemon.
+
+        Meanwhile the daemon is killed once more: what it has read must raise no alert again.
+        """
+        self._computer.calm_down()
         self._network.forget_ambush()
+        self._settle(patience_s)
+        self._computer.kill()
+        self._turn_for(_READ_AGAIN_S)
+        self._settle(patience_s)
+        self._computer.end(10)
+        time.sleep(1.0)
+
+    def _settle(self, patience_s: float) -> None:
         deadline_s = time.monotonic() + patience_s
         while not self._settled():
             if time.monotonic() > deadline_s:
                 self.problems.append(f"not settled {patience_s:g} s after the last trouble")
-                break
-            for _ in range(50):
-                self.turn()
-        self._restart(Trouble(0, "restart"))
-        assert self._daemon is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._daemon.wait(10) != 0:
-                self.problems.append("the daemon did not end in order")
-        time.sleep(1.0)
+                return
+            self._turn_for(0.2)
 
-    # the daemon
+    def _turn_for(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.turn()
 
     def _settings(self, bundle: Path) -> str:
         mqtt = {
@@ -160,70 +188,32 @@ class World:
             f"[service]\n{toml({'state_dir': str(self._state), 'log_format': 'json'})}",
             f"[detector]\n{toml({'update_interval_s': 15.0})}",
         ]
-        for sound in self._sounds:
-            table = {"id": sound.machine, "bundle": str(bundle)}
-            parts.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(sound.source)}")
+        plans: list[SoundPlan | RecordingPlan] = [*self._sounds]
+        plans += [recorder.plan for recorder in self.recorders]
+        for plan in plans:
+            table = {"id": plan.machine, "bundle": str(bundle)}
+            parts.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(plan.source)}")
         return "\n".join(parts)
 
-    def _start_daemon(self) -> None:
-        with (self._folder / "daemon.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [*_MODULE, f"{_PARTS}.witness", self._folder, "run", "--config", self._config],
-                cwd=ROOT,
-                env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-                stdout=log,
-                stderr=log,
-            )
-        self._stopping = False
-        if self._kill_while_starting:
-            self._kill_while_starting = False
-            self._after(self._rng.uniform(0.0, 2.0), self._kill_daemon)
-
-    def _look_after_daemon(self) -> None:
-        if self._daemon is None or (status := self._daemon.poll()) is None:
-            return
-        self._daemon = None
-        if status == -signal.SIGKILL:
-            self.done["kill daemon"] += 1
-        elif status != 0 or not self._stopping:
-            self.problems.append(f"the daemon ended by itself with status {status}")
-        self._after(self._rng.uniform(0.0, 0.3), self._start_daemon)
-
-    def _kill_daemon(self) -> None:
-        self._appointment.unlink(missing_ok=True)
-        if self._daemon is not None and self._daemon.poll() is None:
-            self._daemon.kill()
-
-    def _strike_daemon(self, trouble: Trouble) -> None:
-        if trouble.aim == "starting":
-            self._kill_while_starting = True
-        if trouble.aim in {"", "starting"} or self._appointment.exists():
-            self._kill_daemon()
-            return
-        unfinished = self._appointment.with_name("appointment.new")
-        unfinished.write_text(f"{trouble.aim},{trouble.delay_us}")
-        unfinished.rename(self._appointment)
-        self._after(_AIM_LASTS_S, self._kill_if_missed)
-
-    def _kill_if_missed(self) -> None:
-        if self._appointment.exists():
-            self._kill_daemon()
-
-    def _restart(self, _trouble: Trouble) -> None:
-        if self._daemon is not None and self._daemon.poll() is None and not self._stopping:
-            self._stopping = True
-            self._daemon.terminate()
-            self.done["restart"] += 1
+    def _computer_unix_s(self) -> float:
+        return time.time() + self.clock.offset_s
 
     # the broker and its network
 
     def _start_broker(self) -> None:
         self._subscriptions_seen = self._subscriptions()
+        limits = self._limits
+        if not any(limit.startswith("max_inflight_messages") for limit in limits):
+            limits = (*limits, "max_inflight_messages 0")
+        self._broker_config.write_text(self._broker_basis + "\n".join(limits) + "\n")
+        self.limits.update(self._limits or ["none"])
         self._broker.start()
         self._broker_comes = False
 
     def _subscriptions(self) -> int:
-        return sum(line["event"] == "subscribed" for line in read_lines(self.received))
+        """How often the broker has confirmed the subscription; asked often."""
+        found = self.received.read_bytes() if self.received.exists() else b""
+        return found.count(b'{"event": "subscribed"}')
 
     def _subscribed(self) -> bool:
         return self._network.is_open or self._subscriptions() > self._subscriptions_seen
@@ -235,6 +225,7 @@ class World:
         self._after(away_s, self._start_broker)
 
     def _strike_broker(self, trouble: Trouble) -> None:
+        self._limits = trouble.limits
         if not self._broker.running:
             self._after(1.0, lambda: self._strike_broker(trouble))
         elif trouble.aim:
@@ -267,7 +258,7 @@ class World:
     def _mount_small_disk(self) -> str:
         """The reason if it is not possible, otherwise an empty text."""
         self._state.mkdir(parents=True, exist_ok=True)
-        if "AUSCULT_CHAOS_INSIDE" not in os.environ:
+        if INSIDE not in os.environ:
             return "left out: only root can mount a small disk"
         command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(self._state)]
         mounted = subprocess.run(command, check=False, capture_output=True)
@@ -287,10 +278,20 @@ class World:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
 
     def _settled(self) -> bool:
-        """Whether all alerts are cleared and acknowledged."""
-        last = {line["machine"]: line for line in read_lines(self.witness)}
+        """Whether all recordings are read, and all alerts are cleared and acknowledged."""
+        lines = [line for line in read_lines(self.witness) if "machine" in line]
+        last = {line["machine"]: line for line in lines}
         if self._later or any(line.get("kind") != "cleared" for line in last.values()):
             return False
+        cleared = Counter(
+            line["machine"]
+            for line in lines
+            if line["event"] == "returned" and line["kind"] == "cleared"
+        )
+        for recorder in self.recorders:
+            plan = recorder.plan
+            if not recorder.is_finished or cleared[plan.machine] < len(plan.tones):
+                return False
         try:
             return not read_outbox(self._state / "outbox.sqlite3").alerts
         except AuscultError:

@@ -98,8 +98,8 @@ def _make(folder: Path, index: int, faulty: bool, program: Path, speed: float) -
         "silence_timeout_s": 60,
     }
     # Healthy before and after the fault, as in the cycle.
-    heard = b"".join([loops[0], loops[0], *([loops[1], loops[0]] if faulty else [])])
-    return Looped(machine, bundle.path, source, cursor, _scores(bundle, heard), faulty)
+    cycle = b"".join([loops[0], loops[0], *([loops[1], loops[0]] if faulty else [])])
+    return Looped(machine, bundle.path, source, cursor, _scores(bundle, cycle), faulty)
 
 
 def _loop(seed: int, fault: float) -> FloatArray:

@@ -17,9 +17,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks._page import write_section
 from benchmarks.field import brokers, chains, clock_steps, names, training_sets
 from benchmarks.field.recordings import corpus
-from benchmarks.field.rows import Row, print_table
+from benchmarks.field.rows import Row, show
 
 RATES_HZ = (8_000, 16_000, 44_100, 48_000)
 
@@ -44,11 +45,14 @@ KINDS: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 
 def main() -> int:
-    """Print the table; the exit status."""
+    """Print the table, and write that of the kinds to the documentation; the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds")
     chosen = parser.parse_args().only
-    return print_table(row for kind in chosen for row in _rows(kind))
+    kinds, status = show(row for kind in chosen for row in _rows(kind))
+    if chosen == list(KINDS):
+        write_section("field", kinds)
+    return status
 
 
 def _rows(kind: str) -> Iterator[Row]:

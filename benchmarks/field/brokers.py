@@ -43,15 +43,15 @@ WRITE_ALL = "user auscult\ntopic write #\nuser reader\ntopic readwrite #\n"
 class Limit:
     """What a broker restricts.
 
-    ``takes_alerts``: whether it can accept one in any form. ``promised_311``: whether delivery
-    is promised with MQTT 3.1.1, which shows no limits and no refusals.
+    ``takes_alerts``: whether it can accept one in any form. ``guaranteed_311``: whether delivery
+    is guaranteed with MQTT 3.1.1, which shows no limits and no refusals.
     """
 
     lines: tuple[str, ...] = ()
     acl: str | None = None
     machine: str = "pump-7"
     takes_alerts: bool = True
-    promised_311: bool = True
+    guaranteed_311: bool = True
 
 
 QUEUE = "max_queued_messages 1000"  # mosquitto's default; tests set 0, which is no limit
@@ -60,7 +60,7 @@ LIMITS = {
     "retain_available false": Limit(("retain_available false",)),
     "max_qos 0": Limit(("max_qos 0",)),
     "max_qos 1": Limit(("max_qos 1",)),
-    "max_packet_size 260": Limit(("max_packet_size 260",), promised_311=False),
+    "max_packet_size 260": Limit(("max_packet_size 260",), guaranteed_311=False),
     "max_packet_size 260, long name": Limit(
         ("max_packet_size 260",), machine="m" * 64, takes_alerts=False
     ),
@@ -72,7 +72,7 @@ LIMITS = {
     "max_packet_size 65535": Limit(("max_packet_size 65535",)),
     "message_size_limit 290": Limit(("message_size_limit 290",)),
     "message_size_limit 290, limited queue": Limit(
-        ("message_size_limit 290", QUEUE), promised_311=False
+        ("message_size_limit 290", QUEUE), guaranteed_311=False
     ),
     "message_size_limit 500": Limit(("message_size_limit 500",)),
     "message_size_limit 2000": Limit(("message_size_limit 2000",)),
@@ -94,7 +94,7 @@ LIMITS = {
     ),
     "may write all but alerts": Limit(acl=ALL_BUT_ALERTS, takes_alerts=False),
     "may write all but alerts, limited queue": Limit(
-        (QUEUE,), acl=ALL_BUT_ALERTS, takes_alerts=False, promised_311=False
+        (QUEUE,), acl=ALL_BUT_ALERTS, takes_alerts=False, guaranteed_311=False
     ),
     "may write nothing": Limit(
         acl="user auscult\ntopic read #\nuser reader\ntopic read #\n", takes_alerts=False
@@ -153,9 +153,9 @@ def _row(name: str, protocol: str, folder: Path) -> Row:
         "state" if subscriber.payloads(f"{limit.machine}/state") else "no state",
         f"connections: {n_connections}",
     ]
-    if protocol == "3.1.1" and not limit.promised_311:
+    if protocol == "3.1.1" and not limit.guaranteed_311:
         wrong = ""
-        result.append("not promised")
+        result.append("not guaranteed")
     else:
         n_received = len({one["event_id"] for one in found})
         wrong = _wrong(limit, n_received, n_left, n_connections, message)

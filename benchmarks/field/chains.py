@@ -4,9 +4,10 @@
 
 First table: each machine is trained on its healthy recordings. A healthy recording that was not
 used, and faulty ones, are scored after each chain: the highest score beside the threshold, the
-state, and whether an alert was raised. Ends with status 1 if a chain raises an alert of healthy
-sound. With ``--auc`` a second table: how well faults are separated with the transition band scored
-(share 1 of the Nyquist frequency) and unscored.
+state, and whether an alert was raised. The second table sums the machines up. Ends with status 1
+if a chain raises an alert of healthy sound, except those in ``NOT_GUARANTEED``. With ``--auc``
+another table: how well faults are separated with the transition band scored (share 1 of the
+Nyquist frequency) and unscored.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import argparse
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from benchmarks._page import write_section
 from benchmarks.detection.cases import DATA, Case, all_cases
 from benchmarks.detection.evidence import evidence_of_file
 from benchmarks.detection.judge import whole_score
@@ -67,7 +70,14 @@ CHAINS: dict[str, Chain] = {
     "Opus, 48 kbit/s": codec("opus", "libopus", 48, 48_000),
     "Opus, 64 kbit/s": codec("opus", "libopus", 64, 48_000),
 }
+NOT_GUARANTEED = ("Opus, 16 kbit/s", "Opus, 24 kbit/s", "Opus, 32 kbit/s", "Opus, 48 kbit/s")
+"""Decoded before the program receives it, such sound does not show that it was encoded. As a file
+it is ``capture_changed``."""
 SIMULATED_S = 15.0
+AUC_HEADER = (
+    "| case | scored share | AUC / pAUC | lowest faulty / highest healthy score |\n"
+    "|---|---|---|---|"
+)
 SHARES = (0.9, 0.95, 1.0)
 """Of the Nyquist frequency. 1 scores the transition band too; 0.95 is the default."""
 
@@ -167,9 +177,16 @@ class Chained:
         )
 
     @property
+    def is_false_alert(self) -> bool:
+        """Whether healthy sound alerts after a chain for which this is guaranteed not to happen."""
+        return self.healthy.alerts > 0 and self.chain not in NOT_GUARANTEED
+
+    @property
     def row(self) -> Row:
         """A row of the table of all faults."""
         result = f"faults that alert: {self.n_alerted} of {self.n_faulty}"
+        if self.healthy.alerts and not self.is_false_alert:
+            result += ", healthy sound alerts, not guaranteed"
         return Row(
             "chain",
             f"{self.machine}, {self.chain}",
@@ -177,7 +194,7 @@ class Chained:
             ", ".join(self.healthy.reasons),
             self.seconds,
             self.seconds,
-            "healthy sound alerts" if self.healthy.alerts else "",
+            "healthy sound alerts" if self.is_false_alert else "",
         )
 
 
@@ -249,32 +266,53 @@ def _separation(case: Case, share: float, seed: int, out: Path) -> tuple[float, 
     return roc_auc(is_faulty, scores), partial_auc(is_faulty, scores), float(margin)
 
 
-def main() -> None:
-    """Print the tables."""
+def by_chain(found: Sequence[Chained]) -> str:
+    """The table of chains, over all machines."""
+    lines = [
+        "| chain | machines | scored | degraded | false alerts | faults that alert |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in CHAINS:
+        own = [one for one in found if one.chain == name]
+        reasons = Counter(reason for one in own for reason in one.healthy.reasons)
+        degraded = ", ".join(f"{number} {reason}" for reason, number in sorted(reasons.items()))
+        n_scored = sum(one.healthy.highest is not None for one in own)
+        n_alerts = sum(one.healthy.alerts > 0 for one in own)
+        faults = f"{sum(one.n_alerted for one in own)} of {sum(one.n_faulty for one in own)}"
+        lines.append(
+            f"| {name} | {len(own)} | {n_scored} | {degraded or 0} | {n_alerts} | {faults} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the tables, and write them to the documentation; the exit status."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="machines or cases whose names hold this")
     parser.add_argument("--auc", action="store_true", help="only the table of AUC")
     parser.add_argument("--seeds", type=int, default=2, help="of the table of AUC")
     arguments = parser.parse_args()
-    false_alerts = 0
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         if arguments.auc:
-            print("| case | scored share | AUC / pAUC | lowest faulty / highest healthy score |")
-            print("|---|---|---|---|")
-            for row in auc_rows(scratch, arguments.seeds, arguments.only):
-                print(row, flush=True)
-            return
+            table = "\n".join((AUC_HEADER, *auc_rows(scratch, arguments.seeds, arguments.only)))
+            print(table)
+            if not arguments.only:
+                write_section("transition band", f"{arguments.seeds} seeds.\n\n{table}")
+            return 0
         print("| machine | chain | highest score | threshold | state | alert | faults alerted |")
         print("|---|---|---|---|---|---|---|")
+        found = []
         for machine in machines(scratch):
             if arguments.only in machine.name:
                 for chained in chain_all(machine, scratch, seed=0):
                     print(chained, flush=True)
-                    false_alerts += chained.healthy.alerts > 0
-    print(f"\n{false_alerts} alerts of healthy sound")
-    sys.exit(1 if false_alerts else 0)
+                    found.append(chained)
+    print(f"\n{by_chain(found)}")
+    if not arguments.only:
+        write_section("chains", by_chain(found))
+    return int(any(one.is_false_alert for one in found))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

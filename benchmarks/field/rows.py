@@ -36,16 +36,22 @@ class Row:
 
 
 def print_table(rows: Iterable[Row]) -> int:
-    """Print the rows as they come, then how many of each kind are wrong; the exit status."""
+    """As ``show``, without the table of kinds; the exit status."""
+    return show(rows)[1]
+
+
+def show(rows: Iterable[Row]) -> tuple[str, int]:
+    """Print the rows as they come, and a table of the kinds; this table and the exit status."""
     print(HEADER, flush=True)
     wrong: dict[str, list[bool]] = {}
     for row in rows:
         print(row, flush=True)
         wrong.setdefault(row.kind, []).append(bool(row.wrong))
-    print("\n| kind | cases | wrong |\n|---|---|---|")
-    for kind, found in wrong.items():
-        print(f"| {kind} | {len(found)} | {sum(found)} |")
-    return int(any(map(any, wrong.values())))
+    kinds = ["| kind | cases | guarantee broken |", "|---|---|---|"]
+    kinds += [f"| {kind} | {len(found)} | {sum(found)} |" for kind, found in wrong.items()]
+    table = "\n".join(kinds)
+    print(f"\n{table}")
+    return table, int(any(map(any, wrong.values())))
 
 
 class LogLines(logging.Handler):

@@ -49,7 +49,7 @@ def streams() -> st.SearchStrategy[bytes]:
 
 
 class _Announcer:
-    """The publisher as discovery sees it."""
+    """The part of the publisher that discovery uses."""
 
     def __init__(self) -> None:
         self.handler: Callable[[str, bytes], None] = lambda _topic, _payload: None

@@ -53,13 +53,13 @@ def inputs() -> st.SearchStrategy[bytes]:
 
 
 def target(content: bytes, folder: Path) -> None:
-    """Whatever is read is sound, and the source says the same as the reader."""
+    """Everything that is read is sound, and source and reader give the same length."""
     path = folder / "recording.mp3"  # the one name under which any content is tried
     path.write_bytes(content)
     blocks = open_source(FileSettings(path=path)).blocks(threading.Event())
-    heard = [block for block in blocks if isinstance(block, AudioBlock)]
-    n_samples = sum(len(block.samples) for block in heard)
-    for block in heard:
+    sound = [block for block in blocks if isinstance(block, AudioBlock)]
+    n_samples = sum(len(block.samples) for block in sound)
+    for block in sound:
         if not np.abs(block.samples).max() <= HIGHEST_SAMPLE:
             raise ValueError("samples that are no sound")
     if n_samples != sum(len(block.samples) for block in read_blocks(path)):

@@ -27,12 +27,16 @@ _SAFE = ("-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The first sound in a file: rate, channels, codec, and the length if the file states it."""
+    """The first sound in a file: rate, channels, codec, and the length if the file states it.
+
+    ``kbit_s``: of all channels together, where the file states it.
+    """
 
     sample_rate_hz: int
     channels: int
     seconds: float | None
     codec: str = ""
+    kbit_s: float | None = None
 
 
 def probe(path: Path) -> Stream:
@@ -41,7 +45,7 @@ def probe(path: Path) -> Stream:
     Raises ``MissingInputError`` where ffmpeg is not installed.
     """
     program = _program("ffprobe", path)
-    wanted = "stream=sample_rate,channels,duration,codec_name:format=format_name,duration"
+    wanted = "stream=sample_rate,channels,duration,codec_name,bit_rate:format=format_name,duration"
     command = [program, *_SAFE[1:], "-select_streams", "a:0", "-show_entries", wanted]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed program; the path is one argument
@@ -63,7 +67,10 @@ def probe(path: Path) -> Stream:
         stated = stream.get("duration", found["format"].get("duration"))
         with contextlib.suppress(TypeError, ValueError):
             seconds = float(stated)
-    return Stream(rate_hz, channels, seconds, _codec(str(stream.get("codec_name", ""))))
+    kbit_s = None
+    with contextlib.suppress(TypeError, ValueError, KeyError):
+        kbit_s = float(stream["bit_rate"]) / 1000
+    return Stream(rate_hz, channels, seconds, _codec(str(stream.get("codec_name", ""))), kbit_s)
 
 
 def _codec(name: str) -> str:

@@ -77,7 +77,7 @@ def read_blocks(
             recording.check(path, channel)
             first_sample += recording.skipped
             skip -= recording.skipped
-            chain = _chain_of(path, recording)
+            chain = _chain_of(recording)
             for frames in recording.blocks(path, block_s, first_sample):
                 first_sample += len(frames)
                 wanted = frames[skip:] if skip > 0 else frames
@@ -104,6 +104,9 @@ class _Decoded:
         """Samples a channel by its headers, None where they do not state it."""
         if self.n_frames is None and file.frames < _UNKNOWN_FRAMES:
             self.n_frames = int(file.frames)
+        self.kbit_s: float | None = None
+        if self.n_frames:
+            self.kbit_s = recording.n_bytes * 8 / (self.n_frames / self.rate_hz) / 1000
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""
@@ -112,7 +115,7 @@ class _Decoded:
     def blocks(self, path: Path, block_s: float, before: int) -> Iterator[FloatArray]:
         """Its samples, float32 ``(n_frames, channels)``; ``before``: samples before it."""
         n_frames = 0
-        # Asked for more than is stated, libsndfile reads to the end of the file without giving it.
+        # For more frames than stated, libsndfile reads to the end of the file but returns nothing.
         most = self._recording.n_frames if self._recording.without_length else None
         for frames in self._read(self._file, path, block_s, before, most):
             yield frames
@@ -169,16 +172,20 @@ def _after(n_frames: int, blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
 class _ByFfmpeg:
     """A recording that ffmpeg decodes."""
 
-    def __init__(self, path: Path, counted_s: float | None) -> None:
+    def __init__(self, path: Path, counted: ForFfmpeg) -> None:
         self._stream = ffmpeg.probe(path)
-        if counted_s is not None:
-            self._stream = replace(self._stream, seconds=counted_s)
+        if counted.seconds is not None:
+            self._stream = replace(self._stream, seconds=counted.seconds, kbit_s=None)
         self.skipped = 0
         self.rate_hz, self.channels = self._stream.sample_rate_hz, self._stream.channels
         self.n_frames = (
             None if self._stream.seconds is None else round(self._stream.seconds * self.rate_hz)
         )
         self.encoding = self._stream.codec
+        self.kbit_s = self._stream.kbit_s
+        if self.kbit_s is None and self._stream.seconds:
+            n_bytes = counted.coded_bytes or path.stat().st_size
+            self.kbit_s = n_bytes * 8 / self._stream.seconds / 1000
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound."""
@@ -200,12 +207,11 @@ def _encoding_of(file_format: str, subtype: str) -> str:
     return f"{file_format} {subtype}"
 
 
-def _chain_of(path: Path, recording: _Decoded | _ByFfmpeg) -> CaptureChain:
-    """The chain as the file states it; the bit rate of a lossy encoding by size and length."""
+def _chain_of(recording: _Decoded | _ByFfmpeg) -> CaptureChain:
+    """The chain as the file states it, with the bit rate of a lossy encoding."""
     kbit_s = None
-    if recording.encoding in LOSSY and recording.n_frames:
-        seconds = recording.n_frames / recording.rate_hz
-        kbit_s = round(path.stat().st_size * 8 / seconds / 1000, 1)
+    if recording.encoding in LOSSY and recording.kbit_s is not None:
+        kbit_s = round(recording.kbit_s, 1)
     return CaptureChain("file", recording.rate_hz, recording.channels, recording.encoding, kbit_s)
 
 
@@ -255,7 +261,7 @@ def _opened(
             return
         recordings = walk(descriptor, path)
         if isinstance(recordings, ForFfmpeg):
-            yield iter([_ByFfmpeg(path, recordings.seconds)])
+            yield iter([_ByFfmpeg(path, recordings)])
         else:
             yield _decoded(descriptor, path, recordings, 0)
     except OSError as error:

@@ -19,11 +19,11 @@ from monitor.errors import MissingInputError, ServiceUnavailableError
 class FlacRecorder:
     """Writes mono FLAC of 24 bits: several files of equal length, and a new file after each gap.
 
-    Training keeps whole recordings apart for validation and calibration, so it needs
-    several files. ``seconds`` are divided into up to 12 files of at least 10 s, more if a
+    Training needs several files, because it uses some recordings only for validation and
+    calibration. ``seconds`` are divided into up to 12 files of at least 10 s, more if a
     file would be longer than 300 s. A rest of less than 10 s is added to the last file.
-    A file gets its final name when it is complete. No file that exists is replaced, whoever
-    writes to ``folder`` at the same time and whatever the clock shows.
+    A file gets its final name when it is complete. An existing file is never replaced,
+    also when other programs write to ``folder`` or the clock is wrong.
 
     Raises ``MissingInputError`` when ``folder`` cannot be written, and
     ``ServiceUnavailableError`` when the disk is full; the incomplete file is then removed.

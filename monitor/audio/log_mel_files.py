@@ -33,8 +33,8 @@ def read_log_mel_blocks(
 ) -> Iterator[LogMelBlock]:
     """A recording's frames from its beginning, in constant memory.
 
-    Raises ``MissingInputError`` when there is no such file, and ``BadInputError``
-    naming the file and what would be right when it is not such a file, is truncated or goes on,
+    Raises ``MissingInputError`` when the file does not exist, and ``BadInputError``
+    with the file and what would be right when it is no log-mel file, is truncated or too long,
     contains values that are not levels in dB, or does not have ``n_mels`` bands (if given).
     """
     try:

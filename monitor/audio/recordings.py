@@ -126,7 +126,8 @@ def files_below(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[P
     """The files in a folder and below it, without hidden ones, sorted by path.
 
     Links to folders are followed. A folder that is reached in several ways is listed once, so a
-    link to a folder above it does no harm. ``on_error`` is told what cannot be listed.
+    link to a folder above it does no harm. ``on_error`` gets the error of each folder that cannot
+    be listed.
     """
     seen: set[tuple[int, int]] = set()
 

@@ -25,7 +25,7 @@ class SignalLimits:
     """Limits for the sound of a working microphone.
 
     A fault begins when every cell (``cell_s`` of sound) during ``*_after_s`` shows it. It
-    ends when no cell during ``recover_s`` comes near the limit (3 dB, or 0.7 of it), so
+    ends when no cell during ``recover_s`` is near the limit (3 dB, or 0.7 of it), so
     that a signal at the limit does not alternate. The defaults allow for healthy sound:
     the quietest working microphones measured are at -68 dBFS, and a fault of the machine
     may be loud enough to clip a sixth of the samples.

@@ -71,7 +71,7 @@ def find_copies(recordings: Sequence[FloatArray], n_originals: int = 0) -> list[
     no_chunks = _Chunks(np.empty(0, np.intp), np.empty((0, 0, 0), np.float32))
     chunks = [no_chunks] * n_originals + [_chunks(own) for own in recordings[n_originals:]]
     found = _found(chunks, recordings, n_originals)
-    # Whole copies stand for their original: a copy of a copy may have little left of that.
+    # A whole copy is treated as its original: a copy of it may contain little of the original.
     stands_for: dict[int, int] = {}
     copies: list[Copy] = []
     originals = list(range(n_originals))
@@ -102,14 +102,14 @@ def repeats_after(frames_db: FloatArray) -> int | None:
     spectrum = np.fft.rfft(fine, n_fft, axis=0)
     first = np.fft.rfft(fine[:length], n_fft, axis=0)
     products = np.fft.irfft((spectrum * first.conj()).sum(axis=1), n_fft)
-    likeness = products[: len(fine) - length + 1] / _norms(fine, length)
-    likeness /= max(float(np.linalg.norm(fine[:length])), 1e-9)
-    likeness[:length] = 0.0
-    best = float(likeness.max())
+    correlation = products[: len(fine) - length + 1] / _norms(fine, length)
+    correlation /= max(float(np.linalg.norm(fine[:length])), 1e-9)
+    correlation[:length] = 0.0
+    best = float(correlation.max())
     if best < _SAME_PERIOD:
         return None
-    period = int(np.flatnonzero(likeness > 0.8 * best)[0])
-    period += int(likeness[period : period + _PEAK_FRAMES].argmax())
+    period = int(np.flatnonzero(correlation > 0.8 * best)[0])
+    period += int(correlation[period : period + _PEAK_FRAMES].argmax())
     head, tail = fine[:-period], fine[period:]
     norm = max(float(np.linalg.norm(head) * np.linalg.norm(tail)), 1e-9)
     return period if float((head * tail).sum()) / norm > _SAME_PERIOD else None
@@ -245,23 +245,23 @@ def _places_in(
     lags = np.fft.irfft(np.ascontiguousarray(products.transpose(2, 1, 0)), _FFT_FRAMES)
     first = 0
     for (index, fine), own in zip(batch, starts, strict=True):
-        likeness = lags[:, first : first + len(own), :step].reshape(len(lags), -1)
+        correlation = lags[:, first : first + len(own), :step].reshape(len(lags), -1)
         norms = _norms(fine, length)
         least = SAME_SOUND_ELSEWHERE if index < n_originals else SAME_SOUND
-        yield index, _peaks((likeness[:, : len(norms)] / norms).astype(np.float32), least)
+        yield index, _peaks((correlation[:, : len(norms)] / norms).astype(np.float32), least)
         first += len(own)
 
 
-def _peaks(likeness: FloatArray, least: float) -> npt.NDArray[np.intp]:
-    """Where a template is found: one place that stands out, ``_NOWHERE`` where none does.
+def _peaks(correlation: FloatArray, least: float) -> npt.NDArray[np.intp]:
+    """Where a template is found: at a clear maximum, ``_NOWHERE`` if there is none.
 
     Shape: ``(n_templates, n_lags)`` to ``(n_templates,)``.
     """
-    at, rows = likeness.argmax(axis=1), np.arange(len(likeness))
-    best = likeness[rows, at]
+    at, rows = correlation.argmax(axis=1), np.arange(len(correlation))
+    best = correlation[rows, at]
     for offset in range(-_PEAK_FRAMES, _PEAK_FRAMES + 1):
-        likeness[rows, np.clip(at + offset, 0, likeness.shape[1] - 1)] = 0.0
-    unique = (best >= _CERTAIN) | (best >= _UNIQUE * likeness.max(axis=1))
+        correlation[rows, np.clip(at + offset, 0, correlation.shape[1] - 1)] = 0.0
+    unique = (best >= _CERTAIN) | (best >= _UNIQUE * correlation.max(axis=1))
     found: npt.NDArray[np.intp] = np.where((best >= least) & unique, at, _NOWHERE)
     return found
 

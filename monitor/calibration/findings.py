@@ -57,7 +57,7 @@ def outliers_among(
 class SetFindings:
     """The result for a set of ``n_recordings``.
 
-    ``kept``: whether outliers are used all the same. ``groups``: recordings that are far from
+    ``kept``: whether the outliers are used. ``groups``: recordings that are far from
     all others but near each other.
     """
 

@@ -43,7 +43,7 @@ class HealthyRecording:
     ``scores``: shape ``(n_scores,)``, one every ``hop_s`` of the scorer. ``levels_db``: the same
     shape, the level of each score. ``whole``: the score of the recording as a whole.
     ``stretches``: the scores of its blocks of ten seconds. ``reference_match``: None without
-    reference machines. ``mean_offset``: shape ``(d,)``, the mean of evidence less nearest centre.
+    reference machines. ``mean_offset``: shape ``(d,)``, the mean of evidence minus nearest centre.
     """
 
     scores: DoubleArray

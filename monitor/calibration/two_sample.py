@@ -44,7 +44,7 @@ class Shift:
     """How two samples differ.
 
     ``strength``: the mean of the squared t statistics divided by its expectation, 1 by chance.
-    ``size``: the mean squared shift in units of the variance, less its expectation by chance.
+    ``size``: the mean squared shift in units of the variance, minus its expectation by chance.
     """
 
     strength: float

@@ -23,7 +23,7 @@ from monitor.text.wording import rounded
 def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     """Validate the configuration and every bundle in it, and run their self-tests.
 
-    ``with_password``: whether to read the broker's password as well.
+    ``with_password``: whether to read the broker's password too.
 
     Raises the ``ConfigError`` or ``BundleError`` with which `auscult run` would end.
     """
@@ -114,7 +114,7 @@ def _operating_states(plan: MachinePlan) -> list[dict[str, Any]]:
 
 
 def _capture_fault(plan: MachinePlan) -> SourceState | None:
-    """Whether the stated rate or encoding of the source is one that the bundle cannot judge."""
+    """The fault if the bundle cannot judge the stated rate or encoding of the source."""
     if plan.bundle is None:
         return None
     capture, source = plan.bundle.manifest.capture, plan.settings.source

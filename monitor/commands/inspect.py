@@ -184,9 +184,11 @@ def _brief(value: Any) -> str:
     if isinstance(value, dict):
         text = ", ".join(_named(key, item) for key, item in value.items())
     elif isinstance(value, list):
-        text = " ".join(map(_brief, value))
+        text = " ".join(map(_brief, value)) or "none"
     elif isinstance(value, bool):
         text = "yes" if value else "no"
+    elif isinstance(value, float):
+        text = rounded(value)
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -119,7 +119,11 @@ class ReplayResults:
             )
             for one in self.summaries
         ]
-        total = f"{counted(raised, 'alert')} raised in {counted(len(self.summaries), 'recording')}"
+        n_unread = sum(bool(one.error) for one in self.summaries)
+        n_read = len(self.summaries) - n_unread
+        total = f"{counted(raised, 'alert')} raised in {counted(n_read, 'recording')}"
+        if n_unread:
+            total += f"; {counted(n_unread, 'recording')} could not be scored"
         emit(
             {
                 "bundle": str(self._bundle.path),

@@ -133,7 +133,9 @@ def _text_of(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f'"{context["tag"]}" is not one of {", ".join(known)}{hint}'
     if kind == "union_tag_not_found":
-        return f"needs a {_discriminator(detail)}"
+        models = _models_at(root, detail["loc"])
+        known = [f'"{tag}"' for model in models for tag in _tags(model)]
+        return f"needs a {_discriminator(detail)}: one of {', '.join(known)}"
     if kind == "too_short":
         return f"is empty, at least {context['min_length']} is required"
     return _text_of_value(detail, path)
@@ -181,6 +183,12 @@ def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> 
 
 def _known_keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys of the table at ``loc``."""
+    fields = [item for model in _models_at(root, loc) for item in model.model_fields.items()]
+    return [field.alias or name for name, field in fields]
+
+
+def _models_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[type[BaseModel]]:
+    """The models that the table at ``loc`` may have."""
     models = [root]
     for element in loc:
         fields = [
@@ -193,7 +201,7 @@ def _known_keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
             models = [model for field in fields for model in models_in(field.annotation)]
         elif isinstance(element, str):
             models = [model for model in models if element in _tags(model)] or models
-    return [field.alias or name for model in models for name, field in model.model_fields.items()]
+    return models
 
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:

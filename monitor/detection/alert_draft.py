@@ -50,11 +50,13 @@ def alert_draft(
     ``unix_s``: seconds since the stream began to Unix time in seconds.
     """
     rate_hz = bundle.spec.sample_rate_hz
+    at_unix_s = unix_s(decision.at_sample / rate_hz)
+    lasted_s = (decision.at_sample - decision.started_sample) / rate_hz
     return AlertDraft(
         kind=decision.kind,
         machine=machine,
-        at=rfc3339(unix_s(decision.at_sample / rate_hz)),
-        started_at=rfc3339(unix_s(decision.started_sample / rate_hz)),
+        at=rfc3339(at_unix_s),
+        started_at=rfc3339(at_unix_s - lasted_s),  # also where the time of a recording is not used
         score=decision.score,
         peak_score=decision.peak_score,
         threshold=decision.threshold,

@@ -12,9 +12,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.audio.bandwidth import missing_from
+from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
-from monitor.domain import AudioBlock, CaptureChain, LogMelWindow, SourceState, SourceStatus
+from monitor.domain import (
+    AudioBlock,
+    CaptureChain,
+    FloatArray,
+    LogMelWindow,
+    SourceState,
+    SourceStatus,
+)
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
 
@@ -22,6 +29,7 @@ _CELLS = round(3.0 / CELL_S)
 _CELLS_NEEDED = round(2.0 / CELL_S)
 _RECOVERED_SHARE = 0.7
 _RECOVER_WINDOWS = 4
+_EDGE_WINDOWS = 4
 _RATE_TOLERANCE = 0.99
 _HEALTHY_FACTOR = 2.0
 
@@ -51,6 +59,7 @@ class CaptureCheck:
 
     What comes out depends on the samples and not on how the stream was cut. State: the fault that
     is stated, the band from which sound is missing and how many windows had it again since,
+    the mean levels of the newest windows,
     the shares of spectral gaps in the newest cells, whether they are those of a codec, and the
     windows that wait for the first shares (two seconds, no longer than a score takes anyway).
     """
@@ -88,17 +97,18 @@ class CaptureCheck:
         return None
 
     def gap(self) -> None:
-        """Sound was lost: what was found remains, and cells begin anew."""
+        """Sound was lost: keep the results, and start new cells."""
         self._cells: deque[tuple[int, float]] = deque()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
+        self._levels_db: deque[FloatArray] = deque(maxlen=_EDGE_WINDOWS)
 
     def declare(self, sample_rate_hz: int, chain: CaptureChain | None) -> None:
         """The rate and the encoding that the source states."""
         self._declared = declared_fault(self._capture, sample_rate_hz, chain)
 
-    def listen(self, block: AudioBlock) -> None:
-        """Sound at the rate of the features, before the windows that it completes."""
+    def measure(self, block: AudioBlock) -> None:
+        """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
         self._cells.extend(self._gaps.push(block))
 
@@ -108,7 +118,7 @@ class CaptureCheck:
         """Runs of windows that can be scored, and between them why the others cannot."""
         run: list[LogMelWindow] = []
         for window in windows:
-            self._look_at(window)
+            self._add(window)
             if (fault := self.fault) is None:
                 self._waiting.append(window)
                 if not self._is_sound or len(self._shares) >= _CELLS_NEEDED:
@@ -128,9 +138,13 @@ class CaptureCheck:
         waiting, self._waiting = self._waiting, []
         return waiting
 
-    def _look_at(self, window: LogMelWindow) -> None:
+    def _add(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)
+        self._levels_db.append(levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
+        if missing is None and len(self._levels_db) == _EDGE_WINDOWS:
+            mean_db = np.stack(self._levels_db).mean(axis=0)
+            missing = weakened_edge(mean_db, self._low_db, self._capture.scored_bands)
         self._good_windows = self._good_windows + 1 if missing is None else 0
         if missing is not None and self._missing is None:
             self._missing = missing

@@ -109,6 +109,15 @@ class Detector:
         """Whether an alert is open."""
         return self._open is not None
 
+    @property
+    def undecided_since(self) -> int | None:
+        """Where the first score ends that may still be part of the next decision to raise.
+
+        The newest score if none of the last ones is over the threshold; None before the first.
+        """
+        over = (end_sample for is_over, end_sample in self._last if is_over)
+        return next(over, self._last[-1][1] if self._last else None)
+
     def machine_stopped(self, at_sample: int) -> Decision | None:
         """The machine is off: what is pending is forgotten, and an open alert is cleared."""
         self.gap()
@@ -147,7 +156,7 @@ class Detector:
         self._open = self._open_alert(at_sample, peak_score, at_sample)
 
     def gap(self) -> None:
-        """Sound was lost: pending scores are forgotten, an open alert stays open."""
+        """Sound was lost: drop the pending scores; an open alert stays open."""
         self._last.clear()
         self._lasting_since = None
         if self._open is not None:

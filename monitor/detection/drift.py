@@ -1,7 +1,7 @@
 """Drift and level: slow changes that are reported and never learned.
 
-Neither moves the threshold. After a permanent change a person who knows its
-cause calibrates or trains again.
+They do not change the threshold. After a permanent change, the user finds the cause and
+calibrates or trains again.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Persistence:
 
         With a score every ``hop_s``, a sound of ``T`` seconds is part of at most
         ``ceil((T + span_s) / hop_s)`` scores. One more than that must be over the threshold. This
-        number is the ``share`` of the scores that are looked at.
+        number is the ``share`` of the scores that are checked.
         """
         if min_fault_s <= 0:
             return cls(1, 1)

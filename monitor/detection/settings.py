@@ -36,7 +36,7 @@ class DetectorSettings(BaseModel):
         default=0.9,
         gt=0.0,
         le=1.0,
-        description="Share of the scores looked at that must be above the threshold.",
+        description="Share of the checked scores that must be above the threshold.",
     )
     hysteresis: float = Field(
         default=0.25,

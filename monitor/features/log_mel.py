@@ -168,9 +168,9 @@ class FrameStream:
     def push(self, block: AudioBlock) -> FloatArray:
         """The frames that ``block`` completes. Shape: ``(n_frames, n_mels)``, in dB.
 
-        A discontinuous block begins anew. Raises ``SourceFault`` for another sample rate than
-        that of the specification, another shape, and samples that are not finite; the stream
-        is then as it was before the call.
+        After a discontinuity, frames contain only later samples. Raises ``SourceFault`` for
+        another sample rate than that of the specification, another shape, and samples that are
+        not finite; the stream is then as it was before the call.
         """
         self._check(block)
         if block.discontinuous:

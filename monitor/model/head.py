@@ -104,7 +104,7 @@ HEADS: Final[dict[ScoreKind, type[Head]]] = {
 
 
 def offset(evidence: DoubleArray, head: Head) -> DoubleArray:
-    """The evidence less its nearest centre. Shape: ``(d,)``. ``head`` must have a centre."""
+    """The evidence minus its nearest centre. Shape: ``(d,)``. ``head`` must have a centre."""
     nearest: DoubleArray = evidence - head.centres[to_centres(evidence, head).argmin()]
     return nearest
 

@@ -100,7 +100,7 @@ class RecordingScore:
 
     @property
     def mean_offset(self) -> DoubleArray | None:
-        """The mean over the blocks of evidence less nearest centre. Shape: ``(d,)``.
+        """The mean over the blocks of evidence minus nearest centre. Shape: ``(d,)``.
 
         None for a loss head, and without any window.
         """

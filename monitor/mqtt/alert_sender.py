@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 class DeliveryCounts:
     """What happened to the alerts since this process started.
 
-    ``acknowledged``: alerts that the broker has taken; ``no_subscriber``: those of them
-    for which the broker knew no subscriber (MQTT 5 only). ``refused``: refusals of an
+    ``acknowledged``: alerts that the broker has acknowledged; ``no_subscriber``: those of them
+    that had no subscriber (MQTT 5 only). ``refused``: refusals of an
     alert, which is then kept. ``short``: alerts sent in the short form. ``connections``:
     connections made; ``protocol``, ``qos``: those of the newest one.
     """
@@ -82,7 +82,7 @@ class AlertSender:
             for alert in self._outbox.pending(1, machine):
                 message, is_short = _fitting(alert, topic, connection, learned)
                 if message is None:
-                    refusals.too_large(topic, "also the short form of an alert is too large")
+                    refusals.too_large(topic, "the short form of an alert is too large too")
                     continue
                 refusals.fits(topic)
                 mid = connection.send(message)

@@ -10,11 +10,11 @@ from monitor.mqtt.settings import MqttSettings
 _TLS_PROBE_S = 2.0
 
 
-def speaks_tls(settings: MqttSettings) -> bool:
+def uses_tls(settings: MqttSettings) -> bool:
     """Whether the broker answers a TLS handshake; nothing else is sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only asks for the protocol and trusts nobody
+    context.verify_mode = ssl.CERT_NONE  # only finds the protocol; no data is sent
     timeout_s = min(_TLS_PROBE_S, settings.connect_timeout_s)
     try:
         with (

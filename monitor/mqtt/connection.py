@@ -1,8 +1,8 @@
 """One connection to a broker, used by the one thread that opened it.
 
-The paho client speaks the protocol. Each client is used for one connection only, so
-that it never sends a message from its own queue that the outbox does not know of. All
-its work happens inside ``poll``.
+The paho client implements the protocol. Each client is used for one connection only, so that it
+never sends an old message from a queue of its own. All its work happens inside ``poll``.
+``_connect`` sets the last will.
 """
 
 from __future__ import annotations

@@ -81,5 +81,5 @@ def publish_alerts(settings: MqttSettings, alerts: Sequence[Alert]) -> None:
             topic = topics.alert(alert.machine)
             message, _ = fitting_alert(alert, topic, connection.fits)
             if message is None:
-                raise BrokerError(f"{topic}: also the short form of an alert is too large")
+                raise BrokerError(f"{topic}: the short form of an alert is too large too")
             send_and_wait(connection, message, settings.ack_timeout_s)

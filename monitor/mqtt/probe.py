@@ -1,4 +1,4 @@
-"""What ``auscult selftest`` asks the broker: the connection and the messages of the daemon."""
+"""The broker test of ``auscult selftest``: the connection and the messages of the daemon."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _publish_alert(
     machine = max(machines, key=len)
     message, is_short = fitting_alert(largest_alert(machine), topics.alert(machine), fits)
     if message is None:
-        raise BrokerError(f"{topics.alert(machine)}: also the short form of an alert is too large")
+        raise BrokerError(f"{topics.alert(machine)}: the short form of an alert is too large too")
     size_bytes = connection.packet_bytes(message)
     took_s = send_and_wait(connection, _marked(message, topics, connection), timeout_s)
     text = f"{topics.selftest}: acknowledged in {took_s * 1000:.0f} ms ({size_bytes} bytes)"

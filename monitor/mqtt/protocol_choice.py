@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from monitor.mqtt.connect_failures import speaks_tls
+from monitor.mqtt.connect_failures import uses_tls
 from monitor.mqtt.connection import MQTT_5, MQTT_311, MqttConnection
 from monitor.mqtt.messages import PACKET_TOO_LARGE, BrokerError, Message
 from monitor.mqtt.settings import MqttSettings
@@ -100,9 +100,9 @@ class _Attempt:
         except BrokerError as error:
             if not error.closed or self._give_up():
                 raise
-            if not self._settings.tls and speaks_tls(self._settings):
+            if not self._settings.tls and uses_tls(self._settings):
                 raise BrokerError(
-                    f"{self.where}: speaks TLS on this port: set mqtt.tls = true, "
+                    f"{self.where}: uses TLS on this port: set mqtt.tls = true, "
                     "or mqtt.port to a port without TLS",
                     refused=True,
                 ) from error

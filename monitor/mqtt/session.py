@@ -1,4 +1,7 @@
-"""The work on one accepted connection: send what waits, and process the broker's answers."""
+"""The work on one accepted connection: send what waits, and process the broker's answers.
+
+The last will is in ``connection.py``.
+"""
 
 from __future__ import annotations
 

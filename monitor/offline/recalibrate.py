@@ -67,9 +67,7 @@ def recalibrate(
     if before is not None:
         match = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
     if not match.matches and not force:
-        raise BadInputError(
-            f"{bundle.path}: {match.complaint}. To use them all the same, give --force"
-        )
+        raise BadInputError(f"{bundle.path}: {match.complaint}. --force uses them nevertheless")
     calibration = calibration_of(
         bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection
 from itertools import islice
 from pathlib import Path
 
-from monitor.alerts import Alert, AlertSeries, redated
+from monitor.alerts import Alert, AlertSeries, dated_until, redated
 from monitor.clock import Clock, Moment
 from monitor.errors import ConfigError
 from monitor.outbox.rows import (
@@ -163,9 +163,13 @@ class OutboxDisk:
         return self._stored(lambda store: store.older_than(age_s, now) if store.writable else [])
 
     def _corrected(self, alert: Alert, appended: Moment) -> Alert:
-        """The alert with its times moved, if the system clock was set since it was added."""
+        """The alert with its times moved, if the system clock was set since it was added.
+
+        The clock may also have been set before a reboot, or by less than counts as a step.
+        """
         set_by_s = self._clock.set_since_s(appended)
-        return redated(alert, set_by_s) if set_by_s else alert
+        moved = redated(alert, set_by_s) if set_by_s else alert
+        return dated_until(moved, self._clock.unix_s())
 
     def _stored(self, query: Callable[[OutboxStore], list[StoredAlert]]) -> list[AlertKey]:
         """Alerts on the disk that are not removed; empty if the disk cannot be read."""

@@ -57,7 +57,7 @@ class Outbox:
     Raises ``ServiceUnavailableError`` when another process has the outbox open for
     writing, and ``ConfigError`` when a later version wrote it. A disk that cannot be
     written, or a damaged file, is not an error: see ``health``. A damaged file is renamed
-    to ``<name>.damaged-<time>``, and what can be read is taken over. Where sequence
+    to ``<name>.damaged-<time>``, and what can be read is copied. If sequence
     numbers are then not certain, they continue from the Unix time in seconds, which the
     number of a machine's alerts cannot reach.
     """
@@ -93,7 +93,7 @@ class Outbox:
             self._enforce_number()
 
     def watch(self, machines: Collection[str]) -> list[str]:
-        """Note the monitored machines; returns the others that this file knows."""
+        """Store the monitored machines. Returns the other machines that are in this file."""
         with self._guard:
             self._check_open()
             new = [name for name in machines if name not in self._disk.machines]

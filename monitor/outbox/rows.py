@@ -49,7 +49,7 @@ class StoredAlert:
 
     @property
     def alert(self) -> Alert | None:
-        """The alert, or ``None`` when the row does not hold one."""
+        """The alert, or ``None`` if the row contains no valid alert."""
         alert = parse_alert(self.body)
         return alert and replace(alert, dated_by_clock=self.dated_by_clock != 0)
 
@@ -75,7 +75,7 @@ def to_stored_machine(name: str, series: AlertSeries, dated: Moment) -> StoredMa
 
 
 def parse_alert(body: object) -> Alert | None:
-    """The alert in a row's JSON, or ``None`` when the row does not hold one."""
+    """The alert in a row's JSON, or ``None`` if it is not a valid alert."""
     if not isinstance(body, str):
         return None
     try:

@@ -32,8 +32,8 @@ class Coverage:
     def present(self, now_s: float, missing_s: float) -> None:
         """Sound arrives again; the source counts ``missing_s`` as lost before it.
 
-        The longer of the source's count and the time on the clock counts: a source
-        that was restarted does not know how much it missed.
+        The larger of ``missing_s`` and the time on the clock is counted, because a source that
+        was restarted cannot count what it missed.
         """
         absent_s = 0.0 if self._absent_since_s is None else now_s - self._absent_since_s
         self._absent_since_s = None

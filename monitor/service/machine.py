@@ -16,7 +16,7 @@ from typing import ClassVar
 from monitor.backoff import Backoff
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.compute_lock import COMPUTE_LOCK
-from monitor.detection.operation import OperationChange
+from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.learning.learner import Learner
@@ -25,7 +25,7 @@ from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
 from monitor.service.running_signal import RunningSignal
-from monitor.sources.protocol import Source, SourceItem
+from monitor.sources.protocol import RereadableSource, Source, SourceItem
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Machine:
         self.plan = plan
 
     def ask_to_stop(self) -> None:
-        """Ask the thread to end soon; does not wait for it."""
+        """Make the thread end soon, without waiting for it."""
         self._stop.set()
 
     @property
@@ -124,7 +124,7 @@ class Machine:
         return self._thread.is_alive() and not self.ended
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; whether it has ended. One that has not publishes no more."""
+        """Wait for the thread; returns whether it has ended. If not, it publishes nothing more."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             self._abandoned.set()
@@ -190,6 +190,7 @@ class Machine:
         pipeline = self._use(self.plan)
         self._report.begin_stream()
         self._resume_standing_alert(pipeline)
+        self._set_needed(pipeline, decided=False)
         self._last_item_s = time.monotonic()
         items = self._source.blocks(self._stop)
         try:
@@ -252,6 +253,7 @@ class Machine:
         self._learn(pipeline, block, output)
         self._report.warn(pipeline.warnings)
         self._publish(output)
+        self._set_needed(pipeline, decided=bool(output.decisions))
         self._report.show(self._shown(pipeline.state))
 
     def _learn(
@@ -277,6 +279,24 @@ class Machine:
         if state.status is SourceStatus.ANOMALY and not self._used.has_alerts:
             return _WARNING
         return state
+
+    def _set_needed(self, pipeline: Pipeline | Listening, *, decided: bool) -> None:
+        """Let the source know which sound is needed again after a restart."""
+        if not isinstance(self._source, RereadableSource):
+            return
+        needed_s = 0.0
+        if isinstance(pipeline, Pipeline) and not decided and not pipeline.detector.raised:
+            needed_s = self._undecided_s(pipeline)
+        self._source.set_needed(needed_s)
+
+    def _undecided_s(self, pipeline: Pipeline) -> float:
+        """The newest sound from which the next alert may be raised."""
+        if pipeline.operation is OperationStatus.OFF:
+            return 0.0
+        spec = pipeline.bundle.spec
+        since_s = (pipeline.detector.undecided_since or 0) / spec.sample_rate_hz
+        first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
+        return self._report.position_s - since_s + first_score_s
 
     def _resume_standing_alert(self, pipeline: Pipeline | Listening) -> None:
         """Continue an alert that was raised before this stream began."""

@@ -212,7 +212,7 @@ class MachineReport:
         self._operation.save()
 
     def absent(self) -> None:
-        """From now on nothing arrives."""
+        """No sound arrives from now on."""
         self._coverage.absent(time.monotonic())
 
     def coverage(self) -> dict[str, float]:

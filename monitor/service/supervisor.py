@@ -178,6 +178,6 @@ class Supervisor:
         for machine in machines:
             if not machine.join(max(0.0, deadline_s - time.monotonic())):
                 log.error(
-                    "the machine does not stop; it is left running and ignored",
+                    "the machine does not stop: its thread keeps running and is ignored",
                     extra={"machine": machine.id},
                 )

@@ -1,7 +1,8 @@
 """Does a program deliver as many samples a second as its configuration states?
 
 Sound at twice its rate, or stereo read as mono, is not the sound that the bundle was trained on.
-The clock shows it: a microphone or a live stream delivers one second of sound in a second.
+The clock shows the difference: a microphone or a live stream delivers one second of sound in a
+second.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class DeliveryRate:
     """Counts the samples of one run of a program against the clock.
 
     After a second, in which a program may deliver what it had collected, two intervals of two
-    seconds must agree. A program that is not in real time, or delivers in bursts, is irregular or
-    far faster, and nothing is said about it.
+    seconds must agree. A program that is not in real time or delivers in bursts is irregular or
+    much faster. It is not reported.
 
     State: when the first data came, the samples since, the interval that is being measured, the
     ratio of the last interval.
@@ -74,7 +75,7 @@ class DeliveryRate:
 
 
 def wrong_rate(settings: CommandSettings, ratio: float) -> str:
-    """What a program delivers that delivers ``ratio`` times the stated rate, and what to set."""
+    """The message for a program at ``ratio`` times the stated rate, with the settings to change."""
     stated_hz = settings.sample_rate_hz
     rate_hz = _nearest_rate(ratio * stated_hz)
     advice = f"set sample_rate_hz = {rate_hz}"

@@ -19,8 +19,7 @@ _REALTIME_BLOCK_FRAMES = 4
 class LogMelSource:
     """The frames of one file, or of all files in a folder, one after another.
 
-    Every file begins with a discontinuity. One that cannot be used is reported and
-    skipped.
+    Every file begins with a discontinuity. A file that cannot be used is reported and skipped.
     """
 
     sample_rate_hz = None

@@ -18,7 +18,7 @@ class Pacer:
         self._start_s: float | None = None
 
     def wait(self, position_s: float, stop: threading.Event) -> bool:
-        """Wait until ``position_s`` after the start; whether to go on (``stop`` is not set)."""
+        """Wait until ``position_s`` after the start. Returns false if ``stop`` is set."""
         if not self._realtime:
             return not stop.is_set()
         now_s = time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus
 
@@ -41,6 +41,18 @@ class Source(Protocol):
 
         Raises ``MissingInputError``, ``UsageError`` or ``ConfigError`` at the start.
         Later errors are states, and the source tries again without end.
+        """
+
+
+@runtime_checkable
+class RereadableSource(Protocol):
+    """A source that can give sound again after a restart."""
+
+    def set_needed(self, seconds: float) -> None:
+        """How much of the sound given so far a new process needs, to decide as this one does.
+
+        0 if everything is decided: an alert is open, or was just raised or cleared. Called
+        before ``blocks``, and after each block has been processed.
         """
 
 

@@ -40,7 +40,7 @@ class ChildEnded:
     exit_status: int | None = None
 
     def repeats(self, other: ChildEnded | None) -> bool:
-        """Whether it ended in the same way as before, apart from addresses, times and counts."""
+        """Whether both ended in the same way, without regard to addresses, times and counts."""
         return (
             other is not None
             and (self.reason, self.exit_status) == (other.reason, other.exit_status)
@@ -121,7 +121,7 @@ class SupervisedChild:
     def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
         """The output of one run of the program; returns how it ended, ``None`` when stopped."""
         if self._left_behind is not None and not self._left_behind.gone:
-            # Another one would hang in the same driver.
+            # A new child would hang in the same driver.
             return ChildEnded("stalled", f"{self._name} hangs and cannot be killed")
         try:
             child = ChildProcess(self._arguments)

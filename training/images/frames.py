@@ -198,7 +198,7 @@ def _write_figures(
 
 
 def _short(name: str) -> str:
-    """A file name that fits over a small picture: its end tells frames apart."""
+    """A file name that fits over a small picture: its end distinguishes frames."""
     return name if len(name) <= 13 else f"...{name[-11:]}"
 
 

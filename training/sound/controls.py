@@ -173,7 +173,8 @@ def network_benefit(controls: Sequence[Control], n_recordings: int) -> str:
         answer = f"The network helps: small changes are detected better with it ({figures})"
     elif best > raw - _LEAST_GAIN:
         answer = (
-            f"The network does not help: small changes are detected as well without it ({figures})"
+            "The network does not help: without it, small changes are detected equally well "
+            f"({figures})"
         )
     else:
         answer = (

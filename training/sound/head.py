@@ -1,8 +1,8 @@
 """The final head: reference machines with their limits, and a sample of the healthy recordings.
 
 A limit is the position, from the machine (0) to a reference machine (1), beyond which sound is
-said to be that of the reference machine. Limits are estimated from recordings that were left out
-of the machine's centre. If the machines sound alike the limits are high, and almost no sound is
+attributed to the reference machine. Limits are estimated from recordings that were left out of the
+machine's centre. If the machines sound similar, the limits are high, and almost no sound is
 attributed to the reference machine.
 """
 

@@ -82,7 +82,7 @@ def write_report(result: AudioResult) -> Path:
 
 
 def headline(result: AudioResult) -> dict[str, str]:
-    """What matters first: doubtful recordings, threshold, data, scoring and the next step."""
+    """The first lines: doubtful recordings, threshold, data, scoring and the next step."""
     calibration = result.bundle.calibration
     budget = budget_line(calibration, result.recall.by_budget(calibration))
     lines = {
@@ -182,7 +182,7 @@ def _operating_states(result: AudioResult) -> str:
 
 
 def _controls(result: AudioResult) -> Html:
-    """The scores beside each other on disturbed healthy recordings."""
+    """A table of the scores on disturbed healthy recordings."""
     names = list(result.controls[0].auc)
     rows = [
         (

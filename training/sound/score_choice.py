@@ -161,9 +161,9 @@ def _decide(left_out: LeftOut) -> tuple[ScoreKind, float, str]:
 def _figures(left_out: LeftOut) -> str:
     gain, error = left_out.gain
     does = "describes" if gain > STANDARD_ERRORS * error else "does not describe"
-    verdict = f"The covariance {does} held-out recordings better than the diagonal does."
+    compared = f"The covariance {does} held-out recordings better than the diagonal does."
     return (
-        f"{verdict} Shrinkage {SHRINKAGES[left_out.best]:g}. Difference of "
+        f"{compared} Shrinkage {SHRINKAGES[left_out.best]:g}. Difference of "
         f"log-likelihood per value: {gain:.3f} +- {error:.3f}."
     )
 

@@ -44,7 +44,7 @@ class NetworkSettings(BaseModel):
     day_variation: bool = True
     """Whether altered copies of the recordings may add variation between days."""
     machine_weight: float = Field(default=0.1, ge=0.0, le=10.0)
-    """Weight in the loss of the classifier that tells the machine and its references apart."""
+    """Weight in the loss of the classifier that distinguishes the machine and its references."""
 
 
 class FeatureSettings(BaseModel):
@@ -114,7 +114,7 @@ class AudioSettings(BaseModel):
 def load_audio_settings(
     path: Path | None, environ: Mapping[str, str] | None = None
 ) -> AudioSettings:
-    """Read the settings; defaults where ``path`` is None. ``AUSCULT_`` variables go over both.
+    """The settings of a file, or the defaults; ``AUSCULT_`` variables replace values of both.
 
     The tables of the daemon may be in the same file and are ignored. Raises
     ``MissingInputError`` when the file is not there and ``ConfigError``, a line for each

@@ -205,7 +205,7 @@ def _final_head(
 
 
 def _warn_without_references(head: Head, request: AudioRequest, data: TrainingData) -> None:
-    """Warn that the bundle cannot tell the machine from its reference machines."""
+    """Warn that the bundle cannot distinguish the machine from its reference machines."""
     if len(head.references):
         return
     if request.references:

@@ -1,7 +1,7 @@
 """AU files (Sun and NeXT): a header of six numbers, then the samples.
 
-The header states the number of bytes of samples, or that it is unknown. libsndfile reads what is
-there and does not report what is missing, nor what follows the stated length.
+The header states the number of bytes of samples, or that it is unknown. libsndfile reads the
+bytes that exist. It reports neither missing bytes nor bytes after the stated length.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def adts_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
     Raises ``BadInputError`` where a frame is cut off or something else lies between frames.
     """
     read = _Reader(descriptor)
-    offset, seconds = 0, 0.0
+    offset, seconds, coded_bytes = 0, 0.0, 0
     while offset < read.size:
         if tag := tag_bytes(read.at(offset, MOST_HEADER_BYTES)):
             offset += tag
@@ -59,8 +59,9 @@ def adts_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
         n_samples = _ADTS_BLOCK_SAMPLES * (1 + (head[6] & 3))
         seconds += n_samples / _ADTS_RATES_HZ[rate_index]
         offset += n_bytes
+        coded_bytes += n_bytes
         _require_whole(path, offset, read.size)
-    return ForFfmpeg(seconds)
+    return ForFfmpeg(seconds, coded_bytes)
 
 
 def amr_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:

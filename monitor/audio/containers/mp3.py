@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
-from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes
+from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes, tag_without_length
 from monitor.errors import BadInputError, TruncatedError
 
 _HEADER_BYTES = 4
@@ -76,12 +76,15 @@ class _Walk:
         self._descriptor, self._path, self._size = descriptor, path, size
         self._window, self._window_start = b"", 0
         self._runs: list[tuple[_Frame, list[Range], int]] = []
-        self._stated: list[int | None] = []
+        self._stated: list[tuple[int | None, int]] = []
+        """The frames that each Xing frame states, and the number of frames before it."""
 
     def recordings(self) -> list[Recording]:
         offset = 0
         while offset < self._size:
             if n_bytes := tag_bytes(self._bytes(offset, MOST_HEADER_BYTES)):
+                if self._runs and offset + n_bytes > self._size:
+                    raise self._damaged(offset)
                 offset += n_bytes
                 continue
             frame = _frame(self._bytes(offset, _HEADER_BYTES))
@@ -93,25 +96,31 @@ class _Walk:
                     raise self._cut(offset)
                 break
             if self._is_information(offset, frame):
-                self._stated.append(self._stated_frames(offset, frame))
+                self._stated.append((self._stated_frames(offset, frame), self._n_counted()))
             else:
                 self._add(offset, frame)
             offset += frame.n_bytes
-        n_counted = sum(n_frames for _, _, n_frames in self._runs)
-        stated = self._stated[0] if len(self._stated) == 1 else None
-        # Some encoders count the frame with the note as well.
-        if stated is not None and n_counted < stated - 1:
-            raise TruncatedError(
-                f"{self._path}: truncated: its header states {stated} MP3 frames, "
-                f"{n_counted} are present; copy it again, or use a complete recording"
-            )
+        n_counted = self._n_counted()
+        for i, (of_part, before) in enumerate(self._stated):
+            end = self._stated[i + 1][1] if i + 1 < len(self._stated) else n_counted
+            # Some encoders also count the frame that contains the stated number.
+            if of_part is not None and end - before < of_part - 1:
+                raise TruncatedError(
+                    f"{self._path}: truncated: its header states {of_part} MP3 frames, "
+                    f"{end - before} are present; copy it again, or use a complete recording"
+                )
+        stated = self._stated[0][0] if len(self._stated) == 1 else None
         if len(self._runs) == 1 and stated in {n_counted, n_counted + 1}:
             # The encoder's own note is right: it also has the delay that a decoder removes.
-            first, _, n_frames = self._runs[0]
+            first, ranges, n_frames = self._runs[0]
             n_samples = n_frames * first.samples
             whole = Range(0, self._size)
-            return [Recording((whole,), n_samples, _DECODER_FRAMES * first.samples)]
+            tolerance = _DECODER_FRAMES * first.samples
+            return [Recording((whole,), n_samples, tolerance, coded_bytes=_bytes_of(ranges))]
         return [self._recording(*run) for run in self._runs]
+
+    def _n_counted(self) -> int:
+        return sum(n_frames for _, _, n_frames in self._runs)
 
     def _bytes(self, offset: int, n_bytes: int) -> bytes:
         """Bytes of the file, read ahead in larger pieces."""
@@ -131,11 +140,13 @@ class _Walk:
         zeros = len(junk) - len(junk.lstrip(b"\0"))
         if zeros:
             return offset + zeros
+        if self._runs and (n_bytes := tag_without_length(junk)):
+            return offset + n_bytes
         for start in range(offset + 1, limit):
             if junk[start - offset] == 0xFF and self._begins_frames(start):
                 if self._runs:
                     raise self._damaged(offset)
-                return start  # what stands before the first frame is no sound
+                return start  # bytes before the first frame are not sound
             if self._runs and junk[start - offset :][:3] in {b"TAG", b"ID3"}:
                 raise self._damaged(offset)
         if limit < self._size or self._runs:
@@ -184,7 +195,8 @@ class _Walk:
     def _recording(self, first: _Frame, ranges: list[Range], n_frames: int) -> Recording:
         header = os.pread(self._descriptor, _HEADER_BYTES, ranges[0].start)
         parts: tuple[Part, ...] = (_xing_frame(header, first, n_frames), *ranges)
-        return Recording(parts, n_frames * first.samples, _DECODER_FRAMES * first.samples)
+        n_samples, tolerance = n_frames * first.samples, _DECODER_FRAMES * first.samples
+        return Recording(parts, n_samples, tolerance, coded_bytes=_bytes_of(ranges))
 
     def _cut(self, offset: int) -> TruncatedError:
         return TruncatedError(
@@ -197,6 +209,10 @@ class _Walk:
             f"{self._path}: damaged: no MP3 frame at byte {offset} of {self._size}; "
             "copy it again, or use a complete recording"
         )
+
+
+def _bytes_of(ranges: list[Range]) -> int:
+    return sum(one.end - one.start for one in ranges)
 
 
 def _frame(header: bytes) -> _Frame | None:

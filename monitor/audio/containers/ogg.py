@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording
 from monitor.errors import BadInputError, TruncatedError
+from monitor.text.wording import counted
 
 MAGIC = b"OggS"
 _HEADER_BYTES = 27
 _LONGEST_PAGE = _HEADER_BYTES + 255 + 255 * 255
 _BEGIN, _END = 0x02, 0x04
 _GRANULE = slice(6, 14)
+_CHECKSUM = slice(22, 26)
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Every byte with its bits in the opposite order."""
+_READ_AHEAD_BYTES = 1 << 20
+_WITHOUT_SOUND = frozenset({bytes(8), b"\xff" * 8})
 
 
 def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
@@ -28,22 +35,34 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     """
     size = os.fstat(descriptor).st_size
     starts: list[int] = []
+    coded_bytes: list[int] = []
     ended: set[int] = set()
     begun: set[int] = set()
+    numbers: dict[int, int] = {}
     offset, beginning, last_sample = 0, False, 0
+    window, window_start = b"", 0
     while offset < size:
-        header = os.pread(descriptor, _HEADER_BYTES + 255, offset)
+        if offset + _LONGEST_PAGE > window_start + len(window):
+            window, window_start = os.pread(descriptor, _READ_AHEAD_BYTES, offset), offset
+        inside = offset - window_start
+        header = window[inside : inside + _HEADER_BYTES + 255]
         page_bytes = _page_bytes(header)
         if page_bytes is None or offset + page_bytes > size:
             if starts and size - offset < _LONGEST_PAGE and _is_padding(descriptor, offset):
                 size = offset
                 break
             raise _damaged(path, offset, size)
+        _require_intact(path, window[inside : inside + page_bytes], offset, size)
         flags, serial = header[5], int.from_bytes(header[14:18], "little")
+        number = int.from_bytes(header[18:22], "little")
+        if not flags & _BEGIN:
+            _require_next(path, number, numbers.get(serial), offset, size)
+        numbers[serial] = number
         if flags & _BEGIN:
             if not beginning:  # several streams side by side begin together
                 _require_ended(path, begun - ended, len(starts))
                 starts.append(offset)
+                coded_bytes.append(0)
                 begun, ended = set(), set()
             begun.add(serial)
         elif not starts:
@@ -51,6 +70,9 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
         if flags & _END:
             ended.add(serial)
             last_sample = int.from_bytes(header[_GRANULE], "little")
+        # Pages without a position before the first one with sound hold tags and pictures.
+        if coded_bytes[-1] or header[_GRANULE] not in _WITHOUT_SOUND:
+            coded_bytes[-1] += page_bytes
         beginning = bool(flags & _BEGIN)
         offset += page_bytes
     _require_ended(path, begun - ended, len(starts))
@@ -60,10 +82,10 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
                 f"{path}: {len(starts)} recordings in one file; only the first could be decoded. "
                 "Use one file for each"
             )
-        return ForFfmpeg(last_sample / rate_hz)
+        return ForFfmpeg(last_sample / rate_hz, coded_bytes[0])
     return [
-        Recording((Range(start, end),))
-        for start, end in zip(starts, [*starts[1:], size], strict=True)
+        Recording((Range(start, end),), coded_bytes=n_bytes)
+        for start, end, n_bytes in zip(starts, [*starts[1:], size], coded_bytes, strict=True)
     ]
 
 
@@ -80,6 +102,28 @@ def _rate_for_ffmpeg(page: bytes) -> int:
 def _is_padding(descriptor: int, offset: int) -> bool:
     """Whether only zeros follow: some programs fill up a block."""
     return not os.pread(descriptor, _LONGEST_PAGE, offset).strip(b"\0")
+
+
+def _require_next(path: Path, number: int, before: int | None, offset: int, size: int) -> None:
+    if before is not None and number > before + 1:
+        raise BadInputError(
+            f"{path}: damaged: {counted(number - before - 1, 'Ogg page')} missing before byte "
+            f"{offset} of {size}; copy it again, or use a complete recording"
+        )
+
+
+def _require_intact(path: Path, page: bytes, offset: int, size: int) -> None:
+    """Compare the checksum of a page: CRC-32 without reflection (section 6, item 22).
+
+    zlib computes the reflected CRC-32, so the bits of its input and output are reversed.
+    """
+    checked = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
+    value = zlib.crc32(checked.translate(_REVERSED), 0xFFFF_FFFF) ^ 0xFFFF_FFFF
+    if value.to_bytes(4, "big").translate(_REVERSED) != page[_CHECKSUM]:
+        raise BadInputError(
+            f"{path}: damaged: the Ogg page at byte {offset} of {size} has changed; "
+            "copy it again, or use a complete recording"
+        )
 
 
 def _page_bytes(header: bytes) -> int | None:

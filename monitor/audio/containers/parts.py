@@ -30,8 +30,9 @@ class Recording:
     ``n_frames``: samples a channel, None where only decoding can show it.
     ``tolerance``: by how many of them a decoder may differ (delay and padding of a codec).
     ``without_length``: the same bytes with a header that does not state a length, for a file
-    that goes on behind the stated one. ``frame_bytes``: bytes of a sample of all channels, where
-    the last part is nothing but these.
+    that is longer than stated. ``frame_bytes``: bytes of a sample of all channels, where
+    the last part contains only samples. ``coded_bytes``: bytes of encoded sound without tags and
+    pictures, where they were counted.
     """
 
     parts: tuple[Part, ...]
@@ -39,6 +40,12 @@ class Recording:
     tolerance: int = 0
     frame_bytes: int = 0
     without_length: tuple[Part, ...] = ()
+    coded_bytes: int = 0
+
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes hold the sound, as nearly as it is known."""
+        return self.coded_bytes or sum(map(_length, self.parts))
 
     def skipping(self, n_frames: int) -> tuple[Recording, int]:
         """The rest after ``n_frames``, and how many of these a decoder still has to skip."""
@@ -53,9 +60,13 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class ForFfmpeg:
-    """A file that ffmpeg decodes. ``seconds``: its length, where it was counted."""
+    """A file that ffmpeg decodes.
+
+    ``seconds`` and ``coded_bytes``: of its sound, without tags, where they were counted.
+    """
 
     seconds: float | None = None
+    coded_bytes: int = 0
 
 
 def joined_file(descriptor: int, parts: Sequence[Part]) -> IO[bytes]:

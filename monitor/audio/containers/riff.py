@@ -1,8 +1,8 @@
 """WAV files: RIFF and RF64 (EBU Tech 3306), in which BWF and EXTENSIBLE are kinds of WAV.
 
-The header states how many bytes of samples follow. A program that was killed leaves 0 or an early
-number there; one that writes to a pipe states the largest number. So the chunks are walked from
-the first to the end of the file.
+The header states how many bytes of samples follow. This number is 0 or too small if the recorder
+was killed, and the largest possible one if the recorder wrote to a pipe. Therefore all chunks are
+read, from the first one to the end of the file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from monitor.text.wording import counted
 RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
 """RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
 _MOST_CHUNKS = 1000
-_OPEN_ENDED = 0x7FFF_0000
-"""Programs that write to a pipe do not know the length and write this or more."""
+_OPEN_ENDED = (range(0x7FFF_0000, 0x8000_1000), range(0xFFFF_0000, 0x1_0000_0000))
+"""Programs that write to a pipe do not know the length and write about 2 or 4 GiB."""
 _LARGEST_RIFF = 0xFFFF_0000
 _LARGEST_CHUNK_COPIED = 1 << 16
 _COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
@@ -147,7 +147,7 @@ def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growi
             f"{path}: its header is incomplete: it is still being written, "
             "or the program that recorded it was killed"
         )
-    is_open = _OPEN_ENDED <= stated <= 0xFFFF_FFFF and stated > present
+    is_open = any(stated in lengths for lengths in _OPEN_ENDED) and stated > present
     if is_open or (growing and (stated == 0 or stated > present)):
         wave.is_plain = False
         wave.data = Range(begin, size)
@@ -172,7 +172,7 @@ def _missing(wave: _Wave, present: int, stated: int) -> str:
 
 
 def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
-    """Where the next chunk begins: chunks have even lengths, but some programs forget the pad."""
+    """Where the next chunk begins. Lengths are even, but some programs omit the pad byte."""
     if not odd:
         return offset
     padded, bare = (os.pread(descriptor, 4, offset + pad) for pad in (1, 0))
@@ -185,7 +185,7 @@ def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
 def _end_of_samples(
     path: Path, wave: _Wave, offset: int, size: int, *, growing: bool
 ) -> tuple[_Wave, int]:
-    """Behind the stated samples comes no chunk: a remnant, or more sound than was stated."""
+    """Handle bytes after the stated samples that are no chunk: a few bytes to ignore, or sound."""
     if growing and wave.data is not None:
         wave.is_plain = False
         wave.data = Range(wave.data.start, size)

@@ -1,7 +1,7 @@
 """AIFF and Wave64: files whose chunks state the length of the samples.
 
-libsndfile reads what is there and does not report what is missing, nor what follows the stated
-length. A file may hold several recordings one after the other; each is decoded by itself.
+libsndfile reads the bytes that exist. It reports neither missing bytes nor bytes after the stated
+length. A file may contain several recordings one after the other; each is decoded separately.
 """
 
 from __future__ import annotations

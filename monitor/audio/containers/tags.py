@@ -1,12 +1,16 @@
-"""Tags that programs put around and between the frames of MP3 and AAC: ID3 and APE."""
+"""Tags that programs put around and between the frames of MP3 and AAC: ID3, APE and Lyrics3."""
 
 from __future__ import annotations
 
+import re
 import struct
 
 ID3_HEADER_BYTES = 10
 MOST_HEADER_BYTES = 32
 _ID3V1_BYTES = 128
+_APE_FOOTER = re.compile(rb"APETAGEX(?:\xd0\x07|\xe8\x03)\0\0")
+"""With its version, 2000 or 1000."""
+_LYRICS_END = re.compile(rb"LYRICSEND|LYRICS200")
 
 
 def tag_bytes(head: bytes) -> int:
@@ -21,4 +25,20 @@ def tag_bytes(head: bytes) -> int:
         n_bytes, flags = struct.unpack("<I4xI", head[12:24])
         is_header = bool(flags & 0x2000_0000)
         return int(n_bytes) + 32 if is_header else 32
+    return 0
+
+
+def tag_without_length(tail: bytes) -> int:
+    """The length of a tag that states its length only at its end, 0 if ``tail`` begins with none.
+
+    These are Lyrics3, which begins with its name, and an APE tag without a header. All APE tags of
+    version 1 are of this kind.
+    """
+    if tail.startswith(b"LYRICSBEGIN"):
+        end = _LYRICS_END.search(tail)
+        return end.end() if end else 0
+    for footer in _APE_FOOTER.finditer(tail):
+        n_bytes = int.from_bytes(tail[footer.start() + 12 : footer.start() + 16], "little")
+        if n_bytes == footer.start() + 32 and footer.start() + 32 <= len(tail):
+            return n_bytes
     return 0

@@ -1,32 +1,29 @@
 """What was read of which file, kept across restarts.
 
-A file is recognised by its inode, size and time of change, and where one of them differs, by its
-content: a renamed or moved file is the same file, one that was written anew is another one, and
-one that has grown goes on where reading stopped.
+A file is recognised by its inode, size and time of change. If one of them differs, it is
+recognised by its content: a renamed or moved file is the same file, and a file with new content
+is another file. A file that has grown is read from the place where reading stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import sqlite3
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from monitor.sources.folder.fingerprint import hash_head, hash_tail
+from monitor.sources.folder.ledger_file import open_ledger_file
 
 log = logging.getLogger(__name__)
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
-    inode INTEGER PRIMARY KEY, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
-    head TEXT NOT NULL, tail TEXT NOT NULL, n_frames INTEGER NOT NULL, done INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS files_by_content ON files (head, size);
-"""
-_EDGE_BYTES = 4096
-_COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done"
+_RETRY_S = 1.0
+_COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done, decided_frames"
+_STORE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +42,32 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a file was read: ``n_frames`` samples a channel, ``done`` when to its end."""
+    """How far a file was read: ``n_frames`` samples a channel, ``done`` when to its end.
+
+    What comes after ``decided_frames`` is needed again after a restart, because a fault in it
+    may not be decided yet.
+    """
 
     version: Version
     head: str
     tail: str
     n_frames: int = 0
     done: bool = False
+    decided_frames: int = 0
 
 
 class Ledger:
     """The files of one folder that were read. Used by one thread.
 
-    ``path``: where it is kept, None for memory only. A disk that cannot be written or read is
-    reported in the log once; the ledger then goes on in memory.
+    ``path``: where it is kept, None for memory only. Space for the next entries is reserved in
+    the file. A disk that still cannot be written or read is reported in the log once; the ledger
+    is then kept in memory, and is written as soon as the disk accepts it.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._trouble = ""
+        self._is_on_disk = path is not None
+        self._next_try_s = 0.0
         self._connection = self._connect(path)
 
     def close(self) -> None:
@@ -79,12 +83,12 @@ class Ledger:
         return bool(found)
 
     def progress(self, path: Path, version: Version) -> Progress:
-        """How far a file was read, from the beginning where it is a new one.
+        """How far a file was read: nothing of a new file.
 
         Raises ``OSError`` where it cannot be read.
         """
         with path.open("rb") as file:
-            fresh = Progress(version, _head(file, version.size), _tail(file, version.size))
+            fresh = Progress(version, hash_head(file, version.size), hash_tail(file, version.size))
             for known in self._known(version, fresh.head):
                 is_same_file = known.version.inode == version.inode
                 is_same_content = (known.version.size, known.head, known.tail) == (
@@ -96,19 +100,26 @@ class Ledger:
                 if is_same_content and (is_same_file or is_same_time):
                     return replace(known, version=version)
                 has_grown = is_same_file and known.version.size < version.size
-                if has_grown and known.head == _head(file, known.version.size):
-                    return replace(fresh, n_frames=known.n_frames)
+                if has_grown and known.head == hash_head(file, known.version.size):
+                    decided_frames = known.decided_frames
+                    return replace(fresh, n_frames=known.n_frames, decided_frames=decided_frames)
         return fresh
 
-    def keep(self, progress: Progress) -> None:
-        """Store how far a file was read."""
+    def keep(self, progress: Progress, *, at_once: bool = False) -> None:
+        """Store how far a file was read. ``at_once``: it must also survive a power failure."""
+        self._return_to_disk()
         version = progress.version
-        row = (version.inode, version.size, version.modified_ns, progress.head, progress.tail)
+        row = (
+            *(version.inode, version.size, version.modified_ns, progress.head, progress.tail),
+            *(progress.n_frames, progress.done, progress.decided_frames),
+        )
+        synchronous = f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}"
         try:
-            self._insert((*row, progress.n_frames, progress.done))
+            self._connection.execute(synchronous)
+            self._connection.execute(_STORE, row)
         except sqlite3.Error as error:
             self._go_on_in_memory(error)
-            self._insert((*row, progress.n_frames, progress.done))
+            self._connection.execute(_STORE, row)
 
     def _known(self, version: Version, head: str) -> list[Progress]:
         """The file with this inode, then those with equal beginning and size."""
@@ -118,8 +129,8 @@ class Ledger:
             (version.inode, head, version.size, version.inode),
         )
         return [
-            Progress(Version(inode, size, modified_ns), head, tail, n_frames, bool(done))
-            for inode, size, modified_ns, head, tail, n_frames, done in rows
+            Progress(Version(inode, size, modified_ns), head, tail, n_frames, bool(done), decided)
+            for inode, size, modified_ns, head, tail, n_frames, done, decided in rows
         ]
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -130,7 +141,7 @@ class Ledger:
             return self._connection.execute(query, values).fetchall()
 
     def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Rows of the ledger. A damaged file is put aside, and what it had is lost."""
+        """Rows of the ledger. A damaged file is renamed, and its rows are lost."""
         try:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.DatabaseError as error:
@@ -148,85 +159,58 @@ class Ledger:
             for suffix in ("-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
-    def _insert(self, row: tuple[object, ...]) -> None:
-        self._connection.execute(
-            f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant
-            row,
-        )
-
     def _connect(self, path: Path | None) -> sqlite3.Connection:
         if path is not None:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                return _opened(str(path))
+                return open_ledger_file(str(path))
             except sqlite3.DatabaseError as error:
                 if not isinstance(error, sqlite3.OperationalError):
                     self._put_aside(error)
                     with contextlib.suppress(sqlite3.Error):
-                        return _opened(str(path))
-                self._complain(error)
+                        return open_ledger_file(str(path))
+                self._leave_disk(error)
             except OSError as error:
-                self._complain(error)
-        return _opened(":memory:")
+                self._leave_disk(error)
+        return open_ledger_file(":memory:")
 
     def _go_on_in_memory(self, error: sqlite3.Error) -> None:
-        self._complain(error)
-        memory = _opened(":memory:")
+        self._leave_disk(error)
+        memory = open_ledger_file(":memory:")
         with contextlib.suppress(sqlite3.Error):
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM files").fetchall()  # noqa: S608 - a constant
-            memory.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            memory.executemany(_STORE, rows)
         self._connection.close()
         self._connection = memory
 
-    def _complain(self, error: Exception) -> None:
+    def _leave_disk(self, error: Exception) -> None:
+        self._is_on_disk = False
+        self._next_try_s = time.monotonic() + _RETRY_S
         log.error(
             "%s: cannot be used (%s); after a restart the files of the folder are read again",
             self._path,
             error,
         )
 
-
-def _opened(name: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("the database is damaged")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _head(file: BinaryIO, size: int) -> str:
-    """Hash of the first bytes of a file that has or had ``size`` of them.
-
-    Lengths that a recorder renews while it writes are left out.
-    """
-    file.seek(0)
-    head = bytearray(file.read(min(size, _EDGE_BYTES)))
-    magic = bytes(head[:4])
-    if magic in {b"RIFF", b"RF64", b"RIFX"}:
-        data = head.find(b"data")
-        head[4:8] = bytes(4)
-        if data > 0:
-            head[data + 4 : data + 8] = bytes(4)
-        ds64 = head.find(b"ds64", 0, 64)
-        if ds64 > 0:
-            head[ds64 + 8 : ds64 + 32] = bytes(24)
-    elif magic == b"fLaC":
-        head[12:42] = bytes(30)
-    elif head[:3] == b"ID3" or head[:1] == b"\xff":
-        head[:2048] = bytes(min(2048, len(head)))
-    return _sha256(head)
-
-
-def _tail(file: BinaryIO, size: int) -> str:
-    file.seek(max(0, size - _EDGE_BYTES))
-    return _sha256(file.read(_EDGE_BYTES))
-
-
-def _sha256(data: bytes | bytearray) -> str:
-    return hashlib.sha256(bytes(data)).hexdigest()[:32]
+    def _return_to_disk(self) -> None:
+        """Write the rows in memory to the disk, if the disk accepts them again."""
+        path = self._path
+        if path is None or self._is_on_disk or time.monotonic() < self._next_try_s:
+            return
+        self._next_try_s = time.monotonic() + _RETRY_S
+        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM files").fetchall()  # noqa: S608 - a constant
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            disk = open_ledger_file(str(path))
+        except (sqlite3.Error, OSError):
+            return
+        try:
+            with disk:
+                disk.execute("BEGIN IMMEDIATE")
+                disk.executemany(_STORE, rows)
+        except sqlite3.Error:
+            disk.close()
+            return
+        self._connection.close()
+        self._connection, self._is_on_disk = disk, True
+        log.warning("%s: can be used again", path)

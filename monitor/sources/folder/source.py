@@ -26,12 +26,13 @@ class FolderSource:
     """The recordings of a folder, then every new one when it is complete.
 
     Every recording begins with a discontinuity, except the rest of a recording that has grown
-    and was read last. One that cannot be used is reported as ``bad_input`` and skipped. If the
-    folder disappears, the source waits for it. While there is nothing to read, a folder without
-    recordings is ``no_recordings`` and one with parts that cannot be read is ``unreadable``.
+    and was read last. A recording that cannot be used is reported as ``bad_input`` and
+    skipped. If the folder disappears, the source waits for it. While there is nothing to read, a
+    folder without recordings is ``no_recordings``, and a folder with parts that cannot be read is
+    ``unreadable``.
 
     ``ledger``: the file that stores what was read, so that nothing is read twice after a
-    restart; None to read everything again after each start.
+    restart except what was not decided yet; None to read everything again after each start.
     """
 
     data_timeout_s = None
@@ -46,6 +47,12 @@ class FolderSource:
         self._state = ""
         self._progress: Progress | None = None
         """How far the recording is read that is being read."""
+        self._needed_s = 0.0
+        """How much of what was read is not decided yet."""
+
+    def set_needed(self, seconds: float) -> None:
+        """See ``RereadableSource``."""
+        self._needed_s = seconds
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
@@ -120,11 +127,13 @@ class FolderSource:
     def _sound(
         self, path: Path, progress: Progress, ledger: Ledger, stop: threading.Event
     ) -> Iterator[SourceItem]:
-        blocks = read_blocks(
-            path, self._settings.channel, skip_frames=progress.n_frames, growing=True
-        )
-        began_unix_s = start_unix_s(path)
         is_next_part = progress.n_frames > 0 and self._last_read == progress.version.inode
+        # After an interruption, what was not decided is read again. While an alert is open,
+        # everything is decided; that alert may be one from the last block before a kill.
+        goes_on = is_next_part or not self._needed_s
+        skip_frames = progress.n_frames if goes_on else progress.decided_frames
+        blocks = read_blocks(path, self._settings.channel, skip_frames=skip_frames, growing=True)
+        began_unix_s = start_unix_s(path)
         for block in blocks:
             if stop.is_set():
                 return
@@ -136,9 +145,15 @@ class FolderSource:
             yield self._placed(block, begins=not is_next_part)
             is_next_part = True
             # Only now: the yielded block has been processed, and its alert is on the disk.
-            progress = replace(progress, n_frames=block.first_sample + len(block.samples))
+            n_frames = block.first_sample + len(block.samples)
+            decided_frames = n_frames - round(self._needed_s * block.sample_rate_hz)
+            progress = replace(
+                progress,
+                n_frames=n_frames,
+                decided_frames=max(progress.decided_frames, decided_frames),
+            )
             self._progress = progress
-            ledger.keep(progress)
+            ledger.keep(progress, at_once=not self._needed_s)
             self._last_read = progress.version.inode
         ledger.keep(replace(progress, done=True))
 

@@ -1,0 +1,57 @@
+"""The SQLite file of a ledger: its tables, and space for the next entries on a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    inode INTEGER PRIMARY KEY, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+    head TEXT NOT NULL, tail TEXT NOT NULL, n_frames INTEGER NOT NULL, done INTEGER NOT NULL,
+    decided_frames INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS files_by_content ON files (head, size);
+CREATE TABLE IF NOT EXISTS reserve (filler BLOB);
+"""
+_ADDED_COLUMN = "ALTER TABLE files ADD COLUMN decided_frames INTEGER NOT NULL DEFAULT 0"
+_RESERVE_BYTES = 1 << 18
+_CHECKPOINT_PAGES = 16  # keeps the write-ahead log much smaller than the reserve
+
+
+def open_ledger_file(name: str) -> sqlite3.Connection:
+    """Open or create a ledger. ``name``: a path or ``:memory:``.
+
+    Raises ``sqlite3.DatabaseError`` where it is damaged, and ``sqlite3.OperationalError`` where
+    it cannot be opened or written.
+    """
+    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        connection.executescript(_SCHEMA)
+        if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("the database is damaged")
+        if "decided_frames" not in {
+            row[1] for row in connection.execute("PRAGMA table_info(files)")
+        }:
+            connection.execute(_ADDED_COLUMN)
+        _reserve_space(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _reserve_space(connection: sqlite3.Connection) -> None:
+    """Write pages and free them again, so that the next entries fit on a full disk.
+
+    The freed pages stay in the file, and the write-ahead log keeps its size. A disk that is
+    already full or read-only gets no reserve. The bytes are random, because a compressing file
+    system reserves no space for zeros.
+    """
+    with contextlib.suppress(sqlite3.OperationalError):
+        connection.execute("INSERT INTO reserve VALUES (?)", (secrets.token_bytes(_RESERVE_BYTES),))
+        connection.execute("DELETE FROM reserve")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
