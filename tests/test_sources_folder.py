@@ -488,3 +488,62 @@ def test_a_network_share_is_recognised(kind: str, is_share: bool, tmp_path: Path
     """Another computer's changes give no notice, and would never be seen."""
     mounts = f"1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {tmp_path} rw shared:1 - {kind} x rw\n"
     assert _is_network_share(tmp_path / "in", lambda: mounts) is is_share
+
+
+def test_a_cut_wav_is_scored_and_then_called_truncated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A WAV may be growing, so one that was cut off would be read short without a message."""
+    monkeypatch.setattr("monitor.sources.folder.watch._INCOMPLETE_S", 0.6)
+    growing(tmp_path / "a.wav", 8_000, stated=20_000)
+    with SourceReader(settings(tmp_path, settle_s=0.1)) as reader:
+        reader.wait_for_samples(8_000)
+        assert not reader.states()
+        growing(tmp_path / "a.wav", 12_000, stated=20_000)
+        reader.wait_for_samples(12_000)
+        reader.wait(lambda: [s for s in reader.states() if "truncated" in s.detail], "the state")
+        growing(tmp_path / "a.wav", 20_000, stated=20_000)
+        reader.wait_for_samples(20_000)
+        recording(tmp_path / "b.wav")
+        reader.wait_for_samples(28_000)
+    assert [s.reason for s in reader.states()] == ["bad_input", ""]
+
+
+def test_a_recording_replaced_in_place_with_the_same_size_and_time_is_read(tmp_path: Path) -> None:
+    """Recorders without a clock write the same name, size and time again after each start."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", value=0.1)
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    read_once(folder, ledger, 8_000)
+    recording(path, value=0.2)
+    os.utime(path, ns=times)
+    assert levels(read_once(folder, ledger, 8_000)) == [0.2]
+
+
+def test_recordings_that_differ_only_in_their_middle_are_all_read(tmp_path: Path) -> None:
+    """Recordings of one length and time that begin and end with silence would count as copies."""
+    for name, value in (("a.wav", 0.1), ("b.wav", 0.2)):
+        sound = np.full(8_000, value, np.float32)
+        sound[:2_500] = sound[-2_500:] = 0.0
+        soundfile.write(tmp_path / name, sound, RATE_HZ, subtype="PCM_16")
+        os.utime(tmp_path / name, ns=(10**18, 10**18))
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(16_000)
+
+
+def test_changes_are_noticed_after_the_folder_was_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder would be searched again and again for the rest of the run."""
+    folder, stop = tmp_path / "in", threading.Event()
+    with closing(Ledger(None)) as ledger:
+        watch = FolderWatch(folder, ledger, settle_s=0.1, poll_interval_s=0.1)
+        with closing(watch):
+            watch.begin_notices(stop)
+            folder.mkdir()
+            watch.begin_notices(stop)
+            assert not watch.ready()
+            recording(folder / "a.wav")
+            while not watch.ready():
+                watch.wait(stop)
+    assert "reports no changes" not in caplog.text

@@ -89,6 +89,23 @@ def read_blocks(
         raise BadInputError(f"{path}: contains no samples")
 
 
+def require_stated_length(path: Path) -> None:
+    """Raise ``TruncatedError`` for a WAV that contains less sound than its header states.
+
+    Reading it with ``growing`` does not check this.
+    """
+    descriptor = _open_descriptor(path)
+    try:
+        if walk_for(descriptor, path) is riff_recordings:
+            riff_recordings(descriptor, path)
+    except TruncatedError:
+        raise
+    except (BadInputError, OSError):  # a header that states less, or nothing yet
+        return
+    finally:
+        os.close(descriptor)
+
+
 class _Decoded:
     """One recording of a file, as libsndfile decodes it."""
 

@@ -1,4 +1,4 @@
-"""Hashes of the beginning and the end of a file, by which a recording is recognised."""
+"""Hashes of parts of a file, by which a recording is recognised."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 from typing import BinaryIO
 
 _EDGE_BYTES = 4096
+_N_PIECES = 8
+_PIECE_BYTES = 512
 
 
 def hash_head(file: BinaryIO, size: int) -> str:
@@ -32,9 +34,16 @@ def hash_head(file: BinaryIO, size: int) -> str:
 
 
 def hash_tail(file: BinaryIO, size: int) -> str:
-    """Hash of the last bytes of a file of ``size`` bytes."""
+    """Hash of the end of a file of ``size`` bytes, and of pieces between its beginning and end.
+
+    The beginning and the end of different recordings can both be silence.
+    """
+    pieces = []
+    for i in range(1, _N_PIECES + 1):
+        file.seek(size * i // (_N_PIECES + 1))
+        pieces.append(file.read(_PIECE_BYTES))
     file.seek(max(0, size - _EDGE_BYTES))
-    return _sha256(file.read(_EDGE_BYTES))
+    return _sha256(b"".join([*pieces, file.read(_EDGE_BYTES)]))
 
 
 def _sha256(data: bytes | bytearray) -> str:

@@ -1,6 +1,6 @@
 """What was read of which file, kept across restarts.
 
-A file is recognised by its inode, size and time of change. If one of them differs, it is
+A file is recognised by its inode, size and times. If one of them differs, it is
 recognised by its content: a renamed or moved file is the same file, and a file with new content
 is another file. A file that has grown is read from the place where reading stopped.
 """
@@ -22,22 +22,27 @@ from monitor.sources.folder.ledger_file import open_ledger_file
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done, decided_frames"
-_STORE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done, decided_frames, changed_ns"
+_STORE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Size, time and inode of a file."""
+    """Inode, size and times of a file.
+
+    ``changed_ns``: the time that no program can set (``st_ctime``). It shows that a file was
+    written again although its size and ``modified_ns`` are the same.
+    """
 
     inode: int
     size: int
     modified_ns: int
+    changed_ns: int = 0
 
     @staticmethod
     def of(status: os.stat_result) -> Version:
         """The version that ``stat`` found."""
-        return Version(status.st_ino, status.st_size, status.st_mtime_ns)
+        return Version(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,9 @@ class Ledger:
     def is_done(self, version: Version) -> bool:
         """Whether exactly this version of a file was read to its end."""
         found = self._select(
-            "SELECT 1 FROM files WHERE inode = ? AND size = ? AND modified_ns = ? AND done",
-            (version.inode, version.size, version.modified_ns),
+            "SELECT 1 FROM files"
+            " WHERE inode = ? AND size = ? AND modified_ns = ? AND changed_ns = ? AND done",
+            (version.inode, version.size, version.modified_ns, version.changed_ns),
         )
         return bool(found)
 
@@ -111,7 +117,7 @@ class Ledger:
         version = progress.version
         row = (
             *(version.inode, version.size, version.modified_ns, progress.head, progress.tail),
-            *(progress.n_frames, progress.done, progress.decided_frames),
+            *(progress.n_frames, progress.done, progress.decided_frames, version.changed_ns),
         )
         synchronous = f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}"
         try:
@@ -129,8 +135,11 @@ class Ledger:
             (version.inode, head, version.size, version.inode),
         )
         return [
-            Progress(Version(inode, size, modified_ns), head, tail, n_frames, bool(done), decided)
-            for inode, size, modified_ns, head, tail, n_frames, done, decided in rows
+            Progress(
+                Version(inode, size, modified_ns, changed_ns),
+                *(head, tail, n_frames, bool(done), decided),
+            )
+            for inode, size, modified_ns, head, tail, n_frames, done, decided, changed_ns in rows
         ]
 
     def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

@@ -10,12 +10,12 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
     inode INTEGER PRIMARY KEY, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
     head TEXT NOT NULL, tail TEXT NOT NULL, n_frames INTEGER NOT NULL, done INTEGER NOT NULL,
-    decided_frames INTEGER NOT NULL DEFAULT 0
+    decided_frames INTEGER NOT NULL DEFAULT 0, changed_ns INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS files_by_content ON files (head, size);
 CREATE TABLE IF NOT EXISTS reserve (filler BLOB);
 """
-_ADDED_COLUMN = "ALTER TABLE files ADD COLUMN decided_frames INTEGER NOT NULL DEFAULT 0"
+_ADDED_COLUMNS = ("decided_frames", "changed_ns")
 _RESERVE_BYTES = 1 << 18
 _CHECKPOINT_PAGES = 16  # keeps the write-ahead log much smaller than the reserve
 
@@ -33,10 +33,12 @@ def open_ledger_file(name: str) -> sqlite3.Connection:
         connection.executescript(_SCHEMA)
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the database is damaged")
-        if "decided_frames" not in {
-            row[1] for row in connection.execute("PRAGMA table_info(files)")
-        }:
-            connection.execute(_ADDED_COLUMN)
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
+        for column in _ADDED_COLUMNS:
+            if column not in columns:
+                connection.execute(
+                    f"ALTER TABLE files ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+                )
         _reserve_space(connection)
     except BaseException:
         connection.close()

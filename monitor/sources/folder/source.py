@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from monitor.audio.files import read_blocks
+from monitor.audio.files import read_blocks, require_stated_length
 from monitor.audio.recordings import describe_ignored
 from monitor.audio.start_time import start_unix_s
 from monitor.domain import AudioBlock
@@ -155,6 +155,7 @@ class FolderSource:
             self._progress = progress
             ledger.keep(progress, at_once=not self._needed_s)
             self._last_read = progress.version.inode
+        require_stated_length(path)
         ledger.keep(replace(progress, done=True))
 
     def _placed(self, block: AudioBlock, *, begins: bool) -> AudioBlock:

@@ -55,7 +55,7 @@ class Contents:
 class FolderWatch:
     """Looks at a folder: at every file at first and now and then, at changed ones at once.
 
-    ``settle_s``: a file whose size and time have not changed for so long is read. Network
+    ``settle_s``: a file whose size and times have not changed for so long is read. Network
     shares give no notice of changes; there every look is at all files, the more rarely the
     longer it takes, at most every ``poll_interval_s``.
     """
@@ -147,7 +147,7 @@ class FolderWatch:
 
     def begin_notices(self, stop: threading.Event) -> None:
         """Let the system report changes from now on, if it can."""
-        if not self._gives_notice or self._changes is not None:
+        if not self._gives_notice or self._changes is not None or not self._folder.is_dir():
             return
         import watchfiles  # noqa: PLC0415 - 5 MB that only folder sources need
 
@@ -164,6 +164,8 @@ class FolderWatch:
             )
             self._changed.update(Path(name) for _, name in next(changes))
         except (StopIteration, OSError, RuntimeError) as error:
+            if not self._folder.is_dir():  # it was removed at this moment
+                return
             self._gives_notice = False
             log.warning(
                 "%s: the system reports no changes (%s); the folder is searched every %g s",
