@@ -247,7 +247,7 @@ def test_a_set_without_fault_is_trained_once_and_not_reported(tmp_path: Path) ->
     folder = write_machine(tmp_path / "own", 11, first_seed=700)
     result = train_audio(request_for(folder, "b"))
     assert result.findings.facts() == {}
-    assert next(iter(headline(result))) == "Threshold"
+    assert list(headline(result))[:2] == ["Budget", "Threshold"]  # so little sound is provisional
 
 
 def test_a_reference_with_the_machines_own_sound_is_refused(unsound: Path, tmp_path: Path) -> None:
