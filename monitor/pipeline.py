@@ -244,10 +244,7 @@ class Pipeline:
     def _change_operation(self, change: OperationChange, output: PipelineOutput) -> None:
         output.operation.append(change)
         self._status = change.status
-        self._warm = False
-        self._scorer.reset()
-        self._level.reset()
-        self._forget_pending()
+        self._interrupt()
         if change.status is OperationStatus.OFF:
             if self._warner is not None:
                 self._warner.machine_stopped(change.end_sample)
@@ -272,9 +269,6 @@ class Pipeline:
         self._warm = False
         self._scorer.reset()
         self._level.reset()
-        self._forget_pending()
-
-    def _forget_pending(self) -> None:
         self.detector.gap()
         if self._warner is not None:
             self._warner.gap()

@@ -599,7 +599,7 @@ def test_a_full_disk_is_shown_and_the_learning_goes_on_when_there_is_space(
 
     with monkeypatch.context() as disk:
         disk.setattr("monitor.learning.pieces.os.fsync", full)
-        disk.setattr("monitor.learning.journal.os.fsync", full)
+        disk.setattr("monitor.durable.os.fsync", full)
         hear(learner, 60)
         assert not learner.turn()
         status = learner.status()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from monitor.clock import Moment
 from monitor.control.mute import Mute
+from monitor.durable import transaction
 
 _APPLICATION_ID = 0x4155_4F50  # "AUOP"
 _SCHEMA_VERSION = 1
@@ -88,17 +89,9 @@ class OperatorStore:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """All or nothing; on the disk when the block ends."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
+        return transaction(self._connection)
 
     def mutes(self) -> list[Mute]:
         found = []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
+
+from monitor.durable import replace_content
 
 log = logging.getLogger(__name__)
 
@@ -158,15 +159,4 @@ def read_journal(folder: Path) -> Journal | None:
 
 def write_journal(folder: Path, journal: Journal) -> None:
     """Replace the journal; after a kill it is the earlier or the new one. Raises ``OSError``."""
-    path = folder / "journal.json"
-    partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        file.write(json.dumps(asdict(journal), indent=1).encode())
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    replace_content(folder / "journal.json", json.dumps(asdict(journal), indent=1).encode())

@@ -19,6 +19,7 @@ import soundfile
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.domain import FloatArray
+from monitor.durable import replace_content, sync
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ class PieceStore:
                 os.fsync(file.fileno())
             piece = replace(piece, n_bytes=partial.stat().st_size)
             partial.rename(final)
-            _sync_folder(self.accepted_folder)
+            sync(self.accepted_folder)
             self._append({"piece": asdict(piece)})
         except (OSError, soundfile.LibsndfileError) as error:
             partial.unlink(missing_ok=True)
@@ -132,14 +133,8 @@ class PieceStore:
             os.fsync(file.fileno())
 
     def _write_index(self) -> None:
-        partial = self._index.with_suffix(".part")
         lines = [json.dumps({"piece": asdict(piece)}) + "\n" for piece in self._pieces.values()]
-        with partial.open("wb") as file:
-            file.write("".join(lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._index)
-        _sync_folder(self._index.parent)
+        replace_content(self._index, "".join(lines).encode())
 
     def _recover(self) -> None:
         """Read the index; the folders decide which pieces are there and which are aside."""
@@ -191,11 +186,3 @@ def most_crowded(pieces: Iterable[Piece]) -> Piece:
 def _cells(piece: Piece) -> tuple[tuple[object, ...], ...]:
     level = round(piece.level_dbfs / 3.0)
     return ("level", piece.kind, level), ("hour", piece.hour), ("day", piece.day)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,16 +52,17 @@ def next_step(
         return Step("wait", "")
     if journal.stage == "collecting" or bundle is None:
         return _first(journal, n_new, settings)
+    day = int(journal.heard_s // day_s)
+    can_learn_a_day = day > int(bundle.heard_s // day_s) and n_new >= _LEAST_NEW_PIECES
     if journal.heard_s >= settings.days * day_s:
-        return _last(journal, pieces, settings, per_week, day_s)
-    day, trained_day = int(journal.heard_s // day_s), int(bundle.heard_s // day_s)
-    reason = ""
-    if day > trained_day:
-        reason = f"day {day} has been learned"
-    elif day == 0 and journal.running_s >= _SOONER * bundle.running_s:
-        reason = f"{duration(journal.running_s)} of running"
-    if reason and n_new >= _LEAST_NEW_PIECES:
-        return Step("train", reason)
+        unseen = journal.unseen_by(bundle.name)
+        least_s = min(_LEAST_SCORED * day_s, 60.0 * settings.first_after_min)
+        return _last(unseen, pieces, per_week, least_s, can_learn_a_day=can_learn_a_day)
+    if can_learn_a_day:
+        return Step("train", f"day {day} has been learned")
+    is_early = day == 0 and journal.running_s >= _SOONER * bundle.running_s
+    if is_early and n_new >= _LEAST_NEW_PIECES:
+        return Step("train", f"{duration(journal.running_s)} of running")
     return Step("wait", f"{duration(settings.days * day_s - journal.heard_s)} of sound")
 
 
@@ -75,28 +76,23 @@ def _first(journal: Journal, n_pieces: int, settings: LearningSettings) -> Step:
 
 
 def _last(
-    journal: Journal,
+    unseen: Sequence[UnseenSound],
     pieces: list[Piece],
-    settings: LearningSettings,
     per_week: float,
-    day_s: float,
+    least_scored_s: float,
+    *,
+    can_learn_a_day: bool,
 ) -> Step:
     """All days have passed: arm, or learn the days on which there were too many alarms."""
-    bundle = journal.newest
-    if bundle is None:
-        return Step("wait", "the first bundle")
-    unseen = journal.unseen_by(bundle.name)
     scored_s = sum(one.scored_s for one in unseen)
-    if scored_s < min(_LEAST_SCORED * day_s, 60.0 * settings.first_after_min):
+    if scored_s < least_scored_s:
         return Step("wait", "running sound that the newest bundle was not made from")
     n_alarms = alarms_of(unseen, pieces)
     n_most = most_alarms(per_week, scored_s)
     figures = f"{counted(n_alarms, 'alarm')} in {duration(scored_s)} of new sound"
     if n_alarms <= n_most:
         return Step("arm", f"{figures}, at most {n_most} fit the budget")
-    is_new_day = int(journal.heard_s // day_s) > int(bundle.heard_s // day_s)
-    n_new = sum(piece.heard_s > bundle.heard_s for piece in pieces)
-    if is_new_day and n_new >= _LEAST_NEW_PIECES:
+    if can_learn_a_day:
         return Step("train", f"{figures}, at most {n_most} would fit the budget")
     return Step("wait", f"a day with fewer alarms: {figures}, at most {n_most} fit the budget")
 

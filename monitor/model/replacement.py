@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from monitor.durable import sync
 from monitor.errors import MissingInputError
 
 
@@ -56,7 +57,7 @@ def complete_folder(target: Path) -> Iterator[Path]:
         yield folder
         _write_to_disk(folder)
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise MissingInputError(f"{error.filename}: cannot be used: {error.strerror}") from error
     finally:
@@ -80,10 +81,10 @@ def replace_files(folder: Path, contents: Mapping[str, bytes], last: str) -> Non
     try:
         for name, content in contents.items():
             new[name].write_bytes(content)
-            _sync(new[name])
+            sync(new[name])
         for name in sorted(contents, key=lambda one: one == last):
             new[name].replace(folder / name)
-        _sync(folder)
+        sync(folder)
     finally:
         for path in new.values():
             path.unlink(missing_ok=True)
@@ -101,13 +102,5 @@ def copy_files(source: Path, target: Path) -> None:
 def _write_to_disk(folder: Path) -> None:
     for parent, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(parent, name))
-        _sync(Path(parent))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(parent, name))
+        sync(Path(parent))

@@ -6,12 +6,13 @@ import contextlib
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 from typing import Self
 
 from monitor.clock import Moment
+from monitor.durable import transaction
 from monitor.outbox.rows import StoredAlert, StoredMachine
 from monitor.outbox.schema import alert_columns, create, extend, machines_query, verify
 
@@ -84,19 +85,9 @@ class OutboxStore:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> contextlib.AbstractContextManager[None]:
         """All or nothing; on the disk when the block ends."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # After a full disk or an I/O error SQLite has already rolled back.
-            if self._connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-            raise
+        return transaction(self._connection)
 
     def machines(self) -> list[StoredMachine]:
         rows = self._connection.execute(machines_query(self._connection))

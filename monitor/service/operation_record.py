@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -15,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, rfc3339
 from monitor.detection.operation import OperationChange, OperationStatus
+from monitor.durable import replace_content
 
 log = logging.getLogger(__name__)
 
@@ -170,12 +170,7 @@ class OperationRecord:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._path.with_suffix(".part")
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(asdict(self._counts), file)
-                file.flush()
-                os.fsync(file.fileno())  # without it, a power failure leaves an empty file
-            partial.replace(self._path)
+            replace_content(self._path, json.dumps(asdict(self._counts)).encode())
         except OSError as error:
             self._complain(f"not written: {error}")
 

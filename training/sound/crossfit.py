@@ -9,7 +9,7 @@ because a bottleneck of a few numbers cannot memorise recordings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,30 @@ import numpy.typing as npt
 from monitor.domain import DoubleArray
 from monitor.model.head import DistanceHead, Head
 from training.sound.covariance import Scatter, scatter_of
-from training.sound.day_variation import DayVariation
 from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class DayVariation:
+    """How the evidence of recordings moves by what changes between days.
+
+    See :mod:`training.sound.day_variation`.
+
+    ``offsets``: shape ``(n, d)``, the mean evidence of an altered copy less that of its
+    recording. ``recording``: shape ``(n,)``, the index of the recording.
+    """
+
+    offsets: DoubleArray = field(repr=False)
+    recording: np.ndarray[tuple[int], np.dtype[np.intp]]
+
+    def scatter(self, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> DoubleArray | None:
+        """The second moment of the offsets of the recordings that are ``inside``: ``(d, d)``."""
+        rows = self.offsets[inside[self.recording]]
+        if not len(rows):
+            return None
+        moment: DoubleArray = rows.T @ rows / len(rows)
+        return moment
 
 
 @dataclass(frozen=True, slots=True)

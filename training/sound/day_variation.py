@@ -9,7 +9,7 @@ held-out recordings do not become less likely by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.features.log_mel import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.operation import Operation
+from training.sound.crossfit import DayVariation
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.operation import running_sound
 from training.sound.recording_evidence import evidence_of
@@ -39,26 +40,6 @@ _ECHO_S = 0.15
 _ECHO_DB = -18.0
 
 Change = Callable[[torch.Tensor, int, torch.Generator], torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class DayVariation:
-    """How the evidence of recordings moves by the changes.
-
-    ``offsets``: shape ``(n, d)``, the mean evidence of an altered copy less that of its
-    recording. ``recording``: shape ``(n,)``, the index of the recording.
-    """
-
-    offsets: DoubleArray = field(repr=False)
-    recording: np.ndarray[tuple[int], np.dtype[np.intp]]
-
-    def scatter(self, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> DoubleArray | None:
-        """The second moment of the offsets of the recordings that are ``inside``: ``(d, d)``."""
-        rows = self.offsets[inside[self.recording]]
-        if not len(rows):
-            return None
-        moment: DoubleArray = rows.T @ rows / len(rows)
-        return moment
 
 
 def faster(samples: torch.Tensor, rate_hz: int, _: torch.Generator) -> torch.Tensor:

@@ -97,31 +97,24 @@ def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None
 
     Variation is added where held-out recordings do not become less likely by it.
     """
-    choice = _choose(sound, seed, wanted)
-    if sound.variation is None or choice.kind == "plain" or len(sound.recordings) < 2:
+    if len(sound.recordings) < 2:
+        return _without_left_out(wanted)
+    choice, without = _choose(sound, seed, wanted)
+    if sound.variation is None or choice.kind == "plain":
         return choice
-    without = _likelihood(sound, seed, choice)
     for share in VARIATION_SHARES:
-        varied = replace(sound, variation_share=share)
-        other = _choose(varied, seed, wanted)
-        if other.kind == choice.kind and _likelihood(varied, seed, other) >= without:
+        other, likelihood = _choose(replace(sound, variation_share=share), seed, wanted)
+        if other.kind == choice.kind and likelihood >= without:
             return replace(other, variation_share=share)
     return choice
 
 
-def _likelihood(sound: HealthySound, seed: int, choice: Choice) -> float:
-    left_out = leave_recordings_out(sound, use_references=choice.use_references, seed=seed)
-    return float(left_out.likelihood[:, SHRINKAGES.index(choice.shrinkage)].mean())
-
-
-def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> Choice:
-    """The score that suits the healthy sound, or ``wanted``.
+def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> tuple[Choice, float]:
+    """The score that suits the healthy sound, or ``wanted``, and the likelihood of its statistics.
 
     Reference machines contribute to the covariance if that makes held-out recordings of the
     machine itself more likely.
     """
-    if len(sound.recordings) < 2:
-        return _without_left_out(wanted)
     own = leave_recordings_out(sound, use_references=False, seed=seed)
     left_out, use_references, about = own, False, ""
     if sound.references:
@@ -142,7 +135,9 @@ def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> Choice:
             shrinkage = min(SHRINKAGES[left_out.best], SHRINKAGES[-2])
         elif kind == "diagonal":
             shrinkage = DIAGONAL
-    return Choice(kind, shrinkage, use_references, reason, _figures(left_out) + about)
+    likelihood = float(left_out.likelihood[:, SHRINKAGES.index(shrinkage)].mean())
+    details = _figures(left_out) + about
+    return Choice(kind, shrinkage, use_references, reason, details), likelihood
 
 
 def _decide(left_out: LeftOut) -> tuple[ScoreKind, float, str]:

@@ -13,7 +13,6 @@ from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
-from training.sound.day_variation import day_variation
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network_training import split_recordings, train_network
 from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
@@ -62,6 +61,10 @@ def train_and_score(
     _set_residual_scale(graph, evidence, span_windows)
     sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
     if request.settings.training.day_variation:
+        from training.sound.day_variation import (  # noqa: PLC0415 - loads torchaudio
+            day_variation,
+        )
+
         variation = day_variation(
             graph,
             data.files,
