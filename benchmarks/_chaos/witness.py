@@ -28,16 +28,17 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.cli import main
 from monitor.clock import read_boot_id
 from monitor.detection.alert_draft import loud_bands_hz
-from monitor.detection.detector import Detector
-from monitor.domain import Decision, Score
+from monitor.domain import AudioBlock, LogMelBlock
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.messages import Message
 from monitor.outbox.queue import Outbox
 from monitor.outbox.store import OutboxStore
+from monitor.pipeline import Pipeline, PipelineOutput
 
 _SPEC = LogMelSpec()
 
+_SAME_MOMENT_S = 0.02
 Point = Literal["decided", "begun", "before commit", "committed", "sent", "acknowledged"]
 POINTS: tuple[Point, ...] = get_args(Point)
 """After the decision of the detector; inside, at the end of and after the transaction of the
@@ -80,17 +81,21 @@ def _die(after_s: float) -> None:
 
 def now() -> dict[str, float | str]:
     """The true time, the time of the wall clock, and the boot."""
-    return {"at_s": time.monotonic(), "clock_s": time.time(), "boot": read_boot_id()}
+    while True:
+        at_s, clock_s = time.monotonic(), time.time()
+        if time.monotonic() - at_s < _SAME_MOMENT_S:  # otherwise it waited between the two
+            return {"at_s": at_s, "clock_s": clock_s, "boot": read_boot_id()}
 
 
 def attend(witness: Witness) -> None:
     """Insert the record between detector and outbox, and the points into the program."""
-    push, append, acknowledge = Detector.push, Outbox.append, Outbox.acknowledge
+    push, finish = Pipeline.push, Pipeline.finish
+    append, acknowledge = Outbox.append, Outbox.acknowledge
     transaction, send = OutboxStore.transaction, MqttConnection.send
 
-    def watched_push(self: Detector, score: Score) -> Decision | None:
-        decision = push(self, score)
-        if decision is not None:
+    def record(output: PipelineOutput) -> PipelineOutput:
+        """Only decisions about alerts: the detector of warnings decides too."""
+        for decision in output.decisions:
             machine = threading.current_thread().name.removeprefix("machine-")
             bands_hz = loud_bands_hz(decision.band_error, _SPEC)
             witness.write(
@@ -102,7 +107,13 @@ def attend(witness: Witness) -> None:
                 bands_hz=bands_hz if decision.kind != "cleared" else (),
             )
             witness.reached("decided")
-        return decision
+        return output
+
+    def watched_push(self: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
+        return record(push(self, block))
+
+    def watched_finish(self: Pipeline) -> PipelineOutput:
+        return record(finish(self))
 
     def watched_append(self: Outbox, draft: AlertDraft) -> Alert:
         alert = append(self, draft)
@@ -146,7 +157,8 @@ def attend(witness: Witness) -> None:
         return watched_transaction(self)
 
     for owner, name, function in (
-        (Detector, "push", watched_push),
+        (Pipeline, "push", watched_push),
+        (Pipeline, "finish", watched_finish),
         (Outbox, "append", watched_append),
         (Outbox, "acknowledge", watched_acknowledge),
         (OutboxStore, "transaction", replaced_transaction),
