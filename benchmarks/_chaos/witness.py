@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import sys
@@ -80,11 +81,17 @@ def _die(after_s: float) -> None:
 
 
 def now() -> dict[str, float | str]:
-    """The true time, the time of the wall clock, and the boot."""
+    """The true time, the time of the wall clock, and the boot.
+
+    Two readings in a row must agree: a thread may wait between the two clocks, and while one thread
+    reads the setting of the clock, libfaketime gives the others the true time.
+    """
+    before_s = math.nan
     while True:
         at_s, clock_s = time.monotonic(), time.time()
-        if time.monotonic() - at_s < _SAME_MOMENT_S:  # otherwise it waited between the two
+        if abs(clock_s - at_s - before_s) < _SAME_MOMENT_S:
             return {"at_s": at_s, "clock_s": clock_s, "boot": read_boot_id()}
+        before_s = clock_s - at_s
 
 
 def attend(witness: Witness) -> None:
