@@ -119,6 +119,10 @@ def requests_folder(state_dir: Path) -> Path:
     return state_dir / "training"
 
 
+_NO_MEMORY = ("MemoryError", "lost sys.stderr")
+"""What a process of Python writes last without memory. With none at all it loses its output."""
+
+
 class ChildTrainer:
     """A child process with low priority, one thread, and a limit of its memory."""
 
@@ -168,7 +172,7 @@ class ChildTrainer:
             return None
         self._process = None
         result = result_of(status, self._work)
-        if "MemoryError" in result.error or status == -signal.SIGKILL:
+        if status == -signal.SIGKILL or any(one in result.error for one in _NO_MEMORY):
             megabytes = f"{self._memory_bytes / 1e6:.0f}"
             return Result(error=f"it needs more memory than memory_mb = {megabytes}, or is free")
         return result
