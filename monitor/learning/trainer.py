@@ -119,8 +119,14 @@ def requests_folder(state_dir: Path) -> Path:
     return state_dir / "training"
 
 
-_NO_MEMORY = ("MemoryError", "lost sys.stderr")
-"""What a process of Python writes last without memory. With none at all it loses its output."""
+_NO_MEMORY = (
+    "MemoryError",
+    "lost sys.stderr",
+    "without exception set",
+    "without setting an exception",
+)
+"""What a process of Python writes last without memory: it may lose its output, and packages written
+in C may fail without a reason."""
 
 
 class ChildTrainer:
