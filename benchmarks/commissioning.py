@@ -25,9 +25,9 @@ from monitor.clock import Clock
 from monitor.domain import AudioBlock, FloatArray, SourceStatus
 from monitor.learning.journal import folder_of, in_use
 from monitor.learning.learner import Learner
-from monitor.learning.listening import Listening
 from monitor.learning.rule import most_alarms
 from monitor.learning.settings import LearningSettings
+from monitor.learning.unscored_pipeline import UnscoredPipeline
 from monitor.model.bundle import load_bundle
 from monitor.pipeline import Pipeline
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
@@ -132,7 +132,7 @@ def run(seed: int, day_s: float, state: Path) -> Outcome:
     )
     learner = Learner("m", settings, folder_of(state, "m"), clock=clock, day_s=day_s)
     room = Room(seed, day_s)
-    pipeline: Pipeline | Listening = Listening()
+    pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
     is_new, turn_s = False, 0.0
     monitored_s = (LEARNING_DAYS + MONITORED_DAYS) * day_s
     n_cells = round((monitored_s + LAST_FAULT_S) * RATE_HZ / room.cell_samples)

@@ -30,7 +30,7 @@ from monitor.learning.journal import (
     write_journal,
 )
 from monitor.learning.learner import Learner
-from monitor.learning.pieces import Piece, PieceStore, most_crowded
+from monitor.learning.pieces import Piece, PieceStore, most_common
 from monitor.learning.rule import (
     WEEK_S,
     alarms_of,
@@ -39,7 +39,10 @@ from monitor.learning.rule import (
     pieces_that_do_not_fit,
 )
 from monitor.learning.settings import LearningSettings
-from monitor.learning.trainer import ByHand, ChildTrainer, Job, OtherUnit, Result, run_requests
+from monitor.learning.trainers.by_hand import ByHand
+from monitor.learning.trainers.child import ChildTrainer
+from monitor.learning.trainers.other_unit import OtherUnit, run_requests
+from monitor.learning.trainers.protocol import Job, Result
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
 
@@ -137,7 +140,7 @@ def test_what_is_removed_leaves_every_level_hour_and_day() -> None:
     ]
     left = common + rare
     while len(left) > 8:
-        left.remove(most_crowded(left))
+        left.remove(most_common(left))
     assert set(rare) <= set(left)
     assert {one.hour for one in left} >= {10, 11, 12}
 
@@ -370,7 +373,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         one.stop()
 
 
-def hear(
+def receive(
     learner: Learner,
     seconds: float,
     *,
@@ -411,20 +414,20 @@ def text_in_use(folder: Path) -> str:
 def test_from_the_first_sound_to_armed(make: Make, tmp_path: Path) -> None:
     """The whole way of a machine would not be possible without a person."""
     learner, trainer = make()
-    hear(learner, 100)
+    receive(learner, 100)
     assert not learner.turn()
     assert learner.status()["stage"] == "collecting"
     assert learner.status()["missing"] == "20 seconds of running for the first bundle"
-    hear(learner, 30)
+    receive(learner, 30)
     trained(learner, trainer, "first")
     assert learner.status()["stage"] == "provisional"
     assert learner.progress().startswith("learning 16 %, day 1 of 3, ")
-    hear(learner, 480)
+    receive(learner, 480)
     trained(learner, trainer, "second")
-    hear(learner, DAY_S, decisions=(decision("raised"), decision("cleared")))
+    receive(learner, DAY_S, decisions=(decision("raised"), decision("cleared")))
     trained(learner, trainer, "third")
     assert learner.status()["unseen_alarms"] == 0  # of the newest bundle
-    hear(learner, DAY_S)
+    receive(learner, DAY_S)
     assert learner.turn()
     status = learner.status()
     assert (status["stage"], status["percent"], status["pieces"]) == ("armed", 100, 0)
@@ -435,23 +438,23 @@ def test_from_the_first_sound_to_armed(make: Make, tmp_path: Path) -> None:
     assert journal.armed_by.startswith("0 alarms in ")
     assert [len(one.made_at) for one in journal.bundles] == [24] * 3
     assert len(trainer.jobs) == 3
-    hear(learner, 100)
+    receive(learner, 100)
     assert learner.status()["pieces"] == 0  # nothing adapts after arming
 
 
 def test_learning_continues_after_a_kill(make: Make, tmp_path: Path) -> None:
     """A power cut in the second week would begin it again."""
     learner, trainer = make()
-    hear(learner, 130)
+    receive(learner, 130)
     trained(learner, trainer, "first")
-    hear(learner, 200)
+    receive(learner, 200)
     pieces = learner.status()["pieces"]
-    learner._save()
+    learner.state.save()
     again, trainer = make()  # the first one was not stopped
     assert again.status()["pieces"] == pieces
     assert again.status()["stage"] == "provisional"
     assert again.status()["bundle"] == learner.status()["bundle"]
-    hear(again, 300)
+    receive(again, 300)
     trained(again, trainer, "second")
     assert text_in_use(tmp_path) == "second"
 
@@ -459,14 +462,14 @@ def test_learning_continues_after_a_kill(make: Make, tmp_path: Path) -> None:
 def test_a_kill_between_two_steps_of_a_swap_leaves_a_bundle(make: Make, tmp_path: Path) -> None:
     """The machine would be without a bundle, or with half of one."""
     learner, trainer = make()
-    hear(learner, 130)
+    receive(learner, 130)
     trained(learner, trainer, "first")
     bundles = folder_of(tmp_path, "m") / "bundles"
     (bundles / "2026-11-18-2").mkdir()  # complete, but the journal does not name it yet
     (bundles / "2026-11-18-3.part-1").mkdir()  # half of a copy
     again, trainer = make()
     assert text_in_use(tmp_path) == "first"
-    hear(again, 480)
+    receive(again, 480)
     trained(again, trainer, "second")
     assert text_in_use(tmp_path) == "second"
 
@@ -476,9 +479,9 @@ def test_a_failed_training_is_reported_and_tried_again_later(
 ) -> None:
     """The machine would stay without a bundle and nobody would know why."""
     learner, trainer = make()
-    clock = learner._clock
+    clock = learner.state.clock
     assert isinstance(clock, FakeClock)
-    hear(learner, 130)
+    receive(learner, 130)
     learner.turn()
     trainer.results.append(Result(error="disk full"))
     assert not learner.turn()
@@ -501,7 +504,7 @@ def test_a_bundle_that_cannot_be_used_is_not_taken(make: Make, tmp_path: Path) -
         raise BundleError(f"{path}: the self-test fails")
 
     learner, trainer = make(check_bundle=refuse)
-    hear(learner, 130)
+    receive(learner, 130)
     learner.turn()
     trainer.gives("wrong")
     assert not learner.turn()
@@ -512,11 +515,11 @@ def test_a_bundle_that_cannot_be_used_is_not_taken(make: Make, tmp_path: Path) -
 def test_a_fault_during_learning_is_set_aside_and_named(make: Make) -> None:
     """The fault would be learned, and never be detected."""
     learner, trainer = make()
-    hear(learner, 130)
+    receive(learner, 130)
     trained(learner, trainer, "first")
-    hear(learner, 200)
-    hear(learner, 40, ratio=5.0)
-    hear(learner, 300)
+    receive(learner, 200)
+    receive(learner, 40, ratio=5.0)
+    receive(learner, 300)
     learner.turn()
     status = learner.status()
     assert status["set_aside"] == 4
@@ -532,9 +535,9 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
         learner.arm("anna")
     with pytest.raises(UsageError, match="no earlier bundle"):
         learner.rollback("anna")
-    hear(learner, 130)
+    receive(learner, 130)
     trained(learner, trainer, "first")
-    hear(learner, 480)
+    receive(learner, 480)
     trained(learner, trainer, "second")
     assert learner.arm("anna").startswith("armed")
     assert learner.turn()
@@ -554,14 +557,14 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
 def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_path: Path) -> None:
     """A machine that is monitored would lose its alerts by a new table."""
     learner, trainer = make(configured_bundle=True)
-    hear(learner, 200)
+    receive(learner, 200)
     assert not learner.turn()
     assert learner.status()["stage"] == "armed"
     configured = tmp_path / "configured"
     assert in_use(tmp_path, "m", configured).bundles == (configured,)
     learner.learn("anna")
     assert in_use(tmp_path, "m", configured).bundles == ()
-    hear(learner, 130)
+    receive(learner, 130)
     trained(learner, trainer, "first")
     learner.rollback("anna")
     assert in_use(tmp_path, "m", configured).bundles == (configured,)
@@ -571,17 +574,17 @@ def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_
 def test_a_clock_that_is_set_changes_neither_days_nor_pieces(make: Make) -> None:
     """A board without a battery would be armed at once, or never."""
     learner, trainer = make()
-    clock = learner._clock
+    clock = learner.state.clock
     assert isinstance(clock, FakeClock)
-    hear(learner, 70)
+    receive(learner, 70)
     clock.set_by_s = -1e8  # years back
-    hear(learner, 70)
+    receive(learner, 70)
     trained(learner, trainer, "first")
     clock.set_by_s = 1e8
-    hear(learner, 100)
+    receive(learner, 100)
     status = learner.status()
     assert (status["stage"], status["day"], status["percent"]) == ("provisional", 1, 22)
-    pieces = learner._store.pieces
+    pieces = learner.state.store.pieces
     assert len({one.name for one in pieces}) == len(pieces) == status["pieces"]
     assert [one.heard_s for one in pieces] == sorted(one.heard_s for one in pieces)
 
@@ -591,7 +594,7 @@ def test_a_full_disk_is_shown_and_the_learning_goes_on_when_there_is_space(
 ) -> None:
     """The monitoring would end, or the learning would stand still without a word."""
     learner, trainer = make()
-    hear(learner, 60)
+    receive(learner, 60)
     kept = learner.status()["pieces"]
 
     def full(*_: object) -> None:
@@ -600,13 +603,13 @@ def test_a_full_disk_is_shown_and_the_learning_goes_on_when_there_is_space(
     with monkeypatch.context() as disk:
         disk.setattr("monitor.learning.pieces.os.fsync", full)
         disk.setattr("monitor.durable.os.fsync", full)
-        hear(learner, 60)
+        receive(learner, 60)
         assert not learner.turn()
         status = learner.status()
         assert status["pieces"] == kept
         assert status["lost_pieces"] > 0
         assert "No space left" in status["trouble"]
-    hear(learner, 60)
+    receive(learner, 60)
     assert learner.status()["pieces"] > kept
     trained(learner, trainer, "first")
     assert text_in_use(tmp_path) == "first"
@@ -616,7 +619,7 @@ def test_space_is_limited(make: Make) -> None:
     """The pieces would fill the disk."""
     learner, trainer = make(settings={"max_mb": 1.0, "first_after_min": 1000.0})
     trainer._is_running = False
-    hear(learner, 600)
+    receive(learner, 600)
     learner.turn()
     assert 0.8 < learner.status()["megabytes"] <= 1.0
 
@@ -633,7 +636,7 @@ def test_without_the_trainer_it_explains_how_and_takes_the_bundle(tmp_path: Path
         trainer=ByHand(folder_of(tmp_path, "m") / "work"),
         day_s=DAY_S,
     )
-    hear(learner, 130)
+    receive(learner, 130)
     learner.turn()
     advice = learner.status()["trouble"]
     assert str(folder_of(tmp_path, "m") / "pieces") in advice
@@ -649,7 +652,7 @@ def test_without_the_trainer_it_explains_how_and_takes_the_bundle(tmp_path: Path
     assert learner.turn()
     assert text_in_use(tmp_path) == "by hand"
     assert list(incoming.iterdir()) == []
-    hear(learner, 3 * DAY_S)
+    receive(learner, 3 * DAY_S)
     assert learner.turn()  # nobody trains again, and the bundle keeps the budget
     assert learner.status()["stage"] == "armed"
     learner.stop()
@@ -667,7 +670,7 @@ def test_a_bundle_that_was_put_in_place_and_is_wrong_is_refused_once(
     folder = folder_of(tmp_path, "m")
     trainer = ByHand(folder / "work")
     learner = Learner("m", SETTINGS, folder, trainer=trainer, day_s=DAY_S, check_bundle=refuse)
-    hear(learner, 130)
+    receive(learner, 130)
     learner.turn()
     bundle = folder / "incoming" / "new.bundle"
     bundle.mkdir()

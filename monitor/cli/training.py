@@ -79,7 +79,7 @@ def train_requests(
 ) -> None:
     """Train what a daemon requests; for auscult-train.service."""
     from monitor.commands.output import message
-    from monitor.learning.trainer import run_requests, train_here
+    from monitor.learning.trainers.other_unit import run_requests, train_here
     from monitor.text.wording import counted
 
     message(f"{counted(run_requests(folder, train_here), 'bundle')} requested")

@@ -23,11 +23,11 @@ _QUIET_TIMES = 4.0
 
 
 class LevelClasses:
-    """Which sound is that of the running machine, while no bundle knows it.
+    """Whether sound is that of the running machine, by its level, while there is no bundle.
 
     Running is at most 12 dB quieter than the loudest twentieth of all sound so far. A machine
-    that is off is 20 to 30 dB quieter than one that runs. ``seconds``: at each level in whole
-    dB from -120.
+    that is off is 20 to 30 dB quieter than one that runs. ``seconds``: of sound at each level,
+    in whole dB from -120.
     """
 
     def __init__(self, seconds: list[float]) -> None:
@@ -37,15 +37,15 @@ class LevelClasses:
         """Count sound, and classify it."""
         index = min(_N_LEVELS - 1, max(0, math.floor(level_dbfs) - _LOWEST_DBFS))
         self.seconds[index] += seconds
-        return "running" if index >= self._least() else "quiet"
+        return "running" if index >= self._lowest_running() else "quiet"
 
     @property
     def running_s(self) -> float:
-        """Seconds of running, by all that is known now."""
-        return sum(self.seconds[max(0, math.ceil(self._least())) :])
+        """Seconds of running. Louder sound that comes later can make them fewer."""
+        return sum(self.seconds[max(0, math.ceil(self._lowest_running())) :])
 
-    def _least(self) -> float:
-        """The index of the lowest level of running."""
+    def _lowest_running(self) -> float:
+        """The index in ``seconds`` of the lowest level of running."""
         left = _LOUD_SHARE * sum(self.seconds)
         for index in range(_N_LEVELS - 1, -1, -1):
             left -= self.seconds[index]
@@ -56,7 +56,10 @@ class LevelClasses:
 
 @dataclass(slots=True)
 class PieceSound:
-    """The sound of a piece. ``samples``: float32, shape ``(n_samples,)``."""
+    """The sound of a piece. ``samples``: float32, shape ``(n_samples,)``.
+
+    ``ratio``: the mean score as a share of the alarm threshold; None without scores.
+    """
 
     samples: FloatArray
     sample_rate_hz: int
@@ -66,7 +69,7 @@ class PieceSound:
 
     @property
     def seconds(self) -> float:
-        """The length."""
+        """The length of the piece."""
         return len(self.samples) / self.sample_rate_hz
 
 
@@ -129,7 +132,7 @@ class Collector:
             self._submit(self._unconfirmed.popleft()[1])
 
     def _begin(self, kind: SoundClass | None, rate_hz: int) -> None:
-        """Another kind of sound: what is not confirmed is dropped, and taken again soon."""
+        """Other sound begins. Drop the pieces that are not submitted yet, and take others soon."""
         if self._kind is not None and (self._growing is not None or self._unconfirmed):
             self._since_s[self._kind] = math.inf
         self._kind, self._rate_hz, self._lasted_s = kind, rate_hz, 0.0
@@ -158,6 +161,6 @@ def _piece_of(growing: _Growing, piece_s: float) -> PieceSound:
 
 
 def level_dbfs(samples: FloatArray) -> float:
-    """The level of samples, at least -120 dBFS."""
+    """The level of samples in dBFS, at least -120."""
     energy = float(np.dot(samples, samples)) / max(1, len(samples))
     return max(float(_LOWEST_DBFS), 10.0 * math.log10(energy + 1e-30))

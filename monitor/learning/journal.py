@@ -1,4 +1,4 @@
-"""How far the learning of a machine is: one small file that is replaced at each step."""
+"""The progress of the learning of a machine, in one small file that is replaced at each step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ MOST_ALARMS = 100
 
 @dataclass(slots=True)
 class LearnedBundle:
-    """A bundle that was learned. ``name``: its folder below ``bundles``."""
+    """A bundle that was learned. ``name``: its folder below ``bundles``.
+
+    ``heard_s``, ``running_s``: those of the journal when its training began.
+    """
 
     name: str
     made_at: str
@@ -43,7 +46,7 @@ class NotLearned:
 
 @dataclass(slots=True)
 class Alarm:
-    """An alarm that the provisional bundle would have raised, in seconds received."""
+    """An alarm of a provisional bundle, in seconds of sound received since the learning began."""
 
     begin_s: float
     end_s: float | None = None
@@ -51,9 +54,9 @@ class Alarm:
 
 @dataclass(slots=True)
 class UnseenSound:
-    """Sound that was scored by a bundle that was made before: how often it gave an alarm.
+    """The sound of one day that was scored by a bundle that was made before.
 
-    ``scored_s``: how much of it was scored. ``alarms``: at most ``MOST_ALARMS`` of
+    ``scored_s``: seconds of it. ``alarms``: at most ``MOST_ALARMS`` of
     ``n_alarms``.
     """
 
@@ -66,13 +69,14 @@ class UnseenSound:
 
 @dataclass(slots=True)
 class Journal:
-    """The state of the learning.
+    """The progress of the learning.
 
-    ``heard_s``: sound received since it began, ``running_s``: of the running machine.
+    ``heard_s``: seconds of sound received since it began; ``running_s``: those of the running
+    machine.
     ``levels``: seconds at each level, before the first bundle; see ``LevelClasses``.
     ``bundle``: the one in use, ``CONFIGURED``, or None. ``bundles``: all that were made, the
-    oldest first. ``unfit``: pieces that the last training left out.
-    ``aside``: all pieces that are not learned.
+    oldest first. ``unfit``: pieces that the last training left out. ``aside``: all pieces that
+    are not learned. ``armed_by``: why the machine was armed.
     """
 
     stage: Stage = "collecting"
@@ -111,7 +115,7 @@ class InUse:
 
 
 def in_use(state_dir: Path | None, machine: str, configured: Path | None) -> InUse:
-    """What the journal of a machine with ``[machine.learning]`` decides.
+    """The bundles of a machine with ``[machine.learning]``, by its journal.
 
     ``configured``: its bundle in the configuration.
     """
@@ -136,7 +140,7 @@ def in_use(state_dir: Path | None, machine: str, configured: Path | None) -> InU
 
 
 def folder_of(state_dir: Path, machine: str) -> Path:
-    """Where everything about the learning of a machine is kept."""
+    """The folder of all files of the learning of a machine."""
     return state_dir / "learning" / machine
 
 

@@ -28,7 +28,7 @@ SoundClass = Literal["running", "quiet"]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is known of a piece.
+    """A piece, without its sound.
 
     ``heard_s``: its start, in seconds of received sound since the learning began. ``day``: of
     the learning, from 0. ``hour``: of the local day, 0 to 23. ``kind``: whether the machine ran,
@@ -80,7 +80,7 @@ class PieceStore:
 
     @property
     def n_bytes(self) -> int:
-        """The space of all pieces."""
+        """The size of all pieces on the disk."""
         return sum(piece.n_bytes for piece in self._pieces.values())
 
     def add(self, samples: FloatArray, sample_rate_hz: int, piece: Piece) -> Piece:
@@ -142,7 +142,7 @@ class PieceStore:
         for folder in (self.accepted_folder, self._aside_folder):
             for path in sorted(folder.iterdir()):
                 piece = known.get(path.name)
-                if piece is None:  # a kill came before its line
+                if piece is None:  # the daemon was killed before its line was written
                     path.unlink(missing_ok=True)
                     continue
                 is_aside = folder == self._aside_folder
@@ -164,8 +164,8 @@ class PieceStore:
                 log.warning("%s: a line is damaged and ignored", self._index)
 
 
-def most_crowded(pieces: Iterable[Piece]) -> Piece:
-    """The piece that is missed least: there are many of the same level, hour and day.
+def most_common(pieces: Iterable[Piece]) -> Piece:
+    """The piece to remove first: many others have the same level, hour and day.
 
     Levels count in steps of 3 dB. Raises ``ValueError`` without pieces.
     """
@@ -175,12 +175,12 @@ def most_crowded(pieces: Iterable[Piece]) -> Piece:
         for cell in _cells(piece):
             counts[cell] = counts.get(cell, 0) + 1
 
-    def crowd(piece: Piece) -> tuple[int, ...]:
+    def frequency(piece: Piece) -> tuple[int, ...]:
         cells = _cells(piece)
         own = [counts[cell] for cell in cells]
         return own[0] * own[1] * own[2], -round(piece.heard_s)
 
-    return max(pieces, key=crowd)
+    return max(pieces, key=frequency)
 
 
 def _cells(piece: Piece) -> tuple[tuple[object, ...], ...]:

@@ -32,7 +32,7 @@ recordings (``monitor.calibration.outliers``), because these scores are also abo
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """``reason``: why, or what is missing."""
+    """What comes next. ``reason``: why, or what is missing."""
 
     action: Literal["wait", "train", "arm"]
     reason: str
@@ -102,13 +102,13 @@ def alarms_of(unseen: Iterable[UnseenSound], pieces: Iterable[Piece]) -> int:
     aside = [piece for piece in pieces if piece.aside]
     number = 0
     for sound in unseen:
-        excused = 0
+        n_aside = 0
         for alarm in sound.alarms:
             end_s = math.inf if alarm.end_s is None else alarm.end_s
-            excused += any(
+            n_aside += any(
                 one.heard_s + one.seconds >= alarm.begin_s and one.heard_s <= end_s for one in aside
             )
-        number += sound.n_alarms - excused
+        number += sound.n_alarms - n_aside
     return number
 
 

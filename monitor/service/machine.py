@@ -20,7 +20,7 @@ from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.learning.learner import Learner
-from monitor.learning.listening import Listening
+from monitor.learning.unscored_pipeline import UnscoredPipeline
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport, Outlet
@@ -199,7 +199,7 @@ class Machine:
             if isinstance(items, Generator):  # a traceback would keep it, and its child, alive
                 items.close()
 
-    def _use(self, plan: MachinePlan) -> Pipeline | Listening:
+    def _use(self, plan: MachinePlan) -> Pipeline | UnscoredPipeline:
         """What processes the sound by this plan."""
         if plan is not self._used:
             self._report.use(plan.bundle, plan.thresholds)
@@ -209,10 +209,12 @@ class Machine:
         if standing is not None and (standing.reason != "off" or plan.bundle is None):
             self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
         if plan.bundle is None:
-            return Listening()
+            return UnscoredPipeline()
         return Pipeline(plan.bundle, plan.detector, plan.network, operation=plan.settings.operation)
 
-    def _process_items(self, items: Iterator[SourceItem], pipeline: Pipeline | Listening) -> None:
+    def _process_items(
+        self, items: Iterator[SourceItem], pipeline: Pipeline | UnscoredPipeline
+    ) -> None:
         for item in items:
             is_first = self._used is not self.plan
             if is_first:
@@ -235,7 +237,9 @@ class Machine:
             self._lost(_ENDED)
             self.ended = True
 
-    def _process(self, pipeline: Pipeline | Listening, block: AudioBlock | LogMelBlock) -> None:
+    def _process(
+        self, pipeline: Pipeline | UnscoredPipeline, block: AudioBlock | LogMelBlock
+    ) -> None:
         self._available = True
         self._report.arrived(block)
         if time.monotonic() >= self._standing_check_s:
@@ -258,7 +262,7 @@ class Machine:
 
     def _learn(
         self,
-        pipeline: Pipeline | Listening,
+        pipeline: Pipeline | UnscoredPipeline,
         block: AudioBlock | LogMelBlock,
         output: PipelineOutput,
     ) -> None:
@@ -280,7 +284,7 @@ class Machine:
             return _WARNING
         return state
 
-    def _set_needed(self, pipeline: Pipeline | Listening, *, decided: bool) -> None:
+    def _set_needed(self, pipeline: Pipeline | UnscoredPipeline, *, decided: bool) -> None:
         """Let the source know which sound is needed again after a restart."""
         if not isinstance(self._source, RereadableSource):
             return
@@ -298,10 +302,10 @@ class Machine:
         first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
         return self._report.position_s - since_s + first_score_s
 
-    def _resume_standing_alert(self, pipeline: Pipeline | Listening) -> None:
+    def _resume_standing_alert(self, pipeline: Pipeline | UnscoredPipeline) -> None:
         """Continue an alert that was raised before this stream began."""
         self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
-        if isinstance(pipeline, Listening) or not self._used.has_alerts:
+        if isinstance(pipeline, UnscoredPipeline) or not self._used.has_alerts:
             return
         standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
         if standing is not None and standing.reason != "off":

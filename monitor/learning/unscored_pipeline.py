@@ -11,8 +11,11 @@ from monitor.pipeline import PipelineOutput
 _LEARNING = SourceState(SourceStatus.LEARNING)
 
 
-class Listening:
-    """In place of a ``Pipeline``. ``state``: of the microphone, otherwise ``learning``."""
+class UnscoredPipeline:
+    """In place of a ``Pipeline`` while there is no bundle.
+
+    ``state``: that of the microphone if its signal is no sound, otherwise ``learning``.
+    """
 
     operation: OperationStatus | None = None
     """As declared; None without a declaration."""

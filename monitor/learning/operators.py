@@ -1,0 +1,64 @@
+"""What operators can do with the learning of a machine: begin it again, arm, go back."""
+
+from __future__ import annotations
+
+from monitor.errors import UsageError
+from monitor.learning.journal import CONFIGURED
+from monitor.learning.reception import Reception
+from monitor.learning.state import LearningState
+from monitor.learning.steps import Steps
+
+
+class OperatorActions:
+    """The actions for one machine. All functions are called with the lock of ``state``.
+
+    ``by``: the operator. Each function returns a sentence for the operator, and raises
+    ``OSError`` where the disk fails.
+    """
+
+    def __init__(self, state: LearningState, reception: Reception, steps: Steps) -> None:
+        self._state = state
+        self._reception = reception
+        self._steps = steps
+
+    def learn(self, by: str) -> str:
+        """Begin to learn again."""
+        state = self._state
+        self._steps.end_training()
+        self._steps.forget_failures()
+        self._reception.forget()
+        state.begin_again()
+        state.stage_changed(f"learning begins, by {by}")
+        state.store.clear()
+        return "learns from now on; nothing is judged until the first bundle is there"
+
+    def arm(self, by: str) -> str:
+        """Arm now. Raises ``UsageError`` without a bundle."""
+        state = self._state
+        if state.journal.bundle is None:
+            raise UsageError(
+                f'machine "{state.machine}" has no bundle yet, so it cannot be armed: '
+                f"{state.missing or state.trouble or 'it is still learning'}"
+            )
+        if state.journal.stage == "armed":
+            return "is armed already"
+        self._steps.arm(f"by {by}")
+        return "armed: alerts from now on, nothing is learned any more"
+
+    def rollback(self, by: str) -> str:
+        """Return to the bundle before the one in use. Raises ``UsageError`` if there is none."""
+        state, journal = self._state, self._state.journal
+        names = [CONFIGURED] if state.has_configured_bundle else []
+        names += [one.name for one in journal.bundles]
+        at = names.index(journal.bundle) if journal.bundle in names else len(names)
+        if at == 0:
+            raise UsageError(f'machine "{state.machine}" has no earlier bundle')
+        self._steps.end_training()
+        journal.bundle = names[at - 1]
+        if journal.stage == "collecting" or journal.bundle == CONFIGURED:
+            journal.stage = "armed"
+        if (bundle := journal.newest) is not None:  # the next training is due from now
+            bundle.heard_s, bundle.running_s = journal.heard_s, journal.running_s
+        shown = journal.bundle or "of the configuration"
+        state.stage_changed(f"back to bundle {shown}, by {by}")
+        return f"uses the bundle {shown} from now on"

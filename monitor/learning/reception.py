@@ -1,0 +1,146 @@
+"""The sound that the thread of a machine gives: counted, and cut into pieces."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.clock import rfc3339
+from monitor.detection.operation import OperationStatus
+from monitor.domain import AudioBlock, Decision, Score
+from monitor.learning.collector import Collector, PieceSound, level_dbfs
+from monitor.learning.journal import CONFIGURED, MOST_ALARMS, Alarm, UnseenSound
+from monitor.learning.piece_writer import PieceWriter
+from monitor.learning.pieces import Piece, SoundClass
+from monitor.learning.state import LearningState
+
+
+@dataclass(frozen=True, slots=True)
+class _Received:
+    """A processed block. ``scored_s``: how much of it was scored by a provisional bundle."""
+
+    seconds: float
+    kind: SoundClass | None
+    scored_s: float
+    decisions: list[Decision]
+
+
+class Reception:
+    """Counts sound in the journal, and gives pieces of it to ``writer``.
+
+    ``push`` is called by the machine's thread and does not wait: while another thread has the
+    lock, sound is noted and is counted later. All other functions are called with the lock.
+    """
+
+    def __init__(self, state: LearningState, writer: PieceWriter) -> None:
+        self._state = state
+        self._writer = writer
+        self._collector = Collector(state.settings.piece_s, self._submit)
+        self._uncounted: deque[_Received] = deque()
+
+    def push(
+        self,
+        block: AudioBlock,
+        *,
+        usable: bool,
+        operation: OperationStatus | None,
+        scores: Sequence[Score],
+        decisions: Sequence[Decision],
+        alarm_threshold: float,
+    ) -> None:
+        """See ``Learner.push``."""
+        stage = self._state.journal.stage
+        if stage == "armed":
+            return
+        seconds = len(block.samples) / block.sample_rate_hz
+        kind = self._classify(block, seconds, stage, usable=usable, operation=operation)
+        scored_s = seconds if stage == "provisional" and scores and usable else 0.0
+        self._uncounted.append(_Received(seconds, kind, scored_s, list(decisions)))
+        if self._state.lock.acquire(blocking=False):
+            try:
+                self.count()
+            finally:
+                self._state.lock.release()
+        ratios = [score.value / alarm_threshold for score in scores] if alarm_threshold else []
+        self._collector.push(block, kind, self._every_s(stage), ratios)
+
+    def count(self) -> None:
+        """Count what has been received, and what the bundle in use was not made from."""
+        journal = self._state.journal
+        while self._uncounted:
+            received = self._uncounted.popleft()
+            journal.heard_s += received.seconds
+            if journal.stage == "collecting":
+                journal.running_s = self._state.levels.running_s
+            elif received.kind == "running":
+                journal.running_s += received.seconds
+            if journal.stage == "provisional" and (received.scored_s or received.decisions):
+                self._count_unseen(received)
+
+    def forget(self) -> None:
+        """Do not count what has not been counted yet."""
+        self._uncounted.clear()
+
+    def _classify(
+        self,
+        block: AudioBlock,
+        seconds: float,
+        stage: str,
+        *,
+        usable: bool,
+        operation: OperationStatus | None,
+    ) -> SoundClass | None:
+        if not usable or operation is OperationStatus.TRANSITION:
+            return None
+        if stage == "collecting":
+            level = level_dbfs(block.samples)
+            if operation is not None:  # a signal other than the sound decides
+                level = 0.0 if operation is OperationStatus.RUNNING else -120.0
+            return self._state.levels.push(level, seconds)
+        return "quiet" if operation is OperationStatus.OFF else "running"
+
+    def _every_s(self, stage: str) -> float:
+        settings = self._state.settings
+        if stage != "collecting":
+            return settings.every_s
+        beginning_s = 60.0 * settings.first_after_min
+        return min(settings.every_s, beginning_s / Collector.BEGINNING_PIECES)
+
+    def _count_unseen(self, received: _Received) -> None:
+        journal = self._state.journal
+        day = int(journal.heard_s // self._state.day_s)
+        unseen = next(iter(journal.unseen_by(journal.bundle, day)), None)
+        if unseen is None:
+            unseen = UnseenSound(journal.bundle or CONFIGURED, day)
+            journal.unseen.append(unseen)
+        unseen.scored_s += received.scored_s
+        for decision in received.decisions:
+            if decision.kind == "raised":
+                unseen.n_alarms += 1
+                if len(unseen.alarms) < MOST_ALARMS:
+                    unseen.alarms.append(Alarm(journal.heard_s))
+            elif decision.kind == "cleared":
+                for alarm in (alarm for one in journal.unseen for alarm in one.alarms):
+                    alarm.end_s = journal.heard_s if alarm.end_s is None else alarm.end_s
+
+    def _submit(self, sound: PieceSound) -> None:
+        state = self._state
+        ago_s = Collector.AFTER_S + sound.seconds
+        start_unix_s = state.clock.unix_s() - ago_s
+        start = datetime.fromtimestamp(start_unix_s).astimezone()
+        uncounted_s = sum(one.seconds for one in list(self._uncounted))
+        heard_s = state.journal.heard_s + uncounted_s - ago_s
+        piece = Piece(
+            name=f"{start:%Y%m%dT%H%M%S}-{round(heard_s * 1000):012d}.flac",
+            recorded_at=rfc3339(start_unix_s),
+            heard_s=heard_s,
+            day=int(heard_s // state.day_s),
+            hour=start.hour,
+            kind=sound.kind,
+            level_dbfs=round(sound.level_dbfs, 1),
+            seconds=sound.seconds,
+            ratio=sound.ratio,
+        )
+        self._writer.submit(sound, piece)

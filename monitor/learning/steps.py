@@ -1,0 +1,177 @@
+"""Does what ``rule.py`` decides: has bundles trained, takes them over, and arms the machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.backoff import Backoff
+from monitor.errors import AuscultError
+from monitor.learning.journal import LearnedBundle
+from monitor.learning.pieces import most_common
+from monitor.learning.rule import next_step, pieces_that_do_not_fit
+from monitor.learning.state import LearningState
+from monitor.learning.trainers.by_hand import ByHand
+from monitor.learning.trainers.protocol import Job, Result, Trainer
+from monitor.model.replacement import complete_folder, copy_files
+from monitor.text.wording import counted, duration
+
+log = logging.getLogger(__name__)
+
+
+class Steps:
+    """The steps of one machine. All functions are called with the lock of ``state``.
+
+    ``check_bundle`` raises ``AuscultError`` for a bundle that cannot be used. ``config``: the
+    file of the daemon, for the training.
+    """
+
+    FIRST_PAUSE_S: ClassVar[float] = 60.0
+    LONGEST_PAUSE_S: ClassVar[float] = 6 * 3600.0
+    """Pauses after a failed training."""
+
+    def __init__(
+        self,
+        state: LearningState,
+        trainer: Trainer,
+        check_bundle: Callable[[Path], object],
+        config: Path | None,
+    ) -> None:
+        self._state = state
+        self._trainer = trainer
+        self._check_bundle = check_bundle
+        self._config = config
+        self._backoff = Backoff(self.FIRST_PAUSE_S, self.LONGEST_PAUSE_S)
+        self._try_again_s = 0.0
+        self._job_started: LearnedBundle | None = None
+
+    def advance(self) -> None:
+        """Do what is due. Raises ``OSError``."""
+        state, trainer = self._state, self._trainer
+        if (result := trainer.poll()) is not None:
+            self._finished(result)
+        is_busy = trainer.is_running and not trainer.waits_for_a_person
+        if is_busy or state.journal.stage == "armed":
+            return
+        self._limit_space()
+        step = next_step(
+            state.journal, state.store.accepted, state.settings, state.per_week, state.day_s
+        )
+        state.missing = step.reason if step.action == "wait" else ""
+        is_due = not trainer.is_running and state.clock.steady_s() >= self._try_again_s
+        if step.action == "train" and is_due:
+            self._start_training(step.reason)
+        elif step.action == "arm":
+            self.arm(step.reason)
+
+    def arm(self, reason: str) -> None:
+        """End the learning. Raises ``OSError``."""
+        state = self._state
+        self._trainer.stop()
+        state.journal.stage, state.journal.armed_by = "armed", reason
+        state.missing = state.trouble = ""
+        state.stage_changed(f"armed: {reason}")
+        state.name_what_is_aside()
+        state.save()
+        if not state.settings.keep:
+            state.store.clear()
+
+    def end_training(self) -> None:
+        """End a training that runs; its result is not used."""
+        self._trainer.stop()
+
+    def forget_failures(self) -> None:
+        """Do not wait after a failed training."""
+        self._try_again_s = 0.0
+        self._backoff.reset()
+
+    def _limit_space(self) -> None:
+        """Keep the space of the pieces within its limit. Never during a training."""
+        store = self._state.store
+        left, bytes_left = store.pieces, store.n_bytes
+        removed = []
+        while bytes_left > self._state.settings.max_mb * 1e6 and left:
+            piece = most_common(left)
+            left.remove(piece)
+            bytes_left -= piece.n_bytes
+            removed.append(piece.name)
+        if removed:
+            store.remove(removed)
+
+    def _start_training(self, reason: str) -> None:
+        state = self._state
+        if not state.settings.keep_outliers:
+            self._set_outliers_aside()
+        journal, accepted = state.journal, state.store.accepted
+        self._job_started = LearnedBundle(
+            *("", "", reason, journal.heard_s, journal.running_s, len(accepted))
+        )
+        job = Job(
+            str(state.store.accepted_folder),
+            state.per_week,
+            str(self._config or ""),
+            state.settings.keep_outliers,
+        )
+        log.info(
+            "training with %s: %s",
+            counted(len(accepted), "piece"),
+            reason,
+            extra=state.log_extra,
+        )
+        self._trainer.start(job)
+
+    def _set_outliers_aside(self) -> None:
+        state = self._state
+        aside = pieces_that_do_not_fit(state.store.pieces)
+        known = {piece.name for piece in state.store.pieces if piece.aside}
+        state.store.set_aside(aside)
+        for name in sorted(aside.keys() - known):
+            log.warning("piece %s is not learned: %s", name, aside[name], extra=state.log_extra)
+
+    def _finished(self, result: Result) -> None:
+        try:
+            if result.bundle is None:
+                self._failed(result.error)
+                return
+            self._check_bundle(result.bundle)
+        except AuscultError as error:
+            self._failed(str(error))
+            return
+        self._take_over(result.bundle, result.unfit)
+
+    def _take_over(self, bundle: Path, unfit: list[str]) -> None:
+        """Use a new bundle from now on."""
+        state, journal = self._state, self._state.journal
+        name = self._new_name()
+        with complete_folder(state.folder / "bundles" / name) as folder:
+            copy_files(bundle, folder)
+        if isinstance(self._trainer, ByHand):
+            self._trainer.taken()
+        made = self._job_started or LearnedBundle(
+            "", "", "trained before a restart", journal.heard_s, journal.running_s, 0
+        )
+        made.name, made.made_at = name, state.now()
+        journal.bundles.append(made)
+        journal.bundle, journal.unfit = name, unfit
+        if journal.stage == "collecting":
+            journal.stage = "provisional"
+        self._backoff.reset()
+        state.trouble = ""
+        state.stage_changed(f"bundle {name} is in use: {made.reason}")
+
+    def _failed(self, error: str) -> None:
+        state = self._state
+        pause_s = self._backoff.next_s()
+        self._try_again_s = state.clock.steady_s() + pause_s
+        state.trouble = f"the training failed: {error}"
+        log.error("%s; again in %s", state.trouble, duration(pause_s), extra=state.log_extra)
+
+    def _new_name(self) -> str:
+        date = f"{datetime.fromtimestamp(self._state.clock.unix_s()).astimezone():%Y-%m-%d}"
+        folder = self._state.folder / "bundles"
+        folder.mkdir(exist_ok=True)
+        taken = {path.name for path in folder.iterdir()}
+        return next(name for n in range(1, len(taken) + 2) if (name := f"{date}-{n}") not in taken)

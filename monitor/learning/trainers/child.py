@@ -1,0 +1,100 @@
+"""Trains in a child process of the daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.learning.trainers.protocol import Job, Result
+from monitor.learning.trainers.train_command import OUT, empty, result_of, start_command
+
+_NO_MEMORY = (
+    "MemoryError",
+    "lost sys.stderr",
+    "without exception set",
+    "without setting an exception",
+)
+"""What a process of Python writes last without memory: it may lose its output, and packages written
+in C may fail without a reason."""
+
+
+class ChildTrainer:
+    """A child process with low priority, one thread, and a limit of its memory.
+
+    ``work``: a folder of its own, emptied at each start.
+    """
+
+    _NICE: ClassVar[int] = 15
+    _STOP_S: ClassVar[float] = 0.5
+
+    def __init__(self, work: Path, memory_mb: float) -> None:
+        self._work = work
+        self._memory_bytes = round(memory_mb * 1e6)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    advice = ""
+    waits_for_a_person = False
+
+    @property
+    def is_running(self) -> bool:
+        """See ``Trainer``."""
+        return self._process is not None
+
+    def start(self, job: Job) -> None:
+        """See ``Trainer``."""
+        self._end_abandoned()
+        empty(self._work)
+        process = start_command(job.arguments(self._work / OUT), self._work, new_session=True)
+        self._process = process
+        (self._work / "pid").write_text(f"{process.pid} {_started_ticks(process.pid)}")
+        with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
+            os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)
+        with contextlib.suppress(OSError):
+            limit = (self._memory_bytes, self._memory_bytes)
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, limit)
+
+    def poll(self) -> Result | None:
+        """See ``Trainer``."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return None
+        self._process = None
+        result = result_of(status, self._work)
+        if status == -signal.SIGKILL or any(one in result.error for one in _NO_MEMORY):
+            megabytes = f"{self._memory_bytes / 1e6:.0f}"
+            return Result(error=f"it needs more memory than memory_mb = {megabytes}, or is free")
+        return result
+
+    def stop(self) -> None:
+        """See ``Trainer``."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(self._STOP_S)
+
+    def close(self) -> None:
+        """See ``Trainer``."""
+        self.stop()
+
+    def _end_abandoned(self) -> None:
+        """End the training of a daemon that was killed: it would write to the same folder."""
+        with contextlib.suppress(OSError, ValueError):
+            pid, ticks = (self._work / "pid").read_text().split()
+            if _started_ticks(int(pid)) == ticks:
+                os.killpg(int(pid), signal.SIGKILL)
+
+
+def _started_ticks(pid: int) -> str:
+    """When a process was started: with its number, this identifies it. Empty if it has ended."""
+    try:
+        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return fields[19]

@@ -1,0 +1,88 @@
+"""Runs ``auscult train audio`` in a process of its own, and reads its result.
+
+The folder ``work`` of a training has its output (``stdout``, ``stderr``) and the new bundle
+(``out``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from monitor.learning.trainers.protocol import Result
+
+OUT = "out"
+"""The folder of the new bundle."""
+_COMMAND = [sys.executable, "-m", "monitor", "train", "audio"]
+_MOST_OUTPUT = 4 * 1024 * 1024
+
+
+def start_command(
+    arguments: list[str], work: Path, *, new_session: bool
+) -> subprocess.Popen[bytes]:
+    """Start the command. Raises ``OSError``.
+
+    ``new_session``: the command and its children are a process group of their own.
+    """
+    with (work / "stdout").open("wb") as output, (work / "stderr").open("wb") as messages:
+        return subprocess.Popen(  # noqa: S603  # our own program
+            [*_COMMAND, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=messages,
+            start_new_session=new_session,
+            env=_environment(),
+            cwd=_program_folder(),
+        )
+
+
+def result_of(status: int, work: Path) -> Result:
+    """The result of a command that ended with ``status``; negative: ended by this signal."""
+    if status == 0 and (work / OUT / "bundle.json").exists():
+        return Result(work / OUT, _left_out(work / "stdout"))
+    messages = _text(work / "stderr").strip().splitlines()
+    last = messages[-1].strip() if messages else ""
+    if status < 0:
+        last = f"ended by signal {-status}{': ' + last if last else ''}"
+    return Result(error=last or f"exit status {status}")
+
+
+def empty(folder: Path) -> None:
+    """Make a folder, or remove what is in it. Raises ``OSError``."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _environment() -> dict[str, str]:
+    """One thread, and nothing that belongs to the daemon alone."""
+    private = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "AUSCULT_MQTT")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(private)}
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return kept | dict.fromkeys(threads, "1")
+
+
+def _program_folder() -> Path:
+    """Where the command finds the packages ``monitor`` and ``training`` of this program."""
+    return Path(__file__).resolve().parents[3]
+
+
+def _left_out(output: Path) -> list[str]:
+    """The names of the recordings that did not fit the others."""
+    try:
+        findings = json.loads(_text(output))["training_set"]
+        left_out = [] if findings["outliers_kept"] else findings["outliers"]
+        return sorted({Path(one["name"]).name for one in left_out})
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_OUTPUT).decode("utf-8", "replace")
+    except OSError:
+        return ""
