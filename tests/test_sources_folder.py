@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from monitor.audio.recordings import recording_files
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
+from monitor.sources.folder.notices import is_network_share
 from monitor.sources.folder.source import FolderSource
-from monitor.sources.folder.watch import FolderWatch, _is_network_share
+from monitor.sources.folder.watch import FolderWatch
 from monitor.sources.settings import FolderSettings
 from tests.disks import fill, small_disk_at
 from tests.source_reader import SourceReader
@@ -217,6 +219,50 @@ def test_a_renamed_or_moved_recording_is_not_read_again(tmp_path: Path) -> None:
     shutil.copy2(path, folder / "copy.wav")  # as a move to another file system does
     path.unlink()
     assert len(read_once(folder, ledger, 1)) == 0
+
+
+def test_a_recording_whose_inode_another_one_gets_is_not_read_again(tmp_path: Path) -> None:
+    """On a copy of the folder, or a FAT disk, old recordings have the inodes of other old ones."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    paths = [recording(folder / f"{i}.wav", value=0.1 * (i + 1)) for i in range(4)]
+    read_once(folder, ledger, 4 * 8_000)
+    contents = [(path.read_bytes(), path.stat().st_mtime_ns) for path in paths]
+    for i, path in enumerate(paths):  # the inodes stay, the contents and the names move on by one
+        content, modified_ns = contents[i - 1]
+        path.write_bytes(content)
+        os.utime(path, ns=(modified_ns, modified_ns))
+        path.rename(folder / f"{(i - 1) % 4}.new")
+    for path in list(folder.iterdir()):
+        path.rename(path.with_suffix(".wav"))
+    assert len(read_once(folder, ledger, 1)) == 0
+
+
+@pytest.mark.parametrize("year", [1800, 2106, 2300, 9999])
+def test_a_file_time_of_any_year_is_accepted(year: int, tmp_path: Path) -> None:
+    """A recorder whose clock is centuries ahead would end the monitoring of its machine."""
+    folder, ledger = tmp_path / "in", tmp_path / "ledger.sqlite3"
+    path = recording(folder / "a.wav", value=0.1)
+    modified_s = int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
+    os.utime(path, (modified_s, modified_s))
+    with SourceReader(settings(folder)) as reader:
+        reader.wait_for_samples(8_000)
+    read_once(folder, ledger, 8_000)
+    assert len(read_once(folder, ledger, 1)) == 0
+
+
+def test_an_inode_of_64_bits_is_accepted(tmp_path: Path) -> None:
+    """Half of the files of a merged or network file system would end the monitoring."""
+    path = recording(tmp_path / "a.wav")
+    status = path.stat()
+    version = Version.of(
+        os.stat_result(
+            (status.st_mode, 2**64 - 5, *status[2:]),
+            {"st_mtime_ns": status.st_mtime_ns, "st_ctime_ns": status.st_ctime_ns},
+        )
+    )
+    with closing(Ledger(tmp_path / "ledger.sqlite3")) as ledger:
+        ledger.keep(Progress(version, "head", "tail", done=True))
+        assert ledger.is_done(version)
 
 
 def test_a_touched_recording_is_not_read_again(tmp_path: Path) -> None:
@@ -470,6 +516,30 @@ def test_a_cut_recording_is_called_truncated_only_when_it_no_longer_grows(
         reader.wait(lambda: [s for s in reader.states() if s.reason == "bad_input"], "a state")
 
 
+@pytest.mark.parametrize("way", ["moved in", "replaced", "link to another folder"])
+def test_a_folder_that_comes_with_its_recordings_is_noticed_at_once(
+    way: str, tmp_path: Path
+) -> None:
+    """The system reports only the folder, or still watches the one that had the name before."""
+    folder, other = tmp_path / "in", tmp_path / "other"
+    (tmp_path / "first").mkdir()
+    folder.symlink_to("first")
+    recording(other / "a.wav", value=0.1)
+    with SourceReader(settings(folder)) as reader:
+        assert reader.wait_for_state().reason == "no_recordings"
+        if way == "moved in":
+            other.rename(folder / "other")
+        elif way == "replaced":
+            (tmp_path / "first").rename(tmp_path / "old")
+            other.rename(tmp_path / "first")
+        else:
+            (tmp_path / "link").symlink_to("other")
+            (tmp_path / "link").rename(folder)
+        reader.wait_for_samples(8_000)
+        recording(next(folder.rglob("a.wav")).with_name("b.wav"), value=0.2)
+        reader.wait_for_samples(2 * 8_000)
+
+
 def test_a_change_is_noticed_without_looking_at_every_file(tmp_path: Path) -> None:
     """A folder of 30 000 old recordings would take a third of a core."""
     recording(tmp_path / "a.wav", value=0.1)
@@ -487,7 +557,7 @@ def test_a_change_is_noticed_without_looking_at_every_file(tmp_path: Path) -> No
 def test_a_network_share_is_recognised(kind: str, is_share: bool, tmp_path: Path) -> None:
     """Another computer's changes give no notice, and would never be seen."""
     mounts = f"1 0 0:1 / / rw - ext4 /dev/sda rw\n2 1 0:2 / {tmp_path} rw shared:1 - {kind} x rw\n"
-    assert _is_network_share(tmp_path / "in", lambda: mounts) is is_share
+    assert is_network_share(tmp_path / "in", lambda: mounts) is is_share
 
 
 def test_a_cut_wav_is_scored_and_then_called_truncated(

@@ -3,6 +3,10 @@
 A file is recognised by its inode, size and times. If one of them differs, it is
 recognised by its content: a renamed or moved file is the same file, and a file with new content
 is another file. A file that has grown is read from the place where reading stopped.
+
+Another file may get the inode of one that was read, also while both exist: on a copy of the
+folder on another disk, on a FAT disk that is connected again, on two disks that are linked into
+one folder. The entry of the first file is then displaced, and still used to recognise its content.
 """
 
 from __future__ import annotations
@@ -17,18 +21,27 @@ from pathlib import Path
 from typing import Any
 
 from monitor.sources.folder.fingerprint import hash_head, hash_tail
-from monitor.sources.folder.ledger_file import open_ledger_file
+from monitor.sources.folder.ledger_file import (
+    COLUMNS,
+    DISPLACE,
+    FORGET,
+    STORE,
+    copy_entries,
+    open_ledger_file,
+)
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done, decided_frames, changed_ns"
-_STORE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
+_INT64_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Inode, size and times of a file.
+    """Inode, size and times of a file, as far as SQLite's 64 bits hold them.
+
+    Inodes of network and merged file systems use all 64 bits without a sign. Times after the
+    year 2262 count as 2262.
 
     ``changed_ns``: the time that no program can set (``st_ctime``). It shows that a file was
     written again although its size and ``modified_ns`` are the same.
@@ -42,7 +55,13 @@ class Version:
     @staticmethod
     def of(status: os.stat_result) -> Version:
         """The version that ``stat`` found."""
-        return Version(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        inode = status.st_ino
+        return Version(
+            inode if inode <= _INT64_MAX else inode - 2**64,
+            status.st_size,
+            min(status.st_mtime_ns, _INT64_MAX),
+            min(status.st_ctime_ns, _INT64_MAX),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +114,8 @@ class Ledger:
         """
         with path.open("rb") as file:
             fresh = Progress(version, hash_head(file, version.size), hash_tail(file, version.size))
-            for known in self._known(version, fresh.head):
+            known_files = self._known(version, fresh.head)
+            for known in known_files:
                 is_same_file = known.version.inode == version.inode
                 is_same_content = (known.version.size, known.head, known.tail) == (
                     version.size,
@@ -104,35 +124,46 @@ class Ledger:
                 )
                 is_same_time = known.version.modified_ns == version.modified_ns
                 if is_same_content and (is_same_file or is_same_time):
+                    self._displace(version, known_files, known)
                     return replace(known, version=version)
                 has_grown = is_same_file and known.version.size < version.size
                 if has_grown and known.head == hash_head(file, known.version.size):
                     decided_frames = known.decided_frames
                     return replace(fresh, n_frames=known.n_frames, decided_frames=decided_frames)
+        self._displace(version, known_files, None)
         return fresh
 
     def keep(self, progress: Progress, *, at_once: bool = False) -> None:
         """Store how far a file was read. ``at_once``: it must also survive a power failure."""
         self._return_to_disk()
-        version = progress.version
-        row = (
-            *(version.inode, version.size, version.modified_ns, progress.head, progress.tail),
-            *(progress.n_frames, progress.done, progress.decided_frames, version.changed_ns),
-        )
+        row = _row(progress)
         synchronous = f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}"
         try:
             self._connection.execute(synchronous)
-            self._connection.execute(_STORE, row)
+            self._connection.execute(STORE, row)
         except sqlite3.Error as error:
             self._go_on_in_memory(error)
-            self._connection.execute(_STORE, row)
+            self._connection.execute(STORE, row)
+
+    def _displace(self, version: Version, known: list[Progress], chosen: Progress | None) -> None:
+        """Keep the entry of another file that had this inode, before it is replaced."""
+        other = known[0] if known and known[0].version.inode == version.inode else None
+        if other is None or other is chosen:
+            return
+        with contextlib.suppress(sqlite3.Error):  # the next entry reports a disk that fails
+            self._connection.execute(DISPLACE, _row(other))
+            self._connection.execute(FORGET)
 
     def _known(self, version: Version, head: str) -> list[Progress]:
         """The file with this inode, then those with equal beginning and size."""
+        content = (head, version.size)
         rows = self._rows(
-            f"SELECT {_COLUMNS} FROM files WHERE inode = ? OR (head = ? AND size = ?)"  # noqa: S608 - a constant
-            " ORDER BY inode = ? DESC LIMIT 100",
-            (version.inode, head, version.size, version.inode),
+            f"SELECT {COLUMNS} FROM files WHERE inode = ?"  # noqa: S608 - a constant
+            f" UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM files"
+            "   WHERE head = ? AND size = ? AND inode <> ? LIMIT 100)"
+            f" UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM displaced"
+            "   WHERE head = ? AND size = ? LIMIT 100)",
+            (version.inode, *content, version.inode, *content),
         )
         return [
             Progress(
@@ -187,8 +218,7 @@ class Ledger:
         self._leave_disk(error)
         memory = open_ledger_file(":memory:")
         with contextlib.suppress(sqlite3.Error):
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM files").fetchall()  # noqa: S608 - a constant
-            memory.executemany(_STORE, rows)
+            copy_entries(self._connection, memory)
         self._connection.close()
         self._connection = memory
 
@@ -207,7 +237,6 @@ class Ledger:
         if path is None or self._is_on_disk or time.monotonic() < self._next_try_s:
             return
         self._next_try_s = time.monotonic() + _RETRY_S
-        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM files").fetchall()  # noqa: S608 - a constant
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             disk = open_ledger_file(str(path))
@@ -216,10 +245,18 @@ class Ledger:
         try:
             with disk:
                 disk.execute("BEGIN IMMEDIATE")
-                disk.executemany(_STORE, rows)
+                copy_entries(self._connection, disk)
         except sqlite3.Error:
             disk.close()
             return
         self._connection.close()
         self._connection, self._is_on_disk = disk, True
         log.warning("%s: can be used again", path)
+
+
+def _row(progress: Progress) -> tuple[object, ...]:
+    version = progress.version
+    return (
+        *(version.inode, version.size, version.modified_ns, progress.head, progress.tail),
+        *(progress.n_frames, progress.done, progress.decided_frames, version.changed_ns),
+    )

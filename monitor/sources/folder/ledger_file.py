@@ -13,8 +13,23 @@ CREATE TABLE IF NOT EXISTS files (
     decided_frames INTEGER NOT NULL DEFAULT 0, changed_ns INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS files_by_content ON files (head, size);
+CREATE TABLE IF NOT EXISTS displaced (
+    inode INTEGER NOT NULL, size INTEGER NOT NULL, modified_ns INTEGER NOT NULL,
+    head TEXT NOT NULL, tail TEXT NOT NULL, n_frames INTEGER NOT NULL, done INTEGER NOT NULL,
+    decided_frames INTEGER NOT NULL, changed_ns INTEGER NOT NULL,
+    UNIQUE (head, size, tail, modified_ns)
+);
 CREATE TABLE IF NOT EXISTS reserve (filler BLOB);
 """
+COLUMNS = "inode, size, modified_ns, head, tail, n_frames, done, decided_frames, changed_ns"
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+STORE = f"INSERT OR REPLACE INTO files ({COLUMNS}) VALUES {_VALUES}"  # noqa: S608 - constants
+DISPLACE = f"INSERT OR REPLACE INTO displaced ({COLUMNS}) VALUES {_VALUES}"  # noqa: S608 - constants
+_KEPT_DISPLACED = 50_000
+"""A recorder that reuses the inodes of deleted files displaces an entry with each recording."""
+FORGET = f"""
+DELETE FROM displaced WHERE rowid <= (SELECT max(rowid) FROM displaced) - {_KEPT_DISPLACED}
+"""  # noqa: S608 - a constant
 _ADDED_COLUMNS = ("decided_frames", "changed_ns")
 _RESERVE_BYTES = 1 << 18
 _CHECKPOINT_PAGES = 16  # keeps the write-ahead log much smaller than the reserve
@@ -57,3 +72,10 @@ def _reserve_space(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO reserve VALUES (?)", (secrets.token_bytes(_RESERVE_BYTES),))
         connection.execute("DELETE FROM reserve")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def copy_entries(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Write all entries of a ledger to another one. Raises ``sqlite3.Error``."""
+    for table, store in (("displaced", DISPLACE), ("files", STORE)):
+        rows = source.execute(f"SELECT {COLUMNS} FROM {table}").fetchall()  # noqa: S608 - constants
+        target.executemany(store, rows)

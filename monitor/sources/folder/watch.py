@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from monitor.audio.recordings import AUDIO_SUFFIXES, files_below
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
-
-if TYPE_CHECKING:
-    from watchfiles.main import FileChange
-
-log = logging.getLogger(__name__)
+from monitor.sources.folder.notices import Notices
 
 _FULL_SCAN_S = 60.0
 _INCOMPLETE_S = 30.0
 """How long a file that ends too early may take to grow before it counts as truncated."""
 _SCAN_SHARE = 0.02
 """Largest share of the time for reading a folder that does not report changes."""
-_NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "9p", "fuse", "afs", "ceph", "gluster", "virtiofs")
-_MOUNTS = Path("/proc/self/mountinfo")
-
-Changes = Generator["set[FileChange]", None, None]
 
 
 @dataclass(slots=True)
@@ -72,8 +62,7 @@ class FolderWatch:
         self._scanned = False
         self._next_scan_s = 0.0
         self._changed: set[Path] = set()
-        self._changes: Changes | None = None
-        self._gives_notice = not _is_network_share(folder)
+        self._notices = Notices(folder, poll_interval_s)
 
     def ready(self) -> list[tuple[Path, Version]]:
         """The files to read now: at first by path, later by time of change.
@@ -81,7 +70,7 @@ class FolderWatch:
         Raises ``MissingInputError`` when the folder is not there.
         """
         if not self._folder.is_dir():
-            self._stop_notices()
+            self._notices.close()
             self._next_scan_s = 0.0
             raise no_folder(self._folder)
         begun_s = time.monotonic()
@@ -89,10 +78,10 @@ class FolderWatch:
         if begun_s >= self._next_scan_s:
             self._scan()
             took_s = time.monotonic() - begun_s
-            pause_s = _FULL_SCAN_S if self._changes is not None else self._poll_s
+            pause_s = _FULL_SCAN_S if self._notices.active else self._poll_s
             self._next_scan_s = time.monotonic() + max(pause_s, took_s / _SCAN_SHARE)
         else:
-            for path in sorted(self._changed | self._pending.keys()):
+            for path in sorted({*self._files_of_changes(), *self._pending}):
                 self._look(path, begun_s)
         self._changed.clear()
         now_s = time.monotonic()
@@ -128,58 +117,33 @@ class FolderWatch:
         timeout_s = self._poll_s
         if self._pending:
             timeout_s = min(timeout_s, max(0.02, self._settle_s / 4))
-        if self._changes is None:
+        changed = self._notices.wait(stop)
+        if changed is None:
             stop.wait(timeout_s)
-            return
-        try:
-            changes = next(self._changes)
-        except (StopIteration, OSError, RuntimeError) as error:
-            if not stop.is_set():
-                log.warning("%s: the system no longer reports changes (%s)", self._folder, error)
-            self._stop_notices()
-            stop.wait(timeout_s)
-            return
-        self._changed.update(Path(name) for _, name in changes)
+        else:
+            self._changed |= changed
 
     def close(self) -> None:
         """Stop the reports of changes."""
-        self._stop_notices()
+        self._notices.close()
 
     def begin_notices(self, stop: threading.Event) -> None:
         """Let the system report changes from now on, if it can."""
-        if not self._gives_notice or self._changes is not None or not self._folder.is_dir():
-            return
-        import watchfiles  # noqa: PLC0415 - 5 MB that only folder sources need
+        if self._notices.outdated:
+            self._notices.close()
+        if not self._notices.active and self._folder.is_dir():
+            changed = self._notices.begin(stop)
+            if changed is not None:  # nobody reported what came before
+                self._changed |= changed
+                self._next_scan_s = 0.0
 
-        try:
-            changes: Changes = watchfiles.watch(
-                self._folder,
-                watch_filter=None,
-                step=50,
-                debounce=200,
-                rust_timeout=max(50, int(1000 * min(self._poll_s, 0.4))),
-                yield_on_timeout=True,
-                stop_event=stop,
-                raise_interrupt=False,
-            )
-            self._changed.update(Path(name) for _, name in next(changes))
-        except (StopIteration, OSError, RuntimeError) as error:
-            if not self._folder.is_dir():  # it was removed at this moment
-                return
-            self._gives_notice = False
-            log.warning(
-                "%s: the system reports no changes (%s); the folder is searched every %g s",
-                self._folder,
-                error,
-                self._poll_s,
-            )
-            return
-        self._changes = changes
-
-    def _stop_notices(self) -> None:
-        if self._changes is not None:
-            self._changes.close()
-            self._changes = None
+    def _files_of_changes(self) -> Iterator[Path]:
+        """What has changed. Of a folder that was moved here, only the folder is reported."""
+        for path in self._changed:
+            if path.is_dir():
+                yield from _files_below(path, Contents())
+            else:
+                yield path
 
     def _scan(self) -> None:
         """Check every file."""
@@ -238,23 +202,3 @@ def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
-def _is_network_share(folder: Path, mounts: Callable[[], str] | None = None) -> bool:
-    """Whether other computers may change the folder without a report to this one."""
-    try:
-        text = mounts() if mounts else _MOUNTS.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
-    target = os.path.realpath(folder)
-    best, kind = "", ""
-    for line in text.splitlines():
-        fields, _, rest = line.partition(" - ")
-        parts = fields.split()
-        if len(parts) < 5 or not rest:
-            continue
-        point = parts[4].replace("\\040", " ")
-        below = target == point or target.startswith(point.rstrip("/") + "/")
-        if below and len(point) >= len(best):
-            best, kind = point, rest.split()[0]
-    return kind.startswith(_NETWORK_FILE_SYSTEMS)
