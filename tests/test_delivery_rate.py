@@ -35,7 +35,7 @@ def delivered(
     return rate
 
 
-@pytest.mark.parametrize("ratio", [3.0, 2.0, 0.5, 1 / 3, 2.75625, 0.689, 6.0])
+@pytest.mark.parametrize("ratio", [3.0, 2.0, 0.5, 1 / 3, 2.75625, 0.689, 6.0, 5.0, 4 / 3, 2 / 3])
 @given(piece_s=st.floats(0.02, 0.25), first_s=st.floats(0.0, 10.0), jitter_s=st.floats(0.0, 0.03))
 def test_a_wrong_rate_is_found_within_six_seconds(
     ratio: float, piece_s: float, first_s: float, jitter_s: float
@@ -86,6 +86,15 @@ def test_the_advice_names_rate_and_channels() -> None:
     assert "sample_rate_hz = 48000, or channels = 3" in wrong_rate(settings(), 2.99)
     assert "sample_rate_hz = 44100" in wrong_rate(settings(), 2.756)
     assert "sample_rate_hz = 8000, or channels = 1 if" in wrong_rate(settings(channels=2), 0.5)
+
+
+def test_samples_of_three_bytes_are_noticed_at_any_rate() -> None:
+    """1.5 times 44.1 kHz is no usual rate, and the sound would be scored as noise."""
+    rate = DeliveryRate(44_100)
+    for piece in range(61):
+        rate.push(6_615, 100.0 + 0.1 * piece)
+    assert rate.ratio == pytest.approx(1.5, rel=0.04)
+    assert "2 bytes instead of 3" in wrong_rate(settings(sample_rate_hz=44_100), 1.5)
 
 
 PROGRAM = """

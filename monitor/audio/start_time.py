@@ -29,8 +29,10 @@ _TIME_IN_NAME = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-_NEVER_SET = frozenset({(1970, 1, 1), (1980, 1, 1), (2000, 1, 1)})
-"""Where the clocks of Linux, of FAT and of many clock chips begin."""
+_FIRST_SET_YEAR = 1990
+"""Nobody recorded files before. Clocks of Linux begin in 1970, of FAT and of GPS in 1980."""
+_CHIP_BEGINS = (2000, 1)
+"""Year and month in which the clocks of many clock chips begin."""
 _LEAP_SECOND = 60
 _BEXT_DATE: Final = re.compile(rb"(19[7-9]\d|2[01]\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
 _BEXT_TIME: Final = re.compile(rb"(\d\d)[-_:. /](\d\d)[-_:. /](\d\d)")
@@ -69,7 +71,7 @@ def start_unix_s(recording: Path) -> float | None:
     ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` for ``:``, and
     ``20261123_101530``), and the origination date and time of a Broadcast Wave file (EBU Tech
     3285). Times without a zone are taken as UTC. A file that cannot be read gives None, and so do
-    the days at which clocks begin that were never set (1970-01-01, 1980-01-01, 2000-01-01).
+    the dates of clocks that were never set (before 1990, and January 2000).
     """
     named = _start_in_name(recording.stem)
     if named is None:
@@ -97,11 +99,11 @@ def _start_in_name(name: str) -> datetime | None:
 def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
     """Year, month, day, hour, minute and second as a time, None where there is no such time.
 
-    None too on the days at which clocks begin that were never set. A leap second (60) is the
+    None too for the dates of clocks that were never set. A leap second (60) is the
     beginning of the next minute.
     """
     year, month, day, hour, minute, second = map(int, parts)
-    if (year, month, day) in _NEVER_SET:
+    if year < _FIRST_SET_YEAR or (year, month) == _CHIP_BEGINS:
         return None
     is_leap = second == _LEAP_SECOND
     try:

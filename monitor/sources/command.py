@@ -11,6 +11,7 @@ from monitor.backoff import Backoff
 from monitor.sources.delivery_rate import DeliveryRate, wrong_rate
 from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
+from monitor.sources.sample_format import SampleFormatCheck
 from monitor.sources.settings import CommandSettings
 from monitor.sources.supervised_child import ChildEnded, SupervisedChild
 
@@ -23,7 +24,8 @@ class CommandSource:
 
     Lost samples are counted by the clock. With ``restart = false`` the stream ends
     when the program ends with status 0. A program that does not deliver at the stated
-    rate is unavailable with the reason ``wrong_rate``.
+    rate is unavailable with the reason ``wrong_rate``, and one whose samples have another
+    format with the reason ``wrong_format``.
     """
 
     def __init__(self, settings: CommandSettings) -> None:
@@ -47,11 +49,13 @@ class CommandSource:
         last_data_s: float | None = None
         down: ChildEnded | None = None
         rate, is_wrong = DeliveryRate(settings.sample_rate_hz), False
+        check, is_misread = _format_check(settings), False
         held: list[SourceItem] = []
         for item in child.output(stop):
             if isinstance(item, ChildEnded):
                 yield from held
                 held, rate, is_wrong = [], DeliveryRate(settings.sample_rate_hz), False
+                check, is_misread = _format_check(settings), False
                 if item.exit_status == 0 and not settings.restart:
                     return
                 if not item.repeats(down):
@@ -67,6 +71,16 @@ class CommandSource:
                     yield unavailable("wrong_rate", f"{name} {detail}")
                 is_wrong, held = True, []
                 continue
+            check.push(item)
+            if check.problem:
+                if not is_misread:
+                    yield unavailable("wrong_format", f"{name}: {check.problem}")
+                is_misread, held, last_data_s = True, [], now_s
+                stream.skip(item)
+                continue
+            if is_misread:
+                is_misread = False
+                yield BACK
             if down is not None:
                 lost_s = now_s - last_data_s if last_data_s is not None else 0.0
                 stream.gap(round(lost_s * settings.sample_rate_hz))
@@ -77,3 +91,7 @@ class CommandSource:
             if not rate.in_doubt:
                 yield from held
                 held = []
+
+
+def _format_check(settings: CommandSettings) -> SampleFormatCheck:
+    return SampleFormatCheck(settings.sample_format, settings.sample_rate_hz, settings.channels)

@@ -14,6 +14,8 @@ from monitor.sources.settings import CommandSettings
 STANDARD_RATES_HZ = (
     8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000
 )  # fmt: skip
+_LIKELY_RATIOS = frozenset({2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 4 / 3, 3 / 2})
+"""Of channels, and of samples of 2, 3 and 4 bytes."""
 _SETTLE_S = 1.0
 _INTERVAL_S = 2.0
 _GIVE_UP_S = 60.0
@@ -86,6 +88,8 @@ def wrong_rate(settings: CommandSettings, ratio: float) -> str:
         advice += f", or channels = {n}" + (f" if the sound is {names[n]}" if n in names else "")
     if settings.sample_format == "s16le" and abs(ratio - 2) < 2 * _TOLERANCE:
         advice += ', or sample_format = "s32le" or "f32le" for samples of 4 bytes'
+    if settings.sample_format == "s16le" and abs(ratio - 1.5) < 1.5 * _TOLERANCE:
+        advice += ", or let the program write samples of 2 bytes instead of 3"
     return f"delivers about {rate_hz} samples a second, {stated_hz} are stated: {advice}"
 
 
@@ -97,7 +101,7 @@ def _nearest_rate(rate_hz: float) -> int:
 def _agree(one: float, other: float, rate_hz: int) -> bool:
     """Whether two ratios are those of one wrong setting."""
     likely = {standard_hz / rate_hz for standard_hz in STANDARD_RATES_HZ}
-    likely |= {float(n) for n in (2, 3, 4, 6, 8)} | {1.0 / n for n in (2, 3, 4, 6, 8)}
+    likely |= _LIKELY_RATIOS | {1.0 / ratio for ratio in _LIKELY_RATIOS}
     return any(
         _near(one, ratio) and _near(other, ratio)
         for ratio in likely

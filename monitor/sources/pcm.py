@@ -63,6 +63,14 @@ class PcmStream:
         self._gap = True
         self.next_sample += max(0, lost_samples)
 
+    def skip(self, data: bytes) -> None:
+        """Count samples that cannot be used; later ones keep their alignment."""
+        self._rest += data
+        n_frames, left = divmod(len(self._rest), self.frame_bytes)
+        self._rest = self._rest[len(self._rest) - left :]
+        self.next_sample += n_frames
+        self._gap = True
+
     def _decoded(self, data: bytes) -> FloatArray:
         """Shape: ``(n_frames, n_channels)``."""
         values = np.frombuffer(data, dtype=self._dtype).reshape(-1, self._channels)

@@ -1,0 +1,143 @@
+"""Are the bytes of a program samples of the stated format?
+
+Bytes in the other order, without the sign, of another format or shifted by one byte give loud
+noise instead of the sound of the machine. So does a compressed stream. This noise has properties
+that the sound of a microphone never has.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from monitor.domain import DoubleArray
+from monitor.sources.settings import SampleFormat
+
+_CELL_S = 0.5
+_CELLS = 4
+_LEAST_VALUES = 2_000
+_BINS = 16
+_FLAT = 0.25
+"""Largest deviation of a bin from the mean; five standard deviations at 2000 values in 16 bins."""
+_WHITE = 0.9
+_RAIL = 0.998
+_LOUD = 0.67
+_QUIETER = 0.3
+_LOUD_SWAPPED = 0.05
+_QUIETER_SWAPPED = 0.1
+_BOTH_SIGNS = 0.05
+_MOST_CLIPPED = 0.2
+_FLOATS = 0.99
+
+_SWAPPED = (
+    "the bytes of each sample seem to be in the wrong order: let the program write the low byte "
+    "first (ffmpeg: -f s16le); if this begins in the middle of a stream, a byte was lost"
+)
+_NOT_PCM = (
+    "the data are spread evenly over all values, as no sound is: the program seems to write "
+    "compressed sound, or samples of another size"
+)
+_UNSIGNED = "the samples seem to be unsigned: let the program write signed ones (ffmpeg: -f s16le)"
+_FLOATING = 'the samples seem to be floating-point numbers: set sample_format = "f32le"'
+
+
+_LOWEST, _HIGHEST = np.int16(-(2**15)), np.int16(2**15 - 1)
+_Int16 = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
+
+
+class SampleFormatCheck:
+    """The bytes of one run of a program to what is wrong with their format.
+
+    A problem begins after two seconds in which every cell of half a second shows it, and ends
+    with the first second without it. State: the bytes of the unfinished cell, and the newest
+    results.
+    """
+
+    def __init__(self, sample_format: SampleFormat, sample_rate_hz: int, channels: int) -> None:
+        self._format = sample_format
+        self._channels = channels
+        bytes_of_sample = 2 if sample_format == "s16le" else 4
+        values = max(_LEAST_VALUES, round(_CELL_S * sample_rate_hz)) * channels
+        self._cell_bytes = values * bytes_of_sample
+        self._pending = bytearray()
+        self._newest: list[str] = []
+        self.problem = ""
+        """What is wrong, as text for people; empty while nothing is."""
+
+    def push(self, data: bytes) -> None:
+        """Add bytes as the program wrote them."""
+        if self._format == "f32le":  # others are refused as not finite
+            return
+        self._pending += data
+        while len(self._pending) >= self._cell_bytes:
+            cell = bytes(self._pending[: self._cell_bytes])
+            del self._pending[: self._cell_bytes]
+            self._newest = [*self._newest[1 - _CELLS :], self._fault(cell)]
+            first = self._newest[0]
+            if first and self._newest == [first] * _CELLS:
+                self.problem = first
+            elif not any(self._newest[-_CELLS // 2 :]):
+                self.problem = ""
+
+    def _fault(self, cell: bytes) -> str:
+        if self._format == "s32le":
+            return _FLOATING if _is_float(cell) else ""
+        values = np.frombuffer(cell, "<i2").reshape(-1, self._channels)
+        if _is_swapped(values):
+            return _SWAPPED
+        if _is_even_noise(values):
+            return _NOT_PCM if _is_even_noise(values.byteswap()) else _SWAPPED
+        return _UNSIGNED if _is_unsigned(values) else ""
+
+
+def _is_swapped(values: _Int16) -> bool:
+    """Whether loud values become quiet sound of both signs when their bytes are exchanged.
+
+    Of loud sound in the right order, every low byte is equally frequent. Sound that was
+    converted from 8 bits has the low byte 0, and gives only one sign.
+    """
+    inner = values[(values != _LOWEST) & (values != _HIGHEST)]
+    if 2 * inner.size < values.size:  # clipped
+        return False
+    turned = inner.byteswap()
+    is_negative = float(np.mean(turned < 0))
+    if not _BOTH_SIGNS <= is_negative <= 1.0 - _BOTH_SIGNS:
+        return False
+    loud = _rms(inner)
+    return loud >= _LOUD_SWAPPED and _rms(turned) <= _QUIETER_SWAPPED * loud
+
+
+def _is_even_noise(values: _Int16) -> bool:
+    """Whether the values are independent and equally frequent over the full scale."""
+    flat = values.ravel()
+    counts = np.bincount((flat.astype(np.int32) + 2**15) >> 12, minlength=_BINS)
+    if np.abs(counts * _BINS / len(flat) - 1.0).max() > _FLAT:
+        return False
+    samples = _samples(values)
+    steps = np.diff(samples, axis=0)
+    return float(np.mean(steps**2)) >= _WHITE * 2.0 * float(np.mean(samples**2))
+
+
+def _is_unsigned(values: _Int16) -> bool:
+    """Whether the values lie at both ends of the scale, and are quiet sound around its middle."""
+    if values.min() > _RAIL * _LOWEST or values.max() < _RAIL * _HIGHEST:
+        return False
+    clipped = float(np.mean((values == _LOWEST) | (values == _HIGHEST)))
+    loud = _rms(values)
+    return loud >= _LOUD and clipped <= _MOST_CLIPPED and _rms(values ^ _LOWEST) <= _QUIETER * loud
+
+
+def _is_float(cell: bytes) -> bool:
+    """Whether the bytes are numbers between -1 and 1, which integers almost never look like."""
+    size = np.abs(np.frombuffer(cell, "<f4"))
+    with np.errstate(invalid="ignore"):
+        is_sound = (size <= 1.0) & (size >= 1e-7)
+    return float(np.mean(is_sound)) >= _FLOATS
+
+
+def _rms(values: _Int16) -> float:
+    """Around the mean; full scale is 1."""
+    return float(np.std(_samples(values)))
+
+
+def _samples(values: _Int16) -> DoubleArray:
+    return values.astype(np.float64) / 2**15
