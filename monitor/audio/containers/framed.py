@@ -6,11 +6,11 @@ off and sound that ffmpeg leaves out are noticed.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg
 from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes
+from monitor.audio.containers.walking import ReadAhead, joined, no_frame
 from monitor.errors import BadInputError, TruncatedError
 
 AMR_MAGIC = b"#!AMR"
@@ -26,7 +26,6 @@ _ADTS_RATES_HZ = (
     *(22050, 16000, 12000, 11025, 8000, 7350),
 )
 _ADTS_BLOCK_SAMPLES = 1024
-_READ_AHEAD_BYTES = 1 << 18
 
 
 def is_adts(head: bytes) -> bool:
@@ -39,7 +38,7 @@ def adts_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
 
     Raises ``BadInputError`` where a frame is cut off or something else lies between frames.
     """
-    read = _Reader(descriptor)
+    read = ReadAhead(descriptor)
     offset, seconds, coded_bytes = 0, 0.0, 0
     while offset < read.size:
         if tag := tag_bytes(read.at(offset, MOST_HEADER_BYTES)):
@@ -50,12 +49,12 @@ def adts_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
             _require_whole(path, offset + _ADTS_HEADER_BYTES, read.size)
         if len(head) < _ADTS_HEADER_BYTES or not is_adts(head):
             if not seconds or not read.is_padding(offset):
-                raise _damaged(path, offset, read.size, "AAC")
+                raise no_frame(path, "AAC", offset, read.size)
             break
         rate_index = head[2] >> 2 & 15
         n_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
         if rate_index >= len(_ADTS_RATES_HZ) or n_bytes < _ADTS_HEADER_BYTES:
-            raise _damaged(path, offset, read.size, "AAC")
+            raise no_frame(path, "AAC", offset, read.size)
         n_samples = _ADTS_BLOCK_SAMPLES * (1 + (head[6] & 3))
         seconds += n_samples / _ADTS_RATES_HZ[rate_index]
         offset += n_bytes
@@ -69,7 +68,7 @@ def amr_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
 
     Raises ``BadInputError`` where a frame is cut off, and for several recordings in one file.
     """
-    read = _Reader(descriptor)
+    read = ReadAhead(descriptor)
     beginning = read.at(0, 16).partition(b"\n")[0] + b"\n"
     if beginning not in _AMR_BEGINNINGS:
         raise BadInputError(f"{path}: AMR with several channels cannot be read; convert it to wav")
@@ -77,37 +76,14 @@ def amr_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
     offset, n_frames = len(beginning), 0
     while offset < read.size:
         if read.at(offset, len(AMR_MAGIC)) == AMR_MAGIC:
-            raise BadInputError(
-                f"{path}: several recordings in one file; only the first could be decoded. "
-                "Use one file for each"
-            )
+            raise joined(path, "several")
         head = read.at(offset, 1)[0]
         if head & 0x83:  # these bits are always zero
-            raise _damaged(path, offset, read.size, "AMR")
+            raise no_frame(path, "AMR", offset, read.size)
         offset += sizes[head >> 3 & 15]
         n_frames += 1
         _require_whole(path, offset, read.size)
     return ForFfmpeg(n_frames * _AMR_FRAME_S)
-
-
-class _Reader:
-    """Bytes of a file, read ahead in larger pieces."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.size = os.fstat(descriptor).st_size
-        self._descriptor = descriptor
-        self._window, self._start = b"", 0
-
-    def at(self, offset: int, n_bytes: int) -> bytes:
-        inside = offset - self._start
-        if inside < 0 or inside + n_bytes > len(self._window):
-            self._window = os.pread(self._descriptor, _READ_AHEAD_BYTES, offset)
-            self._start, inside = offset, 0
-        return self._window[inside : inside + n_bytes]
-
-    def is_padding(self, offset: int) -> bool:
-        """Whether only zeros follow."""
-        return not self.at(offset, _READ_AHEAD_BYTES).strip(b"\0")
 
 
 def _require_whole(path: Path, end: int, size: int) -> None:
@@ -116,10 +92,3 @@ def _require_whole(path: Path, end: int, size: int) -> None:
             f"{path}: truncated: its last frame is cut off; "
             "copy it again, or use a complete recording"
         )
-
-
-def _damaged(path: Path, offset: int, size: int, what: str) -> BadInputError:
-    return BadInputError(
-        f"{path}: damaged: no {what} frame at byte {offset} of {size}; "
-        "copy it again, or use a complete recording"
-    )

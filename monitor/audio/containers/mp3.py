@@ -7,13 +7,13 @@ are counted here, and libsndfile gets a Xing frame with their number.
 
 from __future__ import annotations
 
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
 from monitor.audio.containers.tags import MOST_HEADER_BYTES, tag_bytes, tag_without_length
+from monitor.audio.containers.walking import ReadAhead, no_frame
 from monitor.errors import BadInputError, TruncatedError
 
 _HEADER_BYTES = 4
@@ -61,9 +61,7 @@ def mp3_recordings(descriptor: int, path: Path) -> list[Recording]:
     Raises ``BadInputError`` where frames are cut off or something else lies between them, and
     where there is no frame of layer III at all.
     """
-    size = os.fstat(descriptor).st_size
-    walk = _Walk(descriptor, path, size)
-    recordings = walk.recordings()
+    recordings = _Walk(descriptor, path).recordings()
     if not recordings:
         raise BadInputError(f"{path}: not an audio file: no MP3 frame in it")
     return recordings
@@ -72,9 +70,10 @@ def mp3_recordings(descriptor: int, path: Path) -> list[Recording]:
 class _Walk:
     """From frame to frame through one file."""
 
-    def __init__(self, descriptor: int, path: Path, size: int) -> None:
-        self._descriptor, self._path, self._size = descriptor, path, size
-        self._window, self._window_start = b"", 0
+    def __init__(self, descriptor: int, path: Path) -> None:
+        self._path = path
+        self._read = ReadAhead(descriptor)
+        self._size = self._read.size
         self._runs: list[tuple[_Frame, list[Range], int]] = []
         self._stated: list[tuple[int | None, int]] = []
         """The frames that each Xing frame states, and the number of frames before it."""
@@ -82,12 +81,12 @@ class _Walk:
     def recordings(self) -> list[Recording]:
         offset = 0
         while offset < self._size:
-            if n_bytes := tag_bytes(self._bytes(offset, MOST_HEADER_BYTES)):
+            if n_bytes := tag_bytes(self._read.at(offset, MOST_HEADER_BYTES)):
                 if self._runs and offset + n_bytes > self._size:
                     raise self._damaged(offset)
                 offset += n_bytes
                 continue
-            frame = _frame(self._bytes(offset, _HEADER_BYTES))
+            frame = _frame(self._read.at(offset, _HEADER_BYTES))
             if frame is None:
                 offset = self._resume(offset)
                 continue
@@ -122,21 +121,13 @@ class _Walk:
     def _n_counted(self) -> int:
         return sum(n_frames for _, _, n_frames in self._runs)
 
-    def _bytes(self, offset: int, n_bytes: int) -> bytes:
-        """Bytes of the file, read ahead in larger pieces."""
-        inside = offset - self._window_start
-        if inside < 0 or inside + n_bytes > len(self._window):
-            self._window = os.pread(self._descriptor, max(n_bytes, 1 << 18), offset)
-            self._window_start, inside = offset, 0
-        return self._window[inside : inside + n_bytes]
-
     def _resume(self, offset: int) -> int:
         """Where frames continue, or the end of the file if only a remnant follows.
 
         Zeros are padding. Raises ``BadInputError`` for anything else between frames.
         """
         limit = min(self._size, offset + _MOST_JUNK_BYTES)
-        junk = self._bytes(offset, limit - offset)
+        junk = self._read.at(offset, limit - offset)
         zeros = len(junk) - len(junk.lstrip(b"\0"))
         if zeros:
             return offset + zeros
@@ -162,22 +153,22 @@ class _Walk:
 
     def _begins_frames(self, offset: int) -> bool:
         """Whether a frame begins here and another one of the same stream follows it."""
-        frame = _frame(self._bytes(offset, _HEADER_BYTES))
+        frame = _frame(self._read.at(offset, _HEADER_BYTES))
         if frame is None:
             return False
-        next_one = _frame(self._bytes(offset + frame.n_bytes, _HEADER_BYTES))
+        next_one = _frame(self._read.at(offset + frame.n_bytes, _HEADER_BYTES))
         return next_one is not None and next_one.same_stream(frame)
 
     def _is_information(self, offset: int, frame: _Frame) -> bool:
         """Whether the frame has no sound and states the length."""
-        body = self._bytes(offset, min(frame.n_bytes, 64))
+        body = self._read.at(offset, min(frame.n_bytes, 64))
         name_at = _HEADER_BYTES + frame.side_bytes
         return body[name_at : name_at + 4] in {b"Xing", b"Info"} or body[36:40] == b"VBRI"
 
     def _stated_frames(self, offset: int, frame: _Frame) -> int | None:
         """The number of frames that a Xing frame states, None if it does not."""
         name_at = offset + _HEADER_BYTES + frame.side_bytes
-        fields = self._bytes(name_at, 12)
+        fields = self._read.at(name_at, 12)
         if fields[:4] not in {b"Xing", b"Info"} or len(fields) < 12 or not fields[7] & 1:
             return None
         return int.from_bytes(fields[8:12], "big")
@@ -193,7 +184,7 @@ class _Walk:
         self._runs[-1] = (first, ranges, n_frames + 1)
 
     def _recording(self, first: _Frame, ranges: list[Range], n_frames: int) -> Recording:
-        header = os.pread(self._descriptor, _HEADER_BYTES, ranges[0].start)
+        header = self._read.at(ranges[0].start, _HEADER_BYTES)
         parts: tuple[Part, ...] = (_xing_frame(header, first, n_frames), *ranges)
         n_samples, tolerance = n_frames * first.samples, _DECODER_FRAMES * first.samples
         return Recording(parts, n_samples, tolerance, coded_bytes=_bytes_of(ranges))
@@ -205,10 +196,7 @@ class _Walk:
         )
 
     def _damaged(self, offset: int) -> BadInputError:
-        return BadInputError(
-            f"{self._path}: damaged: no MP3 frame at byte {offset} of {self._size}; "
-            "copy it again, or use a complete recording"
-        )
+        return no_frame(self._path, "MP3", offset, self._size)
 
 
 def _bytes_of(ranges: list[Range]) -> int:

@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg
+from monitor.audio.containers.walking import joined
 from monitor.errors import BadInputError, TruncatedError
 
 MATROSKA_MAGIC = b"\x1a\x45\xdf\xa3"
@@ -35,7 +36,7 @@ def mp4_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
         n_types += name == b"ftyp"
         offset += max(8, n_bytes)
     if n_types > 1:
-        raise _several(path, n_types)
+        raise joined(path, str(n_types))
     if offset > size:
         raise _truncated(path)
     return ForFfmpeg()
@@ -52,7 +53,7 @@ def matroska_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
     if name != _SEGMENT or end > size or begin >= size:
         raise _truncated(path)
     if os.pread(descriptor, 4, end) == MATROSKA_MAGIC:
-        raise _several(path, 2)
+        raise joined(path, "2")
     if size - end > _REMNANT_BYTES:
         raise _more(path, end, size)
     return ForFfmpeg()
@@ -82,7 +83,7 @@ def asf_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
     if stated > size:
         raise _truncated(path)
     if os.pread(descriptor, 4, stated) == ASF_MAGIC:
-        raise _several(path, 2)
+        raise joined(path, "2")
     if size - stated > _REMNANT_BYTES:
         raise _more(path, stated, size)
     return ForFfmpeg()
@@ -91,13 +92,6 @@ def asf_for_ffmpeg(descriptor: int, path: Path) -> ForFfmpeg:
 def _truncated(path: Path) -> TruncatedError:
     return TruncatedError(
         f"{path}: truncated: its last part is cut off; copy it again, or use a complete recording"
-    )
-
-
-def _several(path: Path, n_recordings: int) -> BadInputError:
-    return BadInputError(
-        f"{path}: {n_recordings} recordings in one file; only the first could be decoded. "
-        "Use one file for each"
     )
 
 

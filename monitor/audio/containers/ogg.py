@@ -6,12 +6,12 @@ decodes only the first. Each recording ends with a page that has the end-of-stre
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from pathlib import Path
 
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording
+from monitor.audio.containers.walking import ReadAhead, joined
 from monitor.errors import BadInputError, TruncatedError
 from monitor.text.wording import counted
 
@@ -23,7 +23,6 @@ _GRANULE = slice(6, 14)
 _CHECKSUM = slice(22, 26)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 """Every byte with its bits in the opposite order."""
-_READ_AHEAD_BYTES = 1 << 20
 _WITHOUT_SOUND = frozenset({bytes(8), b"\xff" * 8})
 
 
@@ -33,26 +32,23 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
     FLAC and Speex in Ogg are for ffmpeg. Raises ``BadInputError`` where a page is damaged or
     missing.
     """
-    size = os.fstat(descriptor).st_size
+    read = ReadAhead(descriptor)
+    size = read.size
     starts: list[int] = []
     coded_bytes: list[int] = []
     ended: set[int] = set()
     begun: set[int] = set()
     numbers: dict[int, int] = {}
     offset, beginning, last_sample = 0, False, 0
-    window, window_start = b"", 0
     while offset < size:
-        if offset + _LONGEST_PAGE > window_start + len(window):
-            window, window_start = os.pread(descriptor, _READ_AHEAD_BYTES, offset), offset
-        inside = offset - window_start
-        header = window[inside : inside + _HEADER_BYTES + 255]
+        header = read.at(offset, _HEADER_BYTES + 255)
         page_bytes = _page_bytes(header)
         if page_bytes is None or offset + page_bytes > size:
-            if starts and size - offset < _LONGEST_PAGE and _is_padding(descriptor, offset):
+            if starts and size - offset < _LONGEST_PAGE and read.is_padding(offset):
                 size = offset
                 break
             raise _damaged(path, offset, size)
-        _require_intact(path, window[inside : inside + page_bytes], offset, size)
+        _require_intact(path, read.at(offset, page_bytes), offset, size)
         flags, serial = header[5], int.from_bytes(header[14:18], "little")
         number = int.from_bytes(header[18:22], "little")
         if not flags & _BEGIN:
@@ -76,12 +72,9 @@ def ogg_recordings(descriptor: int, path: Path) -> list[Recording] | ForFfmpeg:
         beginning = bool(flags & _BEGIN)
         offset += page_bytes
     _require_ended(path, begun - ended, len(starts))
-    if rate_hz := _rate_for_ffmpeg(os.pread(descriptor, _LONGEST_PAGE, 0)):
+    if rate_hz := _rate_for_ffmpeg(read.at(0, _LONGEST_PAGE)):
         if len(starts) > 1:
-            raise BadInputError(
-                f"{path}: {len(starts)} recordings in one file; only the first could be decoded. "
-                "Use one file for each"
-            )
+            raise joined(path, str(len(starts)))
         return ForFfmpeg(last_sample / rate_hz, coded_bytes[0])
     return [
         Recording((Range(start, end),), coded_bytes=n_bytes)
@@ -97,11 +90,6 @@ def _rate_for_ffmpeg(page: bytes) -> int:
     if packet.startswith(b"Speex   ") and len(packet) >= 40:
         return int(struct.unpack("<I", packet[36:40])[0])
     return 0
-
-
-def _is_padding(descriptor: int, offset: int) -> bool:
-    """Whether only zeros follow: some programs fill up a block."""
-    return not os.pread(descriptor, _LONGEST_PAGE, offset).strip(b"\0")
 
 
 def _require_next(path: Path, number: int, before: int | None, offset: int, size: int) -> None:
