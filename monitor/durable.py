@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,55 @@ def replace_content(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())  # without it, a power failure leaves an empty file
     partial.replace(path)
     sync(path.parent)
+
+
+def connect(path: Path | str, *, timeout_s: float = 2.0) -> sqlite3.Connection:
+    """Open or create a database, for ``transaction``. Raises ``sqlite3.Error``.
+
+    Any thread may use it, one at a time. ``timeout_s``: how long to wait for another process.
+    """
+    return sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+
+
+def use_log(connection: sqlite3.Connection, *, checkpoint_pages: int | None = None) -> None:
+    """Write to a log first: each commit is on the disk, and readers are not blocked.
+
+    ``checkpoint_pages``: how long the log becomes. Raises ``sqlite3.Error``.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if checkpoint_pages is not None:
+        connection.execute(f"PRAGMA wal_autocheckpoint = {checkpoint_pages}")
+
+
+def reserve_space(connection: sqlite3.Connection, n_bytes: int, *, checkpoint_pages: int) -> None:
+    """Write pages into the table ``reserve`` and free them again, for the time of a full disk.
+
+    The freed pages stay in the file, and the log keeps its size. The bytes are random because a
+    compressing file system would not reserve space for zeros. If the disk is already full, there
+    is no reserve. Raises ``sqlite3.Error`` for other faults.
+    """
+    filler = secrets.token_bytes(n_bytes)
+    free_pages = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    if free_pages * page_bytes >= n_bytes // 2:
+        # The file has its reserve, but a normal close has deleted the log.
+        filler = filler[: (checkpoint_pages + 32) * page_bytes]
+    try:
+        with transaction(connection):
+            connection.execute("INSERT INTO reserve VALUES (?)", (filler,))
+        with transaction(connection):
+            connection.execute("DELETE FROM reserve")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether the database itself is damaged, as opposed to a disk that does not accept it."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.control.mute import Mute
-from monitor.control.operator_store import Entry, KnownAlert, OperatorStore, is_damage, move_aside
+from monitor.control.operator_store import Entry, KnownAlert, OperatorStore, move_aside
+from monitor.durable import is_damaged
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ class OperatorLog:
     def _failed(self, error: Exception) -> None:
         self._disconnect()
         self._next_try_s = time.monotonic() + _RETRY_S
-        if is_damage(error):
+        if is_damaged(error):
             move_aside(self.path)
             self._next_try_s = 0.0
         reason = f"{self.path}: {error}"

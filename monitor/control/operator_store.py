@@ -11,11 +11,10 @@ from pathlib import Path
 
 from monitor.clock import Moment
 from monitor.control.mute import Mute
-from monitor.durable import transaction
+from monitor.durable import connect, transaction, use_log
 
 _APPLICATION_ID = 0x4155_4F50  # "AUOP"
 _SCHEMA_VERSION = 1
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -74,12 +73,9 @@ class OperatorStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._connection = sqlite3.connect(
-            path, timeout=2.0, isolation_level=None, check_same_thread=False
-        )
+        self._connection = connect(path)
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            use_log(self._connection)
             self.is_new = self._prepare()
         except BaseException:
             self._connection.close()
@@ -153,11 +149,6 @@ class OperatorStore:
         if application_id != _APPLICATION_ID or version > _SCHEMA_VERSION:
             raise sqlite3.DatabaseError("made by another program, or by a later version")
         return False
-
-
-def is_damage(error: Exception) -> bool:
-    """Whether the file itself is damaged, as opposed to a disk that does not accept it."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
 def move_aside(path: Path) -> None:

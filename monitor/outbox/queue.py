@@ -79,6 +79,7 @@ class Outbox:
         self._closed = False
         self._lock_file = _locked(path.with_name(path.name + ".lock"))
         self._disk = OutboxDisk(path, clock)
+        self._memory = self._disk.memory
         try:
             self._disk.open()
         except BaseException:
@@ -96,12 +97,12 @@ class Outbox:
         """Store the monitored machines. Returns the other machines that are in this file."""
         with self._guard:
             self._check_open()
-            new = [name for name in machines if name not in self._disk.machines]
+            new = [name for name in machines if name not in self._memory.machines]
             for name in new:
-                self._disk.machines[name] = AlertSeries(self._disk.assumed_sequence)
-                self._disk.touch(name)
+                self._memory.machines[name] = AlertSeries(self._memory.assumed_sequence)
+                self._memory.touch(name)
             self._disk.flush()
-            return [name for name in self._disk.machines if name not in machines]
+            return [name for name in self._memory.machines if name not in machines]
 
     def append(self, draft: AlertDraft) -> Alert:
         """Give the alert its identity and make it durable; it is on the disk on return.
@@ -111,12 +112,12 @@ class Outbox:
         """
         with self._guard:
             self._check_open()
-            known = self._disk.machines
-            series = known.setdefault(draft.machine, AlertSeries(self._disk.assumed_sequence))
-            self._disk.correct_times(draft.machine)
+            known = self._memory.machines
+            series = known.setdefault(draft.machine, AlertSeries(self._memory.assumed_sequence))
+            self._memory.correct_times(draft.machine)
             alert = series.identify(draft)
-            self._disk.put(alert)
-            self._disk.touch(alert.machine)
+            self._memory.put(alert)
+            self._memory.touch(alert.machine)
             self._disk.flush()
             self._enforce_number()
             return alert
@@ -134,38 +135,38 @@ class Outbox:
             self._check_open()
             self._disk.flush_if_due()
             self._enforce_age()
-            return self._disk.machines_waiting()
+            return self._memory.machines_waiting()
 
     def acknowledge(self, event_id: str) -> None:
         """Remove an alert that the broker has. An unknown or repeated id changes nothing."""
         with self._guard:
             self._check_open()
-            self._disk.remove([event_id])
+            self._memory.remove([event_id])
             self._disk.flush()
 
     def open_alert(self, machine: str) -> Alert | None:
         """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
         with self._guard:
-            self._disk.correct_times(machine)
-            series = self._disk.machines.get(machine)
+            self._memory.correct_times(machine)
+            series = self._memory.machines.get(machine)
             return series.open if series else None
 
     def depth(self) -> int:
         """The number of alerts that are not acknowledged."""
         with self._guard:
-            return self._disk.depth()
+            return self._memory.depth()
 
     def health(self) -> OutboxHealth:
         """The condition of the outbox."""
         with self._guard:
             dropped: Counter[str] = Counter()
-            for (_, kind), number in self._disk.drops.items():
+            for (_, kind), number in self._memory.drops.items():
                 dropped[kind] += number
             return OutboxHealth(
                 state="memory" if self._disk.trouble else "ok",
                 detail=self._disk.trouble,
-                depth=self._disk.depth(),
-                unwritten=self._disk.unwritten(),
+                depth=self._memory.depth(),
+                unwritten=len(self._memory.unwritten.alerts),
                 dropped=dict(dropped),
                 recoveries=self._disk.recoveries,
             )
@@ -193,14 +194,14 @@ class Outbox:
             self._lock_file.close()
 
     def _enforce_number(self) -> None:
-        excess = self._disk.depth() - self._max_alerts
+        excess = self._memory.depth() - self._max_alerts
         if excess > 0:
             entries = self._disk.oldest(excess, only_updated=True)
             self._drop(entries or self._disk.oldest(excess, only_updated=False))
-        excess = self._disk.unwritten() - self._max_in_memory
+        excess = len(self._memory.unwritten.alerts) - self._max_in_memory
         if excess > 0:
-            entries = self._disk.oldest_unwritten(excess, only_updated=True)
-            self._drop(entries or self._disk.oldest_unwritten(excess, only_updated=False))
+            entries = self._memory.unwritten.oldest(excess, only_updated=True)
+            self._drop(entries or self._memory.unwritten.oldest(excess, only_updated=False))
 
     def _enforce_age(self) -> None:
         if time.monotonic() >= self._next_age_check_s:
@@ -210,8 +211,8 @@ class Outbox:
     def _drop(self, entries: list[AlertKey]) -> None:
         if not entries:
             return
-        self._disk.drops.update((machine, kind) for _, machine, kind in entries)
-        self._disk.remove([event_id for event_id, _, _ in entries], dropped=True)
+        self._memory.drops.update((machine, kind) for _, machine, kind in entries)
+        self._memory.remove([event_id for event_id, _, _ in entries], dropped=True)
         self._disk.flush()
         _log.warning("outbox %s: over its limits; alerts dropped: %d", self.path, len(entries))
 

@@ -6,6 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from monitor.durable import is_damaged
+
 _APPLICATION_ID = 0x41554F42  # "AUOB"
 _SCHEMA_VERSION = 1
 _SCHEMA = f"""
@@ -54,11 +56,7 @@ class StoreTooNewError(StoreError):
 
 def is_damage(error: BaseException) -> bool:
     """Whether the file itself is damaged, as opposed to a write that failed."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return isinstance(error, StoreDamagedError) or code in {
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-    }
+    return isinstance(error, StoreDamagedError) or is_damaged(error)
 
 
 def create(path: Path) -> None:

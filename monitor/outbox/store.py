@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from monitor.clock import Moment
-from monitor.durable import transaction
+from monitor.durable import connect, reserve_space, transaction, use_log
 from monitor.outbox.rows import StoredAlert, StoredMachine
 from monitor.outbox.schema import alert_columns, create, extend, machines_query, verify
 
@@ -45,17 +44,13 @@ class OutboxStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             create(path)
-        connection = sqlite3.connect(
-            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
+        connection = connect(path, timeout_s=_BUSY_TIMEOUT_S)
         try:
             verify(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            use_log(connection, checkpoint_pages=_CHECKPOINT_PAGES)
             extend(connection)
             store = cls(connection, writable=True)
-            store._reserve_space()
+            reserve_space(connection, _RESERVE_BYTES, checkpoint_pages=_CHECKPOINT_PAGES)
         except BaseException:
             connection.close()
             raise
@@ -212,26 +207,3 @@ class OutboxStore:
             " number = excluded.number",
             [(machine, kind, number) for (machine, kind), number in drops.items()],
         )
-
-    def _reserve_space(self) -> None:
-        """Write pages and free them again, so that the next alerts fit on a full disk.
-
-        The freed pages stay in the file, and the write-ahead log keeps its size. The
-        bytes are random because a compressing file system would not reserve space for
-        zeros. If the disk is already full, there is no reserve.
-        """
-        filler = secrets.token_bytes(_RESERVE_BYTES)
-        free_pages = self._connection.execute("PRAGMA freelist_count").fetchone()[0]
-        page_bytes = self._connection.execute("PRAGMA page_size").fetchone()[0]
-        if free_pages * page_bytes >= _RESERVE_BYTES // 2:
-            # The file has its reserve, but a normal close has deleted the log.
-            filler = filler[: (_CHECKPOINT_PAGES + 32) * page_bytes]
-        try:
-            with self.transaction():
-                self._connection.execute("INSERT INTO reserve VALUES (?)", (filler,))
-            with self.transaction():
-                self._connection.execute("DELETE FROM reserve")
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sqlite3
+
+from monitor.durable import connect, reserve_space, use_log
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
@@ -32,6 +33,7 @@ DELETE FROM displaced WHERE rowid <= (SELECT max(rowid) FROM displaced) - {_KEPT
 """  # noqa: S608 - a constant
 _ADDED_COLUMNS = ("decided_frames", "changed_ns")
 _RESERVE_BYTES = 1 << 18
+_BUSY_TIMEOUT_S = 5.0
 _CHECKPOINT_PAGES = 16  # keeps the write-ahead log much smaller than the reserve
 
 
@@ -41,10 +43,9 @@ def open_ledger_file(name: str) -> sqlite3.Connection:
     Raises ``sqlite3.DatabaseError`` where it is damaged, and ``sqlite3.OperationalError`` where
     it cannot be opened or written.
     """
-    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+    connection = connect(name, timeout_s=_BUSY_TIMEOUT_S)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        use_log(connection, checkpoint_pages=_CHECKPOINT_PAGES)
         connection.executescript(_SCHEMA)
         if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("the database is damaged")
@@ -54,24 +55,12 @@ def open_ledger_file(name: str) -> sqlite3.Connection:
                 connection.execute(
                     f"ALTER TABLE files ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
                 )
-        _reserve_space(connection)
+        with contextlib.suppress(sqlite3.OperationalError):  # a disk that is read-only
+            reserve_space(connection, _RESERVE_BYTES, checkpoint_pages=_CHECKPOINT_PAGES)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _reserve_space(connection: sqlite3.Connection) -> None:
-    """Write pages and free them again, so that the next entries fit on a full disk.
-
-    The freed pages stay in the file, and the write-ahead log keeps its size. A disk that is
-    already full or read-only gets no reserve. The bytes are random, because a compressing file
-    system reserves no space for zeros.
-    """
-    with contextlib.suppress(sqlite3.OperationalError):
-        connection.execute("INSERT INTO reserve VALUES (?)", (secrets.token_bytes(_RESERVE_BYTES),))
-        connection.execute("DELETE FROM reserve")
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def copy_entries(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
