@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.options import AsJson, BundlePath, Recordings
-from monitor.text.arguments import CommandApp, number
+from monitor.cli.options import BundlePath, Recordings, file_option
+from monitor.text.arguments import AsJson, CommandApp, number
 
 
 def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
@@ -24,19 +24,14 @@ def replay(
     bundle: BundlePath,
     recordings: Recordings,
     *,
-    scores: Annotated[
-        Path | None, typer.Option(help="CSV file with a row for each score.", metavar="FILE")
-    ] = None,
-    files: Annotated[
-        Path | None, typer.Option(help="CSV file with a row for each recording.", metavar="FILE")
-    ] = None,
+    scores: Annotated[Path | None, file_option("CSV file with a row for each score.")] = None,
+    files: Annotated[Path | None, file_option("CSV file with a row for each recording.")] = None,
     alerts: Annotated[
         Path | None,
-        typer.Option(
-            help="JSON Lines file with the alerts. Their times come from --start, or from the "
-            "name or the Broadcast Wave metadata of the recording (UTC without a time zone). "
-            "Otherwise they count from 1970-01-01T00:00:00Z.",
-            metavar="FILE",
+        file_option(
+            "JSON Lines file with the alerts. Their times come from --start, or from the name or "
+            "the Broadcast Wave metadata of the recording (UTC without a time zone). Otherwise "
+            "they count from 1970-01-01T00:00:00Z."
         ),
     ] = None,
     publish: Annotated[
@@ -44,11 +39,7 @@ def replay(
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="Configuration file for [detector], and for [mqtt] with --publish.",
-            metavar="FILE",
-            readable=False,
-        ),
+        file_option("Configuration file for [detector], and for [mqtt] with --publish."),
     ] = None,
     machine: Annotated[
         str | None,
@@ -141,10 +132,7 @@ def calibrate(
     ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="Configuration file with the [detector] that the threshold is for.",
-            metavar="FILE",
-        ),
+        file_option("Configuration file with the [detector] that the threshold is for."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

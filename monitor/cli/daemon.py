@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from monitor.cli.options import DEFAULT_CONFIG, AsJson, Config
+from monitor.cli.options import DEFAULT_CONFIG, Config
 from monitor.errors import UsageError
-from monitor.text.arguments import CommandApp, number
+from monitor.text.arguments import AsJson, CommandApp, number
 
 
 def run(

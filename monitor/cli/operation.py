@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from monitor.cli.options import AsJson
-from monitor.text.arguments import CommandApp, length_of_time
+from monitor.text.arguments import AsJson, CommandApp, length_of_time
 
 DaemonConfig = Annotated[
     Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,6 @@ import typer
 Config = Annotated[
     Path, typer.Option("--config", help="Configuration file.", metavar="FILE", readable=False)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 BundlePath = Annotated[
     Path, typer.Argument(help="Folder of the bundle.", metavar="BUNDLE", readable=False)
 ]
@@ -23,4 +22,11 @@ Recordings = Annotated[
         readable=False,
     ),
 ]
+
+
+def file_option(help_text: str) -> Any:
+    """An option that takes the name of a file to write or to read."""
+    return typer.Option(help=help_text, metavar="FILE", readable=False)
+
+
 DEFAULT_CONFIG = Path("config.toml")

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.options import AsJson
-from monitor.text.arguments import CommandApp, whole_number
+from monitor.text.arguments import AsJson, CommandApp, whole_number
 
 EXIT_FAILED = 70
 

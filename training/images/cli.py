@@ -1,135 +1,21 @@
 """``auscult train mnist``, ``train denoise`` and ``train oneclass``."""
 
+# ruff: noqa: PLC0415  # imports inside a command keep --help quick
+
 from __future__ import annotations
 
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import typer
 
-from monitor.errors import MissingInputError, UsageError
-from monitor.text.arguments import CommandApp, number, whole_number
-
-if TYPE_CHECKING:
-    from training.images.datasets import ImageData
-    from training.images.defaults import Case
-    from training.images.image_set import ImageSet
-    from training.images.train import ImageSettings
-
-DatasetOption = Literal["mnist", "fashion-mnist"]
-ArchitectureOption = Literal["dense", "convolutional", "spatial", "recurrent", "variational"]
-
-Out = Annotated[
-    Path, typer.Option(help="Folder for the metrics, weights and figures.", metavar="FOLDER")
-]
-Dataset = Annotated[DatasetOption, typer.Option(help="Name of the data set.")]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder with the data set's IDX files, or with PNG or JPEG images of one size. "
-        "By default the data set is downloaded.",
-        metavar="FOLDER",
-    ),
-]
-Architecture = Annotated[
-    ArchitectureOption | None,
-    typer.Option(help="Kind of network. By default the best one for this command."),
-]
-LatentDim = Annotated[
-    int | None,
-    typer.Option(
-        help="How many numbers the bottleneck has. The default depends on the network.",
-        metavar="NUMBER",
-        parser=whole_number(),
-    ),
-]
-Cell = Annotated[Literal["gru", "lstm"], typer.Option(help="Cell of a recurrent network.")]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        help="Passes over the training images. The default depends on the command.",
-        metavar="NUMBER",
-        parser=whole_number(),
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        help="Seed of weights, batches, noise and splits.",
-        metavar="NUMBER",
-        parser=whole_number(0),
-    ),
-]
-Device = Annotated[
-    str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.", metavar="DEVICE")
-]
-Density = Annotated[
-    Literal["none", "gmm"],
-    typer.Option(
-        help="gmm: also fit a mixture of Gaussians to the codes and draw samples from it."
-    ),
-]
-Tensorboard = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard scalars.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print metrics.json instead of a table.")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """The options that all image commands have."""
-
-    out: Out
-    dataset: Dataset = "mnist"
-    data: Data = None
-    architecture: Architecture = None
-    cell: Cell = "gru"
-    latent_dim: LatentDim = None
-    epochs: Epochs = None
-    seed: Seed = 0
-    device: Device = "auto"
-    density: Density = "none"
-    tensorboard: Tensorboard = False
-    as_json: AsJson = False
-
-    def load(self) -> ImageData:
-        """The images of ``--data`` or ``--dataset``."""
-        from training.images.datasets import ImageData, has_idx_files, load_dataset  # noqa: PLC0415 - quick --help
-        from training.images.folder import split_frames  # noqa: PLC0415 - quick --help
-
-        if self.data is None:
-            return load_dataset(self.dataset)
-        if not self.data.is_dir():
-            raise MissingInputError(f"--data {self.data}: no such folder")
-        if has_idx_files(self.data):
-            return load_dataset(self.dataset, self.data)
-        train, test = split_frames(_read_folder(self.data), self.seed)
-        return ImageData(self.data.name, train, test)
-
-    def settings(self, case: Case, images: ImageSet, n_images: int, **own: Any) -> ImageSettings:
-        """The settings of a network for ``n_images`` of ``images``. ``own``: of the command."""
-        from training.images.defaults import default_settings  # noqa: PLC0415 - quick --help
-
-        return default_settings(
-            case,
-            images.shape,
-            n_images,
-            architecture=self.architecture,
-            cell=self.cell,
-            latent_dim=self.latent_dim,
-            epochs=self.epochs,
-            seed=self.seed,
-            device=self.device,
-            **own,
-        )
-
-    @property
-    def extras(self) -> dict[str, bool]:
-        """What is made beside the network."""
-        return {"with_density": self.density == "gmm", "tensorboard": self.tensorboard}
+from monitor.errors import UsageError
+from monitor.text.arguments import CommandApp, number
+from training.images.options import RunOptions, read_folder
 
 
 class _Report(Protocol):
@@ -150,7 +36,7 @@ def mnist(
     ] = "bce",
 ) -> _Report:
     """Reconstruct images, compared with PCA of the same bottleneck."""
-    from training.images.reconstruction import reconstruct  # noqa: PLC0415 - quick --help
+    from training.images.reconstruction import reconstruct
 
     images = options.load()
     settings = options.settings("reconstruction", images.train, len(images.train), loss=loss)
@@ -177,7 +63,7 @@ def denoise(
     ] = "supervised",
 ) -> _Report:
     """Remove noise, compared with PCA and classical denoisers."""
-    from training.images import denoising  # noqa: PLC0415 - quick --help
+    from training.images import denoising
 
     images = options.load()
     settings = options.settings(method, images.train, len(images.train))
@@ -219,8 +105,8 @@ def oneclass(
     With a folder of images and without --normal, all images of the folder count as ordinary. The
     anomalous ones are listed, with a map of the error of each.
     """
-    from training.images.frames import find_anomalous_frames  # noqa: PLC0415 - quick --help
-    from training.images.oneclass import one_class, present_classes  # noqa: PLC0415 - quick --help
+    from training.images.frames import find_anomalous_frames
+    from training.images.oneclass import one_class, present_classes
 
     if more_normal and not normal:
         raise UsageError(f"unexpected argument {more_normal[0]!r}; classes must follow --normal")
@@ -234,19 +120,13 @@ def oneclass(
     if ordinary is None:
         return one_class(images, classes, settings, options.out, **options.extras)
     return find_anomalous_frames(
-        _read_folder(ordinary),
-        None if score is None else _read_folder(score),
+        read_folder(ordinary),
+        None if score is None else read_folder(score),
         settings,
         options.out,
         false_alarm_rate=false_alarm_rate,
         **options.extras,
     )
-
-
-def _read_folder(folder: Path) -> ImageSet:
-    from training.images.folder import read_image_folder  # noqa: PLC0415 - quick --help
-
-    return read_image_folder(folder)
 
 
 def _command(run: Callable[..., _Report], **defaults: Any) -> Callable[..., None]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from monitor.errors import MissingInputError, UsageError
-from monitor.text.arguments import number, whole_number
+from monitor.text.arguments import AsJson, number
+from training.options import Device, tensorboard_option, whole_number_option
 
 if TYPE_CHECKING:
     from training.sound.settings import AudioSettings
@@ -78,19 +79,9 @@ def audio(
             readable=False,
         ),
     ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Number of training epochs.", metavar="NUMBER", parser=whole_number(1)),
-    ] = None,
-    seed: Annotated[
-        int,
-        typer.Option(
-            help="Seed for weights, batches and splits.", metavar="NUMBER", parser=whole_number(0)
-        ),
-    ] = 0,
-    device: Annotated[
-        str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.", metavar="DEVICE")
-    ] = "auto",
+    epochs: Annotated[int | None, whole_number_option("Number of training epochs.", 1)] = None,
+    seed: Annotated[int, whole_number_option("Seed for weights, batches and splits.", 0)] = 0,
+    device: Device = "auto",
     config: Annotated[
         Path | None,
         typer.Option(
@@ -101,11 +92,9 @@ def audio(
     ] = None,
     tensorboard: Annotated[
         bool,
-        typer.Option("--tensorboard", help="Also write TensorBoard scalars to BUNDLE/tensorboard."),
+        tensorboard_option("Also write TensorBoard scalars to BUNDLE/tensorboard."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a bundle on healthy recordings.
 
