@@ -14,7 +14,8 @@ import pytest
 from monitor import __version__
 from monitor.alerts import Alert
 from monitor.mqtt.alert_sender import fitting_alert
-from monitor.mqtt.home_assistant import Discovery, config_topic
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.home_assistant_names import config_topic
 from monitor.mqtt.limits import BrokerLimits, LearnedPacketLimit, publish_bytes
 from monitor.mqtt.messages import Message
 from monitor.mqtt.one_shot import publish_alerts

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from monitor.domain import SourceStatus
 from monitor.errors import ServiceUnavailableError
 from monitor.mqtt.discovery_removal import remove_discovery
-from monitor.mqtt.home_assistant import Discovery, object_id
+from monitor.mqtt.home_assistant import Discovery
+from monitor.mqtt.home_assistant_names import object_id
 from monitor.mqtt.payloads import schema
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings

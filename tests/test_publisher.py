@@ -215,7 +215,7 @@ def test_the_newest_score_of_every_machine_arrives(
     broker: Mosquitto, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scores that are sent together are incomplete, or the last ones are late."""
-    monkeypatch.setattr("monitor.mqtt.publisher._POLL_S", 60.0)  # only a wake-up sends
+    monkeypatch.setattr("monitor.mqtt.delivery_thread._POLL_S", 60.0)  # only a wake-up sends
     with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
         wait_for(lambda: connected(publisher))
         for number in range(3):

@@ -19,8 +19,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 
+from monitor.mqtt.broker_answers import MAX_INCOMING_BYTES, BrokerAnswers
 from monitor.mqtt.connect_failures import connect_failure
 from monitor.mqtt.limits import BrokerLimits, publish_bytes
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
@@ -30,11 +30,6 @@ from monitor.mqtt.tls import tls_context
 MQTT_5 = MQTTProtocolVersion.MQTTv5
 MQTT_311 = MQTTProtocolVersion.MQTTv311
 
-_UNSUPPORTED_PROTOCOL = 0x84
-_CREDENTIALS = {0x86, 0x87, 0x8A}
-_SESSION_TAKEN_OVER = 0x8E
-_MAX_INCOMING_BYTES = 64 * 1024
-_MAX_HELD_MESSAGES = 100
 _NEVER_SUBSCRIBED = "auscult/received"
 """A topic to unsubscribe from, only to get the broker's answer."""
 _OPTIONAL_PROPERTIES_BYTES = 21
@@ -58,10 +53,6 @@ class MqttConnection:
         self.protocol = protocol
         self.limits = BrokerLimits()
         self.where = f"broker {settings.host}:{settings.port}"
-        self._accepted = False
-        self._trouble: BrokerError | None = None
-        self._acknowledgements: list[Acknowledgement] = []
-        self._incoming: list[Message] = []
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.effective_client_id,
@@ -69,11 +60,7 @@ class MqttConnection:
             reconnect_on_failure=False,
         )
         self._client.max_inflight_messages_set(0)
-        self._client.on_connect = self._on_connect
-        self._client.on_disconnect = self._on_disconnect
-        self._client.on_publish = self._on_publish
-        self._client.on_unsubscribe = self._on_unsubscribe
-        self._client.on_message = self._on_message
+        self._answers = BrokerAnswers(self._client, self.where)
 
     @classmethod
     def open(
@@ -131,7 +118,7 @@ class MqttConnection:
             rc, unsubscribed_mid = self._client.unsubscribe(_NEVER_SUBSCRIBED)
             mid = unsubscribed_mid or 0
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise self._trouble or BrokerError(f"{self.where}: {paho.error_string(rc)}")
+            raise self._answers.trouble or BrokerError(f"{self.where}: {paho.error_string(rc)}")
         return mid
 
     def packet_bytes(self, message: Message) -> int:
@@ -162,8 +149,8 @@ class MqttConnection:
     def poll(self, timeout_s: float, wake: socket.socket | None = None) -> None:
         """Send and receive until something happened, ``wake`` is readable or the time is over."""
         sock = self._client.socket()
-        if self._trouble is not None or sock is None:
-            raise self._trouble or BrokerError(f"{self.where}: connection lost")
+        if self._answers.trouble is not None or sock is None:
+            raise self._answers.trouble or BrokerError(f"{self.where}: connection lost")
         # Bytes that TLS has already decrypted do not make the socket readable.
         buffered = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         poller = select.poll()
@@ -181,20 +168,18 @@ class MqttConnection:
             rc = rc or self._client.loop_misc()
         except Exception as error:  # paho raises errors of any kind for bytes that are not MQTT
             raise BrokerError(f"{self.where}: its answer is not MQTT: {error!r}") from error
-        if self._trouble is not None:
-            raise self._trouble
+        if self._answers.trouble is not None:
+            raise self._answers.trouble
         if rc:
             raise BrokerError(f"{self.where}: {paho.error_string(rc)}")
 
     def take_acknowledgements(self) -> list[Acknowledgement]:
         """The broker's answers since the last call."""
-        taken, self._acknowledgements = self._acknowledgements, []
-        return taken
+        return self._answers.take_acknowledgements()
 
     def take_incoming(self) -> list[Message]:
         """The messages received since the last call, at most 100; more are discarded."""
-        taken, self._incoming = self._incoming, []
-        return taken
+        return self._answers.take_incoming()
 
     def close(self, *, orderly: bool) -> None:
         """Close the connection. Not ``orderly``: the broker then publishes the last will."""
@@ -223,7 +208,7 @@ class MqttConnection:
         extra: dict[str, Any] = {}
         if self.protocol == MQTT_5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
-            properties.MaximumPacketSize = _MAX_INCOMING_BYTES
+            properties.MaximumPacketSize = MAX_INCOMING_BYTES
             extra = {"clean_start": True, "properties": properties}
         try:
             client.connect(settings.host, settings.port, settings.keepalive_s, **extra)
@@ -232,7 +217,7 @@ class MqttConnection:
 
     def _await_answer(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
         deadline_s = time.monotonic() + timeout_s
-        while not self._accepted:
+        while not self._answers.accepted:
             remaining_s = deadline_s - time.monotonic()
             if remaining_s <= 0 or give_up():
                 # Some brokers neither answer nor close when they do not know a protocol.
@@ -245,64 +230,4 @@ class MqttConnection:
                 if error.reason_code:
                     raise
                 raise BrokerError(str(error), wrong_protocol=True, closed=error.closed) from error
-
-    # Callbacks of paho, called from within poll.
-
-    def _on_connect(
-        self,
-        _client: paho.Client,
-        _userdata: object,
-        _flags: paho.ConnectFlags,
-        reason_code: ReasonCode,
-        properties: Properties | None,
-    ) -> None:
-        if reason_code.is_failure:
-            hint = ""
-            if reason_code.value in _CREDENTIALS:
-                hint = "; check mqtt.username, the password and the broker's access list"
-            self._trouble = BrokerError(
-                f"{self.where}: refuses the connection: {reason_code}{hint}",
-                refused=reason_code.value in _CREDENTIALS,
-                wrong_protocol=reason_code.value == _UNSUPPORTED_PROTOCOL,
-                reason_code=reason_code.value,
-            )
-            return
-        self._accepted = True
-        self.limits = BrokerLimits.announced(properties)
-
-    def _on_disconnect(
-        self,
-        _client: paho.Client,
-        _userdata: object,
-        flags: paho.DisconnectFlags,
-        reason_code: ReasonCode,
-        _properties: Properties | None,
-    ) -> None:
-        if self._trouble is None:
-            text = str(reason_code) if flags.is_disconnect_packet_from_server else "connection lost"
-            if reason_code.value == _SESSION_TAKEN_OVER:
-                text += "; another client uses the same mqtt.client_id or mqtt.base_topic"
-            self._trouble = BrokerError(
-                f"{self.where}: {text}", closed=not flags.is_disconnect_packet_from_server
-            )
-
-    def _on_publish(
-        self,
-        _client: paho.Client,
-        _userdata: object,
-        mid: int,
-        reason_code: ReasonCode,
-        _properties: Properties,
-    ) -> None:
-        self._acknowledgements.append(Acknowledgement(mid, reason_code.value, str(reason_code)))
-
-    def _on_unsubscribe(self, _client: paho.Client, _userdata: object, mid: int, *_: Any) -> None:
-        self._acknowledgements.append(Acknowledgement(mid, 0, "received"))
-
-    def _on_message(
-        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
-    ) -> None:
-        if len(self._incoming) < _MAX_HELD_MESSAGES and len(message.payload) < _MAX_INCOMING_BYTES:
-            self._incoming.append(
-                Message(message.topic, bytes(message.payload), message.qos, message.retain)
-            )
+        self.limits = self._answers.limits

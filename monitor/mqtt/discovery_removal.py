@@ -8,7 +8,8 @@ import time
 from collections.abc import Collection
 
 from monitor.mqtt.connection import MqttConnection
-from monitor.mqtt.home_assistant import ORIGIN, config_topic, object_id
+from monitor.mqtt.home_assistant_devices import ORIGIN
+from monitor.mqtt.home_assistant_names import config_topic, object_id
 from monitor.mqtt.messages import Message
 from monitor.mqtt.one_shot import connected, send_and_wait
 from monitor.mqtt.settings import MqttSettings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import socket
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from monitor.mqtt.alert_sender import AlertSender
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.in_flight import InFlight
+from monitor.mqtt.incoming import Incoming, MessageHandler, SignalHandler
 from monitor.mqtt.latest import NewestScores, RetainedTopics
 from monitor.mqtt.limits import LearnedPacketLimit
 from monitor.mqtt.messages import PACKET_TOO_LARGE, Acknowledgement, BrokerError, Message
@@ -30,15 +30,11 @@ _HEALTH_INTERVAL_S = 5.0
 _MAX_IN_FLIGHT = 32
 _STOP_RESERVE_S = 0.3
 _REPUBLISH_INTERVAL_S = 60.0
-_FOREIGN_STATUS_PAUSE_S = 5.0
 _OUTLIVED_S = 0.05
 """How long a connection outlives an answer before the answer counts.
 
 Some brokers acknowledge a message that they discard, and close the connection at once.
 """
-
-MessageHandler = Callable[[str, bytes], None]
-SignalHandler = Callable[[Message], None]
 
 
 class UnansweredError(BrokerError):
@@ -86,36 +82,25 @@ class Session:
         self._wake = wake
         self._health_due_s = 0.0
         self._republish_due_s = time.monotonic() + _REPUBLISH_INTERVAL_S
-        self._foreign_status_s = -math.inf
-        self._finishing = False
-        self._listening: set[str] | None = None
-        """The topics of ``signals`` that are subscribed to; None if nothing may be."""
+        self._incoming = Incoming(
+            connection, outgoing.topics.status, outgoing.handlers, outgoing.signals
+        )
         self._careful = False
         self._held: list[tuple[float, Acknowledgement]] = []
         """Answers that do not count yet, and when they do, in order."""
         self._quiet_until_s = 0.0
 
     def begin(self) -> None:
-        """Subscribe, and mark all retained messages to be sent.
-
-        The own ``status`` shows when another client changes it. Some brokers close the
-        connection of a client that may not read it, so it is left out after such an end.
-        """
+        """Subscribe, and mark all retained messages to be sent."""
         limits = self._connection.limits
         self._outgoing.alerts.connected(self._connection.protocol_name, limits.max_qos)
-        for topic in self._outgoing.handlers:
-            self._connection.subscribe(topic)
-        if not self._one_at_a_time():
-            self._connection.subscribe(self._outgoing.topics.status)
-            self._listening = set()
-        elif self._outgoing.signals:
-            _log.warning("connections end soon: on this one, only sound shows what is running")
+        self._incoming.begin(ends_soon=self._one_at_a_time())
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
 
     def run_once(self, timeout_s: float) -> None:
         """Send what waits, then wait at most ``timeout_s`` for something to happen."""
-        self._update_listening()
+        self._incoming.subscribe_to_signals()
         self._send_waiting()
         self._receive(self._outgoing.scores.due_in_s(timeout_s))
 
@@ -125,7 +110,7 @@ class Session:
         Returns whether the broker has acknowledged ``stopped``.
         """
         self._outgoing.scores.hurry()
-        self._finishing = True
+        self._incoming.ignore_status()
         while (left_s := stop_by_s - _STOP_RESERVE_S - time.monotonic()) > 0:
             self._send_waiting()
             if not self.in_flight:
@@ -136,18 +121,6 @@ class Session:
         while self.in_flight and (left_s := stop_by_s - time.monotonic()) > 0:
             self._receive(left_s)
         return not self.in_flight
-
-    def _update_listening(self) -> None:
-        """Subscribe to new topics of ``signals``, and unsubscribe from those that are gone."""
-        if self._listening is None:
-            return
-        wanted = set(self._outgoing.signals.copy())
-        for topic in wanted - self._listening:
-            self._connection.subscribe(topic)
-        others = {*self._outgoing.handlers, self._outgoing.topics.status}
-        for topic in self._listening - wanted - others:
-            self._connection.unsubscribe(topic)
-        self._listening = wanted
 
     def _send_waiting(self) -> None:
         """Send alerts first, then retained messages, then scores."""
@@ -206,8 +179,8 @@ class Session:
         self._count_held()
         with contextlib.suppress(BlockingIOError):
             self._wake.recv(4096)
-        for message in self._connection.take_incoming():
-            self._received(message)
+        if self._incoming.receive():
+            self._outgoing.retained.mark_unsent(removed=False)
         if self.in_flight.oldest_age_s() > self._ack_timeout_s:
             raise UnansweredError(
                 f"{self._connection.where}: no acknowledgement for {self._ack_timeout_s:g} s; "
@@ -250,35 +223,6 @@ class Session:
             self._outgoing.learned.refuse(sent.size_bytes)
         else:
             self._outgoing.refusals.refused(sent.topic, answer.text)
-
-    def _received(self, message: Message) -> None:
-        if message.topic == self._outgoing.topics.status:
-            self._status_received(message)
-        handler = self._outgoing.handlers.get(message.topic)
-        if handler is not None:
-            try:
-                handler(message.topic, message.payload)
-            except Exception:  # noqa: BLE001  # the message came from outside
-                _log.exception("a message on %s cannot be processed", message.topic)
-        if (signal := self._outgoing.signals.get(message.topic)) is not None:
-            try:
-                signal(message)
-            except Exception:  # noqa: BLE001  # as above
-                _log.exception("a signal on %s cannot be processed", message.topic)
-
-    def _status_received(self, message: Message) -> None:
-        """Correct a status that another client has published, such as a second daemon."""
-        ours = message.retain or self._finishing or message.payload == ONLINE.encode()
-        if ours or time.monotonic() - self._foreign_status_s < _FOREIGN_STATUS_PAUSE_S:
-            return
-        self._foreign_status_s = time.monotonic()
-        if message.payload == STOPPED.encode():
-            _log.warning(
-                "%s was set to stopped by another client: another daemon may use the same "
-                "mqtt.base_topic",
-                message.topic,
-            )
-        self._outgoing.retained.mark_unsent(removed=False)
 
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
