@@ -7,6 +7,8 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +48,7 @@ from monitor.learning.trainers.protocol import Job, Result
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
 
+ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
 DAY_S = 600.0
 SETTINGS = LearningSettings(days=3, first_after_min=2, piece_s=2, every_s=10)
@@ -127,6 +130,30 @@ def test_a_full_disk_leaves_no_half_piece(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.undo()
     assert [path.name for path in store.accepted_folder.iterdir()] == ["0000.flac"]
     assert [one.name for one in PieceStore(tmp_path).pieces] == ["0000.flac"]
+
+
+# The kernel refuses this process memory that is writable and executable, as the unit does.
+HARDENED = """
+import ctypes, sys
+from pathlib import Path
+import numpy as np
+from monitor.learning.pieces import Piece, PieceStore
+PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN = 65, 1
+if ctypes.CDLL(None).prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0):
+    sys.exit(75)
+piece = Piece("1.flac", "", 0.0, 0, 0, "running", -20.0, 1.0)
+PieceStore(Path(sys.argv[1])).add(np.zeros(8000, np.float32), 8000, piece)
+"""
+
+
+def test_pieces_are_written_without_memory_that_is_writable_and_executable(tmp_path: Path) -> None:
+    """As a service, no machine would ever be learned."""
+    command = [sys.executable, "-c", HARDENED, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode == 75:
+        pytest.skip("the kernel is older than 6.3 and cannot refuse such memory to one process")
+    assert done.returncode == 0, done.stderr
+    assert [one.name for one in PieceStore(tmp_path).pieces] == ["1.flac"]
 
 
 def test_what_is_removed_leaves_every_level_hour_and_day() -> None:
@@ -613,6 +640,23 @@ def test_a_full_disk_is_shown_and_the_learning_goes_on_when_there_is_space(
     assert learner.status()["pieces"] > kept
     trained(learner, trainer, "first")
     assert text_in_use(tmp_path) == "first"
+
+
+def test_a_fault_of_the_program_while_a_piece_is_written_is_shown(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The learning would stand still, and the status would show nothing unusual."""
+    learner, _ = make()
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no memory for a callback")
+
+    monkeypatch.setattr(PieceStore, "add", fail)
+    hear(learner, 60)
+    status = learner.status()
+    assert status["lost_pieces"] > 0
+    assert "no memory for a callback" in status["trouble"]
+    assert "Traceback" in caplog.text
 
 
 def test_space_is_limited(make: Make) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
+from monitor.learning.learner import Learner
 from monitor.outbox.queue import Outbox
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
@@ -29,7 +30,8 @@ class Operated:
         self.muting = Muting(self.outlet, self.operators)
         machine = SimpleNamespace(publish_state=self.publish)
         supervisor = cast("Supervisor", SimpleNamespace(machines={"pump-7": machine}))
-        daemon = Daemon(supervisor, self.muting, "/etc/c.toml", 0.0, str)
+        self.learners: dict[str, Learner] = {}
+        daemon = Daemon(supervisor, self.muting, "/etc/c.toml", 0.0, str, learner=self.learners.get)
         self.dispatcher = Dispatcher(Path(daemon.config))
         OperatorCommands(daemon).register(self.dispatcher)
         self.publish()
@@ -120,6 +122,18 @@ def test_an_alert_from_before_the_operator_log_can_be_acknowledged(operated: Ope
     (machine,) = operated.ask("status")["result"]["machines"]
     assert machine["alert"]["alert_id"] == alert.alert_id
     assert machine["state"]["acknowledged"] is True
+
+
+def test_the_status_shows_the_progress_of_now(operated: Operated) -> None:
+    """A technician would see the progress of a minute ago and take the learning for stuck."""
+    progress = [{"stage": "collecting", "pieces": 0}]
+    operated.learners["pump-7"] = cast("Learner", SimpleNamespace(status=lambda: progress[-1]))
+    learning = {"state": "learning", "learning": progress[0], "provisional": True}
+    operated.muting.state("pump-7", learning)
+    progress.append({"stage": "collecting", "pieces": 3})
+    (machine,) = operated.ask("status")["result"]["machines"]
+    assert machine["state"]["learning"]["pieces"] == 3
+    assert machine["state"]["state"] == "learning"
 
 
 def test_a_later_part_can_replace_a_command(operated: Operated) -> None:

@@ -9,6 +9,7 @@ import threading
 from monitor.learning.collector import PieceSound
 from monitor.learning.pieces import Piece
 from monitor.learning.state import LearningState
+from monitor.text.escaping import one_line
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +71,7 @@ class PieceWriter:
             if not state.disk_trouble:
                 log.warning("a piece of sound cannot be kept: %s", error, extra=state.log_extra)
             state.disk_trouble = f"a piece of sound cannot be kept: {error}"
-        except Exception:  # a bug here must not end the collection
+        except Exception as error:  # a bug here must not end the collection
+            self.n_lost += 1
             log.exception("internal error while a piece was written", extra=state.log_extra)
+            state.disk_trouble = f"a piece of sound cannot be kept: {one_line(repr(error))}"

@@ -89,8 +89,15 @@ class PieceStore:
         partial = final.with_suffix(".part")
         try:
             with partial.open("wb") as file:
-                soundfile.write(file, samples, sample_rate_hz, format="FLAC", subtype="PCM_24")
-                file.flush()
+                # With a Python file, soundfile would need memory that is writable and executable.
+                soundfile.write(
+                    file.fileno(),
+                    samples,
+                    sample_rate_hz,
+                    format="FLAC",
+                    subtype="PCM_24",
+                    closefd=False,
+                )
                 os.fsync(file.fileno())
             piece = replace(piece, n_bytes=partial.stat().st_size)
             partial.rename(final)

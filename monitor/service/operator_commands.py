@@ -82,6 +82,10 @@ class OperatorCommands:
     def _machine_status(self, machine: str) -> dict[str, Any]:
         newest = self._muting.newest(machine)
         state = newest["state"] or {}
+        learner = self._daemon.learner(machine)
+        if learner is not None and "learning" in state:  # published once a minute only
+            state = {**state, "learning": learner.status()}
+            newest = {**newest, "state": state}
         alert = self._muting.published_alert(machine)
         with self._muting.guard:
             mute = self._operators.mutes.get(machine)
