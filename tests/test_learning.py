@@ -652,7 +652,7 @@ def test_a_fault_of_the_program_while_a_piece_is_written_is_shown(
         raise MemoryError("no memory for a callback")
 
     monkeypatch.setattr(PieceStore, "add", fail)
-    hear(learner, 60)
+    receive(learner, 60)
     status = learner.status()
     assert status["lost_pieces"] > 0
     assert "no memory for a callback" in status["trouble"]
