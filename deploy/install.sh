@@ -173,6 +173,7 @@ uninstall() {
             cut -d' ' -f1); do
             systemctl disable --now "$instance" 2>/dev/null || true
         done
+        systemctl stop auscult-train.service 'auscult-train@*.service' 2>/dev/null || true
     fi
     for unit in $UNIT_FILES; do
         rm -f "$UNITS/$unit"

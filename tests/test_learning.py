@@ -43,7 +43,7 @@ from monitor.learning.rule import (
 from monitor.learning.settings import LearningSettings
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.child import ChildTrainer
-from monitor.learning.trainers.other_unit import OtherUnit, run_requests
+from monitor.learning.trainers.other_unit import OtherUnit, run_requests, train_here
 from monitor.learning.trainers.protocol import Job, Result
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
@@ -761,7 +761,7 @@ def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:
     assert trainer.poll() is None
     calls: list[list[str]] = []
 
-    def run(arguments: list[str], folder: Path) -> int:
+    def run(arguments: list[str], folder: Path, _is_wanted: object) -> int:
         calls.append(arguments)
         (folder / "out").mkdir()
         (folder / "out" / "bundle.json").write_text("{}")
@@ -778,10 +778,84 @@ def test_a_request_is_trained_by_another_unit(tmp_path: Path) -> None:
     restarted = OtherUnit(work, requests, "m")
     assert restarted.is_running
 
-    def fail(_arguments: list[str], folder: Path) -> int:
+    def fail(_arguments: list[str], folder: Path, _is_wanted: object) -> int:
         (folder / "stderr").write_text("auscult: needs the extra 'train'\n")
         return 69
 
     run_requests(requests, fail)
     assert restarted.poll() == Result(error="auscult: needs the extra 'train'")
     assert not restarted.is_running
+
+
+class Killed(BaseException):
+    """The end of the process that trains, in place of a signal."""
+
+
+def test_a_request_whose_training_was_killed_is_reported_and_not_trained_again(
+    tmp_path: Path,
+) -> None:
+    """A training that needs too much memory would begin again and again without a pause."""
+    trainer = OtherUnit(tmp_path / "work", tmp_path / "training", "m")
+    trainer.start(Job("pieces", 1.0))
+    calls: list[int] = []
+
+    def killed(*_: object) -> int:
+        calls.append(1)
+        raise Killed
+
+    with pytest.raises(Killed):
+        run_requests(tmp_path / "training", killed)
+    assert trainer.poll() is None
+    run_requests(tmp_path / "training", killed)  # systemd starts the unit again at once
+    assert len(calls) == 1
+    assert trainer.poll() == Result(error="it was ended early: see journalctl -u auscult-train")
+    trainer.start(Job("pieces", 1.0))
+    run_requests(tmp_path / "training", lambda *_: -signal.SIGKILL)
+    result = trainer.poll()
+    assert result is not None
+    assert "more memory than its unit allows" in result.error
+
+
+def test_a_training_that_is_not_wanted_any_more_ends_and_answers_no_later_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After auscult learn, the bundle of the sound before would be used."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr("monitor.learning.trainers.train_command._COMMAND", sleep)
+    trainer = OtherUnit(tmp_path / "work", tmp_path / "training", "m")
+    trainer.start(Job("before", 1.0))
+
+    def run(arguments: list[str], work: Path, is_wanted: Callable[[], bool]) -> int:
+        trainer.stop()
+        trainer.start(Job("after", 1.0))
+        return train_here(arguments, work, is_wanted)
+
+    run_requests(tmp_path / "training", run)
+    assert trainer.is_running
+    assert trainer.poll() is None
+    jobs: list[str] = []
+
+    def note(arguments: list[str], *_: object) -> int:
+        jobs.append(arguments[0])
+        return 1
+
+    run_requests(tmp_path / "training", note)
+    assert jobs == ["after"]
+    assert trainer.poll() is not None
+
+
+def test_a_unit_that_does_not_train_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The learning would stand still, and the status would say that a bundle is being trained."""
+    trainer = OtherUnit(tmp_path / "work", tmp_path / "training", "m")
+    trainer.start(Job("pieces", 1.0))
+    assert (trainer.poll(), trainer.advice) == (None, "")
+    monkeypatch.setattr(OtherUnit, "LATE_S", 0.0)
+    assert "systemctl status auscult-train.path" in trainer.advice
+    (tmp_path / "work" / "result.part").mkdir()  # the result cannot be written
+    run_requests(tmp_path / "training", lambda *_: 0)
+    assert list((tmp_path / "training").iterdir()) == []
+    result = trainer.poll()
+    assert result == Result(error="it ended without a result: see journalctl -u auscult-train")
+    assert trainer.advice == ""
