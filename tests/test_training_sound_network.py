@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from monitor.domain import FloatArray
 from monitor.errors import BundleError, UsageError
@@ -95,6 +96,32 @@ def test_a_model_names_no_file_of_the_computer_that_made_it() -> None:
     assert str(Path.cwd()).encode() not in model
     assert b".py" not in model
     assert export_onnx(make_graph(), some_windows()) == model
+
+
+@pytest.mark.parametrize("scored_bands", [None, 17])
+def test_onnx_agrees_with_torch_for_bands_and_layers(scored_bands: int | None) -> None:
+    """Bands that are not scored change a score, or a deeper network is exported wrongly."""
+    spec = SoundNetworkSpec(21, 13, channels=(4, 6, 8), bottleneck=3, scored_bands=scored_bands)
+    torch.manual_seed(1)
+    network = SoundAutoencoder(spec)
+    windows_db = np.random.default_rng(1).normal(-40.0, 5.0, (6, 21, 13)).astype(np.float32)
+    network.train()(torch.from_numpy(windows_db[:, None]))  # running means other than 0
+    network.band_mean_db.copy_(torch.linspace(-3.0, 3.0, 21))
+    graph = EvidenceGraph(network).eval()
+    session = onnxruntime.InferenceSession(export_onnx(graph, windows_db))
+    actual = session.run(list(OUTPUTS), {"windows": windows_db[:, None]})
+    with torch.no_grad():
+        expected = graph(torch.from_numpy(windows_db[:, None]))
+    for name, ours, theirs in zip(OUTPUTS, actual, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=2e-4, err_msg=name)
+
+
+def test_an_unknown_layer_is_not_left_out() -> None:
+    """A new layer of the network is missing in the bundle, and every score is wrong."""
+    graph = make_graph()
+    graph.network.decoder.append(nn.Tanh())
+    with pytest.raises(TypeError, match="Tanh"):
+        export_onnx(graph, some_windows())
 
 
 def test_a_bottleneck_is_smaller_than_the_window() -> None:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from training.sound.network import SoundAutoencoder
 
 BANDS_PER_GROUP = 4
-_LEAST_POWER = 1e-6
+LEAST_POWER = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +137,4 @@ class EvidenceGraph(nn.Module):
         """Shape: ``(B, n_bands, n_frames)`` to ``(B, n_groups)``."""
         grouped = torch.matmul(self.grouping, values)
         second_differences = grouped[:, :, 2:] - 2.0 * grouped[:, :, 1:-1] + grouped[:, :, :-2]
-        return 0.5 * torch.log(second_differences.square().mean(dim=2) + _LEAST_POWER)
+        return 0.5 * torch.log(second_differences.square().mean(dim=2) + LEAST_POWER)

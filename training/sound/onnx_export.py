@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
-import warnings
-from collections.abc import Iterator
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
-from torch.export import Dim
 
 from monitor.domain import FloatArray
 from monitor.errors import AuscultError
 from training.sound.evidence_graph import EvidenceGraph, WindowEvidence
+from training.sound.onnx_graph import onnx_graph
 
 logger = logging.getLogger(__name__)
 
@@ -35,41 +30,9 @@ def export_onnx(graph: EvidenceGraph, check_windows_db: FloatArray) -> bytes:
     """
     graph = graph.cpu().eval()
     windows = torch.from_numpy(np.ascontiguousarray(check_windows_db[:, None]))
-    example = windows[: min(2, len(windows))].repeat(2 if len(windows) == 1 else 1, 1, 1, 1)
-    with _quiet_exporter():
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            input_names=["windows"],
-            output_names=list(OUTPUTS),
-            dynamic_shapes={"windows": {0: Dim("batch")}},
-            verbose=False,
-        )
-    if program is None:
-        raise AuscultError("torch.onnx.export returned no program")
-    proto = program.model_proto
-    _remove_traces(proto)
-    model: bytes = proto.SerializeToString()
+    model: bytes = onnx_graph(graph).SerializeToString(deterministic=True)
     _require_parity(model, graph, windows)
     return model
-
-
-def _remove_traces(model: onnx.ModelProto) -> None:
-    """Remove what the exporter notes of each node: names of files and lines of this computer.
-
-    Without it the same training gives the same hash in every folder, and no bundle shows the
-    folders of its user.
-    """
-    graphs = [model.graph, *model.functions]
-    for graph in graphs:
-        for node in graph.node:
-            node.ClearField("metadata_props")
-            node.ClearField("doc_string")
-    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        value.ClearField("metadata_props")
-    model.ClearField("metadata_props")
-    model.graph.ClearField("metadata_props")
 
 
 def _require_parity(model: bytes, graph: EvidenceGraph, windows: torch.Tensor) -> None:
@@ -92,20 +55,3 @@ def _require_parity(model: bytes, graph: EvidenceGraph, windows: torch.Tensor) -
                     f"more than {PARITY:.0e}: install other versions of torch or ONNX Runtime"
                 )
     logger.debug("exported graph agrees with torch on %d windows", len(windows))
-
-
-@contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Suppress the exporter's progress and its warnings about itself and missing packages."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
