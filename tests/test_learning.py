@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import math
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.commands.extras import FOR_TRAINING
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, Decision, Score
 from monitor.errors import BundleError, UsageError
@@ -43,6 +45,7 @@ from monitor.learning.rule import (
 from monitor.learning.settings import LearningSettings
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.child import ChildTrainer
+from monitor.learning.trainers.choice import make_trainer
 from monitor.learning.trainers.other_unit import OtherUnit, run_requests, train_here
 from monitor.learning.trainers.protocol import Job, Result
 from tests.clocks import FakeClock
@@ -726,6 +729,21 @@ def test_a_bundle_that_was_put_in_place_and_is_wrong_is_refused_once(
     learner.turn()
     assert learner.turn()
     learner.stop()
+
+
+def test_without_one_package_of_the_trainer_the_bundle_is_trained_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each training would fail at its end, after an hour, and be repeated for ever."""
+    find_spec = importlib.util.find_spec
+
+    def without_one(name: str) -> object:
+        return None if name == missing else find_spec(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", without_one)
+    for missing in FOR_TRAINING:
+        trainer = make_trainer(LearningSettings(), tmp_path / "state" / "m" / "work")
+        assert isinstance(trainer, ByHand), missing
 
 
 @pytest.mark.slow

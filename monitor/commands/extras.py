@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from monitor.errors import ServiceUnavailableError
+from monitor.learning.trainers.train_command import PACKAGES
 
 _OWN = frozenset({"monitor", "training"})
 FOR_DEMO = ("amqtt",)
-FOR_TRAINING = (
-    *("torch", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn"),
-    "threadpoolctl",
-)
-"""What training of sound needs, from its first step to its report."""
+FOR_TRAINING = PACKAGES
 
 
 @contextmanager

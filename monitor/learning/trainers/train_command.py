@@ -15,6 +15,11 @@ from pathlib import Path
 
 from monitor.learning.trainers.protocol import Result
 
+PACKAGES = (
+    *("torch", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn"),
+    "threadpoolctl",
+)
+"""What the command needs, from its first step to its report."""
 OUT = "out"
 """The folder of the new bundle."""
 _COMMAND = [sys.executable, "-m", "monitor", "train", "audio"]
