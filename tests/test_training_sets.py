@@ -11,13 +11,14 @@ import pytest
 import soundfile
 
 from monitor.audio.recordings import read_each
-from monitor.calibration.copies import find_copies, repeats_after
+from monitor.calibration.copies import find_copies
 from monitor.calibration.findings import (
     CopiedRecording,
     Outlier,
     RepeatedRecording,
     SetFindings,
 )
+from monitor.calibration.fine_structure import repeats_after
 from monitor.calibration.outliers import distances_between, find_outliers, small_groups
 from monitor.domain import FloatArray
 from monitor.errors import BadInputError, MissingInputError

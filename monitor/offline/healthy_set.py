@@ -10,8 +10,9 @@ import numpy as np
 
 from monitor.audio.recording_frames import RecordingFrames, frames_of
 from monitor.audio.recordings import read_each, recording_blocks
-from monitor.calibration.copies import find_copies, thinned
+from monitor.calibration.copies import find_copies
 from monitor.calibration.findings import CopiedRecording, Outlier, SetFindings, outliers_among
+from monitor.calibration.fine_structure import thinned
 from monitor.calibration.outliers import distances_between, small_groups
 from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.settings import DetectorSettings, OperationSettings

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from monitor.calibration.copies import find_copies, repeats_after, thinned
+from monitor.calibration.copies import find_copies
 from monitor.calibration.findings import (
     CopiedRecording,
     RepeatedRecording,
     SetFindings,
     outliers_among,
 )
+from monitor.calibration.fine_structure import repeats_after, thinned
 from monitor.calibration.outliers import distances_between, small_groups
 from monitor.calibration.threshold import HealthyRecording
 from monitor.errors import BadInputError
