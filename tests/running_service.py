@@ -11,8 +11,8 @@ from pathlib import Path
 
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
-from monitor.service.daemon import Reading, Service
 from monitor.service.delivery import Delivery
+from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import Notifier
@@ -49,7 +49,7 @@ class RunningService:
         self.supervisor = Supervisor(self.delivery)
         self.signals = SignalQueue()
         self.reread: Callable[[], Reading] = lambda: (_ for _ in ()).throw(AssertionError("unused"))
-        self.service = Service(
+        self.service = MainLoop(
             self.supervisor,
             self.delivery,
             Notifier(environment),

@@ -22,8 +22,9 @@ from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
-from monitor.service.daemon import Reading, Service, _info
+from monitor.service.info import daemon_info
 from monitor.service.machine_plan import MachinePlan
+from monitor.service.main_loop import MainLoop, Reading
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.running_service import RunningService
 from tests.scripted_machines import plan
@@ -120,7 +121,7 @@ def test_coverage_is_in_the_journal_by_the_hour(
 ) -> None:
     """The journal would not show how much of a night was monitored."""
     monkeypatch.setattr(running.service, "_coverage_due_s", time.monotonic())
-    monkeypatch.setattr(Service, "COVERAGE_INTERVAL_S", 0.2)
+    monkeypatch.setattr(MainLoop, "COVERAGE_INTERVAL_S", 0.2)
     with caplog.at_level(logging.INFO):
         running.supervisor.apply([plan(bundle, Network(bundle))])
         wait_for(lambda: caplog.messages.count("coverage") >= 3)
@@ -136,7 +137,7 @@ def test_the_published_start_follows_a_clock_that_is_set(
     with Mosquitto(tmp_path / "broker") as broker, Subscriber(broker) as subscriber:
         one = RunningService(tmp_path, outbox, broker.settings())
         plans: list[MachinePlan] = []
-        one.delivery.announce(partial(_info, plans, SYSTEM_CLOCK.steady_s()), [])
+        one.delivery.announce(partial(daemon_info, plans, SYSTEM_CLOCK.steady_s()), [])
         one.delivery.start()
         one.thread.start()
         wait_for(lambda: subscriber.payloads("/info"))

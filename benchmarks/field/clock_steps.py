@@ -29,8 +29,8 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
-from monitor.service.daemon import Service
 from monitor.service.delivery import Delivery
+from monitor.service.main_loop import MainLoop
 from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
 from monitor.service.systemd import Notifier
@@ -102,7 +102,7 @@ class Case:
         with (
             self._log,
             self._as_system_clock(),
-            patch.object(Service, "TICK_S", 0.02),
+            patch.object(MainLoop, "TICK_S", 0.02),
             Subscriber(self._broker, f"{base}/m/alert", client_id=name) as subscriber,
         ):
             if moment.startswith("between"):
@@ -166,7 +166,7 @@ class Case:
                     self._receive(subscriber)
 
             supervisor = Supervisor(delivery, opening(ScriptedSource(script)))
-            service = Service(supervisor, delivery, Notifier({}), _no_reload, lambda _: None)
+            service = MainLoop(supervisor, delivery, Notifier({}), _no_reload, lambda _: None)
             if connect:
                 delivery.start()
             supervisor.apply([self._plan])
