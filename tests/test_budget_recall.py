@@ -70,7 +70,7 @@ def test_a_budget_without_support_is_named_with_one_that_detects() -> None:
     known = calibration(120.0, 1.0)
     assert known.provisional
     line = budget_line(known, {1.0: 0.0, 168.0: 0.2, 1000.0: 0.8, 10_000.0: 0.9})
-    assert "1 false alarm a week is not supported" in line
+    assert "do not support a budget of 1 false alarm a week" in line
     assert "none of the injected disturbances" in line
     assert "--false-alarms-per-week 1000" in line
 

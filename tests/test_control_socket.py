@@ -268,7 +268,10 @@ def test_a_second_daemon_does_not_take_the_socket(served: Served) -> None:
 def test_a_socket_that_cannot_be_made_is_one_clear_line(folder: Path, wrong: str) -> None:
     """The daemon would not start, or with a traceback."""
     if wrong == "long":
-        path, says = folder / ("x" * 90) / "control.sock", "bytes are too long for a socket"
+        path, says = (
+            folder / ("x" * 90) / "control.sock",
+            "the path of a socket has at most 107 bytes",
+        )
     else:
         (folder / "state").write_text("")
         path, says = folder / "state" / "control.sock", "the socket cannot be made"
@@ -461,7 +464,7 @@ def test_a_server_that_is_no_daemon_is_reported(folder: Path, answer: bytes) -> 
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(ServiceUnavailableError, match="no valid answer"):
+        with pytest.raises(ServiceUnavailableError, match="the answer is not valid"):
             ask([path], "status")
         thread.join()
 
@@ -472,5 +475,5 @@ def test_a_daemon_that_hangs_is_reported(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        with pytest.raises(ServiceUnavailableError, match="does not answer within"):
+        with pytest.raises(ServiceUnavailableError, match="did not answer within"):
             ask([path], "status", timeout_s=0.2)

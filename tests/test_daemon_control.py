@@ -79,10 +79,10 @@ def test_a_muted_fault_is_raised_when_the_mute_ends_also_after_a_kill(
         watched.end(signal.SIGKILL)
         started(watched)
         table = ask(watched, "status").out
-        assert "1 alert suppressed" in table
+        assert "1 alert held back" in table
         assert "oil\\x1b[31m change" in table
         assert documents(subscriber, "/m/alert") == []
-        assert ask(watched, "unmute", "m").out == "m: no longer muted, 1 alert suppressed\n"
+        assert ask(watched, "unmute", "m").out == "m: no longer muted, 1 alert held back\n"
         wait_for(lambda: documents(subscriber, "/m/alert"))
         (raised,) = documents(subscriber, "/m/alert")
         assert (raised["kind"], raised["sequence"]) == ("raised", 1)
@@ -159,7 +159,7 @@ def test_a_reload_keeps_the_mute_and_what_it_holds(
         watched.write()
         watched.send(signal.SIGHUP)
         watched.wait_for_log("reloaded: machines: 1 changed")
-        assert "1 alert suppressed" in ask(watched, "status").out
+        assert "1 alert held back" in ask(watched, "status").out
         ask(watched, "unmute", "m")
         wait_for(lambda: documents(subscriber, "/m/alert"))
         assert [one["kind"] for one in documents(subscriber, "/m/alert")] == ["raised"]
@@ -217,6 +217,6 @@ def test_the_daemon_runs_without_a_socket(watched: Daemon, bundle: Bundle, tmp_p
     watched.environment["RUNTIME_DIRECTORY"] = str(tmp_path / ("x" * 110))
     watched.feed("m", bundle.path, machine_sound(10))
     watched.start()
-    watched.wait_for_log("no control socket")
+    watched.wait_for_log("do not work without the socket")
     watched.wait_for_log("ready")
     assert watched.end() == 0

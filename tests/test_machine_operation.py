@@ -261,7 +261,7 @@ def config(folder: Path, bundle: Bundle, operation: str) -> Path:
     ("operation", "expected"),
     [
         ('off_states = ["idle"]', 'no state "idle"; it has run, rest'),
-        ('off_states = ["run", "rest"]', "in no state does the machine run"),
+        ('off_states = ["run", "rest"]', "the machine would be off in all states"),
     ],
 )
 def test_off_states_that_do_not_fit_the_bundle_are_refused(

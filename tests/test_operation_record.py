@@ -161,7 +161,7 @@ def test_a_broken_file_is_reported_and_replaced(
     record = OperationRecord(path, "a", clock)
     run(record, clock, 1)
     assert [one.getMessage() for one in caplog.records] == [
-        f"{path}: running hours and starts: not a file of counts: the counts begin again at 0"
+        f"{path}: running hours and starts: they begin again at 0: the file is damaged"
     ]
     again = OperationRecord(path, "a", clock)
     again.changed(change(RUNNING))

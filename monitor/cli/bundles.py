@@ -124,7 +124,8 @@ def calibrate(
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option(help="Also use recordings that do not match the machine of the bundle.")
+        bool,
+        typer.Option(help="Set the threshold also if the bundle does not fit the recordings."),
     ] = False,
     keep_outliers: Annotated[
         bool,
@@ -132,7 +133,7 @@ def calibrate(
     ] = False,
     config: Annotated[
         Path | None,
-        file_option("Configuration file with the [detector] that the threshold is for."),
+        file_option("Configuration file with the [detector] for which the threshold is set."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -18,13 +18,13 @@ def run(
     config: Config = DEFAULT_CONFIG,
     log_format: Annotated[
         Literal["text", "json"] | None,
-        typer.Option(help="Format of the log. By default that of the configuration."),
+        typer.Option(help="Format of the log. By default log_format of the configuration."),
     ] = None,
     until_ended: Annotated[bool, typer.Option(help="Stop when all sources have ended.")] = False,
 ) -> None:
     """Monitor the configured machines until stopped.
 
-    The command stays in the foreground. As a service it is started by systemd.
+    The command runs in the foreground. For the service, systemd starts it.
     """
     from monitor.service.daemon import run_daemon
 
@@ -38,10 +38,7 @@ def check(
         bool, typer.Option("--no-password", help="Do not read the broker's password.")
     ] = False,
 ) -> None:
-    """Check the configuration and all its bundles.
-
-    Nothing is started.
-    """
+    """Check the configuration and all its bundles, without starting anything."""
     from monitor.commands.check import check as check_command
 
     check_command(config, as_json=as_json, with_password=not no_password)
@@ -73,7 +70,7 @@ def record(
 
 
 def selftest(config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
-    """Test bundles, sources and broker, and send one test message."""
+    """Test bundles, sources and broker. One test message is published."""
     from monitor.commands.selftest import selftest as selftest_command
 
     return selftest_command(config, as_json=as_json)

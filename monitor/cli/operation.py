@@ -1,4 +1,4 @@
-"""The commands of an operator: what the running daemon shows, and what it is told."""
+"""The commands of an operator for the running daemon."""
 
 # ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
 
@@ -15,7 +15,8 @@ DaemonConfig = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        help="Configuration file of the daemon. By default config.toml here, or the service.",
+        help="Configuration file of the daemon. By default the daemon of config.toml in the "
+        "current folder is used, or else that of the service.",
         metavar="FILE",
         readable=False,
     ),
@@ -31,7 +32,9 @@ AlertId = Annotated[
         help="The alert's alert_id, or at least 8 characters of it.", metavar="ALERT_ID"
     ),
 ]
-Note = Annotated[str, typer.Option(help="The reason, for the records.", metavar="TEXT")]
+Note = Annotated[
+    str, typer.Option(help="A note that is stored with the time and the user.", metavar="TEXT")
+]
 
 
 def status(
@@ -51,7 +54,7 @@ def mute(
         float,
         typer.Option(
             "--for",
-            help="How long, for example 30m, 2h or 1d.",
+            help="How long, from 1s to 30d, for example 30m, 2h or 1d.",
             metavar="TIME",
             parser=length_of_time("1s", "30d"),
         ),
@@ -61,9 +64,9 @@ def mute(
     socket: DaemonSocket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Publish no alerts of a machine for a time.
+    """Hold back the alerts of a machine for a time.
 
-    Scores go on. An alert that is still there at the end is raised then.
+    Scores are still published. An alert that is still active when the mute ends is raised then.
     """
     from monitor.commands.operate import Target
     from monitor.commands.operate import mute as mute_command
@@ -102,7 +105,7 @@ def label(
     alert_id: AlertId,
     label: Annotated[
         Literal["fault", "false-alarm", "sensor", "ignore"],
-        typer.Argument(help="What it was.", metavar="fault|false-alarm|sensor|ignore"),
+        typer.Argument(help="What the alert was.", metavar="fault|false-alarm|sensor|ignore"),
     ],
     *,
     note: Note = "",
@@ -123,7 +126,10 @@ def learn(
     socket: DaemonSocket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Begin to learn the healthy sound of a machine."""
+    """Begin to learn the healthy sound of a machine, also again.
+
+    The machine must have [machine.learning]. It is not monitored until its first bundle is made.
+    """
     from monitor.commands.operate import Target, commission
 
     commission(Target(socket, config), "learn", machine, as_json=as_json)
@@ -135,7 +141,7 @@ def arm(
     socket: DaemonSocket = None,
     as_json: AsJson = False,
 ) -> None:
-    """End the learning of a machine: alerts from now on."""
+    """End the learning of a machine, so that it raises alerts."""
     from monitor.commands.operate import Target, commission
 
     commission(Target(socket, config), "arm", machine, as_json=as_json)
@@ -147,7 +153,7 @@ def rollback(
     socket: DaemonSocket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return to the previous bundle of a machine."""
+    """Use the previous bundle of a learned machine again."""
     from monitor.commands.operate import Target, commission
 
     commission(Target(socket, config), "rollback", machine, as_json=as_json)

@@ -22,7 +22,7 @@ _HEADER = ("MACHINE", "STATE", "SINCE", "SCORE", "REMARKS")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which daemon is asked: by its socket, by its configuration, or the one that is found."""
+    """The daemon to use: that of a socket, that of a configuration, or the first one found."""
 
     socket: Path | None
     config: Path | None
@@ -44,7 +44,7 @@ class Target:
 
 
 def status(target: Target, *, as_json: bool) -> None:
-    """Print a line for each machine, and what the daemon delivers."""
+    """Print a line for each machine, and one for outbox and broker."""
     result = target.ask("status")
     now = result["now"]
     rows = [_HEADER, *(_row(machine, now) for machine in result["machines"])]
@@ -70,7 +70,7 @@ def unmute(target: Target, machine: str, *, as_json: bool) -> None:
     if result["suppressed"] is None:
         text = f"{machine}: was not muted"
     else:
-        text = f"{machine}: no longer muted, {counted(result['suppressed'], 'alert')} suppressed"
+        text = f"{machine}: no longer muted, {counted(result['suppressed'], 'alert')} held back"
     _report(result, text, as_json=as_json)
 
 
@@ -142,7 +142,7 @@ def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
         if without := state.get("state_without_mute"):
             yield f"without the mute: {without}"
         if number := state.get("muted_alerts"):
-            yield f"{counted(number, 'alert')} suppressed"
+            yield f"{counted(number, 'alert')} held back"
         if note := told.get("note"):
             yield str(note)
     details = state.get("warning_details", {})

@@ -1,1 +1,1 @@
-"""What an operator asks of the running daemon: a local socket, its client, the operator log."""
+"""Commands of operators to the running daemon: a local socket, its client, the operator log."""

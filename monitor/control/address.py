@@ -21,8 +21,8 @@ LONGEST_PATH_BYTES = 107
 def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Path:
     """The socket of the daemon with this state folder.
 
-    In systemd's ``RuntimeDirectory=`` if there is one. Otherwise in the user's runtime folder,
-    with a name made from the state folder, or in the state folder itself.
+    It is in systemd's ``RuntimeDirectory=`` if there is one. Otherwise it is in the user's runtime
+    folder, with a name made from the state folder, or in the state folder itself.
     """
     environ = os.environ if environ is None else environ
     if from_systemd := environ.get("RUNTIME_DIRECTORY"):
@@ -33,11 +33,12 @@ def socket_path(state_dir: Path, environ: Mapping[str, str] | None = None) -> Pa
 def possible_paths(
     state_dir: Path | None, environ: Mapping[str, str] | None = None, *, instances: bool = False
 ) -> list[Path]:
-    """Where a client looks for the daemon, in this order; all short enough for a socket.
+    """The paths at which a client looks for the daemon, in this order.
 
-    ``state_dir``: of the configuration, ``None`` without one. The environment of the daemon may
-    have been another one, so both of its folders are looked at. The last is the socket of the
-    service, with ``instances`` also those of ``auscult@.service``.
+    ``state_dir``: that of the configuration, ``None`` without one. The daemon may run in another
+    environment, so its socket may be in the user's runtime folder or in the state folder. The
+    last path is the socket of the service; with ``instances``, those of ``auscult@.service``
+    follow. Paths that are too long for a socket are left out.
     """
     environ = os.environ if environ is None else environ
     found: list[Path | None] = []
@@ -58,8 +59,8 @@ def check_length(path: Path) -> None:
     length = len(os.fsencode(path))
     if length > LONGEST_PATH_BYTES:
         raise ServiceUnavailableError(
-            f"{path}: {length} bytes are too long for a socket, the limit is "
-            f"{LONGEST_PATH_BYTES}: choose a shorter service.state_dir"
+            f"{path}: the path of a socket has at most {LONGEST_PATH_BYTES} bytes, this one has "
+            f"{length}: choose a shorter service.state_dir"
         )
 
 

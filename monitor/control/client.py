@@ -56,9 +56,9 @@ def ask(
     config: Path | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> dict[str, Any]:
-    """The result of a command of the daemon that listens on the first of ``paths``.
+    """The result of a command, from the daemon that listens on the first of ``paths``.
 
-    With ``config``, it is the first daemon that runs with this file. Raises the error with which
+    With ``config``, only a daemon that runs with this file answers. Raises the error with which
     the daemon refuses, and ``ServiceUnavailableError`` if no daemon runs, if the user may not use
     the socket, or if there is no valid answer within ``timeout_s``.
     """
@@ -90,11 +90,11 @@ def _ask_one(path: Path, request: Request, deadline_s: float) -> dict[str, Any]:
             response = Response.parse(_line(connection, deadline_s))
         except TimeoutError:
             raise ServiceUnavailableError(
-                f"{path}: the daemon does not answer within {TIMEOUT_S:g} s"
+                f"{path}: the daemon did not answer within {TIMEOUT_S:g} s"
             ) from None
         except (OSError, ValueError):
             raise ServiceUnavailableError(
-                f"{path}: no valid answer: use the same release of auscult as the daemon"
+                f"{path}: the answer is not valid: use the same release of auscult as the daemon"
             ) from None
     if response.error is not None:
         if response.error.other_daemon:
@@ -122,7 +122,7 @@ def _connect(path: Path, deadline_s: float) -> socket.socket:
 
 
 def _await_connection(connection: socket.socket, path: Path, deadline_s: float) -> None:
-    """Connect; a daemon with too many clients is tried again until the deadline."""
+    """Connect. If the daemon has too many clients, try again until the deadline."""
     while (left_s := deadline_s - time.monotonic()) > 0:
         connection.settimeout(left_s)
         try:

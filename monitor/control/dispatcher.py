@@ -1,4 +1,4 @@
-"""From a request to the handler of its command, and to the line of the response."""
+"""Gives each request to the handler of its command, and returns the response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from monitor.text.escaping import one_line
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any, str], Mapping[str, Any]]
-"""Arguments and the user who asks, to the result. Errors are raised as ``AuscultError``."""
+"""Takes the arguments and the name of the user, gives the result. Raises ``AuscultError``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class _Command:
 
 
 class Dispatcher:
-    """The commands that a daemon understands.
+    """The commands that a daemon accepts.
 
     ``config``: the configuration file of the daemon.
     """

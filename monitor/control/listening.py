@@ -1,4 +1,4 @@
-"""The control socket itself: its place, its rights, and that only one daemon uses it."""
+"""The control socket: it is made with the right permissions, for one daemon only."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class ListeningSocket:
             ) from error
 
     def close(self) -> None:
-        """Remove the socket, unless it is another one by now."""
+        """Remove the socket, unless another one has replaced it."""
         with contextlib.suppress(OSError):
             if self._path.lstat().st_ino == self._inode:
                 self._path.unlink()
         self._unlock()
 
     def _locked(self) -> int:
-        """The lock that shows, as long as its process lives, that the socket is used."""
+        """The lock that shows that a running process uses the socket."""
         path = self._path.with_name(self._path.name + ".lock")
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -71,7 +71,7 @@ class ListeningSocket:
             self._lock = None
 
     def _listen(self) -> socket.socket:
-        """Listen under another name first: under its own, the socket always has its rights."""
+        """Listen under another name first: under its final name, the permissions are set."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             self._unfinished.unlink(missing_ok=True)
@@ -97,7 +97,8 @@ class ListeningSocket:
             os.chown(self._unfinished, -1, group_id)
         except PermissionError:
             log.info(
-                "%s: only this user may use it, because this user is not in the group %s",
+                "%s: only root and the user of the daemon may use it, because this user is not in "
+                "the group %s",
                 self._path,
                 self._group,
             )

@@ -45,7 +45,7 @@ class _Message(BaseModel):
 
 
 class Request(_Message):
-    """What a client asks. ``config``: refuse unless the daemon runs with this file."""
+    """A request. ``config``: only a daemon that runs with this file carries it out."""
 
     version: Literal[1]
     command: Annotated[str, Field(max_length=32)]
@@ -58,7 +58,9 @@ class Request(_Message):
         try:
             return cls.model_validate_json(line)
         except ValidationError as error:
-            raise UsageError(f"not a request of version {VERSION}: {_first_fault(error)}") from None
+            raise UsageError(
+                f"not a valid request of version {VERSION}: {_first_fault(error)}"
+            ) from None
 
     def encode(self) -> bytes:
         """The line."""
@@ -101,7 +103,7 @@ def _alert_id(value: str) -> str:
 
 
 class AlertArguments(Arguments):
-    """A command about one alert. ``alert_id``: or its beginning, at least 8 characters."""
+    """A command about one alert. ``alert_id``: at least its first 8 characters."""
 
     alert_id: Annotated[str, AfterValidator(_alert_id)]
     note: Note = ""
@@ -114,7 +116,7 @@ class LabelArguments(AlertArguments):
 
 
 class OtherDaemonError(ServiceUnavailableError):
-    """The daemon that is asked runs with another configuration than the request names."""
+    """The daemon runs with another configuration than the request names."""
 
 
 class Failure(_Message):

@@ -1,4 +1,4 @@
-"""A mute of one machine: how long it still lasts, whatever happens to the system clock."""
+"""A mute of one machine. Its length does not depend on the system clock."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NEVER = Moment(0.0)
 class Mute:
     """No alerts of ``machine`` are published for ``left_s`` seconds from ``as_of``.
 
-    Counted is the time for which the computer runs: the system clock may be set, and may be wrong
-    after a start. The time for which the computer is off does not count, so that a mute never
-    ends early. ``alerts``: how many alerts it has suppressed. ``held``: the alert that is raised
-    as soon as it ends, as text, empty without one; ``held_since``: when it got its times.
+    Only the time for which the computer runs counts, because the system clock may be set and may
+    be wrong after a start. A mute therefore never ends early. ``alerts``: how many alerts it has
+    held back. ``held``: the alert that is raised when the mute ends, as text, empty without one;
+    ``held_since``: when its times were set.
     """
 
     machine: str
@@ -29,7 +29,7 @@ class Mute:
     held_since: Moment = _NEVER
 
     def remaining_s(self, clock: Clock) -> float:
-        """Seconds until it ends; 0 or less if it has ended."""
+        """Seconds until the mute ends; 0 or less if it has ended."""
         now_s = clock.steady_s()
         if self.as_of.boot_id == clock.boot_id and now_s >= self.as_of.steady_s:
             return self.left_s - (now_s - self.as_of.steady_s)
@@ -42,5 +42,5 @@ class Mute:
         return not 0.0 <= clock.steady_s() - self.as_of.steady_s < age_s
 
     def refresh(self, clock: Clock) -> None:
-        """Note that it still lasts: after a restart of the computer, it continues from here."""
+        """Set ``left_s`` and ``as_of`` to now, for a restart of the computer."""
         self.left_s, self.as_of = self.remaining_s(clock), clock.now()

@@ -1,7 +1,7 @@
-"""What operators told the daemon, kept in memory and on the disk: mutes, acknowledgements, labels.
+"""Mutes, acknowledgements and labels of operators, in memory and on the disk.
 
-Memory is right and the disk follows: while the disk does not accept changes, everything continues
-in memory and is written by the first ``flush`` that succeeds.
+The values in memory are the valid ones. While the disk does not accept changes, they are only in
+memory; the first ``flush`` that succeeds writes them.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _DISK_ERRORS = (sqlite3.Error, OSError)
 class OperatorLog:
     """The mutes, the newest alerts, and everything that operators did.
 
-    Not thread-safe: the caller must hold a lock. Nothing raises errors of the disk: ``trouble`` is
-    the reason, in one line, why changes are only in memory. A damaged file is renamed and
+    Not thread-safe: the caller must hold a lock. No method raises an error of the disk: ``trouble``
+    is the reason, in one line, why changes are only in memory. A damaged file is renamed and
     replaced. The caller changes a ``Mute`` or a ``KnownAlert`` and then calls ``put_mute`` or
     ``put_alert``; the change is on the disk after the next ``flush``.
     """
@@ -115,11 +115,15 @@ class OperatorLog:
             self._next_try_s = 0.0
         reason = f"{self.path}: {error}"
         if reason != self.trouble:
-            log.error("%s; mutes and labels are kept in memory until the disk accepts them", reason)
+            log.error(
+                "mutes, acknowledgements and labels are kept in memory until the disk accepts "
+                "changes: %s",
+                reason,
+            )
             self.trouble = reason
 
     def _open(self) -> OperatorStore:
-        """The open file. What it has, and memory does not, is taken over."""
+        """The open file. Its mutes and alerts are added to those in memory."""
         if self._store is not None and self.path.exists():
             return self._store
         self._disconnect()

@@ -1,4 +1,4 @@
-"""The SQLite file of what operators told the daemon."""
+"""The SQLite file of mutes, acknowledgements, labels and what operators did."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ COMMIT;
 
 @dataclass(slots=True)
 class KnownAlert:
-    """An alert that was raised. ``label``: what an operator states it was, empty without one."""
+    """An alert that was raised. ``label``: what an operator noted that it was, or empty."""
 
     alert_id: str
     machine: str
@@ -66,8 +66,8 @@ class Entry:
 class OperatorStore:
     """One open file. Every method may raise ``sqlite3.Error``.
 
-    ``is_new``: whether the file was made now. Raises ``sqlite3.Error`` or ``OSError`` where the
-    file cannot be used, also if a later version of the program made it.
+    ``is_new``: whether the file did not exist before. The constructor raises ``sqlite3.Error`` or
+    ``OSError`` if the file cannot be used, also if a later version of the program made it.
     """
 
     def __init__(self, path: Path) -> None:

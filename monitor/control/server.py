@@ -27,7 +27,7 @@ _CREDENTIALS = struct.Struct("3i")  # process, user and group: struct ucred of u
 
 @dataclass(slots=True, eq=False)
 class _Client:
-    """A connection. ``until_s``: when it is closed unless a request is answered before."""
+    """A connection. ``until_s``: when it is closed if no request was answered before."""
 
     socket: socket.socket
     by: str
@@ -41,10 +41,10 @@ class _Client:
 class ControlServer:
     """Answers requests on a Unix socket.
 
-    A request is one line of at most ``MAX_REQUEST_BYTES``. A client sends it and receives its
-    answer within ``CLIENT_S`` seconds. Above ``MAX_CLIENTS`` clients, the one that waits longest
-    is closed. The thread handles at most ``EVENTS_PER_S`` events a second, so that no client can
-    take the processor from the machines.
+    A request is one line of at most ``MAX_REQUEST_BYTES``. A client must send it and receive its
+    answer within ``CLIENT_S`` seconds, otherwise its connection is closed. Above ``MAX_CLIENTS``
+    clients, the one that has waited longest is closed. The thread handles at most
+    ``EVENTS_PER_S`` events a second, so that no client can take the processor from the machines.
     """
 
     MAX_CLIENTS: ClassVar[int] = 16
@@ -55,7 +55,7 @@ class ControlServer:
     _PAUSE_AFTER_ERROR_S: ClassVar[float] = 1.0
 
     def __init__(self, path: Path, dispatcher: Dispatcher, group: str = GROUP) -> None:
-        """``group``: may use the socket, if the system has this group and allows it."""
+        """``group``: its members may use the socket, if the system has this group."""
         self._socket = ListeningSocket(path, group)
         self._dispatcher = dispatcher
         self._clients: dict[int, _Client] = {}
@@ -189,7 +189,7 @@ class ControlServer:
 
 
 def _user_of(connection: socket.socket) -> str:
-    """The name of the user at the other end, or its number where it has no name."""
+    """The name of the user of the client, or ``user`` and the number without a name."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     user_id = _CREDENTIALS.unpack(packed)[1]
     try:

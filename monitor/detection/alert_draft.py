@@ -1,4 +1,4 @@
-"""A decision as an alert draft: with machine, wall time, frequencies and the bundle's hash."""
+"""Makes an alert draft from a decision: adds machine, time, frequencies and the bundle's hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the sound come through a chain that the bundle can judge?
+"""Whether the bundle can judge sound of this recording chain.
 
 Less bandwidth than in training, or a codec that leaves sound out, changes the scored bands as a
 fault would. Such sound is not scored: it gives the state ``degraded``, reason ``bandwidth`` or
@@ -55,13 +55,13 @@ def declared_fault(
 
 
 class CaptureCheck:
-    """Windows of one machine to those that can be scored, and why the others cannot.
+    """Selects the windows of one machine that can be scored, and gives the reason for the others.
 
-    What comes out depends on the samples and not on how the stream was cut. State: the fault that
-    is stated, the band from which sound is missing and how many windows had it again since,
-    the mean levels of the newest windows,
-    the shares of spectral gaps in the newest cells, whether they are those of a codec, and the
-    windows that wait for the first shares (two seconds, no longer than a score takes anyway).
+    The result depends on the samples and not on how the stream was cut. State: the fault that the
+    stated rate and encoding show, the lowest band without sound and how many windows since then
+    had sound in it, the mean levels of the newest windows, the shares of spectral gaps in the
+    newest cells, whether they are those of a codec, and the windows that wait for the first
+    shares (two seconds, which a score needs in any case).
     """
 
     def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
@@ -115,7 +115,7 @@ class CaptureCheck:
     def scorable(
         self, windows: Sequence[LogMelWindow]
     ) -> Iterator[list[LogMelWindow] | SourceState]:
-        """Runs of windows that can be scored, and between them why the others cannot."""
+        """Groups of successive windows that can be scored, and between them why others cannot."""
         run: list[LogMelWindow] = []
         for window in windows:
             self._add(window)

@@ -23,10 +23,10 @@ from monitor.model.manifest import Calibration
 class DetectorRule:
     """``DetectorSettings`` for one bundle, in scores and samples.
 
-    ``false_alarms_per_week``: the budget of the threshold. ``persistence``: of the scores over
-    ``threshold`` that raise an alert; ``clearing``: of those below ``clear_threshold`` that
-    clear it. ``same_fault_samples``: of running after a stop, within which a fault is taken for
-    the one before the stop.
+    ``false_alarms_per_week``: the budget of the threshold. ``persistence``: how many scores must
+    be over ``threshold`` to raise an alert. ``clearing``: how many must be below
+    ``clear_threshold`` to clear it. ``same_fault_samples``: a fault within this time of running
+    after a stop counts as the one before the stop.
     """
 
     threshold: float
@@ -85,11 +85,14 @@ class _OpenAlert:
 class Detector:
     """One machine's decisions.
 
-    State: the last scores, whether they were over the threshold and where they end
-    (``_last``), the start of the present run of them (``_lasting_since``), the open alert, if
-    any, when the last one was cleared, the alert that ended because the machine stopped, and
-    how long the machine has run since. After a start, how long it must still run before an alert
-    is possible although it did not sound healthy yet, for as long as an alert takes to clear.
+    State:
+
+    - for each of the last scores, whether it was over the threshold and where it ends (``_last``),
+      and since when enough of them are (``_lasting_since``)
+    - the open alert, if any, and when the last one was cleared
+    - the alert that ended because the machine stopped, and how long the machine has run since
+    - after a start, how long the machine must still run before an alert is possible
+      (``_caution_samples``). This ends early if the scores would clear an alert
     """
 
     def __init__(self, rule: DetectorRule) -> None:
@@ -142,9 +145,9 @@ class Detector:
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
         """The machine runs after it was off.
 
-        Until the scores would clear an alert, one is raised only after ``start_fault_samples`` of
-        running, counted over all starts: noise beside a machine that is off may be taken for its
-        start. This does not apply if an alert ended with the stop.
+        An alert is raised only after ``start_fault_samples`` of running, counted over all starts,
+        because noise beside a machine that is off may be taken for its start. This ends when the
+        scores would clear an alert. It does not apply if an alert ended with the stop.
         """
         self._cautious_from = at_sample
         self._healthy.clear()

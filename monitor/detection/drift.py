@@ -26,9 +26,9 @@ class DriftWatch:
     For every block of ``calibration.block_s``, at least as long as an alert takes, the mean
     score is expressed in healthy standard deviations above the healthy median. This value less
     an allowance of 0.75 is added to a sum that never falls below 0. A sum above 15 is drift.
-    With independent normal scores, chance reaches it once in about e^22 blocks, and a shift of
-    1.5 deviations reaches it in twenty blocks. One block adds at most 4, so that a single
-    event is not taken for drift.
+    If the scores are independent and normal, chance alone gives drift once in about e^22 blocks.
+    A shift of 1.5 deviations gives drift after twenty blocks. One block adds at most 4, so that a
+    single event is not taken for drift.
 
     Scores of a fault are left out: those while an alert is raised, the ``near_alert`` scores
     before and after it, and all above ``clear_threshold``.

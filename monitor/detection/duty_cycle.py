@@ -1,6 +1,6 @@
-"""Does the machine start more often, or run for another share of the time, than when healthy?
+"""Whether the machine starts more often, or runs for another share of the time, than allowed.
 
-A compressor that leaks starts twice as often. Its sound is healthy.
+Example: a compressor with a leak starts twice as often, although its sound is healthy.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Part:
 
 
 def duty_of(settings: OperationSettings, duty: HealthyDuty | None) -> HealthyDuty:
-    """The healthy range of the bundle, with the settings in place of its values."""
+    """The healthy range: the values of the settings or, where unset, those of the bundle."""
     names = HealthyDuty.model_fields
     own = {name: value for name in names if (value := getattr(settings, name)) is not None}
     return (duty or HealthyDuty()).model_copy(update=own)
@@ -38,7 +38,7 @@ class DutyWatch:
     """
 
     PARTS: ClassVar[int] = 24
-    """The verdict changes only at the end of a part, so that it does not flicker."""
+    """The result changes only at the end of a part, so that it does not change too often."""
 
     def __init__(self, duty: HealthyDuty, over_s: float) -> None:
         self._duty = duty

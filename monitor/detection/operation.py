@@ -1,4 +1,4 @@
-"""Is the machine running or off? Decided from the windows that are scored.
+"""Whether the machine runs or is off, decided from its windows.
 
 A machine that stops sounds unlike any healthy recording. Its sound is not scored while it is
 off, nor for some seconds around a change, so that a stop is never an alert.
@@ -21,24 +21,24 @@ from monitor.features.low_level import REMEMBERED_S, LowLevelStream
 from monitor.model.operation import Operation
 
 _MARGIN_DB = 1.0
-"""Below the lowest level of running by less: within what a recording shows of it."""
+"""A band is quieter than running if it is more than this below the lowest level of running."""
 _OFF_SHARE = 0.85
-"""Of the bands that are below it. In measured machines that were off it was 0.95 to 1."""
+"""The share of the bands that must be quieter. Machines that were off had 0.95 to 1."""
 _OFF_DROP_DB = 8.0
-"""Mean of all bands. Machines that were off were 20 to 30 dB below their mean level."""
+"""The least drop, as the mean of all bands. Machines that were off had 20 to 30 dB."""
 _OFF_SHAPE_DB = 4.0
-"""Difference of the spectra, without their level. A changed gain leaves the spectrum as it is."""
+"""The least difference of the spectra, without their level. A changed gain does not change it."""
 _FAR_DROP_DB = 25.0
-"""A gain is not changed by so much, so that here the spectrum does not matter."""
+"""A changed gain does not explain a larger drop. The spectrum is then not compared."""
 _RECORDED_OFF_SHARE = 0.5
 _RECORDED_OFF_DROP_DB = 3.0
-"""Less is enough if the sound is nearer to a recorded off than to the running machine."""
+"""The limits if the sound is nearer to a recorded off than to the running machine."""
 _FALL_DB = 3.0
 _FALL_S = 8.0
 """A fall of the mean level by this much within this time may be a machine that stops."""
 _START_SHARE = 0.1
-"""Of the bands that are below running in a machine that has started. Measured: up to 0.04, also
-with faults, and 0.15 or more for noise beside a machine that is off."""
+"""The largest share of quieter bands in a machine that has started. Measured: up to 0.04, also
+with faults. Noise beside a machine that is off has 0.15 or more."""
 _UNCLEAR_S = 30.0
 """A running machine that became quieter is scored again after this time."""
 
@@ -52,11 +52,11 @@ class OperationStatus(StrEnum):
 
 
 def sounds_off(below_db: DoubleArray, shape_db: float) -> bool:
-    """Whether sound is of the machine that is off, although off was never recorded.
+    """Whether sound is that of the machine that is off, without recordings of off.
 
-    There is less of almost every band than when it runs, and it is not the same sound at a lower
-    gain. ``below_db``: the levels less the lowest of running, ``(n_bands,)``. ``shape_db``: the
-    standard deviation over the bands of the difference from the running machine.
+    Almost every band must be quieter than when the machine runs, and it must not be the same
+    sound at a lower gain. ``below_db``: the levels less the lowest of running, ``(n_bands,)``.
+    ``shape_db``: the standard deviation over the bands of the difference from the running machine.
     """
     share = float((below_db < -_MARGIN_DB).mean())
     drop_db = -float(below_db.mean())
@@ -79,7 +79,7 @@ class OperationChange:
 
 
 class _Kind(Enum):
-    """What one low level sounds like: the running machine, neither, or off."""
+    """The kind of one low level: of the running machine, unclear, or of the machine that is off."""
 
     LOUD = auto()
     UNCLEAR = auto()
@@ -87,15 +87,14 @@ class _Kind(Enum):
 
 
 class OperationFollower:
-    """Windows of one machine to those that are scored, and its changes of state.
+    """Selects the windows of one machine that are scored, and detects its changes of state.
 
-    ``status``: the present state, None before the first two seconds of sound. From running or
-    off to the other it passes ``transition``, or at once if the sound changes at once. The result
-    depends on the windows only and not on how the stream was cut. State: the low levels, the
-    mean level of the last eight seconds, how long each kind of sound has lasted, and the
-    windows of a change that is not yet certain. They are scored if the change is not confirmed.
-    Without ``operation``, the sound is that of the running machine unless settings or
-    ``declare`` decide otherwise.
+    ``status``: the present state, None before the first two seconds of sound. Between running and
+    off there is ``transition``, unless the sound changes at once. The result depends on the windows
+    only and not on how the stream was cut. State: the low levels, the mean level of the last eight
+    seconds, how long each kind of sound has lasted, and the windows of a change that is not yet
+    certain. They are scored if the change is not confirmed. Without ``operation``, the sound is
+    that of the running machine unless settings or ``declare`` decide otherwise.
     """
 
     def __init__(
@@ -132,7 +131,7 @@ class OperationFollower:
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the machine is in transition for longer than one takes."""
+        """Whether the machine is in transition for longer than a start or a stop takes."""
         return self.status is OperationStatus.TRANSITION and self._in_status > self._fall
 
     @property
@@ -140,15 +139,14 @@ class OperationFollower:
         return self.status in {None, OperationStatus.RUNNING}
 
     def declare(self, is_running: bool | None) -> None:
-        """What something other than the sound shows; None: the sound decides.
+        """Whether the machine runs, from another signal than the sound; None: the sound decides.
 
-        It replaces the verdict of the sound. A change still takes its time, and the windows
-        around it are not scored.
+        A change still takes the same time, and the windows around it are not scored.
         """
         self._declared = is_running
 
     def gap(self) -> None:
-        """Sound was lost: what is pending is forgotten, the state remains."""
+        """Sound was lost: discard what is pending. The state remains."""
         self._levels.reset()
         self._means.clear()
         self._held = []
@@ -157,7 +155,7 @@ class OperationFollower:
     def follow(
         self, windows: Sequence[LogMelWindow]
     ) -> Iterator[list[LogMelWindow] | OperationChange]:
-        """Runs of windows to score, and between them the changes of state."""
+        """Groups of successive windows to score, and between them the changes of state."""
         run: list[LogMelWindow] = []
         for window in windows:
             if self._is_scored:
@@ -175,7 +173,7 @@ class OperationFollower:
             yield run
 
     def finish(self) -> list[LogMelWindow]:
-        """The windows that still wait at the end of a recording and are those of running."""
+        """The windows to score that are still pending at the end of a recording."""
         held, self._held = self._held, []
         return held if self._is_scored else []
 
@@ -209,7 +207,7 @@ class OperationFollower:
         return OperationStatus.TRANSITION if lacked[_Kind.LOUD] >= stop else OperationStatus.RUNNING
 
     def _changed(self, status: OperationStatus, window: LogMelWindow) -> OperationChange:
-        """Begin a state. The windows that wait belong to it."""
+        """Begin a state. The pending windows belong to it."""
         first = self._held[0] if self._held else window
         is_start = status is OperationStatus.RUNNING and self._was_off
         if status is not OperationStatus.TRANSITION:

@@ -42,19 +42,21 @@ class DetectorSettings(BaseModel):
         default=0.25,
         ge=0.0,
         lt=1.0,
-        description="The clearing threshold, as a share of the way back to the healthy median.",
+        description="The position of the clearing threshold: 0 is the threshold, 1 is the healthy "
+        "median.",
     )
     clear_after_s: float = Field(
         default=5.0,
         ge=0.0,
         le=86_400.0,
-        description="Seconds over which that share of the scores must be below the clearing one.",
+        description="An alert is cleared when, over these seconds, the share persistence_share of "
+        "the scores is below the clearing threshold.",
     )
     quiet_s: float = Field(
         default=10.0,
         ge=0.0,
         le=86_400.0,
-        description="Least seconds between a cleared alert and the next one raised.",
+        description="The shortest time in seconds between a cleared alert and the next raised one.",
     )
     update_interval_s: float = Field(
         default=300.0,
@@ -72,7 +74,7 @@ class DetectorSettings(BaseModel):
 
 
 def _check_topic(value: str) -> str:
-    """The topic itself. Raises ``ValueError`` if it is not a topic of exactly one kind."""
+    """The topic itself. Raises ``ValueError`` if it has wildcards."""
     if any(character in value for character in "#+\0"):
         raise ValueError("must be one topic, without the wildcards # and +")
     return value
@@ -103,24 +105,26 @@ class OperationSettings(BaseModel):
         default=3.0,
         ge=0.0,
         le=3600.0,
-        description="After a start, seconds of running that are not scored.",
+        description="Seconds of running that are not scored after a start.",
     )
     start_fault_s: float = Field(
         default=120.0,
         ge=0.0,
         le=86_400.0,
-        description="A fault that is there from a start on must last this long, over all starts.",
+        description="A fault that is present at a start raises an alert after this time of "
+        "running. Short runs count together.",
     )
     same_fault_s: float = Field(
         default=600.0,
         ge=0.0,
         le=604_800.0,
-        description="A fault that is back within this time of running continues its alert.",
+        description="A fault that is back within this time of running after a stop continues its "
+        "alert.",
     )
     topic: Annotated[str, AfterValidator(_check_topic)] = Field(
         default="",
         max_length=1024,
-        description="An MQTT topic that shows whether the machine runs, in place of its sound.",
+        description="An MQTT topic that shows whether the machine runs, instead of its sound.",
     )
     field: str = Field(
         default="",
@@ -143,7 +147,7 @@ class OperationSettings(BaseModel):
         default=None,
         gt=0.0,
         le=31_536_000.0,
-        description="An alert when the machine is off for this time. Unset: none.",
+        description="Raise an alert when the machine is off for this time. Unset: no alert.",
     )
     most_starts_per_h: float | None = Field(
         default=None,
@@ -176,5 +180,7 @@ class OperationSettings(BaseModel):
             raise ValueError("field needs topic: the MQTT topic whose payload has this field")
         least, most = self.least_running_share, self.most_running_share
         if least is not None and most is not None and least > most:
-            raise ValueError("least_running_share is above most_running_share: exchange them")
+            raise ValueError(
+                "least_running_share must not be above most_running_share: exchange the values"
+            )
         return self

@@ -1,8 +1,7 @@
-"""The low level of each band: what is always there, without short sounds beside the machine.
+"""The low level of each band: the level of the machine, without short sounds beside it.
 
-Somebody who hammers beside a machine raises the mean level of every band. The tenth percentile
-over two seconds stays that of the machine, because it ignores all sounds that are absent for a
-tenth of the time.
+A hammer beside a machine raises the mean level of every band. The tenth percentile over two
+seconds does not change, because it ignores all sounds that are absent for a tenth of the time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a bundle knows of the machine's operating states: how running and off sound."""
+"""The operating states of the machine in a bundle: the sound of running and of off."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class HealthyDuty(BaseModel):
 class Operation(BaseModel):
     """The states of the machine, and the lowest levels at which it runs.
 
-    ``quiet_db``: for each scored band, the low level below which only a twentieth of the sound
-    of the running machine lies. ``states``: at least one in which the machine runs. ``duty``:
-    the healthy starts and running time, where the recordings are long enough to show it.
+    ``quiet_db``: for each scored band, the fifth percentile of the low level while the machine
+    runs. ``states``: at least one in which the machine runs. ``duty``: limits of starts and
+    running time, optional.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,5 +59,5 @@ class Operation(BaseModel):
             if len(state.low_level_db) != n_bands:
                 return f"{state.name}: {len(state.low_level_db)} levels, quiet_db has {n_bands}"
         if all(state.is_off for state in self.states):
-            return "in no state does the machine run"
+            return "the machine is off in all states"
         return ""

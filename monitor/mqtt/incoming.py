@@ -54,7 +54,10 @@ class Incoming:
             self._connection.subscribe(self._status)
             self._subscribed = set()
         elif self._signals:
-            _log.warning("connections end soon: on this one, only sound shows what is running")
+            _log.warning(
+                "connections end soon: this one is tested without the topics of "
+                "[machine.operation], so the sound decides which machines run"
+            )
 
     def subscribe_to_signals(self) -> None:
         """Subscribe to new topics of ``signals``, and unsubscribe from those that are gone."""

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 class Commissioning:
     """A ``Learner`` for each machine with ``[machine.learning]``. Used from the main thread.
 
-    ``day_s``: the length of a day, for trials at another speed.
+    ``day_s``: the length of a day; tests use a shorter one.
     """
 
     day_s: ClassVar[float] = DAY_S
@@ -76,13 +76,17 @@ class Commissioning:
                     day_s=self.day_s,
                 )
             except OSError as error:
-                log.error("the learning waits for the disk: %s", error, extra={"machine": name})
+                log.error(
+                    "the learning cannot begin until the disk can be used: %s",
+                    error,
+                    extra={"machine": name},
+                )
                 self._retry_s = self._clock.steady_s() + self.RETRY_S
                 continue
             self._learners[name] = (learning, _budget(detector), learner)
 
     def turn(self) -> list[str]:
-        """Do what is due. The machines whose bundle or stage has changed."""
+        """Do what is due; returns the machines whose bundle or stage has changed."""
         changed = []
         if self._settings and self._retry_s and self._clock.steady_s() >= self._retry_s:
             before = self._learners.keys() | set()

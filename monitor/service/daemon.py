@@ -139,7 +139,7 @@ def _turn_learning(
     in_force: list[Settings],
     announce: Callable[[Reading], None],
 ) -> None:
-    """Do what is due for machines that are learned, and use the bundles that they got."""
+    """Do what is due for machines that are learned, and use their new bundles."""
     changed = commissioning.turn()
     if not changed:
         return
@@ -160,7 +160,7 @@ def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:
     try:
         server.start()
     except ServiceUnavailableError as error:
-        log.warning("no control socket, so auscult status, mute and others do not work: %s", error)
+        log.warning("auscult status, mute and others do not work without the socket: %s", error)
     else:
         stack.callback(server.stop)
 

@@ -47,7 +47,7 @@ class Machine:
     HEALTHY_AFTER_S: ClassVar[float] = 5.0
     """After sound has come for this time, the next pause is the shortest one."""
     STANDING_CHECK_S: ClassVar[float] = 60.0
-    """How often to look for an alert of an earlier process: its disk may be mounted late."""
+    """How often to check for an open alert of an earlier process: its disk may be mounted late."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Machine:
         self._learner = self._report.learner = learner
 
     def adopt(self, plan: MachinePlan) -> None:
-        """Use another bundle or stage from the next block on; the source goes on."""
+        """Use another bundle or stage from the next block on. The source continues."""
         self.plan = plan
 
     def ask_to_stop(self) -> None:
@@ -285,7 +285,7 @@ class Machine:
         return state
 
     def _set_needed(self, pipeline: Pipeline | UnscoredPipeline, *, decided: bool) -> None:
-        """Let the source know which sound is needed again after a restart."""
+        """Set in the source which sound is needed again after a restart."""
         if not isinstance(self._source, RereadableSource):
             return
         needed_s = 0.0

@@ -1,4 +1,4 @@
-"""From settings to everything that is needed to monitor a machine."""
+"""Makes everything that is needed to monitor a machine from the settings."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class MachinePlan:
     """Everything that decides how a machine is monitored.
 
-    ``network`` is shared between the machines of one bundle. Without a bundle, the machine is
-    being learned. ``learning``: None for a machine that is never learned.
+    ``network`` is shared between the machines with the same bundle. ``bundle`` is None while the
+    machine is learned. ``learning`` is None for a machine that is never learned.
     """
 
     settings: MachineSettings
@@ -55,7 +55,7 @@ class MachinePlan:
 
     @property
     def has_alerts(self) -> bool:
-        """Whether alarms become alerts; otherwise they are warnings."""
+        """Whether alarms are published as alerts. If not, they are warnings."""
         if self.stage == "provisional" and self.learning is not None:
             return self.learning.alarm_while_provisional
         return self.bundle is not None
@@ -71,9 +71,9 @@ class MachinePlan:
             return ""
         table = "[detector]" if self.settings.detector is None else "[machine.detector]"
         return (
-            f"{self.settings.id}: the threshold was calibrated for {required} of {out_of} scores "
-            f"above it, {table} requires {rule.required} of {rule.out_of}: there may be more "
-            "false alarms than budgeted; run auscult calibrate with --config"
+            f"{self.settings.id}: there may be more false alarms than budgeted: the threshold was "
+            f"calibrated for {required} of {out_of} scores above it, but {table} requires "
+            f"{rule.required} of {rule.out_of}; run auscult calibrate with --config"
         )
 
     def same_as(self, other: MachinePlan) -> bool:
@@ -81,7 +81,7 @@ class MachinePlan:
         return self._hash == other._hash and self.stage == other.stage and self.continues(other)
 
     def continues(self, other: MachinePlan) -> bool:
-        """Whether the plans differ only in bundle and stage, so that the source goes on."""
+        """Whether the plans differ at most in bundle and stage, so that the source continues."""
         return (
             self.settings == other.settings
             and self.detector == other.detector
@@ -133,7 +133,7 @@ class _Bundles:
             except BundleError as error:
                 if path == paths[-1]:
                     raise
-                log.error("%s: the bundle before it is used", error)
+                log.error("%s: the previous bundle is used instead", error)
         return None
 
 
@@ -196,8 +196,8 @@ def _check_off_states(off_states: tuple[str, ...] | None, bundle: Bundle) -> Non
             )
     if set(known) <= set(off_states):
         raise BundleError(
-            f"[machine.operation] off_states: in no state does the machine run; leave out one of "
-            f"{listed}"
+            "[machine.operation] off_states: the machine would be off in all states; leave out "
+            f"one of {listed}"
         )
 
 

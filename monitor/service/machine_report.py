@@ -120,7 +120,7 @@ class MachineReport:
         return self._end_s
 
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
-        """A block came in: give it its wall time, and count the sound missing before it as lost."""
+        """A block arrived: set its time, and count the sound missing before it as lost."""
         start_s, end_s = block_times_s(block, self._frame_rate_hz)
         recorded = block.recorded_unix_s if isinstance(block, AudioBlock) else None
         self._clock.observe(
@@ -208,7 +208,7 @@ class MachineReport:
         self._state_due_s = 0.0
 
     def end(self) -> None:
-        """Nothing more arrives: keep what was counted."""
+        """Nothing more arrives: write the counts."""
         self._operation.save()
 
     def absent(self) -> None:

@@ -1,4 +1,4 @@
-"""Between the machines and their delivery: holds back the alerts of muted machines."""
+"""Holds back the alerts of muted machines, before they are delivered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 MUTED = "muted"
 _REPLACED = frozenset({"ok", "warning", "anomaly"})
-"""The states that are published as ``muted``. The others concern the source, and go on."""
+"""The states that are published as ``muted``. The others concern the source and stay visible."""
 _DRAFT = TypeAdapter(AlertDraft)
 
 
@@ -30,15 +30,15 @@ class Muting:
 
     - An alert that is raised during a mute is held. If it is cleared before the mute ends, it is
       never published. Otherwise it is raised when the mute ends.
-    - An alert that was raised before the mute stays open. Its updates are not published. The
-      message that it is cleared is.
+    - An alert that was raised before the mute stays open. Its ``updated`` messages are not
+      published. Its ``cleared`` message is published.
     - Mutes and held alerts survive a restart of the daemon.
 
     Every method may be called from any thread.
     """
 
     REFRESH_S: ClassVar[float] = 60.0
-    """How often the rest of each mute is written, for a restart of the computer."""
+    """How often the remaining time of each mute is written, for a restart of the computer."""
 
     def __init__(self, outlet: SupervisedOutlet, operators: OperatorLog) -> None:
         self.guard = threading.RLock()
@@ -78,7 +78,7 @@ class Muting:
                 self._release(mute)
                 if is_published:
                     return self._publish(draft)
-                if draft.reason:  # a later alert cannot continue one that nobody knows
+                if draft.reason:  # a later alert cannot continue one that was never published
                     self._unknown_stops.add(draft.machine)
                 return None
             if not is_published:
@@ -86,7 +86,7 @@ class Muting:
             return None
 
     def state(self, machine: str, payload: Mapping[str, Any]) -> None:
-        """Publish the state with what operators told about the machine."""
+        """Publish the state with mute, acknowledgement and label."""
         with self.guard:
             payload = {**payload, **self._told(machine)}
             if payload["muted_until"] is not None and payload.get("state") in _REPLACED:
@@ -105,7 +105,7 @@ class Muting:
         self._outlet.operation(machine, payload)
 
     def forget(self, machine: str) -> None:
-        """The machine is no longer monitored. Its mute goes on, what is held is not raised."""
+        """The machine is no longer monitored. Its mute continues, a held alert is not raised."""
         with self.guard:
             if mute := self.operators.mutes.get(machine):
                 self._release(mute)
@@ -113,7 +113,7 @@ class Muting:
                 newest.pop(machine, None)
         self._outlet.forget(machine)
 
-    # What operators ask.
+    # For the commands of operators.
 
     def newest(self, machine: str) -> dict[str, dict[str, Any] | None]:
         """What was published last about a machine: ``state``, ``score`` and ``operation``."""
@@ -124,11 +124,11 @@ class Muting:
         }
 
     def published_alert(self, machine: str) -> Alert | None:
-        """The open alert that subscribers know."""
+        """The open alert that was published."""
         return self._outlet.open_alert(machine)
 
     def mute(self, machine: str, for_s: float, note: str, by: str) -> None:
-        """Hold back the alerts of a machine from now on; replaces the end of an earlier mute."""
+        """Hold back the alerts of a machine from now on. A mute that lasts gets the new end."""
         with self.guard:
             earlier = self._live_mute(machine)
             mute = Mute(machine, for_s, self._clock.now(), note, by)
@@ -138,7 +138,7 @@ class Muting:
             self.operators.put_mute(mute)
 
     def unmute(self, machine: str) -> int | None:
-        """End a mute; how many alerts it has suppressed, or ``None`` without a mute."""
+        """End a mute; returns how many alerts it has held back, or ``None`` without a mute."""
         with self.guard:
             mute = self._live_mute(machine)
             if mute is None:
@@ -147,7 +147,7 @@ class Muting:
             return mute.alerts
 
     def monitored(self, machines: Collection[str]) -> None:
-        """These machines are monitored: what is held for others is not raised."""
+        """These machines are monitored: held alerts of others are discarded."""
         with self.guard:
             self._monitored = set(machines)
             for mute in self.operators.mutes.values():
@@ -221,7 +221,7 @@ class Muting:
             self.operators.flush_if_due()
 
     def _end(self, mute: Mute) -> None:
-        """End a mute: what is held is raised, and is in the outbox before the mute is gone."""
+        """End a mute. A held alert is raised; it is in the outbox before the mute is removed."""
         held = _held(mute)
         if held is not None and (self._monitored is None or mute.machine in self._monitored):
             held = self._redated(mute, held)
@@ -254,7 +254,7 @@ class Muting:
 
 
 def _held(mute: Mute) -> AlertDraft | None:
-    """The alert that is held; one that another version wrote in another way is raised again."""
+    """The held alert. None without one, or if another version wrote it in another format."""
     if not mute.held:
         return None
     try:

@@ -36,7 +36,7 @@ class _Count:
 
 @dataclass(slots=True)
 class _Counts:
-    """What is kept in the file: since the bundle is in use, and by local date."""
+    """The content of the file: the counts since the bundle is in use, and by local date."""
 
     bundle_sha256: str
     running_s: _Seconds = 0.0
@@ -50,11 +50,11 @@ _FILE = TypeAdapter(_Counts)
 class OperationRecord:
     """Counts running time and starts, today and since the bundle was put into use.
 
-    ``path``: where the counts are kept, None for memory only. They are written once a minute and
-    at each change, so a kill loses at most a minute of running time. A disk that cannot be
-    written is reported once. Today is the local date. The counts of a few dates are kept, so that
-    a clock that is set forward and back loses nothing. What was counted under a wrong date is
-    moved when the clock is corrected. Every method may be called from any thread.
+    ``path``: the file of the counts, None for memory only. It is written once a minute and at
+    each change, so a kill loses at most a minute of running time. A disk that cannot be written
+    is reported once. Today is the local date. The counts of a few dates are kept, so that nothing
+    is lost when the clock is set forward and back. What was counted under a wrong date is moved
+    when the clock is corrected. Every method may be called from any thread.
     """
 
     WRITE_INTERVAL_S: ClassVar[float] = 60.0
@@ -129,7 +129,7 @@ class OperationRecord:
         self._own.add(running_s, starts)
 
     def _today(self) -> _Count:
-        """The counts of this date, of the local time of the people at the machine."""
+        """The counts of the present local date."""
         day, step_s = self._local_date(), self._steps.step_s()
         days = self._counts.days
         if day != self._day:
@@ -156,8 +156,8 @@ class OperationRecord:
         except FileNotFoundError:
             return fresh
         except (OSError, ValidationError) as error:
-            reason = "not a file of counts" if isinstance(error, ValidationError) else error
-            self._complain(f"{reason}: the counts begin again at 0")
+            reason = "the file is damaged" if isinstance(error, ValidationError) else error
+            self._complain(f"they begin again at 0: {reason}")
             return fresh
         if counts.bundle_sha256 != bundle_sha256:
             fresh.days = counts.days
@@ -172,7 +172,7 @@ class OperationRecord:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             replace_content(self._path, json.dumps(asdict(self._counts)).encode())
         except OSError as error:
-            self._complain(f"not written: {error}")
+            self._complain(f"they are kept only in memory: {error}")
 
     def _complain(self, reason: str) -> None:
         if not self._is_complaint_made:

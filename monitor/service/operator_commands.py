@@ -163,7 +163,7 @@ class OperatorCommands:
         return machine
 
     def _alert(self, beginning: str) -> KnownAlert:
-        """The alert with this id, or the only one whose id begins so."""
+        """The alert with this id, or the only one whose id begins with it."""
         for machine in list(self._daemon.supervisor.machines):
             alert = self._muting.published_alert(machine)
             if alert is not None and alert.alert_id not in self._operators.alerts:
@@ -175,8 +175,8 @@ class OperatorCommands:
             names = ", ".join(f"{one.alert_id} ({one.machine})" for one in found[-5:])
             raise UsageError(f"{len(found)} alerts begin with {beginning}: {names}")
         raise UsageError(
-            f"no alert {beginning} is known: `auscult status` shows the open alerts, and every "
-            "alert message has its alert_id"
+            f"no alert {beginning} is known: see the alert_id in `auscult status` (open alerts) or "
+            "in the alert message"
         )
 
     def _note(self, by: str, action: str, machine: str, *alert_id: str, **entry: str) -> None:
@@ -187,7 +187,7 @@ class OperatorCommands:
             self._operators.flush()
 
     def _told(self, machine: str) -> dict[str, Any]:
-        """Publish the state, and return what operators told, with a warning of the disk."""
+        """Publish the state; returns mute and acknowledgement, with a warning of the disk."""
         running = self._daemon.supervisor.machines.get(machine)
         if running is not None:
             running.publish_state()
@@ -196,5 +196,5 @@ class OperatorCommands:
         result = {"machine": machine, **{key: state.get(key) for key in keys}}
         trouble = self._operators.trouble
         if trouble:
-            result["warning"] = f"only in memory until the disk accepts changes: {trouble}"
+            result["warning"] = f"kept only in memory until the disk accepts changes: {trouble}"
         return result

@@ -1,4 +1,4 @@
-"""Whether a machine runs, as an MQTT topic shows it: a power meter, a relay, a controller."""
+"""Whether a machine runs, from an MQTT topic such as that of a power meter or a controller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunningSignal:
     """The newest message of ``[machine.operation] topic``.
 
     ``receive`` is called by one thread, ``is_running`` by any. After ``stale_s`` without a
-    message the signal is unknown. A retained message that repeats what is known does not count
+    message the signal is unknown. A retained message that repeats the last value does not count
     as a message, because the broker sends it again on each connection.
     """
 
@@ -43,13 +43,13 @@ class RunningSignal:
         self._is_complaint_made = False
 
     def receive(self, payload: bytes, *, retained: bool = False) -> None:
-        """Take a message. One that cannot be read is ignored, and reported until one can."""
+        """Take a message. One that cannot be read is ignored; the first of them is reported."""
         self._receive(payload, self._monotonic_s(), retained=retained)
 
     def take_over(self, before: RunningSignal) -> None:
         """Begin with the newest message of another signal on the same topic.
 
-        The broker may not send it again, and the settings may now read it in another way.
+        The broker may not send it again, and other settings may give it another meaning.
         """
         if before._payload is not None:
             self._receive(*before._payload)
@@ -89,10 +89,10 @@ class RunningSignal:
 
 
 def running_of(payload: bytes, settings: OperationSettings) -> bool:
-    """Whether the machine runs, by one message.
+    """Whether the machine runs, according to one message.
 
-    A number is compared with ``running_above``. ``true``, ``"ON"`` and the like are taken as
-    they are. Raises ``BadInputError`` for everything else.
+    A number is compared with ``running_above``. ``true``, ``"ON"``, ``false`` and ``"OFF"`` need
+    no comparison. Raises ``BadInputError`` for everything else.
     """
     if len(payload) > _MAX_BYTES:
         raise BadInputError(f"{len(payload)} bytes, at most {_MAX_BYTES} are read")

@@ -12,11 +12,14 @@ class StreamClock:
 
     The first block sets the stream's start: its last sample was recorded when it arrived. The
     start is kept on a clock that does not step, so that the system clock may be set at any time.
-    Later, four events move it, in one step: a block that arrives earlier than its position gives,
-    because the stream is faster than real time or the first block was late; a gap after which
-    blocks arrive later; a stream that stays behind the clock, because it was paused or lost
-    samples (a program that was busy catches up again); and, for a stream in real time, a sampling
-    clock that drifts against the system's.
+    Later, four events move the start, in one step:
+
+    - a block arrives earlier than its position gives, because the stream is faster than real time
+      or the first block was late
+    - blocks arrive later after a gap
+    - the stream stays behind the clock, because it was paused or lost samples. (If a program was
+      only busy, the stream does not stay behind)
+    - the sampling clock of a stream in real time drifts against that of the system
 
     Sound of a recording whose start is known has the time of the recording.
     """

@@ -35,7 +35,7 @@ def mnist(
         ),
     ] = "bce",
 ) -> _Report:
-    """Reconstruct images, compared with PCA of the same bottleneck."""
+    """Reconstruct images, and compare with PCA of the same bottleneck."""
     from training.images.reconstruction import reconstruct
 
     images = options.load()
@@ -62,7 +62,7 @@ def denoise(
         ),
     ] = "supervised",
 ) -> _Report:
-    """Remove noise, compared with PCA and classical denoisers."""
+    """Remove noise, and compare with PCA and classical denoisers."""
     from training.images import denoising
 
     images = options.load()
@@ -84,14 +84,14 @@ def oneclass(
     score: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of frames to test. --data is then a folder of ordinary frames.",
+            help="Folder of frames to test. --data is then a folder of normal frames.",
             metavar="FOLDER",
         ),
     ] = None,
     false_alarm_rate: Annotated[
         float,
         typer.Option(
-            help="Fraction of ordinary frames that may be listed as anomalous.",
+            help="Share of normal frames that may be listed as anomalous.",
             metavar="NUMBER",
             parser=number(),
         ),
@@ -102,7 +102,7 @@ def oneclass(
     The network is trained on the images of the --normal classes only. Without --normal, each class
     is the normal one in turn.
 
-    With a folder of images and without --normal, all images of the folder count as ordinary. The
+    With a folder of images and without --normal, all images of the folder count as normal. The
     anomalous ones are listed, with a map of the error of each.
     """
     from training.images.frames import find_anomalous_frames
@@ -112,15 +112,15 @@ def oneclass(
         raise UsageError(f"unexpected argument {more_normal[0]!r}; classes must follow --normal")
     classes = [*(normal or []), *(more_normal or [])]
     images = options.load()
-    ordinary = options.data if images.name != options.dataset and not classes else None
-    if score is not None and ordinary is None:
-        raise UsageError("--score needs --data DIR, a folder of ordinary frames, and no --normal")
-    n_classes = 1 if ordinary is not None else len(present_classes(images))
+    normal_folder = options.data if images.name != options.dataset and not classes else None
+    if score is not None and normal_folder is None:
+        raise UsageError("--score needs --data DIR, a folder of normal frames, and no --normal")
+    n_classes = 1 if normal_folder is not None else len(present_classes(images))
     settings = options.settings("oneclass", images.train, len(images.train) // n_classes)
-    if ordinary is None:
+    if normal_folder is None:
         return one_class(images, classes, settings, options.out, **options.extras)
     return find_anomalous_frames(
-        read_folder(ordinary),
+        read_folder(normal_folder),
         None if score is None else read_folder(score),
         settings,
         options.out,

@@ -1,4 +1,4 @@
-"""Anomalous frames: which ones differ from ordinary frames, and where in the image."""
+"""Anomalous frames: which ones differ from normal frames, and where in the image."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ class FrameReport:
         anomalous = [
             (name, f"{score:8.2f}") for name, score, is_anomalous in self.ranking if is_anomalous
         ]
-        limit = (
-            f"score above {m['threshold']:.2f}, as {m['false_alarm_rate']:.1%} of ordinary frames"
-        )
+        limit = f"score above {m['threshold']:.2f}, as {m['false_alarm_rate']:.1%} of normal frames"
         lines = [f"anomalous: {m['n_unfit']} of {m['n_frames']} frames ({limit})"]
         if anomalous:
             lines.append(table(anomalous[: 2 * _N_SHOWN]))
@@ -59,7 +57,7 @@ class FrameReport:
 
 
 def find_anomalous_frames(
-    ordinary: ImageSet,
+    normal: ImageSet,
     others: ImageSet | None,
     settings: ImageSettings,
     out: Path,
@@ -68,12 +66,12 @@ def find_anomalous_frames(
     with_density: bool = False,
     tensorboard: bool = False,
 ) -> FrameReport:
-    """Train on ``ordinary`` frames, score ``others`` and write everything to ``out``.
+    """Train on ``normal`` frames, score ``others`` and write everything to ``out``.
 
-    Without ``others``, the ordinary frames are scored, each half by a network trained on the other
+    Without ``others``, the normal frames are scored, each half by a network trained on the other
     half (files of the second one are in ``other-half``): a network has small errors for the
     images on which it was trained. The threshold is the score that a fraction ``false_alarm_rate``
-    of ordinary frames would exceed if scores were normally distributed, with the median and the
+    of normal frames would exceed if scores were normally distributed, with the median and the
     median absolute deviation of frames that were not trained on. A few anomalous ones hardly change
     it.
 
@@ -83,16 +81,14 @@ def find_anomalous_frames(
     started = time.monotonic()
     if not 0 < false_alarm_rate < 0.5:
         raise UsageError(f"--false-alarm-rate {false_alarm_rate}; it must be between 0 and 0.5")
-    if others is not None and others.shape != ordinary.shape:
+    if others is not None and others.shape != normal.shape:
         raise BadInputError(
             f"{others.names[0]}: frames have shape {others.shape} (channels, height, width); "
-            f"the ordinary frames have {ordinary.shape}"
+            f"the normal frames have {normal.shape}"
         )
     folder = open_output(out)
     first, second = (
-        _halves(ordinary, settings.seed)
-        if others is None
-        else split_frames(ordinary, settings.seed)
+        _halves(normal, settings.seed) if others is None else split_frames(normal, settings.seed)
     )
     run = _Run(settings, folder, tensorboard)
     scorer, result = run.train(first)
@@ -158,7 +154,7 @@ class _Run:
 class _Scored:
     """Scored frames.
 
-    ``held_out`` are the scores of ordinary frames that the scoring network was not trained on.
+    ``held_out`` are the scores of normal frames that the scoring network was not trained on.
     """
 
     frames: ImageSet
@@ -193,7 +189,7 @@ def _write_figures(
     save_error_maps(folder / "frames.png", frames.scaled(), scored.rebuilt[worst], titles)
     groups = {"scored frames": scored.scores}
     if scored.held_out is not scored.scores:
-        groups["ordinary frames, not trained on"] = scored.held_out
+        groups["normal frames, not trained on"] = scored.held_out
     save_histogram(folder / "score.png", groups, "score", threshold=threshold)
 
 
@@ -221,8 +217,8 @@ def _joined(a: ImageSet, b: ImageSet) -> ImageSet:
     return ImageSet(pixels, labels, a.class_names, a.names + b.names)
 
 
-def _pca(ordinary: ImageSet, held_out: NDArray[np.float32], latent_dim: int) -> dict[str, Any]:
-    flat = ordinary.scaled().reshape(len(ordinary), -1)
+def _pca(normal: ImageSet, held_out: NDArray[np.float32], latent_dim: int) -> dict[str, Any]:
+    flat = normal.scaled().reshape(len(normal), -1)
     pca = fit_pca(flat, min(latent_dim, *flat.shape))
     x = held_out.reshape(len(held_out), -1)
     mse = float(np.square(pca.reconstruct(x) - x).mean())

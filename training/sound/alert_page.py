@@ -50,8 +50,8 @@ _MOST_STEM_BYTES = 200
 def page_writer(folder: Path) -> DrawAlerts:
     """A function that writes a page for each alert into ``folder``, and ``index.html``.
 
-    Without an alert it writes nothing, and no folder. Raises ``MissingInputError`` at once where
-    ``folder`` is a file.
+    Without an alert it writes nothing and makes no folder. Raises ``MissingInputError`` at once
+    if ``folder`` is a file.
     """
     if folder.exists() and not folder.is_dir():
         raise MissingInputError(f"--report {folder}: is a file; name a folder")
@@ -73,7 +73,7 @@ def page_writer(folder: Path) -> DrawAlerts:
 
 
 def _page_name(raised: RaisedAlert, number: int) -> str:
-    """The number keeps recordings of one name in different folders apart, and cut names too."""
+    """The number makes names unique: recordings in different folders can have the same name."""
     printable = "".join(c if c.isprintable() else "_" for c in raised.recording.stem)
     stem = printable.encode()[:_MOST_STEM_BYTES].decode(errors="ignore")
     return f"{number:03d}-{stem}-{raised.at_s:.1f}s.html"

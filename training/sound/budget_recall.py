@@ -1,7 +1,7 @@
-"""What a budget of false alarms costs: the share of injected disturbances that raise an alert.
+"""For each budget of false alarms, the share of injected disturbances that raise an alert.
 
-A low budget needs a high threshold, and little sound makes it higher still. Users would notice
-it only when a fault is missed.
+A low budget needs a high threshold, and with few recordings the threshold is even higher. Without
+this figure, users would notice it only when a fault is missed.
 """
 
 from __future__ import annotations
@@ -87,15 +87,15 @@ def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str
         return ""
     asked = calibration.false_alarms_per_week
     line = (
-        f"{counted(asked, 'false alarm')} a week is not supported by the recordings: the threshold "
-        f"detects {_percent(recalls[asked])} of the injected disturbances"
+        f"The recordings do not support a budget of {counted(asked, 'false alarm')} a week: its "
+        f"threshold detects {_percent(recalls[asked])} of the injected disturbances"
     )
     better = _worth_it(asked, recalls)
     if better is None:
         line += f", and no higher budget detects more than {_percent(max(recalls.values()))}"
     else:
         line += (
-            f", that for {better:g} a week {_percent(recalls[better])} "
+            f", and the threshold for {better:g} a week detects {_percent(recalls[better])} "
             f"(--false-alarms-per-week {better:g})"
         )
     return f"{line}. Record on more days"

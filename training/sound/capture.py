@@ -21,12 +21,12 @@ _LONGEST_LIST = 1000
 
 
 def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec, share: float) -> float:
-    """Up to which frequency every recording has sound that no resampler has changed.
+    """The frequency up to which every recording has sound that no resampler has changed.
 
     The lowest of: ``share`` of the Nyquist frequency of the features and of each recording, and
     0.95 of the frequency at which the sound of a recording ends. A warning names the recordings
-    that end lower than the others. Log-mel that was computed elsewhere always comes by the same
-    chain: all its bands are scored.
+    that end lower than the others. For log-mel that was computed elsewhere, all bands are scored,
+    because its recording chain does not change.
     """
     if all(recording.recorded_by is None for recording in recordings):
         return spec.f_max_hz
@@ -39,7 +39,7 @@ def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec, share: float) ->
             "the sound of %s ends at %.1f kHz: higher frequencies are not scored%s",
             narrow[0] + (f" and {len(narrow) - 1} more" if len(narrow) > 1 else ""),
             lowest / 1000,
-            "" if len(narrow) == len(reaches) else "; leave such recordings out to score them",
+            "" if len(narrow) == len(reaches) else "; to score them, train without such recordings",
         )
     return lowest
 
@@ -47,7 +47,7 @@ def reach_hz(recordings: Sequence[Recording], spec: LogMelSpec, share: float) ->
 def capture_of(
     recordings: Sequence[Recording], spec: LogMelSpec, scored_bands: int | None, share: float
 ) -> Capture | None:
-    """What the bundle stores of its training sound; None where the network scores all bands."""
+    """The description of the training sound in the bundle; None if the network scores all bands."""
     if scored_bands is None:
         return None
     levels_db = np.concatenate([r.windows(spec).mean(axis=2) for r in recordings])

@@ -37,7 +37,7 @@ def audio(
     false_alarms_per_week: Annotated[
         float,
         typer.Option(
-            help="The budget of false alarms for which the threshold is set.",
+            help="The accepted number of false alarms per week, for which the threshold is set.",
             metavar="NUMBER",
             parser=number(1e-6, 1e6),
         ),
@@ -45,8 +45,8 @@ def audio(
     reference: Annotated[
         list[Path] | None,
         typer.Option(
-            help="A file or folder with healthy recordings of another machine of the same type, "
-            "to learn how machines differ. Give the option once for each machine.",
+            help="A file or folder with healthy recordings of a reference machine (another machine "
+            "of the same type). Give the option once for each machine.",
             metavar="RECORDING",
             readable=False,
         ),
@@ -66,9 +66,7 @@ def audio(
     ] = False,
     score: Annotated[
         ScoreOption | None,
-        typer.Option(
-            help="The score to use. By default the score that suits the recordings is used."
-        ),
+        typer.Option(help="The score to use. By default it is chosen from the recordings."),
     ] = None,
     continued: Annotated[
         Path | None,
@@ -98,7 +96,7 @@ def audio(
 ) -> None:
     """Train a bundle on healthy recordings.
 
-    Its threshold is set, and a report is written.
+    The command also sets the threshold and writes a report.
     """
     from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
     from training.progress import training_progress  # noqa: PLC0415 - as above
@@ -189,7 +187,7 @@ def _summary(result: AudioResult, report: Path) -> str:
 
 
 def _log_to_standard_error() -> None:
-    """Log what is being done to standard error, unless logging is set up already."""
+    """Log each step to standard error, unless logging is set up already."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("training")

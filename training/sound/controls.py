@@ -1,4 +1,4 @@
-"""Controls: does the network help? The same recordings are also scored without it.
+"""Controls show whether the network helps: the same recordings are also scored without it.
 
 Three scores are compared on the same small disturbances of held-out healthy recordings: the
 chosen one, the plain reconstruction error, and the same distance without a network, on the
@@ -163,7 +163,8 @@ def loss_heads(sound: HealthySound) -> list[FoldHead]:
 def network_benefit(controls: Sequence[Control], n_recordings: int) -> str:
     """Whether the network helps on this machine, in one or two sentences.
 
-    ``n_recordings``: the recordings or sections that were compared. Few of them are mentioned.
+    ``n_recordings``: the number of recordings or sections that were compared. If it is small, the
+    text says that the answer is uncertain.
     """
     by_name = {control.name: control for control in controls}
     raw = by_name["no network"].mean_auc

@@ -1,8 +1,8 @@
 """Cross-fitting: each healthy recording is scored with statistics that were fitted without it.
 
-Recordings that centre and covariance were fitted on get far too low scores: with a threshold
-from such scores, more than half of new healthy recordings were above it. The network may have
-been trained on the recording. Measurements show that this changes healthy scores little,
+A recording gets a far too low score if centre and covariance were fitted on it too: with a
+threshold from such scores, more than half of new healthy recordings were above it. The network may
+have been trained on the recording. Measurements show that this changes healthy scores little,
 because a bottleneck of a few numbers cannot memorise recordings.
 """
 
@@ -23,7 +23,7 @@ from training.sound.regimes import find_regimes, nearest
 
 @dataclass(frozen=True, slots=True)
 class DayVariation:
-    """How the evidence of recordings moves by what changes between days.
+    """How changes between days move the evidence of recordings.
 
     See :mod:`training.sound.day_variation`.
 

@@ -1,9 +1,9 @@
-"""What changes between days without being a fault, from altered copies of healthy recordings.
+"""Changes between days that are not faults, estimated from altered copies of healthy recordings.
 
 A few recordings of one day do not show how the machine sounds on another: a little faster, with
 another slope of the spectrum, with noise in the room, with a door open. Copies with such changes
 show the directions in which the evidence moves. They are added to the healthy covariance if
-held-out recordings do not become less likely by it.
+this does not make held-out recordings less likely.
 """
 
 from __future__ import annotations

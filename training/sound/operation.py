@@ -1,8 +1,8 @@
 """The operating states of a machine, found in its healthy sound without labels.
 
-The quiet state in which only the room is heard is *off*. It is the quietest group of low levels
-if almost every band of it lies below all other sound and if its spectrum differs from that of
-the machine.
+*Off* is the quiet state with only the sound of the room. It is the quietest group of low levels,
+if almost all of its bands are quieter than in all other sound and if its spectrum differs from
+that of the machine.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from training.sound.recordings import Recording
 logger = logging.getLogger(__name__)
 
 _LEAST_OFF_ROWS = 8
-"""Low levels of two seconds of sound: fewer may be an accident."""
+"""A group of fewer low levels may be chance."""
 _LOWEST = 0.05
 """Share of the sound that may be quieter than the quiet level of each band."""
 _GAP_DB = 3.0
-"""Hardly any sound lies closer than this above off. A machine that becomes slower has no gap."""
+"""The gap between off and all other sound. If a machine only becomes slower, there is no gap."""
 _SAME_SHAPE_DB = 3.0
 """Spectra of one state differ by less than this."""
 _MOST_STATES = 6
 _NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
-"""For learning, also a stop of a second is left out."""
+"""In training, even a stop of one second is left out."""
 
 
 _Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -150,9 +150,10 @@ def _best_cut(values: DoubleArray) -> float:
 
 
 def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
-    """Whether a quiet group is off: below the others in almost every band, and another sound.
+    """Whether a quiet group is off: quieter in almost every band, with another spectrum.
 
-    Between the two there must be a gap: a machine that only becomes slower has none.
+    There must be a gap between this group and the others. If a machine only becomes slower, there
+    is none.
     """
     quiet_db = np.quantile(upper, _LOWEST, axis=0)
     typical_db = np.median(upper, axis=0)
@@ -166,7 +167,7 @@ def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
 def _states(
     name: str, rows: DoubleArray, is_of_it: _Mask, places: Sequence[_Place], seed: int
 ) -> list[OperatingState]:
-    """The groups of spectra among these rows: as few as leave every row near one of them."""
+    """The groups of spectra among these rows: so few that every row is still near one of them."""
     levels, numbers = rows[is_of_it], np.flatnonzero(is_of_it)
     for n_states in range(1, _MOST_STATES + 1):
         if len(np.unique(levels, axis=0)) < n_states:

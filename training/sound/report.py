@@ -28,18 +28,18 @@ HISTORY = "history.csv"
 FIGURES = ("loss.png", "reconstruction.png", "scores.png")
 _MOST_ROWS = 200
 _ABOUT_CONTROLS = (
-    "Each score separates held-out healthy recordings from copies with a small artificial change. "
-    "A ROC AUC of 1 means that all copies get a higher score, 0.5 means chance. The network helps "
-    "if a score that uses it has a higher mean than the score without a network, which compares "
-    "the averaged log-mel directly. The bundle works in both cases. The changes are artificial: "
-    "the figures do not predict how well real faults are detected."
+    "The table shows how well each score separates held-out healthy recordings from copies with a "
+    "small artificial change. A ROC AUC of 1 means that all copies get a higher score, 0.5 means "
+    "chance. The network helps if a score that uses it has a higher mean than the score without a "
+    "network, which compares the averaged log-mel directly. The bundle works in both cases. The "
+    "changes are artificial: the figures do not predict how well real faults are detected."
 )
 _ABOUT_BUDGETS = (
-    "Small changes are added to healthy recordings that the statistics do not contain: a new tone, "
-    "a shifted resonance and knocking, each in three sizes. The share that raises an alert "
-    "depends on the budget of false alarms: a lower budget needs a higher threshold, and more "
-    "recordings lower the threshold. The changes are artificial: a real fault may be larger or "
-    "smaller."
+    "The tables show which share of small artificial changes raises an alert. The share depends on "
+    "the budget of false alarms: a lower budget needs a higher threshold, and more recordings "
+    "lower the threshold. The changes are added to healthy recordings that the statistics do not "
+    "contain: a new tone, a shifted resonance and knocking, each in three sizes. A real fault may "
+    "be larger or smaller."
 )
 _METHODS = {
     "conformal": "The threshold is a quantile of the healthy scores (conformal).",
@@ -48,16 +48,17 @@ _METHODS = {
 }
 _ABOUT_OFF = (
     "The machine is off in a part of the recordings. This sound was not learned, and nothing is "
-    "scored while the machine is off. The states were found by level and spectrum. If the machine "
-    "runs in a state of off, name the real ones with off_states in [machine.operation]."
+    "scored while the machine is off. The states were found by level and spectrum. If the table "
+    "calls a state off although the machine runs in it, set off_states in [machine.operation] to "
+    "the states in which the machine is off."
 )
 _ABOUT_NO_OFF = (
-    "In all recordings the machine runs. While it is off, it is recognised because almost every "
-    "frequency band is quieter than here, and nothing is scored."
+    "The machine runs in all recordings. Auscult recognises that it is off when almost every "
+    "frequency band is quieter than here. Nothing is scored then."
 )
 _TOO_FEW_FOR_STATES = (
-    f"For the score, groups of recordings were not searched: at least {LEAST_RECORDINGS} "
-    "recordings are needed, or as many sections of long recordings."
+    f"The score does not use groups of recordings, because there are fewer than {LEAST_RECORDINGS} "
+    "recordings or sections of long recordings."
 )
 _ONE_STATE = (
     "For the score there is one group: the recordings do not form several groups. If the machine "

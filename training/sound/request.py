@@ -148,7 +148,7 @@ def _refuse_stopped(
     spec: LogMelSpec,
     continued: Bundle | None,
 ) -> None:
-    """Raise ``BadInputError`` if the machine runs nowhere long enough for a score."""
+    """Raise ``BadInputError`` if the machine runs in no recording long enough for a score."""
     known = continued.manifest.operation if continued else None
     if not running or not running_sound(files, spec, known, 1):
         raise BadInputError(
@@ -165,10 +165,10 @@ def _report_off(
         return
     n_off = len({r.file for r in files} - {part.file for part in running})
     logger.info(
-        "in %.0f %% of the sound the machine is off: not learned%s. If it runs there, set "
-        "off_states in [machine.operation]",
+        "the machine is off in %.0f %% of the sound%s: this part is not learned. If the machine "
+        "runs there, set off_states in [machine.operation]",
         100 * share,
-        f" ({counted(n_off, 'whole recording')})" if n_off else "",
+        f", including {counted(n_off, 'whole recording')}" if n_off else "",
     )
 
 

@@ -210,12 +210,12 @@ def _warn_without_references(head: Head, request: AudioRequest, data: TrainingDa
         return
     if request.references:
         logger.warning(
-            "The bundle does not recognise the reference machines. This needs at least "
+            "The bundle cannot recognise the reference machines: it would need at least "
             "3 recordings and a score other than plain"
         )
     elif data.continued and len(data.continued.head.references):
         logger.warning(
-            "The new bundle does not recognise reference machines, although %s does. "
+            "The new bundle cannot recognise reference machines, although %s can. "
             "To keep this, give --reference again",
             data.continued.path,
         )
