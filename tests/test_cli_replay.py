@@ -7,6 +7,7 @@ import html
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -262,3 +263,29 @@ def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_p
     outcome = auscult("replay", bundle.path, recordings, "--publish", "--config", config)
     assert outcome.status == 69
     assert "broker" in outcome.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_table_of_a_replay_that_is_stopped_ends_with_a_whole_line(
+    number: signal.Signals, bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """Scripts read half a number, and nothing shows that the table is incomplete."""
+    scores, many = tmp_path / "s.csv", tmp_path / "many"
+    many.mkdir()
+    for i in range(400):
+        os.link(recordings / "below/healthy-2.wav", many / f"{i}.wav")
+    replay = subprocess.Popen(
+        [sys.executable, "-m", "monitor", "replay", bundle.path, many, "--scores", scores],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: scores.exists() and scores.stat().st_size > 0, 60)
+    replay.send_signal(number)
+    _, messages = replay.communicate(timeout=60)
+    assert replay.returncode == -number
+    assert (
+        f"auscult: stopped by {number.name}: results that were written are incomplete" in messages
+    )
+    assert len({len(row) for row in csv.reader(scores.read_text().splitlines())}) == 1

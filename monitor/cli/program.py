@@ -18,6 +18,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli import bundles, daemon, operation, training
+from monitor.cli.stopping import Stopped, end_by, stopped_by_signals
 from monitor.errors import AuscultError, ServiceUnavailableError
 from monitor.text.arguments import CommandApp
 from monitor.text.escaping import one_line
@@ -41,10 +42,16 @@ _THREADING = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its status."""
+    """Run a command and exit with its status, or by the signal that stopped it."""
     for name, value in _THREADING.items():
         os.environ.setdefault(name, value)
-    sys.exit(run_command(sys.argv[1:] if arguments is None else arguments))
+    try:
+        with stopped_by_signals():
+            status = run_command(sys.argv[1:] if arguments is None else arguments)
+    except Stopped as stopped:
+        _complain(f"stopped by {stopped.signal.name}: results that were written are incomplete")
+        end_by(stopped.signal)
+    sys.exit(status)
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -54,9 +54,15 @@ def selftest(config: Path, *, as_json: bool) -> int:
     bundles = {machine.id: _bundle_of(machine, state) for machine in settings.machines}
     findings += [_try_bundle(name, path) for name, path in bundles.items()]
     findings += _try_broker(settings.mqtt, [machine.id for machine in settings.machines])
-    with ThreadPoolExecutor(max_workers=len(settings.machines)) as pool:
-        for found in pool.map(_try_source, settings.machines, bundles.values()):
-            findings += found
+    stops = [threading.Event() for _ in settings.machines]
+    with ThreadPoolExecutor(max_workers=len(stops)) as pool:
+        try:
+            for found in pool.map(_try_source, settings.machines, bundles.values(), stops):
+                findings += found
+        except BaseException:  # a signal: the pool waits for its threads
+            for stop in stops:
+                stop.set()
+            raise
     rows = [("ok" if one.ok else "FAILED", one.what, one.detail) for one in findings]
     emit([asdict(one) for one in findings], columns(rows), as_json=as_json)
     return next((one.exit_status for one in findings if not one.ok), 0)
@@ -90,10 +96,11 @@ def _try_broker(settings: MqttSettings, machines: list[str]) -> list[Finding]:
     ]
 
 
-def _try_source(machine: MachineSettings, bundle: Path | None) -> list[Finding]:
-    """Whether the source gives sound, and whether the bundle fits it."""
+def _try_source(
+    machine: MachineSettings, bundle: Path | None, stop: threading.Event
+) -> list[Finding]:
+    """Whether the source gives sound, and whether the bundle fits it. Ends soon after ``stop``."""
     what = f"source of {machine.id}"
-    stop = threading.Event()
     timeout = threading.Timer(TIMEOUT_S, stop.set)
     timeout.daemon = True
     timeout.start()
