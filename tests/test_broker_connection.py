@@ -280,3 +280,24 @@ def test_probe_reports_what_works(tmp_path: Path) -> None:
         assert "does not answer" in probe(settings, timeout_s=0.3)[-1].text
         broker.resume()
     assert "refused" in probe(settings, timeout_s=3.0)[0].text
+
+
+@pytest.mark.parametrize("denied", ["", "fan"])
+def test_probe_reports_which_topics_an_access_list_allows(tmp_path: Path, denied: str) -> None:
+    """The selftest reports that no alert is delivered, or that the alerts of all machines are."""
+    acl = "user auscult\ntopic write auscult/test/pump/#\n"
+    acl += "" if denied else "topic write auscult/test/fan/#\n"
+    with (
+        Mosquitto(tmp_path / "broker", users={"auscult": "right"}, acl=acl) as broker,
+    ):
+        settings = broker.settings(username="auscult", password="right")  # noqa: S106  # as above
+        lines = {one.what: one for one in probe(settings, ["pump", "fan"], 3.0)}
+    if denied:
+        assert not lines["alert"].ok
+        assert "auscult/test/fan/selftest: refused" in lines["alert"].text
+        return
+    assert lines["alert"].ok
+    assert "/selftest: acknowledged" in lines["alert"].text
+    assert not lines["topics"].ok
+    assert "auscult/test/selftest: refused by the broker: Not authorized" in lines["topics"].text
+    assert "may refuse auscult/test/status" in lines["topics"].text

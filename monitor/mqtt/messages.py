@@ -34,6 +34,10 @@ class BrokerError(Exception):
         self.reason_code = reason_code
 
 
+class TopicRefusedError(BrokerError):
+    """The broker is connected and refuses a message because of its topic."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message to publish, or one that was received.

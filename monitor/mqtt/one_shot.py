@@ -11,7 +11,7 @@ from monitor.alerts import Alert
 from monitor.errors import ServiceUnavailableError
 from monitor.mqtt.alert_sender import fitting_alert
 from monitor.mqtt.connection import MqttConnection
-from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.messages import BrokerError, Message, TopicRefusedError
 from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
@@ -59,7 +59,7 @@ def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float
             if answer.mid != mid:
                 continue
             if not answer.accepted:
-                raise BrokerError(
+                raise TopicRefusedError(
                     f"{message.topic}: refused by the broker: {answer.text}; "
                     "check the broker's access list"
                 )

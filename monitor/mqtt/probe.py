@@ -13,7 +13,7 @@ from monitor.mqtt.alert_sender import DeliveryCounts, fitting_alert
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.limits import SHORT_PACKET_BYTES
-from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.messages import BrokerError, Message, TopicRefusedError
 from monitor.mqtt.one_shot import connected, send_and_wait
 from monitor.mqtt.payloads import encode, health_payload, info_payload
 from monitor.mqtt.settings import MqttSettings
@@ -40,7 +40,9 @@ def probe(
     """Connect as the daemon does, and publish an alert that the broker must acknowledge.
 
     The alert has the size of the largest alert of ``machines``. Its topic is
-    ``BASE/selftest``, so that no subscriber takes it for a real one. The sizes of the
+    ``BASE/selftest``, so that no subscriber takes it for a real one. If the broker refuses this
+    topic, the topics of the machines may still be allowed: ``BASE/<machine>/selftest`` shows it,
+    and the refusal has a line of its own. The sizes of the
     retained messages are compared with the broker's limit without sending them.
     """
     limit_s = min(settings.connect_timeout_s, timeout_s)
@@ -48,7 +50,9 @@ def probe(
     topics = Topics(settings.base_topic)
     will = Message(topics.status, OFFLINE.encode(), retain=True)
     lines: list[ProbeLine] = []
+    largest = max(machines, key=len)
     try:
+        text, refusal = "", None
         with connected(settings, "test", will) as it:
             limits = it.limits.describe()
             how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
@@ -56,15 +60,22 @@ def probe(
             lines.append(ProbeLine("broker", True, f"{it.where.removeprefix('broker ')}: {how}"))
             lines += _too_large(it, settings, machines)
             try:
-                text = _publish_alert(it, topics, machines, it.fits, timeout_s)
+                text = _publish_alert(it, topics, topics.selftest, largest, it.fits, timeout_s)
+            except TopicRefusedError as error:
+                refusal = error
             except BrokerError as error:
                 if not error.closed:
                     raise
-                text = ""
-        if not text:
+        if refusal is not None:
+            text = _publish_below_machines(settings, topics, machines, refusal, timeout_s)
+            also = f"{topics.status}, {topics.info} and {topics.health}"
+            why = str(refusal).partition(";")[0]
+            why += f"; the broker may refuse {also} too: allow {topics.base}/#"
+            lines.append(ProbeLine("topics", False, why))
+        elif not text:
             # A broker may close the connection after a message that is too large for it.
             with connected(settings, "test", will) as it:
-                text = _publish_alert(it, topics, machines, _short(it), timeout_s)
+                text = _publish_alert(it, topics, topics.selftest, largest, _short(it), timeout_s)
                 text += "; the broker closes the connection after a whole alert"
         lines.insert(1, ProbeLine("alert", True, text))
     except (ServiceUnavailableError, ConfigError) as error:
@@ -72,28 +83,52 @@ def probe(
     return lines
 
 
-def _publish_alert(
-    connection: MqttConnection,
+def _publish_below_machines(
+    settings: MqttSettings,
     topics: Topics,
     machines: Collection[str],
+    refusal: TopicRefusedError,
+    timeout_s: float,
+) -> str:
+    """Publish below the topics of each machine.
+
+    Raises ``ServiceUnavailableError`` if one of these topics is refused as well. If it is that of
+    the first machine, this is ``refusal``.
+    """
+    text = ""
+    for machine in machines:
+        topic = topics.machine_selftest(machine)
+        # Some brokers close the connection after a message that they refuse.
+        with connected(settings, "test") as it:
+            try:
+                text = _publish_alert(it, topics, topic, machine, it.fits, timeout_s)
+            except TopicRefusedError as error:
+                raise (error if text else refusal) from None
+    return text
+
+
+def _publish_alert(  # noqa: PLR0917 - a private function
+    connection: MqttConnection,
+    topics: Topics,
+    topic: str,
+    machine: str,
     fits: Callable[[Message], bool],
     timeout_s: float,
 ) -> str:
-    machine = max(machines, key=len)
     message, is_short = fitting_alert(largest_alert(machine), topics.alert(machine), fits)
     if message is None:
         raise BrokerError(f"{topics.alert(machine)}: the short form of an alert is too large too")
     size_bytes = connection.packet_bytes(message)
-    took_s = send_and_wait(connection, _marked(message, topics, connection), timeout_s)
-    text = f"{topics.selftest}: acknowledged in {took_s * 1000:.0f} ms ({size_bytes} bytes)"
+    took_s = send_and_wait(connection, _marked(message, topic, connection), timeout_s)
+    text = f"{topic}: acknowledged in {took_s * 1000:.0f} ms ({size_bytes} bytes)"
     return text + ("; alerts are sent in the short form" if is_short else "")
 
 
-def _marked(alert: Message, topics: Topics, connection: MqttConnection) -> Message:
-    """A message of the same size as ``alert``, which nobody takes for an alert."""
+def _marked(alert: Message, topic: str, connection: MqttConnection) -> Message:
+    """A message of the size of ``alert`` if possible, which nobody takes for an alert."""
     fields = {"selftest": True} | json.loads(alert.payload)
     fields = {key: fields[key] for key in fields if key not in {"replayed", "short", "alert_id"}}
-    message = Message(topics.selftest, encode(fields))
+    message = Message(topic, encode(fields))
     missing = connection.packet_bytes(alert) - connection.packet_bytes(message)
     return replace(message, payload=message.payload + b" " * missing)
 

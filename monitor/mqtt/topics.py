@@ -35,6 +35,10 @@ class Topics:
         """Where ``auscult selftest`` publishes; subscribers ignore it."""
         return f"{self.base}/selftest"
 
+    def machine_selftest(self, machine: str) -> str:
+        """The same for one machine, where the broker refuses ``selftest``."""
+        return f"{self.base}/{machine}/selftest"
+
     def state(self, machine: str) -> str:
         """The state of one machine; retained."""
         return f"{self.base}/{machine}/state"
