@@ -316,6 +316,22 @@ def test_sound_that_comes_at_once_does_not_shorten_the_pauses(
     assert reader.silent_s(4) > 2 * reader.silent_s(1) * 0.75
 
 
+def test_an_error_that_changes_in_any_way_is_a_few_lines_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that counts what it lost would write a line of the log with each attempt."""
+    monkeypatch.setattr("monitor.sources.command._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("monitor.sources.command._LONGEST_PAUSE_S", 0.01)
+    script = "sys.stderr.write(f'{time.monotonic_ns() % 997} packets were lost')"
+    with (
+        caplog.at_level("DEBUG", "monitor.sources.supervised_child"),
+        SourceReader(python(script)) as reader,
+    ):
+        reader.wait(lambda: len(caplog.records) >= 12, "twelve attempts")
+    warnings = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert 2 <= len(warnings) <= SupervisedChild.MAX_VARIANTS
+
+
 def test_an_error_with_a_changing_address_is_one_state_and_one_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Stopped as stopped:
         _complain(f"stopped by {stopped.signal.name}: results that were written are incomplete")
         end_by(stopped.signal)
+        status = 128 + stopped.signal
     sys.exit(status)
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 
 class Stopped(BaseException):
@@ -44,10 +43,12 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def end_by(number: signal.Signals) -> NoReturn:
-    """End this process by the signal, so that its parent knows why: systemd expects this."""
+def end_by(number: signal.Signals) -> None:
+    """End this process by the signal, so that its parent knows why: systemd expects this.
+
+    It returns only if the signal is blocked.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # not reached, unless the signal is blocked

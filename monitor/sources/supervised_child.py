@@ -11,6 +11,7 @@ import logging
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,7 +19,7 @@ from typing import ClassVar
 from monitor.backoff import Backoff
 from monitor.sources.child_process import ChildProcess
 from monitor.text.masking import Masking
-from monitor.text.repetition import event_of
+from monitor.text.repetition import event_of, pattern_of
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class SupervisedChild:
     """After a child has written data for this time, the next pause is the shortest one."""
     REPORT_INTERVAL_S: ClassVar[float] = 60.0
     """The same end is logged again after this time if there was data in between."""
+    MAX_VARIANTS: ClassVar[int] = 5
+    """So many ends that differ in words with digits are logged in this time."""
 
     def __init__(
         self,
@@ -87,6 +90,8 @@ class SupervisedChild:
         self._backoff = backoff
         self._masking = Masking(arguments)
         self._left_behind: ChildProcess | None = None
+        self._variants: Counter[str] = Counter()
+        self._variants_since_s = 0.0
         self._flowed_s = 0.0
         """How long the present child has written data, without the time of the caller."""
 
@@ -109,7 +114,7 @@ class SupervisedChild:
                 if now_s - reported_s >= self.REPORT_INTERVAL_S:
                     last = None
             # The same error is not repeated every few seconds.
-            if ended.repeats(last):
+            if ended.repeats(last) or self._is_one_of_many(ended, now_s):
                 log.debug("%s", ended.detail)
             else:
                 log.warning("%s", ended.detail)
@@ -117,6 +122,15 @@ class SupervisedChild:
             last = ended
             yield ended
             stop.wait(self._backoff.next_s())
+
+    def _is_one_of_many(self, ended: ChildEnded, now_s: float) -> bool:
+        """Whether the end differs only in numbers or names from others that were logged."""
+        if now_s - self._variants_since_s >= self.REPORT_INTERVAL_S:
+            self._variants.clear()
+            self._variants_since_s = now_s
+        pattern = pattern_of(ended.detail)
+        self._variants[pattern] += 1
+        return self._variants[pattern] > self.MAX_VARIANTS
 
     def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
         """The output of one run of the program; returns how it ended, ``None`` when stopped."""

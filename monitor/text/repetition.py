@@ -12,6 +12,7 @@ _CHANGING = re.compile(
     r"""
       \b0x[0-9a-f]+\b                                                # an address
     | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b                # a UUID
+    | \b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,}\b              # the id of a session
     | \b\d{4}-\d\d-\d\d(?:[T\ ]\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?Z?)?   # a date
     | \b\d+:\d\d:\d\d(?:[.,]\d+)?                                    # a time of day, a duration
     | (?<=[\d\]]:)\d{2,5}\b                                          # the port after an IP address
