@@ -65,6 +65,12 @@ def test_a_csv_cell_is_one_line_and_no_formula(text: str) -> None:
     assert not rows[0][0].startswith(("=", "+", "-", "@"))
 
 
+@pytest.mark.parametrize("sign", list("=+-@\uff1d\uff0b\uff0d\uff20"))
+def test_a_spreadsheet_of_any_country_finds_no_formula(sign: str) -> None:
+    """Cells are divided by semicolons there, and characters of full width count as well."""
+    assert csv_cell(f"{sign}1;a;{sign}2{sign}3") == f"'{sign}1;a;'{sign}2{sign}3"
+
+
 class _Elements(html.parser.HTMLParser):
     """Collects the names of elements."""
 

@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import unicodedata
 from typing import Any
 
-_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(
+    "^[=+@\uff1d\uff0b\uff0d\uff20\t\r-]|(?<=;)(?=[=+@\uff1d\uff0b\uff0d\uff20-])"
+)
+"""Where a cell begins that a spreadsheet takes for a formula, also with characters of full width.
+
+Where the decimal sign is a comma, spreadsheets divide cells by ``;``.
+"""
 
 
 def one_line(text: object) -> str:
@@ -58,8 +65,7 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
 def csv_cell(text: object) -> str:
     """Text for a cell of a CSV file: one line, and never a formula of a spreadsheet."""
-    line = one_line(text)
-    return f"'{line}" if line.startswith(_SPREADSHEET_FORMULA) else line
+    return _FORMULA.sub(lambda found: "'" + found[0], one_line(text))
 
 
 def html_text(text: object) -> str:
