@@ -250,9 +250,9 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Publish a message with QoS 1."""
-        self._client.publish(topic, payload, qos=1).wait_for_publish(5)
+    def publish(self, topic: str, payload: bytes, qos: int = 1) -> None:
+        """Publish a message."""
+        self._client.publish(topic, payload, qos=qos).wait_for_publish(5)
 
     def messages(self, ending: str = "") -> list[Received]:
         """The messages received so far on topics with this ending, in order."""

@@ -59,6 +59,8 @@ def probe(
             how += f"; {limits}" if limits else ""
             lines.append(ProbeLine("broker", True, f"{it.where.removeprefix('broker ')}: {how}"))
             lines += _too_large(it, settings, machines)
+        # Without the will: a broker that closes this connection would publish it.
+        with connected(settings, "test") as it:
             try:
                 text = _publish_alert(it, topics, topics.selftest, largest, it.fits, timeout_s)
             except TopicRefusedError as error:
@@ -74,7 +76,7 @@ def probe(
             lines.append(ProbeLine("topics", False, why))
         elif not text:
             # A broker may close the connection after a message that is too large for it.
-            with connected(settings, "test", will) as it:
+            with connected(settings, "test") as it:
                 text = _publish_alert(it, topics, topics.selftest, largest, _short(it), timeout_s)
                 text += "; the broker closes the connection after a whole alert"
         lines.insert(1, ProbeLine("alert", True, text))
