@@ -109,7 +109,7 @@ def operators_decide(socket: Path, subscriber: Subscriber) -> None:
     assert "anomaly" in auscult("status", "--socket", socket).out
     done = auscult("learn", "m", "--socket", socket)
     assert done.out == (
-        "m: learns from now on; nothing is judged until the first bundle is there\n"
+        "m: the learning begins; the machine is not monitored until the first bundle is made\n"
     )
     wait_for(lambda: newest(subscriber).get("state") == "learning")
     wait_for(lambda: documents(subscriber, "/m/alert")[-1]["kind"] == "cleared")

@@ -27,6 +27,7 @@ from monitor.learning.journal import (
     Alarm,
     Journal,
     LearnedBundle,
+    NotLearned,
     UnseenSound,
     folder_of,
     in_use,
@@ -270,7 +271,7 @@ def test_each_day_is_learned_when_it_is_over() -> None:
     """A bundle of the first half hour would be armed."""
     assert step(provisional(0.5, 0.3))[0] == "wait"
     assert step(provisional(0.9, 0.2))[0] == "train"  # soon again on the first day
-    assert step(provisional(1.1, 0.9)) == ("train", "day 1 has been learned")
+    assert step(provisional(1.1, 0.9)) == ("train", "day 1 has ended")
     assert step(provisional(1.9, 1.1))[0] == "wait"
     assert step(provisional(2.1, 1.1))[0] == "train"
     few = [piece(1, heard_s=2.05 * DAY_S)]
@@ -516,7 +517,7 @@ def test_a_failed_training_is_reported_and_tried_again_later(
     trainer.results.append(Result(error="disk full"))
     assert not learner.turn()
     assert learner.status()["trouble"] == "the training failed: disk full"
-    assert "the training failed: disk full; again in" in caplog.text
+    assert "the training failed: disk full; the next attempt is in" in caplog.text
     learner.turn()
     assert len(trainer.jobs) == 1
     clock.now_s += 61.0
@@ -540,6 +541,15 @@ def test_a_bundle_that_cannot_be_used_is_not_taken(make: Make, tmp_path: Path) -
     assert not learner.turn()
     assert "the self-test fails" in learner.status()["trouble"]
     assert in_use(tmp_path, "m", None).bundles == ()
+
+
+def test_one_piece_is_counted_in_the_singular(make: Make, tmp_path: Path) -> None:
+    """A reader of `auscult status` would look for more pieces than there are."""
+    folder = folder_of(tmp_path, "m")
+    folder.mkdir(parents=True)
+    write_journal(folder, Journal(stage="armed", bundle="b", aside=[NotLearned("p", "", "loud")]))
+    learner, _ = make()
+    assert learner.status()["text"] == "armed, 1 piece set aside"
 
 
 def test_a_fault_during_learning_is_set_aside_and_named(make: Make) -> None:

@@ -156,7 +156,11 @@ def read_journal(folder: Path) -> Journal | None:
         return None
     except ValidationError:
         damaged = path.with_suffix(".damaged")
-        log.error("%s is damaged and kept as %s: the learning begins again", path, damaged.name)
+        log.error(
+            "the learning begins again, because %s is damaged; it is kept as %s",
+            path,
+            damaged.name,
+        )
         path.replace(damaged)
         return None
 

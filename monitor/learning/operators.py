@@ -30,7 +30,7 @@ class OperatorActions:
         state.begin_again()
         state.stage_changed(f"learning begins, by {by}")
         state.store.clear()
-        return "learns from now on; nothing is judged until the first bundle is there"
+        return "the learning begins; the machine is not monitored until the first bundle is made"
 
     def arm(self, by: str) -> str:
         """Arm now. Raises ``UsageError`` without a bundle."""
@@ -43,10 +43,10 @@ class OperatorActions:
         if state.journal.stage == "armed":
             return "is armed already"
         self._steps.arm(f"by {by}")
-        return "armed: alerts from now on, nothing is learned any more"
+        return "armed: it raises alerts from now on, and learns nothing more"
 
     def rollback(self, by: str) -> str:
-        """Return to the bundle before the one in use. Raises ``UsageError`` if there is none."""
+        """Use the bundle before the present one again. Raises ``UsageError`` if there is none."""
         state, journal = self._state, self._state.journal
         names = [CONFIGURED] if state.has_configured_bundle else []
         names += [one.name for one in journal.bundles]

@@ -55,7 +55,7 @@ class Progress:
             state.name_what_is_aside()
         n_aside = len(journal.aside)
         if journal.stage == "armed":
-            return f"armed, {n_aside} pieces were set aside" if n_aside else "armed"
+            return f"armed, {counted(n_aside, 'piece')} set aside" if n_aside else "armed"
         parts = [
             f"learning {self._percent()} %",
             f"day {self._day()} of {state.settings.days:g}",

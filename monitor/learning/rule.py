@@ -20,14 +20,15 @@ LEAST_PIECES = 8
 """Fewer pieces are not enough for a threshold."""
 _LEAST_NEW_PIECES = 4
 _SOONER = 4.0
-"""On the first day, a new bundle is made each time the machine has run so many times as long."""
+"""On the first day, a new bundle is made when the machine has run this many times as long."""
 _CONFIDENCE = 0.99
 _LEAST_SCORED = 0.05
 """Share of a day that must have been scored before the machine is armed."""
 _MOST_DAYS_ASIDE = 2
 _JUMP = 1.4
-"""A piece that does not fit scores so many times as high as every piece that fits. Less than among
-recordings (``monitor.calibration.outliers``), because these scores are also above the threshold."""
+"""The score of a piece that does not fit is at least this many times that of every other piece.
+Recordings have a larger limit (``monitor.calibration.outliers``): their score need not be above
+the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def next_step(
         least_s = min(_LEAST_SCORED * day_s, 60.0 * settings.first_after_min)
         return _last(unseen, pieces, per_week, least_s, can_learn_a_day=can_learn_a_day)
     if can_learn_a_day:
-        return Step("train", f"day {day} has been learned")
+        return Step("train", f"day {day} has ended")
     is_early = day == 0 and journal.running_s >= _SOONER * bundle.running_s
     if is_early and n_new >= _LEAST_NEW_PIECES:
         return Step("train", f"{duration(journal.running_s)} of running")

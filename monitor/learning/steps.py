@@ -167,7 +167,12 @@ class Steps:
         pause_s = self._backoff.next_s()
         self._try_again_s = state.clock.steady_s() + pause_s
         state.trouble = f"the training failed: {error}"
-        log.error("%s; again in %s", state.trouble, duration(pause_s), extra=state.log_extra)
+        log.error(
+            "%s; the next attempt is in %s",
+            state.trouble,
+            duration(pause_s),
+            extra=state.log_extra,
+        )
 
     def _new_name(self) -> str:
         date = f"{datetime.fromtimestamp(self._state.clock.unix_s()).astimezone():%Y-%m-%d}"
