@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts
 from monitor.detection.capture_check import CaptureCheck
-from monitor.detection.detector import Detector, DetectorRule
+from monitor.detection.detector import Detector
 from monitor.detection.drift import DriftWatch, LevelWatch
+from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.operation import (
     OperationChange,
     OperationFollower,

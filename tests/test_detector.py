@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detection.detector import Detector, DetectorRule
+from monitor.detection.detector import Detector
+from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.domain import Decision, Score
 

@@ -1,4 +1,4 @@
-"""Scores to decisions: threshold, persistence, hysteresis, quiet time.
+"""Scores to decisions: an alert is raised, continued and cleared.
 
 The detector has no clock. It counts samples, so live sound and a recording of it give the same
 decisions.
@@ -12,72 +12,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from monitor.alerts import AlertKind
+from monitor.detection.hysteresis import Clearing, DetectorRule
 from monitor.detection.persistence import Persistence
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import Decision, Score
 from monitor.model.bundle import Bundle
-from monitor.model.manifest import Calibration
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorRule:
-    """``DetectorSettings`` for one bundle, in scores and samples.
-
-    ``false_alarms_per_week``: the budget of the threshold. ``persistence``: how many scores must
-    be over ``threshold`` to raise an alert. ``clearing``: how many must be below
-    ``clear_threshold`` to clear it. ``same_fault_samples``: a fault within this time of running
-    after a stop counts as the one before the stop.
-    """
-
-    threshold: float
-    clear_threshold: float
-    false_alarms_per_week: float
-    persistence: Persistence
-    clearing: Persistence
-    quiet_samples: int
-    update_samples: int
-    same_fault_samples: int = 0
-
-    @classmethod
-    def of(
-        cls,
-        settings: DetectorSettings,
-        calibration: Calibration,
-        threshold: float,
-        false_alarms_per_week: float,
-        *,
-        span_s: float,
-        hop_s: float,
-        sample_rate_hz: int,
-        same_fault_s: float = 0.0,
-    ) -> DetectorRule:
-        """The rule for a bundle whose scores come every ``hop_s`` over ``span_s`` seconds."""
-        to_median = max(0.0, threshold - calibration.score_median)
-        return cls(
-            threshold=threshold,
-            clear_threshold=threshold - settings.hysteresis * to_median,
-            false_alarms_per_week=false_alarms_per_week,
-            persistence=settings.persistence(span_s=span_s, hop_s=hop_s),
-            clearing=Persistence.share_of(
-                settings.clear_after_s, settings.persistence_share, hop_s
-            ),
-            quiet_samples=round(settings.quiet_s * sample_rate_hz),
-            update_samples=round(settings.update_interval_s * sample_rate_hz),
-            same_fault_samples=round(same_fault_s * sample_rate_hz),
-        )
 
 
 @dataclass(slots=True)
 class _OpenAlert:
-    """An alert that is raised and not yet cleared.
-
-    ``below``: whether each of the last scores was below the clearing threshold.
-    """
+    """An alert that is raised and not yet cleared."""
 
     started_sample: int
     peak_score: float
     reported_sample: int
-    below: deque[bool]
+    clearing: Clearing
     last_score: float
     last_loss: float = 0.0
 
@@ -105,7 +54,7 @@ class Detector:
         self._ran_samples = 0
         self._caution_samples = 0
         self._cautious_from = 0
-        self._healthy: deque[bool] = deque(maxlen=rule.clearing.out_of)
+        self._healthy = Clearing(rule)
 
     @property
     def raised(self) -> bool:
@@ -150,7 +99,7 @@ class Detector:
         scores would clear an alert. It does not apply if an alert ended with the stop.
         """
         self._cautious_from = at_sample
-        self._healthy.clear()
+        self._healthy.restart()
         if not self._caution_samples and self._stopped is None:
             self._caution_samples = start_fault_samples
 
@@ -163,7 +112,7 @@ class Detector:
         self._last.clear()
         self._lasting_since = None
         if self._open is not None:
-            self._open.below.clear()
+            self._open.clearing.restart()
 
     def push(self, score: Score) -> Decision | None:
         """The decision after this score, if any. Scores must be in the order of their samples."""
@@ -181,8 +130,9 @@ class Detector:
     def _open_alert(
         self, started_sample: int, peak_score: float, reported_sample: int
     ) -> _OpenAlert:
-        below: deque[bool] = deque(maxlen=self.rule.clearing.out_of)
-        return _OpenAlert(started_sample, peak_score, reported_sample, below, peak_score)
+        return _OpenAlert(
+            started_sample, peak_score, reported_sample, Clearing(self.rule), peak_score
+        )
 
     def _raise_if_lasting(self, score: Score) -> Decision | None:
         if self._lasting_since is None:
@@ -202,12 +152,10 @@ class Detector:
     def _ran(self, score: Score) -> None:
         """Count the time since an alert ended by a stop, and end the caution after a start."""
         if self._caution_samples:
-            self._healthy.append(score.value < self.rule.clear_threshold)
             ran_samples = score.end_sample - self._cautious_from
             self._caution_samples = max(0, self._caution_samples - ran_samples)
             self._cautious_from = score.end_sample
-            clearing = self.rule.clearing
-            if len(self._healthy) == clearing.out_of and sum(self._healthy) >= clearing.required:
+            if self._healthy.push(score.value):
                 self._caution_samples = 0
         if self._stopped is not None and self._last:
             self._ran_samples += score.end_sample - self._last[-1][1]
@@ -217,9 +165,7 @@ class Detector:
     def _follow(self, open_alert: _OpenAlert, score: Score) -> Decision | None:
         open_alert.last_score, open_alert.last_loss = score.value, score.loss
         open_alert.peak_score = max(open_alert.peak_score, score.value)
-        open_alert.below.append(score.value < self.rule.clear_threshold)
-        clearing = self.rule.clearing
-        if len(open_alert.below) == clearing.out_of and sum(open_alert.below) >= clearing.required:
+        if open_alert.clearing.push(score.value):
             self._open = None
             self._cleared_sample = score.end_sample
             self._last.clear()

@@ -8,21 +8,19 @@ each file is checked before it is read, and its hash before it is used. Nothing 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
 from monitor.model.capture import Capture
+from monitor.model.hash_check import check_folder, read_file, read_verified, sha256_of
 from monitor.model.head import Head
-from monitor.model.manifest import SCHEMA_VERSION, BundleManifest, Calibration, ScoreChoice
+from monitor.model.manifest import BundleManifest, Calibration, ScoreChoice, parse_manifest
 from monitor.model.operation import Operation
 from monitor.model.recording_score import RecordingScore
 from monitor.model.replacement import replace_files
@@ -34,7 +32,6 @@ MODEL = "model.onnx"
 HEAD = "head.npz"
 SELFTEST = "selftest.npz"
 _LARGEST_MANIFEST = 4 * 2**20
-_LARGEST_FILE = 256 * 2**20
 _LONGEST_NAME = 200
 
 
@@ -93,13 +90,16 @@ def load_bundle(path: Path) -> Bundle:
 
     Raises ``BundleError`` with the file and its fault.
     """
-    _check_folder(path)
-    raw = _read(path / MANIFEST, _LARGEST_MANIFEST)
-    manifest = _parse_manifest(path / MANIFEST, raw)
+    check_folder(path, MANIFEST)
+    raw = read_file(path / MANIFEST, _LARGEST_MANIFEST)
+    manifest = parse_manifest(path / MANIFEST, raw)
     for name in (MODEL, HEAD, SELFTEST):
         if name not in manifest.files:
             raise BundleError(f"{path / MANIFEST}: files: {name} is missing from the list")
-    contents = {name: _verified(path, name, manifest.files[name]) for name in manifest.files}
+    contents = {
+        name: read_verified(path / name, expected, MANIFEST)
+        for name, expected in manifest.files.items()
+    }
     spec = manifest.spec
     for name in ("features_sha256", "filterbank_sha256"):
         if getattr(spec, name) != getattr(manifest, name):
@@ -116,7 +116,7 @@ def load_bundle(path: Path) -> Bundle:
         head=head,
         selftest=selftest,
         model=contents[MODEL],
-        sha256=hashlib.sha256(raw).hexdigest(),
+        sha256=sha256_of(raw),
     )
 
 
@@ -159,7 +159,7 @@ def save_bundle(
         operation=operation,
         network=network,
         provenance=provenance,
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        files={name: sha256_of(content) for name, content in files.items()},
     )
     replace_files(path, {**files, MANIFEST: _manifest_bytes(manifest)}, last=MANIFEST)
     return load_bundle(path)
@@ -173,58 +173,3 @@ def write_manifest(path: Path, manifest: BundleManifest) -> None:
 def _manifest_bytes(manifest: BundleManifest) -> bytes:
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False)
     return text.encode() + b"\n"
-
-
-def _check_folder(path: Path) -> None:
-    try:
-        is_there = path.is_dir()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be opened ({error.strerror})") from error
-    if not is_there:
-        raise BundleError(f"{path}: no such bundle; expected a folder with {MANIFEST} in it")
-
-
-def _read(path: Path, largest: int) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > largest:
-            raise BundleError(f"{path}: {size} bytes; at most {largest} are allowed")
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(f"{path}: missing from the bundle") from error
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _parse_manifest(path: Path, raw: bytes) -> BundleManifest:
-    try:
-        values = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise BundleError(f"{path}: is not valid JSON{line}: copy the bundle again") from error
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{path}: schema_version is {version!r}, this version of auscult reads "
-            f"{SCHEMA_VERSION}; train the bundle again or use the version that made it"
-        )
-    try:
-        return BundleManifest.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        fault = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "missing":
-            fault = "missing; if the bundle was made by an earlier version, train it again"
-        raise BundleError(f"{path}: {where}: {fault}") from error
-
-
-def _verified(path: Path, name: str, expected: str) -> bytes:
-    content = _read(path / name, _LARGEST_FILE)
-    actual = hashlib.sha256(content).hexdigest()
-    if actual != expected:
-        raise BundleError(
-            f"{path / name}: SHA-256 is {actual[:12]}..., {MANIFEST} has {expected[:12]}...; "
-            "the file was changed or damaged, copy the bundle again"
-        )
-    return content

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_left
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
 from monitor.model.operation import Operation
@@ -153,3 +164,27 @@ class BundleManifest(BaseModel):
     def spec(self) -> LogMelSpec:
         """The feature specification, checked when the manifest is read."""
         return LogMelSpec.from_dict(self.features)
+
+
+def parse_manifest(path: Path, raw: bytes) -> BundleManifest:
+    """The content of ``bundle.json``. Raises ``BundleError`` with the key and its fault."""
+    try:
+        values = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BundleError(f"{path}: is not valid JSON{line}: copy the bundle again") from error
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: schema_version is {version!r}, this version of auscult reads "
+            f"{SCHEMA_VERSION}; train the bundle again or use the version that made it"
+        )
+    try:
+        return BundleManifest.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        fault = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "missing":
+            fault = "missing; if the bundle was made by an earlier version, train it again"
+        raise BundleError(f"{path}: {where}: {fault}") from error
