@@ -18,6 +18,7 @@ from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
+from monitor.service.machine_sound import MachineSound
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from tests.bundles import machine_sound
 from tests.scripted_machines import (
@@ -122,7 +123,7 @@ def test_an_alert_that_is_found_late_is_cleared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An alert on a disk that is mounted late would not be cleared until the next fault."""
-    monkeypatch.setattr(Machine, "STANDING_CHECK_S", 0.0)
+    monkeypatch.setattr(MachineSound, "STANDING_CHECK_S", 0.0)
     quick_to_tell = DetectorSettings(update_interval_s=10.0)
     raised_and_stopped(plan(bundle, network), record)
     well = cut(machine_sound(30), 1600)

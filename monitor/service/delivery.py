@@ -103,7 +103,7 @@ class Delivery:
         connected = f"broker connected ({limits})" if limits else "broker connected"
         return f"outbox {health.depth}{disk}, {error or connected}"
 
-    # monitor.service.machine_report.Outlet
+    # monitor.service.outlet.Outlet
 
     def open_alert(self, machine: str) -> Alert | None:
         """The open alert of the machine, also from before a restart."""

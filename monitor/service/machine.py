@@ -14,28 +14,19 @@ from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
-from monitor.clock import SYSTEM_CLOCK, rfc3339
-from monitor.compute_lock import COMPUTE_LOCK
-from monitor.detection.operation import OperationChange, OperationStatus
-from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
+from monitor.domain import SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.learning.learner import Learner
-from monitor.learning.unscored_pipeline import UnscoredPipeline
-from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
-from monitor.service.machine_report import MachineReport, Outlet
+from monitor.service.machine_report import MachineReport
+from monitor.service.machine_sound import MachineSound
+from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
 from monitor.sources.protocol import RereadableSource, Source, SourceItem
 
 log = logging.getLogger(__name__)
 
 _ENDED = SourceState(SourceStatus.UNAVAILABLE, "ended", "the source has ended")
-_WARNING = SourceState(
-    SourceStatus.WARNING,
-    "",
-    "the score is above the alarm threshold; alerts begin when the machine is armed",
-)
-_BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
 _STOPPED = SourceState(SourceStatus.UNAVAILABLE, "stopped", "Auscult was stopped")
 
 
@@ -46,8 +37,6 @@ class Machine:
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
     HEALTHY_AFTER_S: ClassVar[float] = 5.0
     """After sound has come for this time, the next pause is the shortest one."""
-    STANDING_CHECK_S: ClassVar[float] = 60.0
-    """How often to check for an open alert of an earlier process: its disk may be mounted late."""
 
     def __init__(
         self,
@@ -66,7 +55,6 @@ class Machine:
         self.ended = False
         """Whether a finite source has ended."""
         self._source = source
-        self._outlet = outlet
         self._report = MachineReport(
             self.id,
             plan.bundle,
@@ -79,17 +67,22 @@ class Machine:
         operation = plan.settings.operation
         self.signal = RunningSignal(self.id, operation) if operation.topic else None
         """What shows that the machine runs, if it is not only the sound."""
-        self._learner: Learner | None = None
-        self._used = plan
         self._stop = threading.Event()
         self._abandoned = threading.Event()
+        self._sound = MachineSound(
+            plan,
+            outlet,
+            self._report,
+            self.signal,
+            set_needed=source.set_needed if isinstance(source, RereadableSource) else _ignore,
+            is_abandoned=self._abandoned.is_set,
+        )
         self._thread = threading.Thread(
             target=self._run_and_save, name=f"machine-{self.id}", daemon=True
         )
         self._available = True
         self._busy_since_s: float | None = None
         self._last_item_s = time.monotonic()
-        self._standing_check_s = 0.0
         self._first_block_s: float | None = None
 
     @property
@@ -108,7 +101,7 @@ class Machine:
 
     def attach(self, learner: Learner | None) -> None:
         """Give the sound also to ``learner``, for a machine that is learned."""
-        self._learner = self._report.learner = learner
+        self._sound.learner = self._report.learner = learner
 
     def adopt(self, plan: MachinePlan) -> None:
         """Use another bundle or stage from the next block on. The source continues."""
@@ -187,45 +180,25 @@ class Machine:
 
     def _run_stream(self) -> None:
         """Process one stream of samples, numbered from 0, to its end or until stopped."""
-        pipeline = self._use(self.plan)
-        self._report.begin_stream()
-        self._resume_standing_alert(pipeline)
-        self._set_needed(pipeline, decided=False)
+        self._sound.begin(self.plan)
         self._last_item_s = time.monotonic()
         items = self._source.blocks(self._stop)
         try:
-            self._process_items(items, pipeline)
+            self._process_items(items)
         finally:
             if isinstance(items, Generator):  # a traceback would keep it, and its child, alive
                 items.close()
 
-    def _use(self, plan: MachinePlan) -> Pipeline | UnscoredPipeline:
-        """What processes the sound by this plan."""
-        if plan is not self._used:
-            self._report.use(plan.bundle, plan.thresholds)
-            self._used = plan
-        self._report.is_provisional = plan.is_provisional
-        standing = None if plan.has_alerts else self._outlet.open_alert(self.id)
-        if standing is not None and (standing.reason != "off" or plan.bundle is None):
-            self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
-        if plan.bundle is None:
-            return UnscoredPipeline()
-        return Pipeline(plan.bundle, plan.detector, plan.network, operation=plan.settings.operation)
-
-    def _process_items(
-        self, items: Iterator[SourceItem], pipeline: Pipeline | UnscoredPipeline
-    ) -> None:
+    def _process_items(self, items: Iterator[SourceItem]) -> None:
         for item in items:
-            is_first = self._used is not self.plan
-            if is_first:
-                pipeline = self._use(self.plan)
-                self._resume_standing_alert(pipeline)
+            is_first = self._sound.adopt(self.plan)
             self._busy_since_s = self._last_item_s = time.monotonic()
             if not isinstance(item, SourceState):
                 if self._first_block_s is None:
                     self._first_block_s = self._last_item_s
                 is_broken = is_first or item.discontinuous
-                self._process(pipeline, replace(item, discontinuous=is_broken))
+                self._available = True
+                self._sound.process(replace(item, discontinuous=is_broken))
             elif item.status is SourceStatus.UNAVAILABLE:
                 self._lost(item)
             else:  # the next block decides which state the machine has
@@ -233,98 +206,9 @@ class Machine:
             self._busy_since_s = None
         if not self._stop.is_set():
             if self._first_block_s is not None:
-                self._publish(replace(pipeline.finish(), states=[]))
+                self._sound.finish()
             self._lost(_ENDED)
             self.ended = True
-
-    def _process(
-        self, pipeline: Pipeline | UnscoredPipeline, block: AudioBlock | LogMelBlock
-    ) -> None:
-        self._available = True
-        self._report.arrived(block)
-        if time.monotonic() >= self._standing_check_s:
-            self._resume_standing_alert(pipeline)
-        if self.signal is not None:
-            pipeline.declare_running(self.signal.is_running())
-        with COMPUTE_LOCK.hold():
-            output = pipeline.push(block)
-        # Published although a stop was requested meanwhile: it would not be decided again.
-        if self._abandoned.is_set():
-            return
-        self._report.processed(
-            block, scored=_is_scored(pipeline.state), operation=pipeline.operation
-        )
-        self._learn(pipeline, block, output)
-        self._report.warn(pipeline.warnings)
-        self._publish(output)
-        self._set_needed(pipeline, decided=bool(output.decisions))
-        self._report.show(self._shown(pipeline.state))
-
-    def _learn(
-        self,
-        pipeline: Pipeline | UnscoredPipeline,
-        block: AudioBlock | LogMelBlock,
-        output: PipelineOutput,
-    ) -> None:
-        if self._learner is None or not isinstance(block, AudioBlock):
-            return
-        thresholds = self._used.thresholds
-        self._learner.push(
-            block,
-            usable=pipeline.state.status not in _BLIND,
-            operation=pipeline.operation,
-            scores=output.scores,
-            decisions=output.decisions,
-            alarm_threshold=thresholds.alarm if thresholds is not None else 0.0,
-        )
-
-    def _shown(self, state: SourceState) -> SourceState:
-        """The state to publish: without alerts, an anomaly is a warning."""
-        if state.status is SourceStatus.ANOMALY and not self._used.has_alerts:
-            return _WARNING
-        return state
-
-    def _set_needed(self, pipeline: Pipeline | UnscoredPipeline, *, decided: bool) -> None:
-        """Set in the source which sound is needed again after a restart."""
-        if not isinstance(self._source, RereadableSource):
-            return
-        needed_s = 0.0
-        if isinstance(pipeline, Pipeline) and not decided and not pipeline.detector.raised:
-            needed_s = self._undecided_s(pipeline)
-        self._source.set_needed(needed_s)
-
-    def _undecided_s(self, pipeline: Pipeline) -> float:
-        """The newest sound from which the next alert may be raised."""
-        if pipeline.operation is OperationStatus.OFF:
-            return 0.0
-        spec = pipeline.bundle.spec
-        since_s = (pipeline.detector.undecided_since or 0) / spec.sample_rate_hz
-        first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
-        return self._report.position_s - since_s + first_score_s
-
-    def _resume_standing_alert(self, pipeline: Pipeline | UnscoredPipeline) -> None:
-        """Continue an alert that was raised before this stream began."""
-        self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
-        if isinstance(pipeline, UnscoredPipeline) or not self._used.has_alerts:
-            return
-        standing = None if pipeline.detector.raised else self._outlet.open_alert(self.id)
-        if standing is not None and standing.reason != "off":
-            rate_hz = pipeline.bundle.spec.sample_rate_hz
-            at_sample = round(self._report.position_s * rate_hz)
-            pipeline.detector.resume(standing.peak_score, at_sample)
-
-    def _publish(self, output: PipelineOutput) -> None:
-        decisions = output.decisions if self._used.has_alerts else ()
-        events: list[Decision | OperationChange] = [*decisions, *output.operation]
-        for event in sorted(events, key=_when):
-            if isinstance(event, Decision):
-                self._report.alert(event)
-            else:
-                self._report.operation(event)
-        for state in output.states:
-            self._report.show(self._shown(state))
-        for score in output.scores:
-            self._report.score(score)
 
     def _lost(self, state: SourceState) -> None:
         if self._stop.is_set():
@@ -334,10 +218,5 @@ class Machine:
         self._report.show(state)
 
 
-def _when(event: Decision | OperationChange) -> int:
-    return event.at_sample if isinstance(event, Decision) else event.end_sample
-
-
-def _is_scored(state: SourceState) -> bool:
-    """Whether the sound is judged in this state; that a machine is off is judged as well."""
-    return state.status not in {*_BLIND, SourceStatus.LEARNING}
+def _ignore(_needed_s: float) -> None:
+    """For a source that cannot be read again."""

@@ -7,13 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
-from monitor.alerts import Alert, AlertDraft
+from monitor.alerts import AlertDraft
 from monitor.audio.level import LevelMeter
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.detection.alert_draft import alert_draft
-from monitor.detection.duty_cycle import DutyWatch, duty_of
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.detection.settings import OperationSettings
 from monitor.detection.thresholds import Thresholds
@@ -30,36 +29,18 @@ from monitor.domain import (
 from monitor.learning.learner import Learner
 from monitor.model.bundle import Bundle
 from monitor.service.coverage import Coverage
-from monitor.service.operation_record import OperationRecord
+from monitor.service.operation_report import OperationReport
+from monitor.service.outlet import Outlet, send_alert
 from monitor.service.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
-
-
-class Outlet(Protocol):
-    """Where a machine's results go; every method may be called from any thread."""
-
-    def open_alert(self, machine: str) -> Alert | None:
-        """The alert that is raised now, possibly since before a restart."""
-
-    def alert(self, draft: AlertDraft) -> Alert | None:
-        """Write an alert to the outbox, which sends it; ``None`` if the machine is muted."""
-
-    def state(self, machine: str, payload: dict[str, Any]) -> None:
-        """Publish the machine's state."""
-
-    def operation(self, machine: str, payload: dict[str, Any]) -> None:
-        """Publish whether the machine runs."""
-
-    def score(self, machine: str, payload: dict[str, Any]) -> None:
-        """Publish the newest score."""
 
 
 class MachineReport:
     """Publishes one machine to the outlet.
 
     State: the last published state and its time, the warnings, the clock and the level of the
-    present stream, the coverage of all streams, and the running hours.
+    present stream, and the coverage of all streams.
     """
 
     STATE_INTERVAL_S: ClassVar[float] = 60.0
@@ -81,10 +62,16 @@ class MachineReport:
         self._machine = machine
         self.is_provisional = False
         self.learner: Learner | None = None
-        self._operation_file = operation_file
-        self._operation_settings = operation or OperationSettings()
-        self.use(bundle, thresholds)
         self._outlet = outlet
+        self._operation = OperationReport(
+            machine,
+            outlet,
+            operation or OperationSettings(),
+            operation_file,
+            send=self._send,
+            unix_s=lambda before_s: self._clock.unix_s(self._end_s - before_s),
+        )
+        self.use(bundle, thresholds)
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
         self._warnings: tuple[MachineWarning, ...] = ()
@@ -98,15 +85,7 @@ class MachineReport:
         self._bundle = bundle
         self._thresholds = thresholds
         self._frame_rate_hz = bundle.spec.frame_rate_hz if bundle is not None else 1.0
-        sha256 = bundle.sha256 if bundle is not None else ""
-        self._operation = OperationRecord(self._operation_file, sha256)
-        operation = self._operation_settings
-        self._alert_when_off_s = operation.alert_when_off_s
-        self._is_off_reported: bool | None = None
-        """Whether an alert is open because the machine is off; None: not known yet."""
-        states = bundle.manifest.operation if bundle is not None else None
-        duty = duty_of(operation, states.duty if states is not None else None)
-        self._duty = DutyWatch(duty, operation.duty_cycle_s)
+        self._operation.use(bundle, thresholds)
 
     def begin_stream(self) -> None:
         """Samples are counted from 0 again."""
@@ -144,56 +123,14 @@ class MachineReport:
         start_s, end_s = block_times_s(block, self._frame_rate_hz)
         self._coverage.received(end_s - start_s, scored=scored)
         self._operation.passed(end_s - start_s, operation)
-        self._duty.passed(end_s - start_s, operation)
-        self._check_off(operation)
 
     def operation(self, change: OperationChange) -> None:
         """Publish and log that the machine has started or stopped."""
         self._operation.changed(change)
-        if change.is_start:
-            self._duty.started()
-        log.info("operation %s", change.status, extra={"machine": self._machine})
-        self._publish_operation()
-
-    def _check_off(self, operation: OperationStatus | None) -> None:
-        """Raise an alert if the machine is off for too long, and clear it when it runs."""
-        if operation is OperationStatus.RUNNING and self._is_off_reported is not False:
-            self._is_off_reported = False
-            standing = self._outlet.open_alert(self._machine)
-            if standing is not None and standing.reason == "off":
-                self._send(standing.cleared(rfc3339(self._clock.unix_s(self._end_s))))
-        limit_s, off_s = self._alert_when_off_s, self._operation.off_s
-        is_over = operation is OperationStatus.OFF and limit_s is not None and off_s >= limit_s
-        if not is_over or self._is_off_reported:
-            return
-        standing = self._outlet.open_alert(self._machine)
-        if standing is None and self._bundle is not None and self._thresholds is not None:
-            self._send(self._off_draft(off_s, self._bundle, self._thresholds))
-        self._is_off_reported = standing is None or standing.reason == "off"
-
-    def _off_draft(self, off_s: float, bundle: Bundle, thresholds: Thresholds) -> AlertDraft:
-        return AlertDraft(
-            kind="raised",
-            machine=self._machine,
-            at=rfc3339(self._clock.unix_s(self._end_s)),
-            started_at=rfc3339(self._clock.unix_s(self._end_s - off_s)),
-            score=0.0,
-            peak_score=0.0,
-            threshold=thresholds.alarm,
-            loss=0.0,
-            false_alarms_per_week=thresholds.alarm_per_week,
-            bundle_sha256=bundle.sha256,
-            reason="off",
-        )
-
-    def _publish_operation(self) -> None:
-        if (payload := self._operation.payload()) is not None:
-            self._outlet.operation(self._machine, payload)
 
     def warn(self, warnings: Sequence[MachineWarning]) -> None:
         """Publish and log the warnings if they have changed."""
-        if self._duty.detail:
-            warnings = (*warnings, MachineWarning("duty_cycle", self._duty.detail))
+        warnings = (*warnings, *self._operation.warnings)
         before, self._warnings = {one.name for one in self._warnings}, tuple(warnings)
         new = {one.name for one in warnings}
         if new == before:
@@ -254,7 +191,7 @@ class MachineReport:
                 **learning,
             },
         )
-        self._publish_operation()
+        self._operation.publish()
 
     def score(self, score: Score) -> None:
         """Publish a score if it is time for the next one."""
@@ -285,23 +222,7 @@ class MachineReport:
             self._send(replace(draft, provisional=self.is_provisional))
 
     def _send(self, draft: AlertDraft) -> None:
-        alert = self._outlet.alert(replace(draft, dated_by_clock=not self._clock.is_recorded))
-        if alert is None:
-            return
-        bands = {"bands_hz": alert.bands_hz} if alert.bands_hz else {}
-        log.log(
-            logging.INFO if alert.kind == "updated" else logging.WARNING,
-            "alert %s",
-            alert.kind,
-            extra={
-                "machine": self._machine,
-                "alert_id": alert.alert_id,
-                "score": round(alert.score, 3),
-                "threshold": round(alert.threshold, 3),
-                **({"reason": alert.reason} if alert.reason else {}),
-                **bands,
-            },
-        )
+        send_alert(self._outlet, replace(draft, dated_by_clock=not self._clock.is_recorded))
 
     def _log_change(self, state: SourceState) -> None:
         expected = state.reason in {"ended", "stopped"}

@@ -13,7 +13,7 @@ from typing import ClassVar, Protocol
 from monitor.learning.learner import Learner
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
-from monitor.service.machine_report import Outlet
+from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
 from monitor.sources.protocol import Source
 from monitor.sources.registry import open_source

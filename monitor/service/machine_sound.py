@@ -1,0 +1,182 @@
+"""The sound of one machine: from its blocks, through the pipeline, to what is published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from monitor.clock import SYSTEM_CLOCK, rfc3339
+from monitor.compute_lock import COMPUTE_LOCK
+from monitor.detection.operation import OperationChange, OperationStatus
+from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
+from monitor.learning.learner import Learner
+from monitor.learning.unscored_pipeline import UnscoredPipeline
+from monitor.pipeline import Pipeline, PipelineOutput
+from monitor.service.machine_plan import MachinePlan
+from monitor.service.machine_report import MachineReport
+from monitor.service.outlet import Outlet
+from monitor.service.running_signal import RunningSignal
+
+_WARNING = SourceState(
+    SourceStatus.WARNING,
+    "",
+    "the score is above the alarm threshold; alerts begin when the machine is armed",
+)
+_BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
+
+
+class MachineSound:
+    """Processes the blocks of one machine. Used by the machine's thread only.
+
+    ``set_needed``: told how many seconds of the newest sound are needed again after a restart.
+    ``is_abandoned``: whether nothing may be published any more.
+    """
+
+    STANDING_CHECK_S: ClassVar[float] = 60.0
+    """How often to check for an open alert of an earlier process: its disk may be mounted late."""
+
+    def __init__(
+        self,
+        plan: MachinePlan,
+        outlet: Outlet,
+        report: MachineReport,
+        signal: RunningSignal | None,
+        *,
+        set_needed: Callable[[float], None],
+        is_abandoned: Callable[[], bool],
+    ) -> None:
+        self.learner: Learner | None = None
+        self._plan = plan
+        self._outlet = outlet
+        self._report = report
+        self._signal = signal
+        self._set_needed = set_needed
+        self._is_abandoned = is_abandoned
+        self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
+        self._standing_check_s = 0.0
+
+    def begin(self, plan: MachinePlan) -> None:
+        """A new stream begins: its samples are numbered from 0."""
+        self._use(plan)
+        self._report.begin_stream()
+        self._resume_standing_alert()
+        self._set_needed(self._needed_s())
+
+    def adopt(self, plan: MachinePlan) -> bool:
+        """Process the next block by ``plan``; whether this is another plan."""
+        if plan is self._plan:
+            return False
+        self._use(plan)
+        self._resume_standing_alert()
+        return True
+
+    def process(self, block: AudioBlock | LogMelBlock) -> None:
+        """Take the next block, and publish what it gives."""
+        pipeline = self._pipeline
+        self._report.arrived(block)
+        if time.monotonic() >= self._standing_check_s:
+            self._resume_standing_alert()
+        if self._signal is not None:
+            pipeline.declare_running(self._signal.is_running())
+        with COMPUTE_LOCK.hold():
+            output = pipeline.push(block)
+        # Published although a stop was requested meanwhile: it would not be decided again.
+        if self._is_abandoned():
+            return
+        self._report.processed(
+            block, scored=_is_scored(pipeline.state), operation=pipeline.operation
+        )
+        self._learn(block, output)
+        self._report.warn(pipeline.warnings)
+        self._publish(output)
+        self._set_needed(0.0 if output.decisions else self._needed_s())
+        self._report.show(self._shown(pipeline.state))
+
+    def finish(self) -> None:
+        """The stream has ended."""
+        self._publish(replace(self._pipeline.finish(), states=[]))
+
+    def _use(self, plan: MachinePlan) -> None:
+        if plan is not self._plan:
+            self._report.use(plan.bundle, plan.thresholds)
+            self._plan = plan
+        self._report.is_provisional = plan.is_provisional
+        machine = plan.settings.id
+        standing = None if plan.has_alerts else self._outlet.open_alert(machine)
+        if standing is not None and (standing.reason != "off" or plan.bundle is None):
+            self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
+        self._pipeline = (
+            UnscoredPipeline()
+            if plan.bundle is None
+            else Pipeline(
+                plan.bundle, plan.detector, plan.network, operation=plan.settings.operation
+            )
+        )
+
+    def _learn(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:
+        if self.learner is None or not isinstance(block, AudioBlock):
+            return
+        thresholds = self._plan.thresholds
+        self.learner.push(
+            block,
+            usable=self._pipeline.state.status not in _BLIND,
+            operation=self._pipeline.operation,
+            scores=output.scores,
+            decisions=output.decisions,
+            alarm_threshold=thresholds.alarm if thresholds is not None else 0.0,
+        )
+
+    def _shown(self, state: SourceState) -> SourceState:
+        """The state to publish: without alerts, an anomaly is a warning."""
+        if state.status is SourceStatus.ANOMALY and not self._plan.has_alerts:
+            return _WARNING
+        return state
+
+    def _needed_s(self) -> float:
+        """The newest sound from which the next alert may be raised."""
+        pipeline = self._pipeline
+        if not isinstance(pipeline, Pipeline) or pipeline.detector.raised:
+            return 0.0
+        if pipeline.operation is OperationStatus.OFF:
+            return 0.0
+        spec = pipeline.bundle.spec
+        since_s = (pipeline.detector.undecided_since or 0) / spec.sample_rate_hz
+        first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
+        return self._report.position_s - since_s + first_score_s
+
+    def _resume_standing_alert(self) -> None:
+        """Continue an alert that was raised before this stream began."""
+        self._standing_check_s = time.monotonic() + self.STANDING_CHECK_S
+        pipeline = self._pipeline
+        if not isinstance(pipeline, Pipeline) or not self._plan.has_alerts:
+            return
+        machine = self._plan.settings.id
+        standing = None if pipeline.detector.raised else self._outlet.open_alert(machine)
+        if standing is not None and standing.reason != "off":
+            rate_hz = pipeline.bundle.spec.sample_rate_hz
+            at_sample = round(self._report.position_s * rate_hz)
+            pipeline.detector.resume(standing.peak_score, at_sample)
+
+    def _publish(self, output: PipelineOutput) -> None:
+        decisions = output.decisions if self._plan.has_alerts else ()
+        events: list[Decision | OperationChange] = [*decisions, *output.operation]
+        for event in sorted(events, key=_when):
+            if isinstance(event, Decision):
+                self._report.alert(event)
+            else:
+                self._report.operation(event)
+        for state in output.states:
+            self._report.show(self._shown(state))
+        for score in output.scores:
+            self._report.score(score)
+
+
+def _when(event: Decision | OperationChange) -> int:
+    return event.at_sample if isinstance(event, Decision) else event.end_sample
+
+
+def _is_scored(state: SourceState) -> bool:
+    """Whether the sound is judged in this state; that a machine is off is judged as well."""
+    return state.status not in {*_BLIND, SourceStatus.LEARNING}
