@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from monitor.demo.run import DemoResult, configuration, running_daemon
+from monitor.demo.daemon import configuration, running_daemon
+from monitor.demo.run import DemoResult
 from monitor.errors import ServiceUnavailableError
 from monitor.sources.settings import SimulatedSettings
 from tests.command_line import process
