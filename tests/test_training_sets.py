@@ -27,8 +27,9 @@ from monitor.model.bundle import load_bundle
 from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ, auscult
 from tests.tiny_sound import SETTINGS, simulated_frames, write_machine
+from training.sound.headline import headline
 from training.sound.recordings import read_recording
-from training.sound.report import headline, write_report
+from training.sound.report import write_report
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
 pytestmark = pytest.mark.slow

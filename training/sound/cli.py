@@ -176,7 +176,7 @@ def _document(result: AudioResult) -> dict[str, object]:
 
 
 def _summary(result: AudioResult, report: Path) -> str:
-    from training.sound.report import headline  # noqa: PLC0415 - loads torch
+    from training.sound.headline import headline  # noqa: PLC0415 - loads torch
 
     lines = headline(result)
     next_step = lines.pop("Next step")

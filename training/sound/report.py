@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
-from monitor.text.wording import counted, rounded
+from monitor.text.wording import rounded
 from training.history import write_history
-from training.sound.budget_recall import budget_line, budget_table
+from training.sound.budget_recall import budget_table
 from training.sound.figures import (
     loss_curves,
     operating_states,
@@ -20,6 +20,7 @@ from training.sound.figures import (
     reconstruction,
     score_histogram,
 )
+from training.sound.headline import headline
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
 
@@ -80,30 +81,6 @@ def write_report(result: AudioResult) -> Path:
     path = folder / REPORT
     path.write_text(page(folder.absolute().name, _parts(result, pictures)), encoding="utf-8")
     return path
-
-
-def headline(result: AudioResult) -> dict[str, str]:
-    """The first lines: doubtful recordings, threshold, data, scoring and the next step."""
-    calibration = result.bundle.calibration
-    budget = budget_line(calibration, result.recall.by_budget(calibration))
-    lines = {
-        **result.findings.facts(),
-        **({"Budget": budget} if budget else {}),
-        "Threshold": f"{rounded(calibration.threshold)} for "
-        f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week",
-        "Recording threshold": rounded(calibration.recording_threshold),
-        "Data": f"{counted(result.n_files, 'recording')}. {calibration.note}",
-        "Scoring": f"{result.choice.kind} ({result.choice.reason})",
-    }
-    if result.n_regimes > 1:
-        lines["Operating states"] = str(result.n_regimes)
-    if result.previous is not None:
-        lines["Previous bundle"] = f"kept as {result.previous}"
-    path = result.bundle.path.absolute()
-    lines["Next step"] = (
-        f'set bundle = "{path}" for the machine in config.toml, then run `auscult check`'
-    )
-    return lines
 
 
 def _pictures(result: AudioResult) -> list[bytes]:
