@@ -7,23 +7,19 @@ size of the blocks does not matter either.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts
 from monitor.detection.capture_check import CaptureCheck
-from monitor.detection.detector import Detector
-from monitor.detection.drift import DriftWatch, LevelWatch
-from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.operation import (
     OperationChange,
     OperationFollower,
     OperationStatus,
 )
+from monitor.detection.score_watch import ScoreWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
-from monitor.detection.thresholds import thresholds_of
 from monitor.domain import (
     AudioBlock,
     Decision,
@@ -43,17 +39,9 @@ from monitor.model.scorer import Scorer
 
 _OK = SourceState(SourceStatus.OK)
 _WARMING = SourceState(SourceStatus.WARMING)
-_ANOMALY = SourceState(SourceStatus.ANOMALY)
 _OFF = SourceState(SourceStatus.OFF)
-_WARNING = SourceState(
-    SourceStatus.WARNING, "", "the score stays above the warning threshold, below the alarm"
-)
 _UNUSUALLY_QUIET = MachineWarning(
     "unusually_quiet", "quieter than the running machine and not as quiet as off: not scored"
-)
-_DRIFT_DETAIL = (
-    "healthy scores have risen slowly; if the machine is healthy, run auscult calibrate "
-    "or auscult train audio --continue with new recordings"
 )
 
 
@@ -84,51 +72,21 @@ class Pipeline:
     ) -> None:
         operation = operation or OperationSettings()
         spec = bundle.spec
-        hop_s = spec.window_hop_s
-        calibration = bundle.calibration
         self.bundle = bundle
         self.state = _WARMING
-        detector = detector or DetectorSettings()
-        self.thresholds = thresholds_of(calibration, detector)
-
-        def detector_at(threshold: float, per_week: float) -> Detector:
-            rule = DetectorRule.of(
-                detector,
-                calibration,
-                threshold,
-                per_week,
-                span_s=bundle.actual_span_s,
-                hop_s=hop_s,
-                sample_rate_hz=spec.sample_rate_hz,
-                same_fault_s=operation.same_fault_s,
-            )
-            return Detector(rule)
-
-        alarm, warning = self.thresholds.alarm, self.thresholds.warning
-        self.detector = detector_at(alarm, self.thresholds.alarm_per_week)
-        self._warner = (
-            None if warning is None else detector_at(warning, self.thresholds.warning_per_week)
-        )
+        self._watch = ScoreWatch(bundle, detector or DetectorSettings(), operation)
+        self.detector, self.thresholds = self._watch.detector, self._watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
         self._stream = LogMelStream(spec)
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole)
-        rule = self.detector.rule
-        self._drift = DriftWatch(
-            calibration,
-            hop_s,
-            clear_threshold=rule.clear_threshold,
-            near_alert=math.ceil(bundle.actual_span_s / hop_s) + rule.persistence.out_of,
-        )
-        self._level = LevelWatch(calibration, hop_s)
         capture = bundle.manifest.capture
         self._capture = None if capture is None else CaptureCheck(capture, spec)
         states = bundle.manifest.operation
         is_followed = states is not None or operation.topic or operation.off_below_db is not None
         self._operation = OperationFollower(states, spec, operation) if is_followed else None
         self._status: OperationStatus | None = None
-        self._start_fault_samples = round(operation.start_fault_s * spec.sample_rate_hz)
         self._warm = False
         self._broken = False
 
@@ -145,14 +103,8 @@ class Pipeline:
     @property
     def warnings(self) -> tuple[MachineWarning, ...]:
         """What is to be looked at, beside the state."""
-        warnings = []
-        if self._operation is not None and self._operation.is_unclear:
-            warnings.append(_UNUSUALLY_QUIET)
-        if self._level.shifted_db:
-            warnings.append(MachineWarning("level_shift", self._level.detail))
-        if self._drift.drifting:
-            warnings.append(MachineWarning("drift", _DRIFT_DETAIL))
-        return tuple(warnings)
+        is_unclear = self._operation is not None and self._operation.is_unclear
+        return (*((_UNUSUALLY_QUIET,) if is_unclear else ()), *self._watch.warnings)
 
     @property
     def capture_fault(self) -> SourceState | None:
@@ -247,13 +199,11 @@ class Pipeline:
         self._status = change.status
         self._interrupt()
         if change.status is OperationStatus.OFF:
-            if self._warner is not None:
-                self._warner.machine_stopped(change.end_sample)
-            decision = self.detector.machine_stopped(change.end_sample)
+            decision = self._watch.machine_stopped(change.end_sample)
             if decision is not None:
                 output.decisions.append(decision)
         elif change.is_start:
-            self.detector.machine_started(change.end_sample, self._start_fault_samples)
+            self._watch.machine_started(change.end_sample)
         self._set_state(self._machine_state(), output)
 
     def _gap(self) -> None:
@@ -269,34 +219,23 @@ class Pipeline:
         """No score may contain sound from before and after."""
         self._warm = False
         self._scorer.reset()
-        self._level.reset()
-        self.detector.gap()
-        if self._warner is not None:
-            self._warner.gap()
+        self._watch.gap()
 
     def _detect(self, scores: list[Score], output: PipelineOutput) -> None:
         self._set_state(self._machine_state(), output)
         for score in scores:
             self._warm = True
             output.scores.append(score)
-            if self._warner is not None:
-                self._warner.push(score)
-            decision = self.detector.push(score)
+            decision = self._watch.push(score)
             if decision is not None:
                 output.decisions.append(decision)
-            self._level.push(score)
-            self._drift.push(score, raised=self.detector.raised)
             self._set_state(self._machine_state(), output)
 
     def _machine_state(self) -> SourceState:
         """The state of a machine whose source works."""
         if self.operation is OperationStatus.OFF:
             return _OFF
-        if self.detector.raised:
-            return _ANOMALY
-        if self._warner is not None and self._warner.raised:
-            return _WARNING
-        return _OK if self._warm else _WARMING
+        return self._watch.state or (_OK if self._warm else _WARMING)
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
         changed = _differ(state, self.state)

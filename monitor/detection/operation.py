@@ -10,35 +10,20 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 
 import numpy as np
 
+from monitor.detection.operation_sound import OperationSound, SoundKind
 from monitor.detection.settings import OperationSettings
 from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.low_level import REMEMBERED_S, LowLevelStream
 from monitor.model.operation import Operation
 
-_MARGIN_DB = 1.0
-"""A band is quieter than running if it is more than this below the lowest level of running."""
-_OFF_SHARE = 0.85
-"""The share of the bands that must be quieter. Machines that were off had 0.95 to 1."""
-_OFF_DROP_DB = 8.0
-"""The least drop, as the mean of all bands. Machines that were off had 20 to 30 dB."""
-_OFF_SHAPE_DB = 4.0
-"""The least difference of the spectra, without their level. A changed gain does not change it."""
-_FAR_DROP_DB = 25.0
-"""A changed gain does not explain a larger drop. The spectrum is then not compared."""
-_RECORDED_OFF_SHARE = 0.5
-_RECORDED_OFF_DROP_DB = 3.0
-"""The limits if the sound is nearer to a recorded off than to the running machine."""
 _FALL_DB = 3.0
 _FALL_S = 8.0
 """A fall of the mean level by this much within this time may be a machine that stops."""
-_START_SHARE = 0.1
-"""The largest share of quieter bands in a machine that has started. Measured: up to 0.04, also
-with faults. Noise beside a machine that is off has 0.15 or more."""
 _UNCLEAR_S = 30.0
 """A running machine that became quieter is scored again after this time."""
 
@@ -49,19 +34,6 @@ class OperationStatus(StrEnum):
     RUNNING = "running"
     OFF = "off"
     TRANSITION = "transition"
-
-
-def sounds_off(below_db: DoubleArray, shape_db: float) -> bool:
-    """Whether sound is that of the machine that is off, without recordings of off.
-
-    Almost every band must be quieter than when the machine runs, and it must not be the same
-    sound at a lower gain. ``below_db``: the levels less the lowest of running, ``(n_bands,)``.
-    ``shape_db``: the standard deviation over the bands of the difference from the running machine.
-    """
-    share = float((below_db < -_MARGIN_DB).mean())
-    drop_db = -float(below_db.mean())
-    is_another_sound = shape_db >= _OFF_SHAPE_DB or drop_db >= _FAR_DROP_DB
-    return share >= _OFF_SHARE and drop_db >= _OFF_DROP_DB and is_another_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +48,6 @@ class OperationChange:
     at_sample: int
     end_sample: int
     is_start: bool = False
-
-
-class _Kind(Enum):
-    """The kind of one low level: of the running machine, unclear, or of the machine that is off."""
-
-    LOUD = auto()
-    UNCLEAR = auto()
-    QUIET = auto()
 
 
 class OperationFollower:
@@ -104,16 +68,8 @@ class OperationFollower:
         settings: OperationSettings | None = None,
     ) -> None:
         settings = settings or OperationSettings()
-        states = operation.states if operation is not None else ()
-        self._quiet_db = np.array(operation.quiet_db) if operation is not None else None
-        names = settings.off_states
-        is_off = [s.is_off if names is None else s.name in names for s in states]
-        spectra = [np.array(s.low_level_db) for s in states]
-        self._off = [levels for levels, off in zip(spectra, is_off, strict=True) if off]
-        self._running = [levels for levels, off in zip(spectra, is_off, strict=True) if not off]
-        self._off_below_db = settings.off_below_db
-        n_bands = spec.n_mels if self._quiet_db is None else len(self._quiet_db)
-        self._levels = LowLevelStream(spec, n_bands)
+        self._sound = OperationSound(operation, settings)
+        self._levels = LowLevelStream(spec, self._sound.n_bands or spec.n_mels)
         self._declared: bool | None = None
         self._change = max(1, round(settings.change_s / spec.window_hop_s))
         self._stop = 1 + math.ceil((settings.change_s + REMEMBERED_S) / spec.window_hop_s)
@@ -125,8 +81,8 @@ class OperationFollower:
         self.status: OperationStatus | None = None
         self._was_off = False
         self._held: list[LogMelWindow] = []
-        self._with = dict.fromkeys(_Kind, 0)
-        self._without = dict.fromkeys(_Kind, 0)
+        self._with = dict.fromkeys(SoundKind, 0)
+        self._without = dict.fromkeys(SoundKind, 0)
         self._in_status = 0
 
     @property
@@ -166,7 +122,7 @@ class OperationFollower:
                     yield run
                 run = []
                 yield change
-            if self._is_scored and self._with[_Kind.LOUD]:
+            if self._is_scored and self._with[SoundKind.LOUD]:
                 run += self._held
                 self._held = []
         if run:
@@ -183,28 +139,29 @@ class OperationFollower:
         if not self._levels.is_complete:
             return None
         kind = self._kind_of(np.asarray(level_db, dtype=np.float64))
-        for one in _Kind:
+        for one in SoundKind:
             self._with[one] = self._with[one] + 1 if one is kind else 0
             self._without[one] = self._without[one] + 1 if one is not kind else 0
         self._in_status += 1
         status = self._next_status(kind)
         return None if status is self.status else self._changed(status, window)
 
-    def _next_status(self, kind: _Kind) -> OperationStatus:
+    def _next_status(self, kind: SoundKind) -> OperationStatus:
         """The state after a window of this kind."""
         lasted, lacked = self._with, self._without
         if self.status is OperationStatus.OFF:
-            is_changing = lacked[_Kind.QUIET] >= self._change
+            is_changing = lacked[SoundKind.QUIET] >= self._change
             return OperationStatus.TRANSITION if is_changing else OperationStatus.OFF
         stop = self._stop if self.status is not None else 1
-        if lasted[_Kind.QUIET] >= stop:
+        if lasted[SoundKind.QUIET] >= stop:
             return OperationStatus.OFF
         if self.status is OperationStatus.TRANSITION:
             longest = self._longest_start if self._was_off else self._longest_fall
-            is_overdue = self._in_status >= longest and kind is not _Kind.QUIET
-            is_settled = lasted[_Kind.LOUD] >= self._settle
+            is_overdue = self._in_status >= longest and kind is not SoundKind.QUIET
+            is_settled = lasted[SoundKind.LOUD] >= self._settle
             return OperationStatus.RUNNING if is_settled or is_overdue else self.status
-        return OperationStatus.TRANSITION if lacked[_Kind.LOUD] >= stop else OperationStatus.RUNNING
+        is_changing = lacked[SoundKind.LOUD] >= stop
+        return OperationStatus.TRANSITION if is_changing else OperationStatus.RUNNING
 
     def _changed(self, status: OperationStatus, window: LogMelWindow) -> OperationChange:
         """Begin a state. The pending windows belong to it."""
@@ -220,34 +177,15 @@ class OperationFollower:
         return OperationChange(status, first.first_sample, window.end_sample, is_start)
 
     def _forget_kinds(self) -> None:
-        self._with = dict.fromkeys(_Kind, 0)
-        self._without = dict.fromkeys(_Kind, 0)
+        self._with = dict.fromkeys(SoundKind, 0)
+        self._without = dict.fromkeys(SoundKind, 0)
 
-    def _kind_of(self, level_db: DoubleArray) -> _Kind:
+    def _kind_of(self, level_db: DoubleArray) -> SoundKind:
         mean_db = float(level_db.mean())
         fell_db = max(self._means, default=mean_db) - mean_db
         self._means.append(mean_db)
         if self._declared is not None:
-            return _Kind.LOUD if self._declared else _Kind.QUIET
-        if self._off_below_db is not None:
-            return _Kind.QUIET if mean_db < self._off_below_db else _Kind.LOUD
-        if self._quiet_db is None:
-            return _Kind.LOUD
-        below_db = level_db - self._quiet_db
-        share = float((below_db < -_MARGIN_DB).mean())
-        if self._is_off(level_db, below_db, share):
-            return _Kind.QUIET
-        is_falling = fell_db > _FALL_DB and share > _RECORDED_OFF_SHARE
-        is_rising = not self._is_scored and share > _START_SHARE
-        return _Kind.UNCLEAR if is_falling or is_rising else _Kind.LOUD
-
-    def _is_off(self, level_db: DoubleArray, below_db: DoubleArray, share: float) -> bool:
-        shapes_db = [float((level_db - running).std()) for running in self._running]
-        shape_db = min(shapes_db, default=np.inf)
-        if sounds_off(below_db, shape_db):
-            return True
-        is_quiet = -float(below_db.mean()) >= _RECORDED_OFF_DROP_DB
-        if not is_quiet or share < _RECORDED_OFF_SHARE:
-            return False
-        to_off_db = [float(np.sqrt(np.square(level_db - off).mean())) for off in self._off]
-        return min(to_off_db, default=np.inf) < shape_db
+            return SoundKind.LOUD if self._declared else SoundKind.QUIET
+        return self._sound.kind_of(
+            level_db, is_falling=fell_db > _FALL_DB, is_scored=self._is_scored
+        )

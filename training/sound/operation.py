@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.cluster import KMeans
 
-from monitor.detection.operation import OperationFollower, sounds_off
+from monitor.detection.operation import OperationFollower
+from monitor.detection.operation_sound import sounds_off
 from monitor.detection.settings import OperationSettings
 from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
