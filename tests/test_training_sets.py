@@ -162,7 +162,10 @@ def test_every_file_that_cannot_be_used_is_named_at_once(
     soundfile.write(folder / "good.wav", machine_sound(12.0), RATE_HZ)
     soundfile.write(folder / "short.wav", machine_sound(0.3), RATE_HZ)
     soundfile.write(folder / "silent.wav", np.zeros(40_000), RATE_HZ)
+    faint = np.random.default_rng(0).normal(0.0, 1e-5, 6 * RATE_HZ)
+    soundfile.write(folder / "muted.wav", faint, RATE_HZ, subtype="FLOAT")
     (folder / "text.wav").write_text("not a recording")
+    (folder / "noise.wav").write_bytes(b"RIFF" + bytes(range(128, 256)) * 20)
     np.save(folder / "bands.npy", np.zeros((100, 7), np.float32))
     other = tmp_path / "other"
     other.mkdir()
@@ -170,8 +173,10 @@ def test_every_file_that_cannot_be_used_is_named_at_once(
     outcome = auscult("train", "audio", folder, "--reference", other, "--out", tmp_path / "b")
     assert outcome.status == 65
     lines = outcome.err.splitlines()
-    for name in ("short.wav", "silent.wav", "text.wav", "bands.npy", "empty.flac"):
+    names = ("short.wav", "silent.wav", "muted.wav", "text.wav", "noise.wav", "bands.npy")
+    for name in (*names, "empty.flac"):
         assert sum(name in line for line in lines) == 1, name
+    assert any("noise.wav: not an audio file" in line for line in lines)
     assert not any("good.wav" in line for line in lines)
 
 

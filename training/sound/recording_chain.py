@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.audio.signal_check import SignalLimits
 from monitor.audio.spectral_gaps import SpectralGaps
 from monitor.domain import AudioBlock, CaptureChain
 from monitor.features.log_mel_spec import LogMelSpec
+
+_SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +29,23 @@ class RecordingObserver:
         self._gaps = SpectralGaps(spec.sample_rate_hz)
         self._shares: list[float] = []
         self._chain: CaptureChain | None = None
+        self._loudest = 0.0
 
     def block(self, block: AudioBlock) -> None:
         """See ``BlockObserver``."""
         if self._chain is None:
             self._chain = block.chain or CaptureChain("file", block.sample_rate_hz)
+        if len(block.samples):
+            self._loudest = max(self._loudest, float(np.std(block.samples, dtype=np.float64)))
 
     def resampled(self, block: AudioBlock) -> None:
         """See ``BlockObserver``."""
         self._shares += [share for _, share in self._gaps.push(block)]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no block of the sound is louder than that of a muted microphone."""
+        return self._chain is not None and self._loudest < _SILENT_RMS
 
     @property
     def recorded_by(self) -> RecordedBy | None:

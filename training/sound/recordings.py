@@ -72,7 +72,8 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
     runs, refused = _runs(path, spec, observer)
     frames_db = max(runs, key=len)
     seconds = len(frames_db) / spec.frame_rate_hz
-    if len(frames_db) < spec.window_frames:
+    # The signal check needs three seconds until it refuses silence, and lets them through.
+    if len(frames_db) < spec.window_frames or (refused is not None and observer.is_silent):
         if refused is not None:
             raise BadInputError(f"{path}: {refused.detail}; remove it from the training recordings")
         raise BadInputError(

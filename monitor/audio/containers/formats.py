@@ -92,7 +92,9 @@ def _require_kind(path: Path, head: bytes) -> None:
         head[:4] == AIFF_MAGIC and kind not in {b"AIFF", b"AIFC"}
     ):
         name = kind.decode("ascii", "replace").strip()
-        raise _not_read(path, name if name.isprintable() else "unknown")
+        if not (name.isascii() and name.isprintable()):
+            raise BadInputError(f"{path}: not an audio file, or a damaged one; {EXPECTED}")
+        raise _not_read(path, name)
 
 
 def _not_read(path: Path, name: str) -> BadInputError:
