@@ -19,7 +19,7 @@ from monitor.audio.recordings import recording_files
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
-from monitor.sources.folder.notices import is_network_share
+from monitor.sources.folder.notices import Notices, is_network_share
 from monitor.sources.folder.source import FolderSource
 from monitor.sources.folder.watch import FolderWatch
 from monitor.sources.settings import FolderSettings
@@ -548,6 +548,38 @@ def test_a_change_is_noticed_without_looking_at_every_file(tmp_path: Path) -> No
         reader.wait_for_samples(8_000)
         recording(tmp_path / "new" / "b.wav", value=0.2)
         reader.wait_for_samples(16_000)
+
+
+def test_a_folder_whose_changes_are_not_reported_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Recordings would be read up to a minute late, each of them."""
+    monkeypatch.setattr("monitor.sources.folder.watch._FULL_SCAN_S", 0.5)
+    monkeypatch.setattr("monitor.sources.folder.watch._REPORTED_S", 0.2)
+    recording(tmp_path / "a.wav", value=0.1)
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(8_000)
+        recording(tmp_path / "b.wav", value=0.2)
+        reader.wait_for_samples(2 * 8_000)
+        time.sleep(0.8)  # one more look at every file
+        assert "did not report" not in caplog.text
+
+        asked = threading.Event()
+
+        def nothing(_notices: Notices, stop: threading.Event) -> set[Path]:
+            asked.set()
+            stop.wait(0.05)
+            return set()
+
+        monkeypatch.setattr(Notices, "wait", nothing)
+        assert asked.wait(10.0)
+        recording(tmp_path / "c.wav", value=0.3)
+        reader.wait(lambda: "did not report c.wav" in caplog.text, "the message")
+        monkeypatch.setattr("monitor.sources.folder.watch._FULL_SCAN_S", 60.0)
+        reader.wait_for_samples(3 * 8_000)
+        recording(tmp_path / "d.wav", value=0.4)
+        reader.wait_for_samples(4 * 8_000)
+    assert levels(reader.samples()) == [0.1, 0.2, 0.3, 0.4]
 
 
 @pytest.mark.parametrize(

@@ -66,13 +66,7 @@ class Notices:
             first = next(changes)
         except (StopIteration, OSError, RuntimeError) as error:
             if self._folder.is_dir():  # otherwise it was removed at this moment
-                self._refused = True
-                log.warning(
-                    "%s: the system reports no changes (%s); the folder is searched every %g s",
-                    self._folder,
-                    error,
-                    self._poll_s,
-                )
+                self.give_up(f"the system reports no changes ({error})")
             return None
         self._changes = changes
         return _paths(first)
@@ -88,6 +82,12 @@ class Notices:
                 log.warning("%s: the system no longer reports changes (%s)", self._folder, error)
             self.close()
             return None
+
+    def give_up(self, why: str) -> None:
+        """Stop the reports for ever, because they are not complete; the log says it."""
+        self.close()
+        self._refused = True
+        log.warning("%s: %s; the folder is searched every %g s", self._folder, why, self._poll_s)
 
     def close(self) -> None:
         """Stop the reports."""

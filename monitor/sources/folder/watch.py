@@ -14,10 +14,13 @@ from monitor.audio.recordings import AUDIO_SUFFIXES, files_below
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
 from monitor.sources.folder.notices import Notices
+from monitor.text.escaping import one_line
 
 _FULL_SCAN_S = 60.0
 _INCOMPLETE_S = 30.0
 """How long a file that ends too early may take to grow before it counts as truncated."""
+_REPORTED_S = 5.0
+"""The system reports a new file within this time."""
 _SCAN_SHARE = 0.02
 """Largest share of the time for reading a folder that does not report changes."""
 
@@ -63,6 +66,10 @@ class FolderWatch:
         self._next_scan_s = 0.0
         self._changed: set[Path] = set()
         self._notices = Notices(folder, poll_interval_s)
+        self._is_watched = False
+        """Whether the system reports all changes since the last look at every file."""
+        self._unreported: dict[Path, float] = {}
+        """New files that nobody has reported, and when they were found."""
 
     def ready(self) -> list[tuple[Path, Version]]:
         """The files to read now: at first by path, later by time of change.
@@ -75,6 +82,7 @@ class FolderWatch:
             raise no_folder(self._folder)
         begun_s = time.monotonic()
         is_first = not self._scanned
+        self._check_notices(begun_s)
         if begun_s >= self._next_scan_s:
             self._scan()
             took_s = time.monotonic() - begun_s
@@ -135,7 +143,24 @@ class FolderWatch:
             changed = self._notices.begin(stop)
             if changed is not None:  # nobody reported what came before
                 self._changed |= changed
-                self._next_scan_s = 0.0
+                self._next_scan_s, self._is_watched = 0.0, False
+
+    def _check_notices(self, now_s: float) -> None:
+        """Do without notices if a new file was found and not reported.
+
+        Some file systems report nothing, and folders may be too many to watch all.
+        """
+        for path in [path for path in self._unreported if self._is_reported(path)]:
+            del self._unreported[path]
+        late = [path for path, at_s in self._unreported.items() if now_s - at_s >= _REPORTED_S]
+        if late and self._notices.active:
+            self._notices.give_up(f"the system did not report {one_line(late[0].name)}")
+        if late:
+            self._unreported.clear()
+
+    def _is_reported(self, path: Path) -> bool:
+        """Whether the file or a folder that it is in has changed."""
+        return any(one in self._changed for one in (path, *path.parents))
 
     def _files_of_changes(self) -> Iterator[Path]:
         """What has changed. Of a folder that was moved here, only the folder is reported."""
@@ -154,13 +179,16 @@ class FolderWatch:
             if path.suffix.lower() in AUDIO_SUFFIXES:
                 contents.n_recordings += 1
                 present.add(path)
+                is_known = path in self._pending or self._is_reported(path)
                 self._look(path, now_s)
+                if self._is_watched and not is_known and path in self._pending:
+                    self._unreported[path] = now_s
             else:
                 contents.ignored[path.suffix.lower()] += 1
         for path in self._pending.keys() - present:
             del self._pending[path]
         self.contents = contents
-        self._scanned = True
+        self._scanned, self._is_watched = True, self._notices.active
 
     def _look(self, path: Path, now_s: float) -> None:
         if path.suffix.lower() not in AUDIO_SUFFIXES or _is_hidden(path, self._folder):
