@@ -48,6 +48,8 @@ def test_a_thread_gives_what_the_pipeline_gives(
     assert [alert.kind for alert in record.alerts] == ["raised", "cleared"]
     assert [alert.score for alert in record.alerts] == [one.score for one in reference.decisions]
     assert record.state_sequence() == ["warming", "ok", "anomaly", "ok", "unavailable"]
+    severities = {state["state"]: state["severity"] for _, state in record.states}
+    assert (severities["ok"], severities["anomaly"]) == (None, "alarm")
     assert record.last_state("m")["reason"] == "ended"
 
 

@@ -72,6 +72,8 @@ def test_a_provisional_bundle_gives_warnings_and_no_alerts(
     wait_for(lambda: machine.ended)
     assert record.alerts == []
     assert record.state_sequence() == ["warming", "ok", "warning", "ok", "unavailable"]
+    by_state = {state["state"]: state["severity"] for _, state in record.states}
+    assert (by_state["ok"], by_state["warning"]) == (None, "warning")
     assert record.last_state()["provisional"] is True
     assert {score["provisional"] for _, score in record.scores} == {True}
 

@@ -75,6 +75,7 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
     assert payload.get("reason", "") == alert.reason
     assert payload.get("provisional", False) == alert.provisional
+    assert payload["severity"] == "alarm"
     if "ratio" in payload:
         assert payload["ratio"] == pytest.approx(alert.score / alert.threshold)
 
@@ -111,7 +112,7 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
         check_payload("alert", good | wrong)
     with pytest.raises(AssertionError):
         check_payload("alert", good | {"kind": "cleared"})  # has bands_hz
-    for key in good.keys() - {"ratio"}:  # an added field is not required
+    for key in good.keys() - {"ratio", "severity"}:  # an added field is not required
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})
 

@@ -92,8 +92,8 @@ def as_written_now(alert: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_published_now(alert: dict[str, Any]) -> dict[str, Any]:
-    """The same as published, with a field that version 0.1.0 did not have."""
-    return alert | {"ratio": alert["score"] / alert["threshold"]}
+    """The same as published, with fields that version 0.1.0 did not have."""
+    return alert | {"severity": "alarm", "ratio": alert["score"] / alert["threshold"]}
 
 
 def keys_of(expected: Any, found: Any) -> Any:

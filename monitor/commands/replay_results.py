@@ -10,10 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts import Alert, AlertDraft, AlertSeries, alert_to_dict
+from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.commands.output import ResultFile, columns, emit
 from monitor.domain import Score
 from monitor.model.bundle import Bundle
+from monitor.mqtt.payloads import alert_payload
 from monitor.offline.replay import RaisedAlert, RecordingSummary
 from monitor.text.escaping import csv_cell
 from monitor.text.wording import counted, rounded
@@ -93,7 +94,7 @@ class ReplayResults:
         if alert.kind == "raised":
             self.raised.append(RaisedAlert(alert, Path(file), at_s))
         if self._alert_file is not None:
-            self._alert_file.write(json.dumps(alert_to_dict(alert)) + "\n")
+            self._alert_file.write(json.dumps(alert_payload(alert)) + "\n")
 
     def add(self, summary: RecordingSummary) -> None:
         """End a recording, and write a row of ``--files``."""
@@ -129,7 +130,7 @@ class ReplayResults:
                 "bundle": str(self._bundle.path),
                 "machine": self.machine,
                 "files": [_row(one) for one in self.summaries],
-                "alerts": [alert_to_dict(alert) for alert in self.alerts],
+                "alerts": [alert_payload(alert) for alert in self.alerts],
                 "published": published,
             },
             [*columns(table), total],

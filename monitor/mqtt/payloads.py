@@ -13,6 +13,9 @@ from monitor.text.escaping import json_text
 
 SCHEMAS = ("status", "info", "health", "state", "operation", "score", "alert")
 
+WARNING, ALARM = "warning", "alarm"
+"""Severities. A warning is a state only: there is no alert for it."""
+
 SCHEMA_VERSION = 1
 """Changes if a field is removed or changes its meaning; new fields do not change it."""
 
@@ -23,11 +26,12 @@ def encode(payload: Mapping[str, Any]) -> bytes:
 
 
 def alert_payload(alert: Alert) -> dict[str, Any]:
-    """``BASE/<machine>/alert``: the alert and its ratio, 1.0 at the threshold of any machine.
+    """``BASE/<machine>/alert``: the alert, its severity, and its ratio.
 
-    Without a ratio if a damaged row of the outbox has a threshold that allows none.
+    The ratio is 1.0 at the threshold of any machine. Without a ratio if a damaged row of the outbox
+    has a threshold that allows none.
     """
-    payload = alert_to_dict(alert)
+    payload = alert_to_dict(alert) | {"severity": ALARM}
     ratio = alert.score / alert.threshold if alert.threshold > 0 else math.inf
     return payload | {"ratio": ratio} if math.isfinite(ratio) else payload
 
@@ -48,6 +52,7 @@ def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
 
 
 _LEFT_OUT_IF_SHORT = (
+    "severity",
     "provisional",
     "bundle_sha256",
     "false_alarms_per_week",

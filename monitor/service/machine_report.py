@@ -28,6 +28,7 @@ from monitor.domain import (
 )
 from monitor.learning.learner import Learner
 from monitor.model.bundle import Bundle
+from monitor.mqtt.payloads import ALARM, WARNING
 from monitor.service.coverage import Coverage
 from monitor.service.operation_report import OperationReport
 from monitor.service.outlet import Outlet, send_alert
@@ -185,6 +186,7 @@ class MachineReport:
                 "detail": detail,
                 "warnings": [one.name for one in self._warnings],
                 "warning_details": {one.name: one.detail for one in self._warnings},
+                "severity": _severity(self.state.status, is_alert_open=standing is not None),
                 "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
                 "alert_id": standing.alert_id if standing else None,
                 "coverage": self.coverage(),
@@ -238,3 +240,9 @@ class MachineReport:
             state.status,
             extra={"machine": self._machine, **reason, **self.coverage()},
         )
+
+
+def _severity(status: SourceStatus, *, is_alert_open: bool) -> str | None:
+    if is_alert_open or status is SourceStatus.ANOMALY:
+        return ALARM
+    return WARNING if status is SourceStatus.WARNING else None
