@@ -176,6 +176,10 @@ class SourceState:
     reason: str = ""
     detail: str = ""
 
+    def differs(self, other: SourceState) -> bool:
+        """Whether two states differ in more than their detail."""
+        return (self.status, self.reason) != (other.status, other.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class MachineWarning:

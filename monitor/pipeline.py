@@ -238,12 +238,7 @@ class Pipeline:
         return self._watch.state or (_OK if self._warm else _WARMING)
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
-        changed = _differ(state, self.state)
+        changed = state.differs(self.state)
         self.state = state
         if changed:
             output.states.append(state)
-
-
-def _differ(one: SourceState, other: SourceState) -> bool:
-    """Whether two states differ in more than their detail."""
-    return (one.status, one.reason) != (other.status, other.reason)

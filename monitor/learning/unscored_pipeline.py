@@ -40,7 +40,7 @@ class UnscoredPipeline:
         except SourceFault as fault:
             state = SourceState(SourceStatus.DEGRADED, "not_finite", str(fault))
         output = PipelineOutput()
-        if (state.status, state.reason) != (self.state.status, self.state.reason):
+        if state.differs(self.state):
             output.states.append(state)
         self.state = state
         return output

@@ -159,7 +159,7 @@ class MachineReport:
 
     def show(self, state: SourceState) -> None:
         """Publish and log a state if it has changed, or publish it if it is time to repeat it."""
-        if (state.status, state.reason) != (self.state.status, self.state.reason):
+        if state.differs(self.state):
             self._since_s = SYSTEM_CLOCK.steady_s()
             self._state_due_s = 0.0
             self._log_change(state)

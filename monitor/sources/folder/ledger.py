@@ -11,28 +11,14 @@ one folder. The entry of the first file is then displaced, and still used to rec
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
-import sqlite3
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from monitor.sources.folder.fingerprint import hash_head, hash_tail
-from monitor.sources.folder.ledger_file import (
-    COLUMNS,
-    DISPLACE,
-    FORGET,
-    STORE,
-    copy_entries,
-    open_ledger_file,
-)
+from monitor.sources.folder.ledger_file import COLUMNS
+from monitor.sources.folder.ledger_store import LedgerStore
 
-log = logging.getLogger(__name__)
-
-_RETRY_S = 1.0
 _INT64_MAX = 2**63 - 1
 
 
@@ -83,24 +69,19 @@ class Progress:
 class Ledger:
     """The files of one folder that were read. Used by one thread.
 
-    ``path``: where it is kept, None for memory only. Space for the next entries is reserved in
-    the file. A disk that still cannot be written or read is reported in the log once; the ledger
-    is then kept in memory, and is written as soon as the disk accepts it.
+    ``path``: where it is kept, None for memory only; see ``LedgerStore``.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._is_on_disk = path is not None
-        self._next_try_s = 0.0
-        self._connection = self._connect(path)
+        self._store = LedgerStore(path)
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._store.close()
 
     def is_done(self, version: Version) -> bool:
         """Whether exactly this version of a file was read to its end."""
-        found = self._select(
+        found = self._store.select(
             "SELECT 1 FROM files"
             " WHERE inode = ? AND size = ? AND modified_ns = ? AND changed_ns = ? AND done",
             (version.inode, version.size, version.modified_ns, version.changed_ns),
@@ -135,29 +116,19 @@ class Ledger:
 
     def keep(self, progress: Progress, *, at_once: bool = False) -> None:
         """Store how far a file was read. ``at_once``: it must also survive a power failure."""
-        self._return_to_disk()
-        row = _row(progress)
-        synchronous = f"PRAGMA synchronous = {'FULL' if at_once else 'NORMAL'}"
-        try:
-            self._connection.execute(synchronous)
-            self._connection.execute(STORE, row)
-        except sqlite3.Error as error:
-            self._go_on_in_memory(error)
-            self._connection.execute(STORE, row)
+        self._store.put(_row(progress), at_once=at_once)
 
     def _displace(self, version: Version, known: list[Progress], chosen: Progress | None) -> None:
         """Keep the entry of another file that had this inode, before it is replaced."""
         other = known[0] if known and known[0].version.inode == version.inode else None
         if other is None or other is chosen:
             return
-        with contextlib.suppress(sqlite3.Error):  # the next entry reports a disk that fails
-            self._connection.execute(DISPLACE, _row(other))
-            self._connection.execute(FORGET)
+        self._store.displace(_row(other))
 
     def _known(self, version: Version, head: str) -> list[Progress]:
         """The file with this inode, then those with equal beginning and size."""
         content = (head, version.size)
-        rows = self._rows(
+        rows = self._store.rows(
             f"SELECT {COLUMNS} FROM files WHERE inode = ?"  # noqa: S608 - a constant
             f" UNION ALL SELECT * FROM (SELECT {COLUMNS} FROM files"
             "   WHERE head = ? AND size = ? AND inode <> ? LIMIT 100)"
@@ -172,86 +143,6 @@ class Ledger:
             )
             for inode, size, modified_ns, head, tail, n_frames, done, decided, changed_ns in rows
         ]
-
-    def _rows(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            self._go_on_in_memory(error)
-            return self._connection.execute(query, values).fetchall()
-
-    def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
-        """Rows of the ledger. A damaged file is renamed, and its rows are lost."""
-        try:
-            return self._connection.execute(query, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            self._put_aside(error)
-            self._connection = self._connect(self._path)
-            return self._connection.execute(query, values).fetchall()
-
-    def _put_aside(self, error: sqlite3.Error) -> None:
-        if self._path is None:
-            return
-        log.error("%s: damaged (%s); the files of the folder are read again", self._path, error)
-        with contextlib.suppress(OSError):
-            self._path.rename(self._path.with_name(self._path.name + ".damaged"))
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-    def _connect(self, path: Path | None) -> sqlite3.Connection:
-        if path is not None:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                return open_ledger_file(str(path))
-            except sqlite3.DatabaseError as error:
-                if not isinstance(error, sqlite3.OperationalError):
-                    self._put_aside(error)
-                    with contextlib.suppress(sqlite3.Error):
-                        return open_ledger_file(str(path))
-                self._leave_disk(error)
-            except OSError as error:
-                self._leave_disk(error)
-        return open_ledger_file(":memory:")
-
-    def _go_on_in_memory(self, error: sqlite3.Error) -> None:
-        self._leave_disk(error)
-        memory = open_ledger_file(":memory:")
-        with contextlib.suppress(sqlite3.Error):
-            copy_entries(self._connection, memory)
-        self._connection.close()
-        self._connection = memory
-
-    def _leave_disk(self, error: Exception) -> None:
-        self._is_on_disk = False
-        self._next_try_s = time.monotonic() + _RETRY_S
-        log.error(
-            "%s: cannot be used (%s); after a restart the files of the folder are read again",
-            self._path,
-            error,
-        )
-
-    def _return_to_disk(self) -> None:
-        """Write the rows in memory to the disk, if the disk accepts them again."""
-        path = self._path
-        if path is None or self._is_on_disk or time.monotonic() < self._next_try_s:
-            return
-        self._next_try_s = time.monotonic() + _RETRY_S
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            disk = open_ledger_file(str(path))
-        except (sqlite3.Error, OSError):
-            return
-        try:
-            with disk:
-                disk.execute("BEGIN IMMEDIATE")
-                copy_entries(self._connection, disk)
-        except sqlite3.Error:
-            disk.close()
-            return
-        self._connection.close()
-        self._connection, self._is_on_disk = disk, True
-        log.warning("%s: can be used again", path)
 
 
 def _row(progress: Progress) -> tuple[object, ...]:
