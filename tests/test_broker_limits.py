@@ -20,7 +20,8 @@ from monitor.mqtt.limits import BrokerLimits, LearnedPacketLimit, publish_bytes
 from monitor.mqtt.messages import Message
 from monitor.mqtt.one_shot import publish_alerts
 from monitor.mqtt.payloads import alert_payload, encode, short_alert_payloads
-from monitor.mqtt.probe import largest_alert, probe
+from monitor.mqtt.probe import probe
+from monitor.mqtt.probe_messages import largest_alert
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
