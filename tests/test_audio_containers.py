@@ -317,6 +317,39 @@ def test_odd_numbers_in_a_wav_header_are_named(
         seconds_read(path)
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body
+
+
+FORMAT = struct.pack("<HHIIHH", 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
+SAMPLES = bytes(range(200)) * 10
+
+
+@pytest.mark.parametrize(
+    ("chunks", "reason"),
+    [
+        (chunk(b"fmt ", FORMAT) + chunk(b"DATA", SAMPLES), "data chunk; it contains fmt, DATA"),
+        (chunk(b"fmt ", FORMAT), "without a data chunk; it contains fmt"),
+        (chunk(b"fmt ", FORMAT) + bytes(10) + chunk(b"data", SAMPLES), "no chunk begins at byte"),
+        (chunk(b"fmt ", FORMAT) + b"\xff\0\0\0\0\0\0\0", "no chunk begins at byte 36"),
+        (chunk(b"fmt ", FORMAT) + b"JUNK\xff\xff\xff\0" + SAMPLES, "its chunk JUNK is incomplete"),
+        (chunk(b"fmt ", FORMAT[:14]) + chunk(b"data", SAMPLES), "its fmt chunk has 14 bytes"),
+        (
+            chunk(b"data", SAMPLES) + chunk(b"fmt ", FORMAT),
+            "without a fmt chunk before its samples",
+        ),
+    ],
+)
+def test_a_wav_file_without_usable_chunks_is_described(
+    chunks: bytes, reason: str, tmp_path: Path
+) -> None:
+    """A file is called cut off although it is complete, and the user copies it again."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WAVE" + chunks)
+    with pytest.raises(BadInputError, match=reason):
+        seconds_read(path)
+
+
 def _stale_wav(content: bytearray, seconds: float) -> None:
     data = content.index(b"data")
     content[data + 4 : data + 8] = struct.pack("<I", round(seconds * RATE_HZ) * 2)

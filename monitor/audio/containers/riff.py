@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.containers.parts import Part, Range, Recording
+from monitor.audio.containers.riff_faults import no_chunk, without_format, without_samples
 from monitor.errors import BadInputError, TruncatedError
 from monitor.text.wording import counted
 
@@ -90,29 +91,31 @@ def _walk(
     magic = os.pread(descriptor, 4, start)
     wave, offset = _Wave(">" if magic == b"RIFX" else "<"), start + 12
     wave.is_plain = magic != b"BW64"  # libsndfile knows the other names only
+    names: list[bytes] = []
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, 8, offset)
         if wave.data is not None and head[:4] in RIFF_MAGIC and _is_wave(descriptor, offset):
             return wave, offset
         if len(head) < 8:
             if wave.data is None:
-                raise BadInputError(
-                    f"{path}: a WAV file without samples, cut off inside its header"
-                )
+                raise without_samples(path, names, offset, size)
             return wave, size
         name, n_bytes = head[:4], struct.unpack(f"{wave.order}I", head[4:])[0]
         if wave.data is not None and not _is_chunk(name, n_bytes, size - offset - 8):
             return _end_of_samples(path, wave, offset, size, growing=growing)
+        if wave.data is None and not _is_name(name):
+            raise no_chunk(path, offset)
         if name == b"data":
             if wave.data is not None:
                 raise BadInputError(f"{path}: a WAV file with two data chunks cannot be read")
             if len(wave.format) < 16:
-                raise BadInputError(f"{path}: a WAV file whose samples come before their format")
+                raise without_format(path, names, len(wave.format))
             n_bytes = _data(path, wave, offset + 8, n_bytes, size, growing=growing)
         elif name == b"bext":
             wave.broadcast = os.pread(descriptor, min(n_bytes, _LARGEST_CHUNK_COPIED), offset + 8)
         elif wave.data is None:
             _note(descriptor, path, wave, name, offset=offset + 8, n_bytes=n_bytes)
+        names.append(name)
         offset = _next_chunk(descriptor, wave, offset + 8 + n_bytes, n_bytes % 2)
     raise BadInputError(f"{path}: more than {_MOST_CHUNKS} chunks: not a WAV file")
 
