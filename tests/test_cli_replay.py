@@ -265,6 +265,19 @@ def test_a_replay_without_a_broker_fails(bundle: Bundle, recordings: Path, tmp_p
     assert "broker" in outcome.err
 
 
+@pytest.mark.parametrize("option", ["--scores", "--files", "--alerts"])
+def test_a_recording_is_not_overwritten_by_results(
+    option: str, bundle: Bundle, recordings: Path, tmp_path: Path
+) -> None:
+    """``--scores *.wav`` would replace the first recording by a table."""
+    recording = Path(shutil.copy(recordings / "below/healthy-2.wav", tmp_path / "A.WAV"))
+    content = recording.read_bytes()
+    outcome = auscult("replay", bundle.path, recordings, option, recording)
+    assert outcome.status == 64
+    assert f"{option}: {recording} is a recording and would be overwritten" in outcome.err
+    assert recording.read_bytes() == content
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_table_of_a_replay_that_is_stopped_ends_with_a_whole_line(
     number: signal.Signals, bundle: Bundle, recordings: Path, tmp_path: Path

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import typer
 
-from monitor.errors import MissingInputError, ServiceUnavailableError
+from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
 from monitor.text.escaping import json_text, one_line
 
 
@@ -25,12 +25,17 @@ def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
 class ResultFile:
     """A text file with results of a command, named by ``option``.
 
-    Raises ``MissingInputError`` if it cannot be created and ``ServiceUnavailableError`` if it
-    cannot be written, for example because the disk is full.
+    Raises ``UsageError`` for a recording, which a pattern such as ``--scores *.wav`` names,
+    ``MissingInputError`` if it cannot be created and ``ServiceUnavailableError`` if it cannot be
+    written, for example because the disk is full.
     """
 
     def __init__(self, path: Path, option: str) -> None:
+        from monitor.audio.recordings import RECORDING_SUFFIXES  # noqa: PLC0415 - loads libraries
+
         self._path = path
+        if path.suffix.lower() in RECORDING_SUFFIXES and path.exists():
+            raise UsageError(f"{option}: {path} is a recording and would be overwritten")
         if not path.parent.exists():
             raise MissingInputError(f"{option}: the folder {path.parent} does not exist")
         try:
