@@ -159,7 +159,10 @@ class Pipeline:
         return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
-        resampled = self._resampler.push(replace(run, discontinuous=self._broken))
+        run = replace(run, discontinuous=self._broken)
+        if self._capture is not None:
+            self._capture.receive(run)
+        resampled = self._resampler.push(run)
         self._broken = False
         self._score(self._windows(resampled) if resampled is not None else [], output)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -110,6 +111,47 @@ def test_a_low_pass_at_the_edge_of_the_scored_bands_is_degraded(bundle: Bundle) 
     assert reasons(output) == ["bandwidth"]
     assert not output.scores
     assert not output.decisions
+
+
+def with_bits(samples: FloatArray, bits: int, *, dither: bool = False) -> FloatArray:
+    steps = samples.astype(np.float64) * 2.0 ** (bits - 1)
+    if dither:
+        steps += np.random.default_rng(0).triangular(-1.0, 0.0, 1.0, len(steps))
+    return (np.round(steps) / 2.0 ** (bits - 1)).astype(np.float32)
+
+
+def with_capture(bundle: Bundle, capture: Capture, path: Path) -> Bundle:
+    shutil.copytree(bundle.path, path)
+    write_manifest(path, bundle.manifest.model_copy(update={"capture": capture}))
+    return load_bundle(path)
+
+
+@pytest.mark.parametrize("dither", [False, True])
+@pytest.mark.parametrize(("rate_hz", "level"), [(RATE_HZ, 0.06), (48_000, 0.04)])
+def test_few_bits_are_capture_changed_unless_trained_on(
+    bundle: Bundle, rate_hz: int, level: float, dither: bool, tmp_path: Path
+) -> None:
+    """The noise of 8 bits is louder than a quiet machine, and raises an alert."""
+    train = [np.float32(level) * machine_sound(15.0, seed=seed) for seed in range(4)]
+    sound = np.float32(level) * machine_sound(20.0, seed=50)
+    fine = soxr.resample(sound, RATE_HZ, rate_hz, "HQ").astype(np.float32)
+    coarse = with_bits(fine, 8, dither=dither)
+    quiet = with_capture(bundle, capture_of(train), tmp_path / "quiet")
+    outputs = [
+        output_of(Pipeline(quiet), coarse, cuts, rate_hz=rate_hz)
+        for cuts in ([], [1_000, 70_001, 70_002, 200_000])
+    ]
+    for output in outputs:
+        assert reasons(output) == ["capture_changed"]
+        assert "only 8 bits" in output.states[-1].detail
+        assert (output.scores, output.decisions) == ([], [])
+    assert reasons(output_of(Pipeline(quiet), fine, [], rate_hz=rate_hz)) == []
+    with_16_bits = with_bits(fine, 16, dither=dither)
+    assert reasons(output_of(Pipeline(quiet), with_16_bits, [], rate_hz=rate_hz)) == []
+    trained_on = capture_of([with_bits(one, 8, dither=dither) for one in train])
+    same = with_capture(bundle, trained_on, tmp_path / "same")
+    if rate_hz == RATE_HZ:
+        assert reasons(output_of(Pipeline(same), coarse, [])) == []
 
 
 def test_a_lower_rate_is_named_at_once(bundle: Bundle) -> None:

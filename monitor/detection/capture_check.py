@@ -14,6 +14,7 @@ import numpy as np
 
 from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
+from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
     AudioBlock,
     CaptureChain,
@@ -69,6 +70,7 @@ class CaptureCheck:
         self._low_db = np.array(capture.low_db)
         self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
         self._gaps = SpectralGaps(spec.sample_rate_hz)
+        self._rounding = RoundingNoise(capture, spec)
         self._declared: SourceState | None = None
         self._missing: int | None = None
         self._good_windows = 0
@@ -88,6 +90,12 @@ class CaptureCheck:
                 f"the sound ends at {_khz(end_hz)} kHz; the training sound reaches "
                 f"{_khz(self._capture.reach_hz)} kHz: check sample rate, codec and filters",
             )
+        if (bits := self._rounding.bits) is not None:
+            return _degraded(
+                "capture_changed",
+                f"the samples have only {bits} bits, whose noise is louder than the healthy sound: "
+                "use 16 bits, or a higher gain",
+            )
         if self._is_coded:
             return _degraded(
                 "capture_changed",
@@ -99,6 +107,7 @@ class CaptureCheck:
     def gap(self) -> None:
         """Sound was lost: keep the results, and start new cells."""
         self._cells: deque[tuple[int, float]] = deque()
+        self._rounding.gap()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
         self._levels_db: deque[FloatArray] = deque(maxlen=_EDGE_WINDOWS)
@@ -106,6 +115,10 @@ class CaptureCheck:
     def declare(self, sample_rate_hz: int, chain: CaptureChain | None) -> None:
         """The rate and the encoding that the source states."""
         self._declared = declared_fault(self._capture, sample_rate_hz, chain)
+
+    def receive(self, block: AudioBlock) -> None:
+        """Measure sound as it was received, at any rate. Call it before ``measure``."""
+        self._rounding.receive(block)
 
     def measure(self, block: AudioBlock) -> None:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
@@ -141,6 +154,7 @@ class CaptureCheck:
     def _add(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)
         self._levels_db.append(levels_db)
+        self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
         if missing is None and len(self._levels_db) == _EDGE_WINDOWS:
             mean_db = np.stack(self._levels_db).mean(axis=0)

@@ -1,0 +1,82 @@
+"""Noise of samples with few bits that is louder than the healthy sound."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from monitor.audio.sample_steps import SampleSteps
+from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.features.log_mel import log_mel_windows
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.capture import Capture
+
+_REFERENCE_S = 4.0
+_DITHER_DB = 6.0
+"""So much more noise than that of rounding comes with dither."""
+_ABOVE_HEALTHY_DB = 2.0
+_MASKED_SHARE = 0.03
+_RECOVER_WINDOWS = 4
+
+
+class RoundingNoise:
+    """Whether the noise of few bits hides the sound of the machine.
+
+    True if in 3 % of the scored bands this noise is louder than the middle of the healthy levels
+    and the sound is not louder than the noise. Training sound with the same few bits has this
+    noise itself, so that it is not louder. State: the steps of the newest cells, and how many
+    windows since were not masked.
+    """
+
+    def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
+        range_db = np.array((capture.low_db, capture.high_db))
+        self._healthy_db = range_db.mean(axis=0)[: capture.scored_bands]
+        self._spec = spec
+        self._steps = SampleSteps()
+        self._cells: deque[tuple[float, float, int]] = deque()
+        self._noise: dict[tuple[float, int], DoubleArray] = {}
+        self._step, self._rate_hz = 0.0, 0
+        self._good_windows = 0
+        self.bits: int | None = None
+        """The number of bits while their noise hides the sound, otherwise None."""
+
+    def gap(self) -> None:
+        """Sound was lost: the next cells begin anew."""
+        self._cells.clear()
+        self._step = 0.0
+
+    def receive(self, block: AudioBlock) -> None:
+        """Measure a block at the rate of the source."""
+        for end_s, step in self._steps.push(block):
+            self._cells.append((end_s, step, block.sample_rate_hz))
+
+    def add(self, end_s: float, levels_db: FloatArray) -> None:
+        """Check a window that ends at ``end_s``. Shape: ``levels_db`` is ``(n_mels,)``."""
+        while self._cells and self._cells[0][0] <= end_s:
+            _, self._step, self._rate_hz = self._cells.popleft()
+        if self._step and self._is_masked(levels_db):
+            self.bits, self._good_windows = 1 - round(math.log2(self._step)), 0
+            return
+        self._good_windows += 1
+        if self._good_windows >= _RECOVER_WINDOWS:
+            self.bits = None
+
+    def _is_masked(self, levels_db: FloatArray) -> bool:
+        noise_db = self._noise_db()[: len(self._healthy_db)]
+        masked = (levels_db[: len(self._healthy_db)] <= noise_db + _DITHER_DB) & (
+            self._healthy_db <= noise_db - _ABOVE_HEALTHY_DB
+        )
+        return float(masked.mean()) >= _MASKED_SHARE
+
+    def _noise_db(self) -> DoubleArray:
+        """The level of the noise of rounding in each band. Shape: ``(n_mels,)``."""
+        key = (self._step, self._rate_hz)
+        if key not in self._noise:
+            rate_hz = self._spec.sample_rate_hz
+            samples = np.random.default_rng(0).normal(0.0, 0.1, round(_REFERENCE_S * rate_hz))
+            windows = log_mel_windows(samples.astype(np.float32), self._spec)
+            power = self._step**2 / 12.0 * rate_hz / self._rate_hz / 0.1**2
+            self._noise[key] = windows.mean(axis=(0, 2)) + 10.0 * math.log10(power)
+        return self._noise[key]
