@@ -157,13 +157,12 @@ next_steps() {
     say "installed $(readlink "$PREFIX/venv")"
     systemctl is-active --quiet auscult.service 2>/dev/null && return
     say "next steps:"
-    say "  1. edit $ETC/config.toml"
-    say "  2. put the bundles into $ETC/bundles"
-    say "  3. if the broker needs a password: put it into $ETC/mqtt_password"
-    say "  4. auscult check --config $ETC/config.toml"
-    say "  5. sudo systemctl enable --now auscult.service"
-    say "  6. for the commands status, mute, acknowledge and label without sudo:"
-    say "     sudo usermod -aG auscult \$USER, then log in again"
+    say "  1. edit $ETC/config.toml (as it is: the default microphone, a broker on this computer)"
+    say "  2. if the broker needs a password: put it into $ETC/mqtt_password"
+    say "  3. sudo auscult check --config $ETC/config.toml"
+    say "  4. sudo systemctl enable --now auscult.service: it learns the machine, healthy, for a week"
+    say "  5. sudo auscult status shows the progress. For this command, mute, acknowledge and label"
+    say "     without sudo: sudo usermod -aG auscult \$USER, then log in again"
 }
 
 uninstall() {

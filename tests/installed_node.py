@@ -1,25 +1,29 @@
-"""A booted system with the installed service and the example broker, and its simulated pump."""
+"""The booted system of the tests of deploy/, the example broker on it, and its simulated pump."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from monitor.domain import AudioBlock, FloatArray
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
 from monitor.sources.simulated.source import SimulatedSource
 from tests.mosquitto import Subscriber
-from tests.nspawn import BootedSystem
+from tests.nspawn import BootedSystem, skip_unless_possible
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - of the test's own broker
 OPERATOR = "reads-everything"
 CERTIFICATES = "/etc/mosquitto/auscult"
+REPOSITORY = "/srv/repository"
+INSTALL = f"{REPOSITORY}/deploy/install.sh"
 FAULT_ONSET_S = 12.0
 
 
@@ -53,17 +57,41 @@ kind = "simulated"
 """
 
 
-def snapshot(folder: Path) -> Path:
-    """A copy of the files that are installed; changes in the checkout do not affect it."""
-    names = ["pyproject.toml", "LICENSE", "README.md", "constraints.txt", "config.toml"]
-    folder.mkdir()
-    for name in [*names, "monitor", "training", "tools", "deploy"]:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy(source, folder / name)
+def repository(folder: Path) -> Path:
+    """This checkout as a repository with one commit; skips the test if it is no checkout of git."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:
+        pytest.skip("this is not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target)
+    who = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*who, "commit", "--quiet", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BootedSystem]:
+    """One booted system for all tests that need one, with the checkout in ``/srv/repository``.
+
+    Auscult is not installed at first. It is installed by the first test that needs it; later
+    runs of ``install.sh`` then have little to do.
+    """
+    skip_unless_possible()
+    folder = tmp_path_factory.mktemp("system")
+    with BootedSystem(folder, {repository(folder / "repository"): REPOSITORY}) as system:
+        for left in ("/opt/auscult", "/etc/auscult", "/usr/local/bin/auscult"):
+            system.run(["rm", "-rf", left])
+        yield system
 
 
 class Node:

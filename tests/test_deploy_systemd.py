@@ -1,7 +1,7 @@
 """The service installed by deploy/install.sh on a real systemd.
 
-One system is booted for the whole file. The broker on it has the example settings (TLS, passwords,
-access list). The service monitors a simulated pump with a bearing fault.
+All tests of deploy/ share the system. Its broker has the example settings (TLS, passwords, access
+list). The service monitors a simulated pump with a bearing fault.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ import soundfile
 from tests.bundles import make_bundle
 from tests.installed_node import (
     CERTIFICATES,
+    INSTALL,
     PASSWORD,
     Node,
     configuration,
     pump_sound,
-    snapshot,
 )
 from tests.mosquitto import Subscriber, free_port
-from tests.nspawn import BootedSystem, skip_unless_possible
+from tests.nspawn import BootedSystem
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.systemd, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parent.parent
-INSTALL = "/srv/checkout/deploy/install.sh"
 UNIT = "/usr/local/lib/systemd/system/auscult.service"
 
 # Shorter times only: the rest of the unit is the installed one.
@@ -45,25 +44,22 @@ QUICKER = "[Service]\nWatchdogSec=6\nTimeoutAbortSec=1\nRestartSec=1\n"
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def installed(booted: BootedSystem, tmp_path_factory: pytest.TempPathFactory) -> Node:
     """A booted system after deploy/install.sh, with the broker, a bundle and the password."""
-    skip_unless_possible()
     if shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin") is None:
         pytest.skip("mosquitto is not installed")
     folder = tmp_path_factory.mktemp("node")
-    checkout = snapshot(folder / "checkout")
     healthy = pump_sound(160.0)
     bundle = folder / "pump-7"
     make_bundle(bundle, np.array_split(healthy, 8))
-    with BootedSystem(folder, {checkout: "/srv/checkout"}) as system:
-        system.run([INSTALL], timeout_s=300)
-        shutil.copytree(bundle, system.root / "etc" / "auscult" / "bundles" / "pump-7")
-        node = Node(system, free_port())
-        node.set_up_broker()
-        system.write("/etc/auscult/mqtt_password", PASSWORD + "\n", mode=0o600)
-        system.write("/etc/systemd/system/auscult.service.d/quicker.conf", QUICKER)
-        system.run(["systemctl", "daemon-reload"])
-        yield node
+    booted.run([INSTALL], timeout_s=300)
+    shutil.copytree(bundle, booted.root / "etc" / "auscult" / "bundles" / "pump-7")
+    node = Node(booted, free_port())
+    node.set_up_broker()
+    booted.write("/etc/auscult/mqtt_password", PASSWORD + "\n", mode=0o600)
+    booted.write("/etc/systemd/system/auscult.service.d/quicker.conf", QUICKER)
+    booted.run(["systemctl", "daemon-reload"])
+    return node
 
 
 @pytest.fixture
@@ -397,6 +393,70 @@ def test_a_microphone_works_in_the_sandbox(node: Node) -> None:
         node.system.run(["rm", drop_in])
         node.systemctl("daemon-reload")
         node.systemctl("stop", "vmic.service", "vmic-sound.service", check=False)
+
+
+# Plays a file again and again, ten times as fast.
+PLAYER = """
+import sys, time
+data, begun, played = open(sys.argv[1], "rb").read(), time.monotonic(), 0
+while True:
+    at = played % len(data)
+    played += sys.stdout.buffer.write(data[at : at + 12800])
+    sys.stdout.buffer.flush()
+    time.sleep(max(0.0, begun + played / 4 / 16000 / 10 - time.monotonic()))
+"""
+LEARNS = """[Service]
+Environment=AUSCULT_LEARNING__TRAINER=elsewhere AUSCULT_LEARNING__FIRST_AFTER_MIN=0.5
+Environment=AUSCULT_LEARNING__PIECE_S=2 AUSCULT_LEARNING__EVERY_S=2
+"""
+
+
+def test_a_bundle_from_another_computer_is_used_and_can_be_taken_back(node: Node) -> None:
+    """A node without the trainer could not be commissioned, or root's files would block it."""
+    run = node.system.run
+    sound = node.system.root / "srv" / "pump.f32"
+    sound.write_bytes(pump_sound(60.0).astype("<f4").tobytes())
+    source = f"""kind = "command"
+command = {json.dumps(["/usr/bin/python3", "-S", "-c", PLAYER, "/srv/pump.f32"])}
+sample_format = "f32le"
+sample_rate_hz = 16000
+realtime = false
+"""
+    text = configuration(node.port, fault_s=None).replace('kind = "simulated"', source)
+    node.configure(text.replace('bundle = "bundles/pump-7"\n', "[machine.learning]\n"))
+    drop_in = "/etc/systemd/system/auscult.service.d/learns.conf"
+    node.system.write(drop_in, LEARNS)
+    node.systemctl("daemon-reload")
+
+    def status(words: str) -> str:
+        """The table of ``auscult status``, once it contains ``words``."""
+
+        def table() -> str:
+            shown = run(["auscult", "status"], check=False).stdout
+            return shown if words in shown else ""
+
+        return wait_for(table, 30, words)
+
+    try:
+        node.systemctl("start", "auscult.service")
+        advice = status("training needs another computer: copy /var/lib/")
+        found = re.search(r"copy new\.bundle to (/var/lib/auscult/\S+)", advice)
+        assert found
+        new = f"{found[1]}/new.bundle"
+        run(["cp", "-r", "/etc/auscult/bundles/pump-7", new])
+        run(["chmod", "600", f"{new}/model.onnx"])
+        status(f"sudo chmod -R a+rX {new}")
+        run(["chmod", "-R", "a+rX", new])
+        status("168 hours of sound")
+        assert "  ok  " in status("pump-7")
+        run(["auscult", "learn", "pump-7"])
+        node.systemctl("restart", "auscult.service")
+        assert "  learning  " in status("training needs another computer")  # not the one before
+        assert "uses the bundle 20" in run(["auscult", "rollback", "pump-7"]).stdout
+        assert "  learning  " not in status("  ok  ")
+    finally:
+        run(["rm", drop_in])
+        node.systemctl("daemon-reload")
 
 
 def test_the_template_runs_one_process_per_machine(node: Node) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from itertools import count
 from pathlib import Path
 
 from monitor.learning.trainers.protocol import Job, Result
@@ -11,6 +13,8 @@ from monitor.learning.trainers.train_command import empty
 log = logging.getLogger(__name__)
 
 _Files = tuple[tuple[str, int, int], ...]
+_USED = ".used-"
+"""The beginning of the names of bundles that are in use, but that the service may not delete."""
 
 
 class ByHand:
@@ -24,6 +28,7 @@ class ByHand:
         self._job: Job | None = None
         self._files_before: _Files = ()
         self._files_tried: _Files = ()
+        self._unreadable: Path | None = None
 
     waits_for_a_person = True
 
@@ -37,6 +42,11 @@ class ByHand:
         """See ``Trainer``."""
         if self._job is None:
             return ""
+        if self._unreadable is not None:
+            return (
+                f"{self._unreadable} cannot be read by the service: run "
+                f"`sudo chmod -R a+rX {self._unreadable}`"
+            )
         return (
             f"training needs another computer: copy {self._job.pieces} to a computer with the "
             "extra 'train', run `auscult train audio pieces --out new.bundle "
@@ -52,20 +62,38 @@ class ByHand:
 
     def poll(self) -> Result | None:
         """See ``Trainer``."""
-        found = sorted(self._incoming.glob("*/bundle.json")) if self._job else []
-        if not found:
+        self._unreadable = None
+        if self._job is None:
             return None
-        files, before = _files(found[0].parent), self._files_before
+        folders = [path for path in sorted(self._incoming.iterdir()) if path.is_dir()]
+        for folder in folders:
+            if folder.name.startswith(_USED):
+                continue
+            if not _is_readable(folder):
+                self._unreadable = folder
+            elif (folder / "bundle.json").exists():
+                return self._result(folder)
+        return None
+
+    def _result(self, folder: Path) -> Result | None:
+        files, before = _files(folder), self._files_before
         self._files_before = files
         if files != before or files == self._files_tried:  # it is being copied, or was refused
             return None
         self._files_tried = files
-        return Result(found[0].parent)
+        return Result(folder)
 
     def taken(self) -> None:
-        """The bundle that was put into ``incoming`` is in use: empty this folder."""
+        """The bundle that was put into ``incoming`` is in use: empty this folder.
+
+        What another user has put there, the service may only rename.
+        """
         self._job = None
         empty(self._incoming)
+        for path in list(self._incoming.iterdir()):
+            if not path.name.startswith(_USED):
+                names = (self._incoming / f"{_USED}{number}" for number in count(1))
+                path.rename(next(name for name in names if not name.exists()))
 
     def stop(self) -> None:
         """See ``Trainer``."""
@@ -73,6 +101,12 @@ class ByHand:
 
     def close(self) -> None:
         """See ``Trainer``."""
+
+
+def _is_readable(folder: Path) -> bool:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return False
+    return all(os.access(path, os.R_OK) for path in folder.iterdir())
 
 
 def _files(folder: Path) -> _Files:
