@@ -116,7 +116,7 @@ def fresh(booted: BootedSystem) -> Iterator[FirstMachine]:
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     if (booted.root / "etc/auscult").exists():  # other tests came first
-        booted.run([INSTALL, "--uninstall", "--purge"])
+        booted.run([INSTALL, "--uninstall", "--purge"], timeout_s=300)
     machine = FirstMachine(booted)
     machine.install_microphone()
     machine.play("healthy")

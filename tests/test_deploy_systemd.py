@@ -545,7 +545,7 @@ def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> N
     assert node.show("ActiveState") == "active"
     assert node.pid() != process
     for _ in range(2):
-        node.system.run([INSTALL, "--uninstall"])
+        node.system.run([INSTALL, "--uninstall"], timeout_s=300)
         assert node.show("LoadState") in {"not-found", "masked"}
         assert not (node.system.root / "opt/auscult").exists()
         assert not (node.system.root / "usr/local/bin/auscult").exists()
