@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import zlib
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +45,12 @@ def compressed(samples: FloatArray) -> bytes:
     return zlib.compress(samples.astype("<f4").tobytes())
 
 
+def mp3(samples: FloatArray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, np.tile(samples, 12), RATE_HZ, format="MP3")
+    return file.getvalue()
+
+
 def floating(samples: FloatArray) -> bytes:
     return samples.astype("<f4").tobytes()
 
@@ -54,6 +62,7 @@ def floating(samples: FloatArray) -> bytes:
         (shifted, "s16le", "a byte was lost"),
         (unsigned, "s16le", "unsigned"),
         (compressed, "s16le", "compressed"),
+        (mp3, "s16le", "compressed"),
         (floating, "s32le", 'sample_format = "f32le"'),
     ],
 )
@@ -99,7 +108,7 @@ def test_sound_after_a_wrong_format_is_used_again() -> None:
 @given(
     level=st.floats(1e-5, 30.0),
     bits=st.sampled_from([8, 10, 12, 16]),
-    kind=st.sampled_from(["machine", "noise", "sine", "square", "silence"]),
+    kind=st.sampled_from(["machine", "noise", "sine", "high sine", "square", "silence"]),
     sample_format=st.sampled_from(["s16le", "s32le"]),
     channels=st.sampled_from([1, 2]),
 )
@@ -112,6 +121,7 @@ def test_sound_of_any_level_and_depth_has_the_stated_format(
         "machine": machine_sound(4),
         "noise": noise(4 * RATE_HZ),
         "sine": sine,
+        "high sine": np.sin(np.pi / 2.0 * np.arange(4 * RATE_HZ) + 0.4).astype(np.float32),
         "square": np.sign(sine),
         "silence": np.zeros_like(sine),
     }

@@ -72,6 +72,17 @@ def telephone(low_hz: float = 300.0, high_hz: float = 3400.0) -> Chain:
     return chain
 
 
+def few_bits(bits: int) -> Chain:
+    """Rounded to few bits, with dither."""
+
+    def chain(samples: FloatArray, from_hz: int) -> tuple[FloatArray, int]:
+        dither = np.random.default_rng(0).triangular(-1.0, 0.0, 1.0, len(samples))
+        steps = 2.0 ** (bits - 1)
+        return (np.round(samples * steps + dither) / steps).astype(np.float32), from_hz
+
+    return chain
+
+
 def codec(suffix: str, encoder: str, kbit_s: int, rate_hz: int | None = None) -> Chain:
     """Encoded by ffmpeg and decoded again; ``rate_hz``: the rate before encoding."""
 

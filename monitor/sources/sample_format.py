@@ -15,16 +15,19 @@ from monitor.sources.settings import SampleFormat
 _CELL_S = 0.5
 _CELLS = 4
 _LEAST_VALUES = 2_000
-_BINS = 16
-_FLAT = 0.25
-"""Largest deviation of a bin from the mean; five standard deviations at 2000 values in 16 bins."""
-_WHITE = 0.9
+_FLAT = 0.1
+"""Largest deviation of the power from that of random numbers; compressed sound deviates by 5 %."""
+_LEAST_KURTOSIS, _MOST_KURTOSIS = 1.65, 1.95
+"""That of a tone is 1.5, that of random numbers 1.8, that of noise of a machine about 3."""
+_MOST_AT_ENDS = 0.01
+_WHITE = 0.75
 _RAIL = 0.998
 _LOUD = 0.67
 _QUIETER = 0.3
 _LOUD_SWAPPED = 0.05
 _QUIETER_SWAPPED = 0.1
 _BOTH_SIGNS = 0.05
+_QUIETER_THAN_NOISE = 0.5
 _MOST_CLIPPED = 0.2
 _FLOATS = 0.99
 
@@ -85,7 +88,7 @@ class SampleFormatCheck:
         if _is_swapped(values):
             return _SWAPPED
         if _is_even_noise(values):
-            return _NOT_PCM if _is_even_noise(values.byteswap()) else _SWAPPED
+            return _SWAPPED if _rms(values.byteswap()) < _QUIETER_THAN_NOISE else _NOT_PCM
         return _UNSIGNED if _is_unsigned(values) else ""
 
 
@@ -107,14 +110,20 @@ def _is_swapped(values: _Int16) -> bool:
 
 
 def _is_even_noise(values: _Int16) -> bool:
-    """Whether the values are independent and equally frequent over the full scale."""
-    flat = values.ravel()
-    counts = np.bincount((flat.astype(np.int32) + 2**15) >> 12, minlength=_BINS)
-    if np.abs(counts * _BINS / len(flat) - 1.0).max() > _FLAT:
-        return False
+    """Whether the values are independent and spread over the full scale as random numbers are.
+
+    The standard deviation of such numbers is ``1 / sqrt(3)`` and their kurtosis is 1.8. Loud
+    sound that is clipped has many values at the ends of the scale.
+    """
     samples = _samples(values)
-    steps = np.diff(samples, axis=0)
-    return float(np.mean(steps**2)) >= _WHITE * 2.0 * float(np.mean(samples**2))
+    power = float(np.mean(samples**2))
+    if abs(power * 3.0 - 1.0) > _FLAT:
+        return False
+    if not _LEAST_KURTOSIS <= float(np.mean(samples**4)) / power**2 <= _MOST_KURTOSIS:
+        return False
+    if float(np.mean((values == _LOWEST) | (values == _HIGHEST))) > _MOST_AT_ENDS:
+        return False
+    return float(np.mean(np.diff(samples, axis=0) ** 2)) >= _WHITE * 2.0 * power
 
 
 def _is_unsigned(values: _Int16) -> bool:
