@@ -104,9 +104,14 @@ class FirstMachine:
         wait_for(lambda: words in self.status(), timeout_s, f'"{words}" in auscult status')
 
     def wait_for_training(self) -> None:
-        wait_for(
-            lambda: self.system.unit(TRAINING, "ActiveState") == "activating", 90, "a training"
-        )
+        """Wait until the unit trains; before that, a kill would leave the request as it was."""
+        begun = ["test", "-e", f"{LEARNED}/work/begun"]
+
+        def is_training() -> bool:
+            is_active = self.system.unit(TRAINING, "ActiveState") == "activating"
+            return is_active and self.run(begun, check=False).returncode == 0
+
+        wait_for(is_training, 120, "a training")
 
 
 @pytest.fixture
