@@ -138,6 +138,7 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         "versions": "versions",
         "score_details": "score chosen",
         "budget_recall": "recall by budget",
+        "day_variation": "variation between days",
         "training_set": "training set",
         "calibration_set": "calibration set",
     }

@@ -168,6 +168,7 @@ def _document(result: AudioResult) -> dict[str, object]:
         "regimes": result.n_regimes,
         "controls": {control.name: control.auc for control in result.controls},
         **result.recall.record(bundle.calibration),
+        "day_variation": result.variation.record(),
         "verdict": result.network_benefit,
         "training_set": result.findings.to_dict(),
         "training_seconds": result.history.seconds,

@@ -34,6 +34,13 @@ class Scatter:
     eigenvalues: DoubleArray
     basis: DoubleArray
 
+    @property
+    def covariance(self) -> DoubleArray:
+        """The covariance without shrinkage. Shape: ``(d, d)``."""
+        correlation = (self.basis * self.eigenvalues) @ self.basis.T
+        covariance: DoubleArray = correlation * np.outer(self.deviations, self.deviations)
+        return covariance
+
     def whitener(self, shrinkage: float, parts: Sequence[slice] = ()) -> DoubleArray:
         """W, with ``|W x|`` the distance of centred evidence ``x``. Shape: ``(d, d)``.
 

@@ -28,19 +28,31 @@ class DayVariation:
     See :mod:`training.sound.day_variation`.
 
     ``offsets``: shape ``(n, d)``, the mean evidence of an altered copy less that of its
-    recording. ``recording``: shape ``(n,)``, the index of the recording.
+    recording. ``recording``: shape ``(n,)``, the index of the recording. ``change``: shape
+    ``(n,)``, the number of the kind and size of the change.
     """
 
     offsets: DoubleArray = field(repr=False)
-    recording: np.ndarray[tuple[int], np.dtype[np.intp]]
+    recording: npt.NDArray[np.intp]
+    change: npt.NDArray[np.intp]
 
-    def scatter(self, inside: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> DoubleArray | None:
-        """The second moment of the offsets of the recordings that are ``inside``: ``(d, d)``."""
-        rows = self.offsets[inside[self.recording]]
-        if not len(rows):
-            return None
-        moment: DoubleArray = rows.T @ rows / len(rows)
-        return moment
+    def only(self, changes: Sequence[int]) -> DayVariation:
+        """Only these changes."""
+        kept = np.isin(self.change, changes)
+        return DayVariation(self.offsets[kept], self.recording[kept], self.change[kept])
+
+    def scatter(self, inside: npt.NDArray[np.bool_]) -> DoubleArray:
+        """The covariance of the changes, from recordings that are ``inside``: ``(d, d)``.
+
+        The changes are independent of each other, so their second moments are added. Zero where
+        no recording that was altered is inside.
+        """
+        total = np.zeros((self.offsets.shape[1],) * 2)
+        for change in np.unique(self.change):
+            rows = self.offsets[inside[self.recording] & (self.change == change)]
+            if len(rows):
+                total += rows.T @ rows / len(rows)
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,6 @@ class HealthySound:
     references: tuple[tuple[RecordingEvidence, ...], ...]
     parts: tuple[slice, ...]
     variation: DayVariation | None = None
-    variation_share: float = 0.0
 
     @property
     def n_regimes(self) -> int:
@@ -125,10 +136,7 @@ def fit_statistics(
     ]
     if use_references:
         groups += [_centred(all_rows(reference)) for reference in sound.references]
-    added = None
-    if sound.variation is not None and sound.variation_share:
-        moment = sound.variation.scatter(inside)
-        added = None if moment is None else sound.variation_share * moment
+    added = None if sound.variation is None else sound.variation.scatter(inside)
     scatter = scatter_of([group for group in groups if len(group) > 1] or groups, added)
     return Statistics(centres, scatter, sound.parts)
 

@@ -121,6 +121,7 @@ def _running_parts(
             recording,
             name=f"{recording.name}[{hop * run[0] / spec.frame_rate_hz:.1f} s]",
             frames_db=recording.frames_db[hop * run[0] : hop * run[-1] + spec.window_frames],
+            first_frame=recording.first_frame + hop * int(run[0]),
         )
         for run in runs
     ]

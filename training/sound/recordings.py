@@ -34,12 +34,14 @@ class Recording:
     """One recording, or a section of one.
 
     ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
-    those that were read, which its sections have in common. ``recorded_by``: None for log-mel.
+    those that were read, which its sections have in common. ``first_frame``: of a section, its
+    place in the recording. ``recorded_by``: None for log-mel.
     """
 
     name: str
     frames_db: FloatArray = field(repr=False)
     file: int = 0
+    first_frame: int = 0
     recorded_by: RecordedBy | None = None
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
@@ -121,11 +123,13 @@ def cut_into(recordings: Sequence[Recording], least: int, least_frames: int) -> 
     for recording in recordings:
         n = max(1, min(pieces, len(recording.frames_db) // least_frames))
         parts = np.array_split(recording.frames_db, n)
+        starts = np.cumsum([0, *map(len, parts)])
         cut += [
             replace(
                 recording,
                 name=f"{recording.name}[{i + 1}/{n}]" if n > 1 else recording.name,
                 frames_db=part,
+                first_frame=recording.first_frame + int(starts[i]),
             )
             for i, part in enumerate(parts)
         ]

@@ -23,6 +23,7 @@ from training.sound.figures import (
 from training.sound.headline import headline
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
+from training.sound.variation_page import variation_parts
 
 REPORT = "report.html"
 HISTORY = "history.csv"
@@ -111,6 +112,8 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         heading("Scoring"),
         paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
         paragraph(_METHODS[bundle.calibration.method]),
+        heading("What changes between days"),
+        *variation_parts(result.variation),
         heading("Does the network help?"),
         paragraph(f"{result.network_benefit}."),
         paragraph(_ABOUT_CONTROLS),

@@ -9,7 +9,7 @@ if there are too few recordings to leave any out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +58,6 @@ class Choice:
     """The score to use: ``shrinkage`` is 1 for the diagonal and unused for the plain error.
 
     ``reason``: for people, in a few words. ``details``: the figures behind it.
-    ``variation_share``: how much variation between days is added to the covariance.
     """
 
     kind: ScoreKind
@@ -66,7 +65,6 @@ class Choice:
     use_references: bool
     reason: str
     details: str = ""
-    variation_share: float = 0.0
 
 
 def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int) -> LeftOut:
@@ -88,33 +86,14 @@ def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int
     return LeftOut(likelihood, squared)
 
 
-VARIATION_SHARES = (1.0, 0.25, 0.0625)
-"""Of the covariance of :mod:`training.sound.day_variation`, the largest that fits is used."""
-
-
 def choose_score(sound: HealthySound, seed: int, wanted: ScoreKind | None = None) -> Choice:
-    """The score that suits the healthy sound, or ``wanted``, with the variation between days.
-
-    Variation is added where held-out recordings do not become less likely by it.
-    """
-    if len(sound.recordings) < 2:
-        return _without_left_out(wanted)
-    choice, without = _choose(sound, seed, wanted)
-    if sound.variation is None or choice.kind == "plain":
-        return choice
-    for share in VARIATION_SHARES:
-        other, likelihood = _choose(replace(sound, variation_share=share), seed, wanted)
-        if other.kind == choice.kind and likelihood >= without:
-            return replace(other, variation_share=share)
-    return choice
-
-
-def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> tuple[Choice, float]:
-    """The score that suits the healthy sound, or ``wanted``, and the likelihood of its statistics.
+    """The score that suits the healthy sound, or ``wanted``.
 
     Reference machines contribute to the covariance if that makes held-out recordings of the
     machine itself more likely.
     """
+    if len(sound.recordings) < 2:
+        return _without_left_out(wanted)
     own = leave_recordings_out(sound, use_references=False, seed=seed)
     left_out, use_references, about = own, False, ""
     if sound.references:
@@ -135,9 +114,7 @@ def _choose(sound: HealthySound, seed: int, wanted: ScoreKind | None) -> tuple[C
             shrinkage = min(SHRINKAGES[left_out.best], SHRINKAGES[-2])
         elif kind == "diagonal":
             shrinkage = DIAGONAL
-    likelihood = float(left_out.likelihood[:, SHRINKAGES.index(shrinkage)].mean())
-    details = _figures(left_out) + about
-    return Choice(kind, shrinkage, use_references, reason, details), likelihood
+    return Choice(kind, shrinkage, use_references, reason, _figures(left_out) + about)
 
 
 def _decide(left_out: LeftOut) -> tuple[ScoreKind, float, str]:

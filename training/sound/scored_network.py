@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,10 +17,14 @@ from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network_training import split_recordings, train_network
+from training.sound.recording_days import days_of
 from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
 from training.sound.recordings import folds
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice, choose_score
+from training.sound.variation_choice import VariationChoice, choose_variation, day_folds
+
+logger = logging.getLogger(__name__)
 
 CROSS_FIT_FOLDS = 10
 _LEAST_RESIDUAL_DEVIATION = 0.02
@@ -32,6 +38,7 @@ class ScoredNetwork:
     history: FitResult
     sound: HealthySound
     choice: Choice
+    variation: VariationChoice
     trial: Trial
     heads: Sequence[FoldHead]
     healthy: list[HealthyRecording]
@@ -60,28 +67,13 @@ def train_and_score(
     ]
     _set_residual_scale(graph, evidence, span_windows)
     sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
-    if request.settings.training.day_variation:
-        from training.sound.day_variation import (  # noqa: PLC0415 - loads torchaudio
-            day_variation,
-        )
-
-        variation = day_variation(
-            graph,
-            data.files,
-            data.recordings,
-            spec,
-            data.operation,
-            seed=seed,
-            device=device,
-        )
-        sound = replace(sound, variation=variation)
     choice = choose_score(sound, seed, request.score)
-    sound = replace(sound, variation_share=choice.variation_share)
+    sound, variation = _with_day_variation(sound, choice, request, data, graph=graph, device=device)
     fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
     heads = heads_of(sound, fold, choice)
     healthy = _cross_fitted(sound, trial, heads)
-    return ScoredNetwork(graph, history, sound, choice, trial, heads, healthy)
+    return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, healthy)
 
 
 def _learn(
@@ -102,6 +94,43 @@ def _learn(
         progress=progress,
     )
     return EvidenceGraph(network).to(device).eval(), history
+
+
+def _with_day_variation(
+    sound: HealthySound,
+    choice: Choice,
+    request: AudioRequest,
+    data: TrainingData,
+    *,
+    graph: EvidenceGraph,
+    device: torch.device,
+) -> tuple[HealthySound, VariationChoice]:
+    """The sound with the variation between days that fits it, and what was chosen."""
+    if not request.settings.training.day_variation:
+        return sound, VariationChoice("switched off by day_variation in [training]")
+    if choice.kind == "plain":
+        return sound, VariationChoice("none, because the plain error has no covariance")
+    try:
+        from training.sound.day_variation import (  # noqa: PLC0415 - loads torchaudio
+            changes_to_try,
+            day_variation,
+        )
+    except (ImportError, OSError, RuntimeError) as error:
+        logger.warning("no variation between days: torchaudio cannot be loaded: %s", error)
+        return sound, VariationChoice("none, because torchaudio cannot be loaded")
+    paths = {file.file: Path(file.name) for file in data.files}
+    files = [paths[recording.file] for recording in data.recordings]
+    day_fold = day_folds(days_of(files), request.seed)
+    changes = changes_to_try(every_size=day_fold is not None)
+    measured = day_variation(
+        graph, data.recordings, files, data.spec, changes, seed=request.seed, device=device
+    )
+    if measured is None:
+        return sound, VariationChoice("none, because there is no sound to alter, only log-mel")
+    chosen, variation = choose_variation(
+        sound, measured, changes, choice, day_fold=day_fold, seed=request.seed
+    )
+    return replace(sound, variation=chosen), variation
 
 
 def _set_residual_scale(

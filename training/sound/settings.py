@@ -41,9 +41,9 @@ class NetworkSettings(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
     channels: tuple[int, ...] = Field(default=(8, 16, 32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
-    day_variation: bool = False
-    """Whether altered copies of the recordings may add variation between days. It makes the
-    training three times as long."""
+    day_variation: bool = True
+    """Whether altered copies of the recordings add variation between days to the covariance, where
+    held-out recordings become more likely by it."""
     machine_weight: float = Field(default=0.1, ge=0.0, le=10.0)
     """Weight in the loss of the classifier that distinguishes the machine and its references."""
 

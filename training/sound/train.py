@@ -48,6 +48,7 @@ from training.sound.request import AudioRequest, TrainingData, read_training_dat
 from training.sound.score_choice import Choice
 from training.sound.scored_network import scores_before, train_and_score
 from training.sound.training_set import with_outliers
+from training.sound.variation_choice import VariationChoice
 
 __all__ = ["AudioRequest", "AudioResult", "train_audio"]
 
@@ -68,6 +69,7 @@ class AudioResult:
     bundle: Bundle
     previous: Path | None
     choice: Choice
+    variation: VariationChoice
     history: FitResult
     names: tuple[str, ...]
     n_files: int
@@ -143,6 +145,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         **provenance_of(request, data, choice, sound.n_regimes),
         **controls_record(controls, benefit),
         **recall.record(calibration),
+        "day_variation": learned.variation.record(),
         "training_set": findings.to_dict(),
     }
     previous = None
@@ -154,6 +157,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         bundle=bundle,
         previous=previous,
         choice=choice,
+        variation=learned.variation,
         history=learned.history,
         names=tuple(recording.name for recording in data.recordings),
         n_files=len({recording.file for recording in data.recordings}),
