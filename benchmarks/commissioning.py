@@ -36,7 +36,8 @@ from monitor.sources.simulated.machine import SimulatedMachine
 LEARNING_DAYS, MONITORED_DAYS = 3, 7
 FAULT_DAY = 1.4
 """When the fault of one hour begins."""
-LAST_FAULT_S = 120.0
+LAST_FAULT_S = 400.0
+"""The fault is present at a start, so that it must last for ``start_fault_s`` of running."""
 _TURN_S = 5.0
 _START_UNIX_S = 1_795_000_000.0
 _SPEED_HZ, _WANDER, _N_SPEEDS = 24.5, 0.01, 24
@@ -150,6 +151,7 @@ def run(seed: int, day_s: float, state: Path) -> Outcome:
             operation=pipeline.operation,
             scores=output.scores,
             decisions=output.decisions,
+            starts=sum(change.is_start for change in output.operation),
             alarm_threshold=alarm,
         )
         raised = sum(decision.kind == "raised" for decision in output.decisions)

@@ -27,7 +27,7 @@ from monitor.learning.journal import (
     Alarm,
     Journal,
     LearnedBundle,
-    NotLearned,
+    NamedPiece,
     UnseenSound,
     folder_of,
     in_use,
@@ -36,14 +36,9 @@ from monitor.learning.journal import (
 )
 from monitor.learning.learner import Learner
 from monitor.learning.pieces import Piece, PieceStore, most_common
-from monitor.learning.rule import (
-    WEEK_S,
-    alarms_of,
-    most_alarms,
-    next_step,
-    pieces_that_do_not_fit,
-)
+from monitor.learning.rule import WEEK_S, alarms_of, most_alarms, next_step
 from monitor.learning.settings import LearningSettings
+from monitor.learning.sorting import pieces_that_do_not_fit
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.child import ChildTrainer
 from monitor.learning.trainers.choice import make_trainer
@@ -547,7 +542,7 @@ def test_one_piece_is_counted_in_the_singular(make: Make, tmp_path: Path) -> Non
     """A reader of `auscult status` would look for more pieces than there are."""
     folder = folder_of(tmp_path, "m")
     folder.mkdir(parents=True)
-    write_journal(folder, Journal(stage="armed", bundle="b", aside=[NotLearned("p", "", "loud")]))
+    write_journal(folder, Journal(stage="armed", bundle="b", aside=[NamedPiece("p", "", "loud")]))
     learner, _ = make()
     assert learner.status()["text"] == "armed, 1 piece set aside"
 

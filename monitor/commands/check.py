@@ -12,6 +12,7 @@ from monitor.commands.inspect import operating_states
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config, state_dir
 from monitor.detection.capture_check import declared_fault
+from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import SourceState
 from monitor.errors import AuscultError
@@ -43,6 +44,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
                 "detector": plan.detector.model_dump(),
                 "operation": plan.settings.operation.model_dump(),
                 "states": _operating_states(plan),
+                "healthy_duty": plan.duty.model_dump(),
             }
             for plan in plans
         ],
@@ -58,12 +60,17 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
         )
         for plan in plans
     ]
+    duties = [
+        f"{plan.settings.id}: warning duty_cycle unless {text}"
+        for plan in plans
+        if (text := duty_text(plan.duty))
+    ]
     for plan in plans:
         if plan.persistence_warning:
             message(plan.persistence_warning)
         if fault := _capture_fault(plan):
             message(f"{plan.settings.id}: {fault.reason}: {fault.detail}")
-    emit(document, [*columns(rows), f"{config}: valid"], as_json=as_json)
+    emit(document, [*columns(rows), *duties, f"{config}: valid"], as_json=as_json)
 
 
 def _judged_by(plan: MachinePlan) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.commands.output import emit
+from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import Calibration
@@ -110,6 +111,9 @@ def _state_lines(bundle: Bundle) -> Iterator[str]:
         text = f"{state['name']}: {share:.0%} of the sound, level {level_db:.1f} dB, {what}"
         yield _line(label, text)
         label = ""
+    operation = bundle.manifest.operation
+    if operation is not None and operation.duty is not None:
+        yield _line("healthy duty", duty_text(operation.duty) or "no limits")
 
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:

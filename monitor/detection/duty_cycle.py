@@ -15,19 +15,32 @@ from monitor.model.operation import HealthyDuty
 
 
 @dataclass(slots=True)
-class _Part:
-    """A part of the observed time."""
+class DutyPart:
+    """A part of the observed time. While the machine is in transition, it does not run."""
 
     observed_s: float = 0.0
     running_s: float = 0.0
     starts: int = 0
 
 
-def duty_of(settings: OperationSettings, duty: HealthyDuty | None) -> HealthyDuty:
-    """The healthy range: the values of the settings or, where unset, those of the bundle."""
-    names = HealthyDuty.model_fields
-    own = {name: value for name in names if (value := getattr(settings, name)) is not None}
-    return (duty or HealthyDuty()).model_copy(update=own)
+def duty_of(settings: OperationSettings, *known: HealthyDuty | None) -> HealthyDuty:
+    """The healthy range: each limit of the settings or, where unset, the first ``known`` one."""
+    limits = {}
+    for name in HealthyDuty.model_fields:
+        values = (getattr(source, name, None) for source in (settings, *known))
+        limits[name] = next((value for value in values if value is not None), None)
+    return HealthyDuty(**limits)
+
+
+def duty_text(duty: HealthyDuty) -> str:
+    """The healthy range in words; empty without limits."""
+    most = duty.most_starts_per_h
+    least_share, most_share = duty.least_running_share, duty.most_running_share
+    starts = "" if most is None else f"at most {most:.3g} starts per hour"
+    least = "" if least_share is None else f"at least {least_share:.0%}"
+    highest = "" if most_share is None else f"at most {most_share:.0%}"
+    share = " and ".join(filter(None, (least, highest)))
+    return ", ".join(filter(None, (starts, share and f"running {share} of the time")))
 
 
 class DutyWatch:
@@ -43,8 +56,8 @@ class DutyWatch:
     def __init__(self, duty: HealthyDuty, over_s: float) -> None:
         self._duty = duty
         self._over_s = over_s
-        self._parts: deque[_Part] = deque(maxlen=self.PARTS)
-        self._newest = _Part()
+        self._parts: deque[DutyPart] = deque(maxlen=self.PARTS)
+        self._newest = DutyPart()
         self.detail = ""
         """What is outside the healthy range, in one line; empty if nothing is."""
 
@@ -64,7 +77,7 @@ class DutyWatch:
             seconds -= taken_s
             if self._newest.observed_s >= part_s * (1 - 1e-9):
                 self._parts.append(self._newest)
-                self._newest = _Part()
+                self._newest = DutyPart()
                 self._judge()
 
     def _judge(self) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.detection.duty_cycle import DutyPart
 from monitor.durable import replace_content
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ class LearnedBundle:
 
 
 @dataclass(slots=True)
-class NotLearned:
-    """A piece that is not learned, and why."""
+class NamedPiece:
+    """A piece that a person should listen to, and why."""
 
     name: str
     recorded_at: str
@@ -76,7 +77,9 @@ class Journal:
     ``levels``: seconds at each level, before the first bundle; see ``LevelClasses``.
     ``bundle``: the one in use, ``CONFIGURED``, or None. ``bundles``: all that were made, the
     oldest first. ``unfit``: pieces that the last training left out. ``aside``: all pieces that
-    are not learned. ``armed_by``: why the machine was armed.
+    are not learned. ``rare``: pieces that are learned although they are unlike most others.
+    ``duty``: how often the machine started and for how long it ran, by hours of
+    sound, while it was provisional. ``armed_by``: why the machine was armed.
     """
 
     stage: Stage = "collecting"
@@ -88,7 +91,9 @@ class Journal:
     bundles: list[LearnedBundle] = field(default_factory=list)
     unseen: list[UnseenSound] = field(default_factory=list)
     unfit: list[str] = field(default_factory=list)
-    aside: list[NotLearned] = field(default_factory=list)
+    aside: list[NamedPiece] = field(default_factory=list)
+    rare: list[NamedPiece] = field(default_factory=list)
+    duty: list[DutyPart] = field(default_factory=list)
     armed_by: str = ""
 
     @property
@@ -108,10 +113,14 @@ _JOURNAL = TypeAdapter(Journal)
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """The bundles of a machine, the one in use first, then those to use if it is damaged."""
+    """The bundles of a machine, the one in use first, then those to use if it is damaged.
+
+    ``duty``: see ``Journal``.
+    """
 
     stage: Stage
     bundles: tuple[Path, ...]
+    duty: tuple[DutyPart, ...] = ()
 
 
 def in_use(state_dir: Path | None, machine: str, configured: Path | None) -> InUse:
@@ -132,11 +141,11 @@ def in_use(state_dir: Path | None, machine: str, configured: Path | None) -> InU
     if journal.stage == "collecting" or journal.bundle is None:
         return InUse("collecting", ())
     if journal.bundle == CONFIGURED:
-        return InUse(journal.stage, beside)
+        return InUse(journal.stage, beside, tuple(journal.duty))
     names = [one.name for one in journal.bundles]
     until = names.index(journal.bundle) + 1 if journal.bundle in names else len(names)
     learned = tuple(folder / "bundles" / name for name in reversed(names[:until]))
-    return InUse(journal.stage, (*learned, *beside))
+    return InUse(journal.stage, (*learned, *beside), tuple(journal.duty))
 
 
 def folder_of(state_dir: Path, machine: str) -> Path:

@@ -85,12 +85,14 @@ class Learner:
         operation: OperationStatus | None,
         scores: Sequence[Score] = (),
         decisions: Sequence[Decision] = (),
+        starts: int = 0,
         alarm_threshold: float = 0.0,
     ) -> None:
         """A block has been processed. ``usable``: whether its signal is sound of the machine.
 
         ``operation``: whether the machine runs; None if only the level of the sound shows it.
         ``scores``, ``decisions``: those that the block gave, with their threshold for alarms.
+        ``starts``: how often the machine started in the block.
         """
         self._reception.push(
             block,
@@ -98,6 +100,7 @@ class Learner:
             operation=operation,
             scores=scores,
             decisions=decisions,
+            starts=starts,
             alarm_threshold=alarm_threshold,
         )
 

@@ -126,6 +126,12 @@ class PieceStore:
             self._pieces[piece.name] = changed
         self._write_index()
 
+    def change(self, pieces: Iterable[Piece]) -> None:
+        """Replace what is known of pieces, except their sound and whether they are aside."""
+        for piece in pieces:
+            self._pieces[piece.name] = replace(piece, aside=self._pieces[piece.name].aside)
+        self._write_index()
+
     def clear(self) -> None:
         """Remove all pieces."""
         self.remove(list(self._pieces))

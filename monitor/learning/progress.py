@@ -38,6 +38,8 @@ class Progress:
             "lost_pieces": n_lost,
             "set_aside": len(journal.aside),
             "set_aside_pieces": [asdict(piece) for piece in journal.aside[-_MOST_NAMED:]],
+            "rare": len(journal.rare),
+            "rare_pieces": [asdict(piece) for piece in journal.rare[-_MOST_NAMED:]],
             "unseen_s": round(scored_s, 1),
             "unseen_alarms": alarms_of(unseen, pieces),
             "most_alarms": most_alarms(state.per_week, scored_s),
@@ -58,11 +60,14 @@ class Progress:
             return f"armed, {counted(n_aside, 'piece')} set aside" if n_aside else "armed"
         parts = [
             f"learning {self._percent()} %",
-            f"day {self._day()} of {state.settings.days:g}",
+            self._day_text(),
             counted(len(state.store.pieces), "piece"),
         ]
         if n_aside:
             parts.append(f"{n_aside} set aside")
+        if journal.rare:
+            n_rare, newest = len(journal.rare), journal.rare[-1].name
+            parts.append(f"listen to {counted(n_rare, 'rare piece')} such as {newest}")
         if self._trainer.is_running and not self._trainer.advice:
             parts.append("a bundle is being trained")
         elif state.missing:
@@ -83,6 +88,12 @@ class Progress:
             share = journal.running_s / (60.0 * state.settings.first_after_min)
             return int(10 * min(1.0, share))
         return min(99, 10 + int(90 * journal.heard_s / (state.settings.days * state.day_s)))
+
+    def _day_text(self) -> str:
+        days = self._state.settings.days
+        if self._state.journal.heard_s >= days * self._state.day_s:
+            return f"{counted(days, 'day')} complete"
+        return f"day {self._day()} of {days:g}"
 
     def _day(self) -> int:
         return int(self._state.journal.heard_s // self._state.day_s) + 1

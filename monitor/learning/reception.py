@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.clock import rfc3339
+from monitor.detection.duty_cycle import DutyPart
+from monitor.detection.healthy_duty import PARTS_A_DAY
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, Decision, Score
 from monitor.learning.collector import Collector, PieceSound, level_dbfs
@@ -16,15 +18,24 @@ from monitor.learning.piece_writer import PieceWriter
 from monitor.learning.pieces import Piece, SoundClass
 from monitor.learning.state import LearningState
 
+MOST_PARTS = 14 * PARTS_A_DAY
+"""Of ``Journal.duty``; the newest are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Received:
-    """A processed block. ``scored_s``: how much of it was scored by a provisional bundle."""
+    """A processed block.
+
+    ``scored_s``: how much of it was scored by a provisional bundle. ``operation``: by such a
+    bundle, None without one. ``starts``: of the machine.
+    """
 
     seconds: float
     kind: SoundClass | None
     scored_s: float
     decisions: list[Decision]
+    operation: OperationStatus | None
+    starts: int
 
 
 class Reception:
@@ -48,6 +59,7 @@ class Reception:
         operation: OperationStatus | None,
         scores: Sequence[Score],
         decisions: Sequence[Decision],
+        starts: int,
         alarm_threshold: float,
     ) -> None:
         """See ``Learner.push``."""
@@ -57,7 +69,10 @@ class Reception:
         seconds = len(block.samples) / block.sample_rate_hz
         kind = self._classify(block, seconds, stage, usable=usable, operation=operation)
         scored_s = seconds if stage == "provisional" and scores and usable else 0.0
-        self._uncounted.append(_Received(seconds, kind, scored_s, list(decisions)))
+        known = operation if stage == "provisional" else None
+        self._uncounted.append(
+            _Received(seconds, kind, scored_s, list(decisions), known, starts if known else 0)
+        )
         if self._state.lock.acquire(blocking=False):
             try:
                 self.count()
@@ -78,6 +93,8 @@ class Reception:
                 journal.running_s += received.seconds
             if journal.stage == "provisional" and (received.scored_s or received.decisions):
                 self._count_unseen(received)
+            if journal.stage == "provisional" and received.operation is not None:
+                self._count_duty(received, received.operation)
 
     def forget(self) -> None:
         """Do not count what has not been counted yet."""
@@ -124,6 +141,15 @@ class Reception:
             elif decision.kind == "cleared":
                 for alarm in (alarm for one in journal.unseen for alarm in one.alarms):
                     alarm.end_s = journal.heard_s if alarm.end_s is None else alarm.end_s
+
+    def _count_duty(self, received: _Received, operation: OperationStatus) -> None:
+        parts = self._state.journal.duty
+        if not parts or parts[-1].observed_s >= self._state.day_s / PARTS_A_DAY:
+            parts.append(DutyPart())
+            del parts[:-MOST_PARTS]
+        parts[-1].observed_s += received.seconds
+        parts[-1].running_s += received.seconds * (operation is OperationStatus.RUNNING)
+        parts[-1].starts += received.starts
 
     def _submit(self, sound: PieceSound) -> None:
         state = self._state

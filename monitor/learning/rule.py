@@ -7,28 +7,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from monitor.calibration.outliers import MOST_LEFT_OUT, TIMES_MEDIAN
 from monitor.learning.journal import Journal, UnseenSound
 from monitor.learning.pieces import Piece
 from monitor.learning.settings import LearningSettings
+from monitor.learning.sorting import LEAST_PIECES, pieces_while_off
 from monitor.text.wording import counted, duration
 
 WEEK_S = 7 * 86_400.0
-LEAST_PIECES = 8
-"""Fewer pieces are not enough for a threshold."""
 _LEAST_NEW_PIECES = 4
 _SOONER = 4.0
 """On the first day, a new bundle is made when the machine has run this many times as long."""
 _CONFIDENCE = 0.99
 _LEAST_SCORED = 0.05
 """Share of a day that must have been scored before the machine is armed."""
-_MOST_DAYS_ASIDE = 2
-_JUMP = 1.4
-"""The score of a piece that does not fit is at least this many times that of every other piece.
-Recordings have a larger limit (``monitor.calibration.outliers``): their score need not be above
-the threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +37,28 @@ def next_step(
     per_week: float,
     day_s: float,
 ) -> Step:
-    """What comes next. ``per_week``: the budget of false alarms. ``day_s``: length of a day."""
+    """What comes next.
+
+    ``pieces``: also those that are set aside. ``per_week``: the budget of false alarms.
+    ``day_s``: length of a day.
+    """
     bundle = journal.newest
-    n_new = sum(piece.heard_s > bundle.heard_s for piece in pieces) if bundle else len(pieces)
+    accepted = [piece for piece in pieces if not piece.aside]
+    n_new = sum(piece.heard_s > bundle.heard_s for piece in accepted) if bundle else len(accepted)
     if journal.stage == "armed":
         return Step("wait", "")
     if journal.stage == "collecting" or bundle is None:
         return _first(journal, n_new, settings)
+    was_off = bool(pieces_while_off(bundle, pieces))
     day = int(journal.heard_s // day_s)
     can_learn_a_day = day > int(bundle.heard_s // day_s) and n_new >= _LEAST_NEW_PIECES
-    if journal.heard_s >= settings.days * day_s:
+    if journal.heard_s >= settings.days * day_s and not was_off:
         unseen = journal.unseen_by(bundle.name)
         least_s = min(_LEAST_SCORED * day_s, 60.0 * settings.first_after_min)
         return _last(unseen, pieces, per_week, least_s, can_learn_a_day=can_learn_a_day)
-    if can_learn_a_day:
-        return Step("train", f"day {day} has ended")
+    if can_learn_a_day or was_off:
+        louder = "far louder sound shows that the machine was off before"
+        return Step("train", louder if was_off else f"day {day} has ended")
     is_early = day == 0 and journal.running_s >= _SOONER * bundle.running_s
     if is_early and n_new >= _LEAST_NEW_PIECES:
         return Step("train", f"{duration(journal.running_s)} of running")
@@ -123,30 +121,3 @@ def most_alarms(per_week: float, scored_s: float) -> int:
         number += 1
         total += math.exp(number * math.log(mean) - mean - math.lgamma(number + 1.0))
     return number
-
-
-def pieces_that_do_not_fit(pieces: list[Piece]) -> dict[str, str]:
-    """The pieces to set aside, by name, with the reason.
-
-    A piece does not fit if its score, by a bundle that was made without it, is above the
-    threshold and far above that of all others; at most a fifth of the pieces. Sound of that kind
-    on more than two days is a state of the machine and is learned.
-    """
-    scored = sorted(
-        ((piece.ratio, piece) for piece in pieces if piece.ratio is not None),
-        key=lambda one: -one[0],
-    )
-    ratios = [ratio for ratio, _ in scored]
-    n_outliers = 0
-    for number in range(1, len(ratios) // MOST_LEFT_OUT + 1):
-        fitting = ratios[number:]
-        least = max(1.0, _JUMP * fitting[0], TIMES_MEDIAN * float(np.median(fitting)))
-        if ratios[number - 1] >= least:
-            n_outliers = number
-    outliers = [piece for _, piece in scored[:n_outliers]]
-    if len({piece.day for piece in outliers}) > _MOST_DAYS_ASIDE:
-        return {}
-    return {
-        piece.name: f"its score is {piece.ratio:.2g} times the threshold, unlike all others"
-        for piece in outliers
-    }

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from monitor.clock import Clock, rfc3339
 from monitor.learning.collector import LevelClasses
-from monitor.learning.journal import CONFIGURED, Journal, NotLearned, read_journal, write_journal
+from monitor.learning.journal import CONFIGURED, Journal, NamedPiece, read_journal, write_journal
 from monitor.learning.pieces import PieceStore
 from monitor.learning.settings import LearningSettings
 
@@ -66,8 +66,10 @@ class LearningState:
         self.save()
 
     def begin_again(self) -> None:
-        """Forget everything except the bundles that were made. Raises ``OSError``."""
-        self.journal = Journal(began_at=self.now(), bundles=self.journal.bundles)
+        """Forget everything that an earlier bundle does not need. Raises ``OSError``."""
+        self.journal = Journal(
+            began_at=self.now(), bundles=self.journal.bundles, duty=self.journal.duty
+        )
         self.levels = LevelClasses([])
         self.trouble = ""
 
@@ -85,7 +87,7 @@ class LearningState:
     def name_what_is_aside(self) -> None:
         """Note the pieces that are not learned, for the time after the pieces are removed."""
         self.journal.aside = [
-            NotLearned(
+            NamedPiece(
                 piece.name, piece.recorded_at, piece.aside or "it does not fit the other pieces"
             )
             for piece in self.store.pieces

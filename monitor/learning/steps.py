@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.errors import AuscultError
-from monitor.learning.journal import LearnedBundle
+from monitor.learning.journal import LearnedBundle, NamedPiece
 from monitor.learning.pieces import most_common
-from monitor.learning.rule import next_step, pieces_that_do_not_fit
+from monitor.learning.rule import next_step
+from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Job, Result, Trainer
@@ -58,7 +60,7 @@ class Steps:
             return
         self._limit_space()
         step = next_step(
-            state.journal, state.store.accepted, state.settings, state.per_week, state.day_s
+            state.journal, state.store.pieces, state.settings, state.per_week, state.day_s
         )
         state.missing = step.reason if step.action == "wait" else ""
         is_due = not trainer.is_running and state.clock.steady_s() >= self._try_again_s
@@ -103,6 +105,7 @@ class Steps:
 
     def _start_training(self, reason: str) -> None:
         state = self._state
+        self._correct_what_was_off()
         if not state.settings.keep_outliers:
             self._set_outliers_aside()
         journal, accepted = state.journal, state.store.accepted
@@ -123,9 +126,31 @@ class Steps:
         )
         self._trainer.start(job)
 
+    def _correct_what_was_off(self) -> None:
+        """If the last bundle was made while the machine was off, discard what it showed."""
+        state, bundle = self._state, self._state.journal.newest
+        pieces = state.store.pieces
+        while_off = pieces_while_off(bundle, pieces) if bundle is not None else set()
+        if not while_off:
+            return
+        state.store.change(
+            replace(one, kind="quiet" if one.name in while_off else one.kind, ratio=None)
+            for one in pieces
+        )
+        state.journal.duty = []
+
     def _set_outliers_aside(self) -> None:
         state = self._state
-        aside = pieces_that_do_not_fit(state.store.pieces)
+        pieces = state.store.pieces
+        aside, rare = pieces_that_do_not_fit(pieces), rare_pieces(pieces)
+        known_rare = {piece.name for piece in state.journal.rare}
+        state.journal.rare = [
+            NamedPiece(piece.name, piece.recorded_at, rare[piece.name])
+            for piece in pieces
+            if piece.name in rare
+        ]
+        for name in sorted(rare.keys() - known_rare):
+            log.warning("listen to piece %s: %s", name, rare[name], extra=state.log_extra)
         known = {piece.name for piece in state.store.pieces if piece.aside}
         state.store.set_aside(aside)
         for name in sorted(aside.keys() - known):
@@ -158,6 +183,7 @@ class Steps:
         journal.bundle, journal.unfit = name, unfit
         if journal.stage == "collecting":
             journal.stage = "provisional"
+            journal.duty = []  # of an earlier learning
         self._backoff.reset()
         state.trouble = ""
         state.stage_changed(f"bundle {name} is in use: {made.reason}")

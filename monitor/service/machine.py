@@ -63,6 +63,7 @@ class Machine:
             thresholds=plan.thresholds,
             operation=plan.settings.operation,
             operation_file=operation_file,
+            duty=plan.duty,
         )
         operation = plan.settings.operation
         self.signal = RunningSignal(self.id, operation) if operation.topic else None

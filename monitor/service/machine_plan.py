@@ -9,6 +9,8 @@ from pathlib import Path
 
 from monitor.config.settings import MachineSettings, Settings
 from monitor.detection.detector import persistence_of
+from monitor.detection.duty_cycle import duty_of
+from monitor.detection.healthy_duty import healthy_duty
 from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds, thresholds_of
 from monitor.errors import BundleError
@@ -16,6 +18,7 @@ from monitor.learning.journal import InUse, Stage, in_use
 from monitor.learning.settings import LearningSettings
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
+from monitor.model.operation import HealthyDuty
 from monitor.model.scorer import run_selftest
 
 log = logging.getLogger(__name__)
@@ -26,7 +29,8 @@ class MachinePlan:
     """Everything that decides how a machine is monitored.
 
     ``network`` is shared between the machines with the same bundle. ``bundle`` is None while the
-    machine is learned. ``learning`` is None for a machine that is never learned.
+    machine is learned. ``learning`` is None for a machine that is never learned. ``learned_duty``:
+    how often the healthy machine starts, from its learning.
     """
 
     settings: MachineSettings
@@ -38,6 +42,14 @@ class MachinePlan:
     stall_limit_s: float
     learning: LearningSettings | None = None
     stage: Stage = "armed"
+    learned_duty: HealthyDuty | None = None
+
+    @property
+    def duty(self) -> HealthyDuty:
+        """Outside this range, there is the warning ``duty_cycle``."""
+        states = self.bundle.manifest.operation if self.bundle is not None else None
+        of_bundle = states.duty if states is not None else None
+        return duty_of(self.settings.operation, self.learned_duty, of_bundle)
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -78,7 +90,9 @@ class MachinePlan:
 
     def same_as(self, other: MachinePlan) -> bool:
         """Whether a machine that runs by the other plan needs no change."""
-        return self._hash == other._hash and self.stage == other.stage and self.continues(other)
+        return (
+            (self._hash, self.stage, self.duty) == (other._hash, other.stage, other.duty)
+        ) and self.continues(other)
 
     def continues(self, other: MachinePlan) -> bool:
         """Whether the plans differ at most in bundle and stage, so that the source continues."""
@@ -171,11 +185,19 @@ def make_plans(
                 stall_limit_s=settings.service.stall_limit_s,
                 learning=learning,
                 stage=use.stage,
+                learned_duty=_learned_duty(use, machine),
             )
         )
     if problems:
         raise BundleError(*problems)
     return plans
+
+
+def _learned_duty(use: InUse, machine: MachineSettings) -> HealthyDuty | None:
+    """How often the healthy machine starts; None while it is learned, and without a learning."""
+    if use.stage != "armed" or not use.duty:
+        return None
+    return healthy_duty(use.duty, machine.operation.duty_cycle_s)
 
 
 def _check_off_states(off_states: tuple[str, ...] | None, bundle: Bundle) -> None:

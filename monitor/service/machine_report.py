@@ -28,6 +28,7 @@ from monitor.domain import (
 )
 from monitor.learning.learner import Learner
 from monitor.model.bundle import Bundle
+from monitor.model.operation import HealthyDuty
 from monitor.mqtt.payloads import ALARM, WARNING
 from monitor.service.coverage import Coverage
 from monitor.service.operation_report import OperationReport
@@ -57,6 +58,7 @@ class MachineReport:
         thresholds: Thresholds | None,
         operation: OperationSettings | None = None,
         operation_file: Path | None = None,
+        duty: HealthyDuty | None = None,
     ) -> None:
         """``bundle``: None while the machine is learned."""
         self.state = SourceState(SourceStatus.WARMING, "starting")
@@ -72,7 +74,7 @@ class MachineReport:
             send=self._send,
             unix_s=lambda before_s: self._clock.unix_s(self._end_s - before_s),
         )
-        self.use(bundle, thresholds)
+        self.use(bundle, thresholds, duty)
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
         self._warnings: tuple[MachineWarning, ...] = ()
@@ -81,12 +83,17 @@ class MachineReport:
         self._score_due_s = 0.0
         self.begin_stream()
 
-    def use(self, bundle: Bundle | None, thresholds: Thresholds | None) -> None:
-        """The bundle by which the machine is judged from now on."""
+    def use(
+        self,
+        bundle: Bundle | None,
+        thresholds: Thresholds | None,
+        duty: HealthyDuty | None = None,
+    ) -> None:
+        """By what the machine is judged from now on."""
         self._bundle = bundle
         self._thresholds = thresholds
         self._frame_rate_hz = bundle.spec.frame_rate_hz if bundle is not None else 1.0
-        self._operation.use(bundle, thresholds)
+        self._operation.use(bundle, thresholds, duty or HealthyDuty())
 
     def begin_stream(self) -> None:
         """Samples are counted from 0 again."""

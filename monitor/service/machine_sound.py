@@ -100,7 +100,7 @@ class MachineSound:
 
     def _use(self, plan: MachinePlan) -> None:
         if plan is not self._plan:
-            self._report.use(plan.bundle, plan.thresholds)
+            self._report.use(plan.bundle, plan.thresholds, plan.duty)
             self._plan = plan
         self._report.is_provisional = plan.is_provisional
         machine = plan.settings.id
@@ -125,6 +125,7 @@ class MachineSound:
             operation=self._pipeline.operation,
             scores=output.scores,
             decisions=output.decisions,
+            starts=sum(change.is_start for change in output.operation),
             alarm_threshold=thresholds.alarm if thresholds is not None else 0.0,
         )
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from monitor.alerts import AlertDraft
 from monitor.clock import rfc3339
-from monitor.detection.duty_cycle import DutyWatch, duty_of
+from monitor.detection.duty_cycle import DutyWatch
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.detection.settings import OperationSettings
 from monitor.detection.thresholds import Thresholds
 from monitor.domain import MachineWarning
 from monitor.model.bundle import Bundle
+from monitor.model.operation import HealthyDuty
 from monitor.service.operation_record import OperationRecord
 from monitor.service.outlet import Outlet
 
@@ -44,15 +45,16 @@ class OperationReport:
         self._send = send
         self._unix_s = unix_s
 
-    def use(self, bundle: Bundle | None, thresholds: Thresholds | None) -> None:
-        """The bundle by which the machine is judged from now on."""
+    def use(
+        self, bundle: Bundle | None, thresholds: Thresholds | None, duty: HealthyDuty
+    ) -> None:
+        """By what the machine is judged from now on."""
         self._bundle = bundle
         self._thresholds = thresholds
         self._record = OperationRecord(self._path, bundle.sha256 if bundle is not None else "")
         self._is_off_reported: bool | None = None
         """Whether an alert is open because the machine is off; None: not known yet."""
-        states = bundle.manifest.operation if bundle is not None else None
-        duty = duty_of(self._settings, states.duty if states is not None else None)
+        self._limits = duty.model_dump(exclude_none=True)
         self._duty = DutyWatch(duty, self._settings.duty_cycle_s)
 
     @property
@@ -77,7 +79,7 @@ class OperationReport:
     def publish(self) -> None:
         """Publish whether the machine runs, if that is known."""
         if (payload := self._record.payload()) is not None:
-            self._outlet.operation(self._machine, payload)
+            self._outlet.operation(self._machine, {**payload, "healthy_duty": self._limits})
 
     def save(self) -> None:
         """Keep what was counted."""
