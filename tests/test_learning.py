@@ -38,7 +38,7 @@ from monitor.learning.learner import Learner
 from monitor.learning.pieces import Piece, PieceStore, most_common
 from monitor.learning.rule import WEEK_S, alarms_of, most_alarms, next_step
 from monitor.learning.settings import LearningSettings
-from monitor.learning.sorting import pieces_that_do_not_fit
+from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.child import ChildTrainer
 from monitor.learning.trainers.choice import make_trainer
@@ -314,6 +314,31 @@ def test_a_fault_is_set_aside_and_a_state_that_returns_is_not() -> None:
     assert pieces_that_do_not_fit(healthy + returns) == {}
     assert pieces_that_do_not_fit(healthy) == {}
     assert pieces_that_do_not_fit([piece(n) for n in range(10)]) == {}
+    assert rare_pieces(healthy + fault) == {}
+    rare = rare_pieces(healthy + returns)
+    assert set(rare) == {one.name for one in fault}
+    assert "it is learned, because such sound occurred on 3 days" in rare["0105.flac"]
+
+
+def test_a_bundle_of_a_machine_that_was_off_is_replaced_when_it_runs() -> None:
+    """The sound of the room would be the healthy sound of the machine for days."""
+    room = [piece(n, level_dbfs=-60.0 + n % 8) for n in range(30)]  # somebody works beside it
+    bundle = LearnedBundle("b1", "", "", 300.0, 300.0, 30)
+    runs = [piece(40 + n, level_dbfs=-30.0, ratio=9.0, aside="unlike") for n in range(8)]
+    assert pieces_while_off(bundle, room + runs) == {one.name for one in room}
+    assert pieces_while_off(bundle, room + runs[1:]) == set()
+    louder = [replace(one, level_dbfs=-46.0) for one in runs]  # perhaps a fault
+    assert pieces_while_off(bundle, room + louder) == set()
+    off = [piece(60 + n, level_dbfs=-60.0, kind="quiet") for n in range(20)]
+    assert pieces_while_off(replace(bundle, heard_s=900.0), runs + off) == set()
+    for trained_days in (0.5, 2.5):  # also when the days have passed
+        journal = provisional(trained_days + 0.6, trained_days)
+        start_s = journal.heard_s
+        late = [replace(one, heard_s=start_s - n) for n, one in enumerate(runs)]
+        assert step(journal, room + late) == (
+            "train",
+            "far louder sound shows that the machine was off before",
+        )
 
 
 # The journal.
@@ -406,10 +431,12 @@ def receive(
     ratio: float = 0.5,
     decisions: tuple[Decision, ...] = (),
     operation: OperationStatus | None = OperationStatus.RUNNING,
+    level: float = 0.1,
+    starts: int = 0,
 ) -> None:
     """Sound of a machine that runs, scored at ``ratio`` of the threshold."""
     score = Score(ratio, 0.0, 0, 1, np.zeros(1, np.float32))
-    samples = noise(1.0)
+    samples = noise(1.0, level)
     for second in range(round(seconds)):
         learner.push(
             AudioBlock(samples, RATE_HZ, second * RATE_HZ),
@@ -417,6 +444,7 @@ def receive(
             operation=operation,
             scores=[score],
             decisions=decisions if second == 0 else (),
+            starts=starts if second == 0 else 0,
             alarm_threshold=1.0,
         )
         learner.flush()
@@ -561,6 +589,98 @@ def test_a_fault_during_learning_is_set_aside_and_named(make: Make) -> None:
     assert "times the threshold" in status["set_aside_pieces"][0]["reason"]
     assert "4 set aside" in status["text"]
     assert trainer.is_running
+
+
+def test_a_rare_state_is_learned_and_named(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault that comes and goes would be learned, and nobody would be told to listen."""
+    learner, trainer = make(settings={"days": 5})
+    receive(learner, 130)
+    trained(learner, trainer, "first")
+    for day in range(3):
+        receive(learner, 400)
+        receive(learner, 30, ratio=5.0)
+        receive(learner, 170)
+        if day < 2:
+            trained(learner, trainer, f"day-{day}")
+    learner.turn()
+    status = learner.status()
+    assert (status["set_aside"], status["rare"]) == (0, 11)
+    newest = status["rare_pieces"][-1]
+    assert "such sound occurred on 3 days" in newest["reason"]
+    assert f"listen to 11 rare pieces such as {newest['name']}" in status["text"]
+    assert caplog.text.count("listen to piece") == 11
+    learner.state.save()
+    again, _ = make()
+    assert again.status()["rare"] == 11
+
+
+def test_a_machine_that_waits_to_be_armed_shows_what_it_waits_for(make: Make) -> None:
+    """The status would be day 4 of 3."""
+    learner, trainer = make()
+    receive(learner, 130)
+    trained(learner, trainer, "first")
+    receive(learner, 3 * DAY_S - 140)
+    trained(learner, trainer, "second")
+    assert "day 3 of 3" in learner.progress()
+    receive(learner, 100, decisions=(decision("raised"), decision("cleared")))
+    trained(learner, trainer, "third")
+    receive(learner, 20, decisions=(decision("raised"), decision("cleared")))
+    learner.turn()
+    text = learner.progress()
+    assert "day 4" not in text
+    assert "3 days complete" in text
+    assert "still needed: running sound that the newest bundle was not made from" in text
+    receive(learner, 200)
+    learner.turn()
+    assert "still needed: a day with fewer alarms: 1 alarm in 4 minutes" in learner.progress()
+
+
+def test_a_machine_is_learned_again_when_it_was_off_at_first(make: Make, tmp_path: Path) -> None:
+    """The running machine would be set aside as sound that does not fit the room."""
+    learner, trainer = make()
+    receive(learner, 130, level=0.001, operation=None)
+    trained(learner, trainer, "room")
+    receive(learner, 100, level=0.001)
+    receive(learner, 60, ratio=50.0)
+    assert not learner.turn()
+    receive(learner, 40, ratio=50.0)
+    trained(learner, trainer, "machine")
+    assert text_in_use(tmp_path) == "machine"
+    assert learner.state.journal.newest is not None
+    assert "off before" in learner.state.journal.newest.reason
+    pieces = learner.state.store.pieces
+    assert {one.kind for one in pieces if one.level_dbfs < -40} == {"quiet"}
+    assert {one.kind for one in pieces if one.level_dbfs > -40} == {"running"}
+    assert {(one.aside, one.ratio) for one in pieces} == {("", None)}
+    again, _ = make()
+    assert again.state.store.pieces == pieces
+
+
+def test_the_counted_starts_survive_and_belong_to_one_learning(make: Make) -> None:
+    """The limits of duty_cycle would be lost, or be made from the time before an overhaul."""
+    learner, trainer = make()
+    receive(learner, 130)
+    trained(learner, trainer, "first")
+    assert learner.state.journal.duty == []
+    hour_s = DAY_S / 24
+    for _ in range(4):
+        receive(learner, 13, starts=1)
+        receive(learner, hour_s - 13, operation=OperationStatus.OFF)
+    receive(learner, hour_s, operation=None)  # not observed
+    counted = [(one.observed_s, one.running_s, one.starts) for one in learner.state.journal.duty]
+    assert counted == [(25.0, 13.0, 1)] * 4
+    learner.arm("anna")
+    receive(learner, 60, starts=1)
+    learner.learn("anna")
+    receive(learner, 60)
+    learner.rollback("anna")  # the bundle before is in use again
+    again, trainer = make()
+    assert len(again.state.journal.duty) == 4
+    again.learn("anna")
+    receive(again, 130)
+    trained(again, trainer, "second")
+    receive(again, 10, starts=1)
+    assert [one.starts for one in again.state.journal.duty] == [1]
 
 
 def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:

@@ -45,9 +45,7 @@ class OperationReport:
         self._send = send
         self._unix_s = unix_s
 
-    def use(
-        self, bundle: Bundle | None, thresholds: Thresholds | None, duty: HealthyDuty
-    ) -> None:
+    def use(self, bundle: Bundle | None, thresholds: Thresholds | None, duty: HealthyDuty) -> None:
         """By what the machine is judged from now on."""
         self._bundle = bundle
         self._thresholds = thresholds
