@@ -124,6 +124,11 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         ),
         (
             '[machine.source]\nkind = "file"',
+            '[machine.learning]\nmemory_mb = 100\n[machine.source]\nkind = "file"',
+            'config.toml:9: machine "pump-7": learning.memory_mb must be at least 1000, not 100',
+        ),
+        (
+            '[machine.source]\nkind = "file"',
             'detector = 3\n[machine.source]\nkind = "file"',
             'config.toml:8: machine "pump-7": detector must be a table',
         ),

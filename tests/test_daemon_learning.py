@@ -86,7 +86,7 @@ def test_a_machine_is_learned_and_armed_although_the_daemon_is_killed_at_every_s
     watched.learning = {
         "days": 200 / 86_400,
         "first_after_min": 0.7,
-        "piece_s": 2.0,
+        "piece_s": 3.0,
         "every_s": 10.0,
     }
     state = watched.folder / "state" / "learning" / "m"

@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from pydantic import ValidationError
 
 from monitor.commands.extras import FOR_TRAINING
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, Decision, Score
 from monitor.errors import BundleError, UsageError
+from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_spec import LogMelSpec
 from monitor.learning.collector import Collector, LevelClasses, PieceSound
 from monitor.learning.journal import (
     Alarm,
@@ -46,11 +49,13 @@ from monitor.learning.trainers.other_unit import OtherUnit, run_requests, train_
 from monitor.learning.trainers.protocol import Job, Result
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
+from training.sound.operation import learn_operation
+from training.sound.recordings import Recording
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 8_000
 DAY_S = 600.0
-SETTINGS = LearningSettings(days=3, first_after_min=2, piece_s=2, every_s=10)
+SETTINGS = LearningSettings(days=3, first_after_min=2, piece_s=3, every_s=10)
 
 
 def piece(number: int, **fields: object) -> Piece:
@@ -228,6 +233,16 @@ def test_before_the_first_bundle_running_is_told_by_the_level() -> None:
     assert levels.running_s == pytest.approx(61.0)
     again = LevelClasses(levels.seconds)
     assert again.running_s == pytest.approx(61.0)
+
+
+def test_the_shortest_piece_shows_operating_states() -> None:
+    """With a small piece_s, the bundle would not know when the machine is off."""
+    with pytest.raises(ValidationError):
+        LearningSettings(piece_s=2.9)
+    spec = LogMelSpec()
+    sound = np.random.default_rng(0).normal(0.0, 0.1, 3 * spec.sample_rate_hz).astype(np.float32)
+    recording = Recording("piece", log_mel_frames(sound, spec))
+    assert learn_operation([recording], spec, spec.n_mels) is not None
 
 
 # When to train and when to arm.

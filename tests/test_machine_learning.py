@@ -32,7 +32,7 @@ from tests.waiting import wait_for
 @pytest.fixture
 def learner(tmp_path: Path) -> Iterator[Learner]:
     """Learns nothing yet: its first bundle needs more sound than a test gives."""
-    one = Learner("m", LearningSettings(piece_s=2.0, every_s=5.0), tmp_path / "learning")
+    one = Learner("m", LearningSettings(piece_s=3.0, every_s=5.0), tmp_path / "learning")
     yield one
     one.stop()
 

@@ -297,6 +297,7 @@ def test_check_and_inspect_show_the_states(tmp_path: Path, with_states: Bundle) 
     text = auscult("inspect", with_states.path).out
     assert "run: 75% of the sound, level -30.0 dB, the machine runs" in text
     assert "rest: 25% of the sound, level -70.0 dB, the machine is off" in text
+    assert "healthy duty        at most 6 starts per hour\n" in text
     found = auscult("inspect", with_states.path, "--json").json["operation"]["states"]
     assert [(state["name"], state["level_db"]) for state in found] == [("run", -30), ("rest", -70)]
 

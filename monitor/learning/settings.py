@@ -26,9 +26,9 @@ class LearningSettings(BaseModel):
     )
     piece_s: float = Field(
         default=10.0,
-        ge=2.0,
+        ge=3.0,
         le=60.0,
-        description="Seconds of sound in one piece.",
+        description="Seconds of sound in one piece. A shorter one does not show operating states.",
     )
     every_s: float = Field(
         default=300.0,
@@ -64,7 +64,7 @@ class LearningSettings(BaseModel):
     )
     memory_mb: float = Field(
         default=2_000.0,
-        ge=100.0,
+        ge=1_000.0,
         le=1_000_000.0,
         description="The most memory in megabytes that a training in a child process may use.",
     )
