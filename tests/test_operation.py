@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from monitor.alerts import Alert, AlertSeries
 from monitor.detection.alert_draft import alert_draft
@@ -170,6 +171,19 @@ def test_a_machine_that_is_only_quieter_is_still_scored(
     assert "level_shift" in [warning.name for warning in pipeline.warnings]
 
 
+@pytest.mark.parametrize("begins_off", [True, False])
+def test_a_machine_that_starts_at_a_lower_gain_is_scored(
+    bundle: Bundle, network: Network, begins_off: bool
+) -> None:
+    """With a lower gain of the microphone, no short run of a machine is ever scored."""
+    gain = np.float32(10 ** (-10 / 20))
+    before = [room_sound(15) * gain] if begins_off else []
+    pipeline, output = followed(bundle, network, stream(*before, running(20) * gain))
+    assert pipeline.operation is RUNNING
+    assert sum(score.end_sample > 10 * RATE_HZ for score in output.scores) >= 10
+    assert output.decisions == []
+
+
 def test_a_fault_that_makes_some_bands_quieter_is_a_fault(bundle: Bundle, network: Network) -> None:
     """A machine that lost a part of its sound is taken for one that is off."""
     frames = log_mel_frames(stream(running(20), running(30, 3)), SPEC)
@@ -269,7 +283,7 @@ def test_an_unclear_fall_of_the_level_is_a_warning(bundle: Bundle, network: Netw
     """Sound between running and off raises an alert at once, or nobody learns of it."""
     pipeline = Pipeline(bundle, network=network)
     pipeline.push(AudioBlock(running(20), RATE_HZ, 0))
-    quieter = running(20, 3) * np.float32(0.4)
+    quieter = lfilter([0.4], [1.0, -0.6], running(20, 3)).astype(np.float32)
     output = pipeline.push(AudioBlock(quieter, RATE_HZ, 20 * RATE_HZ))
     assert statuses(output) == [TRANSITION]
     assert [warning.name for warning in pipeline.warnings] == ["unusually_quiet"]

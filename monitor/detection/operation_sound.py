@@ -18,6 +18,8 @@ _OFF_DROP_DB = 8.0
 """The least drop, as the mean of all bands. Machines that were off had 20 to 30 dB."""
 _OFF_SHAPE_DB = 4.0
 """The least difference of the spectra, without their level. A changed gain does not change it."""
+_SAME_SHAPE_DB = 3.0
+"""A sound this near to the spectrum of the running machine is that machine at another gain."""
 _FAR_DROP_DB = 25.0
 """A changed gain does not explain a larger drop. The spectrum is then not compared."""
 _RECORDED_OFF_SHARE = 0.5
@@ -80,15 +82,17 @@ class OperationSound:
             return SoundKind.LOUD
         below_db = level_db - self._quiet_db
         share = float((below_db < -_MARGIN_DB).mean())
-        if self._is_off(level_db, below_db, share):
-            return SoundKind.QUIET
-        is_stopping = is_falling and share > _RECORDED_OFF_SHARE
-        is_starting = not is_scored and share > _START_SHARE
-        return SoundKind.UNCLEAR if is_stopping or is_starting else SoundKind.LOUD
-
-    def _is_off(self, level_db: DoubleArray, below_db: DoubleArray, share: float) -> bool:
         shapes_db = [float((level_db - running).std()) for running in self._running]
         shape_db = min(shapes_db, default=np.inf)
+        if self._is_off(level_db, below_db, share, shape_db):
+            return SoundKind.QUIET
+        is_stopping = is_falling and share > _RECORDED_OFF_SHARE
+        is_starting = not is_scored and share > _START_SHARE and shape_db > _SAME_SHAPE_DB
+        return SoundKind.UNCLEAR if is_stopping or is_starting else SoundKind.LOUD
+
+    def _is_off(
+        self, level_db: DoubleArray, below_db: DoubleArray, share: float, shape_db: float
+    ) -> bool:
         if sounds_off(below_db, shape_db):
             return True
         is_quiet = -float(below_db.mean()) >= _RECORDED_OFF_DROP_DB
