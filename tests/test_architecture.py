@@ -33,7 +33,6 @@ HEAVY = {
     "matplotlib",
     "safetensors",
     "onnx",
-    "onnxscript",
     "tensorboard",
     "training",
 }

@@ -29,7 +29,6 @@ GROUPS = {
 }
 """Group of dependencies to the folders that it is for, and to all groups that these may use."""
 NOT_IMPORTED = {
-    "onnxscript": "torch.onnx.export imports it",
     "pywavelets": "the wavelet denoiser of scikit-image imports it",
     "tensorboard": "torch.utils.tensorboard imports it",
     "pytest-timeout": "a plugin of pytest",

@@ -16,7 +16,7 @@ from pathlib import Path
 from monitor.learning.trainers.protocol import Result
 
 PACKAGES = (
-    *("torch", "librosa", "matplotlib", "onnx", "onnxscript", "safetensors", "sklearn"),
+    *("torch", "librosa", "matplotlib", "onnx", "safetensors", "sklearn"),
     "threadpoolctl",
 )
 """What the command needs, from its first step to its report."""
