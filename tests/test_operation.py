@@ -35,6 +35,8 @@ from tests.stopping_machine import (
     running,
     stream,
 )
+from training.sound.operation import learn_operation
+from training.sound.recordings import Recording
 
 RUNNING, OFF, TRANSITION = (
     OperationStatus.RUNNING,
@@ -360,3 +362,21 @@ def test_calibration_leaves_out_a_machine_that_is_off(
     assert [Path(name).stem for name in used.stopped] == ["off"]
     with pytest.raises(MachineStoppedError, match=r"off\.flac: the machine does not run here"):
         read_healthy_set([recordings / "off.flac"], bundle, network)
+
+
+@pytest.mark.parametrize(("n_running", "fault_gain", "n_off"), [(11, 3.0, 0), (2, 1.0, 10)])
+def test_a_few_loud_recordings_do_not_make_all_others_off(
+    n_running: int, fault_gain: float, n_off: int
+) -> None:
+    """A faulty recording counts as the running machine, and all healthy ones as off."""
+    hiss = np.diff(np.random.default_rng(5).normal(0, 0.05, 15 * RATE_HZ + 1)).astype(np.float32)
+    sounds = [running(15, seed) for seed in range(n_running)]
+    if n_off:
+        sounds += [room_sound(15, seed=seed) * np.float32(0.5) for seed in range(n_off)]
+    else:
+        sounds.append((running(15, 90) + hiss) * np.float32(fault_gain))
+    recordings = [Recording(str(n), log_mel_frames(s, SPEC)) for n, s in enumerate(sounds)]
+    operation = learn_operation(recordings, SPEC, SPEC.n_mels)
+    assert operation is not None
+    off = sum(state.share for state in operation.states if state.is_off)
+    assert off == pytest.approx(n_off / len(sounds), abs=0.02)
