@@ -120,6 +120,7 @@ def test_the_first_bundle_of_a_machine_that_is_off_is_soon_replaced(
                 pipeline = Pipeline(load_bundle(in_use(tmp_path, "m", None).bundles[0]))
                 is_new = True
     assert learner.stage == "provisional"  # so that an alarm was only a warning
+    assert len(made) == 2
     assert made[0] < OFF_S < made[1] < OFF_S + 90.0
     assert isinstance(pipeline, Pipeline)
     assert pipeline.bundle.manifest.operation is not None
