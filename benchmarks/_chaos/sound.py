@@ -29,7 +29,7 @@ TONES_HZ = (2500.0, 4000.0, 6000.0)
 
 # Runs without site-packages, so that it starts quickly and needs little memory.
 FEEDER = """
-import fcntl, json, mmap, os, struct, sys, time
+import fcntl, json, mmap, os, struct, sys, termios, time
 plan = json.load(open(sys.argv[1]))
 cursor = os.open(plan["cursor"], os.O_RDWR)
 sounds = [mmap.mmap(os.open(p, os.O_RDONLY), 0, prot=mmap.PROT_READ) for p in plan["sounds"]]
@@ -42,10 +42,9 @@ while True:
     t = at / 2 / rate
     kind = next((tone for start, end, tone in plan["faults"] if start <= t < end), 0)
     part = sounds[kind][at % loop : at % loop + 4096]
-    try:  # the daemon may make it larger; what is in it is lost when the daemon is killed
-        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)
-    except OSError:
-        pass
+    # What waits in the pipe is lost when the daemon is killed.
+    while struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"0000"))[0] > 8192:
+        time.sleep(0.002)
     left = memoryview(part)
     while left:
         left = left[os.write(1, left):]
