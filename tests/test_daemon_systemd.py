@@ -57,7 +57,7 @@ def test_the_journal_shows_where_the_daemon_hung(watched: Daemon, bundle: Bundle
     logged = watched.log.read_text()
     assert "Fatal Python error: Aborted" in logged
     assert "daemon.py" in logged
-    assert "publisher.py" in logged
+    assert "delivery_thread.py" in logged
 
 
 def test_an_unplugged_source_does_not_end_the_watchdog_notifications(

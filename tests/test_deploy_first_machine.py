@@ -36,7 +36,7 @@ LEARNED = "/var/lib/auscult/learning/machine-1"
 # In place of a sound card: the address of the sound server. A first bundle from 36 s of sound.
 QUICKER = f"""[Service]
 Environment={SERVER} AUSCULT_MQTT__PORT={{port}} AUSCULT_MQTT__RECONNECT_MAX_S=1
-Environment=AUSCULT_LEARNING__FIRST_AFTER_MIN=0.6 AUSCULT_LEARNING__PIECE_S=2
+Environment=AUSCULT_LEARNING__FIRST_AFTER_MIN=0.6 AUSCULT_LEARNING__PIECE_S=3
 Environment=AUSCULT_LEARNING__EVERY_S=2
 """
 QUICKER_TRAINING = "[Service]\nEnvironment=AUSCULT_TRAINING__EPOCHS=3\n"
