@@ -29,13 +29,15 @@ TONES_HZ = (2500.0, 4000.0, 6000.0)
 
 # Runs without site-packages, so that it starts quickly and needs little memory.
 FEEDER = """
-import fcntl, json, mmap, os, struct, sys, termios, time
+import fcntl, json, mmap, os, select, struct, sys, termios, time
 plan = json.load(open(sys.argv[1]))
 cursor = os.open(plan["cursor"], os.O_RDWR)
 sounds = [mmap.mmap(os.open(p, os.O_RDONLY), 0, prot=mmap.PROT_READ) for p in plan["sounds"]]
 rate, speed, loop = plan["rate_hz"], plan["speed"], len(sounds[0])
 at = struct.unpack("<q", os.pread(cursor, 8, 0))[0]
 begun, began_at = time.monotonic(), at
+reader = select.poll()
+reader.register(1, 0)
 with open(plan["starts"], "ab", buffering=0) as starts:
     starts.write(struct.pack("<q", at))
 while True:
@@ -44,7 +46,8 @@ while True:
     part = sounds[kind][at % loop : at % loop + 4096]
     # What waits in the pipe is lost when the daemon is killed.
     while struct.unpack("i", fcntl.ioctl(1, termios.FIONREAD, b"0000"))[0] > 8192:
-        time.sleep(0.002)
+        if reader.poll(2):  # the daemon has ended
+            sys.exit()
     left = memoryview(part)
     while left:
         left = left[os.write(1, left):]
