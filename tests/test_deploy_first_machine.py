@@ -151,8 +151,8 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     fresh.follow(steps)
     system = fresh.system
     assert system.unit(SERVICE, "ActiveState") == "active"
-    fresh.wait_for_status("pieces, still needed: ", 60)
-    assert "  learning  " in fresh.status()
+    fresh.wait_for_status("  learning  ", 60)
+    assert "pieces, still needed: " in fresh.status()
 
     stop_and_kill_during_a_training(fresh)
     system.run(["systemctl", "restart", SERVICE])  # otherwise it tries again after a minute
@@ -172,7 +172,7 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     fresh.play("broken")
     raised = wait_for(lambda: documents(subscriber, "/machine-1/alert"), 60, "an alert")[0]
     assert (raised["kind"], raised["ratio"] > 1.0) == ("raised", True)
-    assert raised["alert_id"] in fresh.status()
+    fresh.wait_for_status(raised["alert_id"], 10)
     for message in subscriber.messages():
         check_message(message.topic, message.payload)
 
