@@ -83,8 +83,7 @@ def _sending(message: Record, alert: Record, sent: list[Record]) -> Record | Non
 
 def _latest_s(sending: Record, clock: WallClock) -> float:
     """The latest date, by the plan of the clock, that is not in the future."""
-    read_s = (sending.get("read") or sending)["at_s"]
-    readings = clock.readings_s(read_s - _MEANWHILE_S, sending["at_s"])
+    readings = clock.readings_s(sending["at_s"] - _MEANWHILE_S, sending["at_s"])
     return max(readings) + _MEANWHILE_S + _TRUE_CLOCK_S
 
 
@@ -100,16 +99,9 @@ def _check_clock(line: Record, clock: WallClock, dates: Dates) -> None:
 
 
 def _check_age(alert: Record, decided: Record, sending: Record, dates: Dates) -> None:
-    """Within one boot the date is the moment of the decision, by the clock at the sending.
-
-    Or by the clock a moment earlier, when the alert was read from the outbox.
-    """
-    moments = [moment for moment in (sending, sending.get("read")) if moment is not None]
-    errors_s = [
-        _unix_s(alert["at"]) - (moment["clock_s"] - (moment["at_s"] - decided["at_s"]))
-        for moment in moments
-    ]
-    error_s = min(errors_s, key=abs)
+    """Within one boot the date is the moment of the decision, by the clock at the sending."""
+    expected_s = sending["clock_s"] - (sending["at_s"] - decided["at_s"])
+    error_s = _unix_s(alert["at"]) - expected_s
     if not -_UNCERTAIN_S <= error_s <= _UNCERTAIN_AFTER_S:
         dates.problems.append(f"{alert['event_id']} is dated {error_s:+.1f} s from its decision")
 

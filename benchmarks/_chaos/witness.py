@@ -98,9 +98,7 @@ def attend(witness: Witness) -> None:
     """Insert the record between detector and outbox, and the points into the program."""
     push, finish = Pipeline.push, Pipeline.finish
     append, acknowledge = Outbox.append, Outbox.acknowledge
-    pending = Outbox.pending
     transaction, send = OutboxStore.transaction, MqttConnection.send
-    read: dict[tuple[str, str], dict[str, float | str]] = {}
 
     def record(output: PipelineOutput) -> PipelineOutput:
         """Only decisions about alerts: the detector of warnings decides too."""
@@ -153,21 +151,10 @@ def attend(witness: Witness) -> None:
         if not message.topic.endswith("/alert"):
             return send(self, message)
         alert = json.loads(message.payload)
-        event_id, date = alert["event_id"], alert["at"]
-        witness.write(
-            "sent", event_id=event_id, date=date, read=read.get((event_id, date)), **now()
-        )
+        witness.write("sent", event_id=alert["event_id"], date=alert["at"], **now())
         mid = send(self, message)
         witness.reached("sent")
         return mid
-
-    def watched_pending(self: Outbox, limit: int = 100, machine: str | None = None) -> list[Alert]:
-        """Reading an alert gives it the date that is sent: the clock may be set afterwards."""
-        moment = now()
-        alerts = pending(self, limit, machine)
-        for alert in alerts:
-            read[alert.event_id, alert.at] = moment
-        return alerts
 
     def watched_acknowledge(self: Outbox, event_id: str) -> None:
         witness.reached("acknowledged")
@@ -180,7 +167,6 @@ def attend(witness: Witness) -> None:
         (Pipeline, "push", watched_push),
         (Pipeline, "finish", watched_finish),
         (Outbox, "append", watched_append),
-        (Outbox, "pending", watched_pending),
         (Outbox, "acknowledge", watched_acknowledge),
         (OutboxStore, "transaction", replaced_transaction),
         (MqttConnection, "send", watched_send),
