@@ -9,44 +9,32 @@ from __future__ import annotations
 
 import numpy as np
 
+from monitor.audio.cells import SoundCells
 from monitor.domain import AudioBlock, FloatArray
 
-CELL_S = 0.5
-"""Sound whose steps are measured together."""
 _BITS = (8, 9, 10)
 
 
 class SampleSteps:
-    """Blocks of any size to the step of each cell of ``CELL_S``; 0 where it is finer than 10 bits.
-
-    Cells lie side by side from the last discontinuity on. State: the samples of the cell that is
-    not complete yet, and where it begins.
-    """
+    """Blocks of any size to the step of each cell; 0 where it is finer than 10 bits."""
 
     def __init__(self) -> None:
-        self._pending = np.empty(0, np.float32)
-        self._first_sample = 0
+        self._cells = SoundCells()
 
     def push(self, block: AudioBlock) -> list[tuple[float, float]]:
         """The cells that ``block`` completes: the second at which the cell ends, and its step."""
-        if block.discontinuous:
-            self._pending = np.empty(0, np.float32)
-        if not len(self._pending):
-            self._first_sample = block.first_sample
-        cell_samples = round(CELL_S * block.sample_rate_hz)
-        samples = np.concatenate((self._pending, block.samples))
-        cells = []
-        while len(samples) >= cell_samples:
-            cell, samples = samples[:cell_samples], samples[cell_samples:]
-            self._first_sample += cell_samples
-            cells.append((self._first_sample / block.sample_rate_hz, _step(cell)))
-        self._pending = samples.copy()
-        return cells
+        return [
+            (end_sample / block.sample_rate_hz, _step(cell))
+            for end_sample, cell in self._cells.push(block)
+        ]
 
 
 def _step(cell: FloatArray) -> float:
-    for bits in _BITS:
-        steps = cell * np.float32(2.0 ** (bits - 1))
-        if np.array_equal(steps, np.rint(steps)):
-            return float(2.0 ** (1 - bits)) if cell.any() else 0.0
-    return 0.0
+    if not _is_at_steps(cell, _BITS[-1]) or not cell.any():
+        return 0.0
+    return 2.0 ** (1 - next(bits for bits in _BITS if _is_at_steps(cell, bits)))
+
+
+def _is_at_steps(cell: FloatArray, bits: int) -> bool:
+    steps = cell * np.float32(2.0 ** (bits - 1))
+    return np.array_equal(steps, np.rint(steps))

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from monitor.audio.cells import SoundCells
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 
-CELL_S = 0.5
-"""Sound that one share is measured on."""
 CODEC_SHARE = 0.015
 """A larger share of gaps than this comes from a codec."""
 _FRAME_S = 0.016
@@ -26,35 +25,18 @@ _FLOOR = 1e-12
 
 
 class SpectralGaps:
-    """Blocks of any size to the share of gaps of each cell of ``CELL_S``.
-
-    Cells lie side by side from the last discontinuity on. State: the samples of the cell that is
-    not complete yet, and where it begins.
-    """
+    """Blocks of any size, at one rate, to the share of gaps of each cell."""
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._n_fft = 1 << round(np.log2(_FRAME_S * sample_rate_hz))
         bin_hz = sample_rate_hz / self._n_fft
         self._bins = slice(int(_LOW_HZ / bin_hz), int(_HIGH_SHARE * sample_rate_hz / 2 / bin_hz))
         self._window = np.hanning(self._n_fft + 1)[:-1]
-        self._cell_samples = round(CELL_S * sample_rate_hz)
-        self._pending = np.empty(0, np.float32)
-        self._first_sample = 0
+        self._cells = SoundCells()
 
     def push(self, block: AudioBlock) -> list[tuple[int, float]]:
         """The cells that ``block`` completes: the sample after the cell, and its share, 0 to 1."""
-        if block.discontinuous:
-            self._pending = np.empty(0, np.float32)
-        if not len(self._pending):
-            self._first_sample = block.first_sample
-        samples = np.concatenate((self._pending, block.samples))
-        cells = []
-        while len(samples) >= self._cell_samples:
-            cell, samples = samples[: self._cell_samples], samples[self._cell_samples :]
-            self._first_sample += self._cell_samples
-            cells.append((self._first_sample, self._share(cell)))
-        self._pending = samples.copy()
-        return cells
+        return [(end_sample, self._share(cell)) for end_sample, cell in self._cells.push(block)]
 
     def _share(self, cell: FloatArray) -> float:
         """The share of points far below the mean over time and far below that over frequency."""

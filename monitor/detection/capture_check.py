@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monitor.audio.bandwidth import missing_from, weakened_edge
-from monitor.audio.spectral_gaps import CELL_S, CODEC_SHARE, SpectralGaps
+from monitor.audio.cells import CELL_S
+from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
     AudioBlock,
