@@ -18,8 +18,8 @@ _OFF_DROP_DB = 8.0
 """The least drop, as the mean of all bands. Machines that were off had 20 to 30 dB."""
 _OFF_SHAPE_DB = 4.0
 """The least difference of the spectra, without their level. A changed gain does not change it."""
-_SAME_SHAPE_DB = 3.0
-"""A sound this near to the spectrum of the running machine is that machine at another gain."""
+SAME_SHAPE_DB = 3.0
+"""Spectra of one state differ by less than this, whatever the gain."""
 _FAR_DROP_DB = 25.0
 """A changed gain does not explain a larger drop. The spectrum is then not compared."""
 _RECORDED_OFF_SHARE = 0.5
@@ -87,7 +87,7 @@ class OperationSound:
         if self._is_off(level_db, below_db, share, shape_db):
             return SoundKind.QUIET
         is_stopping = is_falling and share > _RECORDED_OFF_SHARE
-        is_starting = not is_scored and share > _START_SHARE and shape_db > _SAME_SHAPE_DB
+        is_starting = not is_scored and share > _START_SHARE and shape_db > SAME_SHAPE_DB
         return SoundKind.UNCLEAR if is_stopping or is_starting else SoundKind.LOUD
 
     def _is_off(

@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 
 from monitor.detection.operation import OperationFollower
-from monitor.detection.operation_sound import sounds_off
+from monitor.detection.operation_sound import SAME_SHAPE_DB, sounds_off
 from monitor.detection.settings import OperationSettings
 from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
@@ -37,8 +37,6 @@ _CERTAIN_DROP_DB = 20.0
 """If only few recordings are louder than the others, these may be of a fault. The others are then
 of the machine that is off only if they are so much quieter. Measured: machines that were off 24 dB,
 healthy machines up to 17 dB quieter than with a fault."""
-_SAME_SHAPE_DB = 3.0
-"""Spectra of one state differ by less than this."""
 _MOST_STATES = 6
 _NO_OFF_SOUND = OperationSettings(change_s=0.5, settle_s=1.0)
 """In training, even a stop of one second is left out."""
@@ -159,8 +157,7 @@ def _may_be_faults(levels: DoubleArray, is_off: _Mask, lengths: Sequence[int]) -
     loud = [not part.all() for part in np.split(is_off, ends[:-1])]
     if sum(loud) > _FEW_SHARE * len(lengths):
         return False
-    drop_db = np.quantile(levels[~is_off], _LOWEST, axis=0) - np.median(levels[is_off], axis=0)
-    return float(drop_db.mean()) < _CERTAIN_DROP_DB
+    return -float(_below_db(levels[is_off], levels[~is_off]).mean()) < _CERTAIN_DROP_DB
 
 
 def _best_cut(values: DoubleArray) -> float:
@@ -180,13 +177,16 @@ def _looks_off(lower: DoubleArray, upper: DoubleArray) -> bool:
     There must be a gap between this group and the others. If a machine only becomes slower, there
     is none.
     """
-    quiet_db = np.quantile(upper, _LOWEST, axis=0)
-    typical_db = np.median(upper, axis=0)
-    below_db = np.median(lower, axis=0) - quiet_db
-    shape_db = float((np.median(lower, axis=0) - typical_db).std())
+    shape_db = float((np.median(lower, axis=0) - np.median(upper, axis=0)).std())
     loudest_off_db = np.quantile(lower.mean(axis=1), 1.0 - _LOWEST)
     n_between = int((upper.mean(axis=1) < loudest_off_db + _GAP_DB).sum())
-    return n_between <= len(lower) / 2 and sounds_off(below_db, shape_db)
+    return n_between <= len(lower) / 2 and sounds_off(_below_db(lower, upper), shape_db)
+
+
+def _below_db(lower: DoubleArray, upper: DoubleArray) -> DoubleArray:
+    """The usual level of ``lower`` less the quiet one of ``upper``, of each band."""
+    below_db: DoubleArray = np.median(lower, axis=0) - np.quantile(upper, _LOWEST, axis=0)
+    return below_db
 
 
 def _states(
@@ -199,7 +199,7 @@ def _states(
             break
         groups = KMeans(n_states, n_init=2, random_state=seed).fit(levels)
         apart = (levels - groups.cluster_centers_[groups.labels_]).std(axis=1)
-        if np.quantile(apart, 1.0 - _LOWEST) <= _SAME_SHAPE_DB:
+        if np.quantile(apart, 1.0 - _LOWEST) <= SAME_SHAPE_DB:
             break
     counts = np.bincount(groups.labels_, minlength=len(groups.cluster_centers_))
     order = np.argsort(-groups.cluster_centers_.mean(axis=1))

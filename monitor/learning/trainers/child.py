@@ -49,7 +49,7 @@ class ChildTrainer:
         """See ``Trainer``."""
         self._end_abandoned()
         empty(self._work)
-        process = start_command(job.arguments(self._work / OUT), self._work, new_session=True)
+        process = start_command(job.arguments(self._work / OUT), self._work)
         self._process = process
         (self._work / "pid").write_text(f"{process.pid} {_started_ticks(process.pid)}")
         with contextlib.suppress(OSError):  # it has ended already, or the system forbids it

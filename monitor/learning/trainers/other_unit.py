@@ -171,7 +171,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def train_here(arguments: list[str], work: Path, is_wanted: Callable[[], bool]) -> int:
     """Run ``auscult train audio`` as a child; see ``run_requests``."""
-    with start_command(arguments, work, new_session=True) as process:
+    with start_command(arguments, work) as process:
         while True:
             try:
                 return process.wait(1.0)

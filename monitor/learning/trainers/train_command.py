@@ -26,20 +26,15 @@ _COMMAND = [sys.executable, "-m", "monitor", "train", "audio"]
 _MOST_OUTPUT = 4 * 1024 * 1024
 
 
-def start_command(
-    arguments: list[str], work: Path, *, new_session: bool
-) -> subprocess.Popen[bytes]:
-    """Start the command. Raises ``OSError``.
-
-    ``new_session``: the command and its children are a process group of their own.
-    """
+def start_command(arguments: list[str], work: Path) -> subprocess.Popen[bytes]:
+    """Start the command; with its children it is a process group of its own. Raises ``OSError``."""
     with (work / "stdout").open("wb") as output, (work / "stderr").open("wb") as messages:
         return subprocess.Popen(  # noqa: S603  # our own program
             [*_COMMAND, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=messages,
-            start_new_session=new_session,
+            start_new_session=True,
             env=_environment(),
             cwd=_program_folder(),
         )
