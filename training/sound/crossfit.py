@@ -60,8 +60,7 @@ class HealthySound:
     """The recordings of a machine and of its reference machines, and the machine's regimes.
 
     ``regime``: for each recording, the regime of each row of its ``span_rows``. ``parts``: of
-    the evidence, see ``Statistics``. ``variation``: how the recordings would differ on other days,
-    and ``variation_share``, how much of that covariance is added to theirs.
+    the evidence, see ``Statistics``. ``variation``: how the recordings would differ on other days.
     """
 
     recordings: tuple[RecordingEvidence, ...]
@@ -87,6 +86,10 @@ class Statistics:
     centres: DoubleArray
     scatter: Scatter
     parts: tuple[slice, ...]
+
+    def centred(self, rows: DoubleArray) -> DoubleArray:
+        """Rows less their nearest centre. Shape: ``(n, d)``, both."""
+        return rows - self.centres[nearest(rows, self.centres, self.scatter.deviations)]
 
     def head(self, shrinkage: float) -> Head:
         """The head for the run time."""

@@ -75,10 +75,7 @@ def leave_recordings_out(sound: HealthySound, *, use_references: bool, seed: int
     for inside in leave_out(folds(n_recordings, _FOLDS, seed)):
         statistics = fit_statistics(sound, inside, use_references=use_references)
         for index in np.flatnonzero(~inside):
-            rows = sound.recordings[index].rows
-            centred = np.stack([rows - centre for centre in statistics.centres])
-            nearest = _nearest(centred / statistics.scatter.deviations)
-            own = centred[nearest, np.arange(len(rows))]
+            own = statistics.centred(sound.recordings[index].rows)
             for column, shrinkage in enumerate(SHRINKAGES):
                 log_likelihood, distance = statistics.scatter.likelihood_of(own, shrinkage)
                 likelihood[index, column] = log_likelihood.mean()
@@ -149,9 +146,3 @@ def _without_left_out(wanted: ScoreKind | None) -> Choice:
 
 def _best_likelihood(left_out: LeftOut) -> float:
     return float(left_out.likelihood.mean(axis=0).max())
-
-
-def _nearest(standardised: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Shape: ``(n_regimes, n, d)`` to ``(n,)``."""
-    nearest: npt.NDArray[np.intp] = np.square(standardised).sum(axis=2).argmin(axis=0)
-    return nearest

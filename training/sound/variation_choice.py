@@ -17,7 +17,6 @@ from monitor.domain import DoubleArray
 from monitor.text.wording import counted
 from training.sound.crossfit import DayVariation, HealthySound, fit_statistics, leave_out
 from training.sound.recordings import folds
-from training.sound.regimes import nearest
 from training.sound.score_choice import STANDARD_ERRORS, Choice
 
 _FOLDS = 5
@@ -146,12 +145,10 @@ class _HeldOut:
     def of(cls, sound: HealthySound, inside: npt.NDArray[np.bool_], choice: Choice) -> _HeldOut:
         """From ``inside``, for the others."""
         statistics = fit_statistics(sound, inside, use_references=choice.use_references)
-        scatter, centres = statistics.scatter, statistics.centres
         parts = [sound.recordings[index].rows for index in np.flatnonzero(~inside)]
-        rows = np.concatenate(parts)
-        rows = rows - centres[nearest(rows, centres, scatter.deviations)]
+        rows = statistics.centred(np.concatenate(parts))
         starts = np.cumsum([0, *map(len, parts[:-1])]).astype(np.intp)
-        return cls(inside, scatter.covariance, choice.shrinkage, rows, starts)
+        return cls(inside, statistics.scatter.covariance, choice.shrinkage, rows, starts)
 
     def likelihood(self, added: DoubleArray) -> DoubleArray:
         """The mean Gaussian log-likelihood per number of each held-out recording."""
