@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +19,11 @@ from monitor.learning.reception import Reception
 from monitor.learning.settings import LearningSettings
 from monitor.learning.state import LearningState
 from monitor.learning.steps import Steps
-from monitor.learning.trainers.choice import make_trainer
+from monitor.learning.trainers.by_hand import ByHand
+from monitor.learning.trainers.child import ChildTrainer
+from monitor.learning.trainers.other_unit import OtherUnit, requests_folder
 from monitor.learning.trainers.protocol import Trainer
+from monitor.learning.trainers.train_command import PACKAGES
 
 log = logging.getLogger(__name__)
 
@@ -160,3 +164,14 @@ class Learner:
                 state.save()
             except OSError as error:
                 log.warning("the progress of the learning is not kept: %s", error)
+
+
+def make_trainer(settings: LearningSettings, work: Path) -> Trainer:
+    """The trainer of the settings. ``work``: its folder, ``STATE_DIR/learning/MACHINE/work``."""
+    has_packages = all(importlib.util.find_spec(name) for name in PACKAGES)
+    kind = settings.trainer
+    if kind == "elsewhere" or (kind != "child" and not has_packages):
+        return ByHand(work)
+    if kind == "request":
+        return OtherUnit(work, requests_folder(work.parents[2]), work.parent.name)
+    return ChildTrainer(work, settings.memory_mb)
