@@ -1,37 +1,34 @@
 """The wall clock of the daemon, which is set while it runs and while it does not run.
 
-libfaketime changes the system clock for the daemon only. Its monotonic clocks stay true, as on
-a computer whose time is set. A reboot gives the daemon another boot id and a time since boot
-that begins again; both need root.
+The daemon is a Python program, so its wall clock is ``time.time``. This is replaced before the
+daemon is imported. Its monotonic clocks stay true, as on a computer whose time is set. A reboot
+gives the daemon another boot id and a time since boot that begins again; both need root.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
-import select
+import struct
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import SupportsIndex
 
-_LIBRARIES = "*/faketime/libfaketime.so.1"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_OFFSET_FILE = "clock-offset"
+_OFFSET = struct.Struct("=d")
 _SINCE_BOOT_S = 5
 
 
 class WallClock:
     """What the daemon takes for the time of day.
 
-    ``missing``: why the clock cannot be set, ``no_reboot``: why the computer cannot be
-    started again; both are empty if it is possible.
+    ``no_reboot``: why the computer cannot be started again; empty if it is possible.
     """
 
     def __init__(self, folder: Path, *, private_mounts: bool) -> None:
-        library = next(iter(sorted(Path("/usr/lib").glob(_LIBRARIES))), None)
-        self.missing = "" if library else "left out: libfaketime is not installed"
-        self._library = library
-        self._offset_file = folder / "clock-offset"
+        self._offset_file = os.open(folder / _OFFSET_FILE, os.O_RDWR | os.O_CREAT, 0o644)
         self._boot_file = folder / "boot-id"
         self._true_s = time.time() - time.monotonic()
         self._steps: list[tuple[float, float]] = []
@@ -42,9 +39,7 @@ class WallClock:
 
     def set(self, offset_s: float) -> None:
         """The clock is ``offset_s`` ahead of the true time from now on."""
-        unfinished = self._offset_file.with_name("clock-offset.new")
-        unfinished.write_text(f"{offset_s:+.3f}\n")
-        unfinished.rename(self._offset_file)
+        os.pwrite(self._offset_file, _OFFSET.pack(offset_s), 0)
         self._steps.append((time.monotonic(), offset_s))
 
     def reboot(self) -> None:
@@ -64,23 +59,6 @@ class WallClock:
             *command,
         ]
 
-    def environment(self) -> dict[str, str]:
-        """The variables that let a daemon have this clock."""
-        if self._library is None:
-            return {}
-        return {
-            "LD_PRELOAD": str(self._library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._offset_file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",
-        }
-
-    def ended(self, pid: int) -> None:
-        """A daemon has ended: remove what libfaketime left in the shared memory."""
-        for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
-            Path("/dev/shm", name).unlink(missing_ok=True)  # noqa: S108  # a fixed name of a library
-
     @property
     def offset_s(self) -> float:
         """By how much the clock is ahead now."""
@@ -94,6 +72,7 @@ class WallClock:
 
     def close(self) -> None:
         """Give the computer its own boot id again."""
+        os.close(self._offset_file)
         if not self.no_reboot:
             subprocess.run(["umount", _BOOT_ID], check=False)
 
@@ -107,15 +86,14 @@ class WallClock:
         return "left out: the boot id cannot be replaced" if mounted.returncode else ""
 
 
-def use_true_sleep() -> None:
-    """In the daemon: let ``time.sleep`` work under libfaketime, and children have the true time.
+def use_clock(folder: Path) -> None:
+    """In the daemon: let ``time.time`` show the clock that is set in ``folder``."""
+    with (folder / _OFFSET_FILE).open("rb") as file:
+        offset = mmap.mmap(file.fileno(), _OFFSET.size, prot=mmap.PROT_READ)
+    true_time_s = time.time
 
-    libfaketime refuses the absolute times with which Python sleeps.
-    """
-    if not os.environ.pop("LD_PRELOAD", ""):
-        return
+    def time_s() -> float:
+        return true_time_s() + float(_OFFSET.unpack_from(offset)[0])
 
-    def sleep(seconds: float | SupportsIndex) -> None:
-        select.select([], [], [], float(seconds))
-
-    time.sleep = sleep
+    time.time = time_s
+    time.time_ns = lambda: int(time_s() * 1e9)

@@ -47,7 +47,6 @@ class Computer:
         if self._daemon is not None:
             self._daemon.kill()
             self._daemon.wait()
-            self._clock.ended(self._daemon.pid)
 
     def end(self, timeout_s: float) -> None:
         """Stop the daemon normally."""
@@ -63,14 +62,14 @@ class Computer:
 
     def start(self) -> None:
         """Start the daemon."""
-        witness = [sys.executable, "-m", "benchmarks._chaos.witness", self._folder]
-        command = [*witness, "run", "--config", self._folder / "config.toml"]
+        daemon = [sys.executable, "-m", "benchmarks._chaos.daemon", self._folder]
+        command = [*daemon, "run", "--config", self._folder / "config.toml"]
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with (self._folder / "daemon.log").open("ab") as log:
             self._daemon = subprocess.Popen(
                 list(map(str, self._clock.command(command))),
                 cwd=ROOT,
-                env=os.environ | threads | self._clock.environment(),
+                env=os.environ | threads,
                 stdout=log,
                 stderr=log,
             )
@@ -83,7 +82,6 @@ class Computer:
         """Start a daemon that has ended again."""
         if self._daemon is None or (status := self._daemon.poll()) is None:
             return
-        self._clock.ended(self._daemon.pid)
         self._daemon = None
         if status == -signal.SIGKILL:
             self.done["kill daemon"] += 1
@@ -98,16 +96,15 @@ class Computer:
         if trouble is not None and trouble.reboot and not self._clock.no_reboot:
             self.done["reboot"] += 1
             self._clock.reboot()
-        if trouble is not None and trouble.clock_s is not None and not self._clock.missing:
+        if trouble is not None and trouble.clock_s is not None:
             self.done["set clock while stopped"] += trouble.clock_s != self._clock.offset_s
             self._clock.set(trouble.clock_s)
 
     def set_clock(self, trouble: Trouble) -> None:
         """Set the clock while the daemon runs."""
         assert trouble.clock_s is not None
-        if not self._clock.missing:
-            self.done["set clock"] += trouble.clock_s != self._clock.offset_s
-            self._clock.set(trouble.clock_s)
+        self.done["set clock"] += trouble.clock_s != self._clock.offset_s
+        self._clock.set(trouble.clock_s)
 
     def kill(self) -> None:
         """SIGKILL, now."""

@@ -30,6 +30,8 @@ class Ledger:
     ``duplicated``: messages received more than once. ``lost``: neither received nor
     decided again. ``short``: received in the short form. ``faults`` were in the sound,
     ``broken`` of them without a part between two kills that is long enough for an alert.
+    ``broken_off``: the decision about a broken fault was killed, and what was left of the
+    fault was too short for another one.
     ``faults_received`` reached the subscriber.
     """
 
@@ -44,6 +46,7 @@ class Ledger:
     short: int = 0
     faults: int = 0
     broken: int = 0
+    broken_off: int = 0
     faults_received: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -70,7 +73,8 @@ def settle(witness: list[Record], messages: list[Record], faults: dict[str, list
     for machine in sorted({*by_machine, *(line["machine"] for line in witness)}):
         lines = [line for line in witness if line["machine"] == machine]
         _check_order(machine, by_machine[machine], ledger)
-        _check_witness(machine, lines, by_machine[machine], ledger)
+        n_broken = sum(fault.is_broken for fault in faults.get(machine, ()))
+        _check_witness(machine, lines, by_machine[machine], ledger, n_broken)
     for machine, expected in faults.items():
         lines = [line for line in witness if line["machine"] == machine]
         full = [_in_full(alert, lines) for alert in by_machine[machine]]
@@ -145,7 +149,9 @@ def _check_order(machine: str, alerts: list[Record], ledger: Ledger) -> None:
         ledger.problems.append(f"{machine}: an alert is not cleared at the end")
 
 
-def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledger: Ledger) -> None:
+def _check_witness(
+    machine: str, lines: list[Record], alerts: list[Record], ledger: Ledger, n_broken: int
+) -> None:
     received = {alert["event_id"]: alert for alert in alerts}
     returned = {line["event_id"] for line in lines if line["event"] == "returned"}
     # A block of a recording may have several decisions, which are then written in order.
@@ -166,6 +172,8 @@ def _check_witness(machine: str, lines: list[Record], alerts: list[Record], ledg
             ledger.arrived_unreturned += 1
         elif number + 1 < len(lines):
             ledger.decided_again += 1
+        elif line["kind"] == "raised" and n_broken:
+            ledger.broken_off += 1
         else:
             ledger.lost += 1
             ledger.problems.append(f"{machine}: {line['kind']} was never decided again")

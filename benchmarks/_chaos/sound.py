@@ -77,17 +77,23 @@ class SoundPlan:
         """Seconds of sound that were delivered."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 
+    def heard_since_start_s(self) -> float:
+        """Seconds of sound that the program delivered that runs now."""
+        return self.position_s() - self._starts_s()[-1]
+
     def unbroken_s(self) -> list[float]:
         """For each fault its longest part that one program delivered."""
-        starts_s = [
-            at / 2 / RATE_HZ for (at,) in struct.iter_unpack("<q", self.starts.read_bytes())
-        ]
+        starts_s = self._starts_s()
         longest = []
         for begin_s in self.fault_starts_s:
             end_s = begin_s + FAULT_S
             inside = sorted(at_s for at_s in starts_s if begin_s < at_s < end_s)
             longest.append(float(np.diff([begin_s, *inside, end_s]).max()))
         return longest
+
+    def _starts_s(self) -> list[float]:
+        starts = struct.iter_unpack("<q", self.starts.read_bytes())
+        return [at / 2 / RATE_HZ for (at,) in starts]
 
 
 def plan_sounds(

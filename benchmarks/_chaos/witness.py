@@ -1,6 +1,4 @@
-"""The real daemon, with a record of decisions and alerts, and with moments to kill itself.
-
-    python -m benchmarks._chaos.witness FOLDER run --config config.toml
+"""A record of decisions and alerts in the real daemon, and moments to kill itself.
 
 Every decision of the detector and every result of ``Outbox.append`` is written to
 ``FOLDER/witness``, independently of the outbox, and so is every alert that is sent, with the
@@ -16,7 +14,6 @@ import json
 import math
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,15 +21,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from benchmarks._chaos.clocks import use_true_sleep
 from monitor.alerts import Alert, AlertDraft
-from monitor.cli import main
-from monitor.clock import read_boot_id
+from monitor.clock import Moment, read_boot_id
 from monitor.detection.alert_draft import loud_bands_hz
 from monitor.domain import AudioBlock, LogMelBlock
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.messages import Message
+from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.queue import Outbox
 from monitor.outbox.store import OutboxStore
 from monitor.pipeline import Pipeline, PipelineOutput
@@ -83,8 +79,7 @@ def _die(after_s: float) -> None:
 def now() -> dict[str, float | str]:
     """The true time, the time of the wall clock, and the boot.
 
-    Two readings in a row must agree: a thread may wait between the two clocks, and while one thread
-    reads the setting of the clock, libfaketime gives the others the true time.
+    Two readings in a row must agree, because a thread may wait between the two clocks.
     """
     before_s = math.nan
     while True:
@@ -98,6 +93,8 @@ def attend(witness: Witness) -> None:
     """Insert the record between detector and outbox, and the points into the program."""
     push, finish = Pipeline.push, Pipeline.finish
     append, acknowledge = Outbox.append, Outbox.acknowledge
+    corrected = OutboxMemory.corrected
+    dated_s: dict[str, tuple[float, float]] = {}
     transaction, send = OutboxStore.transaction, MqttConnection.send
 
     def record(output: PipelineOutput) -> PipelineOutput:
@@ -139,6 +136,12 @@ def attend(witness: Witness) -> None:
         )
         return alert
 
+    def watched_corrected(self: OutboxMemory, alert: Alert, appended: Moment) -> Alert:
+        begun_s = time.monotonic()
+        dated = corrected(self, alert, appended)
+        dated_s[alert.event_id] = begun_s, time.monotonic()
+        return dated
+
     @contextlib.contextmanager
     def watched_transaction(self: OutboxStore) -> Iterator[None]:
         with transaction(self):
@@ -151,7 +154,9 @@ def attend(witness: Witness) -> None:
         if not message.topic.endswith("/alert"):
             return send(self, message)
         alert = json.loads(message.payload)
-        witness.write("sent", event_id=alert["event_id"], date=alert["at"], **now())
+        event_id = alert["event_id"]
+        dated = dated_s[event_id]
+        witness.write("sent", event_id=event_id, date=alert["at"], dated_s=dated, **now())
         mid = send(self, message)
         witness.reached("sent")
         return mid
@@ -168,13 +173,8 @@ def attend(witness: Witness) -> None:
         (Pipeline, "finish", watched_finish),
         (Outbox, "append", watched_append),
         (Outbox, "acknowledge", watched_acknowledge),
+        (OutboxMemory, "corrected", watched_corrected),
         (OutboxStore, "transaction", replaced_transaction),
         (MqttConnection, "send", watched_send),
     ):
         setattr(owner, name, function)
-
-
-if __name__ == "__main__":
-    use_true_sleep()
-    attend(Witness(Path(sys.argv.pop(1))))
-    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import itertools
 import os
@@ -18,7 +17,8 @@ from typing import Self
 
 from benchmarks._chaos.clocks import WallClock
 from benchmarks._chaos.computer import Computer
-from benchmarks._chaos.ledger import read_lines
+from benchmarks._chaos.disk import INSIDE, SmallDisk
+from benchmarks._chaos.ledger import Record, read_lines
 from benchmarks._chaos.network import Network
 from benchmarks._chaos.recordings import Recorder, RecordingPlan
 from benchmarks._chaos.sound import SoundPlan
@@ -29,13 +29,12 @@ from tests.daemons import ROOT, toml
 from tests.mosquitto import Mosquitto
 
 BASE = "auscult/chaos"
-INSIDE = "AUSCULT_CHAOS_INSIDE"
-"""The variable that is set in a process with private mounts."""
 _TURN_S = 0.004
+_HEARD_S = 90.0
+"""An alert is raised or cleared well within so much sound."""
 _READ_AGAIN_S = 6.0
 """Longer than a daemon needs to start and to read what it has not read."""
 _AIM_LASTS_S = 10.0
-_DISK = "6m"
 _MODULE = (sys.executable, "-m")
 _PARTS = "benchmarks._chaos"
 
@@ -61,7 +60,8 @@ class World:
         self.limits: Counter[str] = Counter()
         self._folder, self._sounds, self._rng = folder, sounds, rng
         self._state = folder / "state"
-        self.no_disk = self._mount_small_disk()
+        self._disk = SmallDisk(self._state)
+        self.no_disk = self._disk.missing
         self.clock = WallClock(folder, private_mounts=INSIDE in os.environ)
         self.recorders = [
             Recorder(plan, random.Random(rng.random()), self._computer_unix_s)  # noqa: S311  # a repeatable plan, not a secret
@@ -111,8 +111,7 @@ class World:
         self._broker.resume()
         self._broker.kill()
         self.clock.close()
-        if not self.no_disk:
-            subprocess.run(["umount", "--lazy", self._state], check=False)
+        self._disk.close()
 
     def position_s(self) -> float:
         """Seconds of sound that were delivered to the machine with the least."""
@@ -253,35 +252,31 @@ class World:
         self._cut_until_s = time.monotonic() + trouble.lasts_s
         self.done["cut network"] += 1
 
-    # the disk
-
-    def _mount_small_disk(self) -> str:
-        """The reason if it is not possible, otherwise an empty text."""
-        self._state.mkdir(parents=True, exist_ok=True)
-        if INSIDE not in os.environ:
-            return "left out: only root can mount a small disk"
-        command = ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", str(self._state)]
-        mounted = subprocess.run(command, check=False, capture_output=True)
-        return "" if mounted.returncode == 0 else "left out: no small disk could be mounted"
-
     def _fill(self, trouble: Trouble) -> None:
-        if self.no_disk:
-            return
-        filler = self._state / "filler"
-        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
-            while True:
-                file.write(bytes(4096))
-        self.done["fill disk"] += 1
-        self._after(trouble.lasts_s, lambda: filler.unlink(missing_ok=True))
+        if self._disk.fill():
+            self.done["fill disk"] += 1
+            self._after(trouble.lasts_s, self._disk.empty)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
+
+    def _is_over(self, last: Record) -> bool:
+        """Whether nothing follows the last record of a machine.
+
+        A kill may break off a decision to raise an alert, near the end of its fault. The next
+        daemon makes it again, or has heard enough sound without the fault.
+        """
+        if last["kind"] == "cleared":
+            return True
+        sounds = [sound for sound in self._sounds if sound.machine == last["machine"]]
+        broken_off = last["event"] == "decided" and last["kind"] == "raised"
+        return broken_off and any(sound.heard_since_start_s() > _HEARD_S for sound in sounds)
 
     def _settled(self) -> bool:
         """Whether all recordings are read, and all alerts are cleared and acknowledged."""
         lines = [line for line in read_lines(self.witness) if "machine" in line]
         last = {line["machine"]: line for line in lines}
-        if self._later or any(line.get("kind") != "cleared" for line in last.values()):
+        if self._later or not all(map(self._is_over, last.values())):
             return False
         cleared = Counter(
             line["machine"]
