@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import io
 import re
 import subprocess
@@ -39,7 +40,7 @@ HEAVY = {
 # Files of the runtime that may load the trainer, and only inside a function.
 LAZY_TRAINERS = {"monitor/cli/bundles.py", "monitor/cli/training.py", "monitor/demo/run.py"}
 # Files whose own standard output or exit status is their interface.
-PRINTING = {"monitor/cli/program.py", "monitor/__main__.py"}
+PRINTING = {"monitor/cli/program.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.
 CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
@@ -94,6 +95,7 @@ def sources(*packages: str) -> list[Path]:
     return [path for name in packages for path in sorted((ROOT / name).rglob("*.py"))]
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
 
@@ -111,7 +113,7 @@ def _imported(node: ast.AST, file: str) -> list[str]:
             ]
         as_files = [name for name in below if is_file(name)]
         return as_files or [node.module]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+    if isinstance(node, ast.Call) and called(node).endswith("import_module"):
         return [ast.literal_eval(one) for one in node.args[:1] if isinstance(one, ast.Constant)]
     return []
 
@@ -123,7 +125,8 @@ def is_file(module: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def imports_of(path: Path) -> Iterator[Import]:
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
     """Every import in the file; those only for type checkers are not the program's."""
 
     def walk(node: ast.AST, at_load: bool) -> Iterator[Import]:
@@ -136,7 +139,7 @@ def imports_of(path: Path) -> Iterator[Import]:
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, at_load and not inside)
 
-    yield from walk(parsed(path), at_load=True)
+    return tuple(walk(parsed(path), at_load=True))
 
 
 def module_of(path: Path) -> str:
@@ -171,15 +174,25 @@ def reached(graph: dict[str, set[str]], start: str) -> dict[str, list[str]]:
     return chains
 
 
-def cycles(graph: dict[str, set[str]]) -> list[str]:
-    """For each module that imports itself through others, the chain."""
-    return [" -> ".join(chains[name]) for name in graph if name in (chains := reached(graph, name))]
+def cycle(graph: dict[str, set[str]]) -> list[str]:
+    """A chain of imports that ends where it begins; empty if there is none."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_an_import_in_a_cycle_is_found() -> None:
+    """The two checks below would pass whatever the code imports."""
+    assert set(cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}})) == {"b", "c"}
+    assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 def test_no_file_imports_itself_through_others() -> None:
     """Files in a cycle can only be understood, loaded and tested together."""
     for package in PACKAGES:
-        assert not cycles(import_graph(package))
+        assert not cycle(import_graph(package))
 
 
 def test_no_package_imports_itself_through_others() -> None:
@@ -189,7 +202,7 @@ def test_no_package_imports_itself_through_others() -> None:
         for name, imported in import_graph(package).items():
             parts = {part_of(module) for module in imported if module != package}
             graph.setdefault(part_of(name), set()).update(parts - {part_of(name)})
-        assert not cycles(graph)
+        assert not cycle(graph)
 
 
 def forbidden_chains(graph: dict[str, set[str]]) -> list[str]:
@@ -310,46 +323,59 @@ def test_the_architecture_page_describes_every_package() -> None:
     assert all((ROOT / part).exists() for part in described_parts())
 
 
-@pytest.mark.parametrize("path", sources("monitor"), ids=relative)
-def test_the_runtime_never_imports_what_training_needs(path: Path) -> None:
+def test_the_runtime_never_imports_what_training_needs() -> None:
     """A node without torch could not start, or would spend 200 MB on a library it never uses."""
-    lazy_allowed = relative(path) in LAZY_TRAINERS
+    found_in_runtime = [found for path in sources("monitor") for found in imports_of(path)]
+    assert any(is_lazy_training(found) for found in found_in_runtime)
     wrong = [
         f"{found.file}:{found.line} imports {found.module}"
-        for found in imports_of(path)
-        if found.module.partition(".")[0] in HEAVY
-        and not (
-            lazy_allowed and not found.at_load and found.module.partition(".")[0] == "training"
-        )
+        for found in found_in_runtime
+        if found.module.partition(".")[0] in HEAVY and not is_lazy_training(found)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def is_lazy_training(found: Import) -> bool:
+    """Whether one of the few files loads the trainer inside a function."""
+    is_training = found.module.partition(".")[0] == "training"
+    return is_training and found.file in LAZY_TRAINERS and not found.at_load
+
+
+def called(call: ast.Call) -> str:
+    """The name of the called function, as written, or the end of a longer expression."""
+    name: ast.expr = call.func
+    parts: list[str] = []
+    while isinstance(name, ast.Attribute):
+        parts.append(name.attr)
+        name = name.value
+    return ".".join(reversed([*parts, name.id if isinstance(name, ast.Name) else ""]))
 
 
 def calls_of(tree: ast.AST) -> Iterator[ast.Call]:
     return (node for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES), ids=relative)
-def test_only_the_command_line_prints_and_exits(path: Path) -> None:
+def test_only_the_command_line_prints_and_exits() -> None:
     """A library call that prints would corrupt `--json`, and one that exits would kill a daemon."""
-    file = relative(path)
-    if file in PRINTING:
-        return
-    tree = parsed(path)
-    wrong = [
-        f"{file}:{call.lineno}: {ast.unparse(call.func)}"
-        for call in calls_of(tree)
-        if ast.unparse(call.func) in {"print", "sys.exit", "exit", "quit", "os._exit"}
-        or (ast.unparse(call.func) == "SystemExit")
+    exits = {"sys.exit", "exit", "quit", "os._exit", "SystemExit"}
+    calls = [
+        (relative(path), call.lineno, name)
+        for path in sources(*PACKAGES)
+        for call in calls_of(parsed(path))
+        if (name := called(call)) in exits | {"print"}
     ]
-    if file in CHILDREN:
-        wrong = [line for line in wrong if line.endswith(": print")]
+    assert {file for file, _, _ in calls} > PRINTING
+    wrong = [
+        f"{file}:{line}: {name}"
+        for file, line, name in calls
+        if file not in PRINTING and not (file in CHILDREN and name in exits)
+    ]
     assert not wrong, "\n".join(wrong)
 
 
 def _unsafe(call: ast.Call) -> str | None:
     """What is wrong with a call that could run text from a file or a message; empty if nothing."""
-    name = ast.unparse(call.func)
+    name = called(call)
     options = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
     if name in {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}:
         return f"{name} runs text as a program"
@@ -364,27 +390,28 @@ def _unsafe(call: ast.Call) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES), ids=relative)
-def test_no_file_or_message_can_become_a_program(path: Path) -> None:
+def test_no_file_or_message_can_become_a_program() -> None:
     """A bundle or a configuration from a stranger could run code on the node."""
-    file = relative(path)
     wrong = [
-        f"{file}:{found.line} imports {found.module}"
+        f"{found.file}:{found.line} imports {found.module}"
+        for path in sources(*PACKAGES)
         for found in imports_of(path)
         if found.module.partition(".")[0] in UNSAFE_MODULES
     ]
-    for call in calls_of(parsed(path)):
-        trouble = _unsafe(call)
-        if trouble is not None:
-            wrong.append(f"{file}:{call.lineno}: {trouble}")
+    wrong += [
+        f"{relative(path)}:{call.lineno}: {trouble}"
+        for path in sources(*PACKAGES)
+        for call in calls_of(parsed(path))
+        if (trouble := _unsafe(call)) is not None
+    ]
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("test_*.py")), ids=relative)
-def test_every_test_says_what_would_be_broken(path: Path) -> None:
+def test_every_test_says_what_would_be_broken() -> None:
     """A red test without a sentence leaves the reader to guess what it protects."""
     silent = [
         f"{relative(path)}:{node.lineno}: {node.name}"
+        for path in sorted((ROOT / "tests").glob("test_*.py"))
         for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test")
@@ -393,27 +420,47 @@ def test_every_test_says_what_would_be_broken(path: Path) -> None:
     assert not silent, "no docstring:\n" + "\n".join(silent)
 
 
-@pytest.mark.parametrize(
-    "path", sources(*PACKAGES, "tests", "benchmarks", "tools", "examples"), ids=relative
-)
-def test_every_suppression_is_narrow_and_says_why(path: Path) -> None:
-    """A bare suppression also hides the next mistake on its line."""
-    wrong = []
+SUPPRESSIONS = {
+    r"#\s*(ruff: )?noqa": r"noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)* +[-\N{EN DASH}#(] *\S",
+    r"#\s*type:\s*ignore": r"type:\s*ignore\[[\w, -]+\] *[-#(].*\w",
+}
+"""The beginning of a suppression to its whole form."""
+
+
+def wide_suppressions(path: Path) -> list[str]:
+    """The comments that suppress more than one kind of mistake, or do not say why."""
     text = path.read_text(encoding="utf-8")
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type != tokenize.COMMENT:
-            continue
-        comment = token.string
-        where = f"{relative(path)}:{token.start[0]}: {comment}"
-        if re.search(r"#\s*(ruff: )?noqa", comment) and not re.search(
-            r"noqa: [A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)* +[-\N{EN DASH}#(] *\S", comment
-        ):
-            wrong.append(where)
-        if re.search(r"#\s*type:\s*ignore", comment) and not re.search(
-            r"type:\s*ignore\[[\w, -]+\] *[-#(].*\w", comment
-        ):
-            wrong.append(where)
+    if not any(re.search(begins, text) for begins in SUPPRESSIONS):
+        return []
+    return [
+        f"{relative(path)}:{token.start[0]}: {token.string}"
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type == tokenize.COMMENT
+        for begins, whole in SUPPRESSIONS.items()
+        if re.search(begins, token.string) and not re.search(whole, token.string)
+    ]
+
+
+def test_every_suppression_is_narrow_and_says_why() -> None:
+    """A bare suppression also hides the next mistake on its line."""
+    files = sources(*PACKAGES, "tests", "benchmarks", "tools", "examples")
+    wrong = [line for path in files for line in wide_suppressions(path)]
     assert not wrong, "write the code and, behind ' - ', the reason:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "comment", ["# noqa", "# noqa: S603", "# type: ignore", "# type: ignore[x]"]
+)
+def test_a_wide_suppression_is_found(
+    comment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above would pass whatever the comments say."""
+    monkeypatch.setattr("tests.test_architecture.relative", str)
+    path = tmp_path / "some.py"
+    path.write_text(f"x = 1  {comment}\n")
+    assert wide_suppressions(path)
+    path.write_text("x = 1  # noqa: S603 - the reason\ny = 1  # type: ignore[x] - the reason\n")
+    assert not wide_suppressions(path)
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
