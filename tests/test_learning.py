@@ -272,7 +272,10 @@ def test_the_first_bundle_needs_time_of_running_and_pieces() -> None:
     journal = Journal(heard_s=500.0, running_s=60.0)
     assert step(journal) == ("wait", "60 seconds of running for the first bundle")
     journal.running_s = 121.0
-    assert step(journal, [piece(1), piece(2)]) == ("wait", "6 pieces for the first bundle")
+    assert step(journal, [piece(1), piece(2)]) == (
+        "wait",
+        "6 pieces for the first bundle (each needs 14 seconds of running without a break)",
+    )
     assert step(journal)[0] == "train"
 
 
@@ -374,6 +377,7 @@ class ScriptedTrainer:
     """Gives the results that a test sets."""
 
     advice = ""
+    can_start = True
     waits_for_a_person = False
 
     def __init__(self, folder: Path) -> None:

@@ -32,7 +32,7 @@ RATE_HZ, DAY_S, OFF_S = 16_000, 600.0, 75.0
 class InThisProcess:
     """Trains at once, because a process of its own would need much longer to start."""
 
-    advice, is_running, waits_for_a_person = "", False, False
+    advice, can_start, is_running, waits_for_a_person = "", True, False, False
 
     def __init__(self, work: Path) -> None:
         self._work = work

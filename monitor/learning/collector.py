@@ -161,6 +161,7 @@ def _piece_of(growing: _Growing, piece_s: float) -> PieceSound:
 
 
 def level_dbfs(samples: FloatArray) -> float:
-    """The level of samples in dBFS, at least -120."""
-    energy = float(np.dot(samples, samples)) / max(1, len(samples))
+    """The level of samples in dBFS, at least -120. An offset of the converter is no sound."""
+    sound = samples - samples.mean() if len(samples) else samples
+    energy = float(np.dot(sound, sound)) / max(1, len(sound))
     return max(float(_LOWEST_DBFS), 10.0 * math.log10(energy + 1e-30))

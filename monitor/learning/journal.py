@@ -19,6 +19,8 @@ Stage = Literal["collecting", "provisional", "armed"]
 CONFIGURED = ""
 """The name of the bundle of the configuration, in place of a learned one."""
 MOST_ALARMS = 100
+_NAME = "journal.json"
+_COPY = "journal.copy"
 
 
 @dataclass(slots=True)
@@ -156,24 +158,37 @@ def folder_of(state_dir: Path, machine: str) -> Path:
 def read_journal(folder: Path) -> Journal | None:
     """The journal of a machine; None if its learning has never begun.
 
-    A damaged journal is kept under another name, and the learning begins again.
+    A damaged journal is kept under another name. Then its copy is used or, if that is not usable
+    either, the learning begins again.
     """
-    path = folder / "journal.json"
+    path = folder / _NAME
     try:
         return _JOURNAL.validate_json(path.read_bytes())
     except FileNotFoundError:
-        return None
+        fault = "does not exist"
     except ValidationError:
-        damaged = path.with_suffix(".damaged")
-        log.error(
-            "the learning begins again, because %s is damaged; it is kept as %s",
-            path,
-            damaged.name,
-        )
-        path.replace(damaged)
-        return None
+        fault = "is damaged; it is kept as journal.damaged"
+        path.replace(path.with_suffix(".damaged"))
+    try:
+        journal = _JOURNAL.validate_json((folder / _COPY).read_bytes())
+    except FileNotFoundError:
+        if "damaged" not in fault:
+            return None
+    except ValidationError:
+        (folder / _COPY).unlink()
+    else:
+        log.error("%s %s: its copy of the last change of the bundle is used", path, fault)
+        write_journal(folder, journal)
+        return journal
+    log.error("the learning begins again, because %s %s", path, fault)
+    return None
 
 
 def write_journal(folder: Path, journal: Journal) -> None:
     """Replace the journal; after a kill it is the earlier or the new one. Raises ``OSError``."""
-    replace_content(folder / "journal.json", json.dumps(asdict(journal), indent=1).encode())
+    replace_content(folder / _NAME, json.dumps(asdict(journal), indent=1).encode())
+
+
+def write_copy(folder: Path, journal: Journal) -> None:
+    """Write a second journal, for the case that the first one is damaged. Raises ``OSError``."""
+    replace_content(folder / _COPY, json.dumps(asdict(journal), indent=1).encode())

@@ -74,6 +74,7 @@ class Learner:
         self._reception = Reception(self.state, self._writer)
         self._steps = Steps(self.state, self._trainer, check_bundle, config)
         self._operators = OperatorActions(self.state, self._reception, self._steps)
+        self._waits_for_disk = False
         self._progress = Progress(self.state, self._trainer)
 
     @property
@@ -116,7 +117,10 @@ class Learner:
                 self._reception.count()
                 self._steps.advance()
                 state.save_if_due()
+                if self._waits_for_disk:
+                    self._waits_for_disk, state.disk_trouble = False, ""
             except OSError as error:
+                self._waits_for_disk = True
                 if not state.disk_trouble:
                     log.warning("the learning waits for the disk: %s", error, extra=state.log_extra)
                 state.disk_trouble = str(error)

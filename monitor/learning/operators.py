@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.errors import UsageError
+from monitor.errors import AuscultError, UsageError
 from monitor.learning.journal import CONFIGURED
 from monitor.learning.reception import Reception
 from monitor.learning.state import LearningState
@@ -27,9 +27,10 @@ class OperatorActions:
         self._steps.end_training()
         self._steps.forget_failures()
         self._reception.forget()
-        state.begin_again()
-        state.stage_changed(f"learning begins, by {by}")
-        state.store.clear()
+        state.store.clear()  # before: after a kill between the two, they would be learned
+        with state.unchanged_if_not_saved():
+            state.begin_again()
+            state.stage_changed(f"learning begins, by {by}")
         return "the learning begins; the machine is not monitored until the first bundle is made"
 
     def arm(self, by: str) -> str:
@@ -46,19 +47,36 @@ class OperatorActions:
         return "armed: it raises alerts from now on, and learns nothing more"
 
     def rollback(self, by: str) -> str:
-        """Use the bundle before the present one again. Raises ``UsageError`` if there is none."""
+        """Use the newest usable bundle before the present one again.
+
+        Raises ``UsageError`` if there is none.
+        """
         state, journal = self._state, self._state.journal
         names = [CONFIGURED] if state.has_configured_bundle else []
         names += [one.name for one in journal.bundles]
         at = names.index(journal.bundle) if journal.bundle in names else len(names)
-        if at == 0:
-            raise UsageError(f'machine "{state.machine}" has no earlier bundle')
+        earlier = self._newest_usable(names[:at])
         self._steps.end_training()
-        journal.bundle = names[at - 1]
-        if journal.stage == "collecting" or journal.bundle == CONFIGURED:
-            journal.stage = "armed"
-        if (bundle := journal.newest) is not None:  # the next training is due from now
-            bundle.heard_s, bundle.running_s = journal.heard_s, journal.running_s
-        shown = journal.bundle or "of the configuration"
-        state.stage_changed(f"back to bundle {shown}, by {by}")
+        with state.unchanged_if_not_saved():
+            journal.bundle = earlier
+            if journal.stage == "collecting" or journal.bundle == CONFIGURED:
+                journal.stage = "armed"
+            if (bundle := journal.newest) is not None:  # the next training is due from now
+                bundle.heard_s, bundle.running_s = journal.heard_s, journal.running_s
+            shown = journal.bundle or "of the configuration"
+            state.stage_changed(f"back to bundle {shown}, by {by}")
         return f"uses the bundle {shown} from now on"
+
+    def _newest_usable(self, names: list[str]) -> str:
+        """The last of these bundles that can be used. Raises ``UsageError`` if there is none."""
+        reason = ""
+        for name in reversed(names):
+            if name == CONFIGURED:
+                return name
+            try:
+                self._steps.check_bundle(self._state.folder / "bundles" / name)
+            except AuscultError as error:
+                reason = reason or f" that can be used: {error}"
+            else:
+                return name
+        raise UsageError(f'machine "{self._state.machine}" has no earlier bundle{reason}')

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 _WAITING_PIECES = 4
 _STOP_S = 2.0
+_Waiting = tuple[PieceSound, Piece, int]
+"""A piece, and the generation of the learning for which it was taken."""
 
 
 class PieceWriter:
@@ -26,7 +28,7 @@ class PieceWriter:
     def __init__(self, state: LearningState) -> None:
         self.n_lost = 0
         self._state = state
-        self._waiting: queue.Queue[tuple[PieceSound, Piece] | None] = queue.Queue(_WAITING_PIECES)
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(_WAITING_PIECES)
         self._thread = threading.Thread(
             target=self._run, name=f"learn-{state.machine}", daemon=True
         )
@@ -35,7 +37,7 @@ class PieceWriter:
     def submit(self, sound: PieceSound, piece: Piece) -> None:
         """Have a piece written. Does not wait."""
         try:
-            self._waiting.put_nowait((sound, piece))
+            self._waiting.put_nowait((sound, piece, self._state.generation))
         except queue.Full:
             self.n_lost += 1
 
@@ -58,11 +60,11 @@ class PieceWriter:
             finally:
                 self._waiting.task_done()
 
-    def _write(self, sound: PieceSound, piece: Piece) -> None:
+    def _write(self, sound: PieceSound, piece: Piece, generation: int) -> None:
         state = self._state
         try:
             with state.lock:
-                if state.journal.stage == "armed":
+                if state.journal.stage == "armed" or generation != state.generation:
                     return
                 state.store.add(sound.samples, sound.sample_rate_hz, piece)
                 state.disk_trouble = ""

@@ -1,12 +1,13 @@
 """The pieces of sound that a machine is learned from, on the disk.
 
 A folder ``pieces`` with FLAC files, a folder ``aside`` with those that do not fit, and an index
-in JSON lines. A piece counts when its line is on the disk, so a kill or power cut loses at most
-the piece that is being written.
+in JSON lines. A piece counts when its file has its name, so a kill or power cut loses at most the
+piece that is being written. What is known of a piece without a line is found again.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.domain import FloatArray
 from monitor.durable import replace_content, sync
+from monitor.text.escaping import one_line
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +64,12 @@ class PieceStore:
     def __init__(self, folder: Path) -> None:
         self.accepted_folder = folder / "pieces"
         self._aside_folder = folder / "aside"
+        self._unknown_folder = folder / "unknown"
         self._index = folder / "pieces.jsonl"
         for one in (self.accepted_folder, self._aside_folder):
             one.mkdir(parents=True, exist_ok=True)
         self._pieces: dict[str, Piece] = {}
-        self._recover()
+        self._recover({piece.name: piece for piece in self._read_index()})
 
     @property
     def pieces(self) -> list[Piece]:
@@ -89,15 +92,7 @@ class PieceStore:
         partial = final.with_suffix(".part")
         try:
             with partial.open("wb") as file:
-                # With a Python file, soundfile would need memory that is writable and executable.
-                soundfile.write(
-                    file.fileno(),
-                    samples,
-                    sample_rate_hz,
-                    format="FLAC",
-                    subtype="PCM_24",
-                    closefd=False,
-                )
+                _write_flac(file.fileno(), samples, sample_rate_hz, piece)
                 os.fsync(file.fileno())
             piece = replace(piece, n_bytes=partial.stat().st_size)
             partial.rename(final)
@@ -117,8 +112,20 @@ class PieceStore:
             self._path(piece).unlink(missing_ok=True)
         self._write_index()
 
+    def forget_lost(self) -> list[str]:
+        """Forget the pieces whose files somebody has removed; their names.
+
+        What somebody has put into the folders is moved, so that it is not learned.
+        """
+        before = self._pieces
+        self._recover(before)
+        return [name for name in before if name not in self._pieces]
+
     def set_aside(self, reasons: dict[str, str]) -> None:
-        """Set exactly these pieces aside, with a reason for each, and use all others again."""
+        """Set exactly these pieces aside, with a reason for each, and use all others again.
+
+        Call ``forget_lost`` before.
+        """
         for piece in self.pieces:
             changed = replace(piece, aside=reasons.get(piece.name, ""))
             if bool(changed.aside) != bool(piece.aside):
@@ -140,30 +147,52 @@ class PieceStore:
         return (self._aside_folder if piece.aside else self.accepted_folder) / piece.name
 
     def _append(self, entry: dict[str, object]) -> None:
-        with self._index.open("ab") as file:
-            file.write((json.dumps(entry) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
+        line = (json.dumps(entry) + "\n").encode()
+        with self._index.open("ab", buffering=0) as file:
+            begin = file.tell()
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:  # half a line would damage the next one
+                file.truncate(begin)
+                raise
 
     def _write_index(self) -> None:
         lines = [json.dumps({"piece": asdict(piece)}) + "\n" for piece in self._pieces.values()]
         replace_content(self._index, "".join(lines).encode())
 
-    def _recover(self) -> None:
-        """Read the index; the folders decide which pieces are there and which are aside."""
-        known = {piece.name: piece for piece in self._read_index()}
+    def _recover(self, known: dict[str, Piece]) -> None:
+        """The folders decide which pieces are there and which are aside."""
+        self._pieces = {}
+        unknown = []
         for folder in (self.accepted_folder, self._aside_folder):
             for path in sorted(folder.iterdir()):
-                piece = known.get(path.name)
-                if piece is None:  # the daemon was killed before its line was written
-                    path.unlink(missing_ok=True)
-                    continue
-                is_aside = folder == self._aside_folder
-                aside = (piece.aside or "set aside") if is_aside else ""
-                self._pieces[path.name] = replace(piece, aside=aside)
+                if path.name in known:
+                    is_aside = folder == self._aside_folder
+                    aside = (known[path.name].aside or "set aside") if is_aside else ""
+                    self._pieces[path.name] = replace(known[path.name], aside=aside)
+                elif path.suffix == ".part" and path.is_file():  # the daemon was killed
+                    path.unlink()
+                else:
+                    unknown.append(path)
+        for path in unknown:
+            self._take_up(path)
         self._pieces = dict(sorted(self._pieces.items(), key=lambda item: item[1].heard_s))
         if self._pieces or self._index.exists():
             self._write_index()
+
+    def _take_up(self, path: Path) -> None:
+        """Use a piece without a line, by its comment. Put anything else into ``unknown``."""
+        if (piece := _read_comment(path)) is not None:
+            aside = "set aside" if path.parent == self._aside_folder else ""
+            self._pieces[path.name] = replace(piece, n_bytes=path.stat().st_size, aside=aside)
+            return
+        self._unknown_folder.mkdir(exist_ok=True)
+        number = sum(1 for _ in self._unknown_folder.iterdir())
+        moved = self._unknown_folder / f"{number}-{path.name[-200:]}"
+        path.rename(moved)
+        log.warning("%s is not a piece of sound: moved to %s", *map(one_line, (path, moved)))
 
     def _read_index(self) -> Iterable[Piece]:
         try:
@@ -175,6 +204,28 @@ class PieceStore:
                 yield _PIECE.validate_python(json.loads(line)["piece"])
             except (ValueError, KeyError, TypeError, ValidationError):
                 log.warning("%s: a line is damaged and ignored", self._index)
+
+
+def _write_flac(descriptor: int, samples: FloatArray, sample_rate_hz: int, piece: Piece) -> None:
+    """Write a piece that also says in a comment what is known of it.
+
+    With a Python file, soundfile would need memory that is writable and executable.
+    """
+    with soundfile.SoundFile(
+        descriptor, "w", sample_rate_hz, 1, "PCM_24", format="FLAC", closefd=False
+    ) as file:
+        file.comment = json.dumps(asdict(piece))
+        file.write(samples)
+
+
+def _read_comment(path: Path) -> Piece | None:
+    """What is known of a piece, by its file; None if this is no piece."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            piece = _PIECE.validate_json(file.comment)
+    except (OSError, ValueError, TypeError, soundfile.LibsndfileError):
+        return None
+    return piece if piece.name == path.name else None
 
 
 def most_common(pieces: Iterable[Piece]) -> Piece:

@@ -48,8 +48,12 @@ class Reception:
     def __init__(self, state: LearningState, writer: PieceWriter) -> None:
         self._state = state
         self._writer = writer
-        self._collector = Collector(state.settings.piece_s, self._submit)
+        self._begin_collecting()
         self._uncounted: deque[_Received] = deque()
+
+    def _begin_collecting(self) -> None:
+        self._generation = self._state.generation
+        self._collector = Collector(self._state.settings.piece_s, self._submit)
 
     def push(
         self,
@@ -64,6 +68,8 @@ class Reception:
     ) -> None:
         """See ``Learner.push``."""
         stage = self._state.journal.stage
+        if self._generation != self._state.generation:  # what was heard before is not learned
+            self._begin_collecting()
         if stage == "armed":
             return
         seconds = len(block.samples) / block.sample_rate_hz

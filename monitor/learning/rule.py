@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from monitor.learning.collector import Collector
 from monitor.learning.journal import Journal, UnseenSound
 from monitor.learning.pieces import Piece
 from monitor.learning.settings import LearningSettings
@@ -70,7 +71,10 @@ def _first(journal: Journal, n_pieces: int, settings: LearningSettings) -> Step:
     if missing_s > 0:
         return Step("wait", f"{duration(math.ceil(missing_s))} of running for the first bundle")
     if n_pieces < LEAST_PIECES:
-        return Step("wait", f"{counted(LEAST_PIECES - n_pieces, 'piece')} for the first bundle")
+        least_s = Collector.BEFORE_S + settings.piece_s + Collector.AFTER_S
+        missing = counted(LEAST_PIECES - n_pieces, "piece")
+        whole = f"each needs {least_s:g} seconds of running without a break"
+        return Step("wait", f"{missing} for the first bundle ({whole})")
     return Step("train", f"first bundle, after {duration(journal.running_s)} of running")
 
 

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import ClassVar
 
 from monitor.clock import Clock, rfc3339
 from monitor.learning.collector import LevelClasses
-from monitor.learning.journal import CONFIGURED, Journal, NamedPiece, read_journal, write_journal
+from monitor.learning.journal import (
+    CONFIGURED,
+    Journal,
+    NamedPiece,
+    read_journal,
+    write_copy,
+    write_journal,
+)
 from monitor.learning.pieces import PieceStore
 from monitor.learning.settings import LearningSettings
 
@@ -25,6 +35,7 @@ class LearningState:
     ``per_week``: the budget of false alarms. ``day_s``: the length of a day of received sound.
     ``missing``: what the next step still needs. ``trouble``: why the last training failed.
     ``disk_trouble``: why nothing can be written. Each of them is empty if there is nothing.
+    ``generation``: another number when the learning begins again: earlier sound is not learned.
     """
 
     SAVE_S: ClassVar[float] = 60.0
@@ -54,7 +65,8 @@ class LearningState:
         self.missing = ""
         self.trouble = ""
         self.disk_trouble = ""
-        self._has_changed = False
+        self.generation = 0
+        self._has_changed = self._is_change_unsaved = False
         self._save_due_s = 0.0
         folder.mkdir(parents=True, exist_ok=True)
         self.store = PieceStore(folder)
@@ -71,16 +83,28 @@ class LearningState:
             began_at=self.now(), bundles=self.journal.bundles, duty=self.journal.duty
         )
         self.levels = LevelClasses([])
+        self.generation += 1
         self.trouble = ""
 
     def stage_changed(self, message: str) -> None:
         """The stage or the bundle is another one: write it and log it. Raises ``OSError``."""
-        self._has_changed = True
+        self._is_change_unsaved = True
         self.save()
         log.info("%s", message, extra=self.log_extra)
 
+    @contextmanager
+    def unchanged_if_not_saved(self) -> Iterator[None]:
+        """If the ``with`` block raises ``OSError``, the journal is as before."""
+        before = deepcopy(self.journal), self.levels, self.generation
+        try:
+            yield
+        except OSError:
+            self.journal, self.levels, self.generation = before
+            self._is_change_unsaved = False
+            raise
+
     def take_changed(self) -> bool:
-        """Whether the stage or the bundle has changed since the last call."""
+        """Whether another stage or bundle was written since the last call."""
         has_changed, self._has_changed = self._has_changed, False
         return has_changed
 
@@ -95,18 +119,25 @@ class LearningState:
         ]
 
     def save_if_due(self) -> None:
-        """Write the journal if that was long ago. Raises ``OSError``."""
-        if self.clock.steady_s() >= self._save_due_s:
+        """Write the journal if that was long ago, or if a change is not written yet.
+
+        Raises ``OSError``.
+        """
+        if self._is_change_unsaved or self.clock.steady_s() >= self._save_due_s:
             self.save()
 
     def save(self) -> None:
-        """Write the journal. Raises ``OSError``."""
-        self._save_due_s = self.clock.steady_s() + self.SAVE_S
+        """Write the journal. Raises ``OSError``; ``save_if_due`` then tries again."""
         journal = self.journal
         journal.levels = [round(s, 2) for s in self.levels.seconds]
-        if journal.stage == "armed" and journal.bundle == CONFIGURED and not journal.bundles:
-            return  # nothing was ever learned
-        write_journal(self.folder, journal)
+        was_ever_learned = journal.bundles or journal.bundle != CONFIGURED
+        if journal.stage != "armed" or was_ever_learned:
+            write_journal(self.folder, journal)
+        if self._is_change_unsaved:  # the bundle in use is read from the disk
+            self._is_change_unsaved = False
+            self._has_changed = True
+            write_copy(self.folder, journal)
+        self._save_due_s = self.clock.steady_s() + self.SAVE_S
 
     def now(self) -> str:
         """The time, in RFC 3339."""

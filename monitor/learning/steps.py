@@ -12,12 +12,12 @@ from typing import ClassVar
 from monitor.backoff import Backoff
 from monitor.errors import AuscultError
 from monitor.learning.journal import LearnedBundle, NamedPiece
-from monitor.learning.pieces import most_common
 from monitor.learning.rule import next_step
 from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Job, Result, Trainer
+from monitor.learning.upkeep import Upkeep
 from monitor.model.replacement import complete_folder, copy_files
 from monitor.text.wording import counted, duration
 
@@ -44,11 +44,12 @@ class Steps:
     ) -> None:
         self._state = state
         self._trainer = trainer
-        self._check_bundle = check_bundle
+        self.check_bundle = check_bundle
         self._config = config
         self._backoff = Backoff(self.FIRST_PAUSE_S, self.LONGEST_PAUSE_S)
         self._try_again_s = 0.0
         self._job_started: LearnedBundle | None = None
+        self._upkeep = Upkeep(state)
 
     def advance(self) -> None:
         """Do what is due. Raises ``OSError``."""
@@ -56,30 +57,35 @@ class Steps:
         if (result := trainer.poll()) is not None:
             self._finished(result)
         is_busy = trainer.is_running and not trainer.waits_for_a_person
-        if is_busy or state.journal.stage == "armed":
+        if state.journal.stage == "armed":
+            self._upkeep.clear_if_armed()
             return
-        self._limit_space()
+        if is_busy:
+            return
+        space = self._upkeep.limit_space()
         step = next_step(
             state.journal, state.store.pieces, state.settings, state.per_week, state.day_s
         )
-        state.missing = step.reason if step.action == "wait" else ""
+        state.missing = space or (step.reason if step.action == "wait" else "")
         is_due = not trainer.is_running and state.clock.steady_s() >= self._try_again_s
         if step.action == "train" and is_due:
-            self._start_training(step.reason)
+            if trainer.can_start:
+                self._start_training(step.reason)
+            else:
+                state.missing = "the end of the training of another machine"
         elif step.action == "arm":
             self.arm(step.reason)
 
     def arm(self, reason: str) -> None:
         """End the learning. Raises ``OSError``."""
         state = self._state
+        with state.unchanged_if_not_saved():
+            state.journal.stage, state.journal.armed_by = "armed", reason
+            state.name_what_is_aside()
+            state.stage_changed(f"armed: {reason}")
         self._trainer.stop()
-        state.journal.stage, state.journal.armed_by = "armed", reason
         state.missing = state.trouble = ""
-        state.stage_changed(f"armed: {reason}")
-        state.name_what_is_aside()
-        state.save()
-        if not state.settings.keep:
-            state.store.clear()
+        self._upkeep.clear_if_armed()
 
     def end_training(self) -> None:
         """End a training that runs; its result is not used."""
@@ -90,21 +96,9 @@ class Steps:
         self._try_again_s = 0.0
         self._backoff.reset()
 
-    def _limit_space(self) -> None:
-        """Keep the space of the pieces within its limit. Never during a training."""
-        store = self._state.store
-        left, bytes_left = store.pieces, store.n_bytes
-        removed = []
-        while bytes_left > self._state.settings.max_mb * 1e6 and left:
-            piece = most_common(left)
-            left.remove(piece)
-            bytes_left -= piece.n_bytes
-            removed.append(piece.name)
-        if removed:
-            store.remove(removed)
-
     def _start_training(self, reason: str) -> None:
         state = self._state
+        self._upkeep.forget_lost()
         self._correct_what_was_off()
         if not state.settings.keep_outliers:
             self._set_outliers_aside()
@@ -157,22 +151,26 @@ class Steps:
             log.warning("piece %s is not learned: %s", name, aside[name], extra=state.log_extra)
 
     def _finished(self, result: Result) -> None:
-        try:
-            if result.bundle is None:
+        if result.bundle is None:
+            if not self._upkeep.remove_unusable(result.unusable):
                 self._failed(result.error)
-                return
-            self._check_bundle(result.bundle)
+            return
+        try:
+            self.check_bundle(result.bundle)
+            self._take_over(result.bundle, result.unfit)
         except AuscultError as error:
             self._failed(str(error))
-            return
-        self._take_over(result.bundle, result.unfit)
 
     def _take_over(self, bundle: Path, unfit: list[str]) -> None:
         """Use a new bundle from now on."""
         state, journal = self._state, self._state.journal
-        name = self._new_name()
-        with complete_folder(state.folder / "bundles" / name) as folder:
-            copy_files(bundle, folder)
+        try:
+            name = self._new_name()
+            with complete_folder(state.folder / "bundles" / name) as folder:
+                copy_files(bundle, folder)
+        except OSError as error:  # without a pause, the training would begin again at once
+            self._failed(f"the bundle cannot be stored: {error}")
+            return
         if isinstance(self._trainer, ByHand):
             self._trainer.taken()
         made = self._job_started or LearnedBundle(

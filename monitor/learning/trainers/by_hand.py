@@ -30,6 +30,7 @@ class ByHand:
         self._files_tried: _Files = ()
         self._unreadable: Path | None = None
 
+    can_start = True
     waits_for_a_person = True
 
     @property

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import subprocess
+import weakref
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,8 +27,11 @@ in C may fail without a reason."""
 class ChildTrainer:
     """A child process with low priority, one thread, and a limit of its memory.
 
-    ``work``: a folder of its own, emptied at each start.
+    ``work``: a folder of its own, emptied at each start. In a daemon, one machine is trained at a
+    time: otherwise, machines that began together would need many times the memory.
     """
+
+    _trains: ClassVar[weakref.WeakSet[ChildTrainer]] = weakref.WeakSet()
 
     _NICE: ClassVar[int] = 15
     _STOP_S: ClassVar[float] = 0.5
@@ -41,6 +45,11 @@ class ChildTrainer:
     waits_for_a_person = False
 
     @property
+    def can_start(self) -> bool:
+        """See ``Trainer``."""
+        return not any(other.is_running for other in self._trains)
+
+    @property
     def is_running(self) -> bool:
         """See ``Trainer``."""
         return self._process is not None
@@ -51,6 +60,7 @@ class ChildTrainer:
         empty(self._work)
         process = start_command(job.arguments(self._work / OUT), self._work)
         self._process = process
+        self._trains.add(self)
         (self._work / "pid").write_text(f"{process.pid} {_started_ticks(process.pid)}")
         with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
             os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)

@@ -47,6 +47,7 @@ class OtherUnit:
         self._is_running = self._request.exists()
         self._since_s = time.monotonic()
 
+    can_start = True
     waits_for_a_person = False
 
     @property

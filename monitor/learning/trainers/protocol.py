@@ -36,12 +36,14 @@ class Job:
 class Result:
     """The end of a training: the folder of the bundle, or what went wrong.
 
-    ``unfit``: names of pieces that the training left out.
+    ``unfit``: names of pieces that the training left out. ``unusable``: why it could not use
+    pieces, by their names; it then needs to begin again without them.
     """
 
     bundle: Path | None = None
     unfit: list[str] = field(default_factory=list)
     error: str = ""
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
 class Trainer(Protocol):
@@ -58,6 +60,10 @@ class Trainer(Protocol):
 
     def close(self) -> None:
         """The daemon ends. A training that is no process of the daemon may continue."""
+
+    @property
+    def can_start(self) -> bool:
+        """Whether a training may begin now."""
 
     @property
     def is_running(self) -> bool:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from monitor.errors import BadInputError
 from monitor.learning.trainers.protocol import Result
 
 PACKAGES = (
@@ -23,6 +25,8 @@ PACKAGES = (
 OUT = "out"
 """The folder of the new bundle."""
 _COMMAND = [sys.executable, "-m", "monitor", "train", "audio"]
+_UNUSABLE = re.compile(r"auscult: .*/([^/]+\.flac): (.+)")
+"""A line of the command about a recording that it cannot use."""
 _MOST_OUTPUT = 4 * 1024 * 1024
 
 
@@ -48,7 +52,10 @@ def result_of(status: int, work: Path) -> Result:
     last = messages[-1].strip() if messages else ""
     if status < 0:
         last = f"ended by signal {-status}{': ' + last if last else ''}"
-    return Result(error=last or f"exit status {status}")
+    unusable = {}
+    if status == BadInputError.exit_status:
+        unusable = {m[1]: m[2] for line in messages if (m := _UNUSABLE.fullmatch(line.strip()))}
+    return Result(error=last or f"exit status {status}", unusable=unusable)
 
 
 def empty(folder: Path) -> None:

@@ -1,0 +1,71 @@
+"""Keeps the pieces of a machine usable: their space, lost and damaged ones, and their end."""
+
+from __future__ import annotations
+
+import logging
+
+from monitor.learning.pieces import most_common
+from monitor.learning.sorting import LEAST_PIECES
+from monitor.learning.state import LearningState
+from monitor.text.wording import counted
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The upkeep for one machine. All functions need the lock of ``state`` and raise ``OSError``.
+
+    State: what was found about the space when pieces were removed for the last time.
+    """
+
+    def __init__(self, state: LearningState) -> None:
+        self._state = state
+        self._space = ""
+
+    def limit_space(self) -> str:
+        """Keep the space of the pieces within its limit. Never during a training.
+
+        Returns what is wrong if there is no space for a first bundle; empty if nothing is.
+        """
+        store = self._state.store
+        left, bytes_left = store.pieces, store.n_bytes
+        removed = []
+        while bytes_left > self._state.settings.max_mb * 1e6 and left:
+            piece = most_common(left)
+            left.remove(piece)
+            bytes_left -= piece.n_bytes
+            removed.append(piece.name)
+        if not removed:
+            return self._space if len(left) < LEAST_PIECES else ""
+        bytes_each = store.n_bytes / (len(left) + len(removed))
+        store.remove(removed)
+        self._space = (
+            f"a larger max_mb: {LEAST_PIECES} pieces need {LEAST_PIECES * bytes_each / 1e6:.1f} MB"
+        )
+        return self._space if len(left) < LEAST_PIECES else ""
+
+    def clear_if_armed(self) -> None:
+        """Delete the pieces of an armed machine, also if a kill or the disk prevented it before."""
+        store, stage = self._state.store, self._state.journal.stage
+        if stage == "armed" and store.pieces and not self._state.settings.keep:
+            store.clear()
+
+    def forget_lost(self) -> None:
+        """Forget the pieces whose files are not there any more, and log it."""
+        if lost := self._state.store.forget_lost():
+            log.warning(
+                "somebody has removed %s, such as %s",
+                counted(len(lost), "piece"),
+                lost[0],
+                extra=self._state.log_extra,
+            )
+
+    def remove_unusable(self, reasons: dict[str, str]) -> bool:
+        """Remove pieces that the training cannot use; whether there are any."""
+        state = self._state
+        names = [piece.name for piece in state.store.accepted if piece.name in reasons]
+        for name in names:
+            log.warning("piece %s is removed: %s", name, reasons[name], extra=state.log_extra)
+        if names:
+            state.store.remove(names)
+        return bool(names)
