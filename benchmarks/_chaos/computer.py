@@ -37,6 +37,7 @@ class Computer:
         self.problems: list[str] = []
         self._folder, self._clock, self._rng, self._after = folder, clock, rng, after
         self._appointment = folder / "appointment"
+        self._log, self._log_begins = folder / "daemon.log", 0
         self._daemon: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._kill_while_starting = False
@@ -53,19 +54,26 @@ class Computer:
         self.restart()
         assert self._daemon is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if self._daemon.wait(timeout_s) != 0:
-                self.problems.append("the daemon did not end in order")
+            if status := self._daemon.wait(timeout_s):
+                self.problems.append(f"the daemon was stopped and ended with status {status}")
 
     def calm_down(self) -> None:
         """Plan no kill any more."""
         self._appointment.unlink(missing_ok=True)
+
+    def is_ready(self) -> bool:
+        """Whether the daemon has read its settings: before that, SIGTERM ends it at once."""
+        if self._daemon is None or not self._log.exists():
+            return False
+        return b'"message":"ready"' in self._log.read_bytes()[self._log_begins :]
 
     def start(self) -> None:
         """Start the daemon."""
         daemon = [sys.executable, "-m", "benchmarks._chaos.daemon", self._folder]
         command = [*daemon, "run", "--config", self._folder / "config.toml"]
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        with (self._folder / "daemon.log").open("ab") as log:
+        with self._log.open("ab") as log:
+            self._log_begins = log.tell()
             self._daemon = subprocess.Popen(
                 list(map(str, self._clock.command(command))),
                 cwd=ROOT,

@@ -276,7 +276,11 @@ class World:
         """Whether all recordings are read, and all alerts are cleared and acknowledged."""
         lines = [line for line in read_lines(self.witness) if "machine" in line]
         last = {line["machine"]: line for line in lines}
-        if self._later or not all(map(self._is_over, last.values())):
+        if (
+            self._later
+            or not self._computer.is_ready()
+            or not all(map(self._is_over, last.values()))
+        ):
             return False
         cleared = Counter(
             line["machine"]
