@@ -25,10 +25,10 @@ LOSSY = frozenset(
     {"MP3", "OPUS", "VORBIS", "AAC", "AMR", "WMA", "AC3", "MP2", "SPEEX", "GSM", "GSM610"}
 )
 """Encodings that leave sound out."""
-TRANSPARENT_KBIT_S = 48.0
-"""The bit rate of one channel from which MP3 and Vorbis do not change scores."""
-OPUS_TRANSPARENT_KBIT_S = 56.0
-"""The same for Opus: at 48 kbit/s it still uses its speech codec for the low frequencies."""
+TRANSPARENT_KBIT_S = {"OPUS": 56.0, "AAC": 56.0, "WMA": 90.0}
+"""The bit rate of one channel from which an encoding does not change scores, if it is not
+``OTHER_TRANSPARENT_KBIT_S``. At 48 kbit/s, Opus uses its speech codec for the low frequencies."""
+OTHER_TRANSPARENT_KBIT_S = 48.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,15 @@ class CaptureChain:
 
     @property
     def loses_sound(self) -> bool:
-        """Whether a lossy encoding has too few bits to leave the scores as they are."""
+        """Whether an encoding has too few bits to leave the scores as they are.
+
+        ADPCM always has: its noise is as loud as the quiet bands of a machine.
+        """
+        if "ADPCM" in self.encoding:
+            return True
         if self.encoding not in LOSSY or self.kbit_s is None:
             return False
-        is_opus = self.encoding == "OPUS"
-        least_kbit_s = OPUS_TRANSPARENT_KBIT_S if is_opus else TRANSPARENT_KBIT_S
+        least_kbit_s = TRANSPARENT_KBIT_S.get(self.encoding, OTHER_TRANSPARENT_KBIT_S)
         return self.kbit_s < least_kbit_s * self.channels
 
     def __str__(self) -> str:

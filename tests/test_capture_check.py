@@ -17,6 +17,7 @@ from scipy import signal
 from monitor.audio.bandwidth import end_of_sound, missing_from, weakened_edge
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import declared_fault
+from monitor.detection.offset_leak import OffsetLeak
 from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceStatus
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
@@ -249,6 +250,12 @@ def test_any_cutting_gives_the_same(bundle: Bundle, cuts: list[int]) -> None:
         ("OPUS", 64.0, 1, False),
         ("MP3", 64.0, 2, True),
         ("MP3", 128.0, 2, False),
+        ("AAC", 50.0, 1, True),
+        ("AAC", 64.0, 1, False),
+        ("WMA", 64.0, 1, True),
+        ("WMA", 96.0, 1, False),
+        ("WAV IMA_ADPCM", None, 1, True),
+        ("WAV MS_ADPCM", None, 1, True),
         ("VORBIS", None, 1, False),
         ("WAV PCM_16", None, 1, False),
     ],
@@ -262,6 +269,27 @@ def test_a_lossy_encoding_with_few_bits_is_capture_changed(
     assert (found is not None and found.reason == "capture_changed") is fault
     known = capture.model_copy(update={"chains": (chain,)})
     assert declared_fault(known, 48_000, chain) is None
+
+
+@pytest.mark.parametrize(("offset", "state"), [(0.0005, ""), (0.05, "dc_offset")])
+def test_an_offset_that_is_louder_than_the_machine_is_named(
+    bundle: Bundle, offset: float, state: str
+) -> None:
+    """Another converter raises an alert of a quiet machine, although its sound is the same."""
+    sound = 0.1 * machine_sound(30.0, seed=50) + np.float32(offset)
+    found = Pipeline(bundle)
+    assert reasons(output_of(found, sound, [])) == [state] * bool(state)
+    assert "DC offset of +0.0500" in found.state.detail or not state
+
+
+def test_a_trained_offset_is_no_fault() -> None:
+    """A microphone that always has an offset would never be monitored."""
+    sounds = [0.1 * machine_sound(5.0, seed=seed) + np.float32(0.05) for seed in range(2)]
+    leak = OffsetLeak(capture_of(sounds), SPEC)
+    for gain in (0.2, 1.0, 3.0):
+        leak.measure(AudioBlock(gain * sounds[0], RATE_HZ, 0, discontinuous=True))
+        leak.add(len(sounds[0]), levels(gain * sounds[0])[-1])
+        assert leak.offset is None
 
 
 @given(

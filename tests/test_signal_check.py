@@ -49,6 +49,7 @@ BROKEN = {
     "digital zero": (constant(4, 0.0), "silence", SourceStatus.NO_SIGNAL),
     "muted": (noise(6, 1e-5), "silence", SourceStatus.NO_SIGNAL),
     "stuck": (constant(4, -0.25), "stuck", SourceStatus.NO_SIGNAL),
+    "partly overdriven": (np.clip(noise(6, 0.85), -1, 1), "clipping", SourceStatus.DEGRADED),
     "overdriven": (np.clip(noise(6, 3.0), -1, 1), "clipping", SourceStatus.DEGRADED),
     "offset": (noise(6, 0.01) + np.float32(0.3), "dc_offset", SourceStatus.DEGRADED),
     "NaN": (np.where(noise(1, 1.0) > 2, np.nan, np.float32(0.1)), "not_finite",

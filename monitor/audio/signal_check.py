@@ -37,8 +37,8 @@ class SignalLimits:
     quiet_dbfs: float = -90.0
     """RMS around the mean; about one step of 16-bit sound."""
     quiet_after_s: float = 3.0
-    clipped_share: float = 0.3
-    """Share of samples at full scale."""
+    clipped_share: float = 0.18
+    """Share of samples at full scale. From about 0.2 on, clipped healthy sound raises alerts."""
     clipped_after_s: float = 2.0
     dc_offset: float = 0.1
     """Mean, full scale +-1."""

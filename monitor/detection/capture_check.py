@@ -15,6 +15,7 @@ import numpy as np
 from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.cells import CELL_S
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
+from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
     AudioBlock,
@@ -72,6 +73,7 @@ class CaptureCheck:
         self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
         self._gaps = SpectralGaps(spec.sample_rate_hz)
         self._rounding = RoundingNoise(capture, spec)
+        self._leak = OffsetLeak(capture, spec)
         self._declared: SourceState | None = None
         self._missing: int | None = None
         self._good_windows = 0
@@ -91,6 +93,13 @@ class CaptureCheck:
                 f"the sound ends at {_khz(end_hz)} kHz; the training sound reaches "
                 f"{_khz(self._capture.reach_hz)} kHz: check sample rate, codec and filters",
             )
+        if (offset := self._leak.offset) is not None:
+            return _degraded(
+                "dc_offset",
+                f"the samples have a DC offset of {offset:+.4f} of full scale, which is louder "
+                "than the healthy sound at the lowest frequencies: check the input, or train with "
+                "sound from this microphone",
+            )
         if (bits := self._rounding.bits) is not None:
             return _degraded(
                 "capture_changed",
@@ -109,6 +118,7 @@ class CaptureCheck:
         """Sound was lost: keep the results, and start new cells."""
         self._cells: deque[tuple[int, float]] = deque()
         self._rounding.gap()
+        self._leak.gap()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
         self._levels_db: deque[FloatArray] = deque(maxlen=_EDGE_WINDOWS)
@@ -125,6 +135,7 @@ class CaptureCheck:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
         self._cells.extend(self._gaps.push(block))
+        self._leak.measure(block)
 
     def scorable(
         self, windows: Sequence[LogMelWindow]
@@ -155,6 +166,7 @@ class CaptureCheck:
     def _add(self, window: LogMelWindow) -> None:
         levels_db = window.values_db.mean(axis=1)
         self._levels_db.append(levels_db)
+        self._leak.add(window.end_sample, levels_db)
         self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
         if missing is None and len(self._levels_db) == _EDGE_WINDOWS:
@@ -178,7 +190,7 @@ def _is_known(chain: CaptureChain, capture: Capture) -> bool:
         known.encoding == chain.encoding
         and (known.kbit_s or 0.0) / known.channels <= 1.25 * (chain.kbit_s or 0.0) / chain.channels
         for known in capture.chains
-        if known.kbit_s
+        if known.kbit_s or chain.kbit_s is None
     )
 
 
