@@ -29,6 +29,9 @@ TRANSPARENT_KBIT_S = {"OPUS": 56.0, "AAC": 56.0, "WMA": 90.0}
 """The bit rate of one channel from which an encoding does not change scores, if it is not
 ``OTHER_TRANSPARENT_KBIT_S``. At 48 kbit/s, Opus uses its speech codec for the low frequencies."""
 OTHER_TRANSPARENT_KBIT_S = 48.0
+TRANSPARENT_KBIT_S_PER_KHZ = 1.6
+"""The same for MP3 and Vorbis, for all channels together and each kHz of the sample rate: at a high
+rate, their bits are spent on high frequencies too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +59,13 @@ class CaptureChain:
             return True
         if self.encoding not in LOSSY or self.kbit_s is None:
             return False
-        least_kbit_s = TRANSPARENT_KBIT_S.get(self.encoding, OTHER_TRANSPARENT_KBIT_S)
-        return self.kbit_s < least_kbit_s * self.channels
+        least_kbit_s = self.channels * TRANSPARENT_KBIT_S.get(
+            self.encoding, OTHER_TRANSPARENT_KBIT_S
+        )
+        if self.encoding in {"MP3", "VORBIS"}:
+            per_khz = TRANSPARENT_KBIT_S_PER_KHZ * self.sample_rate_hz / 1000
+            least_kbit_s = max(least_kbit_s, per_khz)
+        return self.kbit_s < least_kbit_s
 
     def __str__(self) -> str:
         """As in messages, for example ``MP3 with 32 kbit/s``."""

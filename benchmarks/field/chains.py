@@ -63,6 +63,7 @@ CHAINS: dict[str, Chain] = {
     "telephone": telephone(),
     "8 bits with dither": few_bits(8),
     "MP3, 16 kHz, 32 kbit/s": codec("mp3", "libmp3lame", 32),
+    "MP3, 16 kHz, 64 kbit/s": codec("mp3", "libmp3lame", 64, 16_000),
     "MP3, 44.1 kHz, 32 kbit/s": codec("mp3", "libmp3lame", 32, 44_100),
     "MP3, 44.1 kHz, 64 kbit/s": codec("mp3", "libmp3lame", 64, 44_100),
     "MP3, 48 kHz, 128 kbit/s": codec("mp3", "libmp3lame", 128, 48_000),

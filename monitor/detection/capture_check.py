@@ -33,6 +33,7 @@ _CELLS_NEEDED = round(2.0 / CELL_S)
 _RECOVERED_SHARE = 0.7
 _RECOVER_WINDOWS = 4
 _EDGE_WINDOWS = 4
+_EDGE_WINDOWS_NEEDED = 3  # two seconds of sound, before which nothing is scored
 _RATE_TOLERANCE = 0.99
 _HEALTHY_FACTOR = 2.0
 
@@ -169,7 +170,7 @@ class CaptureCheck:
         self._leak.add(window.end_sample, levels_db)
         self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
         missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
-        if missing is None and len(self._levels_db) == _EDGE_WINDOWS:
+        if missing is None and len(self._levels_db) >= _EDGE_WINDOWS_NEEDED:
             mean_db = np.stack(self._levels_db).mean(axis=0)
             missing = weakened_edge(mean_db, self._low_db, self._capture.scored_bands)
         self._good_windows = self._good_windows + 1 if missing is None else 0
