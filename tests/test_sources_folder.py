@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import struct
@@ -494,6 +495,19 @@ def test_a_name_that_is_not_utf_8_is_reported_and_read_once(tmp_path: Path) -> N
     detail = reader.states()[0].detail
     assert "bad\\xff\\n.wav" in detail
     detail.encode()
+
+
+def test_new_recordings_are_no_lines_of_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library that watches the folder would write a line for each change."""
+    caplog.set_level(logging.INFO)
+    recording(tmp_path / "a.wav")
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(8_000)
+        recording(tmp_path / "b.wav", value=0.2)
+        reader.wait_for_samples(2 * 8_000)
+    assert [line.name for line in caplog.records if line.name.startswith("watchfiles")] == []
 
 
 def test_a_cut_recording_is_called_truncated_only_when_it_no_longer_grows(

@@ -51,6 +51,7 @@ class Notices:
             return None
         import watchfiles  # noqa: PLC0415 - 5 MB that only folder sources need
 
+        logging.getLogger("watchfiles").setLevel(logging.WARNING)  # otherwise a line for each file
         self._watched = _identity(self._folder)
         try:
             changes = watchfiles.watch(
@@ -79,7 +80,7 @@ class Notices:
             return _paths(next(self._changes))
         except (StopIteration, OSError, RuntimeError) as error:
             if not stop.is_set():
-                log.warning("%s: the system no longer reports changes (%s)", self._folder, error)
+                log.warning("%s: reports of changes begin again (%s)", self._folder, error)
             self.close()
             return None
 
