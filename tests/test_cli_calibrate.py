@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from monitor.errors import BadInputError
-from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.offline import recalibrate as recalibrate_module
 from monitor.offline.recalibrate import recalibrate
 from monitor.text.wording import rounded
@@ -75,6 +75,32 @@ def test_the_report_shows_the_new_threshold(bundle: Bundle, healthy: Path) -> No
     previous = bundle.path.with_name("pump.bundle.previous-1")
     assert (previous / "scores.png").exists()
     assert f"{bundle.calibration.threshold:.4g}" in (previous / "report.html").read_text()
+
+
+@pytest.mark.parametrize("listed", [[{"name": "other/0.flac", "seconds": 15.2}], ["0.flac", {}], 7])
+def test_recordings_of_the_training_are_named(
+    bundle: Bundle, healthy: Path, listed: object, tmp_path: Path
+) -> None:
+    """Their scores are low: the threshold becomes too low, and healthy sound raises alerts."""
+    manifest = bundle.manifest.model_copy(update={"provenance": {"recordings": listed}})
+    write_manifest(bundle.path, manifest)
+    outcome = auscult("calibrate", bundle.path, healthy, "--out", tmp_path / "new", "--json")
+    named = outcome.json["calibration_set"]["trained_on"]
+    is_listed = isinstance(listed, list) and isinstance(listed[0], dict)
+    assert named == ([str(healthy / "0.flac")] if is_listed else [])
+    assert ("1 of 8 recordings has the name and length" in outcome.err) is is_listed
+
+
+def test_copies_are_the_reason_for_too_little_sound(
+    bundle: Bundle, healthy: Path, tmp_path: Path
+) -> None:
+    """Eight recordings seem to be enough, and the message names only one."""
+    for n in range(8):
+        shutil.copy(healthy / "0.flac", tmp_path / f"{n}.flac")
+    with pytest.raises(BadInputError, match="7 of 8 recordings are not used, as copies of another"):
+        recalibrate(
+            bundle, sorted(tmp_path.glob("*.flac")), out=None, false_alarms_per_week=1, force=True
+        )
 
 
 def test_a_bundle_is_not_replaced_without_being_asked(bundle: Bundle, healthy: Path) -> None:

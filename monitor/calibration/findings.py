@@ -58,7 +58,8 @@ class SetFindings:
     """The result for a set of ``n_recordings``.
 
     ``kept``: whether the outliers are used. ``groups``: recordings that are far from
-    all others but near each other.
+    all others but near each other. ``trained_on``: recordings that seem to be those that the
+    bundle was made from.
     """
 
     n_recordings: int
@@ -67,6 +68,16 @@ class SetFindings:
     outliers: tuple[Outlier, ...] = ()
     kept: bool = False
     groups: tuple[tuple[str, ...], ...] = ()
+    trained_on: tuple[str, ...] = ()
+
+    @property
+    def copies_text(self) -> str:
+        """How many copies are not used, for a message about too little sound; empty for none."""
+        if not self.copies:
+            return ""
+        are = "is" if len(self.copies) == 1 else "are"
+        total = counted(self.n_recordings, "recording")
+        return f"{len(self.copies)} of {total} {are} not used, as copies of another"
 
     def with_outliers(
         self, outliers: tuple[Outlier, ...], groups: tuple[tuple[str, ...], ...], *, kept: bool
@@ -99,6 +110,14 @@ class SetFindings:
                 + "; and ".join(groups)
                 + ". They are used. If the machine was faulty, remove them. If it was healthy, "
                 "record more of that state"
+            )
+        if self.trained_on:
+            have = "has" if len(self.trained_on) == 1 else "have"
+            names = [one_line(name) for name in self.trained_on]
+            facts["Training"] = (
+                f"{len(names)} of {total} {have} the name and length of a recording that the "
+                f"bundle was trained on: {_listed(names)}. Such recordings get lower scores than "
+                "new sound, so the threshold may be too low. Use new recordings"
             )
         if self.copies:
             one = len(self.copies) == 1
@@ -138,6 +157,7 @@ class SetFindings:
             "outliers_kept": self.kept,
             "outlier_rule": RULE,
             "groups": [list(group) for group in self.groups],
+            "trained_on": list(self.trained_on),
         }
 
 

@@ -25,6 +25,9 @@ from monitor.offline.replay import nothing_to_score
 from monitor.pipeline import Pipeline
 from monitor.text.escaping import one_line
 
+_SAME_LENGTH_S = 1.0
+"""Lengths may differ by this: the last scored window ends before the end of a recording."""
+
 
 @dataclass(frozen=True, slots=True)
 class HealthySet:
@@ -76,7 +79,9 @@ def read_healthy_set(
     pairs = [(healthy, frames_db) for _, healthy, frames_db in used]
     copies = find_copies([frames_db for _, frames_db in pairs])
     findings = SetFindings(
-        len(names), tuple(CopiedRecording(names[c.index], names[c.of], c.share) for c in copies)
+        len(names),
+        tuple(CopiedRecording(names[c.index], names[c.of], c.share) for c in copies),
+        trained_on=_trained_on(used, bundle),
     )
     copied = {copy.index for copy in copies}
     kept = [(names[i], pairs[i][0]) for i in range(len(names)) if i not in copied]
@@ -86,6 +91,26 @@ def read_healthy_set(
     left = [(name, healthy) for name, healthy in kept if name not in unused]
     return HealthySet(
         tuple(name for name, _ in left), tuple(one for _, one in left), findings, tuple(stopped)
+    )
+
+
+def _trained_on(
+    used: Sequence[tuple[str, HealthyRecording, FloatArray]], bundle: Bundle
+) -> tuple[str, ...]:
+    """The recordings with the file name and, to a second, the length of one of the training."""
+    recordings = bundle.manifest.provenance.get("recordings")
+    known = [
+        (Path(str(one.get("name"))).name, seconds)
+        for one in (recordings if isinstance(recordings, list) else ())
+        if isinstance(one, dict) and isinstance(seconds := one.get("seconds"), float | int)
+    ]
+    return tuple(
+        name
+        for name, healthy, _ in used
+        if any(
+            Path(name).name == known_name and abs(healthy.seconds - seconds) <= _SAME_LENGTH_S
+            for known_name, seconds in known
+        )
     )
 
 

@@ -68,9 +68,14 @@ def recalibrate(
         match = match_recordings(before, healthy, bundle.reference_names, bundle.head.healthy)
     if not match.matches and not force:
         raise BadInputError(f"{bundle.path}: {match.complaint}. --force uses them nevertheless")
-    calibration = calibration_of(
-        bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
-    )
+    try:
+        calibration = calibration_of(
+            bundle, healthy, _rule(bundle, detector), false_alarms_per_week=false_alarms_per_week
+        )
+    except BadInputError as error:
+        if not findings.copies_text:
+            raise
+        raise BadInputError(f"{error}. {findings.copies_text}") from error
     provenance = {**bundle.manifest.provenance, "calibration_set": findings.to_dict()}
     path = bundle.path if out is None else out
 

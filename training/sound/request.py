@@ -126,7 +126,11 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     seconds = sum(recording.seconds(spec) for recording in recordings)
     others = f", {counted(len(references), 'reference machine')}" if references else ""
     logger.info(
-        "training on %s, %s%s", counted(len(numbered), "recording"), duration(seconds), others
+        "training on %s, %s%s%s",
+        counted(len(numbered), "recording"),
+        duration(seconds),
+        others,
+        f"; {copies}" if (copies := distinct.findings.copies_text) else "",
     )
     return TrainingData(
         tuple(recording for recording in numbered if recording.file in with_sound),
