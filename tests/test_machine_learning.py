@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from monitor.learning.journal import Stage
+from monitor.config.settings import Settings
+from monitor.errors import BundleError
+from monitor.learning.journal import Journal, LearnedBundle, Stage, folder_of, write_journal
 from monitor.learning.learner import Learner
 from monitor.learning.settings import LearningSettings
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.service.machine import Machine
-from monitor.service.machine_plan import MachinePlan
+from monitor.service.machine_plan import MachinePlan, make_plans
 from tests.bundles import machine_sound
 from tests.payload_check import check_payload
 from tests.scripted_machines import (
@@ -59,6 +61,32 @@ def test_without_a_bundle_the_sound_is_collected_and_nothing_is_judged(
     for _, state in record.states:
         check_payload("state", state)
     assert record.last_state()["learning"]["stage"] == "collecting"
+
+
+def test_deleted_bundles_of_one_machine_do_not_stop_the_others(
+    bundle: Bundle, record: RecordingOutlet, tmp_path: Path
+) -> None:
+    """The daemon would not start, and `auscult learn` would need a daemon that runs."""
+    gone = LearnedBundle("2026-11-01-1", "", "", 1.0, 1.0, 8)
+    folder = folder_of(tmp_path, "a")
+    folder.mkdir(parents=True)
+    write_journal(folder, Journal(stage="armed", bundle=gone.name, bundles=[gone]))
+    source = {"kind": "simulated"}
+    machines = [
+        {"id": "a", "source": source, "learning": {}},
+        {"id": "b", "source": source, "bundle": str(bundle.path)},
+    ]
+    settings = Settings.model_validate({"mqtt": {"host": "localhost"}, "machine": machines})
+    with pytest.raises(BundleError, match=r'machine "a": .* no such bundle'):
+        make_plans(settings, state_dir=tmp_path)  # for `check` and a reload
+    a, b = make_plans(settings, state_dir=tmp_path, at_start=True)
+    assert (a.bundle, bool(b.bundle)) == (None, True)
+    machine = Machine(a, playing(*cut(machine_sound(3), 1600), forever=False), record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    degraded = next(state for _, state in record.states if state["state"] == "degraded")
+    assert degraded["reason"] == "no_bundle"
+    assert "no such bundle" in degraded["detail"]
 
 
 def test_a_provisional_bundle_gives_warnings_and_no_alerts(

@@ -199,3 +199,19 @@ def test_the_time_off_is_that_since_the_machine_ran(clock: FakeClock) -> None:
     assert record.off_s == 150.0
     record.changed(change(RUNNING, is_start=True))
     assert record.off_s == 0.0
+
+
+def test_the_time_off_goes_on_after_a_restart(tmp_path: Path, clock: FakeClock) -> None:
+    """A pump that must never stop is off for days, and each restart begins its time off again."""
+    path = tmp_path / "m.json"
+    record = OperationRecord(path, "a", clock)
+    record.changed(change(OFF))
+    clock.now_s += 61.0
+    record.passed(100.0, OFF)  # killed after this
+    again = OperationRecord(path, "another bundle", clock)
+    assert again.off_s == 100.0
+    again.changed(change(OFF))
+    again.passed(20.0, OFF)
+    assert again.off_s == 120.0
+    again.changed(change(RUNNING))
+    assert OperationRecord(path, "a", clock).off_s == 0.0

@@ -14,15 +14,19 @@ _LEARNING = SourceState(SourceStatus.LEARNING)
 class UnscoredPipeline:
     """In place of a ``Pipeline`` while there is no bundle.
 
-    ``state``: that of the microphone if its signal is no sound, otherwise ``learning``.
+    ``state``: that of the microphone if its signal is no sound, otherwise ``learning``, or
+    ``degraded`` for a machine whose bundles cannot be used.
     """
 
     operation: OperationStatus | None = None
     """As declared; None without a declaration."""
     warnings: tuple[MachineWarning, ...] = ()
 
-    def __init__(self) -> None:
-        self.state = _LEARNING
+    def __init__(self, problem: str = "") -> None:
+        """``problem``: why no bundle can be used; empty while there is none yet."""
+        unusable = SourceState(SourceStatus.DEGRADED, "no_bundle", problem)
+        self._usual = unusable if problem else _LEARNING
+        self.state = self._usual
         self._check = SignalCheck()
 
     def declare_running(self, is_running: bool | None) -> None:
@@ -32,11 +36,11 @@ class UnscoredPipeline:
 
     def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         """Take the next block."""
-        state = _LEARNING
+        state = self._usual
         try:
             if isinstance(block, AudioBlock):
                 for part in scorable_parts(self._check, block):
-                    state = _LEARNING if isinstance(part, AudioBlock) else part
+                    state = self._usual if isinstance(part, AudioBlock) else part
         except SourceFault as fault:
             state = SourceState(SourceStatus.DEGRADED, "not_finite", str(fault))
         output = PipelineOutput()

@@ -58,7 +58,7 @@ def run_daemon(
         settings = load_config(config)
         in_force = [settings]
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
-        plans = make_plans(settings, state_dir=state_dir(settings, config))
+        plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
         outbox = stack.enter_context(
             Outbox(
                 outbox_path(settings, config),

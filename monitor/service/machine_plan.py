@@ -30,7 +30,8 @@ class MachinePlan:
 
     ``network`` is shared between the machines with the same bundle. ``bundle`` is None while the
     machine is learned. ``learning`` is None for a machine that is never learned. ``learned_duty``:
-    how often the healthy machine starts, from its learning.
+    how often the healthy machine starts, from its learning. ``problem``: why a machine that was
+    learned has no bundle that can be used; empty if it has one, or has none yet.
     """
 
     settings: MachineSettings
@@ -43,6 +44,7 @@ class MachinePlan:
     learning: LearningSettings | None = None
     stage: Stage = "armed"
     learned_duty: HealthyDuty | None = None
+    problem: str = ""
 
     @property
     def duty(self) -> HealthyDuty:
@@ -152,12 +154,18 @@ class _Bundles:
 
 
 def make_plans(
-    settings: Settings, running: Iterable[MachinePlan] = (), state_dir: Path | None = None
+    settings: Settings,
+    running: Iterable[MachinePlan] = (),
+    state_dir: Path | None = None,
+    *,
+    at_start: bool = False,
 ) -> list[MachinePlan]:
     """The plan of every machine. Each bundle is loaded once, and its self-test is run.
 
     Unchanged bundles of ``running`` machines are not loaded again. ``state_dir``: where learned
-    bundles are. Raises ``BundleError`` with a line for each machine whose bundle is not usable.
+    bundles are. ``at_start``: if the learned bundles of a machine are damaged or deleted, it is not
+    monitored, but all others are. Raises ``BundleError`` with a line for each other machine whose
+    bundle is not usable.
     """
     threads = settings.service.inference_threads
     bundles = _Bundles(threads, running)
@@ -168,11 +176,15 @@ def make_plans(
         use = InUse("armed", configured)
         if learning is not None:
             use = in_use(state_dir, machine.id, machine.bundle)
+        problem = ""
         try:
             usable = bundles.first_of(use.bundles, machine, detector)
         except BundleError as error:
-            problems.append(f'machine "{machine.id}": {error}')
-            continue
+            if not (at_start and use.bundles != configured):
+                problems.append(f'machine "{machine.id}": {error}')
+                continue
+            usable, problem = None, str(error)
+            log.error('machine "%s" is not monitored: %s', machine.id, error)
         bundle, network = usable or (None, None)
         plans.append(
             MachinePlan(
@@ -186,6 +198,7 @@ def make_plans(
                 learning=learning,
                 stage=use.stage,
                 learned_duty=_learned_duty(use, machine),
+                problem=problem,
             )
         )
     if problems:

@@ -108,7 +108,7 @@ class MachineSound:
         if standing is not None and (standing.reason != "off" or plan.bundle is None):
             self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
         self._pipeline = (
-            UnscoredPipeline()
+            UnscoredPipeline(plan.problem)
             if plan.bundle is None
             else Pipeline(
                 plan.bundle, plan.detector, plan.network, operation=plan.settings.operation

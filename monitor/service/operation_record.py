@@ -36,11 +36,15 @@ class _Count:
 
 @dataclass(slots=True)
 class _Counts:
-    """The content of the file: the counts since the bundle is in use, and by local date."""
+    """The content of the file: the counts since the bundle is in use, and by local date.
+
+    ``off_s``: of the machine that is off, since it last ran.
+    """
 
     bundle_sha256: str
     running_s: _Seconds = 0.0
     starts: _Number = 0
+    off_s: _Seconds = 0.0
     days: dict[str, _Count] = field(default_factory=dict)
 
 
@@ -67,7 +71,6 @@ class OperationRecord:
         self._steps = StepWatch(clock)
         self._status: OperationStatus | None = None
         self._since_s = clock.steady_s()
-        self._off_s = 0.0
         self._write_due_s = self._clock.steady_s() + self.WRITE_INTERVAL_S
         self._is_complaint_made = False
         self._counts = self._read(bundle_sha256)
@@ -82,7 +85,7 @@ class OperationRecord:
                 self._status = change.status
                 self._since_s = self._clock.steady_s()
             if change.status is OperationStatus.RUNNING:
-                self._off_s = 0.0
+                self._counts.off_s = 0.0
             if change.is_start:
                 self._add(starts=1)
             self._write()
@@ -93,7 +96,7 @@ class OperationRecord:
             if status is OperationStatus.RUNNING:
                 self._add(running_s=seconds)
             elif status is OperationStatus.OFF:
-                self._off_s += seconds
+                self._counts.off_s += seconds
             if self._clock.steady_s() >= self._write_due_s:
                 self._write()
 
@@ -119,8 +122,8 @@ class OperationRecord:
 
     @property
     def off_s(self) -> float:
-        """Seconds of sound of the machine that is off since it last ran."""
-        return self._off_s
+        """Seconds of sound of the machine that is off since it last ran, also before a restart."""
+        return self._counts.off_s
 
     def _add(self, running_s: float = 0.0, starts: int = 0) -> None:
         self._counts.running_s += running_s
@@ -160,7 +163,7 @@ class OperationRecord:
             self._complain(f"they begin again at 0: {reason}")
             return fresh
         if counts.bundle_sha256 != bundle_sha256:
-            fresh.days = counts.days
+            fresh.days, fresh.off_s = counts.days, counts.off_s
             return fresh
         return counts
 
