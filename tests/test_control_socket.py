@@ -313,6 +313,7 @@ REQUEST = b'{"version":1,"command":"status"}\n'
     "data",
     [
         b"\n",
+        REQUEST.strip(),
         b"null\n",
         b"[]\n",
         b'{"version":1}\n',

@@ -278,6 +278,30 @@ def test_off_states_that_do_not_fit_the_bundle_are_refused(
         assert "off_states" in line
 
 
+def test_a_limit_above_the_running_machine_is_refused(tmp_path: Path, with_states: Bundle) -> None:
+    """The machine is always off, and its faults are never found."""
+    for operation, is_refused in (
+        ("off_below_db = -20.0", True),
+        ("off_below_db = -50.0", False),
+        ('off_below_db = -50.0\noff_states = ["run"]', True),
+        ('off_below_db = -20.0\ntopic = "plug"', False),
+    ):
+        outcome = auscult("check", "--config", config(tmp_path, with_states, operation))
+        assert ("the machine would always be off" in outcome.err) is is_refused, operation
+
+
+@pytest.mark.parametrize("setting", ["alert_when_off_s = 60", "most_starts_per_h = 5"])
+def test_settings_about_off_need_something_that_shows_it(
+    tmp_path: Path, bundle: Bundle, setting: str
+) -> None:
+    """A pump that must never stop is off, and the alert that was configured never comes."""
+    outcome = auscult("check", "--config", config(tmp_path, bundle, setting))
+    assert outcome.status == BundleError.exit_status
+    assert f"{setting.split(maxsplit=1)[0]}: nothing shows whether the machine runs" in outcome.err
+    with_topic = config(tmp_path, bundle, f'{setting}\ntopic = "plug"')
+    assert "nothing shows" not in auscult("check", "--config", with_topic).err
+
+
 def test_off_states_need_a_bundle_with_states(tmp_path: Path, bundle: Bundle) -> None:
     """The setting has no effect, and nobody is told."""
     outcome = auscult("check", "--config", config(tmp_path, bundle, 'off_states = ["off"]'))

@@ -153,8 +153,12 @@ class ControlServer:
 
     def _receive(self, client: _Client) -> None:
         part = client.socket.recv(MAX_REQUEST_BYTES)
-        if not part:
+        if not part and not client.received:
             raise ConnectionResetError
+        if not part:
+            client.unsent = memoryview(refused(UsageError("a request ends with a newline")))
+            client.is_last = True
+            return
         client.received += part
         line, newline, rest = bytes(client.received).partition(b"\n")
         if not newline and len(line) < MAX_REQUEST_BYTES:

@@ -20,6 +20,7 @@ from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.model.operation import HealthyDuty
 from monitor.model.scorer import run_selftest
+from monitor.service.operation_check import check_operation
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ class _Bundles:
         """A bundle that can be used. Raises ``BundleError``."""
         bundle = load_bundle(path)
         thresholds_of(bundle.calibration, detector)
-        _check_off_states(machine.operation.off_states, bundle)
+        check_operation(machine.operation, bundle)
         if bundle.sha256 not in self._loaded:
             network = Network(bundle, self._threads)
             run_selftest(bundle, network)
@@ -211,29 +212,6 @@ def _learned_duty(use: InUse, machine: MachineSettings) -> HealthyDuty | None:
     if use.stage != "armed" or not use.duty:
         return None
     return healthy_duty(use.duty, machine.operation.duty_cycle_s)
-
-
-def _check_off_states(off_states: tuple[str, ...] | None, bundle: Bundle) -> None:
-    """Raises ``BundleError`` if ``[machine.operation] off_states`` does not fit the bundle."""
-    if off_states is None:
-        return
-    operation = bundle.manifest.operation
-    if operation is None:
-        raise BundleError(
-            "[machine.operation] off_states: the bundle has no operating states: train it again"
-        )
-    known = [state.name for state in operation.states]
-    listed = ", ".join(known)
-    for name in off_states:
-        if name not in known:
-            raise BundleError(
-                f'[machine.operation] off_states: the bundle has no state "{name}"; it has {listed}'
-            )
-    if set(known) <= set(off_states):
-        raise BundleError(
-            "[machine.operation] off_states: the machine would be off in all states; leave out "
-            f"one of {listed}"
-        )
 
 
 def replanned(

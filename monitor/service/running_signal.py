@@ -11,10 +11,12 @@ from typing import Any
 
 from monitor.detection.settings import OperationSettings
 from monitor.errors import BadInputError
+from monitor.text.escaping import one_line
 
 log = logging.getLogger(__name__)
 
 _MAX_BYTES = 16 * 1024
+_MOST_NAMED = 5
 _WORDS = {"on": True, "true": True, "off": False, "false": False}
 
 
@@ -110,6 +112,9 @@ def running_of(payload: bytes, settings: OperationSettings) -> bool:
         if not isinstance(value, dict) or key not in value:
             raise BadInputError(f'no field "{settings.field}"')
         value = value[key]
+    if isinstance(value, dict) and value:
+        inside = ", ".join(f'"{one_line(key)}"' for key in list(value)[:_MOST_NAMED])
+        raise BadInputError(f"an object: set field to one value in it, such as {inside}")
     return _is_running(value, settings.running_above)
 
 
