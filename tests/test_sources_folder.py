@@ -80,6 +80,25 @@ def test_linked_folders_are_read_once(tmp_path: Path) -> None:
     assert levels(reader.samples()) == [0.1, 0.2, 0.3]
 
 
+def test_what_only_looks_like_a_recording_is_named(tmp_path: Path) -> None:
+    """Links to a disk that is not there would be reported as recordings that were read before."""
+    for name, why in (
+        ("link.wav", "is a link to a file that does not exist"),
+        ("loop.wav", "cannot be read: Too many levels of symbolic links"),
+        ("pipe.wav", "is not a regular file"),
+    ):
+        folder = tmp_path / name.removesuffix(".wav")
+        folder.mkdir()
+        if name == "pipe.wav":
+            os.mkfifo(folder / name)
+        else:
+            (folder / name).symlink_to(folder / name if name == "loop.wav" else tmp_path / "gone")
+        with SourceReader(settings(folder, settle_s=0)) as reader:
+            reader.wait(reader.states, "a state")
+        (state,) = reader.states()
+        assert (state.reason, state.detail) == ("unreadable", f"{folder / name}: {why}")
+
+
 def test_a_file_that_is_still_being_written_is_not_read(tmp_path: Path) -> None:
     """Only the beginning of a recording would be scored."""
     whole = recording(tmp_path / "outside" / "a.wav", seconds=2.0).read_bytes()

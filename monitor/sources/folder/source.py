@@ -180,7 +180,7 @@ class FolderSource:
             name, why = next(iter(contents.unreadable.items()))
             others = len(contents.unreadable) - 1
             more = f" and {others} more" if others else ""
-            yield from self._show("unreadable", f"{name}: cannot be listed: {why}{more}")
+            yield from self._show("unreadable", f"{name}: {why}{more}")
         elif not contents.n_recordings and not self._next_sample and not watch.is_settling:
             ignored = describe_ignored(contents.ignored)
             detail = f"{self._settings.path}: no recordings" + (f"; {ignored}" if ignored else "")

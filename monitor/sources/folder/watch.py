@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections import Counter
@@ -177,6 +178,9 @@ class FolderWatch:
         present: set[Path] = set()
         for path in _files_below(self._folder, contents):
             if path.suffix.lower() in AUDIO_SUFFIXES:
+                if why := _why_no_file(path):
+                    contents.unreadable[str(path)] = why
+                    continue
                 contents.n_recordings += 1
                 present.add(path)
                 is_known = path in self._pending or self._is_reported(path)
@@ -223,9 +227,20 @@ def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
 
     def note(error: OSError) -> None:
         name = error.filename if isinstance(error.filename, str) else str(folder)
-        contents.unreadable[name] = error.strerror or str(error)
+        contents.unreadable[name] = f"cannot be listed: {error.strerror or error}"
 
     return files_below(folder, note)
+
+
+def _why_no_file(path: Path) -> str:
+    """Why a path with the name of a recording is no file; empty if it is one, or was removed."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "is a link to a file that does not exist" if path.is_symlink() else ""
+    except OSError as error:  # a loop of links, or no right to enter the folder
+        return f"cannot be read: {error.strerror}"
+    return "" if stat.S_ISREG(mode) else "is not a regular file"
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
