@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 import soundfile
 
-from monitor.model.bundle import Bundle
+from monitor.model.bundle import Bundle, write_manifest
 from tests.bundles import machine_sound
 from tests.command_line import RATE_HZ, auscult, configured, write_recordings
 from tests.daemons import ROOT
@@ -64,6 +64,33 @@ def test_replay_writes_the_documented_tables(
         assert message["machine"] == "pump-bundle"
     assert messages[0]["alert_id"] == messages[1]["alert_id"]
     assert outcome.json["alerts"] == messages
+
+
+@pytest.mark.parametrize(
+    ("threshold", "texts"),
+    [
+        (1e6, ("anomalous in a part", "anomalous in a part: 1 recording.")),
+        (1e-6, ("anomalous", "anomalous without an alert: 2 recordings.")),
+    ],
+)
+def test_an_alert_and_the_score_of_a_recording_do_not_contradict_each_other(
+    bundle: Bundle,
+    recordings: Path,
+    tmp_path: Path,
+    threshold: float,
+    texts: tuple[str, str],
+) -> None:
+    """A recording that raised an alert is called normal."""
+    path = Path(shutil.copytree(bundle.path, tmp_path / "bundle"))
+    changes = {"recording_threshold": threshold}
+    calibration = bundle.calibration.model_copy(update=changes)
+    write_manifest(path, bundle.manifest.model_copy(update={"calibration": calibration}))
+    outcome = auscult("replay", path, recordings, "--files", tmp_path / "f.csv")
+    faulty = next(line for line in outcome.out.splitlines() if "fault.flac" in line)
+    assert faulty.rstrip().endswith(f"  {texts[0]}")
+    assert texts[1] in outcome.out
+    table = {Path(row["file"]).name: row for row in rows(tmp_path / "f.csv")}
+    assert [table["fault.flac"][key] for key in ("anomalous", "alerts")] == ["1", "1"]
 
 
 def raised_at(bundle: Bundle, recording: Path, *options: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -133,7 +133,7 @@ class ReplayResults:
                 "alerts": [alert_payload(alert) for alert in self.alerts],
                 "published": published,
             },
-            [*columns(table), total],
+            [*columns(table), total, *_explanations(self.summaries)],
             as_json=as_json,
         )
 
@@ -144,7 +144,26 @@ def _result(summary: RecordingSummary) -> str:
         return summary.error.removeprefix(f"{summary.file}: ")
     if not summary.is_scored:
         return summary.operation
-    return "anomalous" if summary.anomalous else "normal"
+    if not summary.anomalous:
+        return "normal"
+    return "anomalous" if summary.score > summary.threshold else "anomalous in a part"
+
+
+def _explanations(summaries: Sequence[RecordingSummary]) -> Iterator[str]:
+    """Why scores and alerts differ: whole recordings and alerts have two thresholds."""
+    anomalous = [one for one in summaries if one.anomalous]
+    in_part = [one for one in anomalous if one.score <= one.threshold]
+    silent = [one for one in anomalous if not one.alerts]
+    if in_part:
+        yield (
+            f"anomalous in a part: {counted(len(in_part), 'recording')}. An alert was raised, but "
+            "the score of the whole recording is below its threshold"
+        )
+    if silent:
+        yield (
+            f"anomalous without an alert: {counted(len(silent), 'recording')}. An alert needs "
+            "scores that stay above the threshold for alerts, which is another one"
+        )
 
 
 def _table(file: ResultFile | None, names: tuple[str, ...]) -> Any:

@@ -47,8 +47,11 @@ class RecordingSummary:
 
     @property
     def anomalous(self) -> bool:
-        """Whether the recording's score is over the threshold."""
-        return self.is_scored and self.score > self.threshold
+        """Whether the score is over the threshold, or an alert was raised.
+
+        A fault in a part of a long recording may raise an alert only.
+        """
+        return self.is_scored and (self.score > self.threshold or self.alerts > 0)
 
 
 @dataclass(frozen=True, slots=True)
