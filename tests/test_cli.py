@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from monitor import __version__
+from monitor.commands.inspect import lines
 from monitor.model.bundle import Bundle
 from monitor.text.wording import rounded
 from tests.bundles import SPEC, machine_sound, make_bundle
@@ -291,3 +293,18 @@ def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
     assert document["sha256"] == bundle.sha256
     assert document["features"] == bundle.spec.to_dict()
     assert document["checks"]["selftest"] == "passed"
+
+
+def test_inspect_shows_nested_figures_in_words(bundle: Bundle) -> None:
+    """Budgets and changes between days are rows of words and numbers without separators."""
+    provenance = {
+        "budget_recall": {"0.1": 0.583, "7": 0.9},
+        "day_variation": {
+            "kept": [{"change": "noise", "size": -40.0}, {"change": "gain", "size": 6.0}],
+            "left_out": ["slope", "speed"],
+        },
+    }
+    manifest = bundle.manifest.model_copy(update={"provenance": provenance})
+    shown = "\n".join(lines(replace(bundle, manifest=manifest)))
+    assert "58% at 0.1 a week, 90% at 7 a week" in shown
+    assert "change noise, size -40.0; change gain, size 6.00, left out slope, speed" in shown

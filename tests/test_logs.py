@@ -65,8 +65,10 @@ def test_json_lines_carry_the_fields_by_name() -> None:
 def test_text_lines_carry_the_fields_too() -> None:
     """The journal would not name the machine."""
     stream = lines_of("text")
-    log.warning("lost", extra={"machine": "pump-7", "detail": "no such device"})
-    assert 'WARNING monitor.test: lost machine=pump-7 detail="no such device"' in stream.getvalue()
+    fields = {"machine": "pump-7", "detail": "no such device", "bands_hz": ((100.5, 200.0),)}
+    log.warning("lost", extra=fields)
+    shown = 'lost machine=pump-7 detail="no such device" bands_hz=[[100.5,200.0]]\n'
+    assert stream.getvalue().endswith(f"WARNING monitor.test: {shown}")
 
 
 def test_journal_lines_have_a_priority_and_no_time() -> None:

@@ -136,13 +136,13 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         "continued": "continued from",
         "training": "training settings",
         "references_used": "references used",
-        "regimes": "operating states",
+        "regimes": "centres",
         "verdict": "comparison",
         "controls": "",
         "versions": "versions",
         "score_details": "score chosen",
         "budget_recall": "recall by budget",
-        "day_variation": "variation between days",
+        "day_variation": "between days",
         "training_set": "training set",
         "calibration_set": "calibration set",
     }
@@ -152,8 +152,19 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         label = labels.get(key, key)
         if key in ("recordings", "references", "controls") and isinstance(value, list):
             yield from _list_lines(label, value)
+        elif key == "budget_recall" and isinstance(value, dict):
+            yield _line(label, _recall(value))
         else:
             yield _line(label, _brief(value))
+
+
+def _recall(by_budget: dict[str, Any]) -> str:
+    """The share of the injected disturbances that is detected at each budget."""
+    return ", ".join(
+        f"{share:.0%} at {budget} a week"
+        for budget, share in by_budget.items()
+        if isinstance(share, float | int)
+    )
 
 
 def _list_lines(label: str, items: list[Any], most: int = 3) -> Iterator[str]:
@@ -189,7 +200,10 @@ def _brief(value: Any) -> str:
     if isinstance(value, dict):
         text = ", ".join(_named(key, item) for key, item in value.items())
     elif isinstance(value, list):
-        text = " ".join(map(_brief, value)) or "none"
+        is_numbers = all(isinstance(item, float | int) for item in value)
+        is_tables = any(isinstance(item, dict) for item in value)
+        separator = " " if is_numbers else "; " if is_tables else ", "
+        text = separator.join(map(_brief, value)) or "none"
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     elif isinstance(value, float):

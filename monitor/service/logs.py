@@ -146,5 +146,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _bare(value: object) -> str:
-    text = one_line(value)
+    is_row = isinstance(value, list | tuple)
+    text = one_line(json.dumps(value, default=str, separators=(",", ":")) if is_row else value)
+    if is_row and not re.search(r"[\s=]", text):
+        return text
     return json.dumps(text, ensure_ascii=False) if re.search(r"[\s=\"]", text) or not text else text
