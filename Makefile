@@ -34,8 +34,9 @@ help:
 demo: $(DEMO_ENVIRONMENT)
 	@$(BIN)/auscult demo $(ARGS)
 
+# With this variable set, each of the hundreds of programs of the tests compiles Auscult again.
 test: $(VENV)/.dev system-packages
-	@$(BIN)/python -m pytest $(BESIDE) $(ARGS) $(TESTS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(BESIDE) $(ARGS) $(TESTS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -142,7 +142,7 @@ def test_mse_goes_with_a_linear_output(tmp_path: Path, idx_folder: Path) -> None
         "--latent-dim",
         4,
         "--epochs",
-        60,
+        45,
     )
     model = load_image_model(tmp_path / "weights.safetensors")
     assert model.network.spec.output == "linear"
@@ -164,15 +164,15 @@ def test_variational_reports_its_lower_bound_and_gmm_its_likelihood(
     assert list((tmp_path / "tensorboard").glob("events.*"))
 
 
-@pytest.mark.parametrize("method", ["supervised", "projection"])
+@pytest.mark.parametrize(("method", "epochs"), [("supervised", 12), ("projection", 30)])
 def test_denoise_removes_noise(
-    tmp_path: Path, idx_folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, idx_folder: Path, method: str, epochs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The noise would stay, or documented figures would be missing."""
     monkeypatch.setitem(sys.modules, "bm3d", None)  # slow, if it is installed
     printed = train(
         "denoise", "--data", idx_folder, "--out", tmp_path, "--sigma", 0.2, "--method", method,
-        "--json", "--epochs", 30,
+        "--json", "--epochs", epochs,
     )  # fmt: skip
     metrics = metrics_of(tmp_path)
     assert json.loads(printed) == metrics
@@ -185,7 +185,7 @@ def test_denoise_removes_noise(
 def test_oneclass_trains_on_each_class_separately(tmp_path: Path, idx_folder: Path) -> None:
     """The default would leave out a class, or not detect the others."""
     printed = train(
-        "oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 40
+        "oneclass", "--data", idx_folder, "--out", tmp_path, "--latent-dim", 3, "--epochs", 20
     )
     metrics = metrics_of(tmp_path)
     assert re.search(rf"^mean +{metrics['mean_auc']:.4f} ", printed, re.MULTILINE)
@@ -207,7 +207,7 @@ def test_an_anomalous_frame_is_listed_first(tmp_path: Path) -> None:
         image.rotate(90).save(others / "odd.png")
     printed = train(
         "oneclass", "--data", ordinary, "--score", others, "--out", tmp_path / "run",
-        "--false-alarm-rate", 0.05, "--epochs", 100,
+        "--false-alarm-rate", 0.05, "--epochs", 50,
     )  # fmt: skip
     with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -223,7 +223,7 @@ def test_an_anomalous_frame_among_the_ordinary_ones_is_found(tmp_path: Path) -> 
     folder = write_frames(tmp_path / "frames", 100)
     with Image.open(folder / "042.png") as image:
         image.rotate(90).save(folder / "042.png")
-    train("oneclass", "--data", folder, "--out", tmp_path / "run", "--epochs", 100)
+    train("oneclass", "--data", folder, "--out", tmp_path / "run", "--epochs", 40)
     with (tmp_path / "run" / "frames.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["file"] == str(folder / "042.png")

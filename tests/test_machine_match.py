@@ -196,7 +196,7 @@ def test_a_healthy_machine_matches_with_recordings_of_any_length() -> None:
     """Every fifth self-test fails, because ten seconds vary more than the mean of minutes."""
     rng = np.random.default_rng(0)
     failed = 0
-    for _ in range(50):
+    for _ in range(12):
         stretches = rng.normal(20.0, 1.0, (12, 10))
         known = calibrate(
             [
@@ -214,7 +214,7 @@ def test_a_healthy_machine_matches_with_recordings_of_any_length() -> None:
         failed += sum(
             not match_sound(known, live, SECONDS).matches for live in rng.normal(20.0, 1.0, 20)
         )
-    assert failed <= 5
+    assert failed <= 2
 
 
 def test_only_some_of_many_recording_scores_are_kept() -> None:

@@ -16,9 +16,13 @@ from monitor.model.network import Network
 from monitor.offline.replay import ReplaySinks, replay_recording
 from tests.conftest import shared_data
 from training.metrics import roc_auc
+from training.sound.settings import AudioSettings, NetworkSettings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
+
+QUICK = AudioSettings(training=NetworkSettings(epochs=2, most_windows_per_epoch=512))
+"""A twentieth of the usual training; the statistics of the evidence do most."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,8 @@ def drone() -> cases.Case:
 
 @pytest.fixture(scope="module")
 def trained(drone: cases.Case, tmp_path_factory: pytest.TempPathFactory) -> AudioResult:
-    return train_audio(AudioRequest(drone.train, tmp_path_factory.mktemp("drone") / "bundle"))
+    out = tmp_path_factory.mktemp("drone") / "bundle"
+    return train_audio(AudioRequest(drone.train, out, settings=QUICK))
 
 
 def judged(trained: AudioResult, path: Path) -> tuple[float, int]:
@@ -81,6 +86,7 @@ def test_a_fan_s_broken_blade_is_raised_and_cleared_in_one_stream(tmp_path: Path
     """The alert would be late, or would not be cleared."""
     faults = cases.files(shared_data("desk_fan") / "blade_fault")
     train, (before, after) = splits(0)
-    bundle = train_audio(AudioRequest(tuple(train), tmp_path / "fan.bundle")).bundle
+    request = AudioRequest(tuple(train), tmp_path / "fan.bundle", settings=QUICK)
+    bundle = train_audio(request).bundle
     stream = joined([before, faults[0], after], tmp_path / "stream.wav")
     assert as_wanted(stream, alerts_of(stream, bundle))
