@@ -60,6 +60,7 @@ class LogLines(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.lines: list[str] = []
+        self._level = logging.NOTSET
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(one_line(record.getMessage()))
@@ -73,8 +74,13 @@ class LogLines(logging.Handler):
         return sum(text in line for line in self.lines)
 
     def __enter__(self) -> Self:
-        logging.getLogger("monitor").addHandler(self)
+        logger = logging.getLogger("monitor")
+        logger.addHandler(self)
+        self._level = logger.level
+        logger.setLevel(self.level)  # an earlier case may have limited the log
         return self
 
     def __exit__(self, *_: object) -> None:
-        logging.getLogger("monitor").removeHandler(self)
+        logger = logging.getLogger("monitor")
+        logger.removeHandler(self)
+        logger.setLevel(self._level)
