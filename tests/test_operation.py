@@ -380,3 +380,24 @@ def test_a_few_loud_recordings_do_not_make_all_others_off(
     assert operation is not None
     off = sum(state.share for state in operation.states if state.is_off)
     assert off == pytest.approx(n_off / len(sounds), abs=0.02)
+
+
+def test_starts_and_stops_in_the_training_sound_do_not_hide_off() -> None:
+    """A machine that is off in a louder room, or for a few seconds, counts as running."""
+    ramp = np.linspace(-1.0, 0.0, 4 * RATE_HZ)
+    slowly = (10.0 ** (2.0 * ramp)).astype(np.float32)  # 40 dB within four seconds
+    sounds = []
+    for seed in range(3):
+        parts = [running(4, seed) * slowly, running(22, seed), running(4, seed) * slowly[::-1]]
+        still = np.zeros(13 * RATE_HZ, np.float32)
+        sounds.append(stream(still, *parts, still) + room_sound(56, seed=seed))
+    recordings = [Recording(str(n), log_mel_frames(s, SPEC)) for n, s in enumerate(sounds)]
+    operation = learn_operation(recordings, SPEC, SPEC.n_mels)
+    steady = learn_operation(
+        [Recording("steady", log_mel_frames(running(22, 0), SPEC))], SPEC, SPEC.n_mels
+    )
+    assert operation is not None
+    assert steady is not None
+    assert any(state.is_off for state in operation.states)
+    below_db = np.mean(steady.quiet_db) - np.mean(operation.quiet_db)
+    assert below_db < 2.0

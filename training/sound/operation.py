@@ -30,6 +30,10 @@ _LEAST_OFF_ROWS = 8
 """A group of fewer low levels may be chance."""
 _LOWEST = 0.05
 """Share of the sound that may be quieter than the quiet level of each band."""
+_CHANGE_S = 5.0
+"""How close to off the sound may be that of a start or a stop."""
+_LEAST_STEADY = 0.2
+"""The least share of running that must be left without starts and stops."""
 _GAP_DB = 3.0
 """The gap between off and all other sound. If a machine only becomes slower, there is no gap."""
 _FEW_RECORDINGS, _FEW_SHARE = 5, 0.2
@@ -72,7 +76,8 @@ def learn_operation(
     is_off = _off_rows(levels)
     if _may_be_faults(levels, is_off, [len(part) for part in parts]):
         is_off[:] = False
-    running = levels[~is_off]
+    steady = _without_changes(is_off, [len(part) for part in parts], spec)
+    running = levels[steady]
     states = _states(_RUNNING, levels, ~is_off, places, seed)
     if is_off.any():
         states += _states(_OFF, levels, is_off, places, seed)
@@ -143,6 +148,24 @@ def _off_rows(levels: DoubleArray) -> _Mask:
             break
         is_off = inside = lower
     return is_off
+
+
+def _without_changes(is_off: _Mask, lengths: Sequence[int], spec: LogMelSpec) -> _Mask:
+    """Which rows are of the machine that runs, without those in which it starts or stops.
+
+    While it speeds up or slows down, it is nearly as quiet as off. With these rows, the lowest
+    level of running would be so low that hardly anything is off. Rows near off are kept if there
+    would be few others: the machine then runs for a few seconds at a time.
+    """
+    reach = round(_CHANGE_S / spec.window_hop_s)
+    near = is_off.copy()
+    begin = 0
+    for length in lengths:
+        for row in map(int, np.flatnonzero(is_off[begin : begin + length])):
+            near[begin + max(0, row - reach) : begin + min(length, row + reach + 1)] = True
+        begin += length
+    is_enough = (~near).sum() >= max(_LEAST_OFF_ROWS, _LEAST_STEADY * (~is_off).sum())
+    return ~near if is_enough else ~is_off
 
 
 def _may_be_faults(levels: DoubleArray, is_off: _Mask, lengths: Sequence[int]) -> bool:
