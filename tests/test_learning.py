@@ -38,7 +38,7 @@ from monitor.learning.journal import (
     write_journal,
 )
 from monitor.learning.learner import Learner, make_trainer
-from monitor.learning.pieces import Piece, PieceStore, most_common
+from monitor.learning.pieces import Piece, PieceStore
 from monitor.learning.rule import WEEK_S, alarms_of, most_alarms, next_step
 from monitor.learning.settings import LearningSettings
 from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
@@ -46,6 +46,7 @@ from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.child import ChildTrainer
 from monitor.learning.trainers.other_unit import OtherUnit, run_requests, train_here
 from monitor.learning.trainers.protocol import Job, Result
+from monitor.learning.upkeep import most_common
 from tests.clocks import FakeClock
 from tests.waiting import wait_for
 from training.sound.operation import learn_operation

@@ -226,27 +226,3 @@ def _read_comment(path: Path) -> Piece | None:
     except (OSError, ValueError, TypeError, soundfile.LibsndfileError):
         return None
     return piece if piece.name == path.name else None
-
-
-def most_common(pieces: Iterable[Piece]) -> Piece:
-    """The piece to remove first: many others have the same level, hour and day.
-
-    Levels count in steps of 3 dB. Raises ``ValueError`` without pieces.
-    """
-    counts: dict[tuple[object, ...], int] = {}
-    pieces = list(pieces)
-    for piece in pieces:
-        for cell in _cells(piece):
-            counts[cell] = counts.get(cell, 0) + 1
-
-    def frequency(piece: Piece) -> tuple[int, ...]:
-        cells = _cells(piece)
-        own = [counts[cell] for cell in cells]
-        return own[0] * own[1] * own[2], -round(piece.heard_s)
-
-    return max(pieces, key=frequency)
-
-
-def _cells(piece: Piece) -> tuple[tuple[object, ...], ...]:
-    level = round(piece.level_dbfs / 3.0)
-    return ("level", piece.kind, level), ("hour", piece.hour), ("day", piece.day)

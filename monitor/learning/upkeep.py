@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
-from monitor.learning.pieces import most_common
+from monitor.learning.pieces import Piece
 from monitor.learning.sorting import LEAST_PIECES
 from monitor.learning.state import LearningState
 from monitor.text.wording import counted
@@ -69,3 +70,27 @@ class Upkeep:
         if names:
             state.store.remove(names)
         return bool(names)
+
+
+def most_common(pieces: Iterable[Piece]) -> Piece:
+    """The piece to remove first: many others have the same level, hour and day.
+
+    Levels count in steps of 3 dB. Raises ``ValueError`` without pieces.
+    """
+    counts: dict[tuple[object, ...], int] = {}
+    pieces = list(pieces)
+    for piece in pieces:
+        for cell in _cells(piece):
+            counts[cell] = counts.get(cell, 0) + 1
+
+    def frequency(piece: Piece) -> tuple[int, ...]:
+        cells = _cells(piece)
+        own = [counts[cell] for cell in cells]
+        return own[0] * own[1] * own[2], -round(piece.heard_s)
+
+    return max(pieces, key=frequency)
+
+
+def _cells(piece: Piece) -> tuple[tuple[object, ...], ...]:
+    level = round(piece.level_dbfs / 3.0)
+    return ("level", piece.kind, level), ("hour", piece.hour), ("day", piece.day)
