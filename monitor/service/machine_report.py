@@ -208,12 +208,11 @@ class MachineReport:
         if now_s < self._score_due_s or self._bundle is None or self._thresholds is None:
             return
         self._score_due_s = now_s + self._score_interval_s
+        end_s = score.end_sample / self._bundle.spec.sample_rate_hz
         self._outlet.score(
             self._machine,
             {
-                "at": rfc3339(
-                    self._clock.unix_s(score.end_sample / self._bundle.spec.sample_rate_hz)
-                ),
+                "at": rfc3339(self._clock.unix_s(end_s)),
                 "score": score.value,
                 "threshold": self._thresholds.alarm,
                 "warning_threshold": self._thresholds.warning,
@@ -234,12 +233,8 @@ class MachineReport:
         send_alert(self._outlet, replace(draft, dated_by_clock=not self._clock.is_recorded))
 
     def _log_change(self, state: SourceState) -> None:
-        expected = state.reason in {"ended", "stopped"}
-        bad = not expected and state.status in {
-            SourceStatus.UNAVAILABLE,
-            SourceStatus.NO_SIGNAL,
-            SourceStatus.DEGRADED,
-        }
+        troubles = {SourceStatus.UNAVAILABLE, SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED}
+        bad = state.status in troubles and state.reason not in {"ended", "stopped"}
         reason = {"reason": state.reason, "detail": state.detail} if state.reason else {}
         log.log(
             logging.WARNING if bad else logging.INFO,
