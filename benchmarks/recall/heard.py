@@ -7,6 +7,7 @@ thresholds can be studied without training again.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,7 @@ from training.sound.train import AudioRequest, train_audio
 LOUDEST_JOINED_DB = -18.0
 """Louder faults are not mixed into five minutes of sound: they raise an alert within seconds."""
 _JOINED_SEED = 1_000
+_SECTION = re.compile(r"\[\d+/\d+\]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +78,35 @@ class Heard:
         return cls(role, int(source), kind, level_db, seconds, *rows)
 
 
-def learned(machine: Machine) -> tuple[Bundle, list[HealthyRecording]]:
-    """The bundle of a machine, and the scores of its recordings by statistics without them."""
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The bundle of a machine, and the scores of its recordings by statistics without them.
+
+    ``files``: of each recording, the number of the file that it is a section of.
+    """
+
+    bundle: Bundle
+    healthy: list[HealthyRecording]
+    files: list[int]
+
+
+def learned(machine: Machine) -> Learned:
+    """Train with the default settings."""
     bundle = folder_of(machine) / "machine.bundle"
 
     def train() -> Iterator[Arrays]:
         request = AudioRequest(machine.train, bundle, machine.references, seed=machine.seed)
-        for one in train_audio(request).healthy:
+        result = train_audio(request)
+        _, files = np.unique([_SECTION.sub("", n) for n in result.names], return_inverse=True)
+        for one, file in zip(result.healthy, files, strict=True):
             yield {
                 "scores": one.scores,
                 "levels_db": one.levels_db,
-                "numbers": np.array([one.seconds, one.whole]),
+                "numbers": np.array([one.seconds, one.whole, file]),
                 "stretches": one.stretches,
             }
 
+    found = kept(machine, "learned", train)
     healthy = [
         HealthyRecording(
             scores=one["scores"],
@@ -98,9 +115,9 @@ def learned(machine: Machine) -> tuple[Bundle, list[HealthyRecording]]:
             whole=float(one["numbers"][1]),
             stretches=one["stretches"],
         )
-        for one in kept(machine, "learned", train)
+        for one in found
     ]
-    return load_bundle(bundle), healthy
+    return Learned(load_bundle(bundle), healthy, [int(one["numbers"][2]) for one in found])
 
 
 def heard(machine: Machine, bundle: Bundle, levels_db: Sequence[float]) -> list[Heard]:
