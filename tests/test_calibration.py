@@ -97,7 +97,7 @@ def test_the_parts_of_one_file_are_one_recording() -> None:
     """One recording is reported as eight, because it is divided for the statistics."""
     rng = np.random.default_rng(3)
 
-    def calibrated(parts: list[HealthyRecording], files: list[int] | None) -> Calibration:
+    def calibrated(parts: list[HealthyRecording], n_files: int | None) -> Calibration:
         return calibrate(
             parts,
             false_alarms_per_week=1.0,
@@ -105,14 +105,14 @@ def test_the_parts_of_one_file_are_one_recording() -> None:
             hop_s=HOP_S,
             span_s=SPAN_S,
             distances=True,
-            files=files,
+            n_files=n_files,
         )
 
     parts = [recording(100, rng) for _ in range(8)]
-    assert calibrated(parts, [0] * 8).recordings == 1
-    assert calibrated(parts, [0] * 8).threshold == calibrated(parts, None).threshold
+    assert calibrated(parts, 1).recordings == 1
+    assert calibrated(parts, 1).threshold == calibrated(parts, None).threshold
     with pytest.raises(BadInputError, match="healthy sound in 1 recording is too little"):
-        calibrated([recording(20, rng), recording(20, rng)], [0, 0])
+        calibrated([recording(20, rng), recording(20, rng)], 1)
 
 
 def test_notes_have_singular_and_plural() -> None:

@@ -52,9 +52,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(options.seeds):
             for machine in machines(Path(scratch), seed, options.only):
-                trained = learned(machine)
-                sounds = heard(machine, trained.bundle, options.levels)
-                results.append(figures_of(machine.name, seed, trained, sounds))
+                bundle, healthy = learned(machine)
+                sounds = heard(machine, bundle, options.levels)
+                results.append(figures_of(machine.name, seed, bundle, healthy, sounds))
                 print(f"{machine.name}, seed {seed}: measured", flush=True)
     text = tables(results, options.levels)
     print(text)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.recall.heard import Heard, Learned
-from monitor.calibration.threshold import WEEK_S, calibrate
+from benchmarks.recall.heard import Heard
+from monitor.calibration.threshold import WEEK_S, HealthyRecording
 from monitor.detection.detector import Detector, persistence_of
 from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.persistence import persistent_scores
@@ -16,6 +16,7 @@ from monitor.detection.settings import DetectorSettings
 from monitor.domain import DoubleArray, Score
 from monitor.model.bundle import Bundle
 from monitor.model.manifest import Calibration
+from monitor.offline.recalibrate import calibration_of
 from training.metrics import partial_auc, roc_auc
 
 NOMINAL = 0.05
@@ -83,15 +84,15 @@ class MachineFigures:
 def figures_of(
     machine: str,
     seed: int,
-    learned: Learned,
+    bundle: Bundle,
+    healthy: Sequence[HealthyRecording],
     sounds: Sequence[Heard],
 ) -> MachineFigures:
     """Calibrate with the healthy scores and judge every sound."""
-    bundle, healthy = learned.bundle, learned.healthy
-    weekly = _calibrated(learned, 1.0)
-    supported = _calibrated(learned, weekly.supported_false_alarms_per_week)
-    nominal = _per_recording(learned, NOMINAL)
-    clips = _per_recording(learned, FALSE_CLIPS)
+    weekly = _calibrated(bundle, healthy, 1.0)
+    supported = _calibrated(bundle, healthy, weekly.supported_false_alarms_per_week)
+    nominal = _per_recording(bundle, healthy, NOMINAL)
+    clips = _per_recording(bundle, healthy, FALSE_CLIPS)
     scored = [(sound, sound.scored(bundle)) for sound in sounds]
     highest = max(
         scores.whole for sound, scores in scored if sound.role == "piece" and not sound.kind
@@ -159,20 +160,14 @@ def areas(healthy: Sequence[Outcome], faulty: Sequence[Outcome]) -> tuple[float,
     return roc_auc(labels, scores), partial_auc(labels, scores)
 
 
-def _calibrated(learned: Learned, per_week: float) -> Calibration:
-    bundle = learned.bundle
-    return calibrate(
-        learned.healthy,
-        false_alarms_per_week=per_week,
-        persistence=persistence_of(bundle, DetectorSettings()),
-        hop_s=bundle.spec.window_hop_s,
-        span_s=bundle.actual_span_s,
-        distances=bundle.head.is_distance,
-        files=learned.files,
-    )
+def _calibrated(
+    bundle: Bundle, healthy: Sequence[HealthyRecording], per_week: float
+) -> Calibration:
+    rule = persistence_of(bundle, DetectorSettings())
+    return calibration_of(bundle, healthy, rule, false_alarms_per_week=per_week)
 
 
-def _per_recording(learned: Learned, share: float) -> float:
+def _per_recording(bundle: Bundle, healthy: Sequence[HealthyRecording], share: float) -> float:
     """The threshold for recordings at a share of false alarms a recording."""
-    seconds = float(np.mean([recording.seconds for recording in learned.healthy]))
-    return _calibrated(learned, share * WEEK_S / seconds).recording_threshold
+    seconds = float(np.mean([recording.seconds for recording in healthy]))
+    return _calibrated(bundle, healthy, share * WEEK_S / seconds).recording_threshold

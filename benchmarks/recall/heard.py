@@ -7,7 +7,6 @@ thresholds can be studied without training again.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +29,6 @@ from training.sound.train import AudioRequest, train_audio
 LOUDEST_JOINED_DB = -18.0
 """Louder faults are not mixed into five minutes of sound: they raise an alert within seconds."""
 _JOINED_SEED = 1_000
-_SECTION = re.compile(r"\[\d+/\d+\]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +76,20 @@ class Heard:
         return cls(role, int(source), kind, level_db, seconds, *rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """The bundle of a machine, and the scores of its recordings by statistics without them.
-
-    ``files``: of each recording, the number of the file that it is a section of.
-    """
-
-    bundle: Bundle
-    healthy: list[HealthyRecording]
-    files: list[int]
-
-
-def learned(machine: Machine) -> Learned:
-    """Train with the default settings."""
+def learned(machine: Machine) -> tuple[Bundle, list[HealthyRecording]]:
+    """The bundle of a machine, and the scores of its recordings by statistics without them."""
     bundle = folder_of(machine) / "machine.bundle"
 
     def train() -> Iterator[Arrays]:
         request = AudioRequest(machine.train, bundle, machine.references, seed=machine.seed)
-        result = train_audio(request)
-        _, files = np.unique([_SECTION.sub("", n) for n in result.names], return_inverse=True)
-        for one, file in zip(result.healthy, files, strict=True):
+        for one in train_audio(request).healthy:
             yield {
                 "scores": one.scores,
                 "levels_db": one.levels_db,
-                "numbers": np.array([one.seconds, one.whole, file]),
+                "numbers": np.array([one.seconds, one.whole]),
                 "stretches": one.stretches,
             }
 
-    found = kept(machine, "learned", train)
     healthy = [
         HealthyRecording(
             scores=one["scores"],
@@ -115,9 +98,9 @@ def learned(machine: Machine) -> Learned:
             whole=float(one["numbers"][1]),
             stretches=one["stretches"],
         )
-        for one in found
+        for one in kept(machine, "learned", train)
     ]
-    return Learned(load_bundle(bundle), healthy, [int(one["numbers"][2]) for one in found])
+    return load_bundle(bundle), healthy
 
 
 def heard(machine: Machine, bundle: Bundle, levels_db: Sequence[float]) -> list[Heard]:

@@ -7,9 +7,7 @@ Otherwise one unusual recording, whose every value is high, counts as many indep
 The tail is a generalised Pareto distribution over a start value.
 
 A machine with a quiet and a loud state has a gap between them. A start below that gap mistakes it
-for a tail. So the values are first moved to the loudest state
-(:mod:`monitor.calibration.loudness_states`). Some states are not found, for example if a recording
-contains both. So several starts are tried, and the lowest threshold is used.
+for a tail. So several starts are tried, and the lowest threshold is used.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.calibration.loudness_states import in_the_loudest_state
 from monitor.domain import DoubleArray
 
 _PRIOR_WEIGHT = 30.0
@@ -94,21 +91,17 @@ def rare_threshold(groups: Sequence[DoubleArray], allowed: float, seed: int) -> 
 
 
 def rare_thresholds(
-    groups: Sequence[DoubleArray],
-    allowed: Sequence[float],
-    seed: int,
-    files: Sequence[int] | None = None,
+    groups: Sequence[DoubleArray], allowed: Sequence[float], seed: int
 ) -> list[float]:
     """The values over which no more than ``allowed`` runs begin per value, with some caution.
 
     ``groups``: the values of each recording in their order, at least one recording and none
-    empty. ``files``: of each recording, the number of the file that it is a part of; None if each
-    is a file. For each start, the estimate is the upper end of a bootstrap over recordings. The
-    result is the lowest of these estimates, and at least the largest value.
+    empty. For each start, the estimate is the upper end of a bootstrap over recordings. The result
+    is the lowest of these estimates, and at least the largest value.
     ``benchmarks/detection/budget.py`` compares it with known distributions.
     """
     rng = np.random.default_rng(seed)
-    drawn_from = pieces(in_the_loudest_state(groups, files))
+    drawn_from = pieces(groups)
     estimates = []
     for _ in range(_BOOTSTRAPS):
         drawn = [drawn_from[i] for i in rng.integers(0, len(drawn_from), len(drawn_from))]

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -76,20 +75,18 @@ def calibrate(
     hop_s: float,
     span_s: float,
     distances: bool,
-    files: Sequence[int] | None = None,
+    n_files: int | None = None,
     seed: int = 0,
 ) -> Calibration:
     """A threshold for at most ``false_alarms_per_week``, with the figures that it is based on.
 
-    ``distances``: whether scores are distances, or the plain error. ``files``: of each recording,
-    the number of the file that it is a part of; None if each is a file.
+    ``distances``: whether scores are distances, or the plain error. ``n_files``: the number of
+    files that the recordings come from, where ``recordings`` are parts of files.
 
     Raises ``BadInputError`` for fewer than four independent blocks.
     """
-    numbers = range(len(recordings)) if files is None else files
-    has_scores = [len(recording.scores) > 0 for recording in recordings]
-    scored, file = list(compress(recordings, has_scores)), list(compress(numbers, has_scores))
-    n_files = len(set(file))
+    scored = [recording for recording in recordings if len(recording.scores)]
+    n_files = len(scored) if n_files is None else n_files
     seconds = sum(recording.seconds for recording in scored)
     blocks = _block_values(scored, persistence, hop_s, span_s)
     if len(blocks.values) < _LEAST_BLOCKS:
@@ -103,8 +100,8 @@ def calibrate(
     power = 2.0 if distances else 1.0
     wholes = _Blocks([np.array([r.whole]) for r in scored], seconds / len(scored))
     asked = (false_alarms_per_week, *BUDGETS)
-    (threshold, method), *others = _thresholds(blocks, asked, power, file, seed)
-    (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, file, seed)
+    (threshold, method), *others = _thresholds(blocks, asked, power, seed)
+    (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, seed)
     scores = np.concatenate([recording.scores for recording in scored])
     levels_db = np.concatenate([recording.levels_db for recording in scored])
     means_db = np.array([recording.levels_db.mean() for recording in scored])
@@ -204,7 +201,7 @@ def _decorrelation(series: Sequence[DoubleArray]) -> int:
 
 
 def _thresholds(
-    blocks: _Blocks, budgets: Sequence[float], power: float, files: Sequence[int], seed: int
+    blocks: _Blocks, budgets: Sequence[float], power: float, seed: int
 ) -> list[tuple[float, Literal["conformal", "generalised_pareto"]]]:
     """For each budget the value that is passed so often: counted, or extrapolated from powers."""
     values = blocks.values
@@ -214,7 +211,7 @@ def _thresholds(
     ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
     rare = [one for one, rank in zip(allowed, ranks, strict=True) if rank > n]
     groups = [group**power for group in blocks.by_recording]
-    beyond = iter(rare_thresholds(groups, rare, seed, files) if rare else ())
+    beyond = iter(rare_thresholds(groups, rare, seed) if rare else ())
     return [
         (float(ordered[max(rank, 1) - 1]), "conformal")
         if rank <= n

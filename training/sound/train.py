@@ -190,7 +190,7 @@ def _calibrate(
         hop_s=hop_s,
         span_s=span_s,
         distances=distances,
-        files=[recording.file for recording in data.recordings],
+        n_files=len({recording.file for recording in data.recordings}),
         seed=request.seed,
     )
 
