@@ -91,7 +91,8 @@ class FolderWatch:
             self._next_scan_s = time.monotonic() + max(pause_s, took_s / _SCAN_SHARE)
         else:
             for path in sorted({*self._files_of_changes(), *self._pending}):
-                self._look(path, begun_s)
+                if path.suffix.lower() in AUDIO_SUFFIXES and not _is_hidden(path, self._folder):
+                    self._look(path, _status(path)[0], begun_s)
         self._changed.clear()
         now_s = time.monotonic()
         found = [
@@ -178,13 +179,14 @@ class FolderWatch:
         present: set[Path] = set()
         for path in _files_below(self._folder, contents):
             if path.suffix.lower() in AUDIO_SUFFIXES:
-                if why := _why_no_file(path):
+                status, why = _status(path)
+                if why:
                     contents.unreadable[str(path)] = why
                     continue
                 contents.n_recordings += 1
                 present.add(path)
                 is_known = path in self._pending or self._is_reported(path)
-                self._look(path, now_s)
+                self._look(path, status, now_s)
                 if self._is_watched and not is_known and path in self._pending:
                     self._unreported[path] = now_s
             else:
@@ -194,15 +196,9 @@ class FolderWatch:
         self.contents = contents
         self._scanned, self._is_watched = True, self._notices.active
 
-    def _look(self, path: Path, now_s: float) -> None:
-        if path.suffix.lower() not in AUDIO_SUFFIXES or _is_hidden(path, self._folder):
-            return
-        try:
-            status = path.stat()
-        except OSError:  # removed since it was listed
+    def _look(self, path: Path, status: os.stat_result | None, now_s: float) -> None:
+        if status is None:  # removed since it was listed
             self._pending.pop(path, None)
-            return
-        if not os.path.isfile(path):  # noqa: PTH113 - no exception for odd names
             return
         version = Version.of(status)
         pending = self._pending.get(path)
@@ -232,15 +228,15 @@ def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
     return files_below(folder, note)
 
 
-def _why_no_file(path: Path) -> str:
-    """Why a path with the name of a recording is no file; empty if it is one, or was removed."""
+def _status(path: Path) -> tuple[os.stat_result | None, str]:
+    """The status of a regular file, or why there is none; neither of a file that was removed."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
     except FileNotFoundError:
-        return "is a link to a file that does not exist" if path.is_symlink() else ""
+        return None, "is a link to a file that does not exist" if path.is_symlink() else ""
     except OSError as error:  # a loop of links, or no right to enter the folder
-        return f"cannot be read: {error.strerror}"
-    return "" if stat.S_ISREG(mode) else "is not a regular file"
+        return None, f"cannot be read: {error.strerror}"
+    return (status, "") if stat.S_ISREG(status.st_mode) else (None, "is not a regular file")
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
