@@ -56,11 +56,10 @@ class Steps:
         state, trainer = self._state, self._trainer
         if (result := trainer.poll()) is not None:
             self._finished(result)
-        is_busy = trainer.is_running and not trainer.waits_for_a_person
         if state.journal.stage == "armed":
-            self._upkeep.clear_if_armed()
+            self._upkeep.end_learning()
             return
-        if is_busy:
+        if trainer.is_running and not trainer.waits_for_a_person:
             return
         space = self._upkeep.limit_space()
         step = next_step(
@@ -85,7 +84,7 @@ class Steps:
             state.stage_changed(f"armed: {reason}")
         self._trainer.stop()
         state.missing = state.trouble = ""
-        self._upkeep.clear_if_armed()
+        self._upkeep.end_learning()
 
     def end_training(self) -> None:
         """End a training that runs; its result is not used."""

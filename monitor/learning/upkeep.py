@@ -45,10 +45,10 @@ class Upkeep:
         )
         return self._space if len(left) < LEAST_PIECES else ""
 
-    def clear_if_armed(self) -> None:
+    def end_learning(self) -> None:
         """Delete the pieces of an armed machine, also if a kill or the disk prevented it before."""
-        store, stage = self._state.store, self._state.journal.stage
-        if stage == "armed" and store.pieces and not self._state.settings.keep:
+        store = self._state.store
+        if store.pieces and not self._state.settings.keep:
             store.clear()
 
     def forget_lost(self) -> None:
