@@ -99,12 +99,34 @@ def test_impossible_healthy_recordings_are_refused(arrays: dict[str, npt.ArrayLi
         parse_head(Path("head.npz"), head_of(**arrays), "diagonal")
 
 
+def test_the_weight_of_the_local_distance_is_kept(bundle: Bundle) -> None:
+    """A loaded bundle gives other scores than the one that was saved."""
+    head = replace(bundle.head, local_weight=2.5, local_limit=31.0)
+    again = parse_head(Path("head.npz"), pack_head(head), "diagonal")
+    assert (again.local_weight, again.local_limit) == (2.5, 31.0)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"local_weight": 1.0},
+        {"local_weight": -1.0, "local_limit": 1.0},
+        {"local_weight": np.ones(2), "local_limit": 1.0},
+    ],
+)
+def test_impossible_local_weights_are_refused(arrays: dict[str, npt.ArrayLike]) -> None:
+    """A bundle with half of the figures is scored by other rules than it was calibrated for."""
+    with pytest.raises(BundleError, match=r"head\.npz: local_weight and local_limit"):
+        parse_head(Path("head.npz"), head_of(**arrays), "diagonal")
+
+
 def test_a_head_needs_no_references() -> None:
     """Bundles from other tools are refused because optional arrays are missing."""
     head = parse_head(Path("head.npz"), head_of(), "diagonal")
     assert not len(head.references)
     assert head.reference_limits.shape == (0,)
     assert head.healthy is None
+    assert head.local_weight == 0.0
 
 
 @pytest.mark.parametrize(
@@ -256,6 +278,8 @@ def test_the_arrays_have_the_shapes_of_the_page(file: str, tmp_path: Path) -> No
         reference_machines=np.zeros(2, dtype=np.intp),
         reference_limits=np.ones(2),
         healthy=sample_of(references),
+        local_weight=2.0,
+        local_limit=30.0,
     )
     content = pack_head(head) if file == "head.npz" else (tmp_path / file).read_bytes()
     with np.load(io.BytesIO(content)) as arrays:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -94,10 +96,10 @@ def test_too_little_healthy_sound_is_an_error() -> None:
 
 
 def test_the_parts_of_one_file_are_one_recording() -> None:
-    """One recording is reported as eight, because it is divided for the statistics."""
+    """One recording counts as eight independent ones, because it is divided for the statistics."""
     rng = np.random.default_rng(3)
 
-    def calibrated(parts: list[HealthyRecording], n_files: int | None) -> Calibration:
+    def calibrated(parts: list[HealthyRecording], files: list[int]) -> Calibration:
         return calibrate(
             parts,
             false_alarms_per_week=1.0,
@@ -105,14 +107,22 @@ def test_the_parts_of_one_file_are_one_recording() -> None:
             hop_s=HOP_S,
             span_s=SPAN_S,
             distances=True,
-            n_files=n_files,
+            files=files,
         )
 
     parts = [recording(100, rng) for _ in range(8)]
-    assert calibrated(parts, 1).recordings == 1
-    assert calibrated(parts, 1).threshold == calibrated(parts, None).threshold
+    joined = recording(20, rng)
+    joined = replace(
+        joined,
+        scores=np.concatenate([part.scores for part in parts]),
+        levels_db=np.concatenate([part.levels_db for part in parts]),
+        seconds=sum(part.seconds for part in parts),
+    )
+    one, as_one = calibrated(parts, [0] * 8), calibrated([joined], [0])
+    assert one.recordings == as_one.recordings == 1
+    assert one.threshold == pytest.approx(as_one.threshold, rel=0.1)
     with pytest.raises(BadInputError, match="healthy sound in 1 recording is too little"):
-        calibrated([recording(20, rng), recording(20, rng)], 1)
+        calibrated([recording(20, rng), recording(20, rng)], [0, 0])
 
 
 def test_notes_have_singular_and_plural() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import DistanceHead, LossHead, offset
+from monitor.model.head import LOCAL_NUMBERS, DistanceHead, LossHead, distances_of, offset
 from monitor.model.recording_score import RecordingScore, block_edges
 from monitor.model.reference_match import distances_to_references, match_reference
 
@@ -108,3 +109,40 @@ def test_without_a_window_there_is_no_score() -> None:
     assert not len(running.stretches)
     with pytest.raises(ValueError, match="no window to score"):
         _ = running.value
+
+
+@settings(max_examples=60)
+@given(n_numbers=st.integers(1, 30), n_rows=st.integers(1, 5), n_centres=st.integers(1, 3))
+def test_the_local_distance_is_the_largest_within_neighbouring_numbers(
+    n_numbers: int, n_rows: int, n_centres: int
+) -> None:
+    """A change of a few neighbouring bands is hidden by the variation of all the others."""
+    rng = np.random.default_rng((n_numbers, n_rows, n_centres))
+    head = DistanceHead(
+        rng.normal(size=(n_centres, n_numbers)), rng.normal(size=(n_numbers, n_numbers))
+    )
+    rows = rng.normal(size=(n_rows, n_numbers))
+    distance, local = distances_of(rows, head)
+    for row, one_distance, one_local in zip(rows, distance, local, strict=True):
+        offsets = [head.whitener @ (row - centre) for centre in head.centres]
+        nearest = min(offsets, key=np.linalg.norm)
+        runs = [
+            nearest[i : i + LOCAL_NUMBERS] for i in range(max(1, n_numbers - LOCAL_NUMBERS + 1))
+        ]
+        assert one_distance == pytest.approx(np.linalg.norm(nearest))
+        assert one_local == pytest.approx(max(map(np.linalg.norm, runs)), abs=1e-6)
+
+
+def test_a_recording_is_judged_locally_only_over_the_limit() -> None:
+    """The local distance changes the order of recordings that are all healthy."""
+    rng = np.random.default_rng(1)
+    local = replace(HEAD, local_weight=3.0, local_limit=2.0)
+
+    def value(head: DistanceHead, shift: float) -> float:
+        running = RecordingScore(SPEC, head)
+        for row in 0.1 * rng.normal(size=(PER_BLOCK, 5)).astype(np.float32) + shift:
+            running.push(row, 1.0)
+        return running.value
+
+    assert value(local, 0.1) == pytest.approx(value(HEAD, 0.1), rel=0.2)
+    assert value(local, 0.5) == pytest.approx(3.0 * value(HEAD, 0.5), rel=0.2)

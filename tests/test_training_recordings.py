@@ -19,7 +19,15 @@ from monitor.model.network import Network, NetworkOutput
 from monitor.pipeline import Pipeline
 from tests.bundles import machine_sound, make_bundle
 from tests.tiny_sound import SPEC, simulated_frames
-from training.sound.recordings import Recording, WindowBatches, cut_into, folds, read_recording
+from training.sound.recordings import (
+    Recording,
+    WindowBatches,
+    are_apart,
+    cut_into,
+    folds,
+    folds_of_files,
+    read_recording,
+)
 
 
 class RecordingNetwork(Network):
@@ -105,6 +113,14 @@ def test_every_recording_is_in_one_fold() -> None:
     assert np.ptp(np.bincount(fold, minlength=5)) <= 1
     assert len(fold) == 23
     np.testing.assert_array_equal(fold, folds(23, 5, seed=1))
+
+
+def test_the_sections_of_a_file_are_left_out_together() -> None:
+    """A section is scored with statistics of the others of its file, and scores too low."""
+    file = [0, 0, 0, 1, 1, 2, 3, 3]
+    assert are_apart(file, folds_of_files(file, 3, seed=1))
+    assert len(set(folds_of_files([0, 0, 0, 1], 10, seed=1).tolist())) == 4
+    assert not are_apart([0, 0, 0, 1], folds_of_files([0, 0, 0, 1], 10, seed=1))
 
 
 def test_long_recordings_are_cut_only_if_there_are_few() -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from monitor.model.head import Head
+from monitor.model.head import Head, distances_of
 from monitor.model.reference_match import distances_to_references, match_reference
 from tests.tiny_sound import SPEC, simulated_frames
 from training.metrics import roc_auc
 from training.sound.covariance import DIAGONAL, scatter_of
 from training.sound.crossfit import HealthySound, fit_statistics, fold_heads, gather
 from training.sound.head import MOST_OF_THE_WAY, healthy_sample, with_references
-from training.sound.recording_evidence import RecordingEvidence, distances
+from training.sound.recording_evidence import RecordingEvidence
 from training.sound.recordings import Recording, folds
 from training.sound.regimes import find_regimes
 from training.sound.score_choice import choose_score
@@ -143,12 +143,16 @@ def test_cross_fitted_scores_are_like_those_of_new_recordings() -> None:
     sound = sound_of(correlated(rng, 20), rng)
     unseen = sound_of(correlated(rng, 200), rng)
     statistics = fit_statistics(sound, np.ones(20, dtype=bool), use_references=False)
-    in_sample = np.concatenate([distances(h.rows, statistics.head(0.01)) for h in sound.recordings])
-    fresh = np.concatenate([distances(h.rows, statistics.head(0.01)) for h in unseen.recordings])
+    in_sample = np.concatenate(
+        [distances_of(h.rows, statistics.head(0.01))[0] for h in sound.recordings]
+    )
+    fresh = np.concatenate(
+        [distances_of(h.rows, statistics.head(0.01))[0] for h in unseen.recordings]
+    )
     heads = fold_heads(sound, folds(20, 10, seed=0), 0.01, use_references=False)
     crossed = np.concatenate(
         [
-            distances(h.rows, next(f.head for f in heads if not f.inside[i]))
+            distances_of(h.rows, next(f.head for f in heads if not f.inside[i]))[0]
             for i, h in enumerate(sound.recordings)
         ]
     )

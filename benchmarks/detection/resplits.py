@@ -6,6 +6,7 @@ Flights are left out of the statistics and the threshold. The network may be tra
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from monitor.offline.recalibrate import calibration_of
 from training.sound.controls import heads_of
 from training.sound.crossfit import fit_statistics, gather, head_for
 from training.sound.evidence_graph import EvidenceLayout
+from training.sound.local_distance import with_local_distance
 from training.sound.recording_evidence import RecordingEvidence, score_evidence
 from training.sound.recordings import folds
 from training.sound.score_choice import choose_score
@@ -76,7 +78,7 @@ def _evaluated(
     sound = gather(inside, [], span, parts=parts, seed=seed)
     choice = choose_score(sound, seed, bundle.manifest.score.kind)
     fold = folds(len(inside), CROSS_FIT_FOLDS, seed)
-    heads = heads_of(sound, fold, choice)
+    heads = with_local_distance(heads_of(sound, fold, choice), sound, spec, span, rule)
     healthy = [
         score_evidence(flight, spec, span, head_for(heads, index))
         for index, flight in enumerate(inside)
@@ -86,7 +88,12 @@ def _evaluated(
     if head.is_distance:
         everything = np.ones(len(inside), dtype=bool)
         statistics = fit_statistics(sound, everything, use_references=False)
-        head = statistics.head(choice.shrinkage)
+        weighted = heads[0].head
+        head = replace(
+            statistics.head(choice.shrinkage),
+            local_weight=weighted.local_weight,
+            local_limit=weighted.local_limit,
+        )
 
     def passes(recording: RecordingEvidence) -> bool:
         scores = score_evidence(recording, spec, span, head).scores

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Literal
 
 import numpy as np
@@ -57,14 +58,14 @@ class HealthyRecording:
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """The values of the blocks by recording, and the mean length of a block in seconds."""
+    """The values of the blocks by file, and the mean length of a block in seconds."""
 
-    by_recording: list[DoubleArray]
+    by_file: list[DoubleArray]
     length_s: float
 
     @property
     def values(self) -> DoubleArray:
-        return np.concatenate(self.by_recording)
+        return np.concatenate(self.by_file)
 
 
 def calibrate(
@@ -75,20 +76,22 @@ def calibrate(
     hop_s: float,
     span_s: float,
     distances: bool,
-    n_files: int | None = None,
+    files: Sequence[int] | None = None,
     seed: int = 0,
 ) -> Calibration:
     """A threshold for at most ``false_alarms_per_week``, with the figures that it is based on.
 
-    ``distances``: whether scores are distances, or the plain error. ``n_files``: the number of
-    files that the recordings come from, where ``recordings`` are parts of files.
+    ``distances``: whether scores are distances, or the plain error. ``files``: of each recording,
+    the number of the file that it is a part of; None if each is a file.
 
     Raises ``BadInputError`` for fewer than four independent blocks.
     """
-    scored = [recording for recording in recordings if len(recording.scores)]
-    n_files = len(scored) if n_files is None else n_files
+    numbers = range(len(recordings)) if files is None else files
+    has_scores = [len(recording.scores) > 0 for recording in recordings]
+    scored, file = list(compress(recordings, has_scores)), list(compress(numbers, has_scores))
+    n_files = len(set(file))
     seconds = sum(recording.seconds for recording in scored)
-    blocks = _block_values(scored, persistence, hop_s, span_s)
+    blocks = _block_values(scored, file, persistence, hop_s, span_s)
     if len(blocks.values) < _LEAST_BLOCKS:
         needed_s = _LEAST_BLOCKS * (span_s + persistence.out_of * hop_s)
         raise BadInputError(
@@ -98,7 +101,8 @@ def calibrate(
         )
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
     power = 2.0 if distances else 1.0
-    wholes = _Blocks([np.array([r.whole]) for r in scored], seconds / len(scored))
+    whole_values = _by_file([np.array([recording.whole]) for recording in scored], file)
+    wholes = _Blocks(whole_values, seconds / len(scored))
     asked = (false_alarms_per_week, *BUDGETS)
     (threshold, method), *others = _thresholds(blocks, asked, power, seed)
     (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, seed)
@@ -160,8 +164,20 @@ def _note(
     return note
 
 
+def _by_file(values: Sequence[DoubleArray], file: Sequence[int]) -> list[DoubleArray]:
+    """The values of the recordings of each file, in their order, as one array."""
+    together: dict[int, list[DoubleArray]] = {}
+    for number, one in zip(file, values, strict=True):
+        together.setdefault(number, []).append(one)
+    return [np.concatenate(parts) for parts in together.values()]
+
+
 def _block_values(
-    recordings: Sequence[HealthyRecording], rule: Persistence, hop_s: float, span_s: float
+    recordings: Sequence[HealthyRecording],
+    file: Sequence[int],
+    rule: Persistence,
+    hop_s: float,
+    span_s: float,
 ) -> _Blocks:
     series = [persistent_scores(recording.scores, rule) for recording in recordings]
     least = max(1, math.ceil(span_s / hop_s), rule.out_of)
@@ -169,7 +185,8 @@ def _block_values(
     values = [_maxima(persistent, per_block) for persistent in series]
     # The block of a short recording holds fewer scores, and so is less of a chance.
     lengths = [len(s) / len(v) for s, v in zip(series, values, strict=True) for _ in v]
-    return _Blocks(values, hop_s * float(np.mean(np.maximum(lengths, span_s / hop_s))))
+    length_s = hop_s * float(np.mean(np.maximum(lengths, span_s / hop_s)))
+    return _Blocks(_by_file(values, file), length_s)
 
 
 def block_values(scores: DoubleArray, rule: Persistence, per_block: int) -> DoubleArray:
@@ -210,7 +227,7 @@ def _thresholds(
     allowed = [budget * blocks.length_s / WEEK_S for budget in budgets]
     ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
     rare = [one for one, rank in zip(allowed, ranks, strict=True) if rank > n]
-    groups = [group**power for group in blocks.by_recording]
+    groups = [group**power for group in blocks.by_file]
     beyond = iter(rare_thresholds(groups, rare, seed) if rare else ())
     return [
         (float(ordered[max(rank, 1) - 1]), "conformal")

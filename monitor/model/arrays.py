@@ -27,6 +27,7 @@ _LARGEST_NUMBER = np.finfo(np.float32).max
 _MOST_MACHINES = 65_536
 _REFERENCES = ("references", "reference_machines", "reference_limits")
 _HEALTHY = ("healthy_mean", "healthy_variance", "healthy_recordings")
+_LOCAL = ("local_weight", "local_limit")
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -50,17 +51,21 @@ def pack_head(head: Head) -> bytes:
     if (healthy := head.healthy) is not None:
         figures = (healthy.mean, healthy.variance, np.array(healthy.n))
         arrays |= dict(zip(_HEALTHY, figures, strict=True))
+    if head.local_weight:
+        arrays |= dict(
+            zip(_LOCAL, map(np.array, (head.local_weight, head.local_limit)), strict=True)
+        )
     return _npz(**{name: np.float32(array) for name, array in arrays.items()})
 
 
 def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
     """The head that ``pack_head`` wrote, for a score of this kind.
 
-    The arrays of references and of healthy recordings may be missing.
+    The arrays of references, of healthy recordings and of the local distance may be missing.
 
     Raises ``BundleError``.
     """
-    arrays = _arrays(path, content, ("centres", "whitener"), (*_REFERENCES, *_HEALTHY))
+    arrays = _arrays(path, content, ("centres", "whitener"), (*_REFERENCES, *_HEALTHY, *_LOCAL))
     centres, whitener = arrays["centres"], arrays["whitener"]
     if centres.ndim != 2 or whitener.ndim != 2 or centres.shape[1] != whitener.shape[1]:
         raise BundleError(
@@ -73,7 +78,8 @@ def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
     head = HEADS[kind](centres.astype(np.float64), whitener.astype(np.float64))
     if head.is_distance and not min(*centres.shape, len(whitener)):
         raise BundleError(f"{path}: holds no centre or no whitener to score with")
-    return _with_healthy(path, _with_references(path, head, arrays), arrays)
+    head = _with_healthy(path, _with_references(path, head, arrays), arrays)
+    return _with_local(path, head, arrays)
 
 
 def _with_references(path: Path, head: Head, arrays: Arrays) -> Head:
@@ -119,6 +125,15 @@ def _with_healthy(path: Path, head: Head, arrays: Arrays) -> Head:
             f"{path}: healthy_variance must be >= 0 and healthy_recordings at least 2"
         )
     return replace(head, healthy=Sample(mean, variance, int(count)))
+
+
+def _with_local(path: Path, head: Head, arrays: Arrays) -> Head:
+    given = [arrays[name] for name in _LOCAL if name in arrays]
+    if not given:
+        return head
+    if [array.shape for array in given] != [(), ()] or min(given) < 0:
+        raise BundleError(f"{path}: {' and '.join(_LOCAL)} must be two numbers >= 0")
+    return replace(head, local_weight=float(given[0]), local_limit=float(given[1]))
 
 
 def pack_selftest(selftest: SelfTest) -> bytes:

@@ -2,6 +2,12 @@
 
 A bundle stores the kind of its score and the arrays of its head. ``HEADS`` gives the class for
 each kind, so that nothing else compares kinds.
+
+The distance from the nearest centre adds up every number of the evidence. A fault that changes a
+few neighbouring bands only is hidden by the chance variation of all the others. So the *local
+distance* is measured too: the largest distance within ``LOCAL_NUMBERS`` neighbouring numbers. It is
+a scan statistic (Glaz, Naus and Wallenstein 2001, Scan Statistics). The score is the larger of the
+distance and the local distance times a weight, by which both are equally rare in healthy sound.
 """
 
 from __future__ import annotations
@@ -15,6 +21,8 @@ import numpy.typing as npt
 
 from monitor.domain import DoubleArray
 from monitor.model.manifest import ScoreKind
+
+LOCAL_NUMBERS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class Head(ABC):
     from 0. ``reference_limits``: ``(n_references,)``, the position beyond which sound is that of
     the reference machine (:mod:`monitor.model.reference_match`). ``healthy``: the mean offsets of
     the healthy recordings from their nearest centres, None where they are not known.
+    ``local_weight``: of the local distance, 0 to leave it out. ``local_limit``: a recording is
+    judged by its local distance only if this, times the weight, is above the limit.
     ``is_distance``: whether scores are distances; otherwise they are mean squared errors.
     """
 
@@ -56,6 +66,8 @@ class Head(ABC):
     )
     reference_limits: DoubleArray = field(default_factory=lambda: np.empty(0))
     healthy: Sample | None = None
+    local_weight: float = 0.0
+    local_limit: float = 0.0
 
     is_distance: ClassVar[bool]
 
@@ -65,18 +77,15 @@ class Head(ABC):
 
 
 class DistanceHead(Head):
-    """The distance of the evidence from the nearest healthy operating state."""
+    """The distance of the evidence from the nearest healthy operating state, or the local one."""
 
     __slots__ = ()
     is_distance = True
 
     def score(self, evidence: DoubleArray, loss: float) -> float:  # noqa: ARG002 - only LossHead needs it
-        """``min over r of |whitener (evidence - centre_r)|``.
-
-        With the inverse square root of the healthy covariance as whitener this is
-        Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
-        """
-        return float(np.sqrt(to_centres(evidence, self).min()))
+        """The larger of the distance and the weighted local distance, see :func:`distances_of`."""
+        distance, local = distances_of(evidence[None], self)
+        return float(max(distance[0], self.local_weight * local[0]))
 
 
 class LossHead(Head):
@@ -101,6 +110,33 @@ HEADS: Final[dict[ScoreKind, type[Head]]] = {
     "covariance": DistanceHead,
 }
 """The head of each kind of score. Diagonal and covariance differ only in the whitener."""
+
+
+def distances_of(rows: DoubleArray, head: Head) -> tuple[DoubleArray, DoubleArray]:
+    """The distance and the local distance of each row of evidence from its nearest centre.
+
+    Shape: ``(n, d)`` to ``(n,)``, twice. The distance is
+    ``min over r of |whitener (evidence - centre_r)|``. With the inverse square root of the healthy
+    covariance as whitener this is Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
+    ``head`` must have a centre.
+    """
+    whitened = np.stack([(rows - centre) @ head.whitener.T for centre in head.centres])
+    squared = np.square(whitened)
+    lengths = squared.sum(axis=2)
+    nearest = lengths.argmin(axis=0)
+    each = np.arange(len(rows))
+    return np.sqrt(lengths[nearest, each]), _local_distances(squared[nearest, each])
+
+
+def _local_distances(squared: DoubleArray) -> DoubleArray:
+    """The root of the largest sum of neighbouring squares. Shape: ``(n, k)`` to ``(n,)``."""
+    n_numbers = min(LOCAL_NUMBERS, squared.shape[1])
+    sums = np.cumsum(squared, axis=1)
+    runs = sums[:, n_numbers - 1 :].copy()
+    runs[:, 1:] -= sums[:, :-n_numbers]
+    # A difference of sums may be a little below 0.
+    largest: DoubleArray = np.maximum(runs.max(axis=1), 0.0)
+    return np.sqrt(largest)
 
 
 def offset(evidence: DoubleArray, head: Head) -> DoubleArray:

@@ -2,9 +2,10 @@
 
 A shift of a few decibels shows best in evidence that is averaged over a long time. So the
 windows of a recording are averaged in blocks of about ten seconds and each block is scored. The
-score of the recording is the root mean square of the scores of its blocks: for a distance this is
+score of the recording is the root mean square of the distances of its blocks: this is
 the likelihood ratio per block, so ten seconds and an hour of the same machine give the same
-score. For a loss it is the mean over all windows.
+score. The local distance replaces it only where this is over the limit of the head, because below
+the limit the distance separates recordings better. For a loss it is the mean over all windows.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, offset
+from monitor.model.head import Head, distances_of, offset
 from monitor.model.reference_match import (
     ReferenceDistances,
     ReferenceMatch,
@@ -43,8 +44,8 @@ class RecordingScore:
     """Windows to one score, in nearly constant memory.
 
     State: the sums of evidence and loss over the block being filled and over the one before it,
-    which a short rest joins. Of each finished block: its score and its distances to reference
-    machines. The sum of the offsets of the finished blocks.
+    which a short rest joins. Of each finished block: its distances. The sum of the offsets of the
+    finished blocks.
     """
 
     def __init__(self, spec: LogMelSpec, head: Head) -> None:
@@ -80,8 +81,15 @@ class RecordingScore:
 
     @property
     def stretches(self) -> DoubleArray:
-        """The scores of the blocks so far. Shape: ``(n_blocks,)``, no block is empty."""
-        return np.array([block.score for block in self._scored()])
+        """The distances or losses of the blocks so far. Shape: ``(n_blocks,)``, none is empty."""
+        return np.array([block.distance for block in self._scored()])
+
+    @property
+    def distances(self) -> tuple[float, float]:
+        """The root mean squares of the distances and of the local distances of the blocks."""
+        blocks = np.array([(block.distance, block.local) for block in self._scored()])
+        distance, local = np.sqrt(np.square(blocks).mean(axis=0)).tolist()
+        return distance, local
 
     @property
     def value(self) -> float:
@@ -90,12 +98,14 @@ class RecordingScore:
             raise ValueError("no window to score")
         if not self._head.is_distance:
             return self._loss / self._n_windows
-        return math.sqrt(float(np.square(self.stretches).mean()))
+        distance, local = self.distances
+        weighted = self._head.local_weight * local
+        return max(distance, weighted) if weighted > self._head.local_limit else distance
 
     @property
     def reference_match(self) -> ReferenceMatch | None:
         """Own machine or reference machine; None without reference machines or windows."""
-        distances = [block.distances for block in self._scored()]
+        distances = [block.references for block in self._scored()]
         return match_reference([one for one in distances if one is not None], self._head)
 
     @property
@@ -129,15 +139,19 @@ class RecordingScore:
 
     def _score(self, block: _Sum) -> _ScoredBlock:
         head, evidence = self._head, block.mean_evidence
-        distances = distances_to_references(evidence, head) if head.is_distance else None
-        return _ScoredBlock(head.score(evidence, block.mean_loss), distances)
+        if not head.is_distance:
+            return _ScoredBlock(block.mean_loss, 0.0, None)
+        distance, local = distances_of(evidence[None], head)
+        references = distances_to_references(evidence, head)
+        return _ScoredBlock(float(distance[0]), float(local[0]), references)
 
 
 class _ScoredBlock(NamedTuple):
-    """What is kept of a block."""
+    """What is kept of a block: its distances, or its loss as ``distance``."""
 
-    score: float
-    distances: ReferenceDistances | None
+    distance: float
+    local: float
+    references: ReferenceDistances | None
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ class Scoring:
     name: str
     kind: ScoreKind
     evidence_of: EvidenceOf
-    heads: list[FoldHead]
+    heads: Sequence[FoldHead]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,11 @@ def without_network(
     return Scoring("no network", choice.kind, raw_evidence, heads_of(sound, trial.fold, choice))
 
 
-def with_network(trial: Trial, sound: HealthySound, choice: Choice) -> list[Scoring]:
-    """The chosen score, and the plain error unless that is the chosen one."""
+def with_network(
+    sound: HealthySound, choice: Choice, trial: Trial, heads: Sequence[FoldHead]
+) -> list[Scoring]:
+    """The chosen score with its ``heads``, and the plain error unless that is the chosen one."""
     plain = Scoring("plain error", "plain", trial.evidence_of, loss_heads(sound))
-    heads = heads_of(sound, trial.fold, choice)
     if not heads[0].head.is_distance:
         return [plain]
     return [Scoring(f"network, {choice.kind}", choice.kind, trial.evidence_of, heads), plain]

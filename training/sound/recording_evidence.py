@@ -13,7 +13,7 @@ import torch
 from monitor.calibration.threshold import HealthyRecording
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, squared_lengths
+from monitor.model.head import Head, distances_of
 from monitor.model.recording_score import BLOCK_S, RecordingScore, block_edges
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recordings import Recording
@@ -98,18 +98,12 @@ def score_evidence(
     whole = RecordingScore(spec, head)
     whole.extend(recording.evidence, recording.loss)
     if head.is_distance:
-        scores = distances(recording.spans(span_windows), head)
+        distance, local = distances_of(recording.spans(span_windows), head)
+        scores = np.maximum(distance, head.local_weight * local)
     else:
         scores = _sliding_mean(recording.loss[:, None], span_windows)[:, 0]
     levels_db = _sliding_mean(recording.level_db[:, None], span_windows)[:, 0]
     return HealthyRecording(scores, levels_db, recording.seconds, whole.value, whole.stretches)
-
-
-def distances(rows: npt.NDArray[np.float64], head: Head) -> npt.NDArray[np.float64]:
-    """The distance of every row from its nearest centre. Shape: ``(n, d)`` to ``(n,)``."""
-    squared = [squared_lengths(rows - centre, head.whitener) for centre in head.centres]
-    nearest: npt.NDArray[np.float64] = np.sqrt(np.min(squared, axis=0))
-    return nearest
 
 
 def all_rows(recordings: Sequence[RecordingEvidence]) -> npt.NDArray[np.float64]:

@@ -144,6 +144,28 @@ def folds(n_recordings: int, n_folds: int, seed: int) -> npt.NDArray[np.intp]:
     return fold
 
 
+LEAST_FILES_APART = 4
+
+
+def folds_of_files(file: Sequence[int], n_folds: int, seed: int) -> npt.NDArray[np.intp]:
+    """The fold of each recording. With enough files, all sections of a file are in one fold.
+
+    ``file``: the number of the file of each recording. Sections of one file sound alike, so a
+    section that is scored with statistics of the others of its file has a score that is too low.
+    With fewer than ``LEAST_FILES_APART`` files, too little would be left for the statistics.
+    """
+    files, number = np.unique(np.asarray(file), return_inverse=True)
+    if len(files) < LEAST_FILES_APART:
+        return folds(len(number), n_folds, seed)
+    fold: npt.NDArray[np.intp] = folds(len(files), n_folds, seed)[number]
+    return fold
+
+
+def are_apart(file: Sequence[int], fold: npt.NDArray[np.intp]) -> bool:
+    """Whether all sections of each file are in one fold. Shape: ``(n_recordings,)``, both."""
+    return len(set(zip(file, fold.tolist(), strict=True))) == len(set(file))
+
+
 class WindowBatch(NamedTuple):
     """A batch: windows ``(B, 1, n_mels, n_frames)`` in dB and the machine of each ``(B,)``."""
 

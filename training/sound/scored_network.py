@@ -16,10 +16,11 @@ from training.sound.bundle import network_of
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
 from training.sound.evidence_graph import EvidenceGraph
+from training.sound.local_distance import with_local_distance
 from training.sound.network_training import split_recordings, train_network
 from training.sound.recording_days import days_of
 from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
-from training.sound.recordings import folds
+from training.sound.recordings import are_apart, folds_of_files
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice, choose_score
 from training.sound.variation_choice import VariationChoice, choose_variation, day_folds
@@ -45,10 +46,11 @@ class ScoredNetwork:
 
     def scores_without_file(self) -> list[HealthyRecording]:
         """The scores by statistics without any section of the same file."""
-        file = np.array([recording.file for recording in self.trial.recordings])
-        if len(np.unique(file)) == len(file):
+        file = [recording.file for recording in self.trial.recordings]
+        if are_apart(file, self.trial.fold):
             return self.healthy
-        return _cross_fitted(self.sound, self.trial, heads_of(self.sound, file, self.choice))
+        heads = heads_of(self.sound, np.array(file), self.choice)
+        return _cross_fitted(self.sound, self.trial, heads)
 
 
 def train_and_score(
@@ -69,9 +71,12 @@ def train_and_score(
     sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
     choice = choose_score(sound, seed, request.score)
     sound, variation = _with_day_variation(sound, choice, request, data, graph=graph, device=device)
-    fold = folds(len(evidence), CROSS_FIT_FOLDS, seed)
+    fold = folds_of_files([one.file for one in data.recordings], CROSS_FIT_FOLDS, seed)
     trial = Trial(graph, spec, span_windows, device, seed, data.recordings, fold)
-    heads = heads_of(sound, fold, choice)
+    rule = request.settings.detector.persistence(
+        span_s=spec.seconds_of(span_windows), hop_s=spec.window_hop_s
+    )
+    heads = with_local_distance(heads_of(sound, fold, choice), sound, spec, span_windows, rule)
     healthy = _cross_fitted(sound, trial, heads)
     return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, healthy)
 

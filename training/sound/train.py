@@ -42,11 +42,12 @@ from training.sound.controls import (
     with_network,
     without_network,
 )
-from training.sound.crossfit import FoldHead, HealthySound, fit_statistics
+from training.sound.crossfit import fit_statistics
 from training.sound.head import healthy_sample, with_references
+from training.sound.recordings import are_apart
 from training.sound.request import AudioRequest, TrainingData, read_training_data
 from training.sound.score_choice import Choice
-from training.sound.scored_network import scores_before, train_and_score
+from training.sound.scored_network import ScoredNetwork, scores_before, train_and_score
 from training.sound.training_set import with_outliers
 from training.sound.variation_choice import VariationChoice
 
@@ -123,7 +124,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     healthy_before = scores_before(data, device)
     calibration = _calibrate(healthy, request, data, distances=heads[0].head.is_distance)
 
-    scorings = with_network(trial, sound, choice)
+    scorings = with_network(sound, choice, trial, heads)
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
     benefit = network_benefit(controls, len(data.recordings))
@@ -133,7 +134,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         Persistence(calibration.persistence_required, calibration.persistence_out_of),
     )
 
-    head = _final_head(sound, choice, heads, data, seed)
+    head = _final_head(learned, data, seed)
     _warn_without_references(head, request, data)
     share, scored_bands = request.settings.training.scored_share, graph.network.spec.scored_bands
     capture = capture_of(data.recordings, spec, scored_bands, share)
@@ -190,22 +191,26 @@ def _calibrate(
         hop_s=hop_s,
         span_s=span_s,
         distances=distances,
-        n_files=len({recording.file for recording in data.recordings}),
+        files=[recording.file for recording in data.recordings],
         seed=request.seed,
     )
 
 
-def _final_head(
-    sound: HealthySound, choice: Choice, heads: Sequence[FoldHead], data: TrainingData, seed: int
-) -> Head:
+def _final_head(learned: ScoredNetwork, data: TrainingData, seed: int) -> Head:
+    sound, choice, heads, fold = learned.sound, learned.choice, learned.heads, learned.trial.fold
     if not heads[0].head.is_distance:
         return heads[0].head
     everything = np.ones(len(sound.recordings), dtype=bool)
     statistics = fit_statistics(sound, everything, use_references=choice.use_references)
     file = [recording.file for recording in data.recordings]
-    by_file = heads if len(set(file)) == len(file) else heads_of(sound, np.array(file), choice)
+    by_file = heads if are_apart(file, fold) else heads_of(sound, np.array(file), choice)
     head = with_references(statistics.head(choice.shrinkage), sound, file, by_file, seed)
-    return replace(head, healthy=healthy_sample(sound, file, head, data.spec))
+    return replace(
+        head,
+        healthy=healthy_sample(sound, file, head, data.spec),
+        local_weight=heads[0].head.local_weight,
+        local_limit=heads[0].head.local_limit,
+    )
 
 
 def _warn_without_references(head: Head, request: AudioRequest, data: TrainingData) -> None:
