@@ -17,6 +17,7 @@ import numpy.typing as npt
 from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.sample_tiles import check_block
 
 __all__ = [
     "FrameStream",
@@ -172,24 +173,13 @@ class FrameStream:
         another sample rate than that of the specification, another shape, and samples that are
         not finite; the stream is then as it was before the call.
         """
-        self._check(block)
+        check_block(block, self._spec.sample_rate_hz)
         if block.discontinuous:
             self.reset()
         samples = np.concatenate((self._pending, block.samples))
         frames_db = log_mel_frames(samples, self._spec)
         self._pending = samples[len(frames_db) * self._spec.hop_length :].copy()
         return frames_db
-
-    def _check(self, block: AudioBlock) -> None:
-        if block.sample_rate_hz != self._spec.sample_rate_hz:
-            raise SourceFault(
-                f"audio at {block.sample_rate_hz} Hz arrived where "
-                f"{self._spec.sample_rate_hz} Hz was expected"
-            )
-        if block.samples.ndim != 1:
-            raise SourceFault(f"audio of shape {block.samples.shape} arrived, expected one channel")
-        if not np.isfinite(block.samples).all():
-            raise SourceFault("audio holds NaN or infinite samples")
 
 
 class LogMelStream:

@@ -13,6 +13,7 @@ import numpy as np
 
 from monitor.domain import DoubleArray
 from monitor.features.mel_filterbank import band_corners_hz, mel_filterbank
+from monitor.features.spec_values import spec_of
 
 _MOST_VALUES = 262_144
 
@@ -158,10 +159,4 @@ class LogMelSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LogMelSpec:
         """A spec from JSON or TOML. Raises ``ValueError`` for an unknown or impossible value."""
-        known = {field.name for field in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(
-                f"unknown field {unknown[0]!r}, expected one of {', '.join(sorted(known))}"
-            )
-        return cls(**values)
+        return spec_of(cls, values)
