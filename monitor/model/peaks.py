@@ -1,0 +1,87 @@
+"""Single bins of a spectrum that stand out of healthy recordings.
+
+A fault adds a few narrow peaks among thousands of bins. A distance over all bins hardly sees
+them. So each bin is compared with itself in healthy recordings, and the highest ones count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.domain import DoubleArray
+
+_PRIOR_RECORDINGS = 4.0
+"""As many recordings as the variance of the bins beside it counts for."""
+_PRIOR_BINS = 16
+"""So many bins on both sides."""
+_LEAST_VARIANCE_DB2 = 0.25
+_EXPONENT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyPeaks:
+    """What the bins of healthy recordings are like.
+
+    ``level_db``, ``variance_db2``: ``(n_bands, n_bins)``, the mean and the variance between
+    recordings, each the highest of a bin and the ones beside it, because rates wander.
+    ``chance_db2``: the variance of one window by chance. ``n_recordings``: at least 2.
+    """
+
+    level_db: DoubleArray = field(repr=False)
+    variance_db2: DoubleArray = field(repr=False)
+    chance_db2: float
+    n_recordings: int
+
+    def score(self, mean_db: npt.ArrayLike, n_windows: int) -> float:
+        """How far the mean of ``n_windows`` windows stands out, >= 0.
+
+        ``(sum over bins of max(0, z)^6)^(1/6)`` with ``z = (mean - level) / sqrt(variance
+        (1 + 1 / n_recordings) + chance / n_windows)``. Noise of 4,000 bins gives about 3.5,
+        whatever the number of windows. Shape: ``mean_db`` is ``(n_bands, n_bins)``.
+        """
+        variance = self.variance_db2 * (1.0 + 1.0 / self.n_recordings) + self.chance_db2 / n_windows
+        above = np.maximum(0.0, np.asarray(mean_db) - self.level_db)
+        total = float(((np.square(above) / variance) ** (_EXPONENT // 2)).sum())
+        return float(total ** (1.0 / _EXPONENT))
+
+
+def healthy_peaks(
+    means_db: DoubleArray, n_windows: npt.NDArray[np.intp], chance_db2: float
+) -> HealthyPeaks:
+    """The statistics of healthy recordings, each by its mean over its windows.
+
+    The variance between recordings is the variance of the means without what is chance. It is
+    shrunk to that of the bins around it, because there are few recordings. Shape: ``means_db`` is
+    ``(n_recordings, n_bands, n_bins)`` with more than 16 bins, ``n_windows`` is
+    ``(n_recordings,)``. Raises ``ValueError`` for fewer than two recordings.
+    """
+    n_recordings = len(means_db)
+    if n_recordings < 2:
+        raise ValueError("a variance needs at least two recordings")
+    between = means_db.var(axis=0, ddof=1) - chance_db2 * float((1.0 / n_windows).mean())
+    around = np.maximum(0.0, _mean_around(between))
+    variance = (n_recordings - 1.0) * np.maximum(0.0, between) + _PRIOR_RECORDINGS * around
+    variance /= n_recordings - 1.0 + _PRIOR_RECORDINGS
+    return HealthyPeaks(
+        level_db=_highest_beside(means_db.mean(axis=0)),
+        variance_db2=_highest_beside(variance) + _LEAST_VARIANCE_DB2,
+        chance_db2=chance_db2,
+        n_recordings=n_recordings,
+    )
+
+
+def _mean_around(values: DoubleArray) -> DoubleArray:
+    """The mean over each bin and 16 on both sides, mirrored at the ends. Shape in, shape out."""
+    padded = np.pad(values, ((0, 0), (_PRIOR_BINS, _PRIOR_BINS)), mode="reflect")
+    runs = np.lib.stride_tricks.sliding_window_view(padded, 2 * _PRIOR_BINS + 1, axis=1)
+    around: DoubleArray = runs.mean(axis=-1)
+    return around
+
+
+def _highest_beside(values: DoubleArray) -> DoubleArray:
+    """The highest of each bin and the two beside it. Shape in, shape out."""
+    padded = np.pad(values, ((0, 0), (1, 1)), mode="edge")
+    return np.maximum(values, np.maximum(padded[:, :-2], padded[:, 2:]))
