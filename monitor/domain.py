@@ -139,7 +139,10 @@ class Score:
     ``band_error``: float32, shape ``(n_mels,)``, the averaged signed residual in
     healthy standard deviations. ``level_db``: the averaged level of the windows
     in dB, which distinguishes a changed gain from a fault. The span was made from
-    the samples ``[first_sample, end_sample)``.
+    the samples ``[first_sample, end_sample)``. ``channel``: 0 for the scores over the span of the
+    bundle; otherwise the number, from 1, of the channel of the bundle's calibration, and
+    ``value`` is compared with the threshold of that channel. ``bands_hz``: where it stands out, if
+    ``band_error`` does not show it.
     """
 
     value: float
@@ -148,6 +151,8 @@ class Score:
     end_sample: int
     band_error: FloatArray = field(repr=False)
     level_db: float = 0.0
+    channel: int = 0
+    bands_hz: tuple[tuple[float, float], ...] = ()
 
 
 def block_times_s(block: AudioBlock | LogMelBlock, frame_rate_hz: float) -> tuple[float, float]:

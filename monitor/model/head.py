@@ -120,8 +120,21 @@ def distances_of(rows: DoubleArray, head: Head) -> tuple[DoubleArray, DoubleArra
     covariance as whitener this is Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
     ``head`` must have a centre.
     """
-    whitened = np.stack([(rows - centre) @ head.whitener.T for centre in head.centres])
-    squared = np.square(whitened)
+    return distances_between(whitened(rows, head), whitened(head.centres, head))
+
+
+def whitened(rows: DoubleArray, head: Head) -> DoubleArray:
+    """``whitener x`` of every row ``x``. Shape: ``(n, d)`` to ``(n, k)``."""
+    product: DoubleArray = rows @ head.whitener.T
+    return product
+
+
+def distances_between(rows: DoubleArray, centres: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """As :func:`distances_of`, of rows and centres that are whitened already.
+
+    Shape: ``(n, k)`` and ``(n_regimes, k)`` to ``(n,)``, twice.
+    """
+    squared = np.square(rows[None] - centres[:, None])
     lengths = squared.sum(axis=2)
     nearest = lengths.argmin(axis=0)
     each = np.arange(len(rows))

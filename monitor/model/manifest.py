@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -36,6 +37,60 @@ class BudgetThreshold(BaseModel):
     recording_threshold: FiniteFloat = Field(gt=0)
 
 
+EvidenceKind = Literal["distance", "envelope", "lines"]
+
+
+class ChannelBudget(BaseModel):
+    """The threshold of a channel for another budget."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_alarms_per_week: FiniteFloat = Field(gt=0)
+    threshold: FiniteFloat = Field(gt=0)
+
+
+class ChannelCalibration(BaseModel):
+    """A channel: scores of one kind of evidence over one span, with thresholds of their own.
+
+    An alert is raised by any channel. All thresholds for a budget together give so many false
+    alarms. ``evidence``: ``distance`` is the score of the bundle, ``envelope`` and ``lines`` the
+    peaks of two spectra (:mod:`monitor.model.peaks`). ``span_s``: seconds of sound in one score,
+    and ``step_s`` from score to score. ``budgets``: in rising order of the budget, for
+    ``BUDGETS`` of :mod:`monitor.calibration.threshold` and the bundle's own budget.
+    ``score_median``: of healthy scores.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    evidence: EvidenceKind
+    span_s: FiniteFloat = Field(gt=0, le=3600)
+    step_s: FiniteFloat = Field(gt=0, le=3600)
+    score_median: FiniteFloat = Field(ge=0)
+    budgets: tuple[ChannelBudget, ...] = Field(min_length=1, max_length=64)
+
+    def threshold_for(self, false_alarms_per_week: float) -> float | None:
+        """The threshold for a budget; None where the bundle does not contain it."""
+        pairs = [(one.false_alarms_per_week, one.threshold) for one in self.budgets]
+        return interpolated(pairs, false_alarms_per_week)
+
+
+def interpolated(pairs: Sequence[tuple[float, float]], per_week: float) -> float | None:
+    """The threshold for a budget, from pairs of budget and threshold in rising order of budget.
+
+    Squares of thresholds are nearly linear in the logarithm of the budget: see the tail. None
+    outside of the budgets.
+    """
+    budgets = [budget for budget, _ in pairs]
+    if not budgets or not budgets[0] <= per_week <= budgets[-1]:
+        return None
+    index = bisect_left(budgets, per_week)
+    if budgets[index] == per_week:
+        return pairs[index][1]
+    (low_budget, low), (high_budget, high) = pairs[index - 1], pairs[index]
+    share = math.log(per_week / low_budget) / math.log(high_budget / low_budget)
+    return math.sqrt((1.0 - share) * low**2 + share * high**2)
+
+
 class Calibration(BaseModel):
     """A threshold, the budget that it was set for, and the sound that it is based on.
 
@@ -47,6 +102,7 @@ class Calibration(BaseModel):
     healthy levels. ``recording_scores``: the scores of whole healthy recordings in rising order,
     a selection of ``MOST_SCORES`` if there are more. ``stretch_scores``: the same for blocks of
     ten seconds. ``budgets``: the thresholds for other budgets, in rising order of the budget.
+    ``channels``: what else raises an alert, beside the scores over the span of the bundle.
     ``provisional``: the recordings do not support the budget by counting.
     """
 
@@ -71,6 +127,7 @@ class Calibration(BaseModel):
     recording_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
     stretch_scores: tuple[FiniteFloat, ...] = Field(default=(), max_length=MOST_SCORES)
     budgets: tuple[BudgetThreshold, ...] = Field(default=(), max_length=64)
+    channels: tuple[ChannelCalibration, ...] = Field(default=(), max_length=64)
     provisional: bool = False
     note: str = Field(max_length=2000)
 
@@ -87,19 +144,10 @@ class Calibration(BaseModel):
         return self._interpolated(false_alarms_per_week, "recording_threshold")
 
     def _interpolated(self, per_week: float | None, name: str) -> float | None:
-        """Squares of thresholds are nearly linear in the logarithm of the budget: see the tail."""
-        if per_week is None or not self.budgets:
+        if per_week is None:
             return None
-        budgets = [one.false_alarms_per_week for one in self.budgets]
-        if not budgets[0] <= per_week <= budgets[-1]:
-            return None
-        upper = max(1, bisect_left(budgets, per_week))
-        low, high = self.budgets[upper - 1], self.budgets[upper]
-        share = math.log(per_week / low.false_alarms_per_week) / math.log(
-            high.false_alarms_per_week / low.false_alarms_per_week
-        )
-        squared = (1.0 - share) * getattr(low, name) ** 2 + share * getattr(high, name) ** 2
-        return math.sqrt(float(squared))
+        pairs = [(one.false_alarms_per_week, getattr(one, name)) for one in self.budgets]
+        return interpolated(pairs, per_week)
 
 
 SCHEMA_VERSION: Final = 1
