@@ -122,12 +122,14 @@ class LogMelWindow:
 
     ``values_db``: float32, shape ``(n_mels, n_frames)``,
     ``10 log10(power + floor)``. The window was made from the samples
-    ``[first_sample, end_sample)``.
+    ``[first_sample, end_sample)``. ``spectra``: finer spectra of the same samples, float32, each
+    ``(n_bands, n_bins)`` in dB (:mod:`monitor.features.spectra`); empty without samples.
     """
 
     values_db: FloatArray
     first_sample: int
     end_sample: int
+    spectra: tuple[FloatArray, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

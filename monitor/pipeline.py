@@ -7,7 +7,7 @@ size of the blocks does not matter either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
@@ -31,7 +31,8 @@ from monitor.domain import (
     SourceStatus,
 )
 from monitor.errors import SourceFault
-from monitor.features.log_mel import FrameWindows, LogMelStream
+from monitor.features.log_mel import FrameWindows
+from monitor.features.spectra import WindowStream
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.model.recording_score import RecordingScore
@@ -47,9 +48,13 @@ _UNUSUALLY_QUIET = MachineWarning(
 
 @dataclass(slots=True)
 class PipelineOutput:
-    """The scores, decisions and changes of the machine's state that a block of sound gives."""
+    """The scores, decisions and changes of the machine's state that a block of sound gives.
+
+    ``scores``: over the span of the bundle. ``channel_scores``: those of its other channels.
+    """
 
     scores: list[Score] = field(default_factory=list)
+    channel_scores: list[Score] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     states: list[SourceState] = field(default_factory=list)
     operation: list[OperationChange] = field(default_factory=list)
@@ -70,17 +75,17 @@ class Pipeline:
         whole: RecordingScore | None = None,
         operation: OperationSettings | None = None,
     ) -> None:
-        operation = operation or OperationSettings()
+        operation, detector = operation or OperationSettings(), detector or DetectorSettings()
         spec = bundle.spec
         self.bundle = bundle
         self.state = _WARMING
-        self._watch = ScoreWatch(bundle, detector or DetectorSettings(), operation)
+        self._watch = ScoreWatch(bundle, detector, operation)
         self.detector, self.thresholds = self._watch.detector, self._watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
-        self._stream = LogMelStream(spec)
+        self._stream = WindowStream(spec, bundle.peaks.spec if bundle.peaks is not None else None)
         self._frames = FrameWindows(spec)
-        self._scorer = Scorer(bundle, network, whole)
+        self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
         capture = bundle.manifest.capture
         self._capture = None if capture is None else CaptureCheck(capture, spec)
         states = bundle.manifest.operation
@@ -151,11 +156,10 @@ class Pipeline:
         if waiting:
             self._follow_operation(waiting, output)
         held = self._operation.finish() if self._operation is not None else []
-        scores = self._scorer.push(held)
-        if self.operation in {None, OperationStatus.RUNNING}:
-            scores += self._scorer.flush()
-        if scores:
-            self._detect(scores, output)
+        if held:
+            self._detect(self._scorer.scores(held), output)
+        if self.operation in {None, OperationStatus.RUNNING} and (last := self._scorer.flush()):
+            self._detect(last, output)
         return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
@@ -188,13 +192,13 @@ class Pipeline:
     def _follow_operation(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:
         """Score the windows in which the machine runs."""
         if self._operation is None:
-            self._detect(self._scorer.push(windows), output)
+            self._detect(self._scorer.scores(windows), output)
             return
         for run in self._operation.follow(windows):
             if isinstance(run, OperationChange):
                 self._change_operation(run, output)
             else:
-                self._detect(self._scorer.push(run), output)
+                self._detect(self._scorer.scores(run), output)
         self._set_state(self._machine_state(), output)
 
     def _change_operation(self, change: OperationChange, output: PipelineOutput) -> None:
@@ -202,6 +206,7 @@ class Pipeline:
         self._status = change.status
         self._interrupt()
         if change.status is OperationStatus.OFF:
+            self._scorer.forget_long()
             decision = self._watch.machine_stopped(change.end_sample)
             if decision is not None:
                 output.decisions.append(decision)
@@ -224,14 +229,19 @@ class Pipeline:
         self._scorer.reset()
         self._watch.gap()
 
-    def _detect(self, scores: list[Score], output: PipelineOutput) -> None:
+    def _detect(self, scores: Iterable[Score], output: PipelineOutput) -> None:
         self._set_state(self._machine_state(), output)
         for score in scores:
             self._warm = True
+            if score.channel:
+                output.channel_scores.append(score)
+                continue
             output.scores.append(score)
             decision = self._watch.push(score)
             if decision is not None:
                 output.decisions.append(decision)
+                if decision.kind == "cleared":
+                    self._scorer.forget_long()
             self._set_state(self._machine_state(), output)
 
     def _machine_state(self) -> SourceState:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from monitor.calibration.blocks import WEEK_S
 from monitor.calibration.tail import fit_generalised_pareto
-from monitor.calibration.threshold import WEEK_S, HealthyRecording, calibrate
+from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.errors import BadInputError
 from monitor.model.manifest import Calibration

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from benchmarks.detection.cases import Case
 from benchmarks.detection.control import SpectrumDistance
 from benchmarks.detection.evidence import evidence_of_file
-from monitor.calibration.threshold import WEEK_S, HealthyRecording, block_values
+from monitor.calibration.blocks import WEEK_S, block_values
+from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from benchmarks.recall.heard import Heard
-from monitor.calibration.threshold import WEEK_S, HealthyRecording
+from monitor.calibration.blocks import WEEK_S
+from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.detector import Detector, persistence_of
 from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.persistence import persistent_scores

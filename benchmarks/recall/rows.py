@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks.recall.faults import FAULTS
 from benchmarks.recall.figures import FALSE_CLIPS, NOMINAL, MachineFigures, Outcome, areas
 from benchmarks.recall.heard import LOUDEST_JOINED_DB
-from monitor.calibration.threshold import WEEK_S
+from monitor.calibration.blocks import WEEK_S
 
 Of = Callable[[Outcome], bool]
 _CONFIDENCE = 0.95

@@ -16,13 +16,15 @@ error is a mean of squares already and is fitted as it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import compress
 from typing import Literal
 
 import numpy as np
 
+from monitor.calibration.blocks import WEEK_S, by_file, decorrelation, maxima
+from monitor.calibration.channels import ChannelKey, channel_values
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.domain import DoubleArray
@@ -31,7 +33,6 @@ from monitor.model.manifest import MOST_SCORES, BudgetThreshold, Calibration
 from monitor.model.reference_match import ReferenceMatch
 from monitor.text.wording import counted, duration
 
-WEEK_S = 7 * 24 * 3600.0
 _LEAST_BLOCKS = 4
 BUDGETS = (0.1, 0.3, 1.0, 3.0, 7.0, 20.0, 50.0, 168.0, 500.0, 1_000.0, 3_000.0, 10_000.0)
 """False alarms a week for which a bundle contains a threshold."""
@@ -45,6 +46,8 @@ class HealthyRecording:
     shape, the level of each score. ``whole``: the score of the recording as a whole.
     ``stretches``: the scores of its blocks of ten seconds. ``reference_match``: None without
     reference machines. ``mean_offset``: shape ``(d,)``, the mean of evidence minus nearest centre.
+    ``channels``: the scores of other channels, those over long spans with the first recording of
+    each file.
     """
 
     scores: DoubleArray
@@ -54,6 +57,7 @@ class HealthyRecording:
     stretches: DoubleArray
     reference_match: ReferenceMatch | None = None
     mean_offset: DoubleArray | None = None
+    channels: Mapping[ChannelKey, DoubleArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def calibrate(
     """A threshold for at most ``false_alarms_per_week``, with the figures that it is based on.
 
     ``distances``: whether scores are distances, or the plain error. ``files``: of each recording,
-    the number of the file that it is a part of; None if each is a file.
+    the number of the file that it is a part of; None if each is a file. The other channels of
+    the recordings have shares of the budget; the scores keep the rest.
 
     Raises ``BadInputError`` for fewer than four independent blocks.
     """
@@ -101,10 +106,15 @@ def calibrate(
         )
     supported = WEEK_S / (blocks.length_s * (len(blocks.values) + 1))
     power = 2.0 if distances else 1.0
-    whole_values = _by_file([np.array([recording.whole]) for recording in scored], file)
+    whole_values = by_file([np.array([recording.whole]) for recording in scored], file)
     wholes = _Blocks(whole_values, seconds / len(scored))
     asked = (false_alarms_per_week, *BUDGETS)
-    (threshold, method), *others = _thresholds(blocks, asked, power, seed)
+    channels = channel_values(
+        [recording.channels for recording in scored], file, persistence, span_s=span_s, hop_s=hop_s
+    )
+    share = 1.0 - sum(channel.share for channel in channels)
+    of_scores = [share * budget for budget in asked]
+    (threshold, method), *others = _thresholds(blocks, of_scores, power, seed)
     (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, seed)
     scores = np.concatenate([recording.scores for recording in scored])
     levels_db = np.concatenate([recording.levels_db for recording in scored])
@@ -131,6 +141,7 @@ def calibrate(
             BudgetThreshold(false_alarms_per_week=budget, threshold=live, recording_threshold=whole)
             for budget, (live, _), (whole, _) in zip(BUDGETS, others, whole_others, strict=True)
         ),
+        channels=tuple(channel.calibrated(sorted(set(asked)), seed) for channel in channels),
         provisional=supported > false_alarms_per_week,
         stretch_scores=_standing_for_all(np.concatenate([r.stretches for r in scored])),
         note=_note(scored, false_alarms_per_week, supported, persistence.needs_s(span_s, hop_s)),
@@ -164,14 +175,6 @@ def _note(
     return note
 
 
-def _by_file(values: Sequence[DoubleArray], file: Sequence[int]) -> list[DoubleArray]:
-    """The values of the recordings of each file, in their order, as one array."""
-    together: dict[int, list[DoubleArray]] = {}
-    for number, one in zip(file, values, strict=True):
-        together.setdefault(number, []).append(one)
-    return [np.concatenate(parts) for parts in together.values()]
-
-
 def _block_values(
     recordings: Sequence[HealthyRecording],
     file: Sequence[int],
@@ -181,40 +184,12 @@ def _block_values(
 ) -> _Blocks:
     series = [persistent_scores(recording.scores, rule) for recording in recordings]
     least = max(1, math.ceil(span_s / hop_s), rule.out_of)
-    per_block = max(least, _decorrelation(series))
-    values = [_maxima(persistent, per_block) for persistent in series]
+    per_block = max(least, decorrelation(series))
+    values = [maxima(persistent, per_block) for persistent in series]
     # The block of a short recording holds fewer scores, and so is less of a chance.
     lengths = [len(s) / len(v) for s, v in zip(series, values, strict=True) for _ in v]
     length_s = hop_s * float(np.mean(np.maximum(lengths, span_s / hop_s)))
-    return _Blocks(_by_file(values, file), length_s)
-
-
-def block_values(scores: DoubleArray, rule: Persistence, per_block: int) -> DoubleArray:
-    """The largest persistent score of each block of about ``per_block`` scores.
-
-    Shape: ``(n_scores,)`` to ``(n_blocks,)``, at least one. A block raises a false alarm exactly
-    when its value is over the threshold.
-    """
-    return _maxima(persistent_scores(scores, rule), per_block)
-
-
-def _maxima(persistent: DoubleArray, per_block: int) -> DoubleArray:
-    n_blocks = max(1, round(len(persistent) / per_block))
-    return np.array([part.max() for part in np.array_split(persistent, n_blocks)])
-
-
-def _decorrelation(series: Sequence[DoubleArray]) -> int:
-    """The lag in scores at which the autocorrelation, pooled over recordings, falls to 1/e."""
-    centred = [s - s.mean() for s in series if len(s) > 2]
-    power = sum(float(s @ s) for s in centred)
-    if power <= 0:
-        return 1
-    longest = max(len(s) for s in centred)
-    for lag in range(1, longest // 2):
-        covariance = sum(float(s[:-lag] @ s[lag:]) for s in centred if len(s) > lag)
-        if covariance < power / math.e:
-            return lag
-    return max(1, longest // 2)
+    return _Blocks(by_file(values, file), length_s)
 
 
 def _thresholds(

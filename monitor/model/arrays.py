@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def pack_head(head: Head) -> bytes:
         arrays |= dict(
             zip(_LOCAL, map(np.array, (head.local_weight, head.local_limit)), strict=True)
         )
-    return _npz(**{name: np.float32(array) for name, array in arrays.items()})
+    return pack_arrays({name: np.float32(array) for name, array in arrays.items()})
 
 
 def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
@@ -65,7 +66,9 @@ def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
 
     Raises ``BundleError``.
     """
-    arrays = _arrays(path, content, ("centres", "whitener"), (*_REFERENCES, *_HEALTHY, *_LOCAL))
+    arrays = parse_arrays(
+        path, content, ("centres", "whitener"), (*_REFERENCES, *_HEALTHY, *_LOCAL)
+    )
     centres, whitener = arrays["centres"], arrays["whitener"]
     if centres.ndim != 2 or whitener.ndim != 2 or centres.shape[1] != whitener.shape[1]:
         raise BundleError(
@@ -138,17 +141,19 @@ def _with_local(path: Path, head: Head, arrays: Arrays) -> Head:
 
 def pack_selftest(selftest: SelfTest) -> bytes:
     """``selftest.npz``."""
-    return _npz(
-        windows_db=selftest.windows_db,
-        loss=selftest.loss,
-        evidence=selftest.evidence,
-        score=np.float64(selftest.score),
+    return pack_arrays(
+        {
+            "windows_db": selftest.windows_db,
+            "loss": selftest.loss,
+            "evidence": selftest.evidence,
+            "score": np.float64(selftest.score),
+        }
     )
 
 
 def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
     """The self-test that ``pack_selftest`` wrote, for these features. Raises ``BundleError``."""
-    arrays = _arrays(path, content, ("windows_db", "loss", "evidence", "score"))
+    arrays = parse_arrays(path, content, ("windows_db", "loss", "evidence", "score"))
     windows = arrays["windows_db"]
     if windows.ndim != 3 or windows.shape[1:] != (spec.n_mels, spec.window_frames):
         raise BundleError(
@@ -165,7 +170,8 @@ def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
     )
 
 
-def _npz(**arrays: npt.ArrayLike) -> bytes:
+def pack_arrays(arrays: Mapping[str, npt.ArrayLike]) -> bytes:
+    """An ``.npz`` that is the same for equal arrays."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
@@ -176,12 +182,12 @@ def _npz(**arrays: npt.ArrayLike) -> bytes:
     return buffer.getvalue()
 
 
-def _arrays(
+def parse_arrays(
     path: Path, content: bytes, names: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Arrays:
     """The named arrays and those of the optional ones that exist, all finite.
 
-    The unpacked size is checked before anything is unpacked.
+    The unpacked size is checked before anything is unpacked. Raises ``BundleError``.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -2,8 +2,9 @@
 
 ``bundle.json`` describes the function and holds the SHA-256 of every other file: ``model.onnx``
 (windows to loss, evidence, residual, level), ``head.npz`` (the statistics of healthy evidence),
-``selftest.npz`` (windows with their scores), and the weights for further training. The size of
-each file is checked before it is read, and its hash before it is used. Nothing is unpickled.
+``peaks.npz`` (those of healthy spectra, where the bundle has any), ``selftest.npz`` (windows with
+their scores), and the weights for further training. The size of each file is checked before it is
+read, and its hash before it is used. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from typing import Any
 
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SpectraSpec
 from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
 from monitor.model.capture import Capture
 from monitor.model.hash_check import check_folder, read_file, read_verified, sha256_of
 from monitor.model.head import Head
 from monitor.model.manifest import BundleManifest, Calibration, ScoreChoice, parse_manifest
 from monitor.model.operation import Operation
+from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
 from monitor.model.recording_score import RecordingScore
 from monitor.model.replacement import replace_files
 
@@ -31,6 +34,7 @@ MANIFEST = "bundle.json"
 MODEL = "model.onnx"
 HEAD = "head.npz"
 SELFTEST = "selftest.npz"
+PEAKS = "peaks.npz"
 _LARGEST_MANIFEST = 4 * 2**20
 _LONGEST_NAME = 200
 
@@ -46,6 +50,7 @@ class Bundle:
     selftest: SelfTest
     model: bytes = field(repr=False)
     sha256: str
+    peaks: PeakEvidence | None = None
 
     @property
     def span_s(self) -> float:
@@ -63,8 +68,8 @@ class Bundle:
         return self.spec.seconds_of(self.span_windows)
 
     def recording_score(self) -> RecordingScore:
-        """An empty score of a whole recording, with this bundle's head."""
-        return RecordingScore(self.spec, self.head)
+        """An empty score of a whole recording, with this bundle's head and peaks."""
+        return RecordingScore(self.spec, self.head, self.peaks)
 
     @property
     def reference_names(self) -> tuple[str, ...]:
@@ -117,7 +122,24 @@ def load_bundle(path: Path) -> Bundle:
         selftest=selftest,
         model=contents[MODEL],
         sha256=sha256_of(raw),
+        peaks=_peaks(path, manifest, contents),
     )
+
+
+def _peaks(
+    path: Path, manifest: BundleManifest, contents: Mapping[str, bytes]
+) -> PeakEvidence | None:
+    if manifest.spectra is None and PEAKS not in contents:
+        return None
+    if manifest.spectra is None or PEAKS not in contents:
+        raise BundleError(f"{path / MANIFEST}: spectra and {PEAKS} belong together: one is missing")
+    spec = SpectraSpec.from_dict(manifest.spectra)
+    if spec != SpectraSpec.for_log_mel(manifest.spec):
+        raise BundleError(
+            f"{path / MANIFEST}: spectra do not belong to these features: use the version of "
+            "auscult that made the bundle, or train it again"
+        )
+    return parse_peaks(path / PEAKS, contents[PEAKS], spec)
 
 
 def save_bundle(
@@ -131,6 +153,7 @@ def save_bundle(
     operation: Operation | None = None,
     model: bytes,
     head: Head,
+    peaks: PeakEvidence | None = None,
     selftest: SelfTest,
     network: dict[str, Any],
     provenance: dict[str, Any],
@@ -146,6 +169,7 @@ def save_bundle(
         MODEL: model,
         HEAD: pack_head(head),
         SELFTEST: pack_selftest(selftest),
+        **({PEAKS: pack_peaks(peaks)} if peaks is not None else {}),
         **(extra_files or {}),
     }
     manifest = BundleManifest(
@@ -157,6 +181,7 @@ def save_bundle(
         calibration=calibration,
         capture=capture,
         operation=operation,
+        spectra=peaks.spec.to_dict() if peaks is not None else None,
         network=network,
         provenance=provenance,
         files={name: sha256_of(content) for name, content in files.items()},

@@ -21,6 +21,7 @@ from pydantic import (
 
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SpectraSpec
 from monitor.model.capture import Capture
 from monitor.model.operation import Operation
 
@@ -174,6 +175,7 @@ class BundleManifest(BaseModel):
     ``files``: the SHA-256 of every other file. ``features_sha256``: that of the features that the
     network was trained with, so that edited features are refused. ``filterbank_sha256``: that of
     the mel weights, so that a build with another filterbank refuses the bundle.
+    ``spectra``: the specification of the spectra of ``peaks.npz``, None without it.
     ``provenance`` is for people: recordings, versions, seeds, comparisons.
     """
 
@@ -188,6 +190,7 @@ class BundleManifest(BaseModel):
     calibration: Calibration | None
     capture: Capture | None = None
     operation: Operation | None = None
+    spectra: dict[str, Any] | None = None
     network: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")], Sha256]
@@ -196,6 +199,13 @@ class BundleManifest(BaseModel):
     @classmethod
     def _features_make_a_spec(cls, values: dict[str, Any]) -> dict[str, Any]:
         LogMelSpec.from_dict(values)
+        return values
+
+    @field_validator("spectra")
+    @classmethod
+    def _spectra_make_a_spec(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        if values is not None:
+            SpectraSpec.from_dict(values)
         return values
 
     @model_validator(mode="after")

@@ -6,12 +6,17 @@ score of the recording is the root mean square of the distances of its blocks: t
 the likelihood ratio per block, so ten seconds and an hour of the same machine give the same
 score. The local distance replaces it only where this is over the limit of the head, because below
 the limit the distance separates recordings better. For a loss it is the mean over all windows.
+
+The peaks of the spectra, averaged over the whole recording, are joined to it by a 6-norm. Their
+weights are such that the largest healthy peaks hardly change it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +24,7 @@ import numpy as np
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, distances_of, offset
+from monitor.model.peak_evidence import PeakEvidence
 from monitor.model.reference_match import (
     ReferenceDistances,
     ReferenceMatch,
@@ -27,6 +33,16 @@ from monitor.model.reference_match import (
 )
 
 BLOCK_S = 10.0
+_NORM = 6
+
+
+def combined(scores: Sequence[float]) -> float:
+    """The 6-norm: near the largest, and a little above it where others are as large."""
+    largest = max(scores)
+    if largest <= 0.0:
+        return largest
+    total: float = sum((score / largest) ** _NORM for score in scores)
+    return largest * math.pow(total, 1.0 / _NORM)
 
 
 def block_edges(n_windows: int, spec: LogMelSpec) -> list[int]:
@@ -48,7 +64,10 @@ class RecordingScore:
     finished blocks.
     """
 
-    def __init__(self, spec: LogMelSpec, head: Head) -> None:
+    def __init__(self, spec: LogMelSpec, head: Head, peaks: PeakEvidence | None = None) -> None:
+        self._peaks = peaks if peaks is not None and any(peaks.recording_weights) else None
+        self._spectra: list[DoubleArray] = []
+        self._n_with_spectra = 0
         self._per_block = spec.windows_in(BLOCK_S)
         self._head = head
         self._filling = _Sum()
@@ -62,8 +81,14 @@ class RecordingScore:
         """Whether there was no window yet."""
         return self._n_windows == 0
 
-    def push(self, evidence: FloatArray, loss: float) -> None:
-        """Take one window. Shape: ``evidence`` is ``(d,)``."""
+    def push(self, evidence: FloatArray, loss: float, spectra: Sequence[FloatArray] = ()) -> None:
+        """Take one window. Shape: ``evidence`` is ``(d,)``, each spectrum ``(n_bands, n_bins)``."""
+        if self._peaks is not None and spectra:
+            if not self._n_with_spectra:
+                self._spectra = [np.zeros(one.shape) for one in spectra]
+            for number, spectrum in enumerate(spectra):
+                self._spectra[number] += spectrum
+            self._n_with_spectra += 1
         self._loss += loss
         self._n_windows += 1
         if self._filling.n == self._per_block:
@@ -74,10 +99,16 @@ class RecordingScore:
             self._before, self._filling = self._filling, _Sum()
         self._filling.add(evidence, loss)
 
-    def extend(self, evidence: FloatArray, loss: FloatArray) -> None:
-        """Take the next windows. Shape: ``(n, d)`` and ``(n,)``."""
-        for one_evidence, one_loss in zip(evidence, loss, strict=True):
-            self.push(one_evidence, float(one_loss))
+    def extend(
+        self,
+        evidence: FloatArray,
+        loss: FloatArray,
+        spectra: Iterable[Sequence[FloatArray]] | None = None,
+    ) -> None:
+        """Take the next windows. Shape: ``(n, d)`` and ``(n,)``; ``spectra`` of each window."""
+        each = repeat(()) if spectra is None else spectra
+        for one_evidence, one_loss, one_spectra in zip(evidence, loss, each, strict=False):
+            self.push(one_evidence, float(one_loss), one_spectra)
 
     @property
     def stretches(self) -> DoubleArray:
@@ -100,7 +131,24 @@ class RecordingScore:
             return self._loss / self._n_windows
         distance, local = self.distances
         weighted = self._head.local_weight * local
-        return max(distance, weighted) if weighted > self._head.local_limit else distance
+        if weighted > self._head.local_limit:
+            distance = max(distance, weighted)
+        return combined([distance, *self._weighted_peaks()])
+
+    @property
+    def peaks(self) -> tuple[float, ...]:
+        """The scores of the spectra over all windows that have any; empty without these."""
+        if self._peaks is None or not self._n_with_spectra:
+            return ()
+        n = self._n_with_spectra
+        return tuple(
+            healthy.score(total / n, n)
+            for healthy, total in zip(self._peaks.healthy, self._spectra, strict=True)
+        )
+
+    def _weighted_peaks(self) -> list[float]:
+        weights = self._peaks.recording_weights if self._peaks is not None else ()
+        return [weight * peak for weight, peak in zip(weights, self.peaks, strict=False)]
 
     @property
     def reference_match(self) -> ReferenceMatch | None:

@@ -7,13 +7,14 @@ random variation cancels over some seconds, and the shift of a fault remains.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from monitor.domain import DoubleArray, LogMelWindow, Score
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
+from monitor.model.channel_scores import ChannelScorer
 from monitor.model.network import Network, NetworkOutput
 from monitor.model.recording_score import RecordingScore
 
@@ -29,7 +30,7 @@ class Scorer:
     (``_rows``: one row for each window, with loss, level, residual and evidence), the start of
     the last window, and whether there was a score since the last gap. The first score comes
     after a whole span; :meth:`flush` scores a shorter recording over its own length. ``whole``
-    receives every window.
+    receives every window. ``min_fault_s``: no shorter sound can raise the scores of long spans.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class Scorer:
         bundle: Bundle,
         network: Network | None = None,
         whole: RecordingScore | None = None,
+        min_fault_s: float = 0.0,
     ) -> None:
+        self._channels = ChannelScorer(bundle, min_fault_s)
         self._network = network or Network(bundle)
         self._head = bundle.head
         self._span = bundle.span_windows
@@ -46,28 +49,53 @@ class Scorer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the span: the next score needs a whole new one."""
+        """Sound was lost: the next score over the span needs a whole new one."""
+        self._channels.reset()
         self._rows: DoubleArray | None = None
         self._last_first_sample: int | None = None
         self._scored = False
 
+    def forget_long(self) -> None:
+        """No later score over a long span may depend on the sound so far."""
+        self._channels.forget()
+
+    @property
+    def held_s(self) -> float:
+        """Seconds of sound that the next scores over long spans depend on."""
+        return self._channels.held_s
+
     def push(self, windows: Sequence[LogMelWindow]) -> list[Score]:
-        """One score for every window that ends a whole span of unbroken sound."""
+        """All scores of :meth:`scores`."""
+        return list(self.scores(windows))
+
+    def scores(self, windows: Sequence[LogMelWindow]) -> Iterator[Score]:
+        """The scores of all channels, in the order of their end.
+
+        Over the span of the bundle, there is one for every window that ends a whole span of
+        unbroken sound. What is called between two scores applies to the windows that follow:
+        :meth:`forget_long` must not depend on how many windows come at once. All scores must be
+        taken.
+        """
         if not windows:
-            return []
+            return
         output = self._network.run(np.stack([window.values_db for window in windows]))
         if self._whole is not None:
-            self._whole.extend(output.evidence, output.loss)
+            spectra = (window.spectra for window in windows)
+            self._whole.extend(output.evidence, output.loss, spectra)
         rows = _rows(output)
         hop = self._spec.window_hop_samples
         firsts = np.array([window.first_sample for window in windows])
         gaps = np.flatnonzero(np.diff(firsts) != hop) + 1
-        scores: list[Score] = []
         for run in np.split(np.arange(len(windows)), gaps):
             if self._last_first_sample != firsts[run[0]] - hop:
                 self.reset()
-            scores += self._push_rows(rows[run], int(firsts[run[-1]]))
-        return scores
+            over_span = self._push_rows(rows[run], int(firsts[run[-1]]))
+            n_before = len(run) - len(over_span)
+            for number, index in enumerate(run):
+                score = over_span[number - n_before] if number >= n_before else None
+                if score is not None:
+                    yield score
+                yield from self._channels.push(rows[index], windows[index], score)
 
     def flush(self) -> list[Score]:
         """End the recording: one score over its own length if it was shorter than a span."""

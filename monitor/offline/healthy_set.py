@@ -10,17 +10,21 @@ import numpy as np
 
 from monitor.audio.recording_frames import RecordingFrames, frames_of
 from monitor.audio.recordings import read_each, recording_blocks
+from monitor.calibration.channels import ChannelKey
 from monitor.calibration.copies import find_copies
 from monitor.calibration.findings import CopiedRecording, Outlier, SetFindings, outliers_among
 from monitor.calibration.fine_structure import thinned
 from monitor.calibration.outliers import distances_between, small_groups
 from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.settings import DetectorSettings, OperationSettings
-from monitor.domain import FloatArray, Score, block_times_s
+from monitor.domain import DoubleArray, FloatArray, Score, block_times_s
 from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
+from monitor.model.manifest import EvidenceKind
 from monitor.model.network import Network
+from monitor.model.recording_score import RecordingScore
 from monitor.offline.replay import nothing_to_score
 from monitor.pipeline import Pipeline
 from monitor.text.escaping import one_line
@@ -137,10 +141,13 @@ def score_healthy(
     """
     whole = bundle.recording_score()
     pipeline = Pipeline(bundle, DetectorSettings(), network, whole, operation)
-    scores, seconds, unjudged = list[Score](), 0.0, None
+    scores, of_channels = list[Score](), list[Score]()
+    seconds, unjudged = 0.0, None
     for block in recording_blocks(recording, bundle.spec):
         _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
-        scores += pipeline.push(block).scores
+        output = pipeline.push(block)
+        scores += output.scores
+        of_channels += output.channel_scores
         unjudged = unjudged or pipeline.capture_fault
     scores += pipeline.finish().scores
     if unjudged is not None:
@@ -157,7 +164,34 @@ def score_healthy(
         whole.stretches,
         whole.reference_match,
         whole.mean_offset,
+        _by_channel(bundle, of_channels, whole),
     )
+
+
+def _by_channel(
+    bundle: Bundle, scores: Sequence[Score], whole: RecordingScore
+) -> dict[ChannelKey, DoubleArray]:
+    """The scores of each channel of the bundle.
+
+    A recording that is shorter than a long span has the score of all its sound there, which is
+    above that of a span.
+    """
+    calibration = bundle.manifest.calibration
+    found = {}
+    for number, channel in enumerate(calibration.channels if calibration else (), start=1):
+        values = [score.value for score in scores if score.channel == number]
+        if not values and channel.span_s > bundle.actual_span_s + bundle.spec.window_hop_s / 2:
+            values = _of_whole(channel.evidence, bundle, whole)
+        key = ChannelKey(channel.evidence, channel.span_s, channel.step_s)
+        found[key] = np.array(values)
+    return found
+
+
+def _of_whole(evidence: EvidenceKind, bundle: Bundle, whole: RecordingScore) -> list[float]:
+    if evidence == "distance":
+        distance, local = whole.distances
+        return [max(distance, bundle.head.local_weight * local)]
+    return [whole.peaks[SPECTRA.index(evidence)]] if whole.peaks else []
 
 
 def _thin_frames(path: Path, spec: LogMelSpec) -> FloatArray:

@@ -22,6 +22,7 @@ from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from monitor.model.operation import Operation
+from monitor.model.peak_evidence import PeakEvidence
 from training.sound.controls import Control
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
@@ -45,6 +46,7 @@ class SoundModel:
     calibration: Calibration
     capture: Capture | None = None
     operation: Operation | None = None
+    peaks: PeakEvidence | None = None
 
 
 def write_bundle(
@@ -66,6 +68,7 @@ def write_bundle(
         operation=model.operation,
         model=export_onnx(graph, sample_db),
         head=model.head,
+        peaks=model.peaks,
         selftest=_selftest(graph, sample_db, model),
         network={
             **graph.network.spec.to_dict(),

@@ -15,8 +15,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from monitor.audio.recordings import recording_blocks
-from monitor.audio.resampling import StreamResampler
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.errors import BadInputError, MissingInputError
 from monitor.features.log_mel import FrameStream
@@ -26,6 +24,7 @@ from training.sound.crossfit import DayVariation
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import evidence_of
 from training.sound.recordings import Recording
+from training.sound.section_sound import section_blocks, sound_of
 from training.sound.variation_choice import Change
 
 logger = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ def _excerpt(path: Path, recording: Recording, spec: LogMelSpec) -> torch.Tensor
     if recording.recorded_by is None:
         return None
     n_frames = min(len(recording.frames_db), round(_EXCERPT_S * spec.frame_rate_hz))
-    first = recording.first_frame * spec.hop_length
+    first, _ = sound_of(recording, spec)
     samples = _samples(path, spec, first, (n_frames - 1) * spec.hop_length + spec.n_fft)
     if samples is None:
         return None
@@ -114,23 +113,13 @@ def _excerpt(path: Path, recording: Recording, spec: LogMelSpec) -> torch.Tensor
 
 def _samples(path: Path, spec: LogMelSpec, first: int, needed: int) -> FloatArray | None:
     """Samples from ``first`` on, at the rate of the features; None if they are not all there."""
-    resampler = StreamResampler(spec.sample_rate_hz)
     found = np.empty(0, np.float32)
-    for block in recording_blocks(path, spec):
-        if not isinstance(block, AudioBlock):
-            return None
-        scale = spec.sample_rate_hz / block.sample_rate_hz
-        if (block.first_sample + len(block.samples)) * scale < first:
-            continue
+    for _, block in section_blocks(path, spec, [(first, first + needed)]):
         if block.discontinuous and len(found):
             return None
-        resampled = resampler.push(block)
-        if resampled is not None:
-            found = np.concatenate(
-                (found, resampled.samples[max(0, first - resampled.first_sample) :])
-            )
+        found = np.concatenate((found, block.samples))
         if len(found) >= needed:
-            return found[:needed]
+            return found
     return None
 
 

@@ -34,14 +34,16 @@ class Recording:
     """One recording, or a section of one.
 
     ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
-    those that were read, which its sections have in common. ``first_frame``: of a section, its
-    place in the recording. ``recorded_by``: None for log-mel.
+    those that were read, which its sections have in common. ``first_sample``: where the sound
+    begins that is used of the file, at the rate of the features. ``first_frame``: of a section,
+    its place in this sound. ``recorded_by``: None for log-mel.
     """
 
     name: str
     frames_db: FloatArray = field(repr=False)
     file: int = 0
     first_frame: int = 0
+    first_sample: int = 0
     recorded_by: RecordedBy | None = None
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
@@ -72,7 +74,7 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
     """
     observer = RecordingObserver(spec)
     runs, refused = _runs(path, spec, observer)
-    frames_db = max(runs, key=len)
+    frames_db, first_sample = max(runs, key=lambda run: len(run[0]))
     seconds = len(frames_db) / spec.frame_rate_hz
     # The signal check needs three seconds until it refuses silence, and lets them through.
     if len(frames_db) < spec.window_frames or (refused is not None and observer.is_silent):
@@ -91,14 +93,20 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
             refused.detail,
             seconds,
         )
-    return Recording(str(path), frames_db, recorded_by=observer.recorded_by)
+    return Recording(
+        str(path), frames_db, first_sample=first_sample, recorded_by=observer.recorded_by
+    )
 
 
 def _runs(
     path: Path, spec: LogMelSpec, observer: RecordingObserver
-) -> tuple[list[FloatArray], SourceState | None]:
-    """The frames between gaps, each ``(n_frames, n_mels)``, and why the first gap is there."""
+) -> tuple[list[tuple[FloatArray, int]], SourceState | None]:
+    """The frames between gaps with their first sample, and why the first gap is there.
+
+    Shape: each ``(n_frames, n_mels)``.
+    """
     runs: list[list[FloatArray]] = [[np.empty((0, spec.n_mels), np.float32)]]
+    firsts = [0]
     refused = None
     for part in frames_of(path, spec, observer=observer):
         if isinstance(part, SourceState):
@@ -106,8 +114,10 @@ def _runs(
             continue
         if part.discontinuous:
             runs.append([])
+            firsts.append(part.first_sample)
         runs[-1].append(part.frames_db)
-    return [np.concatenate(run) for run in runs], refused
+    joined = [np.concatenate(run) for run in runs]
+    return list(zip(joined, firsts, strict=True)), refused
 
 
 def cut_into(recordings: Sequence[Recording], least: int, least_frames: int) -> list[Recording]:

@@ -11,8 +11,11 @@ import numpy as np
 import torch
 
 from monitor.calibration.threshold import HealthyRecording
+from monitor.features.spectra import SpectraSpec
+from monitor.model.peak_evidence import PeakEvidence
 from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
+from training.sound.channel_training import with_channels
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
 from training.sound.evidence_graph import EvidenceGraph
@@ -23,6 +26,7 @@ from training.sound.recording_evidence import RecordingEvidence, evidence_of, sc
 from training.sound.recordings import are_apart, folds_of_files
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice, choose_score
+from training.sound.section_spectra import SectionSpectra
 from training.sound.variation_choice import VariationChoice, choose_variation, day_folds
 
 logger = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ class ScoredNetwork:
     trial: Trial
     heads: Sequence[FoldHead]
     healthy: list[HealthyRecording]
+    peaks: PeakEvidence | None
 
     def scores_without_file(self) -> list[HealthyRecording]:
         """The scores by statistics without any section of the same file."""
@@ -77,8 +82,26 @@ def train_and_score(
         span_s=spec.seconds_of(span_windows), hop_s=spec.window_hop_s
     )
     heads = with_local_distance(heads_of(sound, fold, choice), sound, spec, span_windows, rule)
-    healthy = _cross_fitted(sound, trial, heads)
-    return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, healthy)
+    healthy, peaks = with_channels(
+        _cross_fitted(sound, trial, heads),
+        sound,
+        heads,
+        trial,
+        _section_spectra(data),
+        min_fault_s=request.settings.detector.min_fault_s,
+    )
+    return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, healthy, peaks)
+
+
+def _section_spectra(data: TrainingData) -> SectionSpectra | None:
+    """Access to the spectra of the recordings; None where the features have none."""
+    spectra = SpectraSpec.for_log_mel(data.spec)
+    if spectra is None:
+        return None
+    paths = {file.file: Path(file.name) for file in data.files}
+    return SectionSpectra(
+        data.recordings, [paths[one.file] for one in data.recordings], data.spec, spectra
+    )
 
 
 def _learn(

@@ -139,7 +139,15 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     share, scored_bands = request.settings.training.scored_share, graph.network.spec.scored_bands
     capture = capture_of(data.recordings, spec, scored_bands, share)
     model = SoundModel(
-        graph.cpu(), spec, data.span_s, choice, head, calibration, capture, data.operation
+        graph.cpu(),
+        spec,
+        data.span_s,
+        choice,
+        head,
+        calibration,
+        capture,
+        data.operation,
+        learned.peaks,
     )
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {

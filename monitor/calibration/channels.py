@@ -1,0 +1,154 @@
+"""Healthy values of the channels of a bundle to their thresholds.
+
+All channels together may give as many false alarms as the budget, so each has a share of it. The
+distance over the span of the bundle keeps the largest share.
+
+Over a long span, chance variation is small, and what remains is how recordings differ from each
+other. A few recordings do not show the rare one that differs far more. Among the healthy sound of
+public machines (24 flights of a drone, 36 recordings of a compressor on three days, 350 clips of
+toy cars), one of fifty recordings is at 2.2 to 3.9 times the median distance. So until there are
+enough recordings to have seen such a one, the thresholds of these distances are not below
+``ODD_RECORDING`` times the median. Peaks need no such limit: the same flight that is at 3.9 times
+the median distance has 1.2 times the median peaks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from monitor.calibration.blocks import WEEK_S, block_values, by_file, maxima
+from monitor.calibration.predictive_tail import SpreadPrior, predictive_thresholds
+from monitor.calibration.tail import rare_thresholds
+from monitor.detection.persistence import Persistence
+from monitor.domain import DoubleArray
+from monitor.model.long_spans import N_PARTS
+from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
+
+ODD_RECORDING = 4.5
+ENOUGH_RECORDINGS = 150
+_LEAST_VALUES = 4
+SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.12, "lines": 0.06}
+LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.08, "lines": 0.04}
+"""Shares of the budget, over the span of the bundle and over each long span."""
+SHORT_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
+    "envelope": SpreadPrior(0.08),
+    "lines": SpreadPrior(0.15),
+}
+LONG_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
+    "envelope": SpreadPrior(0.2),
+    "lines": SpreadPrior(0.25),
+}
+"""From left-out recordings of a fan, a drone, a compressor and MIMII fans: the root mean square of
+what each machine shows is .07 and .17 over two seconds, .20 and .28 over fifteen."""
+
+
+class ChannelKey(NamedTuple):
+    """A channel: its evidence, the seconds of one score, and those from score to score."""
+
+    evidence: EvidenceKind
+    span_s: float
+    step_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelValues:
+    """The healthy values of one channel, from statistics that did not include their recording.
+
+    ``by_file``: for each file the largest value that is compared with the threshold, of each block
+    of ``block_s`` seconds, in their order. ``scores``: all scores.
+    """
+
+    key: ChannelKey
+    block_s: float
+    is_long: bool
+    by_file: Sequence[DoubleArray] = field(repr=False)
+    scores: DoubleArray = field(repr=False)
+
+    @property
+    def share(self) -> float:
+        """The share of the budget."""
+        return (LONG_SHARES if self.is_long else SHORT_SHARES)[self.key.evidence]
+
+    def calibrated(self, budgets: Sequence[float], seed: int) -> ChannelCalibration:
+        """The thresholds for budgets in rising order."""
+        thresholds = self._thresholds([budget * self.share for budget in budgets], seed)
+        return ChannelCalibration(
+            **self.key._asdict(),
+            score_median=float(np.median(self.scores)),
+            budgets=tuple(
+                ChannelBudget(false_alarms_per_week=budget, threshold=threshold)
+                for budget, threshold in zip(budgets, thresholds, strict=True)
+            ),
+        )
+
+    def _thresholds(self, per_week: Sequence[float], seed: int) -> list[float]:
+        """Counted where there are enough values, extrapolated otherwise."""
+        ordered = np.sort(np.concatenate(self.by_file))
+        n = len(ordered)
+        allowed = [one * self.block_s / WEEK_S for one in per_week]
+        ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
+        beyond = iter(
+            self._extrapolated([a for a, r in zip(allowed, ranks, strict=True) if r > n], seed)
+        )
+        least = self._least()
+        return [
+            max(least, float(ordered[max(rank, 1) - 1]) if rank <= n else next(beyond))
+            for rank in ranks
+        ]
+
+    def _extrapolated(self, allowed: Sequence[float], seed: int) -> list[float]:
+        if not allowed:
+            return []
+        if self.key.evidence == "distance":
+            squares = [np.square(values) for values in self.by_file]
+            return [math.sqrt(one) for one in rare_thresholds(squares, allowed, seed)]
+        prior = (LONG_PRIORS if self.is_long else SHORT_PRIORS)[self.key.evidence]
+        return predictive_thresholds(self.by_file, allowed, prior)
+
+    def _least(self) -> float:
+        """The lowest threshold that is not at risk from one odd recording."""
+        if self.key.evidence != "distance" or len(self.by_file) >= ENOUGH_RECORDINGS:
+            return 0.0
+        return ODD_RECORDING * float(np.median([np.median(values) for values in self.by_file]))
+
+
+def channel_values(
+    recordings: Sequence[Mapping[ChannelKey, DoubleArray]],
+    file: Sequence[int],
+    rule: Persistence,
+    *,
+    span_s: float,
+    hop_s: float,
+) -> list[ChannelValues]:
+    """The values of each channel that has enough of them for a threshold.
+
+    ``recordings``: the scores of each recording by channel. ``file``: the number of its file.
+    ``rule``, ``span_s`` and ``hop_s``: of the scores over the span of the bundle.
+    """
+    keys = dict.fromkeys(key for recording in recordings for key in recording)
+    found = []
+    for key in keys:
+        pairs = [
+            (number, recording[key])
+            for number, recording in zip(file, recordings, strict=True)
+            if len(recording.get(key, ()))
+        ]
+        is_long = key.span_s > span_s + hop_s / 2
+        if is_long:
+            blocks = [maxima(scores, N_PARTS) for _, scores in pairs]
+            block_s = key.span_s
+        else:
+            per_block = max(rule.out_of, math.ceil(span_s / hop_s))
+            blocks = [block_values(scores, rule, per_block) for _, scores in pairs]
+            block_s = per_block * hop_s
+        if sum(map(len, blocks)) < _LEAST_VALUES:
+            continue
+        together = by_file(blocks, [number for number, _ in pairs])
+        scores = np.concatenate([scores for _, scores in pairs])
+        found.append(ChannelValues(key, block_s, is_long, together, scores))
+    return found

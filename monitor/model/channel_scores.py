@@ -1,0 +1,141 @@
+"""The scores of the channels of a bundle, beside those over its span.
+
+A channel is one kind of evidence over one span: the distance over a long span, or the peaks of a
+spectrum over the span of the bundle or a long one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
+from monitor.features.spectra import SPECTRA
+from monitor.model.bundle import Bundle
+from monitor.model.head import whitened
+from monitor.model.long_spans import LongSpan, SpanMean
+from monitor.model.manifest import ChannelCalibration
+from monitor.model.peaks import HealthyPeaks
+
+_SAME_S = 1e-6
+
+
+class ChannelScorer:
+    """One machine's scores of every channel but the first.
+
+    State: the spectra of the last windows of unbroken sound, at most a span, and the parts of the
+    long spans. After a gap, the long spans continue, because a fault does not end there.
+    """
+
+    def __init__(self, bundle: Bundle, min_fault_s: float) -> None:
+        """``min_fault_s``: no sound that is shorter can raise the scores of a long span."""
+        calibration = bundle.manifest.calibration
+        channels = calibration.channels if calibration is not None else ()
+        self._bundle = bundle
+        self._centres = whitened(bundle.head.centres, bundle.head)
+        self._spectra: deque[Sequence[FloatArray]] = deque(maxlen=bundle.span_windows)
+        self._short: list[tuple[int, int]] = []
+        self._long: list[tuple[SpanMean, list[tuple[int, ChannelCalibration]]]] = []
+        by_span: dict[float, list[tuple[int, ChannelCalibration]]] = {}
+        for number, channel in enumerate(channels, start=1):
+            if channel.evidence != "distance" and bundle.peaks is None:
+                continue
+            if abs(channel.span_s - bundle.actual_span_s) < _SAME_S:
+                if channel.evidence != "distance":
+                    self._short.append((number, SPECTRA.index(channel.evidence)))
+            else:
+                by_span.setdefault(channel.span_s, []).append((number, channel))
+        for span_s, members in by_span.items():
+            span = LongSpan.of(span_s, bundle.spec, min_fault_s)
+            if span is not None:
+                self._long.append((SpanMean(span), members))
+
+    def reset(self) -> None:
+        """Sound was lost: scores over the bundle's span need a whole new one."""
+        self._spectra.clear()
+
+    def forget(self) -> None:
+        """No later score over a long span may depend on the sound so far."""
+        for mean, _ in self._long:
+            mean.forget()
+
+    @property
+    def held_s(self) -> float:
+        """Seconds of sound that the next scores of long spans depend on."""
+        held = max((mean.n_held for mean, _ in self._long), default=0)
+        return held * self._bundle.spec.window_hop_s
+
+    def push(self, row: DoubleArray, window: LogMelWindow, score: Score | None) -> list[Score]:
+        """The scores of the channels that the window completes.
+
+        ``row``: loss, level, residual of each band, evidence of the window. ``score``: of the
+        span of the bundle that ends with the window, if there is one.
+        """
+        scores = []
+        if self._short:
+            if window.spectra:
+                self._spectra.append(window.spectra)
+            else:
+                self._spectra.clear()
+            if score is not None and len(self._spectra) == self._spectra.maxlen:
+                scores += [self._over_span(score, *channel) for channel in self._short]
+        for mean, members in self._long:
+            if mean.push(row, window.spectra):
+                scores += self._over_long_span(mean, members, window)
+        return scores
+
+    def _over_span(self, score: Score, number: int, spectrum: int) -> Score:
+        n_windows = len(self._spectra)
+        mean_db = np.mean([spectra[spectrum] for spectra in self._spectra], axis=0)
+        return self._of_peaks(score, number, spectrum, mean_db, n_windows)
+
+    def _over_long_span(
+        self, mean: SpanMean, members: Sequence[tuple[int, ChannelCalibration]], last: LogMelWindow
+    ) -> list[Score]:
+        bundle = self._bundle
+        spec, row = bundle.spec, mean.mean_row
+        n_windows = mean.span.n_windows
+        base = Score(
+            value=0.0,
+            loss=float(row[0]),
+            first_sample=last.first_sample - (n_windows - 1) * spec.window_hop_samples,
+            end_sample=last.end_sample,
+            band_error=row[2 : 2 + spec.n_mels].astype(np.float32),
+            level_db=float(row[1]),
+        )
+        scores = []
+        for number, channel in members:
+            if channel.evidence == "distance":
+                value = mean.distance(bundle.head, self._centres)
+                scores.append(replace(base, value=value, channel=number))
+            elif mean.has_spectra and bundle.peaks is not None:
+                spectrum = SPECTRA.index(channel.evidence)
+                value = mean.peaks(spectrum, bundle.peaks.healthy[spectrum])
+                found = self._of_peaks(
+                    base, number, spectrum, mean.mean_spectrum(spectrum), n_windows
+                )
+                scores.append(replace(found, value=value))
+        return scores
+
+    def _of_peaks(
+        self, base: Score, number: int, spectrum: int, mean_db: FloatArray, n_windows: int
+    ) -> Score:
+        peaks = self._bundle.peaks
+        if peaks is None:
+            raise ValueError("the bundle has no spectra")
+        healthy = peaks.healthy[spectrum]
+        band, place = _highest(healthy, mean_db, n_windows)
+        bands_hz = peaks.spec.band_hz(spectrum, band, place)
+        value = healthy.score(mean_db, n_windows)
+        return replace(base, value=value, channel=number, bands_hz=(bands_hz,))
+
+
+def _highest(healthy: HealthyPeaks, mean_db: FloatArray, n_windows: int) -> tuple[int, int]:
+    variance = healthy.variance_db2 * (1.0 + 1.0 / healthy.n_recordings)
+    above = np.maximum(0.0, mean_db - healthy.level_db)
+    ratio = np.square(above) / (variance + healthy.chance_db2 / n_windows)
+    band, place = np.unravel_index(int(ratio.argmax()), ratio.shape)
+    return int(band), int(place)

@@ -1,0 +1,160 @@
+"""Scores over much more sound than the span of a bundle: 15 s, 2 min, 15 min.
+
+A fault lasts for hours. In the average over minutes, chance variation cancels that hides a faint
+fault for seconds. A long span consists of parts. Its score is the smallest one that is left
+when any stretch of neighbouring parts is taken out that is as long as a sound that must not raise
+an alert. So no such sound can raise one, however loud it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from monitor.domain import DoubleArray, FloatArray
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.head import Head, distances_between, whitened
+from monitor.model.peaks import HealthyPeaks
+
+Values = TypeVar("Values", DoubleArray, FloatArray)
+
+LONG_SPANS_S = (15.0, 120.0, 900.0)
+N_PARTS = 8
+_MOST_LEFT_OUT = N_PARTS // 2
+
+
+@dataclass(frozen=True, slots=True)
+class LongSpan:
+    """``N_PARTS`` parts of ``part_windows`` windows; ``left_out`` of them may be taken out."""
+
+    part_windows: int
+    left_out: int
+
+    @classmethod
+    def of(cls, span_s: float, spec: LogMelSpec, min_fault_s: float) -> LongSpan | None:
+        """A span of about ``span_s``; None if a sound of ``min_fault_s`` fills half of it.
+
+        A part shares samples with a sound of ``T`` seconds if it begins less than a part before
+        the sound and before its end, so at most ``ceil((T + part) / step)`` parts do.
+        """
+        part_windows = max(1, round(span_s / N_PARTS / spec.window_hop_s))
+        step_s = part_windows * spec.window_hop_s
+        left_out = math.ceil((min_fault_s + spec.seconds_of(part_windows)) / step_s)
+        return cls(part_windows, left_out) if left_out <= _MOST_LEFT_OUT else None
+
+    @property
+    def n_windows(self) -> int:
+        """Windows in a span."""
+        return N_PARTS * self.part_windows
+
+    def span_s(self, spec: LogMelSpec) -> float:
+        """Seconds of sound in a span."""
+        return spec.seconds_of(self.n_windows)
+
+    def step_s(self, spec: LogMelSpec) -> float:
+        """Seconds from score to score."""
+        return self.part_windows * spec.window_hop_s
+
+
+def long_spans(spec: LogMelSpec, min_fault_s: float) -> tuple[LongSpan, ...]:
+    """The spans of ``LONG_SPANS_S`` that a sound of ``min_fault_s`` does not fill by half."""
+    spans = (LongSpan.of(span_s, spec, min_fault_s) for span_s in LONG_SPANS_S)
+    return tuple(span for span in spans if span is not None)
+
+
+class SpanMean:
+    """The parts of one long span, in constant memory.
+
+    State: the sums of the part being filled, and the means of the last whole parts. ``rows`` are
+    whatever is averaged in double precision, and ends with the evidence; spectra are averaged in
+    single precision. Windows without spectra give parts without them.
+    """
+
+    def __init__(self, span: LongSpan) -> None:
+        self.span = span
+        self.forget()
+
+    def forget(self) -> None:
+        """The next score needs a whole new span."""
+        self._row: DoubleArray | float = 0.0
+        self._spectra: list[FloatArray] | None = None
+        self._n_with_spectra = 0
+        self._n_windows = 0
+        self._rows: deque[DoubleArray] = deque(maxlen=N_PARTS)
+        self._parts: deque[tuple[FloatArray, ...]] = deque(maxlen=N_PARTS)
+
+    @property
+    def n_held(self) -> int:
+        """Windows that the next scores depend on."""
+        return len(self._rows) * self.span.part_windows + self._n_windows
+
+    def push(self, row: DoubleArray, spectra: Sequence[FloatArray]) -> bool:
+        """Take one window; whether it ends a part and there are enough parts for a score."""
+        self._row = self._row + row
+        self._n_windows += 1
+        if spectra:
+            self._n_with_spectra += 1
+            if self._spectra is None:
+                self._spectra = [spectrum.copy() for spectrum in spectra]
+            else:
+                for number, spectrum in enumerate(spectra):
+                    self._spectra[number] += spectrum
+        if self._n_windows < self.span.part_windows:
+            return False
+        self._rows.append(np.asarray(self._row) / self._n_windows)
+        has_spectra = self._spectra is not None and self._n_with_spectra == self._n_windows
+        share = np.float32(1.0 / self._n_windows)
+        self._parts.append(
+            tuple(total * share for total in self._spectra or ()) if has_spectra else ()
+        )
+        self._row, self._spectra, self._n_with_spectra, self._n_windows = 0.0, None, 0, 0
+        return len(self._rows) == N_PARTS
+
+    @property
+    def mean_row(self) -> DoubleArray:
+        """The mean of the whole parts. Shape: that of a row."""
+        mean: DoubleArray = np.mean(self._rows, axis=0)
+        return mean
+
+    @property
+    def has_spectra(self) -> bool:
+        """Whether all whole parts have spectra."""
+        return all(self._parts)
+
+    def distance(self, head: Head, centres: DoubleArray) -> float:
+        """The score of the evidence, >= 0. ``centres``: the centres of the head, whitened."""
+        n_numbers = head.centres.shape[1]
+        rows = np.stack([row[-n_numbers:] for row in self._rows])
+
+        def score(kept: DoubleArray) -> float:
+            distance, local = distances_between(kept[None], centres)
+            return float(max(distance[0], head.local_weight * local[0]))
+
+        return self._least(whitened(rows, head), score)
+
+    def peaks(self, number: int, healthy: HealthyPeaks) -> float:
+        """The score of the spectrum with this ``number``, >= 0. All parts must have spectra."""
+        n_windows = (N_PARTS - self.span.left_out) * self.span.part_windows
+        parts = np.stack([part[number] for part in self._parts])
+        return self._least(parts, lambda kept: healthy.score(kept, n_windows))
+
+    def mean_spectrum(self, number: int) -> FloatArray:
+        """The mean of the whole parts. All of them must have spectra."""
+        mean: FloatArray = np.mean([part[number] for part in self._parts], axis=0)
+        return mean
+
+    def _least(self, parts: Values, score: Callable[[Values], float]) -> float:
+        """The smallest score of the mean without a stretch of parts."""
+        left_out = self.span.left_out
+        total = parts.sum(axis=0)
+        kept = N_PARTS - left_out
+        means = (
+            (total - parts[first : first + left_out].sum(axis=0)) / kept
+            for first in range(kept + 1)
+        )
+        return min(score(mean) for mean in means)

@@ -1,0 +1,69 @@
+"""The peaks of a bundle: what its spectra are like in healthy sound, as ``peaks.npz``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from monitor.errors import BundleError
+from monitor.features.spectra import SPECTRA, SpectraSpec
+from monitor.model.arrays import pack_arrays, parse_arrays
+from monitor.model.peaks import HealthyPeaks
+
+_WEIGHTS = "recording_weights"
+
+
+@dataclass(frozen=True, slots=True)
+class PeakEvidence:
+    """The healthy spectra of a bundle.
+
+    ``healthy``: for each of ``SPECTRA``. ``recording_weights``: the factor of the score of each
+    spectrum in the score of a whole recording (:mod:`monitor.model.recording_score`).
+    """
+
+    spec: SpectraSpec
+    healthy: tuple[HealthyPeaks, ...]
+    recording_weights: tuple[float, ...]
+
+
+def pack_peaks(peaks: PeakEvidence) -> bytes:
+    """``peaks.npz``."""
+    arrays = {_WEIGHTS: np.array(peaks.recording_weights)}
+    for name, healthy in zip(SPECTRA, peaks.healthy, strict=True):
+        arrays[f"{name}_level_db"] = healthy.level_db
+        arrays[f"{name}_variance_db2"] = healthy.variance_db2
+        arrays[f"{name}_recordings"] = np.array(healthy.n_recordings)
+    return pack_arrays({name: np.float32(array) for name, array in arrays.items()})
+
+
+def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
+    """What ``pack_peaks`` wrote, for spectra of this specification. Raises ``BundleError``."""
+    names = [
+        f"{name}_{what}" for name in SPECTRA for what in ("level_db", "variance_db2", "recordings")
+    ]
+    arrays = parse_arrays(path, content, (*names, _WEIGHTS))
+    envelope, lines = spec.envelope, spec.lines
+    shapes = ((envelope.n_bands, len(envelope.rates_hz)), (1, len(lines.frequencies_hz)))
+    healthy = []
+    for name, shape, chance_db2 in zip(
+        SPECTRA, shapes, (envelope.chance_db2, lines.chance_db2), strict=True
+    ):
+        level_db, variance_db2 = arrays[f"{name}_level_db"], arrays[f"{name}_variance_db2"]
+        count = arrays[f"{name}_recordings"]
+        if level_db.shape != shape or variance_db2.shape != shape or count.shape != ():
+            raise BundleError(f"{path}: {name} must be of the shape {shape}")
+        if count < 2 or not (variance_db2 > 0).all():
+            raise BundleError(
+                f"{path}: {name}_variance_db2 must be > 0 and {name}_recordings at least 2"
+            )
+        healthy.append(
+            HealthyPeaks(
+                level_db.astype(np.float64), variance_db2.astype(np.float64), chance_db2, int(count)
+            )
+        )
+    weights = arrays[_WEIGHTS]
+    if weights.shape != (len(SPECTRA),) or not (weights >= 0).all():
+        raise BundleError(f"{path}: {_WEIGHTS} must be {len(SPECTRA)} numbers >= 0")
+    return PeakEvidence(spec, tuple(healthy), tuple(weights.astype(np.float64).tolist()))

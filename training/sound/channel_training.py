@@ -1,0 +1,88 @@
+"""The channels of a machine: its healthy spectra, and the healthy scores of every channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from monitor.calibration.threshold import HealthyRecording
+from monitor.model.long_spans import long_spans
+from monitor.model.peak_evidence import PeakEvidence
+from training.sound.channels import Statistics, score_sections
+from training.sound.controls import Trial
+from training.sound.crossfit import FoldHead, HealthySound, head_for
+from training.sound.peak_statistics import LEAST_RECORDINGS, PieceSpectra, piece_spectra
+from training.sound.recordings import are_apart
+from training.sound.section_spectra import SectionSpectra
+
+CAUTION = 1.5
+"""A spectrum changes the score of a recording from so many times the largest healthy peaks."""
+
+
+def with_channels(
+    healthy: Sequence[HealthyRecording],
+    sound: HealthySound,
+    heads: Sequence[FoldHead],
+    trial: Trial,
+    sections: SectionSpectra | None,
+    *,
+    min_fault_s: float,
+) -> tuple[list[HealthyRecording], PeakEvidence | None]:
+    """The healthy recordings with the scores of their channels, and the healthy spectra.
+
+    There are no channels without distances, and no spectra with fewer than ``LEAST_RECORDINGS``
+    recordings or sections. ``sections``: None where the features have no spectra.
+    """
+    if not heads[0].head.is_distance:
+        return list(healthy), None
+    n = len(sound.recordings)
+    is_enough = n >= LEAST_RECORDINGS and trial.fold.max() > 0
+    pieces = piece_spectra(sections) if sections is not None and is_enough else None
+    file = [recording.file for recording in trial.recordings]
+    scored = score_sections(
+        [recording.evidence for recording in sound.recordings],
+        _statistics(heads, trial, pieces, sections),
+        file if are_apart(file, trial.fold) else range(n),
+        trial.spec,
+        span_windows=trial.span_windows,
+        spans=long_spans(trial.spec, min_fault_s),
+        sound=sections if pieces is not None else None,
+    )
+    with_scores = [
+        replace(one, channels=channels)
+        for one, channels in zip(healthy, scored.channels, strict=True)
+    ]
+    if pieces is None or sections is None:
+        return with_scores, None
+    everything = np.ones(n, dtype=bool)
+    largest = heads[0].head.local_limit
+    weights = largest / (CAUTION * np.maximum(scored.wholes.max(axis=0), 1e-6))
+    final = pieces.healthy(everything, sections, _f_max_hz(trial))
+    return with_scores, PeakEvidence(sections.spectra, final, tuple(weights.tolist()))
+
+
+def _statistics(
+    heads: Sequence[FoldHead],
+    trial: Trial,
+    pieces: PieceSpectra | None,
+    sections: SectionSpectra | None,
+) -> list[Statistics]:
+    """For each section, what was made without its fold."""
+    n = len(trial.recordings)
+    if pieces is None or sections is None:
+        return [Statistics(head_for(heads, index)) for index in range(n)]
+    by_fold = {
+        int(fold): pieces.healthy(trial.fold != fold, sections, _f_max_hz(trial))
+        for fold in np.unique(trial.fold)
+    }
+    return [
+        Statistics(head_for(heads, index), by_fold[int(trial.fold[index])]) for index in range(n)
+    ]
+
+
+def _f_max_hz(trial: Trial) -> float:
+    """Up to where sound is scored."""
+    scored_bands = trial.graph.layout.n_bands
+    return float(trial.spec.band_corners_hz[scored_bands + 1])

@@ -1,0 +1,65 @@
+"""The spectra of the windows of training recordings, in constant memory.
+
+They are computed anew each time, because a window has thirty times as many numbers as log-mel
+frames of the same length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from monitor.domain import FloatArray
+from monitor.features.envelope import EnvelopeStream
+from monitor.features.line_spectrum import LineStream
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SpectraSpec
+from training.sound.recordings import Recording
+from training.sound.section_sound import section_blocks, sound_of
+
+Spectra = tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionSpectra:
+    """Access to the spectra of the sections of a training set.
+
+    ``paths``: the file of each of ``recordings``, which may be sections.
+    """
+
+    recordings: Sequence[Recording] = field(repr=False)
+    paths: Sequence[Path] = field(repr=False)
+    spec: LogMelSpec
+    spectra: SpectraSpec
+
+    @property
+    def n_windows(self) -> list[int]:
+        """The windows of each section."""
+        spec = self.spec
+        return [
+            1 + (len(one.frames_db) - spec.window_frames) // spec.window_hop_frames
+            for one in self.recordings
+        ]
+
+    def windows(self) -> Iterator[tuple[int, Spectra]]:
+        """The spectra of each window, with the index of its section, file by file.
+
+        The windows of one section are in their order. Raises ``BadInputError`` and
+        ``MissingInputError`` for a file that can no longer be read.
+        """
+        of_file: dict[Path, list[int]] = {}
+        for index, path in enumerate(self.paths):
+            of_file.setdefault(path, []).append(index)
+        for path, indices in of_file.items():
+            yield from self._of_file(path, indices)
+
+    def _of_file(self, path: Path, indices: Sequence[int]) -> Iterator[tuple[int, Spectra]]:
+        ranges = [sound_of(self.recordings[index], self.spec) for index in indices]
+        streams = [
+            (EnvelopeStream(self.spectra.envelope), LineStream(self.spectra.lines)) for _ in indices
+        ]
+        for number, block in section_blocks(path, self.spec, ranges):
+            envelope, lines = (stream.push(block) for stream in streams[number])
+            for pair in zip(envelope, lines, strict=True):
+                yield indices[number], tuple(window.values_db for window in pair)
