@@ -47,6 +47,9 @@ class AlertDraft:
     """Whether the times come from the system clock, and not from a recording. Not published."""
     continues: bool = False
     """Whether the fault is that of the last alert, which a stop ended. Not published."""
+    span_s: float = 0.0
+    """Seconds of sound in the score. 0, and not published, if it is unknown (alerts of earlier
+    versions) or the alert is not about a score."""
 
     def __post_init__(self) -> None:
         if self.kind == "cleared":  # earlier versions stored frequencies here
@@ -143,7 +146,7 @@ class AlertSeries:
 
 
 _FIRST_KEYS = ("schema_version", "event_id", "alert_id")
-_LAST_KEYS = ("sequence", "replayed")
+_LAST_KEYS = ("sequence", "replayed", "span_s")
 
 
 def alert_to_dict(alert: Alert) -> dict[str, Any]:
@@ -157,8 +160,10 @@ def alert_to_dict(alert: Alert) -> dict[str, Any]:
         del values["reason"]
     if not alert.provisional:
         del values["provisional"]
+    if not alert.span_s > 0:
+        del values["span_s"]
     first = {key: values.pop(key) for key in _FIRST_KEYS}
-    last = {key: values.pop(key) for key in _LAST_KEYS}
+    last = {key: values.pop(key) for key in _LAST_KEYS if key in values}
     return first | values | last
 
 

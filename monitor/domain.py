@@ -219,7 +219,8 @@ class Decision:
     Positions are samples of the stream. Wall time and identity are added when it becomes
     an ``Alert``. ``started_sample``: the end of the first span above the threshold. ``reason``:
     why an alert is cleared, if not because the score is healthy again (``stopped``).
-    ``continues``: whether it is the fault of the alert before, which ended by a stop.
+    ``continues``: whether it is the fault of the alert before, which ended by a stop. ``span_s``:
+    seconds of sound in each score that decided, 0 if unknown. ``bands_hz``: as in ``Score``.
     """
 
     kind: AlertKind
@@ -233,3 +234,5 @@ class Decision:
     band_error: FloatArray = field(repr=False)
     reason: str = ""
     continues: bool = False
+    span_s: float = 0.0
+    bands_hz: tuple[tuple[float, float], ...] = ()

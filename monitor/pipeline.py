@@ -79,8 +79,8 @@ class Pipeline:
         spec = bundle.spec
         self.bundle = bundle
         self.state = _WARMING
-        self._watch = ScoreWatch(bundle, detector, operation)
-        self.detector, self.thresholds = self._watch.detector, self._watch.thresholds
+        self.watch = ScoreWatch(bundle, detector, operation)
+        self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
         self._stream = WindowStream(spec, bundle.peaks.spec if bundle.peaks is not None else None)
@@ -109,7 +109,7 @@ class Pipeline:
     def warnings(self) -> tuple[MachineWarning, ...]:
         """What is to be looked at, beside the state."""
         is_unclear = self._operation is not None and self._operation.is_unclear
-        return (*((_UNUSUALLY_QUIET,) if is_unclear else ()), *self._watch.warnings)
+        return (*((_UNUSUALLY_QUIET,) if is_unclear else ()), *self.watch.warnings)
 
     @property
     def capture_fault(self) -> SourceState | None:
@@ -207,11 +207,11 @@ class Pipeline:
         self._interrupt()
         if change.status is OperationStatus.OFF:
             self._scorer.forget_long()
-            decision = self._watch.machine_stopped(change.end_sample)
+            decision = self.watch.machine_stopped(change.end_sample)
             if decision is not None:
                 output.decisions.append(decision)
         elif change.is_start:
-            self._watch.machine_started(change.end_sample)
+            self.watch.machine_started(change.end_sample)
         self._set_state(self._machine_state(), output)
 
     def _gap(self) -> None:
@@ -227,7 +227,7 @@ class Pipeline:
         """No score may contain sound from before and after."""
         self._warm = False
         self._scorer.reset()
-        self._watch.gap()
+        self.watch.gap()
 
     def _detect(self, scores: Iterable[Score], output: PipelineOutput) -> None:
         self._set_state(self._machine_state(), output)
@@ -237,7 +237,7 @@ class Pipeline:
                 output.channel_scores.append(score)
                 continue
             output.scores.append(score)
-            decision = self._watch.push(score)
+            decision = self.watch.push(score)
             if decision is not None:
                 output.decisions.append(decision)
                 if decision.kind == "cleared":
@@ -248,7 +248,7 @@ class Pipeline:
         """The state of a machine whose source works."""
         if self.operation is OperationStatus.OFF:
             return _OFF
-        return self._watch.state or (_OK if self._warm else _WARMING)
+        return self.watch.state or (_OK if self._warm else _WARMING)
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
         changed = state.differs(self.state)

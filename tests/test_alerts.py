@@ -61,6 +61,21 @@ def test_the_reason_of_an_alert_is_the_same_after_its_json() -> None:
     assert "reason" not in alert_to_dict(identified())  # as in rows of earlier versions
 
 
+def test_the_span_of_an_alert_is_the_same_after_its_json() -> None:
+    """After a restart, an alert of long spans is cleared by the first healthy seconds."""
+    alert = replace(identified(), span_s=899.072)
+    stored = json.dumps(alert_to_dict(alert))
+    assert alert_from_json(stored) == alert
+    assert alert_from_json(stored).cleared("later").span_s == 899.072
+
+
+def test_an_alert_without_a_span_is_read_and_published_without_one() -> None:
+    """After an upgrade, waiting alerts are lost, or a span of 0 s is published."""
+    stored = alert_to_dict(identified())
+    assert "span_s" not in stored
+    assert alert_from_json(json.dumps(stored)).span_s == 0.0
+
+
 def test_a_cleared_alert_of_an_earlier_version_is_read() -> None:
     """After an upgrade, waiting alerts are lost because of a key that is no longer written."""
     alert = identified("cleared")

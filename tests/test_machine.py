@@ -14,12 +14,14 @@ import pytest
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceStatus
 from monitor.model.bundle import Bundle
+from monitor.model.manifest import ChannelBudget, ChannelCalibration
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_sound import MachineSound
 from monitor.sources.protocol import BACK, SourceItem, unavailable
+from tests.alert_drafts import draft
 from tests.bundles import machine_sound
 from tests.scripted_machines import (
     RATE_HZ,
@@ -116,6 +118,29 @@ def test_an_alert_continues_after_a_restart(
     assert raised.alert_id == cleared.alert_id
     assert raised.started_at == cleared.started_at
     assert cleared.peak_score >= raised.peak_score
+
+
+def test_healthy_seconds_do_not_clear_an_alert_of_minutes_after_a_restart(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """After each restart, the alert of a faint fault is cleared and raised again."""
+    minutes = ChannelCalibration(
+        evidence="distance",
+        span_s=122.88,
+        step_s=8.192,
+        score_median=1.0,
+        budgets=(ChannelBudget(false_alarms_per_week=1.0, threshold=9.0),),
+    )
+    calibration = bundle.calibration.model_copy(update={"channels": (minutes,)})
+    manifest = bundle.manifest.model_copy(update={"calibration": calibration})
+    watched = plan(replace(bundle, manifest=manifest), network)
+    for span_s, kinds in ((122.88, ["raised"]), (0.0, ["updated", "cleared"])):
+        record.alerts.clear()
+        record.alert(replace(draft("raised", "m"), span_s=span_s))
+        restarted = Machine(watched, playing(*cut(machine_sound(30), 1600), forever=False), record)
+        restarted.start()
+        wait_for(lambda machine=restarted: machine.ended)  # type: ignore[misc]  # a default
+        assert [alert.kind for alert in record.alerts] == kinds
 
 
 def test_an_alert_that_is_found_late_is_cleared(

@@ -61,6 +61,7 @@ alerts = st.builds(
     replayed=st.booleans(),
     reason=st.sampled_from(["", "stopped", "off"]),
     provisional=st.booleans(),
+    span_s=st.sampled_from([0.0, 2.048]) | st.floats(0, 3600),
 )
 
 
@@ -69,12 +70,13 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     """Subscribers that validate messages discard an alert."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
-    optional = {"bands_hz", "reason", "provisional", "ratio"}
+    optional = {"bands_hz", "reason", "provisional", "span_s", "ratio"}
     expected = [key for key in schema("alert")["properties"] if key not in optional]
     assert [key for key in payload if key not in optional] == expected
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
     assert payload.get("reason", "") == alert.reason
     assert payload.get("provisional", False) == alert.provisional
+    assert payload.get("span_s", 0.0) == alert.span_s
     assert payload["severity"] == "alarm"
     if "ratio" in payload:
         assert payload["ratio"] == pytest.approx(alert.score / alert.threshold)
@@ -112,7 +114,7 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
         check_payload("alert", good | wrong)
     with pytest.raises(AssertionError):
         check_payload("alert", good | {"kind": "cleared"})  # has bands_hz
-    for key in good.keys() - {"ratio", "severity"}:  # an added field is not required
+    for key in good.keys() - {"ratio", "severity", "span_s"}:  # an added field is not required
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})
 

@@ -170,11 +170,11 @@ def test_a_slow_rise_is_reported_as_drift_and_moves_no_threshold(tmp_path: Path)
     tilt_db = np.linspace(-0.05, 0.05, SPEC.n_mels, dtype=np.float32)
     for changed, expected in ((frames, False), (frames + tilt_db, True)):
         pipeline = Pipeline(bundle, DetectorSettings(), network)
-        before = pipeline.detector.rule.threshold
+        before = pipeline.watch.thresholds.alarm
         output = pipeline.push(LogMelBlock(changed, 0))
         assert ("drift" in [one.name for one in pipeline.warnings]) is expected
         assert output.decisions == []
-        assert pipeline.detector.rule.threshold == before
+        assert pipeline.watch.thresholds.alarm == before
 
 
 @pytest.mark.parametrize("fault", [0.004, 0.1])

@@ -62,10 +62,11 @@ def alert_draft(
         threshold=decision.threshold,
         loss=decision.loss,
         false_alarms_per_week=decision.false_alarms_per_week,
-        bands_hz=loud_bands_hz(decision.band_error, bundle.spec),
+        bands_hz=decision.bands_hz or loud_bands_hz(decision.band_error, bundle.spec),
         bundle_sha256=bundle.sha256,
         replayed=replayed,
         reason=decision.reason,
         provisional=bundle.calibration.provisional,
         continues=decision.continues,
+        span_s=round(decision.span_s, 3),
     )

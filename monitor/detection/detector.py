@@ -13,6 +13,7 @@ import numpy as np
 
 from monitor.alerts import AlertKind
 from monitor.detection.hysteresis import Clearing, DetectorRule
+from monitor.detection.last_alert import LastAlert
 from monitor.detection.persistence import Persistence
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import Decision, Score
@@ -32,27 +33,30 @@ class _OpenAlert:
 
 
 class Detector:
-    """One machine's decisions.
+    """The decisions about one stream of scores of a machine.
+
+    ``before``: shared with the detectors of the machine's other streams of scores.
 
     State:
 
     - for each of the last scores, whether it was over the threshold and where it ends (``_last``),
       and since when enough of them are (``_lasting_since``)
-    - the open alert, if any, and when the last one was cleared
-    - the alert that ended because the machine stopped, and how long the machine has run since
+    - the open alert, if any
     - after a start, how long the machine must still run before an alert is possible
       (``_caution_samples``). This ends early if the scores would clear an alert
+    - where the sound begins that scores of long spans are made from (``_not_before``), after
+      another stream or a stop has ended an alert
     """
 
-    def __init__(self, rule: DetectorRule) -> None:
+    def __init__(self, rule: DetectorRule, before: LastAlert | None = None) -> None:
         self.rule = rule
         self._last: deque[tuple[bool, int]] = deque(maxlen=rule.persistence.out_of)
         self._lasting_since: int | None = None
         self._open: _OpenAlert | None = None
-        self._cleared_sample: int | None = None
-        self._stopped: _OpenAlert | None = None
-        self._ran_samples = 0
+        self._before = before or LastAlert()
+        self._not_before = 0
         self._caution_samples = 0
+        self._started_sample = 0
         self._cautious_from = 0
         self._healthy = Clearing(rule)
 
@@ -76,8 +80,8 @@ class Detector:
         open_alert, self._open = self._open, None
         if open_alert is None:
             return None
-        self._cleared_sample = None
-        self._stopped, self._ran_samples = open_alert, 0
+        self._not_before = at_sample
+        self._before.stopped()
         return Decision(
             kind="cleared",
             at_sample=at_sample,
@@ -98,9 +102,10 @@ class Detector:
         because noise beside a machine that is off may be taken for its start. This ends when the
         scores would clear an alert. It does not apply if an alert ended with the stop.
         """
-        self._cautious_from = at_sample
+        self._started_sample = self._cautious_from = at_sample
         self._healthy.restart()
-        if not self._caution_samples and self._stopped is None:
+        is_same_fault = self._before.ended_by_stop(self.rule.same_fault_samples)
+        if not self._caution_samples and not is_same_fault:
             self._caution_samples = start_fault_samples
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
@@ -114,9 +119,21 @@ class Detector:
         if self._open is not None:
             self._open.clearing.restart()
 
+    def forget(self, at_sample: int) -> None:
+        """Another stream of scores has ended an alert: drop what is pending or open.
+
+        A long span that begins before ``at_sample`` contains sound of that alert, and raises none.
+        """
+        self.gap()
+        self._open = None
+        self._healthy.restart()
+        self._not_before = at_sample
+
     def push(self, score: Score) -> Decision | None:
         """The decision after this score, if any. Scores must be in the order of their samples."""
         self._ran(score)
+        if self.rule.is_long and self._open is None and score.first_sample < self._not_before:
+            return None
         self._last.append((score.value > self.rule.threshold, score.end_sample))
         over = [end_sample for is_over, end_sample in self._last if is_over]
         if len(over) < self.rule.persistence.required:
@@ -137,16 +154,17 @@ class Detector:
     def _raise_if_lasting(self, score: Score) -> Decision | None:
         if self._lasting_since is None:
             return None
+        cleared_sample = self._before.cleared_sample
         if (
-            self._cleared_sample is not None
-            and score.end_sample - self._cleared_sample < self.rule.quiet_samples
+            cleared_sample is not None
+            and score.end_sample - cleared_sample < self.rule.quiet_samples
         ):
             return None
         if self._caution_samples:
             return None
         self._open = self._open_alert(self._lasting_since, score.value, score.end_sample)
-        continues = self._stopped is not None
-        self._stopped = None
+        continues = self._before.ended_by_stop(self.rule.same_fault_samples)
+        self._before.raised()
         return replace(self._decision("raised", self._open, score), continues=continues)
 
     def _ran(self, score: Score) -> None:
@@ -155,19 +173,18 @@ class Detector:
             ran_samples = score.end_sample - self._cautious_from
             self._caution_samples = max(0, self._caution_samples - ran_samples)
             self._cautious_from = score.end_sample
-            if self._healthy.push(score.value):
+            is_new = not self.rule.is_long or score.first_sample >= self._started_sample
+            if is_new and self._healthy.push(score.value):
                 self._caution_samples = 0
-        if self._stopped is not None and self._last:
-            self._ran_samples += score.end_sample - self._last[-1][1]
-            if self._ran_samples > self.rule.same_fault_samples:
-                self._stopped = None
+        if not score.channel and self._last:
+            self._before.ran(score.end_sample - self._last[-1][1])
 
     def _follow(self, open_alert: _OpenAlert, score: Score) -> Decision | None:
         open_alert.last_score, open_alert.last_loss = score.value, score.loss
         open_alert.peak_score = max(open_alert.peak_score, score.value)
         if open_alert.clearing.push(score.value):
             self._open = None
-            self._cleared_sample = score.end_sample
+            self._before.cleared(score.end_sample)
             self._last.clear()
             self._lasting_since = None
             return self._decision("cleared", open_alert, score)
@@ -187,6 +204,7 @@ class Detector:
             loss=score.loss,
             false_alarms_per_week=self.rule.false_alarms_per_week,
             band_error=score.band_error,
+            bands_hz=score.bands_hz,
         )
 
 

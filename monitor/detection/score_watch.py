@@ -1,12 +1,12 @@
-"""Everything that follows the scores of one machine: two detectors, and slow changes."""
+"""Everything that follows the scores of one machine: alerts, warnings, and slow changes."""
 
 from __future__ import annotations
 
 import math
 
-from monitor.detection.detector import Detector
+from monitor.detection.channel import channels_of
+from monitor.detection.channels import Channels
 from monitor.detection.drift import DriftWatch, LevelWatch
-from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.domain import Decision, MachineWarning, Score, SourceState, SourceStatus
@@ -23,9 +23,9 @@ _DRIFT_DETAIL = (
 
 
 class ScoreWatch:
-    """``detector`` decides about alerts. A second one gives the state ``warning`` only.
+    """The scores of all channels decide about alerts, and about the state ``warning``.
 
-    Drift and level shift become warnings.
+    Drift and level shift become warnings. They follow the scores over the span of the bundle only.
     """
 
     def __init__(
@@ -35,25 +35,11 @@ class ScoreWatch:
         hop_s = spec.window_hop_s
         self.thresholds = thresholds_of(calibration, settings)
 
-        def detector_at(threshold: float, per_week: float) -> Detector:
-            rule = DetectorRule.of(
-                settings,
-                calibration,
-                threshold,
-                per_week,
-                span_s=bundle.actual_span_s,
-                hop_s=hop_s,
-                sample_rate_hz=spec.sample_rate_hz,
-                same_fault_s=operation.same_fault_s,
-            )
-            return Detector(rule)
-
-        alarm, warning = self.thresholds.alarm, self.thresholds.warning
-        self.detector = detector_at(alarm, self.thresholds.alarm_per_week)
-        self._warner = (
-            None if warning is None else detector_at(warning, self.thresholds.warning_per_week)
+        channels = channels_of(
+            bundle, settings, self.thresholds, same_fault_s=operation.same_fault_s
         )
-        rule = self.detector.rule
+        self._channels = Channels(channels)
+        rule = channels[0].detector.rule
         self._drift = DriftWatch(
             calibration,
             hop_s,
@@ -66,9 +52,23 @@ class ScoreWatch:
     @property
     def state(self) -> SourceState | None:
         """``anomaly`` or ``warning``; None while the score is below both thresholds."""
-        if self.detector.raised:
+        if self.raised:
             return _ANOMALY
-        return _WARNING if self._warner is not None and self._warner.raised else None
+        return _WARNING if self._channels.warns else None
+
+    @property
+    def raised(self) -> bool:
+        """Whether an alert is open."""
+        return self._channels.raised
+
+    @property
+    def undecided_since(self) -> int | None:
+        """Where the first score ends that may still be part of the next decision to raise.
+
+        Of the scores over the span of the bundle: the newest one if none of the last ones is over
+        its threshold; None before the first.
+        """
+        return self._channels.undecided_since
 
     @property
     def warnings(self) -> list[MachineWarning]:
@@ -81,27 +81,29 @@ class ScoreWatch:
         return warnings
 
     def push(self, score: Score) -> Decision | None:
-        """Take the next score."""
-        if self._warner is not None:
-            self._warner.push(score)
-        decision = self.detector.push(score)
-        self._level.push(score)
-        self._drift.push(score, raised=self.detector.raised)
+        """Take the next score of any channel, in the order of their ends."""
+        decision = self._channels.push(score)
+        if not score.channel:
+            self._level.push(score)
+            self._drift.push(score, raised=self.raised)
         return decision
 
     def gap(self) -> None:
-        """The next score is not joined to the earlier ones."""
+        """Sound was lost: the next score is not joined to the earlier ones, except long ones."""
         self._level.reset()
-        self.detector.gap()
-        if self._warner is not None:
-            self._warner.gap()
+        self._channels.gap()
 
     def machine_stopped(self, at_sample: int) -> Decision | None:
         """The machine is off from this sample on."""
-        if self._warner is not None:
-            self._warner.machine_stopped(at_sample)
-        return self.detector.machine_stopped(at_sample)
+        return self._channels.machine_stopped(at_sample)
 
     def machine_started(self, at_sample: int) -> None:
         """The machine runs from this sample on."""
-        self.detector.machine_started(at_sample, self._start_fault_samples)
+        self._channels.machine_started(at_sample, self._start_fault_samples)
+
+    def resume(self, peak_score: float, span_s: float, at_sample: int) -> None:
+        """Continue an alert that was raised before, from scores over ``span_s`` (0: unknown).
+
+        ``peak_score``: as in decisions, in units of the bundle.
+        """
+        self._channels.resume(peak_score, span_s, at_sample)

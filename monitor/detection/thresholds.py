@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 from monitor.detection.settings import DetectorSettings
 from monitor.errors import BundleError
-from monitor.model.manifest import Calibration
+from monitor.model.manifest import Calibration, ChannelCalibration
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelThresholds:
+    """Where an alarm and a warning of one channel begin, in scores of this channel.
+
+    ``alarm`` is None if the calibration of the channel has no threshold for the budget: the
+    channel then decides nothing. ``warning`` is None as in ``Thresholds``.
+    """
+
+    alarm: float | None
+    warning: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +28,8 @@ class Thresholds:
     ``alarm`` and ``warning`` are for persistent scores, ``recording`` for the score of a whole
     recording. ``alarm`` and ``recording`` are for ``alarm_per_week`` false alarms, ``warning``
     for ``warning_per_week``. ``warning`` is None if it would not be below ``alarm``, and for a
-    bundle of an earlier version.
+    bundle of an earlier version. ``channels``: for the channels of the calibration, in their order
+    and for the same budgets.
     """
 
     alarm: float
@@ -24,6 +37,7 @@ class Thresholds:
     alarm_per_week: float
     warning: float | None
     warning_per_week: float
+    channels: tuple[ChannelThresholds, ...] = ()
 
 
 def thresholds_of(calibration: Calibration, settings: DetectorSettings) -> Thresholds:
@@ -39,7 +53,30 @@ def thresholds_of(calibration: Calibration, settings: DetectorSettings) -> Thres
             f"alarm_per_week = {per_week:g}: the bundle has no threshold for it: calibrate it "
             f"again with auscult calibrate --false-alarms-per-week {per_week:g}"
         )
-    warning = calibration.threshold_for(settings.warning_per_week)
-    if warning is not None and (warning >= alarm or settings.warning_per_week <= per_week):
-        warning = None
-    return Thresholds(alarm, recording, per_week, warning, settings.warning_per_week)
+    warning_per_week = settings.warning_per_week
+    may_warn = warning_per_week > per_week
+    warning = calibration.threshold_for(warning_per_week) if may_warn else None
+    return Thresholds(
+        alarm,
+        recording,
+        per_week,
+        _below(warning, alarm),
+        warning_per_week,
+        tuple(
+            _channel_thresholds(channel, per_week, warning_per_week if may_warn else None)
+            for channel in calibration.channels
+        ),
+    )
+
+
+def _channel_thresholds(
+    channel: ChannelCalibration, per_week: float, warning_per_week: float | None
+) -> ChannelThresholds:
+    alarm = channel.threshold_for(per_week)
+    warning = None if warning_per_week is None else channel.threshold_for(warning_per_week)
+    return ChannelThresholds(alarm, _below(warning, alarm))
+
+
+def _below(warning: float | None, alarm: float | None) -> float | None:
+    """``warning`` if both are known and it is below ``alarm``."""
+    return None if warning is None or alarm is None or warning >= alarm else warning

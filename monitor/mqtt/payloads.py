@@ -57,6 +57,7 @@ _LEFT_OUT_IF_SHORT = (
     "bundle_sha256",
     "false_alarms_per_week",
     "loss",
+    "span_s",
     "ratio",
     "bands_hz",
     "peak_score",

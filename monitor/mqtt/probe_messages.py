@@ -117,4 +117,5 @@ def largest_alert(machine: str) -> Alert:
         false_alarms_per_week=_NUMBER,
         bands_hz=(band_hz,) * 3,
         bundle_sha256="0" * 64,
+        span_s=1000.123,
     )

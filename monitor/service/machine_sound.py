@@ -138,12 +138,12 @@ class MachineSound:
     def _needed_s(self) -> float:
         """The newest sound from which the next alert may be raised."""
         pipeline = self._pipeline
-        if not isinstance(pipeline, Pipeline) or pipeline.detector.raised:
+        if not isinstance(pipeline, Pipeline) or pipeline.watch.raised:
             return 0.0
         if pipeline.operation is OperationStatus.OFF:
             return 0.0
         spec = pipeline.bundle.spec
-        since_s = (pipeline.detector.undecided_since or 0) / spec.sample_rate_hz
+        since_s = (pipeline.watch.undecided_since or 0) / spec.sample_rate_hz
         first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
         return self._report.position_s - since_s + first_score_s
 
@@ -154,11 +154,11 @@ class MachineSound:
         if not isinstance(pipeline, Pipeline) or not self._plan.has_alerts:
             return
         machine = self._plan.settings.id
-        standing = None if pipeline.detector.raised else self._outlet.open_alert(machine)
+        standing = None if pipeline.watch.raised else self._outlet.open_alert(machine)
         if standing is not None and standing.reason != "off":
             rate_hz = pipeline.bundle.spec.sample_rate_hz
             at_sample = round(self._report.position_s * rate_hz)
-            pipeline.detector.resume(standing.peak_score, at_sample)
+            pipeline.watch.resume(standing.peak_score, standing.span_s, at_sample)
 
     def _publish(self, output: PipelineOutput) -> None:
         decisions = output.decisions if self._plan.has_alerts else ()
