@@ -206,10 +206,10 @@ class Pipeline:
         self._status = change.status
         self._interrupt()
         if change.status is OperationStatus.OFF:
-            self._scorer.forget_long()
             decision = self.watch.machine_stopped(change.end_sample)
             if decision is not None:
                 output.decisions.append(decision)
+                self._scorer.forget_long()
         elif change.is_start:
             self.watch.machine_started(change.end_sample)
         self._set_state(self._machine_state(), output)
@@ -232,11 +232,8 @@ class Pipeline:
     def _detect(self, scores: Iterable[Score], output: PipelineOutput) -> None:
         self._set_state(self._machine_state(), output)
         for score in scores:
-            self._warm = True
-            if score.channel:
-                output.channel_scores.append(score)
-                continue
-            output.scores.append(score)
+            self._warm = self._warm or not score.channel
+            (output.channel_scores if score.channel else output.scores).append(score)
             decision = self.watch.push(score)
             if decision is not None:
                 output.decisions.append(decision)

@@ -7,7 +7,7 @@ were not trained on. Their level is relative to that of the recording. Each mach
 a user would train it. The cells of the first table are the share of recordings that raise an
 alert, the share whose score is over that of every healthy piece, and AUC / partial AUC.
 
-Training and the network's output are kept in ``runs/recall``. The command
+Trainings and replays are kept in ``runs/recall``. The command
 ``python -m benchmarks.recall --only motor --seeds 1`` takes less than two minutes.
 """
 
@@ -52,9 +52,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(options.seeds):
             for machine in machines(Path(scratch), seed, options.only):
-                bundle, healthy = learned(machine)
-                sounds = heard(machine, bundle, options.levels)
-                results.append(figures_of(machine.name, seed, bundle, healthy, sounds))
+                known = learned(machine)
+                sounds = heard(machine, known, options.levels)
+                results.append(figures_of(machine.name, seed, known, sounds))
                 print(f"{machine.name}, seed {seed}: measured", flush=True)
     text = tables(results, options.levels)
     print(text)

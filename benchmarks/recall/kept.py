@@ -17,7 +17,15 @@ from benchmarks.recall.machines import Machine
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PROGRAMS = ("monitor/features", "monitor/model", "training/sound", "benchmarks/recall")
+_PROGRAMS = (
+    "monitor/audio",
+    "monitor/calibration",
+    "monitor/detection",
+    "monitor/features",
+    "monitor/model",
+    "training/sound",
+    "benchmarks/recall",
+)
 _NO_RESULTS = {"__main__.py", "figures.py", "rows.py"}
 """Programs of these folders that only use what is kept."""
 

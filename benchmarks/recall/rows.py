@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.recall.faults import FAULTS
-from benchmarks.recall.figures import FALSE_CLIPS, NOMINAL, MachineFigures, Outcome, areas
-from benchmarks.recall.heard import LOUDEST_JOINED_DB
+from benchmarks.recall.figures import MachineFigures, Outcome, areas
+from benchmarks.recall.heard import FALSE_CLIPS, LOUDEST_JOINED_DB, NOMINAL
 from monitor.calibration.blocks import WEEK_S
 
 Of = Callable[[Outcome], bool]

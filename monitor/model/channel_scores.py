@@ -62,12 +62,6 @@ class ChannelScorer:
         for mean, _ in self._long:
             mean.forget()
 
-    @property
-    def held_s(self) -> float:
-        """Seconds of sound that the next scores of long spans depend on."""
-        held = max((mean.n_held for mean, _ in self._long), default=0)
-        return held * self._bundle.spec.window_hop_s
-
     def push(self, row: DoubleArray, window: LogMelWindow, score: Score | None) -> list[Score]:
         """The scores of the channels that the window completes.
 
@@ -83,7 +77,7 @@ class ChannelScorer:
             if score is not None and len(self._spectra) == self._spectra.maxlen:
                 scores += [self._over_span(score, *channel) for channel in self._short]
         for mean, members in self._long:
-            if mean.push(row, window.spectra):
+            if mean.push(row, window.spectra, window.first_sample):
                 scores += self._over_long_span(mean, members, window)
         return scores
 
@@ -101,7 +95,7 @@ class ChannelScorer:
         base = Score(
             value=0.0,
             loss=float(row[0]),
-            first_sample=last.first_sample - (n_windows - 1) * spec.window_hop_samples,
+            first_sample=mean.first_sample,
             end_sample=last.end_sample,
             band_error=row[2 : 2 + spec.n_mels].astype(np.float32),
             level_db=float(row[1]),

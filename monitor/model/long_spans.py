@@ -85,16 +85,23 @@ class SpanMean:
         self._spectra: list[FloatArray] | None = None
         self._n_with_spectra = 0
         self._n_windows = 0
+        self._firsts: deque[int] = deque(maxlen=N_PARTS)
+        self._first_sample = 0
         self._rows: deque[DoubleArray] = deque(maxlen=N_PARTS)
         self._parts: deque[tuple[FloatArray, ...]] = deque(maxlen=N_PARTS)
 
     @property
-    def n_held(self) -> int:
-        """Windows that the next scores depend on."""
-        return len(self._rows) * self.span.part_windows + self._n_windows
+    def first_sample(self) -> int:
+        """Where the first of the whole parts begins."""
+        return self._firsts[0]
 
-    def push(self, row: DoubleArray, spectra: Sequence[FloatArray]) -> bool:
-        """Take one window; whether it ends a part and there are enough parts for a score."""
+    def push(self, row: DoubleArray, spectra: Sequence[FloatArray], first_sample: int = 0) -> bool:
+        """Take one window; whether it ends a part and there are enough parts for a score.
+
+        ``first_sample``: of the window.
+        """
+        if not self._n_windows:
+            self._first_sample = first_sample
         self._row = self._row + row
         self._n_windows += 1
         if spectra:
@@ -106,6 +113,7 @@ class SpanMean:
                     self._spectra[number] += spectrum
         if self._n_windows < self.span.part_windows:
             return False
+        self._firsts.append(self._first_sample)
         self._rows.append(np.asarray(self._row) / self._n_windows)
         has_spectra = self._spectra is not None and self._n_with_spectra == self._n_windows
         share = np.float32(1.0 / self._n_windows)

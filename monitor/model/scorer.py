@@ -59,11 +59,6 @@ class Scorer:
         """No later score over a long span may depend on the sound so far."""
         self._channels.forget()
 
-    @property
-    def held_s(self) -> float:
-        """Seconds of sound that the next scores over long spans depend on."""
-        return self._channels.held_s
-
     def push(self, windows: Sequence[LogMelWindow]) -> list[Score]:
         """All scores of :meth:`scores`."""
         return list(self.scores(windows))

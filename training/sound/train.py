@@ -62,8 +62,8 @@ class AudioResult:
 
     ``previous``: the copy of the bundle that was replaced.
     ``healthy``: the cross-fitted scores of every recording, ``healthy_before`` those with the
-    bundle that was continued. ``names``: of the recordings or their sections, ``n_files``: how
-    many files they come from. ``sample_db``: a window ``(n_mels, n_frames)``, and
+    bundle that was continued. ``names``: of the recordings or their sections, ``files``: the
+    numbers of the files they come from. ``sample_db``: a window ``(n_mels, n_frames)``, and
     ``reconstruction_db`` its reconstruction.
     """
 
@@ -73,7 +73,7 @@ class AudioResult:
     variation: VariationChoice
     history: FitResult
     names: tuple[str, ...]
-    n_files: int
+    files: tuple[int, ...]
     healthy: tuple[HealthyRecording, ...]
     healthy_before: tuple[HealthyRecording, ...]
     threshold_before: float | None
@@ -84,6 +84,11 @@ class AudioResult:
     n_regimes: int
     sample_db: FloatArray
     reconstruction_db: FloatArray
+
+    @property
+    def n_files(self) -> int:
+        """How many files the recordings come from."""
+        return len(set(self.files))
 
 
 def train_audio(request: AudioRequest, progress: Sequence[TrainingProgress] = ()) -> AudioResult:
@@ -169,7 +174,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         variation=learned.variation,
         history=learned.history,
         names=tuple(recording.name for recording in data.recordings),
-        n_files=len({recording.file for recording in data.recordings}),
+        files=tuple(recording.file for recording in data.recordings),
         healthy=tuple(healthy),
         healthy_before=tuple(healthy_before),
         threshold_before=continued.calibration.threshold if continued else None,

@@ -1,0 +1,221 @@
+"""Scores over 15 s to 15 min: a short sound never raises them, and cuts do not change them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelWindow, Score
+from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
+from monitor.model.bundle import Bundle
+from monitor.model.head import DistanceHead, whitened
+from monitor.model.long_spans import N_PARTS, LongSpan, SpanMean, long_spans
+from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
+from monitor.model.network import Network
+from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
+from monitor.model.peaks import healthy_peaks
+from monitor.model.scorer import Scorer
+from tests.bundles import machine_sound, make_bundle
+
+SPEC = LogMelSpec()
+RATE_HZ = SPEC.sample_rate_hz
+SPECTRA_SPEC = SpectraSpec.for_log_mel(SPEC)
+assert SPECTRA_SPEC is not None
+D = 6
+HEAD = DistanceHead(np.zeros((1, D)), np.eye(D))
+
+
+def pushed(span: LongSpan, rows: DoubleArray) -> Iterator[tuple[int, float]]:
+    """The number of the last window of each score, and the score."""
+    mean, centres = SpanMean(span), whitened(HEAD.centres, HEAD)
+    for number, row in enumerate(rows):
+        if mean.push(row, ()):
+            yield number, mean.distance(HEAD, centres)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    span_s=st.sampled_from([15.0, 120.0, 900.0]),
+    min_fault_s=st.sampled_from([1.0, 3.5, 5.0, 20.0]),
+    start=st.floats(0.0, 1.0),
+    share=st.floats(0.0, 0.999),
+)
+def test_a_sound_shorter_than_min_fault_raises_no_score(
+    span_s: float, min_fault_s: float, start: float, share: float
+) -> None:
+    """A slammed door raises an alert minutes later, because it is loud enough for the average."""
+    span = LongSpan.of(span_s, SPEC, min_fault_s)
+    if span is None:
+        return
+    n_windows = 2 * span.n_windows
+    begins_s = start * n_windows * SPEC.window_hop_s
+    ends_s = begins_s + share * min_fault_s
+    first_s = np.arange(n_windows) * SPEC.window_hop_s
+    is_heard = (first_s < ends_s) & (first_s + SPEC.window_s > begins_s)
+    rows = np.where(is_heard[:, None], 1e9, 0.0) * np.ones(D)
+    scores = [score for _, score in pushed(span, rows)]
+    assert len(scores) == N_PARTS + 1
+    assert max(scores) < 1e-3
+
+
+def test_a_lasting_change_is_averaged() -> None:
+    """Chance variation hides a faint change over a long span too."""
+    span = LongSpan.of(120.0, SPEC, 3.5)
+    assert span is not None
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(4 * span.n_windows, D))
+    rows[2 * span.n_windows :] += 0.3
+    scores = dict(pushed(span, rows))
+    healthy = [score for number, score in scores.items() if number < 2 * span.n_windows]
+    changed = [score for number, score in scores.items() if number >= 3 * span.n_windows]
+    assert max(healthy) < 0.5 * 0.3 * np.sqrt(D)
+    assert min(changed) > 0.7 * 0.3 * np.sqrt(D)
+
+
+def test_long_faults_only_leave_long_spans() -> None:
+    """A span is used of which a sound that must not raise an alert fills the half."""
+    assert len(long_spans(SPEC, 3.5)) == 3
+    assert len(long_spans(SPEC, 10.0)) == 2
+    assert [round(span.span_s(SPEC)) for span in long_spans(SPEC, 100.0)] == [902]
+    assert not long_spans(SPEC, 3_000.0)
+
+
+def with_channels(bundle: Bundle) -> Bundle:
+    """The bundle with every channel, made from its own healthy sound."""
+    assert SPECTRA_SPEC is not None
+    windows = list(windows_of(machine_sound(60.0, seed=3)))
+    thirds = [windows[:35], windows[35:70], windows[70:]]
+    healthy = [
+        healthy_peaks(
+            np.stack([np.mean([w.spectra[i] for w in part], axis=0) for part in thirds]).astype(
+                np.float64
+            ),
+            np.array([len(part) for part in thirds]),
+            (SPECTRA_SPEC.envelope, SPECTRA_SPEC.lines)[i].chance_db2,
+        )
+        for i in range(2)
+    ]
+    channels = [channel(kind, bundle.actual_span_s, SPEC.window_hop_s) for kind in KINDS[1:]]
+    for span in long_spans(SPEC, 3.5):
+        channels += [channel(kind, span.span_s(SPEC), span.step_s(SPEC)) for kind in KINDS]
+    calibration = bundle.calibration.model_copy(update={"channels": tuple(channels)})
+    return replace(
+        bundle,
+        manifest=bundle.manifest.model_copy(update={"calibration": calibration}),
+        peaks=PeakEvidence(SPECTRA_SPEC, tuple(healthy), (1.0, 1.0)),
+    )
+
+
+KINDS: tuple[EvidenceKind, ...] = ("distance", "envelope", "lines")
+
+
+def channel(kind: EvidenceKind, span_s: float, step_s: float) -> ChannelCalibration:
+    budget = ChannelBudget(false_alarms_per_week=1.0, threshold=10.0)
+    return ChannelCalibration(
+        evidence=kind, span_s=span_s, step_s=step_s, score_median=4.0, budgets=(budget,)
+    )
+
+
+def windows_of(samples: FloatArray, cuts: tuple[int, ...] = ()) -> Iterator[LogMelWindow]:
+    stream = WindowStream(SPEC, SPECTRA_SPEC)
+    for first, end in pairwise((0, *sorted(cuts), len(samples))):
+        yield from stream.push(AudioBlock(samples[first:end], RATE_HZ, first))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return with_channels(make_bundle(tmp_path_factory.mktemp("bundle")))
+
+
+def plain(scores: list[Score]) -> list[tuple[object, ...]]:
+    return [(s.channel, s.value, s.first_sample, s.end_sample, s.bands_hz) for s in scores]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    cuts=st.lists(st.integers(0, 40 * RATE_HZ), max_size=10).map(tuple),
+    batches=st.lists(st.integers(0, 75), max_size=5),
+)
+def test_any_cut_gives_the_same_channel_scores(
+    bundle: Bundle, cuts: tuple[int, ...], batches: list[int]
+) -> None:
+    """Live sound gives other scores over long spans than a recording of it."""
+    samples = machine_sound(40.0, seed=9, fault=0.1)
+    network = Network(bundle)
+    whole = list(windows_of(samples))
+    expected = Scorer(bundle, network, min_fault_s=3.5).push(whole)
+    pieces = list(windows_of(samples, cuts))
+    scorer = Scorer(bundle, network, min_fault_s=3.5)
+    actual = [
+        score
+        for first, end in pairwise((0, *sorted(batches), len(pieces)))
+        for score in scorer.push(pieces[first:end])
+    ]
+    assert {score.channel for score in expected} == {0, 1, 2, 3, 4, 5}
+    assert plain(actual) == plain(expected)
+    ends = [score.end_sample for score in expected]
+    assert ends == sorted(ends)
+
+
+def test_a_gap_does_not_end_a_long_span(bundle: Bundle) -> None:
+    """A lost block each minute prevents every score over minutes."""
+    scorer = Scorer(bundle, Network(bundle), min_fault_s=3.5)
+    windows = list(windows_of(machine_sound(20.0, seed=9)))
+    moved = [
+        replace(w, first_sample=w.first_sample + 10**6, end_sample=w.end_sample + 10**6)
+        for w in windows
+    ]
+    n_first = {score.channel for score in scorer.push(windows[:25])}
+    assert n_first == {0, 1, 2}
+    assert {3, 4, 5} <= {score.channel for score in scorer.push(moved[:25])}
+    scorer.forget_long()
+    assert {score.channel for score in scorer.push(moved[25:])} == {0, 1, 2}
+
+
+def test_log_mel_has_distances_only(bundle: Bundle) -> None:
+    """Log-mel without samples stops the scores over long spans, or gives peaks of nothing."""
+    windows = [replace(w, spectra=()) for w in windows_of(machine_sound(40.0, seed=9))]
+    scores = Scorer(bundle, Network(bundle), min_fault_s=3.5).push(windows)
+    assert {score.channel for score in scores} == {0, 3}
+
+
+def test_a_new_line_and_impacts_stand_out_where_they_are(bundle: Bundle) -> None:
+    """The peaks miss a narrow line or repeated impacts, or name other frequencies."""
+    healthy = machine_sound(25.0, seed=11)
+    time_s = np.arange(len(healthy)) / RATE_HZ
+    line = healthy + 0.02 * np.sin(2 * np.pi * 2_345.0 * time_s).astype(np.float32)
+    impacts = healthy.copy()
+    ring_s = np.arange(200) / RATE_HZ
+    ring = (np.exp(-ring_s * 800) * np.sin(2 * np.pi * 3_250.0 * ring_s)).astype(np.float32)
+    for start in range(0, len(impacts) - 200, RATE_HZ // 87):
+        impacts[start : start + 200] += 0.15 * ring
+    network = Network(bundle)
+
+    def largest(samples: FloatArray, kind: str) -> Score:
+        scores = Scorer(bundle, network, min_fault_s=3.5).push(list(windows_of(samples)))
+        number = 1 + SPECTRA.index(kind)
+        return max((s for s in scores if s.channel == number), key=lambda s: s.value)
+
+    for kind, samples, at_hz in (("lines", line, 2_345.0), ("envelope", impacts, 3_250.0)):
+        found = largest(samples, kind)
+        assert found.value > 2.0 * largest(healthy, kind).value
+        ((low_hz, high_hz),) = found.bands_hz
+        assert low_hz <= at_hz <= high_hz
+
+
+def test_peaks_are_stored_with_the_bundle(bundle: Bundle) -> None:
+    """A loaded bundle gives other scores of peaks."""
+    assert bundle.peaks is not None
+    again = parse_peaks(Path("peaks.npz"), pack_peaks(bundle.peaks), bundle.peaks.spec)
+    for one, other in zip(again.healthy, bundle.peaks.healthy, strict=True):
+        np.testing.assert_allclose(one.level_db, other.level_db, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(one.variance_db2, other.variance_db2, rtol=1e-5)
+        assert (one.chance_db2, one.n_recordings) == (other.chance_db2, other.n_recordings)
