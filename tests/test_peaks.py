@@ -53,6 +53,37 @@ def test_the_score_is_the_norm_of_what_stands_out() -> None:
     assert healthy.score(values, 8) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_score_is_the_same_after_scores_of_other_lengths(dtype: type[np.floating]) -> None:
+    """What is kept for one number of windows is used for another one."""
+    healthy, sound = peaks(), recordings(1, 0.5, 1)[0].astype(dtype)
+    lengths = [*range(1, 20), 5, 1, 300, 19]
+    expected = [peaks().score(sound, n) for n in lengths]
+    assert [healthy.score(sound, n) for n in lengths] == expected
+    for n, score in zip(lengths, expected, strict=True):
+        variance = healthy.variance_db2 * (1 + 1 / 10) + CHANCE_DB2 / n
+        z = np.maximum(0.0, sound - healthy.level_db) / np.sqrt(variance)
+        assert score == pytest.approx(np.linalg.norm(z.ravel(), 6), rel=1e-5)
+
+
+def test_the_highest_place_is_where_the_deviation_is_largest() -> None:
+    """An alert names a rate that is as loud as ever, because it varies in any case."""
+    level, variance = np.zeros((3, 40)), np.full((3, 40), 3.0)
+    level[2, 9], variance[0, 5] = -9.0, 400.0
+    healthy = HealthyPeaks(level, variance, 32.0, 4)
+    sound = np.full((3, 40), -20.0)
+    assert healthy.highest(sound, 8) == (0, 5)
+    sound[0, 5], sound[1, 30], sound[2, 9] = 12.0, 6.0, -2.0
+    assert healthy.highest(sound, 8) == (2, 9)
+    sound[1, 30] = 8.0
+    assert healthy.highest(sound.astype(np.float32), 8) == (1, 30)
+    # Over few windows, chance hides how much a bin varies between recordings.
+    sound[0, 5], sound[1, 30] = 80.0, 40.0
+    assert healthy.highest(sound, 8) == (1, 30)
+    healthy = HealthyPeaks(level, variance, 32_000.0, 4)
+    assert healthy.highest(sound, 8) == (0, 5)
+
+
 def test_a_new_peak_stands_out_and_one_of_the_machine_does_not() -> None:
     """A fault is not seen, or the machine's own rate is an alert."""
     own, beside, elsewhere = 100, 101, 110
