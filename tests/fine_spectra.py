@@ -19,6 +19,14 @@ SMALL = EnvelopeSpec(
     f_min_hz=45.0,
     neighbours=4,
 )
+ODD_BANDS = EnvelopeSpec(
+    sample_rate_hz=8_000,
+    frame_hop=6,
+    hop_frames=24,
+    window_samples=400,
+    f_min_hz=60.0,
+    neighbours=4,
+)
 SMALL_LINES = LineSpec(
     sample_rate_hz=8_000, n_fft=256, hop_samples=300, window_samples=300, neighbours=8
 )

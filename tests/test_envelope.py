@@ -9,7 +9,7 @@ import scipy.signal
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.envelope import EnvelopeSpec
 from monitor.features.line_spectrum import LineSpec
-from tests.fine_spectra import SMALL, SMALL_LINES, mean_db, windows_of
+from tests.fine_spectra import ODD_BANDS, SMALL, SMALL_LINES, mean_db, windows_of
 from tests.sounds import noise
 
 RATE_HZ = 16_000
@@ -37,7 +37,7 @@ def without_mean_around(spectrum_db: DoubleArray, neighbours: int) -> DoubleArra
     return spectrum_db - around_db
 
 
-@pytest.mark.parametrize("spec", [EnvelopeSpec(), SMALL])
+@pytest.mark.parametrize("spec", [EnvelopeSpec(), SMALL, ODD_BANDS])
 def test_envelope_spectra_agree_with_scipy(spec: EnvelopeSpec) -> None:
     """The values are not those of the formula."""
     samples = noise(spec.window_samples) * np.linspace(0.1, 1.0, spec.window_samples, dtype="f4")
@@ -63,7 +63,7 @@ def test_envelope_spectra_agree_with_scipy(spec: EnvelopeSpec) -> None:
     assert np.abs(window.values_db - expected).max() < 0.02
 
 
-@pytest.mark.parametrize("spec", [LineSpec(), SMALL_LINES])
+@pytest.mark.parametrize("spec", [LineSpec(), SMALL_LINES, LineSpec(n_fft=602)])
 def test_line_spectra_agree_with_scipy(spec: LineSpec) -> None:
     """The values are not those of the formula."""
     samples = noise(spec.window_samples)

@@ -18,7 +18,9 @@ from monitor.features.line_spectrum import LineSpec
 from monitor.features.log_mel import LogMelStream
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.prominence import chance_db2, hann, prominence_db
+from monitor.features.sample_tiles import check_block
 from tests.fine_spectra import (
+    ODD_BANDS,
     OVERLAPPING,
     SMALL,
     SMALL_LINES,
@@ -29,7 +31,7 @@ from tests.fine_spectra import (
 )
 from tests.sounds import noise
 
-SPECS = [SMALL, SMALL_LINES, OVERLAPPING, EnvelopeSpec(), LineSpec()]
+SPECS = [SMALL, ODD_BANDS, SMALL_LINES, OVERLAPPING, EnvelopeSpec(), LineSpec()]
 _Spec = TypeVar("_Spec", EnvelopeSpec, LineSpec)
 
 
@@ -152,6 +154,32 @@ def test_refused_blocks_leave_the_stream_as_it_was(spec: EnvelopeSpec | LineSpec
     assert same(windows, windows_of(samples, spec))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("loud", [0.1, 3e38])
+@pytest.mark.filterwarnings("error")
+def test_samples_that_are_not_finite_are_refused_beside_any_others(bad: float, loud: float) -> None:
+    """Sound of a damaged file is scored, or a warning floods the log."""
+    samples = np.full(100, loud, np.float32)
+    check_block(AudioBlock(samples, 8_000, 0), 8_000)
+    check_block(AudioBlock(samples[:0], 8_000, 0), 8_000)
+    for place in (0, 57, 99):
+        damaged = samples.copy()
+        damaged[place] = bad
+        with pytest.raises(SourceFault, match="NaN"):
+            check_block(AudioBlock(damaged, 8_000, 0), 8_000)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_later_sound_changes_no_window_that_was_handed_out(spec: EnvelopeSpec | LineSpec) -> None:
+    """Windows that wait for the scorer all hold the newest sound."""
+    samples, stream = noise(12 * spec.window_samples), stream_of(spec)
+    windows = stream.push(AudioBlock(samples, spec.sample_rate_hz, 0))
+    copies = [window.values_db.copy() for window in windows]
+    stream.push(AudioBlock(-2 * samples[::-1], spec.sample_rate_hz, len(samples)))
+    assert len(windows) > 8
+    assert all(np.array_equal(a.values_db, b) for a, b in zip(windows, copies, strict=True))
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_spec_is_the_same_after_json(spec: EnvelopeSpec | LineSpec) -> None:
     """A bundle's features differ from those it was trained with."""
@@ -170,6 +198,7 @@ def test_a_spec_is_the_same_after_json(spec: EnvelopeSpec | LineSpec) -> None:
         (EnvelopeSpec, {"neighbours": 0}, "neighbours"),
         (EnvelopeSpec, {"hann": 1}, "hann"),
         (LineSpec, {"n_fft": 100.5}, "n_fft"),
+        (LineSpec, {"n_fft": 8_191}, "n_fft must be even"),
         (LineSpec, {"window_samples": 8_191}, "window_samples"),
         (LineSpec, {"f_min_hz": float("nan")}, "f_min_hz"),
         (LineSpec, {"hop_samples": 0}, "hop_samples"),
@@ -190,6 +219,16 @@ def test_log_mel_windows_that_do_not_fit_are_refused() -> None:
         EnvelopeSpec.for_log_mel(LogMelSpec(hop_length=301))
     with pytest.raises(ValueError, match="window_samples"):
         EnvelopeSpec.for_log_mel(LogMelSpec(window_frames=16))
+
+
+@pytest.mark.parametrize("neighbours", [1, 2, 7, 12, 32])
+def test_a_prominence_is_the_distance_from_the_mean_around(neighbours: int) -> None:
+    """A row takes part in the mean of the next one, or bins are missing in it."""
+    spectra = np.random.default_rng(1).normal(0, 5, (3, 70)).astype(np.float32)
+    padded = np.pad(spectra, ((0, 0), (neighbours, neighbours)), mode="reflect")
+    around = np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1, axis=1)
+    expected = spectra - around.mean(axis=-1)
+    assert np.abs(prominence_db(spectra, neighbours) - expected).max() < 1e-5
 
 
 def test_prominence_is_linear() -> None:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.domain import AudioBlock, DoubleArray
+from monitor.features.envelope_transform import Envelopes, EnvelopeSpectra
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.prominence import ProminenceWindow, chance_db2, hann, prominence_db
-from monitor.features.sample_tiles import SampleTiles
+from monitor.features.prominence import ProminenceWindow, chance_db2
+from monitor.features.sample_tiles import SampleTiles, group_size, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
 
 _ENVELOPE_HZ = 500.0
-_FLOOR = np.float32(1e-6)
-_LEAST_AMPLITUDE = np.float32(1e-15)
 
 
 @dataclass(frozen=True)
@@ -134,24 +133,30 @@ class EnvelopeStream:
     """Audio blocks of any size to envelope spectra.
 
     The first window comes when the last sample of its log-mel window has arrived, and no window
-    contains a discontinuity. State: the envelopes of the newer half of the last window.
+    contains a discontinuity. State: the envelopes of the newer half of the last window, which
+    ``_envelopes`` holds.
     """
 
     def __init__(self, spec: EnvelopeSpec) -> None:
-        self._spec = spec
-        self._hop = spec.hop_frames * spec.frame_hop
+        hop = spec.hop_frames * spec.frame_hop
+        self._before_tile = spec.offset_samples + hop
+        self._window_samples = spec.window_samples
+        self._envelopes = Envelopes(spec.frame_hop, spec.hop_frames)
+        shape = spec.n_bands, spec.hop_frames, spec.first_bin, spec.neighbours
+        self._spectra_of = cache(partial(EnvelopeSpectra, *shape))
         self._tiles = SampleTiles(
             spec.sample_rate_hz,
             offset=spec.offset_samples,
-            length=self._hop + spec.frame_hop,
-            hop=self._hop,
+            length=hop + spec.frame_hop,
+            hop=hop,
         )
-        self.reset()
+        # The rounding of a transform may depend on whether its number of rows is even.
+        odd = spec.n_bands % 2
+        self._at_once = 1 if odd else group_size(2 * spec.n_bands * spec.hop_frames)
 
     def reset(self, first_sample: int = 0) -> None:
         """Forget all samples: the next one has index ``first_sample``."""
         self._tiles.reset(first_sample)
-        self._before = np.empty((self._spec.n_bands, 0), dtype=np.float32)
 
     def push(self, block: AudioBlock) -> list[ProminenceWindow]:
         """The windows that ``block`` completes, in order.
@@ -159,54 +164,17 @@ class EnvelopeStream:
         Shape: ``block.samples`` is ``(n_samples,)`` float32, ``values_db`` of a window is
         ``(n_bands, n_bins)``. Raises as ``check_block``; the stream is then as it was before.
         """
+        tiles = self._tiles.push(block)
+        if tiles and tiles[0].number == 0:
+            self._envelopes.update(tiles.pop(0).samples)
         windows = []
-        for tile in self._tiles.push(block):
-            envelopes = _envelopes(tile.samples, self._spec.frame_hop, self._spec.hop_frames)
-            if tile.number:
-                first = tile.first_sample - self._hop - self._spec.offset_samples
-                values_db = _spectra_db(
-                    np.concatenate((self._before, envelopes), axis=1), self._spec
-                )
-                windows.append(
-                    ProminenceWindow(values_db, first, first + self._spec.window_samples)
-                )
-            self._before = envelopes
+        for group in in_groups(tiles, self._at_once):
+            spectra = self._spectra_of(len(group))
+            for tile, (older, newer) in zip(group, spectra.halves, strict=True):
+                np.multiply(self._envelopes.values, spectra.rising, older)
+                self._envelopes.update(tile.samples)
+                np.multiply(self._envelopes.values, spectra.falling, newer)
+            for tile, values_db in zip(group, spectra.values_db(), strict=True):
+                first = tile.first_sample - self._before_tile
+                windows.append(ProminenceWindow(values_db, first, first + self._window_samples))
         return windows
-
-
-def _envelopes(samples: FloatArray, frame_hop: int, n_frames: int) -> FloatArray:
-    """The root of each band's power. Shape: ``(n_bands, n_frames)``."""
-    halves = samples.reshape(n_frames + 1, frame_hop)
-    frames = np.concatenate((halves[:-1], halves[1:]), axis=1)
-    transform, bands = _matrices(frame_hop)
-    parts = frames @ transform
-    np.square(parts, out=parts)
-    power = bands @ parts.T
-    return np.sqrt(power, out=power)
-
-
-def _spectra_db(envelopes: FloatArray, spec: EnvelopeSpec) -> FloatArray:
-    """Shape: ``(n_bands, 2 hop_frames)`` to ``(n_bands, n_bins)``."""
-    window = hann(envelopes.shape[1])
-    spectra = np.fft.rfft(envelopes * window)
-    mean = np.maximum(spectra[:, :1].real / window.sum(), _LEAST_AMPLITUDE)
-    kept = spectra[:, spec.first_bin :]
-    power = np.square(kept.real) + np.square(kept.imag)
-    power *= 1.0 / (np.square(mean) * np.square(window).sum())
-    return prominence_db(np.float32(10.0) * np.log10(power + _FLOOR), spec.neighbours)
-
-
-@lru_cache(maxsize=8)
-def _matrices(frame_hop: int) -> tuple[FloatArray, FloatArray]:
-    """The windowed Fourier transform without bin 0, and the sums of squared parts in bands.
-
-    Shape: ``(2 frame_hop, 2 frame_hop)`` and ``(n_bands, 2 frame_hop)``.
-    """
-    length = 2 * frame_hop
-    bins = np.arange(1, frame_hop + 1)
-    angle = 2.0 * np.pi * np.outer(np.arange(length), bins) / length
-    transform = np.concatenate((np.cos(angle), np.sin(angle)), axis=1)
-    transform *= hann(length)[:, np.newaxis]
-    middle = 2 * np.arange(frame_hop // 2) + 1
-    bands = np.maximum(0.0, 1.0 - np.abs(bins - middle[:, np.newaxis]) / 2.0)
-    return transform.astype(np.float32), np.concatenate((bands, bands), axis=1).astype(np.float32)

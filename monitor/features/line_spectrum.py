@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.prominence import ProminenceWindow, chance_db2, hann, prominence_db
-from monitor.features.sample_tiles import SampleTiles
+from monitor.features.prominence import Prominences, ProminenceWindow, chance_db2, hann
+from monitor.features.sample_tiles import SampleTiles, group_size, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
 
 _BIN_HZ = 2.0
@@ -47,6 +49,8 @@ class LineSpec:
         """Raise ``ValueError`` with the name of the field and its range."""
         check_whole("sample_rate_hz", self.sample_rate_hz, 1_000, 768_000)
         check_whole("n_fft", self.n_fft, 256, 1_048_576)
+        if self.n_fft % 2:
+            raise ValueError(f"n_fft must be even, not {self.n_fft}")
         check_whole("hop_samples", self.hop_samples, 1, 100_000_000)
         check_whole("window_samples", self.window_samples, self.n_fft, 100_000_000)
         check_number("f_min_hz", self.f_min_hz, 0.0, self.sample_rate_hz / 8)
@@ -99,8 +103,10 @@ class LineStream:
     """
 
     def __init__(self, spec: LineSpec) -> None:
-        self._spec = spec
+        self._window_samples = spec.window_samples
         self._offset = spec.window_samples - spec.n_fft
+        self._at_once = group_size(spec.n_fft)
+        self._spectra_of = cache(partial(_Spectra, spec))
         self._tiles = SampleTiles(
             spec.sample_rate_hz, offset=self._offset, length=spec.n_fft, hop=spec.hop_samples
         )
@@ -116,15 +122,58 @@ class LineStream:
         ``(1, n_bins)``. Raises as ``check_block``; the stream is then as it was before.
         """
         windows = []
-        for tile in self._tiles.push(block):
-            first = tile.first_sample - self._offset
-            values_db = _spectrum_db(tile.samples, self._spec)
-            windows.append(ProminenceWindow(values_db, first, first + self._spec.window_samples))
+        for tiles in in_groups(self._tiles.push(block), self._at_once):
+            spectra = self._spectra_of(len(tiles))
+            for tile, values_db in zip(tiles, spectra.of([t.samples for t in tiles]), strict=True):
+                first = tile.first_sample - self._offset
+                windows.append(ProminenceWindow(values_db, first, first + self._window_samples))
         return windows
 
 
-def _spectrum_db(samples: FloatArray, spec: LineSpec) -> FloatArray:
-    """Shape: ``(n_fft,)`` to ``(1, n_bins)``."""
-    spectrum = np.fft.rfft(samples * hann(spec.n_fft))[np.newaxis, spec.bin_slice]
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return prominence_db(np.float32(10.0) * np.log10(power + _FLOOR), spec.neighbours)
+class _Spectra:
+    """Line spectra of a fixed number of windows, with arrays that are used again and again.
+
+    numpy transforms two rows in little more time than one. So the even and the odd samples are
+    transformed, to ``e`` and ``o``. Then bin k is ``e_k + w^k o_k`` with ``w = exp(-2 pi i /
+    n_fft)``, and bin ``n_fft / 2 - k`` is the conjugate of ``e_k - w^k o_k``.
+    """
+
+    def __init__(self, spec: LineSpec, n_windows: int) -> None:
+        half, n_bins = spec.n_fft // 2, spec.n_fft // 4 + 1
+        self._window = hann(spec.n_fft)
+        self._windowed = np.zeros((n_windows, spec.n_fft), dtype=np.float32)
+        self._rows = list(self._windowed)
+        self._even_and_odd = self._windowed.reshape(n_windows, half, 2).transpose(0, 2, 1)
+        self._transforms = np.zeros((n_windows, 2, n_bins), dtype=np.complex64)
+        self._even, self._odd = self._transforms[:, 0], self._transforms[:, 1]
+        self._powers_of_w = _powers_of_w(spec.n_fft)
+        self._bins = np.zeros((2, n_windows, n_bins), dtype=np.complex64)
+        self._parts = self._bins.view(np.float32)
+        low, high = self._parts
+        power = np.zeros((n_windows, half + 1), dtype=np.float32)
+        self._low = low[:, ::2], low[:, 1::2], power[:, :n_bins]
+        self._high = high[:, -2::-2], high[:, ::-2], power[:, -n_bins:]
+        self._kept = power[:, spec.bin_slice]
+        self._prominences = Prominences(n_windows, self._kept.shape[1], spec.neighbours)
+
+    def of(self, windows: list[FloatArray]) -> FloatArray:
+        """Shape: each ``(n_fft,)``, to ``(n_windows, 1, n_bins)``."""
+        for samples, row in zip(windows, self._rows, strict=True):
+            np.multiply(samples, self._window, row)
+        np.fft.rfft(self._even_and_odd, out=self._transforms)  # type: ignore[arg-type]  # complex64
+        np.multiply(self._odd, self._powers_of_w, self._odd)
+        np.add(self._even, self._odd, self._bins[0])
+        np.subtract(self._even, self._odd, self._bins[1])
+        np.multiply(self._parts, self._parts, self._parts)
+        for real, imaginary, power in (self._low, self._high):
+            np.add(real, imaginary, power)
+        np.add(self._kept, _FLOOR, self._kept)
+        np.log10(self._kept, self._prominences.spectrum)
+        return self._prominences.times(10.0)[:, np.newaxis]
+
+
+@lru_cache(maxsize=8)
+def _powers_of_w(n_fft: int) -> npt.NDArray[np.complex64]:
+    """``exp(-2 pi i k / n_fft)``. Shape: ``(n_fft // 4 + 1,)``."""
+    powers = np.exp(-2j * np.pi * np.arange(n_fft // 4 + 1) / n_fft)
+    return np.asarray(powers, dtype=np.complex64)

@@ -31,31 +31,67 @@ def prominence_db(spectrum_db: FloatArray, neighbours: int) -> FloatArray:
     At the ends the spectrum continues as its mirror image. Shape in, shape out:
     ``(n_bands, n_bins)`` with more than ``neighbours`` bins.
     """
-    left = spectrum_db[:, neighbours:0:-1]
-    right = spectrum_db[:, -2 : -neighbours - 2 : -1]
-    width = 2 * neighbours + 1
-    mirrored = np.concatenate((left, spectrum_db, right), axis=1)
-    return spectrum_db - _moving_sum(mirrored, width) * np.float32(1.0 / width)
+    n_bands, n_bins = spectrum_db.shape
+    prominences = Prominences(n_bands, n_bins, neighbours)
+    prominences.spectrum[...] = spectrum_db
+    return prominences.times(1.0)
 
 
-def _moving_sum(values: FloatArray, width: int) -> FloatArray:
-    """The sum of each run of ``width`` columns, from runs of 1, 2, 4 ... columns.
+class Prominences:
+    """:func:`prominence_db` for one shape, with arrays that are used again and again.
 
-    Shape: ``(n_rows, n)`` to ``(n_rows, n - width + 1)``. The rows are summed as one long row,
-    which is faster; runs that reach into the next row are left out.
+    New arrays and views of arrays would take more time than their sums. ``spectrum``: to be filled
+    before each call of :meth:`times`, float32 of shape ``(n_rows, n_bins)``. All rows are summed
+    as one long row, with its mirror images between them: short rows take longer. What reaches
+    from one row into the next is left out at the end.
     """
-    runs = values.reshape(-1)
-    total = np.zeros(len(runs), dtype=np.float32)
-    within = total[: len(runs) - width + 1]
-    length, start = 1, 0
-    while True:
-        if width & length:
-            within += runs[start : start + len(within)]
-            start += length
-        if 2 * length > width:
-            return total.reshape(values.shape)[:, : values.shape[1] - width + 1]
-        runs = runs[:-length] + runs[length:]
+
+    def __init__(self, n_rows: int, n_bins: int, neighbours: int) -> None:
+        width = 2 * neighbours + 1
+        mirrored = np.zeros((n_rows, n_bins + 2 * neighbours), dtype=np.float32)
+        self.spectrum = mirrored[:, neighbours:-neighbours]
+        self._left = mirrored[:, :neighbours], mirrored[:, 2 * neighbours : neighbours : -1]
+        self._right = mirrored[:, -neighbours:], mirrored[:, -neighbours - 2 : -width - 1 : -1]
+        row = mirrored.reshape(-1)
+        above = np.zeros(len(row), dtype=np.float32)
+        self._sums = above[: len(row) - width + 1]
+        self._additions = _moving_sum(row, width, self._sums)
+        self._minus_share = np.float32(-1.0 / width)
+        self._middle = row[neighbours:-neighbours]
+        self._above = above.reshape(mirrored.shape)[:, :n_bins]
+
+    def times(self, factor: float) -> FloatArray:
+        """The prominences of ``spectrum``, times ``factor``, as a new array of the same shape."""
+        for place, image in (self._left, self._right):
+            place[...] = image
+        for one, other, out in self._additions:
+            np.add(one, other, out)
+        np.multiply(self._sums, self._minus_share, self._sums)
+        np.add(self._sums, self._middle, self._sums)
+        return self._above * np.float32(factor)
+
+
+def _moving_sum(
+    row: FloatArray, width: int, out: FloatArray
+) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+    """Additions that sum each run of ``width`` values, from runs of 1, 2, 4 ... values.
+
+    Shape: ``(n,)`` to ``(n - width + 1,)``; the width is an odd number. An addition is two arrays
+    and the one for their sum.
+    """
+    additions = []
+    # The first run is one value, because the width is odd.
+    total, start, length = row[: len(out)], 1, 1
+    while 2 * length <= width:
+        runs = np.zeros(len(row) - length, dtype=np.float32)
+        additions.append((row[:-length], row[length:], runs))
+        row = runs
         length *= 2
+        if width & length:
+            additions.append((total, row[start : start + len(out)], out))
+            total = out
+            start += length
+    return additions
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ tiles gives the same bits for every cutting of the stream into blocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -23,7 +24,9 @@ def check_block(block: AudioBlock, sample_rate_hz: int) -> None:
         )
     if block.samples.ndim != 1:
         raise SourceFault(f"audio of shape {block.samples.shape} arrived, expected one channel")
-    if not np.isfinite(block.samples).all():
+    # A value that is not finite makes the sum of squares so too, and this sum takes less time.
+    sum_of_squares = np.vdot(block.samples, block.samples)
+    if not (math.isfinite(sum_of_squares) or np.isfinite(block.samples).all()):
         raise SourceFault("audio holds NaN or infinite samples")
 
 
@@ -35,27 +38,46 @@ class Tile(NamedTuple):
     number: int
 
 
+def group_size(n_values: int) -> int:
+    """How many tiles to transform together, if one makes ``n_values`` values: 1 to 4.
+
+    Each call of numpy takes time, but arrays must fit into the processor's cache.
+    """
+    return min(4, max(1, 32_768 // n_values))
+
+
+def in_groups(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
+    """The same tiles in order: as many as possible in groups of ``size``, the others alone."""
+    alone = len(tiles) - len(tiles) % size
+    for first in range(0, alone, size):
+        yield tiles[first : first + size]
+    for tile in tiles[alone:]:
+        yield [tile]
+
+
 class SampleTiles:
     """Tiles of ``length`` samples, one every ``hop``, the first after ``offset`` samples.
 
     After a discontinuity, tiles are counted from the first later sample. State: the samples that
-    later tiles need (``_pending``), the position of the first of them (``_first_sample``, before
-    it arrives while the offset is skipped), and the number of the next tile.
+    later tiles need (the first ``_n_held`` of ``_held``), the position of the first of them
+    (``_first_sample``, before it arrives while samples are skipped), how many are still to be
+    skipped (``_to_skip``), and the number of the next tile.
     """
 
     def __init__(self, sample_rate_hz: int, *, offset: int, length: int, hop: int) -> None:
         self._sample_rate_hz = sample_rate_hz
         self._offset, self._length, self._hop = offset, length, hop
+        self._held = np.empty(length, dtype=np.float32)
         self.reset()
 
     def reset(self, first_sample: int = 0) -> None:
         """Forget all samples: the next one has index ``first_sample``."""
-        self._pending = np.empty(0, dtype=np.float32)
+        self._n_held = 0
         self._to_skip = self._offset
         self._first_sample = first_sample + self._offset
         self._number = 0
 
-    def push(self, block: AudioBlock) -> Iterator[Tile]:
+    def push(self, block: AudioBlock) -> list[Tile]:
         """The tiles that ``block`` completes, in order.
 
         Raises as ``check_block``; the state is then as it was before the call.
@@ -65,19 +87,25 @@ class SampleTiles:
             self.reset(block.first_sample)
         new = block.samples[self._to_skip :]
         self._to_skip -= len(block.samples) - len(new)
-        samples = np.concatenate((self._pending, new)) if len(self._pending) else new
-        n_tiles = max(0, 1 + (len(samples) - self._length) // self._hop)
-        used = min(n_tiles * self._hop, len(samples))
-        first_sample, number = self._first_sample, self._number
-        self._pending = samples[used:].copy()
-        self._to_skip += n_tiles * self._hop - used
-        self._first_sample += n_tiles * self._hop
-        self._number += n_tiles
-        return (
-            Tile(
-                samples[index * self._hop :][: self._length],
-                first_sample + index * self._hop,
-                number + index,
+        n_held, n_samples = self._n_held, self._n_held + len(new)
+        if n_samples < self._length:
+            self._held[n_held:n_samples] = new
+            self._n_held = n_samples
+            return []
+        # All tiles that begin in held samples end in these.
+        joined = np.concatenate((self._held[:n_held], new[: self._length])) if n_held else new
+        tiles: list[Tile] = []
+        start = 0
+        while start + self._length <= n_samples:
+            samples = joined[start:] if start < n_held else new[start - n_held :]
+            tiles.append(
+                Tile(samples[: self._length], self._first_sample, self._number + len(tiles))
             )
-            for index in range(n_tiles)
-        )
+            start += self._hop
+            self._first_sample += self._hop
+        self._number += len(tiles)
+        rest = joined[start:] if start < n_held else new[start - n_held :]
+        self._n_held = len(rest)
+        self._held[: len(rest)] = rest
+        self._to_skip = max(0, start - n_samples)
+        return tiles
