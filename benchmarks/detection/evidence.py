@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from monitor.features.spectra import WindowStream
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from training.sound.recording_evidence import RecordingEvidence
 from training.sound.recordings import read_recording
+from training.sound.section_sound import section_blocks
 
 
 def evidence_of_file(
@@ -25,3 +28,16 @@ def evidence_of_file(
         loss=output.loss,
         level_db=output.level_db,
     )
+
+
+def peaks_of_file(path: Path, bundle: Bundle) -> tuple[float, ...]:
+    """The scores of the peaks of a whole recording; empty where the bundle or file has none."""
+    whole = bundle.recording_score()
+    if bundle.peaks is None:
+        return ()
+    stream = WindowStream(bundle.spec, bundle.peaks.spec)
+    no_evidence = np.zeros(bundle.head.centres.shape[1], np.float32)
+    for _, block in section_blocks(path, bundle.spec, [(0, sys.maxsize)]):
+        for window in stream.push(block):
+            whole.push(no_evidence, 0.0, window.spectra)
+    return whole.peaks

@@ -20,7 +20,7 @@ from benchmarks._page import write_section
 from benchmarks.detection.cases import drone
 from benchmarks.detection.command import run
 from benchmarks.detection.injection import evenly, sound_pieces
-from benchmarks.detection.judge import n_alerts
+from benchmarks.detection.judge import replay
 from benchmarks.detection.mixing import RATE_HZ, at_level, noises
 from monitor.domain import FloatArray
 from monitor.model.bundle import Bundle
@@ -49,7 +49,7 @@ class Alarm:
 
     def _raised(self, sound: FloatArray) -> int:
         soundfile.write(self._path, sound, RATE_HZ, subtype="FLOAT")
-        return n_alerts(self._path, self._bundle, self._network)
+        return replay(self._path, self._bundle, self._network).alerts
 
 
 def twenty_second_pieces(paths: Sequence[Path]) -> list[FloatArray]:

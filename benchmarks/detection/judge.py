@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from benchmarks.detection.cases import Case
 from benchmarks.detection.control import SpectrumDistance
-from benchmarks.detection.evidence import evidence_of_file
+from benchmarks.detection.evidence import evidence_of_file, peaks_of_file
 from monitor.calibration.blocks import WEEK_S, block_values
 from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.detector import persistence_of
@@ -21,8 +21,9 @@ from monitor.domain import FloatArray
 from monitor.model.bundle import Bundle
 from monitor.model.head import LossHead
 from monitor.model.network import Network
+from monitor.model.recording_score import combined
 from monitor.offline.recalibrate import calibration_of
-from monitor.offline.replay import ReplaySinks, replay_recording
+from monitor.offline.replay import RecordingSummary, ReplaySinks, replay_recording
 from training.metrics import partial_auc, roc_auc
 from training.sound.recording_evidence import RecordingEvidence, score_evidence
 from training.sound.train import AudioRequest, train_audio
@@ -70,9 +71,10 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
     labels = np.array([0] * len(case.healthy) + [1] * len(case.faulty))
     paths = (*case.healthy, *case.faulty)
     evidence = [evidence_of_file(path, bundle, network) for path in paths]
+    replayed = [replay(path, bundle, network) for path in paths]
     control = SpectrumDistance(case, bundle.spec)
     scores = {
-        "auscult": np.array([whole_score(one.evidence, one.loss, bundle) for one in evidence]),
+        "auscult": np.array([summary.score for summary in replayed]),
         "plain error": np.array([float(one.loss.mean()) for one in evidence]),
         "no network": np.array([control.of_file(path) for path in paths]),
     }
@@ -84,14 +86,15 @@ def judge(case: Case, seed: int, out: Path) -> CaseResult:
         for gain_db in GAINS_DB
     }
     nominal, decision = _nominal_thresholds(result.healthy, bundle)
-    rates = {gain_db: _share_over(by_gain[gain_db], bundle, nominal) for gain_db in GAINS_DB}
+    peaks = [peaks_of_file(path, bundle) for path in case.healthy]  # whatever the level
+    rates = {gain_db: _share_over(by_gain[gain_db], peaks, bundle, nominal) for gain_db in GAINS_DB}
     blocks = {
         gain_db: np.concatenate([_block_values(one, bundle) for one in by_gain[gain_db]])
         for gain_db in GAINS_DB
     }
-    weekly = [n_alerts(path, bundle, network) for path in paths]
+    weekly = [summary.alerts for summary in replayed]
     daily_bundle = _rethresholded(bundle, result.healthy, 7.0)
-    daily = [n_alerts(path, daily_bundle, network) for path in paths]
+    daily = [replay(path, daily_bundle, network).alerts for path in paths]
     return CaseResult(
         group=case.group,
         machine=case.machine,
@@ -121,11 +124,18 @@ def _block_values(recording: RecordingEvidence, bundle: Bundle) -> npt.NDArray[n
     return block_values(scores, persistence_of(bundle, DetectorSettings()), per_block)
 
 
-def whole_score(evidence: FloatArray, loss: FloatArray, bundle: Bundle) -> float:
-    """The bundle's score of a recording of ``n`` windows. Shape: ``(n, d)`` and ``(n,)``."""
+def whole_score(
+    evidence: FloatArray, loss: FloatArray, bundle: Bundle, peaks: Sequence[float] = ()
+) -> float:
+    """The bundle's score of a recording of ``n`` windows. Shape: ``(n, d)`` and ``(n,)``.
+
+    ``peaks``: the scores of its spectra, of which the rest of the recording is independent.
+    """
     whole = bundle.recording_score()
     whole.extend(evidence, loss)
-    return whole.value
+    weights = bundle.peaks.recording_weights if bundle.peaks is not None else ()
+    weighted = [weight * peak for weight, peak in zip(weights, peaks, strict=False)]
+    return combined([whole.value, *weighted])
 
 
 def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> tuple[float, float]:
@@ -136,8 +146,16 @@ def _nominal_thresholds(healthy: Sequence[HealthyRecording], bundle: Bundle) -> 
     return by_recording.calibration.recording_threshold, by_block.calibration.threshold
 
 
-def _share_over(recordings: Sequence[RecordingEvidence], bundle: Bundle, threshold: float) -> float:
-    scores = [whole_score(one.evidence, one.loss, bundle) for one in recordings]
+def _share_over(
+    recordings: Sequence[RecordingEvidence],
+    peaks: Sequence[Sequence[float]],
+    bundle: Bundle,
+    threshold: float,
+) -> float:
+    scores = [
+        whole_score(one.evidence, one.loss, bundle, own)
+        for one, own in zip(recordings, peaks, strict=True)
+    ]
     return float(np.mean([score > threshold for score in scores]))
 
 
@@ -149,13 +167,12 @@ def _rethresholded(bundle: Bundle, healthy: Sequence[HealthyRecording], budget: 
     return replace(bundle, manifest=manifest)
 
 
-def n_alerts(path: Path, bundle: Bundle, network: Network) -> int:
-    """The number of alerts in a replay of the recording."""
+def replay(path: Path, bundle: Bundle, network: Network) -> RecordingSummary:
+    """A replay of the recording: its score, and the number of its alerts."""
     sinks = ReplaySinks(lambda *_: None, lambda *_: None)
-    summary = replay_recording(
+    return replay_recording(
         path, bundle, network, DetectorSettings(), sinks, machine="m", start_unix_s=0.0
     )
-    return summary.alerts
 
 
 def _cost_ratio(path: Path, bundle: Bundle, network: Network) -> float:
@@ -164,7 +181,7 @@ def _cost_ratio(path: Path, bundle: Bundle, network: Network) -> float:
 
     def cost(chosen: Bundle) -> float:
         started = time.process_time()
-        n_alerts(path, chosen, network)
+        replay(path, chosen, network)
         return time.process_time() - started
 
     return float(np.median([cost(bundle) / cost(plain) for _ in range(5)]))

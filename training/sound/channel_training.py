@@ -10,6 +10,7 @@ import numpy as np
 from monitor.calibration.threshold import HealthyRecording
 from monitor.model.long_spans import long_spans
 from monitor.model.peak_evidence import PeakEvidence
+from monitor.model.recording_score import combined
 from training.sound.channels import Statistics, score_sections
 from training.sound.controls import Trial
 from training.sound.crossfit import FoldHead, HealthySound, head_for
@@ -60,7 +61,11 @@ def with_channels(
     largest = heads[0].head.local_limit
     weights = largest / (CAUTION * np.maximum(scored.wholes.max(axis=0), 1e-6))
     final = pieces.healthy(everything, sections, _f_max_hz(trial))
-    return with_scores, PeakEvidence(sections.spectra, final, tuple(weights.tolist()))
+    with_wholes = [
+        replace(one, whole=combined([one.whole, *(weights * peaks).tolist()]))
+        for one, peaks in zip(with_scores, scored.wholes, strict=True)
+    ]
+    return with_wholes, PeakEvidence(sections.spectra, final, tuple(weights.tolist()))
 
 
 def _statistics(

@@ -17,6 +17,9 @@ from monitor.model.recording_score import RecordingScore
 from training.sound.crossfit import FoldHead, HealthySound, head_for
 
 LEAST_LOCAL = 1e-6
+LEAST_RECORDINGS = 8
+"""The largest local distance of fewer recordings is too often exceeded by another healthy one."""
+NEVER = 1e9
 
 
 def with_local_distance(
@@ -44,6 +47,8 @@ def with_local_distance(
         wholes.append(whole.distances)
     weight = largest / largest_local
     limit = max(max(distance, weight * local) for distance, local in wholes)
+    if len(wholes) < LEAST_RECORDINGS:
+        limit = NEVER
 
     def weighted(head: Head) -> Head:
         return replace(head, local_weight=weight, local_limit=limit)
