@@ -37,7 +37,7 @@ class ChannelScorer:
         self._bundle = bundle
         self._centres = whitened(bundle.head.centres, bundle.head)
         self._spectra: deque[Sequence[FloatArray]] = deque(maxlen=bundle.span_windows)
-        self._short: list[tuple[int, int]] = []
+        self._short: list[tuple[int, ChannelCalibration]] = []
         self._long: list[tuple[SpanMean, list[tuple[int, ChannelCalibration]]]] = []
         by_span: dict[float, list[tuple[int, ChannelCalibration]]] = {}
         for number, channel in enumerate(channels, start=1):
@@ -45,7 +45,7 @@ class ChannelScorer:
                 continue
             if abs(channel.span_s - bundle.actual_span_s) < _SAME_S:
                 if channel.evidence != "distance":
-                    self._short.append((number, SPECTRA.index(channel.evidence)))
+                    self._short.append((number, channel))
             else:
                 by_span.setdefault(channel.span_s, []).append((number, channel))
         for span_s, members in by_span.items():
@@ -81,17 +81,22 @@ class ChannelScorer:
                 scores += self._over_long_span(mean, members, window)
         return scores
 
-    def _over_span(self, score: Score, number: int, spectrum: int) -> Score:
-        n_windows = len(self._spectra)
-        mean_db = np.mean([spectra[spectrum] for spectra in self._spectra], axis=0)
-        return self._of_peaks(score, number, spectrum, mean_db, n_windows)
+    def _over_span(self, score: Score, number: int, channel: ChannelCalibration) -> Score:
+        spectrum, n_windows = SPECTRA.index(channel.evidence), len(self._spectra)
+        first, *others = (spectra[spectrum] for spectra in self._spectra)
+        mean_db = first.copy()
+        for other in others:
+            mean_db += other
+        mean_db *= np.float32(1.0 / n_windows)
+        value = self._healthy(spectrum).score(mean_db, n_windows)
+        bands_hz = self._bands_hz(channel, value, mean_db, n_windows)
+        return replace(score, value=value, channel=number, bands_hz=bands_hz)
 
     def _over_long_span(
         self, mean: SpanMean, members: Sequence[tuple[int, ChannelCalibration]], last: LogMelWindow
     ) -> list[Score]:
         bundle = self._bundle
         spec, row = bundle.spec, mean.mean_row
-        n_windows = mean.span.n_windows
         base = Score(
             value=0.0,
             loss=float(row[0]),
@@ -105,31 +110,26 @@ class ChannelScorer:
             if channel.evidence == "distance":
                 value = mean.distance(bundle.head, self._centres)
                 scores.append(replace(base, value=value, channel=number))
-            elif mean.has_spectra and bundle.peaks is not None:
+            elif mean.has_spectra:
                 spectrum = SPECTRA.index(channel.evidence)
-                value = mean.peaks(spectrum, bundle.peaks.healthy[spectrum])
-                found = self._of_peaks(
-                    base, number, spectrum, mean.mean_spectrum(spectrum), n_windows
-                )
-                scores.append(replace(found, value=value))
+                value = mean.peaks(spectrum, self._healthy(spectrum))
+                mean_db = mean.mean_spectrum(spectrum)
+                bands_hz = self._bands_hz(channel, value, mean_db, mean.span.n_windows)
+                scores.append(replace(base, value=value, channel=number, bands_hz=bands_hz))
         return scores
 
-    def _of_peaks(
-        self, base: Score, number: int, spectrum: int, mean_db: FloatArray, n_windows: int
-    ) -> Score:
-        peaks = self._bundle.peaks
-        if peaks is None:
+    def _healthy(self, spectrum: int) -> HealthyPeaks:
+        if self._bundle.peaks is None:
             raise ValueError("the bundle has no spectra")
-        healthy = peaks.healthy[spectrum]
-        band, place = _highest(healthy, mean_db, n_windows)
-        bands_hz = peaks.spec.band_hz(spectrum, band, place)
-        value = healthy.score(mean_db, n_windows)
-        return replace(base, value=value, channel=number, bands_hz=(bands_hz,))
+        return self._bundle.peaks.healthy[spectrum]
 
-
-def _highest(healthy: HealthyPeaks, mean_db: FloatArray, n_windows: int) -> tuple[int, int]:
-    variance = healthy.variance_db2 * (1.0 + 1.0 / healthy.n_recordings)
-    above = np.maximum(0.0, mean_db - healthy.level_db)
-    ratio = np.square(above) / (variance + healthy.chance_db2 / n_windows)
-    band, place = np.unravel_index(int(ratio.argmax()), ratio.shape)
-    return int(band), int(place)
+    def _bands_hz(
+        self, channel: ChannelCalibration, value: float, mean_db: FloatArray, n_windows: int
+    ) -> tuple[tuple[float, float], ...]:
+        """Where the spectrum stands out, for a score that may raise an alert or a warning."""
+        peaks = self._bundle.peaks
+        if peaks is None or value <= channel.budgets[-1].threshold:
+            return ()
+        spectrum = SPECTRA.index(channel.evidence)
+        band, place = peaks.healthy[spectrum].highest(mean_db, n_windows)
+        return (peaks.spec.band_hz(spectrum, band, place),)
