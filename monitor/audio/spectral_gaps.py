@@ -9,6 +9,8 @@ of the time-frequency plane, whatever the machine, healthy or not. MP3 at 32 kbi
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from monitor.audio.cells import SoundCells
@@ -46,16 +48,41 @@ class SpectralGaps:
         power: DoubleArray = spectrum.real**2 + spectrum.imag**2 + _FLOOR
         if min(power.shape) < _BINS_AROUND:
             return 0.0
-        gaps = (power < _DEEP * _mean_around(power, _FRAMES_AROUND)) & (
-            power < _DEEP * _mean_around(power.T, _BINS_AROUND).T
-        )
-        return float(gaps.mean())
+        is_gap = power < _DEEP * _mean_over_rows(power)
+        rows = np.flatnonzero(is_gap.any(axis=1))
+        if not len(rows):
+            return 0.0
+        candidates = power[rows]
+        is_gap[rows] &= candidates < _DEEP * _mean_over_columns(candidates)
+        return float(is_gap.mean())
 
 
-def _mean_around(values: DoubleArray, n: int) -> DoubleArray:
-    """The mean over ``n`` rows around each row, over fewer at the edges. Shape in, shape out."""
-    sums = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
-    rows = np.arange(len(values))
-    first, end = np.maximum(rows - n // 2, 0), np.minimum(rows + n // 2 + 1, len(values))
-    means: DoubleArray = (sums[end] - sums[first]) / (end - first)[:, None]
+def _mean_over_rows(values: DoubleArray) -> DoubleArray:
+    """The mean over ``_FRAMES_AROUND`` rows, fewer at the edges. Shape in, shape out."""
+    around = _FRAMES_AROUND // 2
+    sums = values.copy()
+    for shift in range(1, around + 1):
+        sums[shift:] += values[:-shift]
+        sums[:-shift] += values[shift:]
+    sums /= _counts(len(values), around)[:, None]
+    return sums
+
+
+def _mean_over_columns(values: DoubleArray) -> DoubleArray:
+    """The mean over ``_BINS_AROUND`` columns, fewer at the edges. Shape in, shape out."""
+    around, n = _BINS_AROUND // 2, values.shape[1]
+    sums = np.cumsum(values, axis=1)
+    means = np.empty_like(values)
+    means[:, : n - around] = sums[:, around:]
+    means[:, n - around :] = sums[:, -1:]
+    means[:, around + 1 :] -= sums[:, : n - around - 1]
+    means /= _counts(n, around)
     return np.maximum(means, 0.0)
+
+
+@lru_cache(maxsize=8)
+def _counts(n: int, around: int) -> DoubleArray:
+    """How many of ``n`` places are at most ``around`` from each. Shape: ``(n,)``."""
+    places = np.arange(n)
+    counts = np.minimum(places + around, n - 1) - np.maximum(places - around, 0) + 1
+    return counts.astype(np.float64)
