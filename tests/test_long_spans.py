@@ -211,6 +211,24 @@ def test_a_new_line_and_impacts_stand_out_where_they_are(bundle: Bundle) -> None
         assert low_hz <= at_hz <= high_hz
 
 
+def test_a_short_loud_sound_adds_no_peaks_to_a_long_span(bundle: Bundle) -> None:
+    """A tool that whines for three seconds raises an alert over 15 s."""
+    healthy = machine_sound(40.0, seed=12)
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+    whine = (0.3 * np.sin(2 * np.pi * 3_210.0 * time_s)).astype(np.float32)
+    short, lasting = healthy.copy(), healthy.copy()
+    short[20 * RATE_HZ : 23 * RATE_HZ] += whine
+    lasting[3 * RATE_HZ : 39 * RATE_HZ] += np.tile(whine, 12)
+    network = Network(bundle)
+
+    def largest(samples: FloatArray) -> float:
+        scores = Scorer(bundle, network, min_fault_s=3.5).push(list(windows_of(samples)))
+        return max(score.value for score in scores if score.channel == 5)
+
+    assert largest(lasting) > 5.0 * largest(healthy)
+    assert largest(short) < 1.4 * largest(healthy)
+
+
 def test_peaks_are_stored_with_the_bundle(bundle: Bundle) -> None:
     """A loaded bundle gives other scores of peaks."""
     assert bundle.peaks is not None

@@ -32,7 +32,7 @@ JOINED_S = 300.0
 _MOST_PIECES = 12
 _JOINS = 2
 _EDGE_S = 10.0
-_LONG_S = 60.0
+_LONG_S = 40.0
 _MOST_CLIPS = 40
 
 
@@ -147,15 +147,16 @@ def _of_log_mel(case: Case, seed: int) -> Machine:
 def _pieces(paths: Sequence[Path]) -> list[FloatArray]:
     """Pieces of 30 s, at most twelve; shorter recordings as they are.
 
-    The first and the last ten seconds of a long recording are left out, because the machine may
-    start and stop in them.
+    The first and the last ten seconds of a recording of 40 s or more are left out, because the
+    machine may start and stop in them.
     """
     length, edge = round(PIECE_S * RATE_HZ), round(_EDGE_S * RATE_HZ)
     found = []
     for sound in map(read, paths):
         if len(sound) >= _LONG_S * RATE_HZ:
             inner = sound[edge : len(sound) - edge]
-            found += [inner[i : i + length] for i in range(0, len(inner) - length + 1, length)]
+            starts = range(0, max(1, len(inner) - length + 1), length)
+            found += [inner[start : start + length] for start in starts]
         else:
             found.append(sound[:length])
     return evenly(found, _MOST_PIECES)

@@ -1,9 +1,9 @@
 """Scores over much more sound than the span of a bundle: 15 s, 2 min, 15 min.
 
 A fault lasts for hours. In the average over minutes, chance variation cancels that hides a faint
-fault for seconds. A long span consists of parts. Its score is the smallest one that is left
-when any stretch of neighbouring parts is taken out that is as long as a sound that must not raise
-an alert. So no such sound can raise one, however loud it is.
+fault for seconds. A long span consists of parts. Its score is bounded by the smallest one that is
+left when any stretch of neighbouring parts is taken out that is as long as a sound that must not
+raise an alert. So no such sound can raise one, however loud it is.
 """
 
 from __future__ import annotations
@@ -146,10 +146,18 @@ class SpanMean:
         return self._least(whitened(rows, head), score)
 
     def peaks(self, number: int, healthy: HealthyPeaks) -> float:
-        """The score of the spectrum with this ``number``, >= 0. All parts must have spectra."""
-        n_windows = (N_PARTS - self.span.left_out) * self.span.part_windows
+        """The score of the spectrum with this ``number``, >= 0. All parts must have spectra.
+
+        The score of all parts, but at most that of the parts without a stretch, times what a
+        lasting fault loses with the stretch: chance hides peaks by the root of the time. So a
+        short sound can give no more than the healthy sound beside it.
+        """
+        kept = N_PARTS - self.span.left_out
+        n_windows = kept * self.span.part_windows
         parts = np.stack([part[number] for part in self._parts])
-        return self._least(parts, lambda kept: healthy.score(kept, n_windows))
+        least = self._least(parts, lambda mean: healthy.score(mean, n_windows))
+        whole = healthy.score(parts.sum(axis=0) / np.float32(N_PARTS), self.span.n_windows)
+        return min(whole, math.sqrt(N_PARTS / kept) * least)
 
     def mean_spectrum(self, number: int) -> FloatArray:
         """The mean of the whole parts. All of them must have spectra."""
