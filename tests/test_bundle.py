@@ -17,10 +17,13 @@ import pytest
 
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SpectraSpec
 from monitor.model.arrays import pack_head, parse_head
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.head import DistanceHead, sample_of
 from monitor.model.network import Network
+from monitor.model.peak_evidence import PeakEvidence, pack_peaks
+from monitor.model.peaks import HealthyPeaks
 from tests.bundles import make_bundle
 
 
@@ -263,7 +266,7 @@ def test_the_hashes_of_the_features_are_those_of_the_page() -> None:
         assert names["filterbank_sha256"] == spec.filterbank_sha256
 
 
-@pytest.mark.parametrize("file", ["head.npz", "selftest.npz"])
+@pytest.mark.parametrize("file", ["head.npz", "peaks.npz", "selftest.npz"])
 def test_the_arrays_have_the_shapes_of_the_page(file: str, tmp_path: Path) -> None:
     """A bundle made with other tools is refused, because the page names other shapes."""
     page = (Path(__file__).parent.parent / "docs" / "bundles.md").read_text(encoding="utf-8")
@@ -281,7 +284,18 @@ def test_the_arrays_have_the_shapes_of_the_page(file: str, tmp_path: Path) -> No
         local_weight=2.0,
         local_limit=30.0,
     )
-    content = pack_head(head) if file == "head.npz" else (tmp_path / file).read_bytes()
+    spectra = SpectraSpec.for_log_mel(bundle.spec)
+    assert spectra is not None
+    shapes = (
+        (spectra.envelope.n_bands, len(spectra.envelope.rates_hz)),
+        (1, len(spectra.lines.frequencies_hz)),
+    )
+    healthy = tuple(HealthyPeaks(np.zeros(shape), np.ones(shape), 30.0, 8) for shape in shapes)
+    packed = {
+        "head.npz": pack_head(head),
+        "peaks.npz": pack_peaks(PeakEvidence(spectra, healthy, (1.0, 1.0))),
+    }
+    content = packed[file] if file in packed else (tmp_path / file).read_bytes()
     with np.load(io.BytesIO(content)) as arrays:
         stored = {name: arrays[name].shape for name in arrays.files}
     sizes = {
@@ -292,9 +306,14 @@ def test_the_arrays_have_the_shapes_of_the_page(file: str, tmp_path: Path) -> No
         "k": bundle.head.whitener.shape[0],
         "n_regimes": bundle.head.centres.shape[0],
         "n_references": 2,
+        "n_bands": shapes[0][0],
+        "n_rates": shapes[0][1],
+        "n_lines": shapes[1][1],
     }
     as_sizes = {
-        name: tuple(sizes[size] for size in re.findall(r"\w+", shape))
+        name: tuple(
+            int(size) if size.isdigit() else sizes[size] for size in re.findall(r"\w+", shape)
+        )
         for name, shape in documented.items()
     }
     assert as_sizes == stored
