@@ -73,7 +73,13 @@ CHAINS: dict[str, Chain] = {
     "Opus, 48 kbit/s": codec("opus", "libopus", 48, 48_000),
     "Opus, 64 kbit/s": codec("opus", "libopus", 64, 48_000),
 }
-NOT_GUARANTEED = ("Opus, 16 kbit/s", "Opus, 24 kbit/s", "Opus, 32 kbit/s", "Opus, 48 kbit/s")
+NOT_GUARANTEED = (
+    "MP3, 44.1 kHz, 64 kbit/s",
+    "Opus, 16 kbit/s",
+    "Opus, 24 kbit/s",
+    "Opus, 32 kbit/s",
+    "Opus, 48 kbit/s",
+)
 """Decoded before the program receives it, such sound does not show that it was encoded. As a file
 it is ``capture_changed``."""
 SIMULATED_S = 15.0
