@@ -128,20 +128,30 @@ def _compressor(_scratch: Path, seed: int) -> Iterator[Machine]:
 
 
 def _toycars(scratch: Path, seed: int) -> Iterator[Machine]:
-    """The cars with test clips, alone: log-mel only, so that faults are added as power."""
+    """The cars with test clips: log-mel only, so that faults are added as power."""
     for case in all_cases(scratch, seed):
         if case.group == "toycar, alone":
-            yield _of_log_mel(case, seed)
+            yield _of_log_mel(f"toy {case.machine}", case, seed)
+        elif case.group == "toycar, with reference":
+            yield _of_log_mel(f"toy {case.machine} with others", case, seed)
 
 
-def _of_log_mel(case: Case, seed: int) -> Machine:
+def _of_log_mel(name: str, case: Case, seed: int) -> Machine:
     clips = evenly(case.healthy, _MOST_CLIPS)
 
     def pieces(spec: LogMelSpec) -> Sequence[Piece]:
         return [LogMelPiece(read_recording(path, spec).frames_db, spec) for path in clips]
 
-    name = f"toy {case.machine}"
-    return Machine(name, seed, case.train, (), case.healthy, case.faulty, pieces, lambda _spec: [])
+    return Machine(
+        name,
+        seed,
+        case.train,
+        case.references,
+        case.healthy,
+        case.faulty,
+        pieces,
+        lambda _spec: [],
+    )
 
 
 def _pieces(paths: Sequence[Path]) -> list[FloatArray]:
