@@ -1,16 +1,31 @@
-"""The recall of injected disturbances by budget, and the line about a budget without support."""
+"""The recall of injected faults by budget, and the line about a budget without support."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
+from monitor.calibration.channels import ChannelKey
 from monitor.calibration.threshold import BUDGETS, HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence
-from monitor.model.manifest import Calibration
+from monitor.domain import DoubleArray
+from monitor.model.manifest import Calibration, ChannelBudget, ChannelCalibration
 from training.sound.budget_recall import BudgetRecall, budget_line
+from training.sound.injection import InjectedFaults
+
+SHORT = ChannelKey("distance", 2.08, 0.5)
+PEAKS = ChannelKey("lines", 2.08, 0.5)
+LONG = ChannelKey("lines", 16.9, 2.0)
+LONGEST = ChannelKey("distance", 901.0, 110.0)
+KEYS = (SHORT, PEAKS, LONG, LONGEST)
 
 
+@lru_cache
 def calibration(seconds: float, per_week: float) -> Calibration:
     rng = np.random.default_rng(1)
     recordings = [
@@ -40,9 +55,55 @@ def test_a_higher_budget_has_a_lower_threshold_and_never_detects_less() -> None:
     assert all(one is not None for one in thresholds)
     assert thresholds == sorted(thresholds, key=lambda one: -(one or 0.0))
     values = np.linspace(0.0, 2 * known.threshold, 200)
-    recalls = BudgetRecall({("knocking", 1.0): values}).by_budget(known)
+    faults = InjectedFaults((SHORT,), {("knocking", "size 1"): values[:, None]}, of_samples=False)
+    recalls = BudgetRecall(faults, {}).by_budget(known)
     shares = [recall for _, recall in sorted(recalls.items())]
     assert shares == sorted(shares)
+
+
+def with_channels(known: Calibration, *thresholds: float) -> Calibration:
+    """The calibration with the channels of ``KEYS``, their thresholds the same at each budget."""
+    channels = [
+        ChannelCalibration(
+            evidence=key.evidence,
+            span_s=key.span_s,
+            step_s=key.step_s,
+            score_median=1.0,
+            budgets=tuple(
+                ChannelBudget(false_alarms_per_week=budget, threshold=threshold)
+                for budget in BUDGETS
+            ),
+        )
+        for key, threshold in zip(KEYS[1:], thresholds, strict=False)
+    ]
+    return known.model_copy(update={"channels": tuple(channels)})
+
+
+@given(
+    arrays(np.float64, (6, 4), elements=st.floats(0.0, 20.0) | st.just(np.nan)),
+    st.lists(st.floats(0.5, 20.0), min_size=3, max_size=3),
+)
+def test_a_longer_scale_never_detects_less(values: DoubleArray, thresholds: list[float]) -> None:
+    """A fault that raises an alert within 2 s would be missing among those within 15 min."""
+    known = with_channels(calibration(120.0, 1.0), *thresholds)
+    recall = BudgetRecall(InjectedFaults(KEYS, {("rub", "-6 dB"): values}, of_samples=True), {})
+    shares = recall.by_span(known)["rub"]["-6 dB"]
+    assert list(shares) == ["2 s", "15 s", "15 min"]
+    assert list(shares.values()) == sorted(shares.values())
+    limits = [known.threshold, *thresholds]
+    for span, columns in (("2 s", (0, 1)), ("15 s", (0, 1, 2)), ("15 min", range(4))):
+        raised = sum(any(row[c] > limits[c] for c in columns) for row in values.tolist())
+        assert shares[span] == pytest.approx(raised / len(values))
+    assert recall.by_budget(known)[1.0] == pytest.approx(shares["15 min"])
+
+
+def test_a_channel_without_a_threshold_detects_nothing() -> None:
+    """Faults would be counted that raise no alert."""
+    known = calibration(120.0, 1.0)
+    values = np.array([[0.0, 1e9, 1e9, 1e9]])
+    recall = BudgetRecall(InjectedFaults(KEYS, {("rub", "-6 dB"): values}, of_samples=True), {})
+    assert recall.by_kind(known) == {"rub": {"-6 dB": 0.0}}
+    assert recall.by_kind(with_channels(known, 5.0)) == {"rub": {"-6 dB": 1.0}}
 
 
 @pytest.mark.parametrize("per_week", [0.2, 2.0, 5.0, 900.0])
@@ -71,7 +132,7 @@ def test_a_budget_without_support_is_named_with_one_that_detects() -> None:
     assert known.provisional
     line = budget_line(known, {1.0: 0.0, 168.0: 0.2, 1000.0: 0.8, 10_000.0: 0.9})
     assert "do not support a budget of 1 false alarm a week" in line
-    assert "none of the injected disturbances" in line
+    assert "none of the injected faults" in line
     assert "--false-alarms-per-week 1000" in line
 
 

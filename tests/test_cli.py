@@ -307,4 +307,27 @@ def test_inspect_shows_nested_figures_in_words(bundle: Bundle) -> None:
     manifest = bundle.manifest.model_copy(update={"provenance": provenance})
     shown = "\n".join(lines(replace(bundle, manifest=manifest)))
     assert "58% at 0.1 a week, 90% at 7 a week" in shown
+    assert "more recordings" not in shown
     assert "change noise, size -40.0; change gain, size 6.00, left out slope, speed" in shown
+
+
+def test_inspect_shows_the_faults_that_raise_an_alert(bundle: Bundle) -> None:
+    """The recall would be a long row of nested figures, or would end the command."""
+    spans = {"2 s": 0.5, "15 s": 0.75, "2 min": 0.75}
+    provenance = {
+        "recall": {
+            "impacts": {"-6 dB": {"2 s": 1.0, "15 s": 1.0}, "-12 dB": spans},
+            "rub": {"-6 dB": {"2 s": 0.25}},
+            "of other tools": "none",
+        },
+        "recall_growth": {"4": {"impacts": {"-6 dB": 1.0, "-12 dB": 1.0}, "rub": {"-6 dB": 0.5}}},
+    }
+    manifest = bundle.manifest.model_copy(update={"provenance": provenance})
+    shown = list(lines(replace(bundle, manifest=manifest)))
+    more = "impacts 100% (now 88%), rub 50% (now 25%)"
+    first = next(number for number, line in enumerate(shown) if line.startswith("recall "))
+    assert shown[first : first + 3] == [
+        "recall              impacts: 100% at -6 dB, 75% at -12 dB (15 s)",
+        "                    rub: 25% at -6 dB",
+        f"more recordings     4 times as many, if other days are alike: {more}",
+    ]

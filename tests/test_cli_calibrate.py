@@ -91,6 +91,14 @@ def test_recordings_of_the_training_are_named(
     assert ("1 of 8 recordings has the name and length" in outcome.err) is is_listed
 
 
+def test_the_recall_of_the_previous_thresholds_is_removed(bundle: Bundle, healthy: Path) -> None:
+    """`inspect` shows faults that raised an alert at thresholds that are replaced."""
+    figures = {"budget_recall": {"1": 0.5}, "recall": {}, "recall_growth": {}, "seed": 3}
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"provenance": figures}))
+    auscult("calibrate", bundle.path, healthy, "--in-place")
+    assert set(load_bundle(bundle.path).manifest.provenance) == {"seed", "calibration_set"}
+
+
 def test_copies_are_the_reason_for_too_little_sound(
     bundle: Bundle, healthy: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The faults of ``benchmarks/recall`` have the rates, bands and levels that they promise."""
+"""The faults of ``injected_faults`` have the rates, bands and levels that they state."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.detection.injection import SoundPiece
-from benchmarks.recall import faults
-from benchmarks.recall.faults import FAULTS, LEVELS_DB, fault
 from benchmarks.recall.rows import false_alarms
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
+from training.sound import injected_faults as faults
+from training.sound.injected_faults import FAULTS, LEVELS_DB, fault
 
 RATE_HZ = 16_000
 N = 8 * RATE_HZ
@@ -86,6 +86,17 @@ def test_a_fault_has_its_level_and_depends_on_its_seed_only(kind: str) -> None:
         for level in LEVELS_DB
     ]
     assert louder == sorted(louder, reverse=True)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_fits_a_lower_sample_rate(kind: str) -> None:
+    """A fault at 8 kHz is outside of its limits, is at a wrong frequency or is silent."""
+    for seed in range(20):
+        sound = fault(kind, N // 2, RATE_HZ // 2, (seed,))
+        assert np.sqrt(np.square(sound, dtype=np.float64).mean()) == pytest.approx(1.0, rel=1e-5)
+        # Half of the samples per second: power() shows twice the frequency.
+        full_hz = median_hz(fault(kind, N, RATE_HZ, (seed,)))
+        assert median_hz(sound) == pytest.approx(full_hz, rel=0.3)
 
 
 def test_false_alarms_have_limits() -> None:

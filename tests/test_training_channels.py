@@ -55,7 +55,7 @@ def test_training_scores_channels_as_the_run_time_does(tmp_path: Path) -> None:
         SPEC,
         span_windows=bundle.span_windows,
         spans=long_spans(SPEC, 3.5),
-        sound=sections_of([recording], [path]),
+        sound=sections_of([recording], [path]).windows(),
     )
     samples = sf.read(path, dtype="float32")[0]
     windows = WindowStream(SPEC, SPECTRA_SPEC).push(AudioBlock(samples, RATE_HZ, 0))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.recall [--only fan drone] [--seeds 3] [--levels -12 -18] [--json FILE]
 
-Faults of three kinds (:mod:`benchmarks.recall.faults`) are mixed into healthy recordings that
+Faults of three kinds (:mod:`training.sound.injected_faults`) are mixed into healthy recordings that
 were not trained on. Their level is relative to that of the recording. Each machine is trained as
 a user would train it. The cells of the first table are the share of recordings that raise an
 alert, the share whose score is over that of every healthy piece, and AUC / partial AUC.
@@ -22,10 +22,10 @@ from benchmarks._machine import one_thread
 from benchmarks._page import write_section
 from benchmarks.detection.command import exit_without
 from benchmarks.recall import rows
-from benchmarks.recall.faults import LEVELS_DB
 from benchmarks.recall.figures import MachineFigures, figures_of
 from benchmarks.recall.heard import heard, learned
 from benchmarks.recall.machines import NAMES, machines
+from training.sound.injected_faults import LEVELS_DB
 
 
 def tables(results: list[MachineFigures], levels_db: list[float]) -> str:

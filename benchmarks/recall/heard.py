@@ -15,7 +15,6 @@ import numpy as np
 
 from benchmarks.detection.injection import LogMelPiece, Piece, SoundPiece
 from benchmarks.detection.mixing import at_level, read
-from benchmarks.recall.faults import FAULTS, fault
 from benchmarks.recall.kept import Arrays, folder_of, kept
 from benchmarks.recall.machines import Machine
 from monitor.calibration.blocks import WEEK_S
@@ -29,6 +28,7 @@ from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline
+from training.sound.injected_faults import FAULTS, fault
 from training.sound.recordings import read_recording
 from training.sound.train import AudioRequest, train_audio
 

@@ -8,10 +8,10 @@ from itertools import groupby
 import numpy as np
 from scipy import stats
 
-from benchmarks.recall.faults import FAULTS
 from benchmarks.recall.figures import MachineFigures, Outcome, areas
 from benchmarks.recall.heard import FALSE_CLIPS, LOUDEST_JOINED_DB, NOMINAL
 from monitor.calibration.blocks import WEEK_S
+from training.sound.injected_faults import FAULTS
 
 Of = Callable[[Outcome], bool]
 _CONFIDENCE = 0.95

@@ -8,6 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from monitor.commands.output import emit
+from monitor.commands.recall_lines import (
+    BY_BUDGET,
+    GROWTH,
+    RECALL,
+    recall_by_budget,
+    recall_by_level,
+    recall_with_more,
+)
 from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
@@ -141,7 +149,8 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         "controls": "",
         "versions": "versions",
         "score_details": "score chosen",
-        "budget_recall": "recall by budget",
+        BY_BUDGET: "recall by budget",
+        GROWTH: "more recordings",
         "day_variation": "between days",
         "training_set": "training set",
         "calibration_set": "calibration set",
@@ -152,19 +161,17 @@ def _provenance_lines(provenance: dict[str, Any]) -> Iterator[str]:
         label = labels.get(key, key)
         if key in ("recordings", "references", "controls") and isinstance(value, list):
             yield from _list_lines(label, value)
-        elif key == "budget_recall" and isinstance(value, dict):
-            yield _line(label, _recall(value))
+        elif key == BY_BUDGET and isinstance(value, dict):
+            yield _line(label, recall_by_budget(value))
+        elif key in (RECALL, GROWTH) and isinstance(value, dict):
+            recall = provenance.get(RECALL)
+            now = recall if isinstance(recall, dict) else {}
+            texts = recall_by_level(value) if key == RECALL else recall_with_more(value, now)
+            for text in texts:
+                yield _line(label, text)
+                label = ""
         else:
             yield _line(label, _brief(value))
-
-
-def _recall(by_budget: dict[str, Any]) -> str:
-    """The share of the injected disturbances that is detected at each budget."""
-    return ", ".join(
-        f"{share:.0%} at {budget} a week"
-        for budget, share in by_budget.items()
-        if isinstance(share, float | int)
-    )
 
 
 def _list_lines(label: str, items: list[Any], most: int = 3) -> Iterator[str]:

@@ -20,6 +20,9 @@ from monitor.model.replacement import complete_folder, copy_files, keep_previous
 from monitor.offline.calibration_report import CalibrationReport, write_calibration_report
 from monitor.offline.healthy_set import read_healthy_set
 
+_OF_THE_THRESHOLDS = ("budget_recall", "recall", "recall_growth")
+"""Figures of the provenance that hold only for the thresholds of the training."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recalibration:
@@ -76,7 +79,8 @@ def recalibrate(
         if not findings.copies_text:
             raise
         raise BadInputError(f"{error}. {findings.copies_text}") from error
-    provenance = {**bundle.manifest.provenance, "calibration_set": findings.to_dict()}
+    kept = {k: v for k, v in bundle.manifest.provenance.items() if k not in _OF_THE_THRESHOLDS}
+    provenance = {**kept, "calibration_set": findings.to_dict()}
     path = bundle.path if out is None else out
 
     def write(folder: Path, previous: Path) -> None:

@@ -1,4 +1,4 @@
-"""For each budget of false alarms, the share of injected disturbances that raise an alert.
+"""For each budget of false alarms, the share of injected faults that raise an alert.
 
 A low budget needs a high threshold, and with few recordings the threshold is even higher. Without
 this figure, users would notice it only when a fault is missed.
@@ -7,78 +7,130 @@ this figure, users would notice it only when a fault is missed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.calibration.threshold import BUDGETS
-from monitor.detection.persistence import Persistence, persistent_scores
 from monitor.domain import DoubleArray
+from monitor.model.long_spans import LONG_SPANS_S
 from monitor.model.manifest import Calibration
 from monitor.text.wording import counted
-from training.sound.controls import Scoring, Trial
-from training.sound.crossfit import head_for
-from training.sound.disturbances import DISTURBANCES
-from training.sound.recording_evidence import score_evidence
+from training.sound.injection import InjectedFaults
 
-SIZES = (1.0, 3.0, 9.0)
-"""Of the disturbances, in multiples of those that scores are compared with."""
-_MOST_RECORDINGS = 16
+Shares = dict[str, dict[str, float]]
+"""Kind, level."""
+ShareBySpan = dict[str, dict[str, dict[str, float]]]
+"""Kind, level, span."""
+_SAME_S = 1e-6
 _WORTH = 0.7
 _MUCH_MORE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetRecall:
-    """The value that raises an alert, for each disturbed recording.
+    """Which injected faults raise an alert at the thresholds of a calibration.
 
-    ``values``: shape ``(n_recordings,)`` for each kind and size.
+    ``with_more``: by how many times as many recordings, the calibration for as many. The other
+    recordings are taken to be like these.
     """
 
-    values: Mapping[tuple[str, float], DoubleArray]
+    faults: InjectedFaults
+    with_more: Mapping[int, Calibration]
 
-    def at(self, threshold: float) -> float:
-        """The share of all disturbed recordings that raise an alert."""
-        return float(np.mean(np.concatenate(list(self.values.values())) > threshold))
+    @property
+    def n_sounds(self) -> int:
+        """How many sounds there are of each kind and level."""
+        return max(map(len, self.faults.values.values()))
 
-    def by_kind(self, threshold: float) -> dict[str, float]:
-        """The share for each kind and size, for example ``knocking, 2 times``."""
+    @property
+    def spans(self) -> tuple[str, ...]:
+        """The time scales, from the span of the bundle to the longest one: ``2 s``, ``15 min``."""
+        return tuple(map(_in_words, self._spans_s))
+
+    @property
+    def _spans_s(self) -> list[float]:
+        return sorted({key.span_s for key in self.faults.channels})
+
+    def by_span(self, calibration: Calibration) -> ShareBySpan:
+        """For each kind and level, the share of the sounds with an alert within each time scale.
+
+        An alert counts for the span of its channel and for every longer one. The thresholds are
+        those for the budget of the calibration.
+        """
+        thresholds = self._thresholds(calibration, calibration.false_alarms_per_week)
+        if thresholds is None:
+            raise ValueError("a calibration has no threshold for its own budget")
+        within = [self._within(span_s) for span_s in self._spans_s]
+        shares: ShareBySpan = {}
+        for (kind, level), values in self.faults.values.items():
+            over = values > thresholds
+            shares.setdefault(kind, {})[level] = {
+                span: float(over[:, columns].any(axis=1).mean())
+                for span, columns in zip(self.spans, within, strict=True)
+            }
+        return shares
+
+    def by_kind(self, calibration: Calibration) -> Shares:
+        """The same for the longest time scale only, by all channels."""
+        longest = self.spans[-1]
         return {
-            f"{kind}, {size:g} times" if size != 1.0 else kind: float(np.mean(found > threshold))
-            for (kind, size), found in self.values.items()
+            kind: {level: spans[longest] for level, spans in levels.items()}
+            for kind, levels in self.by_span(calibration).items()
         }
 
     def by_budget(self, calibration: Calibration) -> dict[float, float]:
-        """The share for each budget of false alarms a week, the bundle's own among them."""
+        """The share of all faults for each budget of false alarms a week, the own among them."""
         budgets = sorted({*BUDGETS, calibration.false_alarms_per_week})
-        thresholds = {budget: calibration.threshold_for(budget) for budget in budgets}
-        return {budget: self.at(one) for budget, one in thresholds.items() if one is not None}
+        thresholds = {budget: self._thresholds(calibration, budget) for budget in budgets}
+        values = np.concatenate(list(self.faults.values.values()))
+        return {
+            budget: float((values > one).any(axis=1).mean())
+            for budget, one in thresholds.items()
+            if one is not None
+        }
 
     def record(self, calibration: Calibration) -> dict[str, object]:
-        """The share for each budget, for the provenance of the bundle."""
-        recalls = self.by_budget(calibration)
-        return {"budget_recall": {f"{b:g}": round(r, 3) for b, r in recalls.items()}}
+        """The shares for the provenance of the bundle."""
+        budgets = {f"{b:g}": round(r, 3) for b, r in self.by_budget(calibration).items()}
+        grown = {f"{times}": self.by_kind(one) for times, one in self.with_more.items()}
+        return {
+            "budget_recall": budgets,
+            "recall": _rounded(self.by_span(calibration)),
+            "recall_growth": _rounded(grown),
+        }
+
+    def _thresholds(self, calibration: Calibration, per_week: float) -> DoubleArray | None:
+        """The threshold of each channel, infinite for one that raises no alert."""
+        first = calibration.threshold_for(per_week)
+        if first is None:
+            return None
+        others = {(one.evidence, one.span_s): one for one in calibration.channels}
+        thresholds = [first]
+        for key in self.faults.channels[1:]:
+            channel = others.get((key.evidence, key.span_s))
+            threshold = channel.threshold_for(per_week) if channel is not None else None
+            thresholds.append(np.inf if threshold is None else threshold)
+        return np.array(thresholds)
+
+    def _within(self, span_s: float) -> npt.NDArray[np.bool_]:
+        """The channels whose scores need at most so much sound."""
+        return np.array([key.span_s < span_s + _SAME_S for key in self.faults.channels])
 
 
-def budget_recall(scoring: Scoring, trial: Trial, rule: Persistence) -> BudgetRecall:
-    """Disturb healthy recordings that the statistics do not know, and score them."""
-    excerpts = trial.excerpts()
-    indices = list(excerpts)
-    chosen = np.linspace(0, len(indices) - 1, min(len(indices), _MOST_RECORDINGS)).astype(int)
-    found: dict[tuple[str, float], list[float]] = {}
-    for index in (indices[i] for i in chosen):
-        head = head_for(scoring.heads, index)
-        for kind, disturb in DISTURBANCES.items():
-            for size in SIZES:
-                rng = np.random.default_rng((trial.seed, index))
-                disturbed = replace(
-                    excerpts[index], frames_db=disturb(excerpts[index].frames_db, rng, size)
-                )
-                evidence = scoring.evidence_of(disturbed)
-                scores = score_evidence(evidence, trial.spec, trial.span_windows, head).scores
-                value = float(persistent_scores(scores, rule).max())
-                found.setdefault((kind, size), []).append(value)
-    return BudgetRecall({key: np.array(values) for key, values in found.items()})
+def _in_words(span_s: float) -> str:
+    """The span that was asked for: spans are whole windows, so they are a little longer."""
+    nominal = next((one for one in LONG_SPANS_S if 0.8 < span_s / one < 1.25), span_s)
+    if nominal >= 60.0:
+        return f"{nominal / 60.0:.0f} min"
+    return f"{nominal:.0f} s" if nominal >= 1.0 else f"{nominal:.1g} s"
+
+
+def _rounded(shares: object) -> object:
+    if isinstance(shares, dict):
+        return {key: _rounded(value) for key, value in shares.items()}
+    return round(shares, 3) if isinstance(shares, float) else shares
 
 
 def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str:
@@ -88,7 +140,7 @@ def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str
     asked = calibration.false_alarms_per_week
     line = (
         f"The recordings do not support a budget of {counted(asked, 'false alarm')} a week: its "
-        f"threshold detects {_percent(recalls[asked])} of the injected disturbances"
+        f"threshold detects {_percent(recalls[asked])} of the injected faults"
     )
     better = _worth_it(asked, recalls)
     if better is None:
@@ -111,7 +163,7 @@ def _worth_it(asked: float, recalls: Mapping[float, float]) -> float | None:
 
 
 def budget_table(recalls: Mapping[float, float]) -> Sequence[tuple[str, str]]:
-    """Rows for people: false alarms a week, share of the disturbances that raise an alert."""
+    """Rows for people: false alarms a week, share of the faults that raise an alert."""
     return [(f"{budget:g}", _percent(recall)) for budget, recall in sorted(recalls.items())]
 
 

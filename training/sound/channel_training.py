@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from monitor.calibration.threshold import HealthyRecording
-from monitor.model.long_spans import long_spans
+from monitor.model.long_spans import LongSpan, long_spans
 from monitor.model.peak_evidence import PeakEvidence
 from monitor.model.recording_score import combined
 from training.sound.channels import Statistics, score_sections
@@ -17,6 +17,22 @@ from training.sound.crossfit import FoldHead, HealthySound, head_for
 from training.sound.peak_statistics import LEAST_RECORDINGS, PieceSpectra, piece_spectra
 from training.sound.recordings import are_apart
 from training.sound.section_spectra import SectionSpectra
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The healthy recordings with the scores of their channels.
+
+    ``peaks``: the healthy spectra of all recordings, None without any. ``statistics``: for each
+    recording or section, what was made without its fold. ``spans``: of the scores over long spans,
+    none without distances.
+    """
+
+    healthy: list[HealthyRecording]
+    peaks: PeakEvidence | None
+    statistics: list[Statistics] = field(repr=False)
+    spans: tuple[LongSpan, ...]
+
 
 CAUTION = 1.5
 """A spectrum changes the score of a recording from so many times the largest healthy peaks."""
@@ -30,33 +46,35 @@ def with_channels(
     sections: SectionSpectra | None,
     *,
     min_fault_s: float,
-) -> tuple[list[HealthyRecording], PeakEvidence | None]:
-    """The healthy recordings with the scores of their channels, and the healthy spectra.
+) -> Channels:
+    """Score the healthy recordings in every channel.
 
     There are no channels without distances, and no spectra with fewer than ``LEAST_RECORDINGS``
     recordings or sections. ``sections``: None where the features have no spectra.
     """
     if not heads[0].head.is_distance:
-        return list(healthy), None
+        return Channels(list(healthy), None, _statistics(heads, trial, None, None), ())
     n = len(sound.recordings)
     is_enough = n >= LEAST_RECORDINGS and trial.fold.max() > 0
     pieces = piece_spectra(sections) if sections is not None and is_enough else None
     file = [recording.file for recording in trial.recordings]
+    statistics = _statistics(heads, trial, pieces, sections)
+    spans = long_spans(trial.spec, min_fault_s)
     scored = score_sections(
         [recording.evidence for recording in sound.recordings],
-        _statistics(heads, trial, pieces, sections),
+        statistics,
         file if are_apart(file, trial.fold) else range(n),
         trial.spec,
         span_windows=trial.span_windows,
-        spans=long_spans(trial.spec, min_fault_s),
-        sound=sections if pieces is not None else None,
+        spans=spans,
+        sound=sections.windows() if pieces is not None and sections is not None else None,
     )
     with_scores = [
         replace(one, channels=channels)
         for one, channels in zip(healthy, scored.channels, strict=True)
     ]
     if pieces is None or sections is None:
-        return with_scores, None
+        return Channels(with_scores, None, statistics, spans)
     everything = np.ones(n, dtype=bool)
     largest = heads[0].head.local_limit
     weights = largest / (CAUTION * np.maximum(scored.wholes.max(axis=0), 1e-6))
@@ -65,7 +83,8 @@ def with_channels(
         replace(one, whole=combined([one.whole, *(weights * peaks).tolist()]))
         for one, peaks in zip(with_scores, scored.wholes, strict=True)
     ]
-    return with_wholes, PeakEvidence(sections.spectra, final, tuple(weights.tolist()))
+    found = PeakEvidence(sections.spectra, final, tuple(weights.tolist()))
+    return Channels(with_wholes, found, statistics, spans)
 
 
 def _statistics(

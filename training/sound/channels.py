@@ -7,7 +7,7 @@ A channel is other evidence or a longer span than that of the bundle
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from monitor.model.head import Head, distances_of, whitened
 from monitor.model.long_spans import LongSpan, SpanMean
 from monitor.model.manifest import EvidenceKind
 from monitor.model.peaks import HealthyPeaks
-from training.sound.section_spectra import SectionSpectra, Spectra
+from training.sound.section_spectra import Spectra
 
 KINDS: tuple[EvidenceKind, ...] = ("envelope", "lines")
 Scores = dict[ChannelKey, list[float]]
@@ -103,13 +103,14 @@ def score_sections(
     *,
     span_windows: int,
     spans: Sequence[LongSpan],
-    sound: SectionSpectra | None,
+    sound: Iterable[tuple[int, Spectra]] | None,
 ) -> ScoredSections:
     """Score every section as the run time would.
 
     ``evidence``: of the windows of each section, ``(n_windows, d)``. ``group``: a number for each
     section; long spans continue from section to section of a group, all with equal statistics.
-    ``sound``: the spectra, needed if the statistics have any.
+    ``sound``: the spectra of each window, with the index of its section, needed if the statistics
+    have any.
     """
     each: list[Scores] = [{} for _ in evidence]
     groups: dict[int, _Group] = {}
@@ -143,10 +144,10 @@ def score_sections(
 
 
 def _windows(
-    evidence: Sequence[FloatArray], sound: SectionSpectra | None
+    evidence: Sequence[FloatArray], sound: Iterable[tuple[int, Spectra]] | None
 ) -> Iterator[tuple[int, Spectra]]:
     if sound is not None:
-        yield from sound.windows()
+        yield from sound
         return
     for index, rows in enumerate(evidence):
         for _ in rows:

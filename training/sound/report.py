@@ -12,7 +12,6 @@ from monitor.calibration.threshold import HealthyRecording
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
 from monitor.text.wording import rounded
 from training.history import write_history
-from training.sound.budget_recall import budget_table
 from training.sound.figures import (
     loss_curves,
     operating_states,
@@ -21,6 +20,7 @@ from training.sound.figures import (
     score_histogram,
 )
 from training.sound.headline import headline
+from training.sound.recall_page import recall_parts
 from training.sound.regimes import LEAST_RECORDINGS
 from training.sound.train import AudioResult
 from training.sound.variation_page import variation_parts
@@ -35,13 +35,6 @@ _ABOUT_CONTROLS = (
     "chance. The network helps if a score that uses it has a higher mean than the score without a "
     "network, which compares the averaged log-mel directly. The bundle works in both cases. The "
     "changes are artificial: the figures do not predict how well real faults are detected."
-)
-_ABOUT_BUDGETS = (
-    "The tables show which share of small artificial changes raises an alert. The share depends on "
-    "the budget of false alarms: a lower budget needs a higher threshold, and more recordings "
-    "lower the threshold. The changes are added to healthy recordings that the statistics do not "
-    "contain: a new tone, a shifted resonance and knocking, each in three sizes. A real fault may "
-    "be larger or smaller."
 )
 _METHODS = {
     "conformal": "The threshold is a quantile of the healthy scores (conformal).",
@@ -103,9 +96,8 @@ def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
         heading("Healthy scores and the threshold"),
         picture(pictures["scores.png"], "histogram of healthy scores"),
         *_before_and_after(result),
-        heading("What is detected at which budget?"),
-        paragraph(_ABOUT_BUDGETS),
-        *_budgets(result),
+        heading("Which faults raise an alert?"),
+        *recall_parts(result.recall, bundle.calibration, result.n_files),
         heading("Operating states"),
         *_states_by_sound(result),
         paragraph(_operating_states(result)),
@@ -174,22 +166,6 @@ def _controls(result: AudioResult) -> Html:
         for control in result.controls
     ]
     return table(("ROC AUC", *names, "mean"), rows)
-
-
-def _budgets(result: AudioResult) -> list[Html]:
-    """The recall of injected disturbances by budget, and by kind at the threshold."""
-    calibration = result.bundle.calibration
-    by_kind = result.recall.by_kind(calibration.threshold)
-    return [
-        table(
-            ("false alarms a week", "disturbances that raise an alert"),
-            budget_table(result.recall.by_budget(calibration)),
-        ),
-        table(
-            ("disturbance", "share that raises an alert at the threshold of the bundle"),
-            [(kind, f"{share:.0%}") for kind, share in by_kind.items()],
-        ),
-    ]
 
 
 def _before_and_after(result: AudioResult) -> list[Html]:

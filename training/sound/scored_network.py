@@ -12,10 +12,9 @@ import torch
 
 from monitor.calibration.threshold import HealthyRecording
 from monitor.features.spectra import SpectraSpec
-from monitor.model.peak_evidence import PeakEvidence
 from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
-from training.sound.channel_training import with_channels
+from training.sound.channel_training import Channels, with_channels
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
 from training.sound.evidence_graph import EvidenceGraph
@@ -46,8 +45,12 @@ class ScoredNetwork:
     variation: VariationChoice
     trial: Trial
     heads: Sequence[FoldHead]
-    healthy: list[HealthyRecording]
-    peaks: PeakEvidence | None
+    channels: Channels
+
+    @property
+    def healthy(self) -> list[HealthyRecording]:
+        """The recordings, each scored without itself."""
+        return self.channels.healthy
 
     def scores_without_file(self) -> list[HealthyRecording]:
         """The scores by statistics without any section of the same file."""
@@ -82,7 +85,7 @@ def train_and_score(
         span_s=spec.seconds_of(span_windows), hop_s=spec.window_hop_s
     )
     heads = with_local_distance(heads_of(sound, fold, choice), sound, spec, span_windows, rule)
-    healthy, peaks = with_channels(
+    channels = with_channels(
         _cross_fitted(sound, trial, heads),
         sound,
         heads,
@@ -90,7 +93,7 @@ def train_and_score(
         _section_spectra(data),
         min_fault_s=request.settings.detector.min_fault_s,
     )
-    return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, healthy, peaks)
+    return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, channels)
 
 
 def _section_spectra(data: TrainingData) -> SectionSpectra | None:

@@ -14,18 +14,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from monitor.calibration.findings import SetFindings
-from monitor.calibration.threshold import HealthyRecording, calibrate
+from monitor.calibration.threshold import HealthyRecording
 from monitor.detection.persistence import Persistence
-from monitor.detection.settings import DetectorSettings
 from monitor.domain import FloatArray
 from monitor.model.bundle import MANIFEST, Bundle
 from monitor.model.head import Head
-from monitor.model.manifest import Calibration
 from monitor.model.replacement import keep_previous
 from monitor.text.escaping import one_line
 from training.device import resolve_device
 from training.history import FitResult, TrainingProgress
-from training.sound.budget_recall import BudgetRecall, budget_recall
+from training.sound.budget_recall import BudgetRecall
 from training.sound.bundle import (
     SoundModel,
     controls_record,
@@ -44,6 +42,8 @@ from training.sound.controls import (
 )
 from training.sound.crossfit import fit_statistics
 from training.sound.head import healthy_sample, with_references
+from training.sound.healthy_calibration import calibrated, with_more
+from training.sound.injection import inject
 from training.sound.recordings import are_apart
 from training.sound.request import AudioRequest, TrainingData, read_training_data
 from training.sound.score_choice import Choice
@@ -127,17 +127,22 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     heads, healthy = learned.heads, learned.healthy
     spec, seed = data.spec, request.seed
     healthy_before = scores_before(data, device)
-    calibration = _calibrate(healthy, request, data, distances=heads[0].head.is_distance)
+    distances = heads[0].head.is_distance
+    calibration = calibrated(healthy, request, data, distances=distances)
 
     scorings = with_network(sound, choice, trial, heads)
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
     benefit = network_benefit(controls, len(data.recordings))
-    recall = budget_recall(
-        scorings[0],
+    paths = {file.file: Path(file.name) for file in data.files}
+    faults = inject(
         trial,
+        learned.channels.statistics,
         Persistence(calibration.persistence_required, calibration.persistence_out_of),
+        learned.channels.spans,
+        [paths[recording.file] for recording in data.recordings],
     )
+    recall = BudgetRecall(faults, with_more(healthy, request, data, distances=distances))
 
     head = _final_head(learned, data, seed)
     _warn_without_references(head, request, data)
@@ -152,7 +157,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         calibration,
         capture,
         data.operation,
-        learned.peaks,
+        learned.channels.peaks,
     )
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
@@ -185,27 +190,6 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         n_regimes=sound.n_regimes,
         sample_db=sample_db[0],
         reconstruction_db=reconstruct_db(graph, sample_db[:1])[0],
-    )
-
-
-def _calibrate(
-    healthy: Sequence[HealthyRecording],
-    request: AudioRequest,
-    data: TrainingData,
-    *,
-    distances: bool,
-) -> Calibration:
-    detector: DetectorSettings = request.settings.detector
-    hop_s, span_s = data.spec.window_hop_s, data.spec.seconds_of(data.span_windows)
-    return calibrate(
-        healthy,
-        false_alarms_per_week=request.false_alarms_per_week,
-        persistence=detector.persistence(span_s=span_s, hop_s=hop_s),
-        hop_s=hop_s,
-        span_s=span_s,
-        distances=distances,
-        files=[recording.file for recording in data.recordings],
-        seed=request.seed,
     )
 
 

@@ -2,6 +2,7 @@
 
 Three kinds: impacts that excite a resonance, one spectral line, and a rub. Everything about a
 fault is drawn from its seed and stays the same at every level, so that levels can be compared.
+At sample rates below 16 kHz, all limits in Hz of spectra are lower in proportion.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ RESONANCE_HZ = (1_000.0, 6_000.0)
 LINE_HZ = (200.0, 6_000.0)
 RUB_CENTRE_HZ = (800.0, 5_000.0)
 SHAFT_HZ = (8.0, 50.0)
+_FULL_RATE_HZ = 16_000
 _JITTER = 0.01
 _DAMPING = (0.01, 0.04)
 _LINE_WANDER_HZ = 0.5
@@ -35,7 +37,7 @@ def impacts(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArr
     strength by 20 %.
     """
     impact_hz = rng.uniform(*IMPACT_RATE_HZ)
-    resonance_hz = _log_uniform(rng, RESONANCE_HZ)
+    resonance_hz = _log_uniform(rng, RESONANCE_HZ, rate_hz)
     damping = rng.uniform(*_DAMPING)
     most = int(1.2 * impact_hz * n_samples / rate_hz) + 8
     periods_s = (1.0 + _JITTER * rng.standard_normal(most)) / impact_hz
@@ -51,7 +53,7 @@ def impacts(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArr
 
 def line(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArray:
     """One tone, whose frequency wanders by about half a hertz."""
-    tone_hz = _log_uniform(rng, LINE_HZ)
+    tone_hz = _log_uniform(rng, LINE_HZ, rate_hz)
     wander_hz = _slow_noise(n_samples, rate_hz, rng)
     phase = np.cumsum(tone_hz + _LINE_WANDER_HZ * wander_hz) / rate_hz
     tone: DoubleArray = np.sin(2.0 * np.pi * (phase + rng.random()))
@@ -60,7 +62,7 @@ def line(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArray:
 
 def rub(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArray:
     """Noise of two thirds of an octave, which swells once in each turn of the shaft."""
-    centre_hz = _log_uniform(rng, RUB_CENTRE_HZ)
+    centre_hz = _log_uniform(rng, RUB_CENTRE_HZ, rate_hz)
     shaft_hz = rng.uniform(*SHAFT_HZ)
     half = 2.0 ** (_RUB_WIDTH_OCTAVES / 2.0)
     noise = _band(rng.standard_normal(n_samples), rate_hz, centre_hz / half, centre_hz * half)
@@ -80,8 +82,9 @@ def fault(kind: str, n_samples: int, rate_hz: int, seed: tuple[int, ...]) -> Flo
     return np.asarray(sound / np.sqrt(np.square(sound).mean()), dtype=np.float32)
 
 
-def _log_uniform(rng: np.random.Generator, limits_hz: tuple[float, float]) -> float:
-    return float(np.exp(rng.uniform(*np.log(limits_hz))))
+def _log_uniform(rng: np.random.Generator, limits_hz: tuple[float, float], rate_hz: int) -> float:
+    frequency_hz = float(np.exp(rng.uniform(*np.log(limits_hz))))
+    return frequency_hz * min(1.0, rate_hz / _FULL_RATE_HZ)
 
 
 def _slow_noise(n_samples: int, rate_hz: int, rng: np.random.Generator) -> DoubleArray:
