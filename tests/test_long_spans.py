@@ -16,7 +16,8 @@ from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelWindow, Sc
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
 from monitor.model.bundle import Bundle
-from monitor.model.head import DistanceHead, whitened
+from monitor.model.channel_scores import every_channel
+from monitor.model.head import DistanceHead, LossHead, whitened
 from monitor.model.long_spans import N_PARTS, LongSpan, SpanMean, long_spans
 from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.network import Network
@@ -185,6 +186,24 @@ def test_log_mel_has_distances_only(bundle: Bundle) -> None:
     windows = [replace(w, spectra=()) for w in windows_of(machine_sound(40.0, seed=9))]
     scores = Scorer(bundle, Network(bundle), min_fault_s=3.5).push(windows)
     assert {score.channel for score in scores} == {0, 3}
+
+
+def test_a_bundle_without_distances_has_no_channels(bundle: Bundle) -> None:
+    """A bundle that is scored by its plain error stops the pipeline when a long span is full."""
+    plain = replace(bundle, head=LossHead.for_evidence(bundle.head.centres.shape[1]))
+    windows = list(windows_of(machine_sound(40.0, seed=9)))
+    scores = Scorer(plain, Network(bundle), min_fault_s=3.5).push(windows)
+    assert {score.channel for score in scores} == {0}
+    assert not every_channel(plain, 3.5)
+
+
+def test_every_channel_can_be_calibrated_again(bundle: Bundle) -> None:
+    """After a calibration with few recordings, a bundle has lost its long spans for ever."""
+    few = bundle.calibration.model_copy(update={"channels": ()})
+    less = replace(bundle, manifest=bundle.manifest.model_copy(update={"calibration": few}))
+    known = {(one.evidence, one.span_s) for one in bundle.calibration.channels}
+    assert {(kind, span_s) for kind, span_s, _ in every_channel(less, 3.5)} == known
+    assert not every_channel(replace(less, peaks=None), 3.5)
 
 
 def test_a_new_line_and_impacts_stand_out_where_they_are(bundle: Bundle) -> None:

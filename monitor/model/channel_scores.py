@@ -16,11 +16,29 @@ from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
 from monitor.model.head import whitened
-from monitor.model.long_spans import LongSpan, SpanMean
-from monitor.model.manifest import ChannelCalibration
+from monitor.model.long_spans import LongSpan, SpanMean, long_spans
+from monitor.model.manifest import ChannelCalibration, EvidenceKind
 from monitor.model.peaks import HealthyPeaks
 
 _SAME_S = 1e-6
+
+
+def every_channel(bundle: Bundle, min_fault_s: float) -> list[tuple[EvidenceKind, float, float]]:
+    """Evidence, span and step of each channel that the bundle can have, besides its own span.
+
+    None for a bundle of an earlier version, which has neither channels nor peaks.
+    """
+    calibration = bundle.manifest.calibration
+    has_channels = calibration is not None and calibration.channels
+    if not bundle.head.is_distance or not (has_channels or bundle.peaks is not None):
+        return []
+    spec = bundle.spec
+    of_spectra: list[EvidenceKind] = ["envelope", "lines"] if bundle.peaks is not None else []
+    found = [(kind, bundle.actual_span_s, spec.window_hop_s) for kind in of_spectra]
+    kinds: list[EvidenceKind] = ["distance", *of_spectra]
+    for span in long_spans(spec, min_fault_s):
+        found += [(kind, span.span_s(spec), span.step_s(spec)) for kind in kinds]
+    return found
 
 
 class ChannelScorer:
@@ -33,7 +51,8 @@ class ChannelScorer:
     def __init__(self, bundle: Bundle, min_fault_s: float) -> None:
         """``min_fault_s``: no sound that is shorter can raise the scores of a long span."""
         calibration = bundle.manifest.calibration
-        channels = calibration.channels if calibration is not None else ()
+        is_distance = bundle.head.is_distance
+        channels = calibration.channels if calibration is not None and is_distance else ()
         self._bundle = bundle
         self._centres = whitened(bundle.head.centres, bundle.head)
         self._spectra: deque[Sequence[FloatArray]] = deque(maxlen=bundle.span_windows)

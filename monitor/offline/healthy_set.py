@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,15 @@ from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
-from monitor.model.manifest import EvidenceKind
+from monitor.model.channel_scores import every_channel
+from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.network import Network
 from monitor.model.recording_score import RecordingScore
 from monitor.offline.replay import nothing_to_score
 from monitor.pipeline import Pipeline
 from monitor.text.escaping import one_line
 
+_NEVER = 1e30
 _SAME_LENGTH_S = 1.0
 """Lengths may differ by this: the last scored window ends before the end of a recording."""
 
@@ -57,6 +59,7 @@ def read_healthy_set(
     operation: OperationSettings | None = None,
     *,
     keep_outliers: bool = False,
+    detector: DetectorSettings | None = None,
 ) -> HealthySet:
     """Score every recording, and leave out copies and, unless they are kept, outliers.
 
@@ -67,7 +70,7 @@ def read_healthy_set(
 
     def read(path: Path) -> tuple[str, HealthyRecording, FloatArray] | None:
         try:
-            healthy = score_healthy(path, bundle, network, operation)
+            healthy = score_healthy(path, bundle, network, operation, detector)
         except MachineStoppedError:
             stopped.append(str(path))
             return None
@@ -132,15 +135,21 @@ def _unlike_the_others(
 
 
 def score_healthy(
-    recording: Path, bundle: Bundle, network: Network, operation: OperationSettings | None = None
+    recording: Path,
+    bundle: Bundle,
+    network: Network,
+    operation: OperationSettings | None = None,
+    detector: DetectorSettings | None = None,
 ) -> HealthyRecording:
-    """The scores of one recording, as the daemon would give them.
+    """The scores of one recording, as the daemon would give them, of every possible channel.
 
     Raises ``BadInputError`` where it cannot be read, has nothing to score, or was captured in a
     way that the bundle cannot judge, and ``MachineStoppedError`` where the machine does not run.
     """
+    detector = detector or DetectorSettings()
+    bundle = with_every_channel(bundle, detector.min_fault_s)
     whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, DetectorSettings(), network, whole, operation)
+    pipeline = Pipeline(bundle, detector, network, whole, operation)
     scores, of_channels = list[Score](), list[Score]()
     seconds, unjudged = 0.0, None
     for block in recording_blocks(recording, bundle.spec):
@@ -166,6 +175,22 @@ def score_healthy(
         whole.mean_offset,
         _by_channel(bundle, of_channels, whole),
     )
+
+
+def with_every_channel(bundle: Bundle, min_fault_s: float) -> Bundle:
+    """The bundle with all channels that it can have, which raise no alert."""
+    calibration = bundle.manifest.calibration
+    if calibration is None:
+        return bundle
+    never = (ChannelBudget(false_alarms_per_week=1.0, threshold=_NEVER),)
+    channels = tuple(
+        ChannelCalibration(
+            evidence=kind, span_s=span_s, step_s=step_s, score_median=0.0, budgets=never
+        )
+        for kind, span_s, step_s in every_channel(bundle, min_fault_s)
+    )
+    known = calibration.model_copy(update={"channels": channels})
+    return replace(bundle, manifest=bundle.manifest.model_copy(update={"calibration": known}))
 
 
 def _by_channel(

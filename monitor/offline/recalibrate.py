@@ -63,7 +63,9 @@ def recalibrate(
     not given.
     """
     network = Network(bundle)
-    used = read_healthy_set(recordings, bundle, network, operation, keep_outliers=keep_outliers)
+    used = read_healthy_set(
+        recordings, bundle, network, operation, keep_outliers=keep_outliers, detector=detector
+    )
     healthy, findings = used.healthy, used.findings
     before = bundle.manifest.calibration
     match = MachineMatch(True)
