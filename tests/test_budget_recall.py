@@ -16,7 +16,7 @@ from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
 from monitor.model.manifest import Calibration, ChannelBudget, ChannelCalibration
 from training.sound.budget_recall import BudgetRecall, budget_line
-from training.sound.injection import InjectedFaults
+from training.sound.injection import Fault, InjectedFaults
 
 SHORT = ChannelKey("distance", 2.08, 0.5)
 PEAKS = ChannelKey("lines", 2.08, 0.5)
@@ -48,6 +48,28 @@ def calibration(seconds: float, per_week: float) -> Calibration:
     )
 
 
+def faults_of(
+    values: dict[Fault, DoubleArray],
+    keys: tuple[ChannelKey, ...] = KEYS,
+    healthy: DoubleArray | None = None,
+) -> InjectedFaults:
+    none = np.zeros((1, len(keys)))
+    return InjectedFaults(keys, values, none if healthy is None else healthy, of_samples=True)
+
+
+def test_no_budget_is_advised_at_which_healthy_sound_raises_alerts() -> None:
+    """A budget is advised whose alerts are false."""
+    known = calibration(120.0, 1.0)
+    limit = known.threshold_for(50.0)
+    assert limit is not None
+    values = np.linspace(0.0, 2 * known.threshold, 200)[:, None]
+    faults = faults_of({("rub", "-6 dB"): values}, (SHORT,), np.array([[0.99 * limit]]))
+    useful = BudgetRecall(faults, {}).by_useful_budget(known)
+    assert max(useful) == 50.0
+    hopeless = faults_of({("rub", "-6 dB"): values}, (SHORT,), np.array([[1e9]]))
+    assert list(BudgetRecall(hopeless, {}).by_useful_budget(known)) == [1.0]
+
+
 def test_a_higher_budget_has_a_lower_threshold_and_never_detects_less() -> None:
     """The table of budgets would advise a budget that detects less."""
     known = calibration(120.0, 1.0)
@@ -55,7 +77,7 @@ def test_a_higher_budget_has_a_lower_threshold_and_never_detects_less() -> None:
     assert all(one is not None for one in thresholds)
     assert thresholds == sorted(thresholds, key=lambda one: -(one or 0.0))
     values = np.linspace(0.0, 2 * known.threshold, 200)
-    faults = InjectedFaults((SHORT,), {("knocking", "size 1"): values[:, None]}, of_samples=False)
+    faults = faults_of({("knocking", "size 1"): values[:, None]}, (SHORT,))
     recalls = BudgetRecall(faults, {}).by_budget(known)
     shares = [recall for _, recall in sorted(recalls.items())]
     assert shares == sorted(shares)
@@ -86,7 +108,7 @@ def with_channels(known: Calibration, *thresholds: float) -> Calibration:
 def test_a_longer_scale_never_detects_less(values: DoubleArray, thresholds: list[float]) -> None:
     """A fault that raises an alert within 2 s would be missing among those within 15 min."""
     known = with_channels(calibration(120.0, 1.0), *thresholds)
-    recall = BudgetRecall(InjectedFaults(KEYS, {("rub", "-6 dB"): values}, of_samples=True), {})
+    recall = BudgetRecall(faults_of({("rub", "-6 dB"): values}), {})
     shares = recall.by_span(known)["rub"]["-6 dB"]
     assert list(shares) == ["2 s", "15 s", "15 min"]
     assert list(shares.values()) == sorted(shares.values())
@@ -101,7 +123,7 @@ def test_a_channel_without_a_threshold_detects_nothing() -> None:
     """Faults would be counted that raise no alert."""
     known = calibration(120.0, 1.0)
     values = np.array([[0.0, 1e9, 1e9, 1e9]])
-    recall = BudgetRecall(InjectedFaults(KEYS, {("rub", "-6 dB"): values}, of_samples=True), {})
+    recall = BudgetRecall(faults_of({("rub", "-6 dB"): values}), {})
     assert recall.by_kind(known) == {"rub": {"-6 dB": 0.0}}
     assert recall.by_kind(with_channels(known, 5.0)) == {"rub": {"-6 dB": 1.0}}
 

@@ -91,6 +91,21 @@ class BudgetRecall:
             if one is not None
         }
 
+    def by_useful_budget(self, calibration: Calibration) -> dict[float, float]:
+        """As :meth:`by_budget`, without budgets at which a sound without a fault raises an alert.
+
+        The own budget is always among them.
+        """
+        found = self.by_budget(calibration)
+        own = calibration.false_alarms_per_week
+        useful = {own: found[own]}
+        for budget, share in sorted(found.items()):
+            thresholds = self._thresholds(calibration, budget)
+            if thresholds is not None and (self.faults.healthy > thresholds).any():
+                break
+            useful[budget] = share
+        return useful
+
     def record(self, calibration: Calibration) -> dict[str, object]:
         """The shares for the provenance of the bundle."""
         budgets = {f"{b:g}": round(r, 3) for b, r in self.by_budget(calibration).items()}

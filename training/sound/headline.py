@@ -10,7 +10,7 @@ from training.sound.train import AudioResult
 def headline(result: AudioResult) -> dict[str, str]:
     """The first lines: doubtful recordings, threshold, data, scoring and the next step."""
     calibration = result.bundle.calibration
-    budget = budget_line(calibration, result.recall.by_budget(calibration))
+    budget = budget_line(calibration, result.recall.by_useful_budget(calibration))
     lines = {
         **result.findings.facts(),
         **({"Budget": budget} if budget else {}),

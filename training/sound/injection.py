@@ -42,6 +42,7 @@ MOST_S = 20.0
 
 Fault = tuple[str, str]
 """Its kind and its level or size in words: ``line``, ``-12 dB``."""
+NO_FAULT: Fault = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,13 @@ class InjectedFaults:
 
     ``channels``: the score of the bundle, then the others. ``values``: for each kind and level the
     largest value of each channel, ``(n_sounds, n_channels)``, NaN for a channel without a score.
-    ``of_samples``: whether the faults were mixed into samples.
+    ``healthy``: the same of the sounds without a fault. ``of_samples``: whether the faults were
+    mixed into samples.
     """
 
     channels: tuple[ChannelKey, ...]
     values: Mapping[Fault, DoubleArray] = field(repr=False)
+    healthy: DoubleArray = field(repr=False)
     of_samples: bool
 
 
@@ -92,14 +95,12 @@ def inject(
         for sound, values in zip(sounds, _scored(trial, sounds, own, rule, spans), strict=True):
             found.setdefault(sound.fault, []).append(values)
     keys = tuple(dict.fromkeys(k for rows in found.values() for values in rows for k in values))
-    return InjectedFaults(
-        keys,
-        {
-            one: np.array([[values.get(key, np.nan) for key in keys] for values in rows])
-            for one, rows in found.items()
-        },
-        of_samples=bool(samples),
-    )
+    by_fault = {
+        one: np.array([[scores.get(key, np.nan) for key in keys] for scores in rows])
+        for one, rows in found.items()
+    }
+    healthy = by_fault.pop(NO_FAULT)
+    return InjectedFaults(keys, by_fault, healthy, of_samples=bool(samples))
 
 
 def _samples(trial: Trial, chosen: Sequence[int], paths: Sequence[Path]) -> dict[int, FloatArray]:
@@ -146,15 +147,17 @@ def _with_faults(
 ) -> Iterator[_Sound]:
     rms = float(np.sqrt(np.square(samples, dtype=np.float64).mean()))
     spectra = SpectraSpec.for_log_mel(spec) if own.healthy else None
+
+    def sound(name: Fault, mixed: FloatArray) -> _Sound:
+        own_spectra = [] if spectra is None else _spectra(mixed, spectra)
+        return _Sound(name, log_mel_frames(mixed, spec), own_spectra)
+
+    yield sound(NO_FAULT, samples)
     for kind in FAULTS:
         added = fault(kind, len(samples), spec.sample_rate_hz, seed)
         for level_db in LEVELS_DB:
             mixed = samples + np.float32(rms * 10.0 ** (level_db / 20.0)) * added
-            yield _Sound(
-                (kind, f"{level_db:g} dB"),
-                log_mel_frames(mixed, spec),
-                [] if spectra is None else _spectra(mixed, spectra),
-            )
+            yield sound((kind, f"{level_db:g} dB"), mixed)
 
 
 def _spectra(samples: FloatArray, spec: SpectraSpec) -> list[Spectra]:
@@ -168,6 +171,7 @@ def _with_disturbances(
     recording: Recording, seed: tuple[int, ...], trial: Trial
 ) -> Iterator[_Sound]:
     frames_db = recording.frames_db[: round(MOST_S * trial.spec.frame_rate_hz)]
+    yield _Sound(NO_FAULT, frames_db, [])
     for kind, disturb in DISTURBANCES.items():
         for size in SIZES:
             disturbed = disturb(frames_db, np.random.default_rng(seed), size)
