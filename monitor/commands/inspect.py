@@ -129,6 +129,12 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     method = _METHODS[calibration.method]
     yield _line("threshold", f"{rounded(calibration.threshold)} for {budget} a week, {method}")
     yield _line("recording threshold", rounded(calibration.recording_threshold))
+    label = "other channels"
+    for channel in calibration.channels:
+        limit = channel.threshold_for(calibration.false_alarms_per_week)
+        span = duration(channel.span_s) if channel.span_s >= 60 else f"{channel.span_s:.0f} s"
+        yield _line(label, f"{channel.evidence} over {span}: threshold {rounded(limit or 0.0)}")
+        label = ""
     yield _line(
         "data",
         f"{counted(calibration.recordings, 'recording')}. "
