@@ -23,6 +23,8 @@ LEAST_RECORDINGS = 8
 PIECE_S = 15.0
 SPEED_SHARE = 0.015
 """The usual variation of the speed between days, as in :mod:`training.sound.alterations`."""
+LEVEL_SHARE = 0.1
+"""A tone 20 dB above its neighbourhood varies by about 2 dB between days."""
 NEVER_DB = 1e4
 _MOST_PIECES = 400
 
@@ -71,12 +73,16 @@ def _for_other_speeds(
 ) -> HealthyPeaks:
     """Each bin as the highest within ``SPEED_SHARE`` of its frequency: the speed varies.
 
-    ``first_bin``: how many multiples of the spacing the first bin is from 0 Hz.
+    And a tone varies more from day to day than noise does, so the deviation of a bin is at least
+    ``LEVEL_SHARE`` of its healthy level. ``first_bin``: how many multiples of the spacing the
+    first bin is from 0 Hz.
     """
+    level_db = _highest_near(healthy.level_db, first_bin)
+    of_days_db2 = np.square(LEVEL_SHARE * np.maximum(level_db, 0.0))
     return replace(
         healthy,
-        level_db=np.where(unused, NEVER_DB, _highest_near(healthy.level_db, first_bin)),
-        variance_db2=_highest_near(healthy.variance_db2, first_bin),
+        level_db=np.where(unused, NEVER_DB, level_db),
+        variance_db2=_highest_near(healthy.variance_db2, first_bin) + of_days_db2,
     )
 
 
