@@ -76,7 +76,7 @@ def with_channels(
     if pieces is None or sections is None:
         return Channels(with_scores, None, statistics, spans)
     everything = np.ones(n, dtype=bool)
-    largest = heads[0].head.local_limit
+    largest = max(one.whole for one in healthy)
     weights = largest / (CAUTION * np.maximum(scored.wholes.max(axis=0), 1e-6))
     final = pieces.healthy(everything, sections, _f_max_hz(trial))
     with_wholes = [

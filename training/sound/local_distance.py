@@ -20,6 +20,9 @@ LEAST_LOCAL = 1e-6
 LEAST_RECORDINGS = 8
 """The largest local distance of fewer recordings is too often exceeded by another healthy one."""
 NEVER = 1e9
+_MARGIN = 6.0
+"""Over the largest healthy value, divided by the number of recordings: 30 % for twenty. A new
+healthy recording exceeds the largest of few more often."""
 
 
 def with_local_distance(
@@ -47,6 +50,7 @@ def with_local_distance(
         wholes.append(whole.distances)
     weight = largest / largest_local
     limit = max(max(distance, weight * local) for distance, local in wholes)
+    limit *= 1.0 + _MARGIN / len(wholes)
     if len(wholes) < LEAST_RECORDINGS:
         limit = NEVER
 
