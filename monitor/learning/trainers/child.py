@@ -16,12 +16,13 @@ from monitor.learning.trainers.train_command import OUT, empty, result_of, start
 
 _NO_MEMORY = (
     "MemoryError",
+    "bad_alloc",
     "lost sys.stderr",
     "without exception set",
     "without setting an exception",
 )
 """What a process of Python writes last without memory: it may lose its output, and packages written
-in C may fail without a reason."""
+in C may fail without a reason, those in C++ with ``std::bad_alloc``."""
 
 
 class ChildTrainer:
