@@ -6,10 +6,9 @@ distance over the span of the bundle keeps the largest share.
 Over a long span, chance variation is small, and what remains is how recordings differ from each
 other. A few recordings do not show the rare one that differs far more. Among the healthy sound of
 public machines (24 flights of a drone, 36 recordings of a compressor on three days, 350 clips of
-toy cars), one of fifty recordings is at 2.2 to 3.9 times the median distance. So until there are
-enough recordings to have seen such a one, the thresholds of these distances are not below
-``ODD_RECORDING`` times the median. Peaks need no such limit: the same flight that is at 3.9 times
-the median distance has 1.2 times the median peaks.
+toy cars), one of fifty recordings is at 2.2 to 3.9 times the median distance. So there are no
+distances over long spans until there are enough recordings to have seen such a one. Peaks need no
+such limit: the same flight that is at 3.9 times the median distance has 1.2 times the median peaks.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from monitor.domain import DoubleArray
 from monitor.model.long_spans import N_PARTS
 from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 
-ODD_RECORDING = 4.5
 ENOUGH_RECORDINGS = 150
 _LEAST_VALUES = 4
 SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.12, "lines": 0.06}
@@ -95,11 +93,7 @@ class ChannelValues:
         beyond = iter(
             self._extrapolated([a for a, r in zip(allowed, ranks, strict=True) if r > n], seed)
         )
-        least = self._least()
-        return [
-            max(least, float(ordered[max(rank, 1) - 1]) if rank <= n else next(beyond))
-            for rank in ranks
-        ]
+        return [float(ordered[max(rank, 1) - 1]) if rank <= n else next(beyond) for rank in ranks]
 
     def _extrapolated(self, allowed: Sequence[float], seed: int) -> list[float]:
         if not allowed:
@@ -109,12 +103,6 @@ class ChannelValues:
             return [math.sqrt(one) for one in rare_thresholds(squares, allowed, seed)]
         prior = (LONG_PRIORS if self.is_long else SHORT_PRIORS)[self.key.evidence]
         return predictive_thresholds(self.by_file, allowed, prior)
-
-    def _least(self) -> float:
-        """The lowest threshold that is not at risk from one odd recording."""
-        if self.key.evidence != "distance" or len(self.by_file) >= ENOUGH_RECORDINGS:
-            return 0.0
-        return ODD_RECORDING * float(np.median([np.median(values) for values in self.by_file]))
 
 
 def channel_values(
@@ -149,6 +137,8 @@ def channel_values(
         if sum(map(len, blocks)) < _LEAST_VALUES:
             continue
         together = by_file(blocks, [number for number, _ in pairs])
+        if is_long and key.evidence == "distance" and len(together) < ENOUGH_RECORDINGS:
+            continue
         scores = np.concatenate([scores for _, scores in pairs])
         found.append(ChannelValues(key, block_s, is_long, together, scores))
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import numpy as np
+
 from monitor.domain import AudioBlock, LogMelWindow
 from monitor.features.envelope import EnvelopeSpec, EnvelopeStream
 from monitor.features.line_spectrum import LineSpec, LineStream
@@ -60,7 +62,8 @@ class WindowStream:
     """Audio blocks of any size to log-mel windows, with their spectra if there are any.
 
     The first window comes when its last sample has arrived, and no window contains a
-    discontinuity.
+    discontinuity. State: the blocks since the last window (``_waiting``). The spectra are computed
+    when a window is complete, because many small calls cost more.
     """
 
     def __init__(self, spec: LogMelSpec, spectra: SpectraSpec | None = None) -> None:
@@ -70,13 +73,22 @@ class WindowStream:
             if spectra is None
             else (EnvelopeStream(spectra.envelope), LineStream(spectra.lines))
         )
+        self._waiting: list[AudioBlock] = []
 
     def push(self, block: AudioBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
         windows = self._log_mel.push(block)
         if self._spectra is None:
             return windows
-        envelope, lines = (stream.push(block) for stream in self._spectra)
+        if block.discontinuous:
+            self._waiting.clear()
+        self._waiting.append(block)
+        if not windows:
+            return []
+        first = self._waiting[0]
+        joined = replace(first, samples=np.concatenate([one.samples for one in self._waiting]))
+        self._waiting.clear()
+        envelope, lines = (stream.push(joined) for stream in self._spectra)
         with_spectra = []
         for window, *parts in zip(windows, envelope, lines, strict=True):
             if any(part.first_sample != window.first_sample for part in parts):
