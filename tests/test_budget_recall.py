@@ -162,7 +162,7 @@ def test_it_is_said_that_no_budget_detects_more() -> None:
     """A higher budget that costs false alarms and gains nothing would be advised."""
     known = calibration(120.0, 1.0)
     line = budget_line(known, {1.0: 0.1, 10_000.0: 0.12})
-    assert "no higher budget detects more than 12%" in line
+    assert "at which healthy sound raises no alert detects more than 12%" in line
 
 
 def test_a_supported_budget_has_no_line() -> None:

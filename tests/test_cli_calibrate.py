@@ -77,7 +77,18 @@ def test_the_report_shows_the_new_threshold(bundle: Bundle, healthy: Path) -> No
     assert f"{bundle.calibration.threshold:.4g}" in (previous / "report.html").read_text()
 
 
-@pytest.mark.parametrize("listed", [[{"name": "other/0.flac", "seconds": 15.2}], ["0.flac", {}], 7])
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [{"name": "other/0.flac", "seconds": 15.2}],
+        [
+            {"name": "other/0.flac[3.6 s][1/2]", "seconds": 6.0},
+            {"name": "other/0.flac[3.6 s][2/2]", "seconds": 5.5},
+        ],
+        ["0.flac", {}],
+        7,
+    ],
+)
 def test_recordings_of_the_training_are_named(
     bundle: Bundle, healthy: Path, listed: object, tmp_path: Path
 ) -> None:

@@ -115,7 +115,7 @@ def test_report_and_bundle_show_the_recall(trained: AudioResult) -> None:
     assert "that of 8 sounds" in page
     provenance = trained.bundle.manifest.provenance
     by_budget = provenance["budget_recall"]
-    assert f"<tr><td>1</td><td>{by_budget['1']:.0%}</td></tr>" in page
+    assert f"<tr><td>1</td><td>{by_budget['1']:.0%}</td><td>none</td></tr>" in page
     shares = provenance["recall"]["line"]["-6 dB"]
     row = "".join(f"<td>{share:.0%}</td>" for share in shares.values())
     assert f"<tr><td>line</td><td>-6 dB</td>{row}</tr>" in page

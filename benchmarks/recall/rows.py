@@ -20,7 +20,7 @@ _MACHINE = (
     "seeds, score",
     "healthy sound",
     "threshold / highest healthy value",
-    "false alarms on unheard sound: counted, 95 % limits a week",
+    "false alarms on sound not used for training: counted, 95 % limits a week",
     f"false at {NOMINAL:.0%} a recording",
 )
 _REAL = (
@@ -31,7 +31,7 @@ _REAL = (
     "alert, supported budget",
     "recording, 1 a week",
     f"recording, {NOMINAL:.0%} false",
-    f"recording, one false in {round(1 / FALSE_CLIPS)}",
+    f"recording, 1 false in {round(1 / FALSE_CLIPS)}",
 )
 
 

@@ -19,6 +19,7 @@ from monitor.commands.recall_lines import (
 from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.long_spans import nominal_s
 from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
@@ -132,7 +133,8 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     label = "other channels"
     for channel in calibration.channels:
         limit = channel.threshold_for(calibration.false_alarms_per_week)
-        span = duration(channel.span_s) if channel.span_s >= 60 else f"{channel.span_s:.0f} s"
+        span_s = nominal_s(channel.span_s)
+        span = duration(span_s) if span_s >= 60 else f"{span_s:.0f} s"
         yield _line(label, f"{channel.evidence} over {span}: threshold {rounded(limit or 0.0)}")
         label = ""
     yield _line(

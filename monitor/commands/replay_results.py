@@ -162,7 +162,8 @@ def _explanations(summaries: Sequence[RecordingSummary]) -> Iterator[str]:
     if silent:
         yield (
             f"anomalous without an alert: {counted(len(silent), 'recording')}. An alert needs "
-            "scores that stay above the threshold for alerts, which is another one"
+            "scores that stay above the threshold for alerts, which is another one. After a start "
+            "it also needs start_fault_s of running (2 minutes by default)"
         )
 
 

@@ -67,6 +67,11 @@ def long_spans(spec: LogMelSpec, min_fault_s: float) -> tuple[LongSpan, ...]:
     return tuple(span for span in spans if span is not None)
 
 
+def nominal_s(span_s: float) -> float:
+    """The one of ``LONG_SPANS_S`` that a span was made for: spans are whole windows."""
+    return next((one for one in LONG_SPANS_S if 0.8 < span_s / one < 1.25), span_s)
+
+
 class SpanMean:
     """The parts of one long span, in constant memory.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from monitor.pipeline import Pipeline
 from monitor.text.escaping import one_line
 
 _NEVER = 1e30
+_PARTS = re.compile(r"(\[[^\[\]]*\])+$")
+"""What the training appends to the name of a part: ``a.wav[3.6 s][1/2]``."""
 _SAME_LENGTH_S = 1.0
 """Lengths may differ by this: the last scored window ends before the end of a recording."""
 
@@ -104,20 +107,30 @@ def read_healthy_set(
 def _trained_on(
     used: Sequence[tuple[str, HealthyRecording, FloatArray]], bundle: Bundle
 ) -> tuple[str, ...]:
-    """The recordings with the file name and, to a second, the length of one of the training."""
+    """The recordings with the file name and nearly the length of one of the training.
+
+    Of a recording that the training divided or shortened, all parts together are at least half as
+    long. Otherwise the lengths differ by at most a second.
+    """
     recordings = bundle.manifest.provenance.get("recordings")
-    known = [
-        (Path(str(one.get("name"))).name, seconds)
-        for one in (recordings if isinstance(recordings, list) else ())
-        if isinstance(one, dict) and isinstance(seconds := one.get("seconds"), float | int)
-    ]
+    known: dict[str, float] = {}
+    in_parts = set()
+    for one in recordings if isinstance(recordings, list) else ():
+        if not isinstance(one, dict) or not isinstance(one.get("seconds"), float | int):
+            continue
+        name = str(one.get("name"))
+        whole = _PARTS.sub("", name)
+        known[whole] = known.get(whole, 0.0) + one["seconds"]
+        if whole != name:
+            in_parts.add(whole)
+    lengths: dict[str, list[tuple[float, float]]] = {}
+    for whole, known_s in known.items():
+        most_s = 2.0 * known_s if whole in in_parts else known_s + _SAME_LENGTH_S
+        lengths.setdefault(Path(whole).name, []).append((known_s - _SAME_LENGTH_S, most_s))
     return tuple(
         name
         for name, healthy, _ in used
-        if any(
-            Path(name).name == known_name and abs(healthy.seconds - seconds) <= _SAME_LENGTH_S
-            for known_name, seconds in known
-        )
+        if any(least <= healthy.seconds <= most for least, most in lengths.get(Path(name).name, ()))
     )
 
 

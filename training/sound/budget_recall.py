@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from monitor.calibration.threshold import BUDGETS
 from monitor.domain import DoubleArray
-from monitor.model.long_spans import LONG_SPANS_S
+from monitor.model.long_spans import nominal_s
 from monitor.model.manifest import Calibration
 from monitor.text.wording import counted
 from training.sound.injection import InjectedFaults
@@ -82,9 +82,15 @@ class BudgetRecall:
 
     def by_budget(self, calibration: Calibration) -> dict[float, float]:
         """The share of all faults for each budget of false alarms a week, the own among them."""
+        return self._over(calibration, np.concatenate(list(self.faults.values.values())))
+
+    def healthy_by_budget(self, calibration: Calibration) -> dict[float, float]:
+        """The same for the sounds without a fault: these alerts are false."""
+        return self._over(calibration, self.faults.healthy)
+
+    def _over(self, calibration: Calibration, values: DoubleArray) -> dict[float, float]:
         budgets = sorted({*BUDGETS, calibration.false_alarms_per_week})
         thresholds = {budget: self._thresholds(calibration, budget) for budget in budgets}
-        values = np.concatenate(list(self.faults.values.values()))
         return {
             budget: float((values > one).any(axis=1).mean())
             for budget, one in thresholds.items()
@@ -96,15 +102,10 @@ class BudgetRecall:
 
         The own budget is always among them.
         """
-        found = self.by_budget(calibration)
+        found, false = self.by_budget(calibration), self.healthy_by_budget(calibration)
         own = calibration.false_alarms_per_week
-        useful = {own: found[own]}
-        for budget, share in sorted(found.items()):
-            thresholds = self._thresholds(calibration, budget)
-            if thresholds is not None and (self.faults.healthy > thresholds).any():
-                break
-            useful[budget] = share
-        return useful
+        least_false = min((budget for budget, share in false.items() if share), default=np.inf)
+        return {budget: s for budget, s in found.items() if budget == own or budget < least_false}
 
     def record(self, calibration: Calibration) -> dict[str, object]:
         """The shares for the provenance of the bundle."""
@@ -136,7 +137,7 @@ class BudgetRecall:
 
 def _in_words(span_s: float) -> str:
     """The span that was asked for: spans are whole windows, so they are a little longer."""
-    nominal = next((one for one in LONG_SPANS_S if 0.8 < span_s / one < 1.25), span_s)
+    nominal = nominal_s(span_s)
     if nominal >= 60.0:
         return f"{nominal / 60.0:.0f} min"
     return f"{nominal:.0f} s" if nominal >= 1.0 else f"{nominal:.1g} s"
@@ -159,7 +160,10 @@ def budget_line(calibration: Calibration, recalls: Mapping[float, float]) -> str
     )
     better = _worth_it(asked, recalls)
     if better is None:
-        line += f", and no higher budget detects more than {_percent(max(recalls.values()))}"
+        line += (
+            ", and no higher budget at which healthy sound raises no alert detects more than "
+            f"{_percent(max(recalls.values()))}"
+        )
     else:
         line += (
             f", and the threshold for {better:g} a week detects {_percent(recalls[better])} "
@@ -177,9 +181,13 @@ def _worth_it(asked: float, recalls: Mapping[float, float]) -> float | None:
     return next(b for b, recall in sorted(recalls.items()) if b > asked and recall >= wanted)
 
 
-def budget_table(recalls: Mapping[float, float]) -> Sequence[tuple[str, str]]:
-    """Rows for people: false alarms a week, share of the faults that raise an alert."""
-    return [(f"{budget:g}", _percent(recall)) for budget, recall in sorted(recalls.items())]
+def budget_table(recall: BudgetRecall, calibration: Calibration) -> Sequence[tuple[str, ...]]:
+    """Rows for people: false alarms a week, the shares with an alert with and without a fault."""
+    healthy = recall.healthy_by_budget(calibration)
+    return [
+        (f"{budget:g}", _percent(share), _percent(healthy[budget]))
+        for budget, share in sorted(recall.by_budget(calibration).items())
+    ]
 
 
 def _percent(share: float) -> str:

@@ -28,8 +28,8 @@ _ABOUT_SPANS = (
 )
 _ABOUT_BUDGETS = (
     "The share depends on the budget of false alarms: a lower budget needs a higher threshold. "
-    "The table shows the share of all these faults. With thousands of false alarms a week, the "
-    "same sounds would raise alerts without a fault too. A real fault may be stronger or fainter."
+    "The table shows the share of all these faults. Where the same sounds raise alerts without a "
+    "fault, the budget is too high. A real fault may be stronger or fainter."
 )
 _ABOUT_MORE = (
     "More recordings lower the thresholds. The table shows the share with as many recordings as "
@@ -51,8 +51,12 @@ def recall_parts(recall: BudgetRecall, calibration: Calibration, n_files: int) -
         ),
         paragraph(_ABOUT_BUDGETS),
         table(
-            ("false alarms a week", "faults that raise an alert"),
-            budget_table(recall.by_budget(calibration)),
+            (
+                "false alarms a week",
+                "faults that raise an alert",
+                "the same sounds without a fault that do",
+            ),
+            budget_table(recall, calibration),
         ),
     ]
     if not recall.with_more:
