@@ -353,6 +353,78 @@ def test_an_alert_from_before_a_restart_is_cleared_by_its_own_channel(
     assert played.decisions[0].peak_score == pytest.approx(50.0)
 
 
+@pytest.mark.parametrize("lasting", [SPAN, ENVELOPE])
+def test_an_alert_from_before_a_restart_lasts_while_evidence_of_its_span_does(
+    many: Bundle, lasting: int
+) -> None:
+    """A restart clears the alert of a fault that is still there, and raises it again."""
+    played = Played(many)
+    played.watch.resume(50.0, many.actual_span_s, 0)
+    played.play(400, {lasting: FAULT})
+    assert played.watch.raised
+    assert played.kinds == ["updated"]
+    played.play(20, {})
+    assert played.kinds == ["updated", "cleared"]
+    assert not played.watch.raised
+
+
+@pytest.mark.parametrize(("number", "steps"), [(SPAN, 20), (LONG, 2)])
+def test_an_alert_from_before_a_restart_ends_without_scores_of_other_evidence(
+    many: Bundle, number: int, steps: int
+) -> None:
+    """Log-mel has no spectra: an alert that waits for their scores never ends."""
+    played = Played(with_peaks_over_long_span(many))
+    played.watch.resume(50.0, LONG_S if number == LONG else many.actual_span_s, 0)
+    for _ in range(steps):
+        played.hops += STEP_HOPS[number]
+        played.push(number, HEALTHY)
+    assert played.kinds == ["cleared"]
+
+
+def with_peaks_over_long_span(many: Bundle) -> Bundle:
+    """The bundle whose last channel has a threshold too: peaks beside the distance."""
+    channels = many.calibration.channels
+    last = channels[UNTOLD - 1].model_copy(update={"budgets": channels[0].budgets})
+    calibration = many.calibration.model_copy(update={"channels": (*channels[:-1], last)})
+    return replace(many, manifest=many.manifest.model_copy(update={"calibration": calibration}))
+
+
+@pytest.mark.parametrize("lasting", [LONG, UNTOLD])
+def test_an_alert_over_minutes_lasts_after_a_restart_by_whichever_evidence(
+    many: Bundle, lasting: int
+) -> None:
+    """One score over a long span clears it, and the other evidence has its first one after it."""
+    played = Played(with_peaks_over_long_span(many))
+    played.watch.resume(50.0, LONG_S, 0)
+    played.play(250, {lasting: FAULT})
+    assert played.watch.raised
+    assert "cleared" not in played.kinds
+    played.play(40, {})
+    assert played.kinds[-1] == "cleared"
+    assert not played.watch.raised
+
+
+def test_a_stop_ends_an_alert_from_before_a_restart_once(many: Bundle) -> None:
+    """Each channel clears the alert, or one keeps it open."""
+    played = Played(many)
+    played.watch.resume(50.0, many.actual_span_s, 0)
+    played.play(5, {SPAN: FAULT, ENVELOPE: FAULT}).stop().start().play(200, {})
+    assert played.kinds == ["cleared"]
+
+
+def test_an_alert_from_before_a_restart_never_waits_for_a_span_without_scores(
+    many: Bundle,
+) -> None:
+    """A longer min_fault_s ends the scores of a long span, and its alert stays for ever."""
+    played = Played(many, SETTINGS.model_copy(update={"min_fault_s": 10.0}))
+    played.watch.resume(50.0, MEDIUM_S, 0)
+    for _ in range(40):
+        played.hops += 1
+        played.push(SPAN, HEALTHY)
+        played.push(ENVELOPE, HEALTHY)
+    assert played.kinds == ["cleared"]
+
+
 def test_a_channel_without_a_threshold_decides_nothing(many: Bundle) -> None:
     """A bundle whose channel lacks a threshold for the budget cannot be monitored."""
     thresholds = thresholds_of(many.calibration, SETTINGS)

@@ -16,6 +16,7 @@ from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds
 from monitor.domain import Decision
 from monitor.model.bundle import Bundle
+from monitor.model.long_spans import LongSpan
 from monitor.model.manifest import Calibration, ChannelCalibration
 
 _SAME_SPAN_S = 1e-6
@@ -88,7 +89,11 @@ class Channel:
 def channels_of(
     bundle: Bundle, settings: DetectorSettings, thresholds: Thresholds, *, same_fault_s: float
 ) -> dict[int, Channel]:
-    """Channel 0, and the channels of the calibration that have a threshold, by number."""
+    """Channel 0, and the channels of the calibration that have a threshold, by number.
+
+    Without the long spans that have no scores, because a sound of ``min_fault_s`` fills half of
+    them: an alert from before a restart would never be cleared there.
+    """
     before = LastAlert()
 
     def rule(
@@ -125,6 +130,9 @@ def channels_of(
     channels = {0: channel(calibration, thresholds.alarm, thresholds.warning)}
     for number, one in enumerate(calibration.channels, start=1):
         own = thresholds.channels[number - 1]
+        is_long = one.span_s - bundle.actual_span_s > _SAME_SPAN_S
+        if is_long and LongSpan.of(one.span_s, bundle.spec, settings.min_fault_s) is None:
+            continue
         if own.alarm is not None:
             channels[number] = channel(one, own.alarm, own.warning)
     return channels

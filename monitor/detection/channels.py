@@ -10,18 +10,20 @@ class Channels:
     """At most one alert of all channels. It belongs to the channel that raises it.
 
     Only this channel updates and clears the alert, and the others wait meanwhile. When it has
-    ended, the others begin anew.
+    ended, the others begin anew. An alert from before a restart belongs to all channels whose span
+    is nearest, because its evidence is not known: it ends when all of them are healthy.
     """
 
     def __init__(self, channels: dict[int, Channel]) -> None:
         """``channels``: by number, with channel 0."""
         self._channels = channels
-        self._owner: Channel | None = None
+        self._owners: list[Channel] = []
+        self._unheard: set[Channel] = set()  # owners without a score since a restart
 
     @property
     def raised(self) -> bool:
         """Whether an alert is open."""
-        return self._owner is not None
+        return bool(self._owners)
 
     @property
     def warns(self) -> bool:
@@ -44,13 +46,19 @@ class Channels:
             return None
         if channel.warner is not None:
             channel.warner.push(score)
-        if self._owner is not None and self._owner is not channel:
+        if self._owners and channel not in self._owners:
             return None
+        is_first = channel in self._unheard
+        self._unheard.discard(channel)
         decision = channel.decision(channel.detector.push(score))
-        if decision is not None and decision.kind == "raised":
-            self._owner = channel
-        elif decision is not None and decision.kind == "cleared":
-            self._end(channel, score.end_sample)
+        if decision is None:
+            return None
+        if decision.kind == "raised":
+            self._owners = [channel]
+        elif decision.kind == "cleared":
+            return self._cleared(channel, decision, score.end_sample, is_first=is_first)
+        elif channel is not self._owners[0]:
+            return None
         return decision
 
     def gap(self) -> None:
@@ -64,9 +72,9 @@ class Channels:
             if channel.warner is not None:
                 channel.warner.machine_stopped(at_sample)
         self.gap()
-        owner = self._owner
-        if owner is None:
+        if not self._owners:
             return None
+        owner = self._owners[0]
         decision = owner.decision(owner.detector.machine_stopped(at_sample))
         self._end(owner, at_sample)
         return decision
@@ -77,16 +85,37 @@ class Channels:
             channel.detector.machine_started(at_sample, start_fault_samples)
 
     def resume(self, peak_score: float, span_s: float, at_sample: int) -> None:
-        """Continue an alert from before on the channel whose span is nearest to ``span_s``.
+        """Continue an alert from before on the channels whose span is nearest to ``span_s``.
 
-        On channel 0 if several are as near, or with an unknown span of 0.
+        On channel 0 with an unknown span of 0.
         """
-        channels = self._channels if span_s > 0 else {0: self._channels[0]}
-        self._owner = min(channels.values(), key=lambda one: round(abs(one.span_s - span_s), 3))
-        self._owner.resume(peak_score, at_sample)
+        channels = [*self._channels.values()] if span_s > 0 else [self._channels[0]]
+        away_s = [round(abs(one.span_s - span_s), 3) for one in channels]
+        self._owners = [
+            one for one, away in zip(channels, away_s, strict=True) if away == min(away_s)
+        ]
+        self._unheard = set(self._owners)
+        for owner in self._owners:
+            owner.resume(peak_score, at_sample)
+
+    def _cleared(
+        self, channel: Channel, decision: Decision, at_sample: int, *, is_first: bool
+    ) -> Decision | None:
+        """The decision, if no other channel has the alert too."""
+        others = [one for one in self._owners if one is not channel]
+        if is_first and not self._unheard.isdisjoint(others):
+            # The scores of other evidence over the same sound follow. There are none for log-mel.
+            channel.resume(decision.peak_score, decision.started_sample)
+            return None
+        self._owners = [one for one in others if one not in self._unheard]
+        if self._owners:
+            return None
+        self._end(channel, at_sample)
+        return decision
 
     def _end(self, owner: Channel, at_sample: int) -> None:
-        self._owner = None
+        self._owners = []
+        self._unheard.clear()
         for channel in self._channels.values():
             if channel is not owner:
                 channel.forget(at_sample)
