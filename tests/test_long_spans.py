@@ -89,6 +89,23 @@ def test_long_faults_only_leave_long_spans() -> None:
     assert not long_spans(SPEC, 3_000.0)
 
 
+@given(
+    window_frames=st.integers(1, 64),
+    hop_share=st.floats(0.0, 1.0),
+    span_s=st.floats(2.0, 1000.0),
+    min_fault_s=st.floats(0.0, 30.0),
+)
+def test_the_run_time_scores_the_span_that_was_calibrated(
+    window_frames: int, hop_share: float, span_s: float, min_fault_s: float
+) -> None:
+    """With windows that overlap by more than half, the scores are over a longer span."""
+    hop = max(1, round(hop_share * window_frames))
+    spec = LogMelSpec(window_frames=window_frames, window_hop_frames=hop)
+    span = LongSpan.of(span_s, spec, min_fault_s)
+    if span is not None:
+        assert LongSpan.of(span.span_s(spec), spec, min_fault_s) == span
+
+
 def with_channels(bundle: Bundle) -> Bundle:
     """The bundle with every channel, made from its own healthy sound."""
     assert SPECTRA_SPEC is not None

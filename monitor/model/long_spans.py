@@ -42,7 +42,8 @@ class LongSpan:
         A part shares samples with a sound of ``T`` seconds if it begins less than a part before
         the sound and before its end, so at most ``ceil((T + part) / step)`` parts do.
         """
-        part_windows = max(1, round(span_s / N_PARTS / spec.window_hop_s))
+        beyond_steps_s = spec.seconds_of(1) - spec.window_hop_s
+        part_windows = max(1, round((span_s - beyond_steps_s) / N_PARTS / spec.window_hop_s))
         step_s = part_windows * spec.window_hop_s
         left_out = math.ceil((min_fault_s + spec.seconds_of(part_windows)) / step_s)
         return cls(part_windows, left_out) if left_out <= _MOST_LEFT_OUT else None
