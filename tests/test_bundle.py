@@ -217,6 +217,19 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
+FALLING = {
+    "evidence": "lines",
+    "span_s": 15.0,
+    "step_s": 2.0,
+    "score_median": 1.0,
+    "budgets": [
+        {"false_alarms_per_week": 7.0, "threshold": 4.0},
+        {"false_alarms_per_week": 1.0, "threshold": 5.0},
+    ],
+}
+"""A channel that would have no threshold for most budgets, because they are not in order."""
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -231,6 +244,8 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
         (lambda v: v["features"].update(n_mels=0), r"features: n_mels must be"),
         (lambda v: v["calibration"].update(threshold=float("nan")), "threshold"),
         (lambda v: v.update(span_s=-1), "span_s"),
+        (lambda v: v.update(spectra={"envelope": None, "lines": {}}), "spectra: must be an object"),
+        (lambda v: v["calibration"].update(channels=[FALLING]), "channels.0: .* rising order"),
         (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
         (lambda v: v["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda v: v.update(features=[]), "features"),

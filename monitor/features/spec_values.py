@@ -22,6 +22,8 @@ def check_number(name: str, value: object, low: float, high: float) -> None:
 
 def spec_of(cls: type[_Spec], values: dict[str, Any]) -> _Spec:
     """A specification from JSON. Raises ``ValueError`` for an unknown or impossible value."""
+    if not isinstance(values, dict):
+        raise ValueError(f"must be an object with numbers, not {values!r:.40}")
     known = {field.name for field in fields(cls)}  # type: ignore[arg-type]  # a dataclass
     unknown = sorted(set(values) - known)
     if unknown:

@@ -6,6 +6,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -68,6 +69,14 @@ class ChannelCalibration(BaseModel):
     step_s: FiniteFloat = Field(gt=0, le=3600)
     score_median: FiniteFloat = Field(ge=0)
     budgets: tuple[ChannelBudget, ...] = Field(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _budgets_rise(self) -> Self:
+        if any(
+            a.false_alarms_per_week >= b.false_alarms_per_week for a, b in pairwise(self.budgets)
+        ):
+            raise ValueError("the budgets must be in rising order of false_alarms_per_week")
+        return self
 
     def threshold_for(self, false_alarms_per_week: float) -> float | None:
         """The threshold for a budget; None where the bundle does not contain it."""
