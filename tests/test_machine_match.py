@@ -123,6 +123,13 @@ def test_recordings_far_above_everything_healthy_are_refused() -> None:
     assert "1 of 1 recordings is far above all healthy scores" in one.complaint
 
 
+def test_recordings_with_peaks_fit_a_calibration_by_the_same_recordings() -> None:
+    """A second calibration is refused: only scores of whole recordings have peaks."""
+    of_stretches = {"stretch_scores": tuple(np.linspace(11.0, 12.0, 40).tolist())}
+    known = calibration().model_copy(update=of_stretches)
+    assert match_recordings(known, recordings(40, 20.0, seed=1)).matches
+
+
 def with_offsets(
     recordings: list[HealthyRecording], mean: float, seed: int = 0
 ) -> list[HealthyRecording]:
@@ -172,7 +179,8 @@ def test_fewer_healthy_scores_allow_higher_new_scores() -> None:
 
     def limit(n: int) -> float:
         stretches = np.linspace(19.0, 21.0, n)
-        known = calibration().model_copy(update={"stretch_scores": tuple(stretches)})
+        scores_of_ten = {"stretch_scores": tuple(stretches), "recording_scores": ()}
+        known = calibration().model_copy(update=scores_of_ten)
         scores = np.linspace(21.0, 25.0, 400)
         return float(scores[[match_sound(known, s, SECONDS).matches for s in scores]].max())
 

@@ -215,7 +215,9 @@ def _highest_believable(calibration: Calibration) -> float:
     if not healthy:
         return math.inf
     reach = max(healthy) - float(np.median(healthy))
-    return max(healthy) + (_BEYOND + _BEYOND_OF_FEW / len(healthy)) * reach
+    highest = max(healthy) + (_BEYOND + _BEYOND_OF_FEW / len(healthy)) * reach
+    # Scores of whole recordings have the peaks too, which scores of stretches have not.
+    return max((highest, *calibration.recording_scores))
 
 
 def _comparable_s(calibration: Calibration) -> float:
