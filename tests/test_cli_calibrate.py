@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from monitor.calibration import channels as channels_module
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
+from monitor.model.manifest import ChannelBudget, ChannelCalibration
 from monitor.offline import recalibrate as recalibrate_module
 from monitor.offline.recalibrate import recalibrate
 from monitor.text.wording import rounded
@@ -100,6 +102,28 @@ def test_recordings_of_the_training_are_named(
     is_listed = isinstance(listed, list) and isinstance(listed[0], dict)
     assert named == ([str(healthy / "0.flac")] if is_listed else [])
     assert ("1 of 8 recordings has the name and length" in outcome.err) is is_listed
+
+
+@pytest.mark.parametrize("enough", [8, 9])
+def test_channels_without_a_threshold_are_named(
+    bundle: Bundle, healthy: Path, enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faint faults raise no alert any more after a calibration with fewer recordings."""
+    monkeypatch.setattr(channels_module, "ENOUGH_RECORDINGS", enough)
+    channel = ChannelCalibration(
+        evidence="distance",
+        span_s=16.928,
+        step_s=2.048,
+        score_median=1.0,
+        budgets=(ChannelBudget(false_alarms_per_week=1.0, threshold=9.0),),
+    )
+    known = bundle.calibration.model_copy(update={"channels": (channel,)})
+    write_manifest(bundle.path, bundle.manifest.model_copy(update={"calibration": known}))
+    outcome = auscult("calibrate", bundle.path, healthy, "--in-place")
+    assert outcome.status == 0, outcome.err
+    is_lost = not load_bundle(bundle.path).calibration.channels
+    assert is_lost == (enough > 8)
+    assert ("no alerts, for distance over 15 s. " in outcome.err) == is_lost
 
 
 def test_the_recall_of_the_previous_thresholds_is_removed(bundle: Bundle, healthy: Path) -> None:

@@ -290,6 +290,14 @@ def test_every_wrong_setting_is_named_with_its_line(tmp_path: Path) -> None:
     }
 
 
+def test_a_default_that_does_not_fit_the_settings_is_named(tmp_path: Path) -> None:
+    """The message about a key that is not in the file does not say which one it is."""
+    path = tmp_path / "training.toml"
+    path.write_text("[features]\nsample_rate_hz = 8000\n")
+    with pytest.raises(ConfigError, match=r"features need another f_max_hz: .* from 0 to 4000"):
+        load_audio_settings(path, {})
+
+
 def test_the_tables_of_the_daemon_may_be_in_the_same_file(tmp_path: Path) -> None:
     """A file with the tables of both programs is refused."""
     path = tmp_path / "config.toml"

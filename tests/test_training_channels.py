@@ -21,7 +21,7 @@ from training.sound.channels import Statistics, score_sections
 from training.sound.peak_statistics import PieceSpectra, piece_spectra
 from training.sound.recordings import Recording, cut_into, read_recording
 from training.sound.section_sound import section_blocks, sound_of
-from training.sound.section_spectra import SectionSpectra
+from training.sound.section_spectra import SectionSpectra, section_spectra
 
 SPEC = LogMelSpec()
 RATE_HZ = SPEC.sample_rate_hz
@@ -147,6 +147,14 @@ def test_log_mel_has_no_spectra(tmp_path: Path) -> None:
     """Training on log-mel fails, because it has no samples to compute spectra from."""
     recording = Recording("a", np.zeros((100, SPEC.n_mels), np.float32))
     assert piece_spectra(sections_of([recording], [tmp_path / "a.npy"])) is None
+
+
+def test_windows_that_do_not_fit_the_spectra_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """With features for 48 kHz, faint faults are missed and nobody knows why."""
+    spec = LogMelSpec(sample_rate_hz=48_000)
+    assert section_spectra([], [], spec) is None
+    assert "windows of 0.35 s, a new one every 0.17 s" in caplog.text
+    assert section_spectra([], [], SPEC) is not None
 
 
 def test_a_file_that_is_gone_leaves_out_the_spectra(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.audio.recordings import recording_files
+from monitor.calibration.channels import ENOUGH_RECORDINGS
+from monitor.commands.inspect import channel_name
 from monitor.commands.output import emit, message, report_ignored
 from monitor.config.settings import load_config
 from monitor.detection.settings import DetectorSettings, OperationSettings
@@ -62,7 +64,7 @@ def calibrate(request: CalibrateRequest) -> None:
     if done.stopped:
         n_stopped = counted(len(done.stopped), "recording")
         message(f"the machine does not run in {n_stopped}: not used")
-    for line in (*findings, done.match.complaint, calibration.note):
+    for line in (*findings, done.match.complaint, calibration.note, _lost(before, calibration)):
         if line:
             message(line)
     emit(
@@ -109,6 +111,20 @@ def _configured(
 
 def _findings(done: Recalibration) -> list[str]:
     return [f"{name.lower():<20}  {text}" for name, text in done.findings.facts().items()]
+
+
+def _lost(before: Calibration | None, after: Calibration) -> str:
+    """The channels that no longer raise alerts; empty if there are none."""
+    kept = {channel_name(channel) for channel in after.channels}
+    names = [channel_name(channel) for channel in before.channels] if before else []
+    lost = [name for name in names if name not in kept]
+    if not lost:
+        return ""
+    return (
+        f"no threshold any more, so no alerts, for {', '.join(lost)}. Peaks need at least four "
+        "recordings with samples, or long ones. The distance over a long span needs "
+        f"{ENOUGH_RECORDINGS} recordings"
+    )
 
 
 def _lines(

@@ -20,7 +20,7 @@ from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.long_spans import nominal_s
-from monitor.model.manifest import Calibration
+from monitor.model.manifest import Calibration, ChannelCalibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
 from monitor.text.wording import counted, duration, rounded
@@ -125,6 +125,13 @@ def _state_lines(bundle: Bundle) -> Iterator[str]:
         yield _line("healthy duty", duty_text(operation.duty) or "no limits")
 
 
+def channel_name(channel: ChannelCalibration) -> str:
+    """Evidence and span, for people."""
+    span_s = nominal_s(channel.span_s)
+    span = duration(span_s) if span_s >= 60 else f"{span_s:.0f} s"
+    return f"{channel.evidence} over {span}"
+
+
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     budget = counted(calibration.false_alarms_per_week, "false alarm")
     method = _METHODS[calibration.method]
@@ -133,9 +140,7 @@ def _calibration_lines(calibration: Calibration) -> Iterator[str]:
     label = "other channels"
     for channel in calibration.channels:
         limit = channel.threshold_for(calibration.false_alarms_per_week)
-        span_s = nominal_s(channel.span_s)
-        span = duration(span_s) if span_s >= 60 else f"{span_s:.0f} s"
-        yield _line(label, f"{channel.evidence} over {span}: threshold {rounded(limit or 0.0)}")
+        yield _line(label, f"{channel_name(channel)}: threshold {rounded(limit or 0.0)}")
         label = ""
     yield _line(
         "data",

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from monitor.calibration.threshold import HealthyRecording
-from monitor.features.spectra import SpectraSpec
 from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
 from training.sound.channel_training import Channels, with_channels
@@ -25,7 +24,7 @@ from training.sound.recording_evidence import RecordingEvidence, evidence_of, sc
 from training.sound.recordings import are_apart, folds_of_files
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice, choose_score
-from training.sound.section_spectra import SectionSpectra
+from training.sound.section_spectra import SectionSpectra, section_spectra
 from training.sound.variation_choice import VariationChoice, choose_variation, day_folds
 
 logger = logging.getLogger(__name__)
@@ -98,13 +97,8 @@ def train_and_score(
 
 def _section_spectra(data: TrainingData) -> SectionSpectra | None:
     """Access to the spectra of the recordings; None where the features have none."""
-    spectra = SpectraSpec.for_log_mel(data.spec)
-    if spectra is None:
-        return None
     paths = {file.file: Path(file.name) for file in data.files}
-    return SectionSpectra(
-        data.recordings, [paths[one.file] for one in data.recordings], data.spec, spectra
-    )
+    return section_spectra(data.recordings, [paths[one.file] for one in data.recordings], data.spec)
 
 
 def _learn(

@@ -6,6 +6,7 @@ frames of the same length.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from training.sound.recordings import Recording
 from training.sound.section_sound import section_blocks, sound_of
+
+logger = logging.getLogger(__name__)
 
 Spectra = tuple[FloatArray, ...]
 
@@ -63,3 +66,22 @@ class SectionSpectra:
             envelope, lines = (stream.push(block) for stream in streams[number])
             for pair in zip(envelope, lines, strict=True):
                 yield indices[number], tuple(window.values_db for window in pair)
+
+
+def section_spectra(
+    recordings: Sequence[Recording], paths: Sequence[Path], spec: LogMelSpec
+) -> SectionSpectra | None:
+    """Access to the spectra of recordings; None, with a warning, where the features have none."""
+    spectra = SpectraSpec.for_log_mel(spec)
+    if spectra is None:
+        usual = LogMelSpec()
+        logger.warning(
+            "repeated impacts and narrow lines are not scored: windows of %.2f s, a new one every "
+            "%.2f s, do not fit their spectra. By default, these are %.2f s and %.2f s",
+            spec.window_s,
+            spec.window_hop_s,
+            usual.window_s,
+            usual.window_hop_s,
+        )
+        return None
+    return SectionSpectra(recordings, paths, spec, spectra)

@@ -87,7 +87,10 @@ class FeatureSettings(BaseModel):
         reported = {mistake["loc"] for mistake in mistakes}
         mistakes += [
             InitErrorDetails(
-                type="value_error", loc=(name,), input=known.get(name), ctx={"error": problem}
+                type="value_error",
+                loc=(name,),
+                input=known.get(name),
+                ctx={"error": problem if name in known else f"need another {name}: it {problem}"},
             )
             for name, problem in LogMelSpec.problems(known).items()
             if (name,) not in reported
