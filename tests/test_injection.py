@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 RATE_HZ = 16_000
 N_RECORDINGS = 8
 LEVELS = [f"{level:g} dB" for level in LEVELS_DB]
-SPANS = ["2 s", "15 s", "2 min", "15 min"]
+SPANS = ["2 s", "10 s", "15 s", "2 min", "15 min"]
 
 
 def write_sound(folder: Path) -> Path:

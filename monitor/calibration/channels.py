@@ -25,13 +25,12 @@ from monitor.calibration.predictive_tail import SpreadPrior, predictive_threshol
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
-from monitor.model.long_spans import N_PARTS
 from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 
 ENOUGH_RECORDINGS = 150
 _LEAST_VALUES = 4
-SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.12, "lines": 0.06}
-LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.08, "lines": 0.04}
+SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.08, "lines": 0.04}
+LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.07, "lines": 0.03}
 """Shares of the budget, over the span of the bundle and over each long span."""
 SHORT_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
     "envelope": SpreadPrior(0.08),
@@ -128,7 +127,7 @@ def channel_values(
         ]
         is_long = key.span_s > span_s + hop_s / 2
         if is_long:
-            blocks = [maxima(scores, N_PARTS) for _, scores in pairs]
+            blocks = [maxima(scores, round(key.span_s / key.step_s)) for _, scores in pairs]
             block_s = key.span_s
         else:
             per_block = max(rule.out_of, math.ceil(span_s / hop_s))

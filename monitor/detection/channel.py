@@ -131,7 +131,11 @@ def channels_of(
     for number, one in enumerate(calibration.channels, start=1):
         own = thresholds.channels[number - 1]
         is_long = one.span_s - bundle.actual_span_s > _SAME_SPAN_S
-        if is_long and LongSpan.of(one.span_s, bundle.spec, settings.min_fault_s) is None:
+        if (
+            is_long
+            and LongSpan.calibrated(one.span_s, one.step_s, bundle.spec, settings.min_fault_s)
+            is None
+        ):
             continue
         if own.alarm is not None:
             channels[number] = channel(one, own.alarm, own.warning)

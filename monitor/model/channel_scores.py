@@ -58,7 +58,7 @@ class ChannelScorer:
         self._spectra: deque[Sequence[FloatArray]] = deque(maxlen=bundle.span_windows)
         self._short: list[tuple[int, ChannelCalibration]] = []
         self._long: list[tuple[SpanMean, list[tuple[int, ChannelCalibration]]]] = []
-        by_span: dict[float, list[tuple[int, ChannelCalibration]]] = {}
+        by_span: dict[tuple[float, float], list[tuple[int, ChannelCalibration]]] = {}
         for number, channel in enumerate(channels, start=1):
             if channel.evidence != "distance" and bundle.peaks is None:
                 continue
@@ -66,9 +66,9 @@ class ChannelScorer:
                 if channel.evidence != "distance":
                     self._short.append((number, channel))
             else:
-                by_span.setdefault(channel.span_s, []).append((number, channel))
-        for span_s, members in by_span.items():
-            span = LongSpan.of(span_s, bundle.spec, min_fault_s)
+                by_span.setdefault((channel.span_s, channel.step_s), []).append((number, channel))
+        for (span_s, step_s), members in by_span.items():
+            span = LongSpan.calibrated(span_s, step_s, bundle.spec, min_fault_s)
             if span is not None:
                 self._long.append((SpanMean(span), members))
 

@@ -1,4 +1,4 @@
-"""Scores over much more sound than the span of a bundle: 15 s, 2 min, 15 min.
+"""Scores over more sound than the span of a bundle: 10 s, 15 s, 2 min, 15 min.
 
 A fault lasts for hours. In the average over minutes, chance variation cancels that hides a faint
 fault for seconds. A long span consists of parts. Its score is bounded by the smallest one that is
@@ -23,35 +23,41 @@ from monitor.model.peaks import HealthyPeaks
 
 Values = TypeVar("Values", DoubleArray, FloatArray)
 
-LONG_SPANS_S = (15.0, 120.0, 900.0)
-N_PARTS = 8
-_MOST_LEFT_OUT = N_PARTS // 2
+_PARTS = {10.0: 9, 15.0: 8, 120.0: 8, 900.0: 8}
+LONG_SPANS_S = tuple(_PARTS)
+_MOST_LEFT_OUT = 5 / 9
+_MOST_GAIN = 1.25
 
 
 @dataclass(frozen=True, slots=True)
 class LongSpan:
-    """``N_PARTS`` parts of ``part_windows`` windows; ``left_out`` of them may be taken out."""
+    """``n_parts`` parts of ``part_windows`` windows; ``left_out`` of them may be taken out."""
 
     part_windows: int
+    n_parts: int
     left_out: int
 
     @classmethod
-    def of(cls, span_s: float, spec: LogMelSpec, min_fault_s: float) -> LongSpan | None:
-        """A span of about ``span_s``; None if a sound of ``min_fault_s`` fills half of it.
+    def calibrated(
+        cls, span_s: float, step_s: float, spec: LogMelSpec, min_fault_s: float
+    ) -> LongSpan | None:
+        """The span with this length and step; None if ``min_fault_s`` fills too much of it.
 
-        A part shares samples with a sound of ``T`` seconds if it begins less than a part before
-        the sound and before its end, so at most ``ceil((T + part) / step)`` parts do.
+        Too much is more than five of nine parts. A part shares samples with a sound of ``T``
+        seconds if it begins less than a part before the sound and before its end, so at most
+        ``ceil((T + part) / step)`` parts do.
         """
-        beyond_steps_s = spec.seconds_of(1) - spec.window_hop_s
-        part_windows = max(1, round((span_s - beyond_steps_s) / N_PARTS / spec.window_hop_s))
+        part_windows = max(1, round(step_s / spec.window_hop_s))
         step_s = part_windows * spec.window_hop_s
+        n_parts = max(1, round((span_s - _beyond_steps_s(spec)) / step_s))
         left_out = math.ceil((min_fault_s + spec.seconds_of(part_windows)) / step_s)
-        return cls(part_windows, left_out) if left_out <= _MOST_LEFT_OUT else None
+        is_enough = left_out <= _MOST_LEFT_OUT * n_parts
+        return cls(part_windows, n_parts, left_out) if is_enough else None
 
     @property
     def n_windows(self) -> int:
         """Windows in a span."""
-        return N_PARTS * self.part_windows
+        return self.n_parts * self.part_windows
 
     def span_s(self, spec: LogMelSpec) -> float:
         """Seconds of sound in a span."""
@@ -63,9 +69,19 @@ class LongSpan:
 
 
 def long_spans(spec: LogMelSpec, min_fault_s: float) -> tuple[LongSpan, ...]:
-    """The spans of ``LONG_SPANS_S`` that a sound of ``min_fault_s`` does not fill by half."""
-    spans = (LongSpan.of(span_s, spec, min_fault_s) for span_s in LONG_SPANS_S)
-    return tuple(span for span in spans if span is not None)
+    """The spans of ``LONG_SPANS_S`` that a sound of ``min_fault_s`` does not fill too much."""
+    found = []
+    for span_s, n_parts in _PARTS.items():
+        part_windows = round((span_s - _beyond_steps_s(spec)) / n_parts / spec.window_hop_s)
+        step_s = max(1, part_windows) * spec.window_hop_s
+        length_s = n_parts * step_s + _beyond_steps_s(spec)
+        found.append(LongSpan.calibrated(length_s, step_s, spec, min_fault_s))
+    return tuple(span for span in found if span is not None)
+
+
+def _beyond_steps_s(spec: LogMelSpec) -> float:
+    """How much longer a span is than its steps: a window is longer than its hop."""
+    return spec.seconds_of(1) - spec.window_hop_s
 
 
 def nominal_s(span_s: float) -> float:
@@ -91,10 +107,10 @@ class SpanMean:
         self._spectra: list[FloatArray] | None = None
         self._n_with_spectra = 0
         self._n_windows = 0
-        self._firsts: deque[int] = deque(maxlen=N_PARTS)
+        self._firsts: deque[int] = deque(maxlen=self.span.n_parts)
         self._first_sample = 0
-        self._rows: deque[DoubleArray] = deque(maxlen=N_PARTS)
-        self._parts: deque[tuple[FloatArray, ...]] = deque(maxlen=N_PARTS)
+        self._rows: deque[DoubleArray] = deque(maxlen=self.span.n_parts)
+        self._parts: deque[tuple[FloatArray, ...]] = deque(maxlen=self.span.n_parts)
 
     @property
     def first_sample(self) -> int:
@@ -127,7 +143,7 @@ class SpanMean:
             tuple(total * share for total in self._spectra or ()) if has_spectra else ()
         )
         self._row, self._spectra, self._n_with_spectra, self._n_windows = 0.0, None, 0, 0
-        return len(self._rows) == N_PARTS
+        return len(self._rows) == self.span.n_parts
 
     @property
     def mean_row(self) -> DoubleArray:
@@ -155,15 +171,17 @@ class SpanMean:
         """The score of the spectrum with this ``number``, >= 0. All parts must have spectra.
 
         The score of all parts, but at most that of the parts without a stretch, times what a
-        lasting fault loses with the stretch: chance hides peaks by the root of the time. So a
-        short sound can give no more than the healthy sound beside it.
+        lasting fault loses with the stretch: chance hides peaks by the root of the time. The
+        factor is at most 1.25. So a short sound can give little more than the healthy sound
+        beside it.
         """
-        kept = N_PARTS - self.span.left_out
+        n_parts = self.span.n_parts
+        kept = n_parts - self.span.left_out
         n_windows = kept * self.span.part_windows
         parts = np.stack([part[number] for part in self._parts])
         least = self._least(parts, lambda mean: healthy.score(mean, n_windows))
-        whole = healthy.score(parts.sum(axis=0) / np.float32(N_PARTS), self.span.n_windows)
-        return min(whole, math.sqrt(N_PARTS / kept) * least)
+        whole = healthy.score(parts.sum(axis=0) / np.float32(n_parts), self.span.n_windows)
+        return min(whole, min(_MOST_GAIN, math.sqrt(n_parts / kept)) * least)
 
     def mean_spectrum(self, number: int) -> FloatArray:
         """The mean of the whole parts. All of them must have spectra."""
@@ -174,7 +192,7 @@ class SpanMean:
         """The smallest score of the mean without a stretch of parts."""
         left_out = self.span.left_out
         total = parts.sum(axis=0)
-        kept = N_PARTS - left_out
+        kept = self.span.n_parts - left_out
         means = (
             (total - parts[first : first + left_out].sum(axis=0)) / kept
             for first in range(kept + 1)
