@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from monitor.detection.channel import Channel
 from monitor.domain import Decision, Score
 
@@ -9,8 +11,10 @@ from monitor.domain import Decision, Score
 class Channels:
     """At most one alert of all channels. It belongs to the channel that raises it.
 
-    Only this channel updates and clears the alert, and the others wait meanwhile. When it has
-    ended, the others begin anew. An alert from before a restart belongs to all channels whose span
+    Only this channel updates and clears the alert. Channels with shorter spans may join it: the
+    alert of a faint fault does not end while a strong one lasts. Channels with longer spans wait,
+    because their scores stay high long after a fault. When the alert has ended, the others begin
+    anew. An alert from before a restart belongs to all channels whose span
     is nearest, because its evidence is not known: it ends when all of them are healthy.
     """
 
@@ -19,6 +23,7 @@ class Channels:
         self._channels = channels
         self._owners: list[Channel] = []
         self._unheard: set[Channel] = set()  # owners without a score since a restart
+        self._started_sample, self._peak_score = 0, 0.0  # of the open alert
 
     @property
     def raised(self) -> bool:
@@ -47,7 +52,7 @@ class Channels:
         if channel.warner is not None:
             channel.warner.push(score)
         if self._owners and channel not in self._owners:
-            return None
+            return self._joined(channel, score)
         is_first = channel in self._unheard
         self._unheard.discard(channel)
         decision = channel.decision(channel.detector.push(score))
@@ -55,11 +60,12 @@ class Channels:
             return None
         if decision.kind == "raised":
             self._owners = [channel]
-        elif decision.kind == "cleared":
+            self._started_sample, self._peak_score = decision.started_sample, decision.peak_score
+            return decision
+        decision = self._of_alert(decision)
+        if decision.kind == "cleared":
             return self._cleared(channel, decision, score.end_sample, is_first=is_first)
-        elif channel is not self._owners[0]:
-            return None
-        return decision
+        return decision if channel is self._owners[0] else None
 
     def gap(self) -> None:
         """Sound was lost; long spans continue after it."""
@@ -77,7 +83,7 @@ class Channels:
         owner = self._owners[0]
         decision = owner.decision(owner.detector.machine_stopped(at_sample))
         self._end(owner, at_sample)
-        return decision
+        return None if decision is None else self._of_alert(decision)
 
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
         """The machine runs, see ``Detector``."""
@@ -95,8 +101,24 @@ class Channels:
             one for one, away in zip(channels, away_s, strict=True) if away == min(away_s)
         ]
         self._unheard = set(self._owners)
+        self._started_sample, self._peak_score = at_sample, peak_score
         for owner in self._owners:
             owner.resume(peak_score, at_sample)
+
+    def _joined(self, channel: Channel, score: Score) -> Decision | None:
+        """An update if another channel has the alert from now on too."""
+        if channel.span_s > max(owner.span_s for owner in self._owners):
+            return None
+        decision = channel.decision(channel.detector.push(score))
+        if decision is None or decision.kind != "raised":
+            return None
+        self._owners.append(channel)
+        return self._of_alert(replace(decision, kind="updated"))
+
+    def _of_alert(self, decision: Decision) -> Decision:
+        """The decision with the beginning and the peak of the alert, whichever channel it is of."""
+        self._peak_score = max(self._peak_score, decision.peak_score)
+        return replace(decision, started_sample=self._started_sample, peak_score=self._peak_score)
 
     def _cleared(
         self, channel: Channel, decision: Decision, at_sample: int, *, is_first: bool
