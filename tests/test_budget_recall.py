@@ -14,7 +14,8 @@ from monitor.calibration.channels import ChannelKey
 from monitor.calibration.threshold import BUDGETS, HealthyRecording, calibrate
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
-from monitor.model.manifest import Calibration, ChannelBudget, ChannelCalibration
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
+from monitor.model.manifest import Calibration
 from training.sound.budget_recall import BudgetRecall, budget_line
 from training.sound.injection import Fault, InjectedFaults
 

@@ -19,7 +19,7 @@ from monitor.calibration.predictive_tail import (
 )
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
-from monitor.model.manifest import EvidenceKind
+from monitor.model.channel_calibration import EvidenceKind
 
 RULE = Persistence(10, 11)
 SHORT, HOP_S = 2.08, 0.512

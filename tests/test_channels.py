@@ -18,7 +18,7 @@ from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.domain import Decision, Score, SourceStatus
 from monitor.model.bundle import Bundle
-from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 from tests.bundles import SPEC
 
 RATE_HZ = SPEC.sample_rate_hz

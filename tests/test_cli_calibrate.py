@@ -11,7 +11,7 @@ import soundfile
 from monitor.calibration import channels as channels_module
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
-from monitor.model.manifest import ChannelBudget, ChannelCalibration
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
 from monitor.offline import recalibrate as recalibrate_module
 from monitor.offline.recalibrate import recalibrate
 from monitor.text.wording import rounded

@@ -16,10 +16,10 @@ from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelWindow, Sc
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
 from monitor.model.bundle import Bundle
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.channel_scores import every_channel
 from monitor.model.head import DistanceHead, LossHead, whitened
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
-from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.network import Network
 from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
 from monitor.model.peaks import healthy_peaks

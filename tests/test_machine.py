@@ -14,7 +14,7 @@ import pytest
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceStatus
 from monitor.model.bundle import Bundle
-from monitor.model.manifest import ChannelBudget, ChannelCalibration
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine import Machine

@@ -25,7 +25,7 @@ from monitor.calibration.predictive_tail import SpreadPrior, predictive_threshol
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
-from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 
 ENOUGH_RECORDINGS = 150
 _LEAST_VALUES = 4

@@ -19,8 +19,9 @@ from monitor.commands.recall_lines import (
 from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import OperationSettings
 from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.channel_calibration import ChannelCalibration
 from monitor.model.long_spans import nominal_s
-from monitor.model.manifest import Calibration, ChannelCalibration
+from monitor.model.manifest import Calibration
 from monitor.model.network import Network
 from monitor.model.scorer import run_selftest
 from monitor.text.wording import counted, duration, rounded

@@ -16,8 +16,9 @@ from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds
 from monitor.domain import Decision
 from monitor.model.bundle import Bundle
+from monitor.model.channel_calibration import ChannelCalibration
 from monitor.model.long_spans import LongSpan
-from monitor.model.manifest import Calibration, ChannelCalibration
+from monitor.model.manifest import Calibration
 
 _SAME_SPAN_S = 1e-6
 

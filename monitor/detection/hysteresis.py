@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from monitor.detection.persistence import Persistence
 from monitor.detection.settings import DetectorSettings
-from monitor.model.manifest import Calibration, ChannelCalibration
+from monitor.model.channel_calibration import ChannelCalibration
+from monitor.model.manifest import Calibration
 
 
 @dataclass(frozen=True, slots=True)

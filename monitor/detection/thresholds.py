@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from monitor.detection.settings import DetectorSettings
 from monitor.errors import BundleError
-from monitor.model.manifest import Calibration, ChannelCalibration
+from monitor.model.channel_calibration import ChannelCalibration
+from monitor.model.manifest import Calibration
 
 
 @dataclass(frozen=True, slots=True)

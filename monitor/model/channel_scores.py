@@ -15,9 +15,9 @@ import numpy as np
 from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
+from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
 from monitor.model.head import whitened
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
-from monitor.model.manifest import ChannelCalibration, EvidenceKind
 from monitor.model.peaks import HealthyPeaks
 
 _SAME_S = 1e-6

@@ -23,8 +23,8 @@ from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
+from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.channel_scores import every_channel
-from monitor.model.manifest import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.network import Network
 from monitor.model.recording_score import RecordingScore
 from monitor.offline.replay import nothing_to_score

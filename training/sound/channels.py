@@ -15,9 +15,9 @@ import numpy as np
 from monitor.calibration.channels import ChannelKey
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.channel_calibration import EvidenceKind
 from monitor.model.head import Head, distances_of, whitened
 from monitor.model.long_spans import LongSpan, SpanMean
-from monitor.model.manifest import EvidenceKind
 from monitor.model.peaks import HealthyPeaks
 from training.sound.section_spectra import Spectra
 
