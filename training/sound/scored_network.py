@@ -51,11 +51,14 @@ class ScoredNetwork:
         """The recordings, each scored without itself."""
         return self.channels.healthy
 
-    def scores_without_file(self) -> list[HealthyRecording]:
-        """The scores by statistics without any section of the same file."""
+    def distances_without_file(self) -> list[HealthyRecording]:
+        """The scores by statistics without any section of the same file, and without peaks.
+
+        The weights of peaks depend on the largest distance, which may be that of an outlier.
+        """
         file = [recording.file for recording in self.trial.recordings]
         if are_apart(file, self.trial.fold):
-            return self.healthy
+            return _cross_fitted(self.sound, self.trial, self.heads)
         heads = heads_of(self.sound, np.array(file), self.choice)
         return _cross_fitted(self.sound, self.trial, heads)
 

@@ -111,7 +111,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         data.files,
         data.recordings,
         learned.sound,
-        learned.scores_without_file(),
+        learned.distances_without_file(),
         keep=request.keep_outliers,
     )
     if findings.outliers and not request.keep_outliers:
