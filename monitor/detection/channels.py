@@ -106,14 +106,15 @@ class Channels:
             owner.resume(peak_score, at_sample)
 
     def _joined(self, channel: Channel, score: Score) -> Decision | None:
-        """An update if another channel has the alert from now on too."""
+        """Let a channel that would raise an alert join the open one: an update if it is stronger."""
         if channel.span_s > max(owner.span_s for owner in self._owners):
             return None
         decision = channel.decision(channel.detector.push(score))
         if decision is None or decision.kind != "raised":
             return None
         self._owners.append(channel)
-        return self._of_alert(replace(decision, kind="updated"))
+        is_stronger = decision.score > self._peak_score
+        return self._of_alert(replace(decision, kind="updated")) if is_stronger else None
 
     def _of_alert(self, decision: Decision) -> Decision:
         """The decision with the beginning and the peak of the alert, whichever channel it is of."""
