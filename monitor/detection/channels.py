@@ -106,7 +106,7 @@ class Channels:
             owner.resume(peak_score, at_sample)
 
     def _joined(self, channel: Channel, score: Score) -> Decision | None:
-        """Let a channel that would raise an alert join the open one: an update if it is stronger."""
+        """A channel that would raise an alert joins the open one: an update if it is stronger."""
         if channel.span_s > max(owner.span_s for owner in self._owners):
             return None
         decision = channel.decision(channel.detector.push(score))
