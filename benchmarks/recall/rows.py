@@ -30,7 +30,7 @@ _REAL = (
     "alert, 1 a week",
     "alert, supported budget",
     "recording, 1 a week",
-    f"recording, {NOMINAL:.0%} false",
+    f"recording, {NOMINAL:.0%} false, 95 % limits",
     f"recording, 1 false in {round(1 / FALSE_CLIPS)}",
 )
 
@@ -93,7 +93,7 @@ def real(results: Sequence[MachineFigures]) -> str:
             _share(faulty, _alerted),
             f"{_share(faulty, lambda one: one.supported)} at {supported:,.0f} a week",
             _share(faulty, lambda one: one.at_week),
-            _share(faulty, lambda one: one.at_nominal),
+            _with_limits([one.at_nominal for one in faulty]),
             _share(faulty, lambda one: one.at_clips),
         )
         lines.append(f"| {machine} | {' | '.join(cells)} |")
@@ -130,6 +130,15 @@ def _alerted(one: Outcome) -> bool:
 
 def _share(outcomes: Sequence[Outcome], of: Of) -> str:
     return f"{np.mean([of(one) for one in outcomes]):.2f}"
+
+
+def _with_limits(outcomes: Sequence[bool]) -> str:
+    """The share, with its limits by Clopper and Pearson (1934, Biometrika 26)."""
+    n, found = len(outcomes), sum(outcomes)
+    tail = (1.0 - _CONFIDENCE) / 2.0
+    low = stats.beta.ppf(tail, found, n - found + 1) if found else 0.0
+    high = stats.beta.ppf(1.0 - tail, found + 1, n - found) if found < n else 1.0
+    return f"{found / n:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _each(
