@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.domain import FloatArray, SourceStatus
@@ -103,6 +103,27 @@ def test_sound_after_a_wrong_format_is_used_again() -> None:
     assert check.problem
     check.push(as_16_bit(sound).tobytes())
     assert not check.problem
+
+
+@given(
+    level=st.floats(0.05, 5.0),
+    bits=st.integers(8, 16),
+    period=st.sampled_from([2, 3, 4, 5, 6, 8]),
+    phase=st.floats(0.0, 0.8),
+)
+@example(level=0.8304413913138577, bits=16, period=4, phase=0.2)
+@example(level=2.267578125, bits=12, period=4, phase=0.4)
+@example(level=1.550584463287389, bits=16, period=2, phase=0.7)
+def test_a_tone_that_divides_the_sample_rate_has_the_stated_format(
+    level: float, bits: int, period: int, phase: float
+) -> None:
+    """Its few values can be quiet by chance when their bytes are exchanged."""
+    cycle = np.sin(2 * np.pi / period * np.arange(period) + phase)
+    cycle = np.floor(np.clip(level * cycle, -1.0, 1.0) * 2 ** (bits - 1)) / 2 ** (bits - 1)
+    tone = np.tile(cycle, 3 * RATE_HZ // period + 1)
+    check = SampleFormatCheck("s16le", RATE_HZ, 1)
+    check.push(as_16_bit(tone.astype(np.float32)).tobytes())
+    assert check.problem == ""
 
 
 @given(

@@ -27,6 +27,8 @@ _QUIETER = 0.3
 _LOUD_SWAPPED = 0.05
 _QUIETER_SWAPPED = 0.1
 _BOTH_SIGNS = 0.05
+_LEAST_DISTINCT = 10
+"""Quiet sound with fewer values is, swapped, not as loud as `_LOUD_SWAPPED`."""
 _QUIETER_THAN_NOISE = 0.5
 _MOST_CLIPPED = 0.2
 _FLOATS = 0.99
@@ -96,17 +98,20 @@ def _is_swapped(values: _Int16) -> bool:
     """Whether loud values become quiet sound of both signs when their bytes are exchanged.
 
     Of loud sound in the right order, every low byte is equally frequent. Sound that was
-    converted from 8 bits has the low byte 0, and gives only one sign.
+    converted from 8 bits has the low byte 0, and gives only one sign. Clipped sound and a tone
+    that divides the sample rate have so few values that their low bytes can be equal by chance.
     """
     inner = values[(values != _LOWEST) & (values != _HIGHEST)]
-    if 2 * inner.size < values.size:  # clipped
+    if inner.size < (1.0 - _MOST_CLIPPED) * values.size:
         return False
     turned = inner.byteswap()
     is_negative = float(np.mean(turned < 0))
     if not _BOTH_SIGNS <= is_negative <= 1.0 - _BOTH_SIGNS:
         return False
     loud = _rms(inner)
-    return loud >= _LOUD_SWAPPED and _rms(turned) <= _QUIETER_SWAPPED * loud
+    if loud < _LOUD_SWAPPED or _rms(turned) > _QUIETER_SWAPPED * loud:
+        return False
+    return np.unique(turned).size >= _LEAST_DISTINCT
 
 
 def _is_even_noise(values: _Int16) -> bool:
@@ -123,7 +128,9 @@ def _is_even_noise(values: _Int16) -> bool:
         return False
     if float(np.mean((values == _LOWEST) | (values == _HIGHEST))) > _MOST_AT_ENDS:
         return False
-    return float(np.mean(np.diff(samples, axis=0) ** 2)) >= _WHITE * 2.0 * power
+    if float(np.mean(np.diff(samples, axis=0) ** 2)) < _WHITE * 2.0 * power:
+        return False
+    return np.unique(values).size >= _LEAST_DISTINCT
 
 
 def _is_unsigned(values: _Int16) -> bool:
@@ -132,7 +139,9 @@ def _is_unsigned(values: _Int16) -> bool:
         return False
     clipped = float(np.mean((values == _LOWEST) | (values == _HIGHEST)))
     loud = _rms(values)
-    return loud >= _LOUD and clipped <= _MOST_CLIPPED and _rms(values ^ _LOWEST) <= _QUIETER * loud
+    if loud < _LOUD or clipped > _MOST_CLIPPED or _rms(values ^ _LOWEST) > _QUIETER * loud:
+        return False
+    return np.unique(values).size > 2  # a tone at half the sample rate
 
 
 def _is_float(cell: bytes) -> bool:
