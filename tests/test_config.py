@@ -74,6 +74,18 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert second.bundle == Path("/srv/fan")
 
 
+def test_the_machine_of_a_bundle_is_found_by_any_path_to_it(tmp_path: Path) -> None:
+    """A replay by another path would use the settings of no machine."""
+    settings = load_config(write(tmp_path, VALID), {})
+    (tmp_path / "bundles/pump").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "bundles")
+    for path in ("bundles/pump", "bundles/../bundles/pump", "link/pump"):
+        machine = settings.machine_with(tmp_path / path)
+        assert machine is not None
+        assert machine.id == "pump-7"
+    assert settings.machine_with(tmp_path / "bundles/other") is None
+
+
 @pytest.mark.parametrize(
     ("find", "replace", "says"),
     [

@@ -107,8 +107,10 @@ class Settings(BaseModel):
 
     def machine_with(self, bundle: Path) -> MachineSettings | None:
         """The first machine that uses this bundle, if there is one."""
-        path = bundle.absolute()
-        return next((machine for machine in self.machines if machine.bundle == path), None)
+        path = bundle.resolve()
+        return next(
+            (one for one in self.machines if one.bundle and one.bundle.resolve() == path), None
+        )
 
     def detector_of(self, machine: MachineSettings | None) -> DetectorSettings:
         """``[detector]`` with the keys of the machine's own table in their place."""
