@@ -228,6 +228,7 @@ FALLING = {
     ],
 }
 """A channel that would have no threshold for most budgets, because they are not in order."""
+RISING = {**FALLING, "budgets": [{"false_alarms_per_week": 1.0, "threshold": 5.0}]}
 
 
 @pytest.mark.parametrize(
@@ -246,6 +247,11 @@ FALLING = {
         (lambda v: v.update(span_s=-1), "span_s"),
         (lambda v: v.update(spectra={"envelope": None, "lines": {}}), "spectra: must be an object"),
         (lambda v: v["calibration"].update(channels=[FALLING]), "channels.0: .* rising order"),
+        (lambda v: v["calibration"].update(channels=[RISING, RISING]), "the same evidence and"),
+        (
+            lambda v: v["calibration"].update(channels=[{**RISING, "step_s": 16.0}]),
+            "channels.0: .* greater than span_s",
+        ),
         (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
         (lambda v: v["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda v: v.update(features=[]), "features"),

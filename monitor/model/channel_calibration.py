@@ -42,11 +42,13 @@ class ChannelCalibration(BaseModel):
     budgets: tuple[ChannelBudget, ...] = Field(min_length=1, max_length=64)
 
     @model_validator(mode="after")
-    def _budgets_rise(self) -> Self:
+    def _is_possible(self) -> Self:
         if any(
             a.false_alarms_per_week >= b.false_alarms_per_week for a, b in pairwise(self.budgets)
         ):
             raise ValueError("the budgets must be in rising order of false_alarms_per_week")
+        if self.step_s > self.span_s:
+            raise ValueError("step_s must not be greater than span_s: sound would not be scored")
         return self
 
     def threshold_for(self, false_alarms_per_week: float) -> float | None:

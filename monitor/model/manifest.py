@@ -76,6 +76,12 @@ class Calibration(BaseModel):
     provisional: bool = False
     note: str = Field(max_length=2000)
 
+    @model_validator(mode="after")
+    def _channels_differ(self) -> Self:
+        if len({(one.evidence, one.span_s) for one in self.channels}) < len(self.channels):
+            raise ValueError("channels: two channels have the same evidence and span_s")
+        return self
+
     def threshold_for(self, false_alarms_per_week: float | None) -> float | None:
         """The threshold for a budget; None where the bundle does not contain it."""
         if false_alarms_per_week in {None, self.false_alarms_per_week}:
