@@ -17,10 +17,8 @@ from monitor.detection.thresholds import Thresholds
 from monitor.domain import Decision
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelCalibration
-from monitor.model.long_spans import LongSpan
+from monitor.model.channel_scores import is_long, long_span_of
 from monitor.model.manifest import Calibration
-
-_SAME_SPAN_S = 1e-6
 
 
 class Channel:
@@ -41,11 +39,6 @@ class Channel:
     def is_long(self) -> bool:
         """Whether its spans are longer than that of the bundle, and continue after a gap."""
         return self.detector.rule.is_long
-
-    @property
-    def warns(self) -> bool:
-        """Whether the score stays above the threshold of a warning."""
-        return self.warner is not None and self.warner.raised
 
     def decision(self, decision: Decision | None) -> Decision | None:
         """A decision of the detector, in units of the bundle."""
@@ -92,17 +85,17 @@ def channels_of(
 ) -> dict[int, Channel]:
     """Channel 0, and the channels of the calibration that have a threshold, by number.
 
-    Without the long spans that have no scores, because a sound of ``min_fault_s`` fills half of
-    them: an alert from before a restart would never be cleared there.
+    Without the long spans that have no scores, because a sound of ``min_fault_s`` fills too much
+    of them: an alert from before a restart would never be cleared there.
     """
     before = LastAlert()
 
     def rule(
         scores: Calibration | ChannelCalibration, threshold: float, per_week: float
     ) -> DetectorRule:
-        span_s, step_s, is_long = bundle.actual_span_s, bundle.spec.window_hop_s, False
-        if isinstance(scores, ChannelCalibration) and scores.span_s - span_s > _SAME_SPAN_S:
-            span_s, step_s, is_long = scores.span_s, scores.step_s, True
+        span_s, step_s, long = bundle.actual_span_s, bundle.spec.window_hop_s, False
+        if isinstance(scores, ChannelCalibration) and is_long(scores, bundle):
+            span_s, step_s, long = scores.span_s, scores.step_s, True
         return DetectorRule.of(
             settings,
             scores,
@@ -112,7 +105,7 @@ def channels_of(
             hop_s=step_s,
             sample_rate_hz=bundle.spec.sample_rate_hz,
             same_fault_s=same_fault_s,
-            is_long=is_long,
+            is_long=long,
         )
 
     def channel(
@@ -131,13 +124,9 @@ def channels_of(
     channels = {0: channel(calibration, thresholds.alarm, thresholds.warning)}
     for number, one in enumerate(calibration.channels, start=1):
         own = thresholds.channels[number - 1]
-        is_long = one.span_s - bundle.actual_span_s > _SAME_SPAN_S
-        if (
-            is_long
-            and LongSpan.calibrated(one.span_s, one.step_s, bundle.spec, settings.min_fault_s)
-            is None
-        ):
-            continue
-        if own.alarm is not None:
+        has_scores = (
+            not is_long(one, bundle) or long_span_of(one, bundle, settings.min_fault_s) is not None
+        )
+        if has_scores and own.alarm is not None:
             channels[number] = channel(one, own.alarm, own.warning)
     return channels

@@ -21,6 +21,8 @@ class Channels:
     def __init__(self, channels: dict[int, Channel]) -> None:
         """``channels``: by number, with channel 0."""
         self._channels = channels
+        self._short = [channel for channel in channels.values() if not channel.is_long]
+        self._warners = [one.warner for one in channels.values() if one.warner is not None]
         self._owners: list[Channel] = []
         self._unheard: set[Channel] = set()  # owners without a score since a restart
         self._started_sample, self._peak_score = 0, 0.0  # of the open alert
@@ -33,7 +35,7 @@ class Channels:
     @property
     def warns(self) -> bool:
         """Whether a score stays above the threshold of a warning."""
-        return any(channel.warns for channel in self._channels.values())
+        return any(warner.raised for warner in self._warners)
 
     @property
     def undecided_since(self) -> int | None:
@@ -41,7 +43,7 @@ class Channels:
 
         As in ``Detector``, without the long spans.
         """
-        known = [one.detector.undecided_since for one in self._short()]
+        known = [one.detector.undecided_since for one in self._short]
         return min((end_sample for end_sample in known if end_sample is not None), default=None)
 
     def push(self, score: Score) -> Decision | None:
@@ -69,14 +71,13 @@ class Channels:
 
     def gap(self) -> None:
         """Sound was lost; long spans continue after it."""
-        for channel in self._short():
+        for channel in self._short:
             channel.gap()
 
     def machine_stopped(self, at_sample: int) -> Decision | None:
         """The machine is off: an open alert is cleared, and long spans continue at the start."""
-        for channel in self._channels.values():
-            if channel.warner is not None:
-                channel.warner.machine_stopped(at_sample)
+        for warner in self._warners:
+            warner.machine_stopped(at_sample)
         self.gap()
         if not self._owners:
             return None
@@ -142,6 +143,3 @@ class Channels:
         for channel in self._channels.values():
             if channel is not owner:
                 channel.forget(at_sample)
-
-    def _short(self) -> list[Channel]:
-        return [channel for channel in self._channels.values() if not channel.is_long]

@@ -18,9 +18,22 @@ from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
 from monitor.model.head import whitened
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
+from monitor.model.peak_evidence import PeakEvidence
 from monitor.model.peaks import HealthyPeaks
 
 _SAME_S = 1e-6
+
+
+def is_long(channel: ChannelCalibration, bundle: Bundle) -> bool:
+    """Whether the span of a channel is longer than that of its bundle."""
+    return channel.span_s - bundle.actual_span_s > _SAME_S
+
+
+def long_span_of(
+    channel: ChannelCalibration, bundle: Bundle, min_fault_s: float
+) -> LongSpan | None:
+    """The span of a long channel; None if ``min_fault_s`` fills too much: it has no scores."""
+    return LongSpan.calibrated(channel.span_s, channel.step_s, bundle.spec, min_fault_s)
 
 
 def every_channel(bundle: Bundle, min_fault_s: float) -> list[tuple[EvidenceKind, float, float]]:
@@ -67,8 +80,8 @@ class ChannelScorer:
                     self._short.append((number, channel))
             else:
                 by_span.setdefault((channel.span_s, channel.step_s), []).append((number, channel))
-        for (span_s, step_s), members in by_span.items():
-            span = LongSpan.calibrated(span_s, step_s, bundle.spec, min_fault_s)
+        for members in by_span.values():
+            span = long_span_of(members[0][1], bundle, min_fault_s)
             if span is not None:
                 self._long.append((SpanMean(span), members))
 
@@ -108,7 +121,9 @@ class ChannelScorer:
             mean_db += other
         mean_db *= np.float32(1.0 / n_windows)
         value = self._healthy(spectrum).score(mean_db, n_windows)
-        bands_hz = self._bands_hz(channel, value, mean_db, n_windows)
+        bands_hz = (
+            self._bands_hz(spectrum, mean_db, n_windows) if _may_raise(channel, value) else ()
+        )
         return replace(score, value=value, channel=number, bands_hz=bands_hz)
 
     def _over_long_span(
@@ -132,23 +147,30 @@ class ChannelScorer:
             elif mean.has_spectra:
                 spectrum = SPECTRA.index(channel.evidence)
                 value = mean.peaks(spectrum, self._healthy(spectrum))
-                mean_db = mean.mean_spectrum(spectrum)
-                bands_hz = self._bands_hz(channel, value, mean_db, mean.span.n_windows)
+                bands_hz: tuple[tuple[float, float], ...] = ()
+                if _may_raise(channel, value):
+                    mean_db = mean.mean_spectrum(spectrum)
+                    bands_hz = self._bands_hz(spectrum, mean_db, mean.span.n_windows)
                 scores.append(replace(base, value=value, channel=number, bands_hz=bands_hz))
         return scores
 
     def _healthy(self, spectrum: int) -> HealthyPeaks:
+        return self._peaks.healthy[spectrum]
+
+    @property
+    def _peaks(self) -> PeakEvidence:
         if self._bundle.peaks is None:
             raise ValueError("the bundle has no spectra")
-        return self._bundle.peaks.healthy[spectrum]
+        return self._bundle.peaks
 
     def _bands_hz(
-        self, channel: ChannelCalibration, value: float, mean_db: FloatArray, n_windows: int
+        self, spectrum: int, mean_db: FloatArray, n_windows: int
     ) -> tuple[tuple[float, float], ...]:
-        """Where the spectrum stands out, for a score that may raise an alert or a warning."""
-        peaks = self._bundle.peaks
-        if peaks is None or value <= channel.budgets[-1].threshold:
-            return ()
-        spectrum = SPECTRA.index(channel.evidence)
-        band, place = peaks.healthy[spectrum].highest(mean_db, n_windows)
-        return (peaks.spec.band_hz(spectrum, band, place),)
+        """Where the spectrum stands out."""
+        band, place = self._healthy(spectrum).highest(mean_db, n_windows)
+        return (self._peaks.spec.band_hz(spectrum, band, place),)
+
+
+def _may_raise(channel: ChannelCalibration, value: float) -> bool:
+    """Whether the score is above the threshold of an alert or a warning at some budget."""
+    return value > channel.budgets[-1].threshold

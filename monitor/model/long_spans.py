@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -160,12 +160,9 @@ class SpanMean:
         """The score of the evidence, >= 0. ``centres``: the centres of the head, whitened."""
         n_numbers = head.centres.shape[1]
         rows = np.stack([row[-n_numbers:] for row in self._rows])
-
-        def score(kept: DoubleArray) -> float:
-            distance, local = distances_between(kept[None], centres)
-            return float(max(distance[0], head.local_weight * local[0]))
-
-        return self._least(whitened(rows, head), score)
+        kept = np.stack(self._without_a_stretch(whitened(rows, head)))
+        distance, local = distances_between(kept, centres)
+        return float(np.maximum(distance, head.local_weight * local).min())
 
     def peaks(self, number: int, healthy: HealthyPeaks) -> float:
         """The score of the spectrum with this ``number``, >= 0. All parts must have spectra.
@@ -179,7 +176,7 @@ class SpanMean:
         kept = n_parts - self.span.left_out
         n_windows = kept * self.span.part_windows
         parts = np.stack([part[number] for part in self._parts])
-        least = self._least(parts, lambda mean: healthy.score(mean, n_windows))
+        least = min(healthy.score(mean, n_windows) for mean in self._without_a_stretch(parts))
         whole = healthy.score(parts.sum(axis=0) / np.float32(n_parts), self.span.n_windows)
         return min(whole, min(_MOST_GAIN, math.sqrt(n_parts / kept)) * least)
 
@@ -188,13 +185,12 @@ class SpanMean:
         mean: FloatArray = np.mean([part[number] for part in self._parts], axis=0)
         return mean
 
-    def _least(self, parts: Values, score: Callable[[Values], float]) -> float:
-        """The smallest score of the mean without a stretch of parts."""
+    def _without_a_stretch(self, parts: Values) -> list[Values]:
+        """The mean without each stretch of parts. Shape: ``(n_parts, ...)`` to ``(...)`` each."""
         left_out = self.span.left_out
         total = parts.sum(axis=0)
         kept = self.span.n_parts - left_out
-        means = (
+        return [
             (total - parts[first : first + left_out].sum(axis=0)) / kept
             for first in range(kept + 1)
-        )
-        return min(score(mean) for mean in means)
+        ]
