@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -33,6 +33,26 @@ def block_values(scores: DoubleArray, rule: Persistence, per_block: int) -> Doub
 def maxima(persistent: DoubleArray, per_block: int) -> DoubleArray:
     n_blocks = max(1, round(len(persistent) / per_block))
     return np.array([part.max() for part in np.array_split(persistent, n_blocks)])
+
+
+def counted_thresholds(
+    values: DoubleArray,
+    allowed: Sequence[float],
+    extrapolated: Callable[[list[float]], Sequence[float]],
+) -> list[tuple[float, bool]]:
+    """For each of ``allowed``, the threshold that so many of the values exceed.
+
+    With whether it was counted. The others come from ``extrapolated``, which gets those of
+    ``allowed`` that are too rare to be counted, and is not called if there are none.
+    """
+    ordered, n = np.sort(values), len(values)
+    ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
+    rare = [one for one, rank in zip(allowed, ranks, strict=True) if rank > n]
+    beyond = iter(extrapolated(rare) if rare else ())
+    return [
+        (float(ordered[max(rank, 1) - 1]), True) if rank <= n else (next(beyond), False)
+        for rank in ranks
+    ]
 
 
 def decorrelation(series: Sequence[DoubleArray]) -> int:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from monitor.calibration.blocks import WEEK_S, block_values, by_file, maxima
+from monitor.calibration.blocks import WEEK_S, block_values, by_file, counted_thresholds, maxima
 from monitor.calibration.predictive_tail import SpreadPrior, predictive_thresholds
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
@@ -85,18 +85,12 @@ class ChannelValues:
 
     def _thresholds(self, per_week: Sequence[float], seed: int) -> list[float]:
         """Counted where there are enough values, extrapolated otherwise."""
-        ordered = np.sort(np.concatenate(self.by_file))
-        n = len(ordered)
         allowed = [one * self.block_s / WEEK_S for one in per_week]
-        ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
-        beyond = iter(
-            self._extrapolated([a for a, r in zip(allowed, ranks, strict=True) if r > n], seed)
-        )
-        return [float(ordered[max(rank, 1) - 1]) if rank <= n else next(beyond) for rank in ranks]
+        values = np.concatenate(self.by_file)
+        found = counted_thresholds(values, allowed, lambda rare: self._extrapolated(rare, seed))
+        return [threshold for threshold, _ in found]
 
     def _extrapolated(self, allowed: Sequence[float], seed: int) -> list[float]:
-        if not allowed:
-            return []
         if self.key.evidence == "distance":
             squares = [np.square(values) for values in self.by_file]
             return [math.sqrt(one) for one in rare_thresholds(squares, allowed, seed)]

@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 
-from monitor.calibration.blocks import WEEK_S, by_file, decorrelation, maxima
+from monitor.calibration.blocks import WEEK_S, by_file, counted_thresholds, decorrelation, maxima
 from monitor.calibration.channels import ChannelKey, channel_values
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence, persistent_scores
@@ -196,17 +196,13 @@ def _thresholds(
     blocks: _Blocks, budgets: Sequence[float], power: float, seed: int
 ) -> list[tuple[float, Literal["conformal", "generalised_pareto"]]]:
     """For each budget the value that is passed so often: counted, or extrapolated from powers."""
-    values = blocks.values
-    ordered = np.sort(values)
-    n = len(values)
+
+    def extrapolated(rare: list[float]) -> list[float]:
+        groups = [group**power for group in blocks.by_file]
+        return [one ** (1.0 / power) for one in rare_thresholds(groups, rare, seed)]
+
     allowed = [budget * blocks.length_s / WEEK_S for budget in budgets]
-    ranks = [math.ceil((n + 1) * (1.0 - one)) for one in allowed]
-    rare = [one for one, rank in zip(allowed, ranks, strict=True) if rank > n]
-    groups = [group**power for group in blocks.by_file]
-    beyond = iter(rare_thresholds(groups, rare, seed) if rare else ())
     return [
-        (float(ordered[max(rank, 1) - 1]), "conformal")
-        if rank <= n
-        else (next(beyond) ** (1.0 / power), "generalised_pareto")
-        for rank in ranks
+        (threshold, "conformal" if is_counted else "generalised_pareto")
+        for threshold, is_counted in counted_thresholds(blocks.values, allowed, extrapolated)
     ]

@@ -24,7 +24,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
-from monitor.model.channel_scores import every_channel
+from monitor.model.channel_scores import every_channel, is_long
 from monitor.model.network import Network
 from monitor.model.recording_score import RecordingScore
 from monitor.offline.replay import nothing_to_score
@@ -218,7 +218,7 @@ def _by_channel(
     found = {}
     for number, channel in enumerate(calibration.channels if calibration else (), start=1):
         values = [score.value for score in scores if score.channel == number]
-        if not values and channel.span_s > bundle.actual_span_s + bundle.spec.window_hop_s / 2:
+        if not values and is_long(channel, bundle):
             values = _of_whole(channel.evidence, bundle, whole)
         key = ChannelKey(channel.evidence, channel.span_s, channel.step_s)
         found[key] = np.array(values)
