@@ -84,8 +84,7 @@ class DistanceHead(Head):
 
     def score(self, evidence: DoubleArray, loss: float) -> float:  # noqa: ARG002 - only LossHead needs it
         """The larger of the distance and the weighted local distance, see :func:`distances_of`."""
-        distance, local = distances_of(evidence[None], self)
-        return float(max(distance[0], self.local_weight * local[0]))
+        return float(larger_distance(*distances_of(evidence[None], self), self)[0])
 
 
 class LossHead(Head):
@@ -121,6 +120,12 @@ def distances_of(rows: DoubleArray, head: Head) -> tuple[DoubleArray, DoubleArra
     ``head`` must have a centre.
     """
     return distances_between(whitened(rows, head), whitened(head.centres, head))
+
+
+def larger_distance(distance: DoubleArray, local: DoubleArray, head: Head) -> DoubleArray:
+    """The larger of distance and weighted local distance. Shape: ``(n,)``, twice, to ``(n,)``."""
+    larger: DoubleArray = np.maximum(distance, head.local_weight * local)
+    return larger
 
 
 def whitened(rows: DoubleArray, head: Head) -> DoubleArray:

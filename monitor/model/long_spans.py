@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, distances_between, whitened
+from monitor.model.head import Head, distances_between, larger_distance, whitened
 from monitor.model.peaks import HealthyPeaks
 
 Values = TypeVar("Values", DoubleArray, FloatArray)
@@ -161,8 +161,7 @@ class SpanMean:
         n_numbers = head.centres.shape[1]
         rows = np.stack([row[-n_numbers:] for row in self._rows])
         kept = np.stack(self._without_a_stretch(whitened(rows, head)))
-        distance, local = distances_between(kept, centres)
-        return float(np.maximum(distance, head.local_weight * local).min())
+        return float(larger_distance(*distances_between(kept, centres), head).min())
 
     def peaks(self, number: int, healthy: HealthyPeaks) -> float:
         """The score of the spectrum with this ``number``, >= 0. All parts must have spectra.

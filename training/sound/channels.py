@@ -16,7 +16,7 @@ from monitor.calibration.channels import ChannelKey
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.channel_calibration import EvidenceKind
-from monitor.model.head import Head, distances_of, whitened
+from monitor.model.head import Head, whitened
 from monitor.model.long_spans import LongSpan, SpanMean
 from monitor.model.peaks import HealthyPeaks
 from training.sound.section_spectra import Spectra
@@ -76,8 +76,7 @@ class _Group:
         Nothing is left out of it, and chance variation is larger: it is above that of a span.
         """
         n, head = self._n_windows, self._own.head
-        distance, local = distances_of((np.asarray(self._total) / n)[None], head)
-        scores = [float(max(distance[0], head.local_weight * local[0]))]
+        scores = [head.score(np.asarray(self._total) / n, 0.0)]
         scores += [
             healthy.score(total / n, n)
             for healthy, total in zip(self._own.healthy, self._spectra, strict=False)

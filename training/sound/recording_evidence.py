@@ -13,7 +13,7 @@ import torch
 from monitor.calibration.threshold import HealthyRecording
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, distances_of
+from monitor.model.head import Head, distances_of, larger_distance
 from monitor.model.recording_score import BLOCK_S, RecordingScore, block_edges
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recordings import Recording
@@ -99,7 +99,7 @@ def score_evidence(
     whole.extend(recording.evidence, recording.loss)
     if head.is_distance:
         distance, local = distances_of(recording.spans(span_windows), head)
-        scores = np.maximum(distance, head.local_weight * local)
+        scores = larger_distance(distance, local, head)
     else:
         scores = _sliding_mean(recording.loss[:, None], span_windows)[:, 0]
     levels_db = _sliding_mean(recording.level_db[:, None], span_windows)[:, 0]
