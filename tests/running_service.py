@@ -11,11 +11,11 @@ from pathlib import Path
 
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from monitor.process.signals import SignalQueue
+from monitor.process.systemd import Notifier
 from monitor.service.delivery import Delivery
 from monitor.service.main_loop import MainLoop, Reading
-from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
-from monitor.service.systemd import Notifier
 
 
 class Manager:

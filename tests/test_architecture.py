@@ -45,7 +45,9 @@ PRINTING = {"monitor/cli/program.py"}
 CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
-SIDE_EFFECTS = {"sources", "outbox", "mqtt", "history", "config", "control", "service", "web"}
+SIDE_EFFECTS = {
+    *("sources", "outbox", "mqtt", "history", "config", "control", "process", "service", "web")
+}
 """Packages with devices, network, clocks or threads.
 
 ``web``, ``history`` and ``diagnosis`` do not exist yet: the rules here are for later packages.
@@ -61,6 +63,7 @@ FORBIDDEN = {
     "config": {"model", "service", "outbox", "control"},
     "control": SIDE_EFFECTS - {"control"} | {"model", "domain"},
     "learning": SIDE_EFFECTS,
+    "process": SIDE_EFFECTS - {"process"} | {"model", "learning", "commands"},
     "service": {"web", "commands", "demo", "offline"},
     "offline": {"service", "mqtt", "outbox", "config"},
 }

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.mqtt.payloads import encode
-from monitor.service.logs import JsonFormatter, TextFormatter
+from monitor.process.logs import JsonFormatter, TextFormatter
 from monitor.text.escaping import csv_cell, encodable, html_text, json_text, one_line
 from tests.command_line import auscult
 

@@ -15,7 +15,7 @@ from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.domain import AudioBlock, Decision
 from monitor.model.bundle import Bundle
-from monitor.service import logs
+from monitor.process import logs
 from monitor.service.machine_report import MachineReport
 from tests.scripted_machines import RecordingOutlet
 
@@ -105,7 +105,7 @@ def test_repetitions_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -
     """A source that fails again and again would fill the disk with log lines."""
     stream = lines_of("json")
     now = [100.0]
-    monkeypatch.setattr("monitor.service.logs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("monitor.process.logs.time.monotonic", lambda: now[0])
     for _ in range(50):
         log.warning("lost", extra={"machine": "a"})
     log.warning("lost", extra={"machine": "b"})

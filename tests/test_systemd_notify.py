@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.service.systemd import Notifier
+from monitor.process.systemd import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -29,11 +29,11 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from monitor.process.signals import SignalQueue
+from monitor.process.systemd import Notifier
 from monitor.service.delivery import Delivery
 from monitor.service.main_loop import MainLoop
-from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
-from monitor.service.systemd import Notifier
 from monitor.sources.protocol import SourceItem
 from tests.bundles import make_bundle
 from tests.clocks import START_UNIX_S, FakeClock

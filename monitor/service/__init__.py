@@ -1,1 +1,1 @@
-"""The daemon: machines, supervision, delivery, systemd, logs."""
+"""The daemon: machines, supervision, delivery, learning."""

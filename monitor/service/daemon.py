@@ -21,17 +21,17 @@ from monitor.control.operator_log import OperatorLog
 from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.queue import Outbox
+from monitor.process.logs import set_up_logging
+from monitor.process.signals import SignalQueue
+from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
 from monitor.service.delivery import Delivery
 from monitor.service.info import daemon_info
-from monitor.service.logs import set_up_logging
 from monitor.service.machine_plan import make_plans, replanned
 from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
-from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
-from monitor.service.systemd import Notifier
 
 log = logging.getLogger(__name__)
 

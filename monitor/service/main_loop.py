@@ -10,11 +10,11 @@ from typing import ClassVar
 from monitor.clock import StepWatch
 from monitor.config.settings import Settings
 from monitor.errors import AuscultError
+from monitor.process.signals import SignalQueue
+from monitor.process.systemd import Notifier
 from monitor.service.delivery import Delivery
 from monitor.service.machine_plan import MachinePlan
-from monitor.service.signals import SignalQueue
 from monitor.service.supervisor import Supervisor
-from monitor.service.systemd import Notifier
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What every long-running process needs: its log, its signals, its messages to systemd."""
