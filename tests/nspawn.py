@@ -143,7 +143,8 @@ class BootedSystem:
         ).stdout.strip()
 
     def journal(self, unit: str) -> str:
-        """The log of a unit, with systemd's messages about it."""
+        """The log of a unit so far, with systemd's messages about it."""
+        self.run(["journalctl", "--sync"])  # the journal takes messages after they were sent
         return self.run(["journalctl", "--no-pager", "--unit", unit, "--output=cat"]).stdout
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.server
 import os
 import re
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pin_constraints
@@ -256,3 +257,51 @@ def test_missing_system_packages_are_named_exactly(
     said = capsys.readouterr().err
     assert "sudo apt-get install a-package\n" in said
     assert "another" not in said
+
+
+@pytest.fixture
+def locked_apt(tmp_path: Path) -> Iterator[tuple[list[str], Callable[[], None]]]:
+    """An update of the real apt in a folder of its own whose lock is held, and its release."""
+    if not system_packages.has_program("apt-get"):
+        pytest.skip("apt-get is not installed")
+    for folder in ("lists/partial", "archives/partial", "etc"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "status").touch()
+    folders = {"State::lists": "lists", "State::status": "status", "Cache": "", "Etc": "etc"}
+    options = [
+        part
+        for name, below in folders.items()
+        for part in ("-o", f"Dir::{name}={tmp_path / below}")
+    ]
+    with (tmp_path / "lists" / "lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        command = ["env", "LC_ALL=C", "apt-get", "-qq", *options, "update"]
+        yield command, lambda: fcntl.lockf(lock, fcntl.LOCK_UN)
+
+
+def test_the_installation_waits_while_another_program_uses_apt(
+    locked_apt: tuple[list[str], Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a new Ubuntu, which installs its own updates first, packages would stay missing."""
+    command, release = locked_apt
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            release()
+
+    monkeypatch.setattr("time.sleep", wait)
+    assert system_packages.apt_succeeds(command)
+    assert len(waits) == 2
+    assert capsys.readouterr().err.count("another program uses apt: waiting") == 1
+
+
+def test_the_installation_does_not_wait_for_apt_without_end(
+    locked_apt: tuple[list[str], Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that never finishes with apt would stop the installation."""
+    monkeypatch.setattr(system_packages, "WAIT_FOR_APT_S", 0.0)
+    assert not system_packages.apt_succeeds(locked_apt[0])

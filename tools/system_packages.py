@@ -1,7 +1,8 @@
 """Install the programs and libraries that are not on the Python package index.
 
 Missing packages are installed with apt, as root or with sudo if sudo needs no password. Otherwise
-the script lists them and ends normally: tests that need a missing package are skipped.
+the script lists them and ends normally: tests that need a missing package are skipped. While
+another program uses apt, as a new Ubuntu does for its own updates, the script waits for it.
 
 Usage: PYTHON tools/system_packages.py node|test
 """
@@ -13,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +62,9 @@ WITHOUT = {
 }
 
 
+WAIT_FOR_APT_S = 300.0
+
+
 def missing(purpose: str) -> list[str]:
     """The Debian packages for `purpose` that are not installed."""
     return [need.package for need in NEEDS[purpose] if not need.present()]
@@ -80,19 +85,40 @@ def apt_install(packages: list[str]) -> bool:
     """Install `packages` with apt; False if that is not allowed or fails."""
     if not has_program("apt-get"):
         return False
-    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
+    quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"]
+    quiet += ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     install = privileged([*quiet, "install", "--yes", "--no-install-recommends", *packages])
     update = privileged([*quiet, "update"])
     if install is None or update is None:
         return False
-    if _succeeds(install):
+    if apt_succeeds(install):
         return True
-    return _succeeds(update) and _succeeds(install)
+    return apt_succeeds(update) and apt_succeeds(install)
 
 
-def _succeeds(command: list[str]) -> bool:
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)  # noqa: S603 - built above from constants
-    return done.returncode == 0
+def apt_succeeds(command: list[str]) -> bool:
+    """Whether apt does this, if need be after another program has finished with apt.
+
+    apt's own option ``DPkg::Lock::Timeout`` waits for one of its three locks only.
+    """
+    until_s = time.monotonic() + WAIT_FOR_APT_S
+    is_told = False
+    while True:
+        done = subprocess.run(  # noqa: S603 - built above from constants
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return True
+        if "Could not get lock" not in done.stderr or time.monotonic() >= until_s:
+            return False
+        if not is_told:
+            minutes = round(WAIT_FOR_APT_S / 60)
+            print(
+                f"another program uses apt: waiting for it, {minutes} minutes at most",
+                file=sys.stderr,
+            )
+            is_told = True
+        time.sleep(2.0)
 
 
 def main(arguments: list[str]) -> int:
