@@ -63,6 +63,7 @@ FORBIDDEN = {
     "config": {"model", "service", "outbox", "control"},
     "control": SIDE_EFFECTS - {"control"} | {"model", "domain"},
     "learning": SIDE_EFFECTS,
+    "evidence": SIDE_EFFECTS | {"learning"},
     "process": SIDE_EFFECTS - {"process"} | {"model", "learning", "commands"},
     "service": {"web", "commands", "demo", "offline"},
     "offline": {"service", "mqtt", "outbox", "config"},
