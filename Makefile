@@ -66,11 +66,12 @@ system-packages: | python
 
 $(VENV)/.demo: $(WRITTEN_FOR) | python
 	@echo "setting up $(VENV), some minutes the first time" >&2
-	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" --extra train --extra demo
+	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" --extra train --extra demo \
+		--extra web
 	@touch $@
 
 $(VENV)/.dev: $(WRITTEN_FOR) | python
 	@echo "setting up $(VENV), some minutes the first time" >&2
 	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" \
-		--extra train --extra demo --extra dev
+		--extra train --extra demo --extra web --extra dev
 	@touch $@

@@ -57,6 +57,7 @@ class Daemon:
             "reconnect_max_s": 0.3,
             "score_interval_s": 0.001,
         }
+        self._web: dict[str, Any] = {}
         self._machines: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
@@ -64,6 +65,10 @@ class Daemon:
     def mqtt(self, **settings: Any) -> None:
         """Change the ``[mqtt]`` table of the next ``write``."""
         self._mqtt |= settings
+
+    def web(self, **settings: Any) -> None:
+        """Change the ``[web]`` table of the next ``write``."""
+        self._web |= settings
 
     def machine(
         self, name: str, bundle: Path, *, operation: dict[str, Any] | None = None, **source: Any
@@ -107,7 +112,8 @@ class Daemon:
 
     def write(self) -> None:
         """Write ``config.toml``."""
-        text = f"[mqtt]\n{toml(self._mqtt)}\n" + "\n".join(self._machines)
+        web = f"[web]\n{toml(self._web)}\n" if self._web else ""
+        text = f"[mqtt]\n{toml(self._mqtt)}\n{web}" + "\n".join(self._machines)
         self.config.write_text(text)
 
     def start(self, *arguments: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -27,17 +27,17 @@ def declared(group: str) -> set[str]:
     return {pin_constraints.normalised(Requirement(text).name) for text in texts}
 
 
-def imported(*folders: str, without: str = "no folder") -> dict[str, str]:
+def imported(*folders: str, without: Collection[str] = ()) -> dict[str, str]:
     """The distributions that Python files below ``folders`` import, each with one file that does.
 
-    Imports inside functions and those for type checkers are included. Files below the folder
+    Imports inside functions and those for type checkers are included. Files below the folders
     ``without`` are left out.
     """
     distributions = metadata.packages_distributions()
     found: dict[str, str] = {}
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if path.is_relative_to(ROOT / without):
+            if any(path.is_relative_to(ROOT / other) for other in without):
                 continue
             for module in _modules(ast.parse(path.read_text(encoding="utf-8"))):
                 if module in OWN or module in sys.stdlib_module_names:

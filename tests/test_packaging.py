@@ -26,9 +26,12 @@ GROUPS = {
     "run": (["monitor"], ["run"]),
     "train": (["training"], ["run", "train"]),
     "demo": (["monitor/demo"], ["run", "demo"]),
-    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "dev"]),
+    "web": (["monitor/web"], ["run", "web"]),
+    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "web", "dev"]),
 }
 """Group of dependencies to the folders that it is for, and to all groups that these may use."""
+OF_EXTRAS = ("monitor/demo", "monitor/web")
+"""Folders of the run time that need an extra."""
 NOT_IMPORTED = {
     "pywavelets": "the wavelet denoiser of scikit-image imports it",
     "tensorboard": "torch.utils.tensorboard imports it",
@@ -73,8 +76,7 @@ def test_what_is_imported_is_declared(group: str) -> None:
     """A user who installs an extra would lack a package that its commands import."""
     folders, groups = GROUPS[group]
     allowed = set[str]().union(*map(declared, groups))
-    without = "monitor/demo" if group == "run" else "no folder"
-    found = imported(*folders, without=without)
+    found = imported(*folders, without=OF_EXTRAS if group == "run" else ())
     assert not {name: file for name, file in found.items() if name not in allowed}
 
 
@@ -120,7 +122,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -
         path.relative_to(ROOT).as_posix()
         for name in ("monitor", "training")
         for path in (ROOT / name).rglob("*")
-        if path.suffix in {".py", ".json", ".typed"}
+        if path.is_file() and "__pycache__" not in path.parts
     }
     packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert packed == expected
@@ -133,7 +135,7 @@ def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -
     assert b"auscult = monitor.cli:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
-    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == {"train", "demo", "dev"}
+    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == {"train", "demo", "web", "dev"}
 
 
 def pages() -> list[str]:

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from monitor.config.document import ConfigDocument, Model, read_document
 from monitor.config.toml_lines import KeyPath
+from monitor.config.web import WebSettings
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import ConfigError, UsageError
 from monitor.learning.settings import LearningSettings
@@ -27,7 +28,7 @@ from monitor.sources.settings import SourceSettings
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
 
-_TABLES = ("mqtt", "detector", "service", "learning", "machine")
+_TABLES = ("mqtt", "detector", "service", "learning", "web", "machine")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -95,6 +96,7 @@ class Settings(BaseModel):
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     learning: LearningSettings = Field(default_factory=LearningSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
 
     def machine(self, machine_id: str) -> MachineSettings:
@@ -159,6 +161,17 @@ def state_dir(settings: Settings, config_path: Path) -> Path:
     if from_systemd := os.environ.get("STATE_DIRECTORY"):
         return Path(from_systemd.split(":")[0])
     return config_path.absolute().parent / "state"
+
+
+def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
+    """The folder that ``auscult NAME``, beside the daemon, may write.
+
+    systemd's, if it gives this process another one than the daemon's, or else ``name`` in the
+    state folder.
+    """
+    state = state_dir(settings, config_path)
+    own = Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0])
+    return own if own.is_absolute() and own.absolute() != state.absolute() else state / name
 
 
 def outbox_path(settings: Settings, config_path: Path) -> Path:

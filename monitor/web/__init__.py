@@ -1,0 +1,1 @@
+"""The web page: a process of its own that reads the state folder and asks the daemon."""

@@ -1,0 +1,30 @@
+"""What the routes use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.requests import Request
+
+from monitor.config.web import WebSettings
+from monitor.web.daemon_link import DaemonLink
+from monitor.web.pages import Pages
+from monitor.web.static_files import StaticFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one ``auscult web``."""
+
+    settings: WebSettings
+    state_dir: Path
+    daemon: DaemonLink
+    pages: Pages
+    static: StaticFiles
+
+
+def context_of(request: Request) -> Context:
+    """The parts that belong to the application of a request."""
+    context: Context = request.app.state.context
+    return context

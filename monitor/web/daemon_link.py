@@ -1,0 +1,61 @@
+"""What the running daemon says, asked for at most once in a while for all viewers together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+from monitor.control.address import possible_paths
+from monitor.control.client import ask
+from monitor.errors import AuscultError
+
+
+class DaemonLink:
+    """The control socket of the daemon that runs with ``config``. Used in the event loop.
+
+    ``trouble``: why there is no status, in one line; empty if there is one.
+    """
+
+    LEAST_INTERVAL_S: ClassVar[float] = 1.0
+    TIMEOUT_S: ClassVar[float] = 5.0
+    MOST_QUESTIONS: ClassVar[int] = 4
+    """Questions at the same time; the daemon has 16 places for clients."""
+
+    def __init__(self, config: Path, state_dir: Path) -> None:
+        self._config = config.absolute()
+        self._state_dir = state_dir
+        self._status: dict[str, Any] | None = None
+        self._asked_s = float("-inf")
+        self._lock = asyncio.Lock()
+        self._threads = ThreadPoolExecutor(self.MOST_QUESTIONS, "daemon")
+        self.trouble = ""
+
+    async def status(self) -> dict[str, Any] | None:
+        """The newest ``status`` of the daemon; None if it does not answer."""
+        async with self._lock:
+            if time.monotonic() - self._asked_s >= self.LEAST_INTERVAL_S:
+                try:
+                    self._status = await self.ask("status")
+                    self.trouble = ""
+                except AuscultError as error:
+                    self._status = None
+                    self.trouble = error.lines[0]
+                self._asked_s = time.monotonic()
+            return self._status
+
+    async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The result of a command. Raises as ``monitor.control.client.ask``."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ask, command, dict(arguments or {}))
+
+    def forget(self) -> None:
+        """Something was changed: the next status is a new one."""
+        self._asked_s = float("-inf")
+
+    def _ask(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        paths = possible_paths(self._state_dir, instances=True)
+        return ask(paths, command, arguments, config=self._config, timeout_s=self.TIMEOUT_S)

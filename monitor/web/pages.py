@@ -1,0 +1,56 @@
+"""HTML pages from the templates of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from monitor import __version__
+
+_TEMPLATES = Path(__file__).parent / "templates"
+PREFIX = "auscult.prefix"
+"""Key of the request's scope: the path below which the browser reaches the page, or empty."""
+
+
+class Pages:
+    """The templates. Text in them is escaped; an unknown name is an error."""
+
+    def __init__(self) -> None:
+        self._environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_TEMPLATES),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        status: int = 200,
+    ) -> HTMLResponse:
+        """A page. Templates may use ``url(path)``, ``prefix``, ``version`` and ``values``."""
+        prefix = request.scope.get(PREFIX, "")
+        text = self._environment.get_template(template).render(
+            {
+                "prefix": prefix,
+                "url": lambda path="": link(prefix, path),
+                "version": __version__,
+                **(values or {}),
+            }
+        )
+        return HTMLResponse(text, status)
+
+
+def link(prefix: str, path: str) -> str:
+    """The address of a path of the application, for example ``machine/pump-7``."""
+    return f"{prefix}/{quote(path, safe='/?&=#')}"

@@ -1,0 +1,95 @@
+"""Serves the application until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from monitor.config.web import WebSettings
+from monitor.errors import ServiceUnavailableError
+
+log = logging.getLogger(__name__)
+
+_STOP_S = 1
+_WAITING_CONNECTIONS = 128
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Server(uvicorn.Server):
+    """Without uvicorn's handlers, which raise each signal again after the orderly stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(
+    app: ASGIApp,
+    settings: WebSettings,
+    *,
+    ready: Callable[[str], None],
+    stopping: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    ``ready`` is called with the address of the page. ``stopping`` is called in the event loop as
+    soon as a signal arrives, and must end all endless responses. Raises
+    ``ServiceUnavailableError`` if the address cannot be used.
+    """
+    listener = _listener(settings)
+    host, port = listener.getsockname()[:2]
+    scheme = "https" if settings.tls_cert else "http"
+    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.path}/"
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # only those of trusted proxies are believed
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=_STOP_S,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    asyncio.run(_serve(_Server(config), listener, stopping, lambda: ready(address)))
+
+
+async def _serve(
+    server: _Server,
+    listener: socket.socket,
+    stopping: Callable[[], None],
+    ready: Callable[[], None],
+) -> None:
+    def stop() -> None:
+        server.should_exit = True
+        stopping()
+
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    ready()
+    await server.serve(sockets=[listener])
+
+
+def _listener(settings: WebSettings) -> socket.socket:
+    host, port = settings.address
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_WAITING_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        raise ServiceUnavailableError(
+            f'web.listen = "{settings.listen}": {error.strerror}: choose another address or port'
+        ) from error
+    return listener

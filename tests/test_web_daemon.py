@@ -1,0 +1,88 @@
+"""The web page beside the real daemon."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import pytest
+
+from monitor.model.bundle import Bundle
+from tests.bundles import machine_sound, make_bundle
+from tests.daemons import Daemon, daemon, healthy_then_faulty
+from tests.waiting import wait_for
+from tests.web_server import WebServer, web_server
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_bundle(Path(tmp_path_factory.mktemp("bundle")))
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Daemon]:
+    with TemporaryDirectory(prefix="auscult-") as runtime, daemon(tmp_path / "daemon") as one:
+        one.environment["RUNTIME_DIRECTORY"] = runtime
+        one.web(listen="127.0.0.1:0")
+        yield one
+
+
+def overview(page: WebServer) -> dict[str, Any]:
+    document: dict[str, Any] = httpx.get(page.url + "/api/overview", timeout=20).json()
+    return document
+
+
+def test_the_overview_shows_the_machines_of_the_daemon_the_worst_first(
+    watched: Daemon, bundle: Bundle
+) -> None:
+    """A machine with a fault would be below fifty healthy ones, or not be shown."""
+    watched.feed("a-healthy", bundle.path, machine_sound(20), speed=10)
+    watched.feed("b-faulty", bundle.path, healthy_then_faulty(), speed=10)
+    watched.start()
+    with web_server(watched.config, watched.environment) as page:
+        wait_for(lambda: [one["state"] for one in overview(page)["machines"]] == ["anomaly", "ok"])
+        document = overview(page)
+        assert [one["id"] for one in document["machines"]] == ["b-faulty", "a-healthy"]
+        worst = document["machines"][0]
+        assert worst["ratio"] > 1.0
+        assert worst["severity"] == "alarm"
+        assert worst["alert_id"]
+        assert document["banners"] == []
+        assert "b-faulty" in httpx.get(page.url + "/").text
+
+
+def test_without_a_daemon_the_page_says_so(watched: Daemon, bundle: Bundle) -> None:
+    """The page would fail, or show old data as if it were new."""
+    watched.machine("m", bundle.path, kind="simulated")
+    watched.write()
+    with web_server(watched.config, watched.environment) as page:
+        document = overview(page)
+        assert document["daemon"] is None
+        assert document["machines"] == []
+        (banner,) = document["banners"]
+        assert banner.startswith("no daemon is running")
+        shown = httpx.get(page.url + "/")
+        assert shown.status_code == 200
+        assert "no daemon is running" in shown.text
+
+
+def test_killing_the_page_does_not_affect_the_daemon(watched: Daemon, bundle: Bundle) -> None:
+    """A fault of the page would stop the monitoring."""
+    watched.machine("m", bundle.path, kind="simulated")
+    watched.start()
+    watched.wait_for_log("ready")
+    with web_server(watched.config, watched.environment) as page:
+        wait_for(lambda: overview(page)["machines"])
+        page.end(signal.SIGKILL)
+    before = len(watched.events())
+    with web_server(watched.config, watched.environment) as page:
+        assert [one["id"] for one in overview(page)["machines"]] == ["m"]
+        assert page.end(signal.SIGTERM) == 0
+    assert watched.process.poll() is None
+    assert not [one for one in watched.events()[before:] if "control" in one["logger"]]
