@@ -16,6 +16,34 @@ AlertKind = Literal["raised", "updated", "cleared"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceLink:
+    """The newest evidence of an alert: its id, and its addresses if there is a web page.
+
+    ``url``: the page of the alert. ``clip_url``: the sound. ``picture_url``: the picture.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    id: str
+    url: str = ""
+    clip_url: str = ""
+    picture_url: str = ""
+
+    @classmethod
+    def to(cls, alert_id: str, number: int, web_url: str) -> EvidenceLink:
+        """The link to a piece. ``web_url``: where the web page is, or empty without one."""
+        name = f"{alert_id}-{number}"
+        if not web_url:
+            return cls(id=name)
+        return cls(
+            id=name,
+            url=f"{web_url}/alert/{alert_id}",
+            clip_url=f"{web_url}/evidence/{name}/clip.flac",
+            picture_url=f"{web_url}/evidence/{name}/picture.png",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertDraft:
     """An alert without its identity; ``docs/mqtt.md`` explains every field.
 
@@ -50,6 +78,12 @@ class AlertDraft:
     span_s: float = 0.0
     """Seconds of sound in the score. 0, and not published, if it is unknown (alerts of earlier
     versions) or the alert is not about a score."""
+    position_s: float | None = None
+    """Where in the stream the decision was made; None if no sound decided it. Not published."""
+    evidence_number: int | None = None
+    """The number of the newest piece of evidence, if one was kept since the last message."""
+    web_url: str = ""
+    """Where the web page is; empty without one. Not published by itself."""
 
     def __post_init__(self) -> None:
         if self.kind == "cleared":  # earlier versions stored frequencies here
@@ -62,17 +96,20 @@ class Alert(AlertDraft):
 
     ``event_id`` identifies the message, ``alert_id`` is the same from ``raised`` to
     ``cleared``. ``sequence`` counts the alerts of one machine and is never reused.
+    ``evidence``: the newest piece that is kept, or will be within seconds; None without any.
     """
 
     event_id: str
     alert_id: str
     sequence: int
     schema_version: int = 1
+    evidence: EvidenceLink | None = None
 
     def cleared(self, at: str, score: float | None = None) -> AlertDraft:
         """The draft that ends this alert at ``at``, by default with the last known score."""
         known = {field.name: getattr(self, field.name) for field in fields(AlertDraft)}
         known |= {"kind": "cleared", "at": at, "continues": False}
+        known |= {"position_s": None, "evidence_number": None}
         return AlertDraft(**known if score is None else known | {"score": score})
 
 
@@ -122,7 +159,8 @@ class AlertSeries:
         While an alert is open, the new one continues it: same ``alert_id`` and
         ``started_at``, the higher ``peak_score``, and ``raised`` becomes ``updated``.
         Without an open alert, ``updated`` becomes ``raised``. One that ``continues`` an alert that
-        a stop ended has the ``alert_id`` of that alert.
+        a stop ended has the ``alert_id`` of that alert. Without new evidence, the alert names the
+        newest evidence of the alert that it continues.
         """
         continued = self.open or (self.stopped if draft.continues else None)
         if self.open is not None:
@@ -133,11 +171,16 @@ class AlertSeries:
         elif draft.kind == "updated":
             draft = replace(draft, kind="raised")
         self.last_sequence += 1
+        alert_id = continued.alert_id if continued else str(uuid7())
+        evidence = continued.evidence if continued else None
+        if draft.evidence_number is not None:
+            evidence = EvidenceLink.to(alert_id, draft.evidence_number, draft.web_url)
         alert = Alert(
             **asdict(draft),
             event_id=str(uuid7()),
-            alert_id=continued.alert_id if continued else str(uuid7()),
+            alert_id=alert_id,
             sequence=self.last_sequence,
+            evidence=evidence,
         )
         self.open = None if alert.kind == "cleared" else alert
         if alert.reason != "off":
@@ -146,13 +189,15 @@ class AlertSeries:
 
 
 _FIRST_KEYS = ("schema_version", "event_id", "alert_id")
-_LAST_KEYS = ("sequence", "replayed", "span_s")
+_LAST_KEYS = ("sequence", "replayed", "span_s", "evidence")
+_NOT_PUBLISHED = ("dated_by_clock", "continues", "position_s", "evidence_number", "web_url")
 
 
 def alert_to_dict(alert: Alert) -> dict[str, Any]:
     """The JSON object of ``docs/mqtt.md``; a ``cleared`` alert has no ``bands_hz``."""
     values = asdict(alert)
-    del values["dated_by_clock"], values["continues"]
+    for key in _NOT_PUBLISHED:
+        del values[key]
     values["bands_hz"] = [list(band) for band in alert.bands_hz]
     if alert.kind == "cleared":
         del values["bands_hz"]
@@ -162,6 +207,10 @@ def alert_to_dict(alert: Alert) -> dict[str, Any]:
         del values["provisional"]
     if not alert.span_s > 0:
         del values["span_s"]
+    if alert.evidence is None:
+        del values["evidence"]
+    else:
+        values["evidence"] = {key: text for key, text in values["evidence"].items() if text}
     first = {key: values.pop(key) for key in _FIRST_KEYS}
     last = {key: values.pop(key) for key in _LAST_KEYS if key in values}
     return first | values | last

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.alerts import AlertKind, AlertSeries, alert_from_json, alert_to_dict
 from monitor.errors import BadInputError
+from monitor.evidence.names import evidence_id
 from monitor.uuid7 import Uuid7Generator
 from tests.alert_drafts import draft, identified
 
@@ -52,6 +53,42 @@ def test_an_alert_is_the_same_after_its_json(kind: AlertKind) -> None:
     """The alert that is published is not the one that was raised."""
     alert = identified(kind)
     assert alert_from_json(json.dumps(alert_to_dict(alert))) == alert
+
+
+@pytest.mark.parametrize("web_url", ["", "https://node.example/auscult"])
+def test_the_evidence_of_an_alert_is_the_same_after_its_json(web_url: str) -> None:
+    """An alert that waits for the broker loses where its sound is."""
+    alert = AlertSeries(0).identify(replace(draft(), evidence_number=0, web_url=web_url))
+    assert alert.evidence is not None
+    assert alert.evidence.id == evidence_id(alert.alert_id, 0)
+    assert alert.evidence.url == (f"{web_url}/alert/{alert.alert_id}" if web_url else "")
+    read = alert_from_json(json.dumps(alert_to_dict(alert)))
+    assert read == replace(alert, evidence_number=None, web_url="")
+
+
+def test_every_message_names_the_newest_evidence() -> None:
+    """The message that an alert is over has no sound to show, or that of another alert."""
+    series = AlertSeries(0)
+    numbers: list[tuple[AlertKind, int | None]] = [
+        ("raised", 0),
+        ("updated", None),
+        ("updated", 1),
+        ("cleared", None),
+    ]
+    alerts = [series.identify(replace(draft(kind), evidence_number=n)) for kind, n in numbers]
+    evidence = [one.evidence.id[-2:] if one.evidence else None for one in alerts]
+    assert evidence == ["-0", "-0", "-1", "-1"]
+    assert series.identify(draft("raised")).evidence is None
+
+
+def test_an_alert_that_is_ended_by_a_later_process_names_its_evidence() -> None:
+    """A machine that is removed during an alert leaves a message without its sound."""
+    series = AlertSeries(0)
+    raised = series.identify(replace(draft(), evidence_number=0, position_s=3.0))
+    restarted = AlertSeries(1, alert_from_json(json.dumps(alert_to_dict(raised))))
+    cleared = restarted.identify(raised.cleared("2026-11-23T10:16:00.000Z"))
+    assert cleared.evidence == raised.evidence
+    assert cleared.position_s is None
 
 
 def test_the_reason_of_an_alert_is_the_same_after_its_json() -> None:

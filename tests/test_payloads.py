@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from monitor.alerts import Alert
+from monitor.alerts import Alert, EvidenceLink
 from monitor.domain import SourceStatus
 from monitor.mqtt.payloads import (
     SCHEMAS,
@@ -62,6 +62,13 @@ alerts = st.builds(
     reason=st.sampled_from(["", "stopped", "off"]),
     provisional=st.booleans(),
     span_s=st.sampled_from([0.0, 2.048]) | st.floats(0, 3600),
+    evidence=st.none()
+    | st.builds(
+        EvidenceLink.to,
+        ids,
+        st.integers(0, 100),
+        st.sampled_from(["", "https://node.example", "http://10.0.0.2:8737/a"]),
+    ),
 )
 
 
@@ -70,13 +77,15 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     """Subscribers that validate messages discard an alert."""
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
-    optional = {"bands_hz", "reason", "provisional", "span_s", "ratio"}
+    optional = {"bands_hz", "reason", "provisional", "span_s", "evidence", "ratio"}
     expected = [key for key in schema("alert")["properties"] if key not in optional]
     assert [key for key in payload if key not in optional] == expected
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
     assert payload.get("reason", "") == alert.reason
     assert payload.get("provisional", False) == alert.provisional
     assert payload.get("span_s", 0.0) == alert.span_s
+    link = asdict(alert.evidence) if alert.evidence is not None else {}
+    assert payload.get("evidence", {}) == {key: text for key, text in link.items() if text}
     assert payload["severity"] == "alarm"
     if "ratio" in payload:
         assert payload["ratio"] == pytest.approx(alert.score / alert.threshold)
@@ -114,7 +123,12 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
         check_payload("alert", good | wrong)
     with pytest.raises(AssertionError):
         check_payload("alert", good | {"kind": "cleared"})  # has bands_hz
-    for key in good.keys() - {"ratio", "severity", "span_s"}:  # an added field is not required
+    for key in good.keys() - {
+        "ratio",
+        "severity",
+        "span_s",
+        "evidence",
+    }:  # an added field is not required
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})
 

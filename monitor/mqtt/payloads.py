@@ -52,6 +52,7 @@ def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
 
 
 _LEFT_OUT_IF_SHORT = (
+    "evidence",
     "severity",
     "provisional",
     "bundle_sha256",

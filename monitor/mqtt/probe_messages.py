@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 
 from monitor import __version__
-from monitor.alerts import Alert
+from monitor.alerts import Alert, EvidenceLink
 from monitor.mqtt.alert_sender import DeliveryCounts
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.messages import Message
@@ -102,9 +102,10 @@ class _Announced:
 def largest_alert(machine: str) -> Alert:
     """An alert of ``machine`` in which every field is as long as it can be in practice."""
     band_hz = (10_000.1, 20_000.2)
+    alert_id = str(uuid7())
     return Alert(
         event_id=str(uuid7()),
-        alert_id=str(uuid7()),
+        alert_id=alert_id,
         sequence=2**31,
         kind="updated",
         machine=machine,
@@ -118,4 +119,5 @@ def largest_alert(machine: str) -> Alert:
         bands_hz=(band_hz,) * 3,
         bundle_sha256="0" * 64,
         span_s=1000.123,
+        evidence=EvidenceLink.to(alert_id, 10, "https://homeassistant.example.com/auscult"),
     )
