@@ -22,10 +22,12 @@ class LevelMeter:
         self._energy = 0.0
         self._n_samples = 0
 
-    def push(self, samples: FloatArray) -> None:
-        """Take samples, shape ``(n_samples,)``, full scale +-1."""
-        self._energy += float(np.dot(samples, samples))
+    def push(self, samples: FloatArray) -> float:
+        """Take samples, shape ``(n_samples,)``, full scale +-1; the sum of their squares."""
+        energy = float(np.dot(samples, samples))
+        self._energy += energy
         self._n_samples += len(samples)
+        return energy
 
     def read_dbfs(self) -> float | None:
         """The level since the last reading, at least ``FLOOR_DBFS``.

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from monitor.config.document import ConfigDocument, Model, read_document
+from monitor.config.history import HistorySettings
 from monitor.config.toml_lines import KeyPath
 from monitor.config.web import WebSettings
 from monitor.detection.settings import DetectorSettings, OperationSettings
@@ -28,7 +29,7 @@ from monitor.sources.settings import SourceSettings
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
 
-_TABLES = ("mqtt", "detector", "service", "learning", "web", "machine")
+_TABLES = ("mqtt", "detector", "service", "learning", "history", "web", "machine")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -96,6 +97,7 @@ class Settings(BaseModel):
     detector: DetectorSettings = Field(default_factory=DetectorSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     learning: LearningSettings = Field(default_factory=LearningSettings)
+    history: HistorySettings = Field(default_factory=HistorySettings)
     web: WebSettings = Field(default_factory=WebSettings)
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
 
@@ -177,6 +179,11 @@ def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
 def outbox_path(settings: Settings, config_path: Path) -> Path:
     """The database file of the outbox."""
     return state_dir(settings, config_path) / "outbox.sqlite3"
+
+
+def history_path(settings: Settings, config_path: Path) -> Path:
+    """The database file of the history."""
+    return state_dir(settings, config_path) / "history.sqlite3"
 
 
 def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) -> None:

@@ -14,23 +14,24 @@ from typing import Literal
 
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK
-from monitor.config.settings import Settings, load_config, outbox_path, state_dir
+from monitor.config.settings import Settings, history_path, load_config, outbox_path, state_dir
 from monitor.control.address import socket_path
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
 from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
-from monitor.outbox.queue import Outbox
 from monitor.process.logs import set_up_logging
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
 from monitor.service.delivery import Delivery
+from monitor.service.history_feed import HistoryFeed
 from monitor.service.info import daemon_info
 from monitor.service.machine_plan import make_plans, replanned
 from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
+from monitor.service.recorded_outbox import RecordedOutbox
 from monitor.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -59,13 +60,7 @@ def run_daemon(
         in_force = [settings]
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
         plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
-        outbox = stack.enter_context(
-            Outbox(
-                outbox_path(settings, config),
-                max_alerts=settings.mqtt.outbox_max_alerts,
-                max_age_days=settings.mqtt.outbox_max_age_days,
-            )
-        )
+        history, outbox = _open_outbox(settings, config, stack)
         delivery = Delivery(settings.mqtt, outbox)
         stack.callback(delivery.stop)
         operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
@@ -78,6 +73,7 @@ def run_daemon(
             state_dir=outbox.path.parent,
             listen=delivery.listen,
             learner=commissioning.learner,
+            history=history.machine,
         )
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
@@ -99,6 +95,8 @@ def run_daemon(
             for warning in filter(None, (plan.persistence_warning for plan in plans)):
                 log.warning(warning)
             machines = [plan.settings.id for plan in plans]
+            history.apply(settings.history)
+            history.monitored(machines)
             muting.monitored(machines)
             delivery.announce(partial(daemon_info, plans, started_s), machines)
 
@@ -115,6 +113,7 @@ def run_daemon(
                 started_s,
                 delivery.summary,
                 commissioning.learner,
+                history,
             ),
             socket_path(outbox.path.parent),
             stack,
@@ -128,9 +127,25 @@ def run_daemon(
             reread,
             announce,
             turn_mutes=muting.turn,
+            turn_history=history.turn,
             turn_learning=partial(_turn_learning, commissioning, supervisor, in_force, announce),
         ).run(signals, until_ended=until_ended)
         log.info("stopping")
+
+
+def _open_outbox(
+    settings: Settings, config: Path, stack: ExitStack
+) -> tuple[HistoryFeed, RecordedOutbox]:
+    """The history and the outbox that adds alerts to it, until ``stack`` ends."""
+    history = HistoryFeed(history_path(settings, config), settings.history)
+    stack.callback(history.close)
+    outbox = RecordedOutbox(
+        outbox_path(settings, config),
+        history,
+        max_alerts=settings.mqtt.outbox_max_alerts,
+        max_age_days=settings.mqtt.outbox_max_age_days,
+    )
+    return history, stack.enter_context(outbox)
 
 
 def _turn_learning(

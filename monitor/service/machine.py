@@ -17,6 +17,7 @@ from monitor.backoff import Backoff
 from monitor.domain import SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.learning.learner import Learner
+from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport
 from monitor.service.machine_sound import MachineSound
@@ -45,10 +46,11 @@ class Machine:
         outlet: Outlet,
         *,
         operation_file: Path | None = None,
+        history: MachineHistory | None = None,
     ) -> None:
         """``source``: read from its beginning, and again after each failure.
 
-        ``operation_file``: where running hours and starts are kept.
+        ``operation_file``: where running hours and starts are kept. ``history``: None for none.
         """
         self.plan = plan
         self.id = plan.settings.id
@@ -64,6 +66,7 @@ class Machine:
             operation=plan.settings.operation,
             operation_file=operation_file,
             duty=plan.duty,
+            history=history,
         )
         operation = plan.settings.operation
         self.signal = RunningSignal(self.id, operation) if operation.topic else None

@@ -31,6 +31,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.operation import HealthyDuty
 from monitor.mqtt.payloads import ALARM, WARNING
 from monitor.service.coverage import Coverage
+from monitor.service.machine_history import MachineHistory
 from monitor.service.operation_report import OperationReport
 from monitor.service.outlet import Outlet, send_alert
 from monitor.service.stream_clock import StreamClock
@@ -59,8 +60,10 @@ class MachineReport:
         operation: OperationSettings | None = None,
         operation_file: Path | None = None,
         duty: HealthyDuty | None = None,
+        history: MachineHistory | None = None,
     ) -> None:
         """``bundle``: None while the machine is learned."""
+        self._history = history or MachineHistory(machine)
         self.state = SourceState(SourceStatus.WARMING, "starting")
         self._machine = machine
         self.is_provisional = False
@@ -81,6 +84,7 @@ class MachineReport:
         self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
+        self._history.begin(self.state)
         self.begin_stream()
 
     def use(
@@ -93,6 +97,7 @@ class MachineReport:
         self._bundle = bundle
         self._thresholds = thresholds
         self._frame_rate_hz = bundle.spec.frame_rate_hz if bundle is not None else 1.0
+        self._history.bundle(bundle, thresholds)
         self._operation.use(bundle, thresholds, duty or HealthyDuty())
 
     def begin_stream(self) -> None:
@@ -100,6 +105,7 @@ class MachineReport:
         self._clock = StreamClock()
         self._level = LevelMeter()
         self._end_s = 0.0
+        self._energy = self._missing_s = 0.0
 
     @property
     def position_s(self) -> float:
@@ -115,10 +121,11 @@ class MachineReport:
             after_gap=block.discontinuous,
             recorded_start_unix_s=None if recorded is None else recorded - start_s,
         )
-        self._coverage.present(time.monotonic(), max(0.0, start_s - self._end_s))
+        self._missing_s = max(0.0, start_s - self._end_s)
+        self._coverage.present(time.monotonic(), self._missing_s)
         self._end_s = end_s
         if isinstance(block, AudioBlock):
-            self._level.push(block.samples)
+            self._energy = self._level.push(block.samples)
 
     def processed(
         self,
@@ -131,10 +138,20 @@ class MachineReport:
         start_s, end_s = block_times_s(block, self._frame_rate_hz)
         self._coverage.received(end_s - start_s, scored=scored)
         self._operation.passed(end_s - start_s, operation)
+        self._history.received(
+            self._clock.unix_s(end_s),
+            end_s - start_s,
+            scored=scored,
+            operation=operation,
+            energy=self._energy,
+            n_samples=len(block.samples) if isinstance(block, AudioBlock) else 0,
+            missing_s=self._missing_s,
+        )
 
     def operation(self, change: OperationChange) -> None:
         """Publish and log that the machine has started or stopped."""
         self._operation.changed(change)
+        self._history.operation(change, self._recorded_unix_s())
 
     def warn(self, warnings: Sequence[MachineWarning]) -> None:
         """Publish and log the warnings if they have changed."""
@@ -150,15 +167,19 @@ class MachineReport:
                 )
         for name in sorted(before - new):
             log.info("warning %s has ended", name, extra={"machine": self._machine})
+        began = [one for one in warnings if one.name not in before]
+        self._history.warnings(began, before - new, self._recorded_unix_s())
         self._state_due_s = 0.0
 
     def end(self) -> None:
         """Nothing more arrives: write the counts."""
         self._operation.save()
+        self._history.flush()
 
     def absent(self) -> None:
         """No sound arrives from now on."""
         self._coverage.absent(time.monotonic())
+        self._history.absent()
 
     def coverage(self) -> dict[str, float]:
         """Seconds monitored, degraded and lost, as of now."""
@@ -170,6 +191,7 @@ class MachineReport:
             self._since_s = SYSTEM_CLOCK.steady_s()
             self._state_due_s = 0.0
             self._log_change(state)
+            self._history.state(state, self._recorded_unix_s())
         self.state = state
         if time.monotonic() >= self._state_due_s:
             self.publish_state()
@@ -205,7 +227,10 @@ class MachineReport:
     def score(self, score: Score) -> None:
         """Publish a score if it is time for the next one."""
         now_s = time.monotonic()
-        if now_s < self._score_due_s or self._bundle is None or self._thresholds is None:
+        if self._bundle is None or self._thresholds is None:
+            return
+        self._history.score(score.value / self._thresholds.alarm)
+        if now_s < self._score_due_s:
             return
         self._score_due_s = now_s + self._score_interval_s
         end_s = score.end_sample / self._bundle.spec.sample_rate_hz
@@ -231,6 +256,10 @@ class MachineReport:
 
     def _send(self, draft: AlertDraft) -> None:
         send_alert(self._outlet, replace(draft, dated_by_clock=not self._clock.is_recorded))
+
+    def _recorded_unix_s(self) -> float | None:
+        """The time of the newest sound, if a recording states it."""
+        return self._clock.unix_s(self._end_s) if self._clock.is_recorded else None
 
     def _log_change(self, state: SourceState) -> None:
         troubles = {SourceStatus.UNAVAILABLE, SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED}

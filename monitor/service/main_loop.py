@@ -37,11 +37,13 @@ class MainLoop:
         *,
         turn_mutes: Callable[[], list[str]] = list,
         turn_learning: Callable[[], None] = lambda: None,
+        turn_history: Callable[[], None] = lambda: None,
     ) -> None:
         """``reread`` reads and validates everything again; ``announce`` publishes the result.
 
         ``turn_mutes`` ends the mutes whose time is over and returns their machines.
-        ``turn_learning`` does what is due for machines that are learned.
+        ``turn_learning`` does what is due for machines that are learned. ``turn_history`` counts
+        the time in which nothing arrives.
         """
         self._supervisor = supervisor
         self._delivery = delivery
@@ -50,6 +52,7 @@ class MainLoop:
         self._announce = announce
         self._turn_mutes = turn_mutes
         self._turn_learning = turn_learning
+        self._turn_history = turn_history
         self._status = ""
         self._complaint = ""
         self._hanging: list[str] = []
@@ -107,6 +110,7 @@ class MainLoop:
             if machine := self._supervisor.machines.get(name):
                 machine.publish_state()
         self._turn_learning()
+        self._turn_history()
         if step_s := self._steps.step_s():
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))

@@ -22,6 +22,7 @@ from monitor.control.messages import (
 from monitor.control.operator_store import Entry, KnownAlert
 from monitor.errors import ConfigError, ServiceUnavailableError, UsageError
 from monitor.learning.learner import Learner
+from monitor.service.history_feed import HistoryFeed
 from monitor.service.muting import Muting
 from monitor.service.supervisor import Supervisor, no_learner
 from monitor.text.escaping import one_line
@@ -43,6 +44,7 @@ class Daemon:
     started_s: float
     delivery: Callable[[], str]
     learner: Callable[[str], Learner | None] = no_learner
+    history: HistoryFeed | None = None
 
 
 class OperatorCommands:
@@ -179,12 +181,31 @@ class OperatorCommands:
             "in the alert message"
         )
 
-    def _note(self, by: str, action: str, machine: str, *alert_id: str, **entry: str) -> None:
+    def _note(
+        self,
+        by: str,
+        action: str,
+        machine: str,
+        alert_id: str = "",
+        *,
+        value: str = "",
+        note: str = "",
+    ) -> None:
         """Write what a user did."""
         with self._muting.guard:
             at = self._operators.clock.now()
-            self._operators.add(Entry(at, by, action, machine, *alert_id, **entry))
+            self._operators.add(Entry(at, by, action, machine, alert_id, value, note))
             self._operators.flush()
+        if (history := self._daemon.history) is not None:
+            history.event(
+                action,
+                machine,
+                unix_s=at.unix_s,
+                alert_id=alert_id,
+                value=value,
+                user=by,
+                note=note,
+            )
 
     def _told(self, machine: str) -> dict[str, Any]:
         """Publish the state; returns mute and acknowledgement, with a warning of the disk."""

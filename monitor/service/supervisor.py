@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 from monitor.learning.learner import Learner
 from monitor.service.machine import Machine
+from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
@@ -71,12 +72,14 @@ class Supervisor:
         state_dir: Path | None = None,
         listen: Callable[[Sequence[RunningSignal]], None] = lambda _signals: None,
         learner: Callable[[str], Learner | None] = no_learner,
+        history: Callable[[str], MachineHistory] = MachineHistory,
     ) -> None:
         """``state_dir``: what folder sources have read, running hours and starts are kept there.
 
-        ``learner``: of a machine that is learned.
+        ``learner``: of a machine that is learned. ``history``: of a machine that starts.
         """
         self._learner = learner
+        self._history = history
         self._outlet = outlet
         self._state_dir = state_dir
         self._listen = listen
@@ -125,7 +128,13 @@ class Supervisor:
             plan = wanted[name]
             source = self._open_source(plan.settings.source, self._file("folders", name, "sqlite3"))
             operation_file = self._file("operation", name, "json")
-            running[name] = Machine(plan, source, self._outlet, operation_file=operation_file)
+            running[name] = Machine(
+                plan,
+                source,
+                self._outlet,
+                operation_file=operation_file,
+                history=self._history(name),
+            )
             running[name].attach(self._learner(name))
             running[name].start()
         self._listen([one.signal for one in running.values() if one.signal is not None])

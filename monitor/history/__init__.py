@@ -1,0 +1,1 @@
+"""What happened to each machine, kept on the disk: values of each minute, and events."""

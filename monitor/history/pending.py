@@ -1,0 +1,114 @@
+"""What waits to be written into the history, up to a limit."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from monitor.history.records import ALERT_KINDS, Event
+from monitor.history.tally import Tally
+
+MinuteKey = tuple[str, int]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Values by machine and minute, and events in their order."""
+
+    minutes: dict[MinuteKey, Tally] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.minutes) + len(self.events)
+
+    def has_event(self, event_id: str) -> bool:
+        return any(event.event_id == event_id for event in self.events)
+
+
+class Pending:
+    """Values and events that are not written. Not thread-safe: the caller must hold a lock.
+
+    ``n_lost``: how many were dropped because there were too many. The oldest minutes and events
+    are dropped; events of alerts have a limit of their own.
+    """
+
+    MOST_MINUTES: ClassVar[int] = 10_000
+    MOST_EVENTS: ClassVar[int] = 2_000
+    MOST_ALERT_EVENTS: ClassVar[int] = 5_000
+
+    def __init__(self) -> None:
+        self.n_lost = 0
+        self._minutes: dict[MinuteKey, Tally] = {}
+        self._events: deque[Event] = deque()
+        self._n_alert_events = 0
+        self._minutes_since_s: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._minutes) + len(self._events)
+
+    def due_s(self, collect_s: float) -> float | None:
+        """When to write, by the monotonic clock; None if nothing waits."""
+        if self._events:
+            return 0.0
+        return None if self._minutes_since_s is None else self._minutes_since_s + collect_s
+
+    def has_event(self, event_id: str) -> bool:
+        return any(event.event_id == event_id for event in self._events)
+
+    def add_minute(self, machine: str, minute: int, tally: Tally) -> None:
+        """Add values to those of a minute."""
+        if self._minutes_since_s is None:
+            self._minutes_since_s = time.monotonic()
+        waiting = self._minutes.get((machine, minute))
+        if waiting is not None:
+            waiting.add(tally)
+            return
+        self._minutes[machine, minute] = replace(tally)
+        if len(self._minutes) > self.MOST_MINUTES:
+            del self._minutes[next(iter(self._minutes))]
+            self.n_lost += 1
+
+    def add_event(self, event: Event) -> None:
+        """Add an event."""
+        self._events.append(event)
+        self._n_alert_events += event.kind in ALERT_KINDS
+        self._limit_events()
+
+    def take(self) -> Batch:
+        """Remove and return everything."""
+        batch = Batch(self._minutes, list(self._events))
+        self._minutes, self._minutes_since_s = {}, None
+        self._events.clear()
+        self._n_alert_events = 0
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """Put back what could not be written, before what came since then."""
+        later = self.take()
+        for minutes in (batch.minutes, later.minutes):
+            for (machine, minute), tally in minutes.items():
+                self.add_minute(machine, minute, tally)
+        self._events.extend((*batch.events, *later.events))
+        self._n_alert_events = sum(event.kind in ALERT_KINDS for event in self._events)
+        self._limit_events()
+
+    def _limit_events(self) -> None:
+        """Drop the oldest events of each kind above its limit."""
+        excess = {
+            True: self._n_alert_events - self.MOST_ALERT_EVENTS,
+            False: len(self._events) - self._n_alert_events - self.MOST_EVENTS,
+        }
+        if max(excess.values()) <= 0:
+            return
+        kept: list[Event] = []
+        for event in self._events:
+            of_alert = event.kind in ALERT_KINDS
+            if excess[of_alert] > 0:
+                excess[of_alert] -= 1
+                self.n_lost += 1
+                self._n_alert_events -= of_alert
+            else:
+                kept.append(event)
+        self._events = deque(kept)

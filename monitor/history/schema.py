@@ -1,0 +1,96 @@
+"""The tables of the history, and how its SQLite file is opened.
+
+``minutes``, ``hours`` and ``days`` have the same columns: those of ``Tally``, with ``start`` in
+minutes of Unix time. A day is one of UTC. Every value is in all three, so that years are read as
+quickly as hours. ``events`` has everything that happened, and ``alerts`` one row for each alert.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from monitor.durable import connect, use_log
+from monitor.history.tally import COLUMNS
+
+APPLICATION_ID = 0x41554849  # "AUHI"
+SCHEMA_VERSION = 1
+CHECKPOINT_PAGES = 256
+
+PERIODS = {"minutes": 1, "hours": 60, "days": 1440}
+"""The tables of tallies, with the minutes of one row."""
+
+_TEXTS = {"state": "TEXT NOT NULL", "ratio_min": "INTEGER", "ratio_max": "INTEGER"}
+_TALLY = ", ".join(f"{name} {_TEXTS.get(name, 'INTEGER NOT NULL')}" for name in COLUMNS)
+_TABLES = "".join(
+    f"CREATE TABLE {table} (machine_id INTEGER NOT NULL, start INTEGER NOT NULL, {_TALLY},"
+    " PRIMARY KEY (machine_id, start)) WITHOUT ROWID;\n"
+    for table in PERIODS
+)
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE machines (machine_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+{_TABLES}
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, at_unix_s REAL NOT NULL,
+    machine TEXT NOT NULL, kind TEXT NOT NULL, alert_id TEXT NOT NULL, event_id TEXT NOT NULL,
+    value TEXT NOT NULL, user TEXT NOT NULL, note TEXT NOT NULL, payload TEXT NOT NULL
+);
+CREATE INDEX events_by_time ON events (at_unix_s);
+CREATE INDEX events_by_machine ON events (machine, at_unix_s);
+CREATE INDEX events_by_alert ON events (alert_id, position) WHERE alert_id != '';
+CREATE UNIQUE INDEX events_by_id ON events (event_id) WHERE event_id != '';
+CREATE TABLE alerts (
+    alert_id TEXT PRIMARY KEY, machine TEXT NOT NULL, raised_at TEXT NOT NULL,
+    raised_unix_s REAL NOT NULL, cleared_at TEXT, cleared_unix_s REAL, peak_ratio REAL,
+    n_updates INTEGER NOT NULL, acknowledged INTEGER NOT NULL, label TEXT NOT NULL,
+    note TEXT NOT NULL, payload TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX alerts_by_time ON alerts (raised_unix_s);
+CREATE INDEX alerts_by_machine ON alerts (machine, raised_unix_s);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+
+def open_to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """Open or create the file; the second value is whether it is new.
+
+    Raises ``sqlite3.Error`` or ``OSError`` if the file cannot be used, also if a later version of
+    the program made it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = connect(path)
+    try:
+        is_new = _is_empty(connection)
+        if is_new:
+            # Only before the first table, and before the log is used.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        use_log(connection, checkpoint_pages=CHECKPOINT_PAGES)
+        if is_new:
+            connection.executescript(_SCHEMA)
+        check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, is_new
+
+
+def check_version(connection: sqlite3.Connection) -> None:
+    """Raise ``sqlite3.DatabaseError`` unless this is a history that this program can use."""
+    application_id, version = _identity(connection)
+    if application_id != APPLICATION_ID or version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError("made by another program, or by a later version")
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return _identity(connection) == (0, 0)
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
+    application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return application_id, version

@@ -1,0 +1,161 @@
+"""The SQLite file of the history, opened for writing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monitor.durable import transaction
+from monitor.history.records import ALERT_KINDS, Event
+from monitor.history.schema import PERIODS, open_to_write
+from monitor.history.tally import COLUMNS, Tally
+
+_VALUES = ", ".join("?" * (2 + len(COLUMNS)))
+_SUMS = [name for name in COLUMNS if name not in {"ratio_min", "ratio_max", "state", "state_time"}]
+
+
+def _smallest(function: str, name: str) -> str:
+    """The smaller or larger of two values of which each may be NULL."""
+    own, new = name, f"excluded.{name}"
+    return f"{name} = {function}(coalesce({own}, {new}), coalesce({new}, {own}))"
+
+
+# As ``Tally.add``.
+_MERGE = ", ".join(
+    (
+        _smallest("min", "ratio_min"),
+        _smallest("max", "ratio_max"),
+        *(f"{name} = {name} + excluded.{name}" for name in _SUMS),
+        "state = iif(excluded.state_time > state_time, excluded.state, state)",
+        "state_time = abs(state_time + iif(state = excluded.state, 1, -1) * excluded.state_time)",
+    )
+)
+
+
+class HistoryStore:
+    """One open file. Every method may raise ``sqlite3.Error``. Used by one thread.
+
+    The constructor raises as ``open_to_write``. ``is_new``: whether the file did not exist before.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection, self.is_new = open_to_write(path)
+        self._machines: dict[str, int] = {}
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def write(
+        self, minutes: Mapping[tuple[str, int], Tally], events: Iterable[Event], *, durable: bool
+    ) -> None:
+        """Add values of minutes and events, all or nothing.
+
+        ``minutes``: by machine and minute; they are added to what is there. An event whose
+        ``event_id`` exists is not written again. ``durable``: on the disk when this returns.
+        """
+        self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        known = len(self._machines)
+        try:
+            with transaction(self._connection):
+                self._add_minutes(minutes)
+                for event in events:
+                    self._add_event(event)
+        except BaseException:
+            if len(self._machines) != known:  # their rows were not written
+                self._machines.clear()
+            raise
+
+    def begin_positions_at(self, position: int) -> None:
+        """Give the next event a position above ``position``, for a file without events."""
+        with transaction(self._connection):
+            self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
+            self._connection.execute(
+                "INSERT INTO sqlite_sequence VALUES ('events', ?)", (position,)
+            )
+
+    def known_event_ids(self, event_ids: Iterable[str]) -> set[str]:
+        """Which of these events are in the file."""
+        query = "SELECT 1 FROM events WHERE event_id = ? AND event_id != ''"
+        return {one for one in event_ids if self._connection.execute(query, (one,)).fetchone()}
+
+    def _add_minutes(self, minutes: Mapping[tuple[str, int], Tally]) -> None:
+        rows = [
+            (self._machine_id(machine), minute, *(getattr(tally, name) for name in COLUMNS))
+            for (machine, minute), tally in minutes.items()
+        ]
+        for table, length in PERIODS.items():
+            self._connection.executemany(
+                f"INSERT INTO {table} VALUES ({_VALUES})"  # noqa: S608 - constants
+                f" ON CONFLICT (machine_id, start) DO UPDATE SET {_MERGE}",
+                [(machine_id, start - start % length, *rest) for machine_id, start, *rest in rows],
+            )
+
+    def _machine_id(self, name: str) -> int:
+        if name not in self._machines:
+            self._connection.execute("INSERT OR IGNORE INTO machines (name) VALUES (?)", (name,))
+            row = self._connection.execute(
+                "SELECT machine_id FROM machines WHERE name = ?", (name,)
+            ).fetchone()
+            self._machines[name] = row[0]
+        return self._machines[name]
+
+    def _add_event(self, event: Event) -> None:
+        payload = json.dumps(event.payload, separators=(",", ":"))
+        written = self._connection.execute(
+            "INSERT OR IGNORE INTO events (position, at, at_unix_s, machine, kind, alert_id,"
+            " event_id, value, user, note, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                event.position or None,
+                *(event.at, event.at_unix_s, event.machine, event.kind, event.alert_id),
+                *(event.event_id, event.value, event.user, event.note, payload),
+            ),
+        )
+        if not written.rowcount or not event.alert_id:
+            return
+        if event.kind in ALERT_KINDS:
+            self._add_alert(event, payload)
+        elif event.kind == "acknowledge":
+            self._connection.execute(
+                "UPDATE alerts SET acknowledged = 1, note = iif(? != '', ?, note)"
+                " WHERE alert_id = ?",
+                (event.note, event.note, event.alert_id),
+            )
+        elif event.kind == "label":
+            self._connection.execute(
+                "UPDATE alerts SET label = ?, note = iif(? != '', ?, note) WHERE alert_id = ?",
+                (event.value, event.note, event.note, event.alert_id),
+            )
+
+    def _add_alert(self, event: Event, payload: str) -> None:
+        is_cleared = event.kind == "cleared"
+        self._connection.execute(
+            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', ?)"
+            " ON CONFLICT (alert_id) DO UPDATE SET cleared_at = excluded.cleared_at,"
+            " cleared_unix_s = excluded.cleared_unix_s, payload = excluded.payload,"
+            " n_updates = n_updates + excluded.n_updates,"
+            " peak_ratio = max(coalesce(peak_ratio, excluded.peak_ratio),"
+            " coalesce(excluded.peak_ratio, peak_ratio))",
+            (
+                *(event.alert_id, event.machine, event.at, event.at_unix_s),
+                *((event.at, event.at_unix_s) if is_cleared else (None, None)),
+                *(_peak_ratio(event.payload), int(event.kind == "updated"), payload),
+            ),
+        )
+
+
+def _peak_ratio(alert: Mapping[str, Any]) -> float | None:
+    """The highest score of an alert divided by its threshold; None if it is not about a score."""
+    peak, threshold = alert.get("peak_score"), alert.get("threshold")
+    if not isinstance(peak, int | float) or not isinstance(threshold, int | float):
+        return None
+    if alert.get("reason") == "off" or not threshold > 0:
+        return None
+    ratio = float(peak) / float(threshold)
+    return ratio if math.isfinite(ratio) else None

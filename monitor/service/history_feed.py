@@ -1,0 +1,151 @@
+"""What the daemon writes into its history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from monitor.alerts import Alert
+from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
+from monitor.config.history import HistorySettings
+from monitor.history.records import Event
+from monitor.history.tally import Tally
+from monitor.history.writer import HistoryHealth, HistoryWriter
+from monitor.mqtt.payloads import alert_payload
+from monitor.service.machine_history import MachineHistory
+
+
+class HistoryFeed:
+    """The history of all machines of one daemon, if it is enabled.
+
+    Every method may be called from any thread, but ``apply`` and ``close`` only from one. None
+    waits for the disk, except ``wait_for`` and ``close``.
+    """
+
+    def __init__(
+        self, path: Path, settings: HistorySettings | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._machines: dict[str, MachineHistory] = {}
+        self._writer: HistoryWriter | None = None
+        self.apply(settings or HistorySettings())
+
+    def apply(self, settings: HistorySettings) -> None:
+        """Use these settings from now on."""
+        if not settings.enabled:
+            self.close()
+        elif self._writer is None:
+            self._writer = HistoryWriter(self.path, self._clock)
+
+    def close(self) -> None:
+        """Write what is left."""
+        with self._guard:
+            machines = list(self._machines.values())
+        for machine in machines:
+            machine.flush()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def machine(self, name: str) -> MachineHistory:
+        """Where a machine that starts reports what it gives."""
+        machine = MachineHistory(name, self._put_minute, self.event, self._clock)
+        with self._guard:
+            earlier = self._machines.get(name)
+            self._machines[name] = machine
+        if earlier is not None:
+            earlier.flush()
+        return machine
+
+    def monitored(self, machines: Collection[str]) -> None:
+        """Only these machines are monitored."""
+        with self._guard:
+            gone = [one for name, one in self._machines.items() if name not in machines]
+            for one in gone:
+                del self._machines[one.name]
+        for one in gone:
+            one.flush()
+
+    def turn(self) -> None:
+        """Count the time in which nothing arrives. Call it about every second."""
+        with self._guard:
+            machines = list(self._machines.values())
+        for machine in machines:
+            machine.turn()
+
+    def alert(self, alert: Alert) -> None:
+        """Add a message of an alert; one that is there already is not added again."""
+        self._add(
+            Event(
+                at=alert.at,
+                at_unix_s=_unix_s(alert.at, self._clock),
+                machine=alert.machine,
+                kind=alert.kind,
+                alert_id=alert.alert_id,
+                event_id=alert.event_id,
+                value=alert.reason,
+                payload=alert_payload(alert),
+            )
+        )
+
+    def event(
+        self,
+        kind: str,
+        machine: str,
+        *,
+        unix_s: float | None = None,
+        alert_id: str = "",
+        value: str = "",
+        user: str = "",
+        note: str = "",
+        payload: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an event, one of the kinds of ``Event``; by default it happens now."""
+        unix_s = self._clock.unix_s() if unix_s is None else unix_s
+        self._add(
+            Event(
+                at=rfc3339(unix_s),
+                at_unix_s=unix_s,
+                machine=machine,
+                kind=kind,
+                alert_id=alert_id,
+                value=value,
+                user=user,
+                note=note,
+                payload=dict(payload or {}),
+            )
+        )
+
+    def wait_for(self, event_id: str, timeout_s: float) -> None:
+        """Wait until an event is on the disk, but not while the disk has trouble."""
+        writer = self._writer
+        if writer is not None:
+            writer.is_written(event_id, timeout_s)
+
+    def health(self) -> HistoryHealth | None:
+        """The condition of the history; None if it is not enabled."""
+        writer = self._writer
+        return writer.health() if writer is not None else None
+
+    def _add(self, event: Event) -> None:
+        writer = self._writer
+        if writer is not None:
+            writer.add_event(event)
+
+    def _put_minute(self, machine: str, minute: int, tally: Tally) -> None:
+        writer = self._writer
+        if writer is not None:
+            writer.add_minute(machine, minute, tally)
+
+
+def _unix_s(at: str, clock: Clock) -> float:
+    """The Unix time of a time in RFC 3339; of now, if it is no such time."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except (ValueError, OverflowError):
+        return clock.unix_s()
