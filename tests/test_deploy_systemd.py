@@ -216,7 +216,7 @@ def test_a_reload_with_a_bad_file_fails_and_changes_nothing(node: Node) -> None:
     before = node.pid()
     node.configure(configuration(node.port) + "\n[detektor]\n")
     assert node.systemctl("reload", "auscult.service", check=False).returncode != 0
-    wait_for(lambda: "detektor" in node.show("StatusText"), 10, "the mistake in the status")
+    assert "detektor" in node.system.journal("auscult.service")
     assert node.show("ActiveState") == "active"
     assert node.pid() == before
     with node.subscriber() as subscriber:
@@ -436,7 +436,7 @@ realtime = false
             shown = run(["auscult", "status"], check=False).stdout
             return shown if all(one in shown for one in words) else ""
 
-        return wait_for(table, 30, " and ".join(words))
+        return wait_for(table, 90, " and ".join(words))  # other tests may use all processors
 
     try:
         node.systemctl("start", "auscult.service")
