@@ -53,6 +53,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("libasound2-plugins", has_alsa_pulse_plugin),
         Need("ffmpeg", lambda: has_program("ffmpeg")),
         Need("openssl", lambda: has_program("openssl")),
+        Need("chromium", lambda: has_program("chromium")),
         Need("systemd-container", lambda: has_program("systemd-nspawn")),
     ),
 }

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from monitor import __version__
+from monitor.web.texts import Texts
 
 _TEMPLATES = Path(__file__).parent / "templates"
 PREFIX = "auscult.prefix"
@@ -22,6 +23,7 @@ class Pages:
     """The templates. Text in them is escaped; an unknown name is an error."""
 
     def __init__(self) -> None:
+        self._texts = Texts()
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_TEMPLATES),
             autoescape=True,
@@ -38,13 +40,24 @@ class Pages:
         *,
         status: int = 200,
     ) -> HTMLResponse:
-        """A page. Templates may use ``url(path)``, ``prefix``, ``version`` and ``values``."""
+        """A page.
+
+        Templates may use ``url(path)``, ``t(key)`` (a text), ``version``, and ``values``. ``data``
+        of them is the document that the scripts of the page begin with. ``user`` is empty without a
+        log-in; only the ``role`` ``operator`` may change something.
+        """
         prefix = request.scope.get(PREFIX, "")
         text = self._environment.get_template(template).render(
             {
-                "prefix": prefix,
+                "page": template.removesuffix(".html"),
                 "url": lambda path="": link(prefix, path),
+                "t": self._texts.text,
+                "texts": self._texts.document,
+                "language": self._texts.language,
                 "version": __version__,
+                "user": "",
+                "role": "operator",
+                "data": None,
                 **(values or {}),
             }
         )

@@ -33,7 +33,7 @@ async def api_overview(request: Request) -> Response:
 async def overview_page(request: Request) -> Response:
     """``/``."""
     document = await overview_document(request)
-    return context_of(request).pages.page(request, "overview.html", {"overview": document})
+    return context_of(request).pages.page(request, "overview.html", {"data": document})
 
 
 async def static(request: Request) -> Response:

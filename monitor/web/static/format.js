@@ -1,0 +1,102 @@
+/** Numbers, lengths of time and times of day, in the language of the page and the viewer's zone. */
+
+import { language, t } from "./texts.js";
+
+const DAY_S = 86_400;
+const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clockWithSeconds = new Intl.DateTimeFormat(language, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+const day = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+const dayOfYear = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", year: "numeric" });
+
+/** A number with this many significant digits, at most 6 places. */
+export function number(value, digits = 2) {
+  return new Intl.NumberFormat(language, { maximumSignificantDigits: digits }).format(value);
+}
+
+/** A number with a fixed count of places, for columns. */
+export function fixed(value, places = 1) {
+  const options = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return new Intl.NumberFormat(language, options).format(value);
+}
+
+/** A ratio as people read it: "2.4 ×". Above 100 the digits have no meaning. */
+export function ratioText(ratio) {
+  if (ratio === null || ratio === undefined) return "–";
+  return t("common.ratio", { value: ratio < 9.95 ? fixed(ratio, ratio < 0.995 ? 2 : 1) : number(ratio, 2) });
+}
+
+/** A length of time in its largest unit: "25 min", "3 days". */
+export function length(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return t("length.seconds", { count: s });
+  if (s < 3600) return t("length.minutes", { count: Math.floor(s / 60) });
+  if (s < DAY_S) {
+    const minutes = Math.floor((s % 3600) / 60);
+    const hours = t("length.hours", { count: Math.floor(s / 3600) });
+    return s < 6 * 3600 && minutes ? `${hours} ${t("length.minutes", { count: minutes })}` : hours;
+  }
+  return t("length.days", { count: Math.floor(s / DAY_S) });
+}
+
+/** The time of day, with the date if it is not today. Argument: seconds since 1970, or RFC 3339. */
+export function moment(at, { seconds = false } = {}) {
+  const date = asDate(at);
+  const text = (seconds ? clockWithSeconds : clock).format(date);
+  const now = new Date();
+  if (date.toDateString() === now.toDateString()) return text;
+  const isThisYear = date.getFullYear() === now.getFullYear();
+  return `${(isThisYear ? day : dayOfYear).format(date)}, ${text}`;
+}
+
+/** Seconds since 1970 of a time in RFC 3339. */
+export function unixSeconds(at) {
+  return asDate(at).getTime() / 1000;
+}
+
+/** How long ago a time was; never negative, because the clocks of two computers differ. */
+export function ago(at, nowSeconds = Date.now() / 1000) {
+  return length(nowSeconds - unixSeconds(at));
+}
+
+/** The viewer's zone: "Europe/Berlin, UTC+2". */
+export function zone() {
+  const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const minutes = -new Date().getTimezoneOffset();
+  const sign = minutes < 0 ? "−" : "+";
+  const hours = Math.floor(Math.abs(minutes) / 60);
+  const rest = Math.abs(minutes) % 60;
+  const offset = `UTC${sign}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+  return !name || name === "UTC" ? offset : `${name.replaceAll("_", " ")}, ${offset}`;
+}
+
+/** A frequency: "640 Hz", "1.8 kHz". */
+export function frequency(hz) {
+  return hz < 995 ? t("unit.hz", { value: number(hz, 2) }) : t("unit.khz", { value: number(hz / 1000, 2) });
+}
+
+/** Ranges of frequency: "1.8 to 2.1 kHz, 4 kHz". */
+export function bands(ranges) {
+  return ranges
+    .map(([low, high]) =>
+      low >= 995
+        ? t("unit.khz_range", { low: number(low / 1000, 2), high: number(high / 1000, 2) })
+        : t("unit.range", { low: frequency(low), high: frequency(high) }),
+    )
+    .join(", ");
+}
+
+/** Bytes in the largest unit. */
+export function bytes(count) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, count)) / 3));
+  return `${number(count / 1000 ** power, 3)} ${units[power]}`;
+}
+
+function asDate(at) {
+  return typeof at === "number" ? new Date(at * 1000) : new Date(at);
+}

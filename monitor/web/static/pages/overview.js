@@ -1,0 +1,105 @@
+/** The overview: every machine, the worst first. */
+
+import { getJson } from "../api.js";
+import { fill, h, setText } from "../dom.js";
+import { unixSeconds } from "../format.js";
+import { pageData, showBanners, showConnection } from "../page.js";
+import { kind, needsAttention, rank } from "../state.js";
+import { t } from "../texts.js";
+import { tile } from "../tile.js";
+
+const MANY = 13;
+const REFRESH_S = 2;
+const ALL_KINDS = ["alarm", "trouble", "warning", "muted", "learning", "off", "ok"];
+
+const groups = ["attention", "others"].map((name) => ({
+  section: document.getElementById(name),
+  title: document.getElementById(`${name}-title`),
+  list: document.getElementById(`${name}-list`),
+}));
+const summary = document.getElementById("summary");
+const search = document.getElementById("search");
+const tiles = new Map();
+let overview = pageData();
+let clockError = 0;
+
+search.addEventListener("input", render);
+show(overview);
+setInterval(refresh, REFRESH_S * 1000);
+
+/** Show a document of api/overview. Days are sent rarely: without one, the last one stays. */
+function show(next) {
+  const days = new Map(overview.machines.map((one) => [keyOf(one), one.sparkline]));
+  overview = next;
+  for (const machine of overview.machines) machine.sparkline ??= days.get(keyOf(machine)) ?? null;
+  clockError = unixSeconds(next.now) - Date.now() / 1000;
+  render();
+}
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    show(await getJson("api/overview"));
+    showConnection(true);
+  } catch {
+    showConnection(false);
+  }
+}
+
+function render() {
+  const now = Date.now() / 1000 + clockError;
+  const machines = [...overview.machines].sort(byNeed);
+  const showsNode = machines.some((one) => one.node);
+  showBanners(overview.banners);
+  showSummary(machines);
+  search.parentElement.hidden = machines.length < MANY;
+  document.body.classList.toggle("dense", machines.length >= MANY);
+  const wanted = search.value.trim().toLowerCase();
+  const found = machines.filter((one) => `${one.id} ${one.node ?? ""}`.toLowerCase().includes(wanted));
+  const isWorse = found.filter(needsAttention);
+  place(groups[0], isWorse, now, showsNode);
+  place(groups[1], found.filter((one) => !isWorse.includes(one)), now, showsNode);
+  setText(groups[0].title, t("overview.attention", { count: isWorse.length }));
+  groups[1].title.hidden = isWorse.length === 0;
+  document.getElementById("nothing").hidden = machines.length > 0;
+}
+
+function place({ section, list }, machines, now, showsNode) {
+  section.hidden = machines.length === 0;
+  const elements = machines.map((machine) => {
+    const key = keyOf(machine);
+    if (!tiles.has(key)) tiles.set(key, tile(machine.id, showsNode));
+    const one = tiles.get(key);
+    one.update(machine, now);
+    return one.element;
+  });
+  const isSame = elements.length === list.children.length && elements.every((one, index) => one === list.children[index]);
+  // Moving an element takes the keyboard's focus away, so nothing is moved without need.
+  if (!isSame) {
+    const focused = document.activeElement;
+    fill(list, ...elements);
+    if (focused instanceof HTMLElement && list.contains(focused)) focused.focus();
+  }
+}
+
+function showSummary(machines) {
+  const counts = new Map();
+  for (const machine of machines) counts.set(kind(machine.state), (counts.get(kind(machine.state)) ?? 0) + 1);
+  const parts = ALL_KINDS.filter((one) => counts.has(one)).map((one) =>
+    h("li", { "data-kind": one }, t(`overview.count_${one}`, { count: counts.get(one) })),
+  );
+  const text = parts.map((one) => one.textContent).join();
+  if (summary.dataset.shown === text) return;
+  summary.dataset.shown = text;
+  fill(summary, ...parts);
+  const alarms = counts.get("alarm") ?? 0;
+  document.title = alarms ? t("overview.tab_title", { count: alarms }) : t("overview.tab_title_quiet");
+}
+
+function byNeed(one, other) {
+  return rank(one) - rank(other) || keyOf(one).localeCompare(keyOf(other), undefined, { numeric: true });
+}
+
+function keyOf(machine) {
+  return `${machine.node ?? ""}/${machine.id}`;
+}
