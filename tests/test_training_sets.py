@@ -208,10 +208,13 @@ def trained(unsound: Path) -> AudioResult:
     return train_audio(request_for(unsound, "clean"))
 
 
-def request_for(folder: Path, out: str, *, keep_outliers: bool = False) -> AudioRequest:
+def request_for(
+    folder: Path, out: str, *, keep_outliers: bool = False, confirmed: tuple[Path, ...] = ()
+) -> AudioRequest:
     return AudioRequest(
         (folder,),
         folder.parent / out,
+        confirmed=confirmed,
         settings=SETTINGS,
         device="cpu",
         keep_outliers=keep_outliers,
@@ -247,6 +250,22 @@ def test_outliers_can_be_kept(trained: AudioResult, unsound: Path) -> None:
     assert kept.findings.kept
     assert "used because of --keep-outliers" in headline(kept)["Outliers"]
     assert kept.bundle.calibration.threshold > 1.5 * trained.bundle.calibration.threshold
+
+
+def test_confirmed_recordings_are_used_and_other_outliers_are_not(
+    trained: AudioResult, unsound: Path, tmp_path: Path
+) -> None:
+    """A sound that an operator has confirmed to be healthy would be left out as a fault."""
+    np.save(tmp_path / "40.npy", simulated_frames(740, fault_db=-FAULT_DB))
+    result = train_audio(request_for(unsound, "confirmed", confirmed=(tmp_path,)))
+    used = {Path(name).name for name in result.names}
+    assert used == {f"{i:02d}.npy" for i in range(11)} | {"40.npy"}
+    assert [Path(one.name).name for one in result.findings.outliers] == ["30.npy"]
+    recordings = result.bundle.manifest.provenance["recordings"]
+    ratios = {Path(one["name"]).name: one["held_out_ratio"] for one in recordings}
+    assert all(ratio > 0.0 for ratio in ratios.values())
+    assert max(ratios, key=lambda name: ratios[name]) == "40.npy"
+    assert result.bundle.calibration.threshold > trained.bundle.calibration.threshold
 
 
 def test_a_set_without_fault_is_trained_once_and_not_reported(tmp_path: Path) -> None:

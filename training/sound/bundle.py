@@ -129,13 +129,25 @@ def _versions() -> dict[str, str]:
 
 
 def provenance_of(
-    request: AudioRequest, data: TrainingData, choice: Choice, n_regimes: int
+    request: AudioRequest,
+    data: TrainingData,
+    choice: Choice,
+    n_regimes: int,
+    held_out_ratios: Sequence[float | None],
 ) -> dict[str, Any]:
-    """What the manifest states about the recordings and the settings of a training."""
+    """What the manifest states about the recordings and the settings of a training.
+
+    ``held_out_ratios``: of each recording, see :mod:`training.sound.held_out`.
+    """
     spec = data.spec
     return {
         "recordings": [
-            {"name": r.name, "seconds": round(r.seconds(spec), 2)} for r in data.recordings
+            {
+                "name": r.name,
+                "seconds": round(r.seconds(spec), 2),
+                "held_out_ratio": None if ratio is None else round(ratio, 3),
+            }
+            for r, ratio in zip(data.recordings, held_out_ratios, strict=True)
         ],
         "references": [
             {

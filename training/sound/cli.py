@@ -42,6 +42,16 @@ def audio(
             parser=number(1e-6, 1e6),
         ),
     ] = 1.0,
+    confirmed: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Further healthy recordings of the machine, a file or a folder. They are used "
+            "although they do not fit the others, because a person has confirmed that the machine "
+            "was healthy. Recordings of 5 seconds are best.",
+            metavar="RECORDING",
+            readable=False,
+        ),
+    ] = None,
     reference: Annotated[
         list[Path] | None,
         typer.Option(
@@ -109,6 +119,7 @@ def audio(
     request = AudioRequest(
         recordings=tuple(recordings),
         out=out,
+        confirmed=tuple(confirmed or ()),
         references=tuple(reference or ()),
         false_alarms_per_week=false_alarms_per_week,
         seed=seed,

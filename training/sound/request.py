@@ -41,8 +41,9 @@ class AudioRequest:
 
     ``references``: a file or folder for each reference machine. ``score``: used instead of the
     score that the rule chooses. ``continued``: the bundle whose network is trained further.
-    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it. ``keep_outliers``:
-    also train on recordings that do not fit the others.
+    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it. ``keep_outliers``: also
+    train on recordings that do not fit the others. ``confirmed``: further healthy recordings of
+    the machine, which a person has confirmed: they are used although they do not fit the others.
     """
 
     recordings: tuple[Path, ...]
@@ -55,6 +56,7 @@ class AudioRequest:
     continued: Path | None = None
     keep_previous: bool = False
     keep_outliers: bool = False
+    confirmed: tuple[Path, ...] = ()
     settings: AudioSettings = field(default_factory=AudioSettings)
 
 
@@ -65,6 +67,7 @@ class TrainingData:
     ``files``: the recordings as they were read, without copies and without those in which the
     machine is off; ``running``: their parts in which it runs; ``recordings``: the same, or
     sections of them. ``scored_bands``: the lowest bands, which are scored. None: all bands.
+    ``confirmed``: the names of recordings that a person has confirmed.
     """
 
     files: tuple[Recording, ...]
@@ -77,6 +80,7 @@ class TrainingData:
     continued: Bundle | None
     findings: SetFindings
     operation: Operation | None
+    confirmed: frozenset[str] = frozenset()
 
     @property
     def span_windows(self) -> int:
@@ -105,9 +109,11 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     spec = continued.spec if continued else request.settings.spec
     training = request.settings.training
     span_s = continued.span_s if continued else training.span_s
-    paths = [recording_files(request.recordings)]
+    confirmed = recording_files(request.confirmed) if request.confirmed else []
+    paths = [[*recording_files(request.recordings), *confirmed]]
     paths += [recording_files([reference]) for reference in request.references]
-    if ignored := describe_ignored(ignored_files([*request.recordings, *request.references])):
+    given = [*request.recordings, *request.confirmed, *request.references]
+    if ignored := describe_ignored(ignored_files(given)):
         logger.warning("%s", ignored)
     read = read_each(chain.from_iterable(paths), lambda path: read_recording(path, spec))
     rest = iter(read)
@@ -143,6 +149,7 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         continued,
         distinct.findings,
         operation,
+        frozenset(map(str, confirmed)),
     )
 
 

@@ -43,6 +43,7 @@ from training.sound.controls import (
 from training.sound.crossfit import fit_statistics
 from training.sound.head import healthy_sample, with_references
 from training.sound.healthy_calibration import calibrated, with_more
+from training.sound.held_out import held_out_ratios
 from training.sound.injection import inject
 from training.sound.recordings import are_apart
 from training.sound.request import AudioRequest, TrainingData, read_training_data
@@ -113,6 +114,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         learned.sound,
         learned.distances_without_file(),
         keep=request.keep_outliers,
+        confirmed=data.confirmed,
     )
     if findings.outliers and not request.keep_outliers:
         names = {outlier.name for outlier in findings.outliers}
@@ -129,6 +131,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     healthy_before = scores_before(data, device)
     distances = heads[0].head.is_distance
     calibration = calibrated(healthy, request, data, distances=distances)
+    held_out = held_out_ratios(healthy, calibration, spec.seconds_of(data.span_windows))
 
     scorings = with_network(sound, choice, trial, heads)
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
@@ -161,7 +164,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     )
     sample_db = data.recordings[0].windows(spec)[: data.span_windows]
     provenance = {
-        **provenance_of(request, data, choice, sound.n_regimes),
+        **provenance_of(request, data, choice, sound.n_regimes, held_out),
         **controls_record(controls, benefit),
         **recall.record(calibration),
         "day_variation": learned.variation.record(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,8 +84,9 @@ def with_outliers(
     healthy: Sequence[HealthyRecording],
     *,
     keep: bool,
+    confirmed: Collection[str] = (),
 ) -> SetFindings:
-    """The findings, with the files that do not fit the others.
+    """The findings, with the files that do not fit the others and are not ``confirmed``.
 
     ``recordings``: the files or sections of them, with their evidence in ``sound`` and their
     scores ``healthy``, by statistics that did not use the file.
@@ -98,4 +99,7 @@ def with_outliers(
     distances = distances_between(positions)
     names = [file.name for file in files]
     groups = tuple(tuple(names[i] for i in group) for group in small_groups(distances))
-    return findings.with_outliers(outliers_among(names, scores, distances), groups, kept=keep)
+    outliers = tuple(
+        one for one in outliers_among(names, scores, distances) if one.name not in confirmed
+    )
+    return findings.with_outliers(outliers, groups, kept=keep)
