@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from monitor.domain import AudioBlock, FloatArray
 from monitor.features.envelope import EnvelopeSpec, EnvelopeStream
 from monitor.features.line_spectrum import LineSpec, LineStream
 from monitor.features.prominence import ProminenceWindow
+from monitor.model.peak_scores import PeakScores
+from monitor.model.peaks import HealthyPeaks
 
 SMALL = EnvelopeSpec(
     sample_rate_hz=8_000,
@@ -57,3 +60,12 @@ def same(ours: list[ProminenceWindow], others: list[ProminenceWindow]) -> bool:
         and np.array_equal(a.values_db, b.values_db)
         for a, b in zip(ours, others, strict=True)
     )
+
+
+def score_of(
+    healthy: HealthyPeaks | PeakScores, mean_db: npt.NDArray[np.floating], n_windows: int
+) -> float:
+    """The score of one spectrum."""
+    scores = PeakScores([healthy]) if isinstance(healthy, HealthyPeaks) else healthy
+    (score,) = scores.of(scores.above([mean_db]), n_windows)
+    return score

@@ -18,7 +18,7 @@ from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.channel_scores import every_channel
-from monitor.model.head import DistanceHead, LossHead, whitened
+from monitor.model.head import DistanceHead, LossHead
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
 from monitor.model.network import Network
 from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
@@ -36,10 +36,10 @@ HEAD = DistanceHead(np.zeros((1, D)), np.eye(D))
 
 def pushed(span: LongSpan, rows: DoubleArray) -> Iterator[tuple[int, float]]:
     """The number of the last window of each score, and the score."""
-    mean, centres = SpanMean(span), whitened(HEAD.centres, HEAD)
+    mean = SpanMean(span, HEAD)
     for number, row in enumerate(rows):
-        if mean.push(row, ()):
-            yield number, mean.distance(HEAD, centres)
+        if mean.push(row, None):
+            yield number, mean.distance()
 
 
 @settings(max_examples=40, deadline=None)

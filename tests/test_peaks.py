@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from monitor.domain import DoubleArray
+from monitor.model.peak_scores import PeakScores
 from monitor.model.peaks import HealthyPeaks, healthy_peaks
+from tests.fine_spectra import score_of
 
 CHANCE_DB2 = 32.0
 N_WINDOWS = 28
@@ -24,13 +28,20 @@ def peaks(n: int = 10, between_db: float = 0.0, seed: int = 0) -> HealthyPeaks:
     return healthy_peaks(recordings(n, between_db, seed), np.full(n, N_WINDOWS), CHANCE_DB2)
 
 
+def highest_of(healthy: HealthyPeaks, mean_db: DoubleArray) -> tuple[int, int]:
+    """Over eight windows."""
+    scores = PeakScores([healthy])
+    return scores.highest(0, scores.above([mean_db]), 8)
+
+
 @pytest.mark.parametrize("between_db", [0.0, 1.0, 4.0])
 @pytest.mark.parametrize("n_windows", [3, 28, 300])
 def test_healthy_sound_scores_alike_for_any_length(n_windows: int, between_db: float) -> None:
     """Short spans of a healthy machine raise alerts, or long ones hide faults."""
     healthy = peaks(20, between_db)
     scores = [
-        healthy.score(one, n_windows) for one in recordings(20, between_db, 1, n_windows=n_windows)
+        score_of(healthy, one, n_windows)
+        for one in recordings(20, between_db, 1, n_windows=n_windows)
     ]
     assert min(scores) > 2.0
     assert max(scores) < 6.0
@@ -39,18 +50,18 @@ def test_healthy_sound_scores_alike_for_any_length(n_windows: int, between_db: f
 def test_few_recordings_do_not_make_healthy_sound_look_faulty() -> None:
     """A variance of three numbers is often near zero by chance."""
     healthy = peaks(3, between_db=1.0)
-    assert max(healthy.score(one, N_WINDOWS) for one in recordings(20, 1.0, 1)) < 7.0
+    assert max(score_of(healthy, one, N_WINDOWS) for one in recordings(20, 1.0, 1)) < 7.0
 
 
 def test_the_score_is_the_norm_of_what_stands_out() -> None:
     """The score is not that of the formula."""
     healthy = HealthyPeaks(np.zeros((1, 40)), np.full((1, 40), 3.0), 32.0, 4)
     values = np.full((1, 40), -20.0)
-    assert healthy.score(values, 8) == 0.0
+    assert score_of(healthy, values, 8) == 0.0
     values[0, 5], values[0, 9] = 6.0, 4.0
     deviation = np.sqrt(3.0 * 1.25 + 32.0 / 8)
     expected = ((6.0 / deviation) ** 6 + (4.0 / deviation) ** 6) ** (1 / 6)
-    assert healthy.score(values, 8) == pytest.approx(expected)
+    assert score_of(healthy, values, 8) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -58,8 +69,9 @@ def test_the_score_is_the_same_after_scores_of_other_lengths(dtype: type[np.floa
     """What is kept for one number of windows is used for another one."""
     healthy, sound = peaks(), recordings(1, 0.5, 1)[0].astype(dtype)
     lengths = [*range(1, 20), 5, 1, 300, 19]
-    expected = [peaks().score(sound, n) for n in lengths]
-    assert [healthy.score(sound, n) for n in lengths] == expected
+    expected = [score_of(healthy, sound, n) for n in lengths]
+    scores = PeakScores([healthy])
+    assert [score_of(scores, sound, n) for n in lengths] == expected
     for n, score in zip(lengths, expected, strict=True):
         variance = healthy.variance_db2 * (1 + 1 / 10) + CHANCE_DB2 / n
         z = np.maximum(0.0, sound - healthy.level_db) / np.sqrt(variance)
@@ -72,16 +84,16 @@ def test_the_highest_place_is_where_the_deviation_is_largest() -> None:
     level[2, 9], variance[0, 5] = -9.0, 400.0
     healthy = HealthyPeaks(level, variance, 32.0, 4)
     sound = np.full((3, 40), -20.0)
-    assert healthy.highest(sound, 8) == (0, 5)
+    assert highest_of(healthy, sound) == (0, 5)
     sound[0, 5], sound[1, 30], sound[2, 9] = 12.0, 6.0, -2.0
-    assert healthy.highest(sound, 8) == (2, 9)
+    assert highest_of(healthy, sound) == (2, 9)
     sound[1, 30] = 8.0
-    assert healthy.highest(sound.astype(np.float32), 8) == (1, 30)
+    assert highest_of(healthy, sound) == (1, 30)
     # Over few windows, chance hides how much a bin varies between recordings.
     sound[0, 5], sound[1, 30] = 80.0, 40.0
-    assert healthy.highest(sound, 8) == (1, 30)
+    assert highest_of(healthy, sound) == (1, 30)
     healthy = HealthyPeaks(level, variance, 32_000.0, 4)
-    assert healthy.highest(sound, 8) == (0, 5)
+    assert highest_of(healthy, sound) == (0, 5)
 
 
 def test_a_new_peak_stands_out_and_one_of_the_machine_does_not() -> None:
@@ -94,7 +106,7 @@ def test_a_new_peak_stands_out_and_one_of_the_machine_does_not() -> None:
     def score_with_peak_at(rate: int) -> float:
         sound = recordings(1, 0.5, 1)[0]
         sound[3, rate] += 12.0
-        return healthy.score(sound, N_WINDOWS)
+        return score_of(healthy, sound, N_WINDOWS)
 
     assert score_with_peak_at(own) < 6.0
     assert score_with_peak_at(beside) < 6.0
@@ -111,7 +123,7 @@ def test_bins_that_vary_between_recordings_count_less() -> None:
     def score_with_peak_at(rate: int) -> float:
         sound = recordings(1, 0.0, 1)[0]
         sound[3, rate] += 14.0
-        return healthy.score(sound, N_WINDOWS)
+        return score_of(healthy, sound, N_WINDOWS)
 
     assert score_with_peak_at(110) < 6.0
     assert score_with_peak_at(200) > 9.0
@@ -130,4 +142,32 @@ def test_less_than_half_a_decibel_is_never_a_fault() -> None:
     healthy = healthy_peaks(means_db, np.full(10, n_windows), CHANCE_DB2)
     shift_db = np.zeros(SHAPE)
     shift_db[::2, ::2] = 0.4
-    assert healthy.score(recordings(1, 0.0, 1, n_windows)[0] + shift_db, n_windows) < 5.0
+    assert score_of(healthy, recordings(1, 0.0, 1, n_windows)[0] + shift_db, n_windows) < 5.0
+
+
+def test_several_spectra_and_means_give_the_scores_of_each_alone() -> None:
+    """A spectrum is scored with the bins, or a mean with the length, of another one."""
+    healthy = [peaks(seed=0), healthy_peaks(np.zeros((4, 1, 40)), np.full(4, 9), 20.0)]
+    rng = np.random.default_rng(4)
+    windows = [(rng.normal(0, 3, SHAPE), rng.normal(0, 3, (1, 40))) for _ in range(6)]
+    scores = PeakScores(healthy)
+    rows = np.stack([scores.above(window) for window in windows])
+    weights = np.array([[1, 1, 1, 1, 1, 1], [0, 0, 2, 2, 0, 2], [6, 0, 0, 0, 0, 0]]) / 6
+    n_windows = [6, 3, 1]
+    actual = scores.of_means(weights.astype(np.float32), rows, n_windows)
+    for own_weights, n, values in zip(weights, n_windows, actual, strict=True):
+        for number, one in enumerate(healthy):
+            mean = np.sum(
+                [w * s[number] for w, s in zip(own_weights, windows, strict=True)], axis=0
+            )
+            assert values[number] == pytest.approx(score_of(one, mean, n), rel=1e-4)
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    """Machines share arrays: one would get the score of another."""
+    scores = PeakScores([peaks()])
+    rows = [scores.above([one]) for one in recordings(8, 1.0, 7)]
+    expected = [scores.of(row, 3) for row in rows]
+    with ThreadPoolExecutor(8) as threads:
+        actual = list(threads.map(lambda row: scores.of(row, 3), rows * 40))
+    assert actual == expected * 40

@@ -16,6 +16,7 @@ from monitor.model.long_spans import long_spans
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer
 from tests.bundles import machine_sound, make_bundle
+from tests.fine_spectra import score_of
 from tests.test_long_spans import with_channels
 from training.sound.channels import Statistics, score_sections
 from training.sound.peak_statistics import PieceSpectra, piece_spectra
@@ -124,7 +125,7 @@ def test_another_speed_within_a_percent_is_no_peak(tmp_path: Path) -> None:
 
     def score(index: int) -> float:
         mean = found.means[1][found.section == index].mean(axis=0)
-        return lines.score(mean, int(found.n_windows[found.section == index].sum()))
+        return score_of(lines, mean, int(found.n_windows[found.section == index].sum()))
 
     assert score(4) < 1.3 * max(score(index) for index in range(4))
     assert score(5) > 3.0 * score(4)
@@ -137,7 +138,7 @@ def test_frequencies_that_are_not_scored_have_no_peaks(tmp_path: Path) -> None:
     mean = found.means[1][found.section == 4].mean(axis=0)
     n_windows = int(found.n_windows[found.section == 4].sum())
     everything, below = (
-        found.healthy(inside, sound, f_max_hz)[1].score(mean, n_windows)
+        score_of(found.healthy(inside, sound, f_max_hz)[1], mean, n_windows)
         for f_max_hz in (8_000.0, 7_000.0)
     )
     assert everything > 3.0 * below

@@ -39,5 +39,5 @@ def peaks_of_file(path: Path, bundle: Bundle) -> tuple[float, ...]:
     no_evidence = np.zeros(bundle.head.centres.shape[1], np.float32)
     for _, block in section_blocks(path, bundle.spec, [(0, sys.maxsize)]):
         for window in stream.push(block):
-            whole.push(no_evidence, 0.0, window.spectra)
+            whole.push(no_evidence, 0.0, bundle.peaks.scores.above(window.spectra))
     return whole.peaks

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
-from monitor.model.head import whitened
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
 from monitor.model.peak_evidence import PeakEvidence
-from monitor.model.peaks import HealthyPeaks
 
 _SAME_S = 1e-6
 
@@ -67,70 +65,79 @@ class ChannelScorer:
         is_distance = bundle.head.is_distance
         channels = calibration.channels if calibration is not None and is_distance else ()
         self._bundle = bundle
-        self._centres = whitened(bundle.head.centres, bundle.head)
-        self._spectra: deque[Sequence[FloatArray]] = deque(maxlen=bundle.span_windows)
-        self._short: list[tuple[int, ChannelCalibration]] = []
-        self._long: list[tuple[SpanMean, list[tuple[int, ChannelCalibration]]]] = []
-        by_span: dict[tuple[float, float], list[tuple[int, ChannelCalibration]]] = {}
+        self._above: deque[FloatArray] = deque(maxlen=bundle.span_windows)
+        self._short: list[_Member] = []
+        self._long: list[tuple[SpanMean, list[_Member]]] = []
+        by_span: dict[tuple[float, float], list[_Member]] = {}
         for number, channel in enumerate(channels, start=1):
-            if channel.evidence != "distance" and bundle.peaks is None:
-                continue
+            spectrum = None
+            if channel.evidence != "distance":
+                if bundle.peaks is None:
+                    continue
+                spectrum = SPECTRA.index(channel.evidence)
+            member = _Member(number, spectrum, channel.budgets[-1].threshold)
             if abs(channel.span_s - bundle.actual_span_s) < _SAME_S:
-                if channel.evidence != "distance":
-                    self._short.append((number, channel))
+                if spectrum is not None:
+                    self._short.append(member)
             else:
-                by_span.setdefault((channel.span_s, channel.step_s), []).append((number, channel))
-        for members in by_span.values():
-            span = long_span_of(members[0][1], bundle, min_fault_s)
+                by_span.setdefault((channel.span_s, channel.step_s), []).append(member)
+        for (span_s, step_s), members in by_span.items():
+            span = LongSpan.calibrated(span_s, step_s, bundle.spec, min_fault_s)
             if span is not None:
-                self._long.append((SpanMean(span), members))
+                has_distance = any(one.spectrum is None for one in members)
+                has_peaks = any(one.spectrum is not None for one in members)
+                head = bundle.head if has_distance else None
+                peaks = self._peaks.scores if has_peaks else None
+                self._long.append((SpanMean(span, head, peaks), members))
 
     def reset(self) -> None:
         """Sound was lost: scores over the bundle's span need a whole new one."""
-        self._spectra.clear()
+        self._above.clear()
 
     def forget(self) -> None:
         """No later score over a long span may depend on the sound so far."""
         for mean, _ in self._long:
             mean.forget()
 
-    def push(self, row: DoubleArray, window: LogMelWindow, score: Score | None) -> list[Score]:
+    def push(
+        self, row: DoubleArray, above: FloatArray | None, window: LogMelWindow, score: Score | None
+    ) -> list[Score]:
         """The scores of the channels that the window completes.
 
-        ``row``: loss, level, residual of each band, evidence of the window. ``score``: of the
-        span of the bundle that ends with the window, if there is one.
+        ``row``: loss, level, residual of each band, evidence of the window. ``above``: the row of
+        its spectra, None if it has none. ``score``: of the span of the bundle that ends with the
+        window, if there is one.
         """
-        scores = []
+        scores: list[Score] = []
         if self._short:
-            if window.spectra:
-                self._spectra.append(window.spectra)
+            if above is not None:
+                self._above.append(above)
             else:
-                self._spectra.clear()
-            if score is not None and len(self._spectra) == self._spectra.maxlen:
-                scores += [self._over_span(score, *channel) for channel in self._short]
+                self._above.clear()
+            if score is not None and len(self._above) == self._above.maxlen:
+                scores += self._over_span(score)
         for mean, members in self._long:
-            if mean.push(row, window.spectra, window.first_sample):
+            if mean.push(row, above, window.first_sample):
                 scores += self._over_long_span(mean, members, window)
         return scores
 
-    def _over_span(self, score: Score, number: int, channel: ChannelCalibration) -> Score:
-        spectrum, n_windows = SPECTRA.index(channel.evidence), len(self._spectra)
-        first, *others = (spectra[spectrum] for spectra in self._spectra)
-        mean_db = first.copy()
-        for other in others:
-            mean_db += other
-        mean_db *= np.float32(1.0 / n_windows)
-        value = self._healthy(spectrum).score(mean_db, n_windows)
-        bands_hz = (
-            self._bands_hz(spectrum, mean_db, n_windows) if _may_raise(channel, value) else ()
-        )
-        return replace(score, value=value, channel=number, bands_hz=bands_hz)
+    def _over_span(self, base: Score) -> list[Score]:
+        n_windows = len(self._above)
+        total = self._above[0].copy()
+        for number in range(1, n_windows):
+            total += self._above[number]
+        total *= np.float32(1.0 / n_windows)
+        values = self._peaks.scores.of(total, n_windows)
+        return [
+            self._score(base, member, values[member.spectrum], total, n_windows)
+            for member in self._short
+            if member.spectrum is not None
+        ]
 
     def _over_long_span(
-        self, mean: SpanMean, members: Sequence[tuple[int, ChannelCalibration]], last: LogMelWindow
+        self, mean: SpanMean, members: Sequence[_Member], last: LogMelWindow
     ) -> list[Score]:
-        bundle = self._bundle
-        spec, row = bundle.spec, mean.mean_row
+        spec, row = self._bundle.spec, mean.mean_row
         base = Score(
             value=0.0,
             loss=float(row[0]),
@@ -140,22 +147,40 @@ class ChannelScorer:
             level_db=float(row[1]),
         )
         scores = []
-        for number, channel in members:
-            if channel.evidence == "distance":
-                value = mean.distance(bundle.head, self._centres)
-                scores.append(replace(base, value=value, channel=number))
+        peaks: list[float] | None = None
+        for member in members:
+            if member.spectrum is None:
+                scores.append(self._score(base, member, mean.distance(), None, 0))
             elif mean.has_spectra:
-                spectrum = SPECTRA.index(channel.evidence)
-                value = mean.peaks(spectrum, self._healthy(spectrum))
-                bands_hz: tuple[tuple[float, float], ...] = ()
-                if _may_raise(channel, value):
-                    mean_db = mean.mean_spectrum(spectrum)
-                    bands_hz = self._bands_hz(spectrum, mean_db, mean.span.n_windows)
-                scores.append(replace(base, value=value, channel=number, bands_hz=bands_hz))
+                peaks = peaks or mean.peaks()
+                value = peaks[member.spectrum]
+                above = mean.mean_above if value > member.least_threshold else None
+                scores.append(self._score(base, member, value, above, mean.span.n_windows))
         return scores
 
-    def _healthy(self, spectrum: int) -> HealthyPeaks:
-        return self._peaks.healthy[spectrum]
+    def _score(
+        self,
+        base: Score,
+        member: _Member,
+        value: float,
+        above: FloatArray | None,
+        n_windows: int,
+    ) -> Score:
+        """The score of a channel. ``above``: the mean over ``n_windows``, to find the bands in."""
+        bands_hz: tuple[tuple[float, float], ...] = ()
+        if above is not None and member.spectrum is not None and value > member.least_threshold:
+            place = self._peaks.scores.highest(member.spectrum, above, n_windows)
+            bands_hz = (self._peaks.spec.band_hz(member.spectrum, *place),)
+        return Score(
+            value,
+            base.loss,
+            base.first_sample,
+            base.end_sample,
+            base.band_error,
+            base.level_db,
+            member.number,
+            bands_hz,
+        )
 
     @property
     def _peaks(self) -> PeakEvidence:
@@ -163,14 +188,13 @@ class ChannelScorer:
             raise ValueError("the bundle has no spectra")
         return self._bundle.peaks
 
-    def _bands_hz(
-        self, spectrum: int, mean_db: FloatArray, n_windows: int
-    ) -> tuple[tuple[float, float], ...]:
-        """Where the spectrum stands out."""
-        band, place = self._healthy(spectrum).highest(mean_db, n_windows)
-        return (self._peaks.spec.band_hz(spectrum, band, place),)
 
+class _Member(NamedTuple):
+    """A channel: its ``number``, its ``spectrum`` as in ``SPECTRA`` (None: the distance).
 
-def _may_raise(channel: ChannelCalibration, value: float) -> bool:
-    """Whether the score is above the threshold of an alert or a warning at some budget."""
-    return value > channel.budgets[-1].threshold
+    ``least_threshold``: below it, no budget raises an alert or a warning.
+    """
+
+    number: int
+    spectrum: int | None
+    least_threshold: float

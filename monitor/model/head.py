@@ -70,6 +70,12 @@ class Head(ABC):
     local_limit: float = 0.0
 
     is_distance: ClassVar[bool]
+    whitened_centres: DoubleArray = field(init=False, repr=False, compare=False)
+    """``(n_regimes, k)``, the whitener times each centre."""
+
+    def __post_init__(self) -> None:
+        """Prepare what every score needs."""
+        object.__setattr__(self, "whitened_centres", whitened(self.centres, self))
 
     @abstractmethod
     def score(self, evidence: DoubleArray, loss: float) -> float:
@@ -119,7 +125,7 @@ def distances_of(rows: DoubleArray, head: Head) -> tuple[DoubleArray, DoubleArra
     covariance as whitener this is Mahalanobis' distance (1936, Proc. Nat. Inst. Sci. India 2).
     ``head`` must have a centre.
     """
-    return distances_between(whitened(rows, head), whitened(head.centres, head))
+    return distances_between(whitened(rows, head), head.whitened_centres)
 
 
 def larger_distance(distance: DoubleArray, local: DoubleArray, head: Head) -> DoubleArray:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import lru_cache
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, distances_between, larger_distance, whitened
-from monitor.model.peaks import HealthyPeaks
-
-Values = TypeVar("Values", DoubleArray, FloatArray)
+from monitor.model.peak_scores import PeakScores
 
 _PARTS = {10.0: 9, 15.0: 8, 120.0: 8, 900.0: 8}
 LONG_SPANS_S = tuple(_PARTS)
@@ -92,58 +91,78 @@ def nominal_s(span_s: float) -> float:
 class SpanMean:
     """The parts of one long span, in constant memory.
 
-    State: the sums of the part being filled, and the means of the last whole parts. ``rows`` are
-    whatever is averaged in double precision, and ends with the evidence; spectra are averaged in
+    ``head``: needed for :meth:`distance`. ``peaks``: needed for :meth:`peaks`. State: the sums of
+    the part being filled, and the last whole parts. What is pushed is a row of whatever is averaged
+    in double precision, which ends with the evidence, and a row of ``peaks``, which is averaged in
     single precision. Windows without spectra give parts without them.
     """
 
-    def __init__(self, span: LongSpan) -> None:
+    def __init__(
+        self, span: LongSpan, head: Head | None = None, peaks: PeakScores | None = None
+    ) -> None:
         self.span = span
+        self._head, self._peaks = head, peaks
+        self._weights = _weights(span)
+        n_kept = (span.n_parts - span.left_out) * span.part_windows
+        n_means = self._weights.of_parts.shape[1]
+        self._windows_of_means = [*repeat(n_kept, n_means - 1), span.n_windows]
+        self._most_gain = min(_MOST_GAIN, math.sqrt(span.n_windows / n_kept))
+        self._above: FloatArray | None = None
+        if peaks is not None:
+            self._above = np.zeros((span.n_parts, peaks.n_values), dtype=np.float32)
         self.forget()
 
     def forget(self) -> None:
         """The next score needs a whole new span."""
+        n_parts = self.span.n_parts
+        self._n_windows = self._n_with_spectra = 0
+        self._filling = 0  # the place of the part being filled, which is that of the oldest one
         self._row: DoubleArray | float = 0.0
-        self._spectra: list[FloatArray] | None = None
-        self._n_with_spectra = 0
-        self._n_windows = 0
-        self._firsts: deque[int] = deque(maxlen=self.span.n_parts)
+        self._rows: deque[DoubleArray] = deque(maxlen=n_parts)
+        self._evidence: DoubleArray | None = None
         self._first_sample = 0
-        self._rows: deque[DoubleArray] = deque(maxlen=self.span.n_parts)
-        self._parts: deque[tuple[FloatArray, ...]] = deque(maxlen=self.span.n_parts)
+        self._firsts: deque[int] = deque(maxlen=n_parts)
+        self._parts_have_spectra: deque[bool] = deque(maxlen=n_parts)
 
     @property
     def first_sample(self) -> int:
         """Where the first of the whole parts begins."""
         return self._firsts[0]
 
-    def push(self, row: DoubleArray, spectra: Sequence[FloatArray], first_sample: int = 0) -> bool:
+    def push(self, row: DoubleArray, above: FloatArray | None, first_sample: int = 0) -> bool:
         """Take one window; whether it ends a part and there are enough parts for a score.
 
-        ``first_sample``: of the window.
+        ``above``: of the spectra of the window, None if it has none. ``first_sample``: of the
+        window.
         """
         if not self._n_windows:
             self._first_sample = first_sample
         self._row = self._row + row
         self._n_windows += 1
-        if spectra:
-            self._n_with_spectra += 1
-            if self._spectra is None:
-                self._spectra = [spectrum.copy() for spectrum in spectra]
+        if above is not None and self._above is not None:
+            part = self._above[self._filling]
+            if self._n_with_spectra:
+                part += above
             else:
-                for number, spectrum in enumerate(spectra):
-                    self._spectra[number] += spectrum
+                part[...] = above
+            self._n_with_spectra += 1
         if self._n_windows < self.span.part_windows:
             return False
-        self._firsts.append(self._first_sample)
-        self._rows.append(np.asarray(self._row) / self._n_windows)
-        has_spectra = self._spectra is not None and self._n_with_spectra == self._n_windows
-        share = np.float32(1.0 / self._n_windows)
-        self._parts.append(
-            tuple(total * share for total in self._spectra or ()) if has_spectra else ()
-        )
-        self._row, self._spectra, self._n_with_spectra, self._n_windows = 0.0, None, 0, 0
+        self._end_part(np.asarray(self._row) / self._n_windows)
         return len(self._rows) == self.span.n_parts
+
+    def _end_part(self, row: DoubleArray) -> None:
+        n_parts = self.span.n_parts
+        self._rows.append(row)
+        self._firsts.append(self._first_sample)
+        self._parts_have_spectra.append(self._n_with_spectra == self._n_windows)
+        if self._head is not None:
+            evidence = whitened(row[-self._head.centres.shape[1] :], self._head)
+            if self._evidence is None:
+                self._evidence = np.zeros((n_parts, len(evidence)))
+            self._evidence[self._filling] = evidence
+        self._row, self._n_windows, self._n_with_spectra = 0.0, 0, 0
+        self._filling = (self._filling + 1) % n_parts
 
     @property
     def mean_row(self) -> DoubleArray:
@@ -154,42 +173,58 @@ class SpanMean:
     @property
     def has_spectra(self) -> bool:
         """Whether all whole parts have spectra."""
-        return all(self._parts)
+        return all(self._parts_have_spectra)
 
-    def distance(self, head: Head, centres: DoubleArray) -> float:
-        """The score of the evidence, >= 0. ``centres``: the centres of the head, whitened."""
-        n_numbers = head.centres.shape[1]
-        rows = np.stack([row[-n_numbers:] for row in self._rows])
-        kept = np.stack(self._without_a_stretch(whitened(rows, head)))
-        return float(larger_distance(*distances_between(kept, centres), head).min())
+    def distance(self) -> float:
+        """The score of the evidence, >= 0, right after a part has ended."""
+        if self._head is None or self._evidence is None:
+            raise ValueError("a distance needs a head and whole parts")
+        kept = self._weights.of_parts[self._filling, :-1] @ self._evidence
+        distances = distances_between(kept, self._head.whitened_centres)
+        return float(larger_distance(*distances, self._head).min())
 
-    def peaks(self, number: int, healthy: HealthyPeaks) -> float:
-        """The score of the spectrum with this ``number``, >= 0. All parts must have spectra.
+    def peaks(self) -> list[float]:
+        """The score of each spectrum, >= 0, right after a part has ended.
 
         The score of all parts, but at most that of the parts without a stretch, times what a
         lasting fault loses with the stretch: chance hides peaks by the root of the time. The
         factor is at most 1.25. So a short sound can give little more than the healthy sound
-        beside it.
+        beside it. All parts must have spectra.
         """
-        n_parts = self.span.n_parts
-        kept = n_parts - self.span.left_out
-        n_windows = kept * self.span.part_windows
-        parts = np.stack([part[number] for part in self._parts])
-        least = min(healthy.score(mean, n_windows) for mean in self._without_a_stretch(parts))
-        whole = healthy.score(parts.sum(axis=0) / np.float32(n_parts), self.span.n_windows)
-        return min(whole, min(_MOST_GAIN, math.sqrt(n_parts / kept)) * least)
+        if self._peaks is None or self._above is None:
+            raise ValueError("peaks need healthy spectra")
+        weights = self._weights.of_sums[self._filling]
+        scores = self._peaks.of_means(weights, self._above, self._windows_of_means)
+        least = scores[:-1].min(axis=0)
+        limited: list[float] = np.minimum(scores[-1], self._most_gain * least).tolist()
+        return limited
 
-    def mean_spectrum(self, number: int) -> FloatArray:
-        """The mean of the whole parts. All of them must have spectra."""
-        mean: FloatArray = np.mean([part[number] for part in self._parts], axis=0)
+    @property
+    def mean_above(self) -> FloatArray:
+        """The mean of the rows of ``peaks``, right after a part has ended."""
+        if self._above is None:
+            raise ValueError("peaks need healthy spectra")
+        mean: FloatArray = self._weights.of_sums[self._filling, -1] @ self._above
         return mean
 
-    def _without_a_stretch(self, parts: Values) -> list[Values]:
-        """The mean without each stretch of parts. Shape: ``(n_parts, ...)`` to ``(...)`` each."""
-        left_out = self.span.left_out
-        total = parts.sum(axis=0)
-        kept = self.span.n_parts - left_out
-        return [
-            (total - parts[first : first + left_out].sum(axis=0)) / kept
-            for first in range(kept + 1)
-        ]
+
+class _Weights(NamedTuple):
+    """The weight of each part in the means without a stretch, and last in that of all parts.
+
+    Shape: ``(n_parts, n_means, n_parts)``. The first index is the place of the oldest part.
+    ``of_sums``: for parts that are sums of their windows, in single precision.
+    """
+
+    of_parts: DoubleArray
+    of_sums: FloatArray
+
+
+@lru_cache(maxsize=16)
+def _weights(span: LongSpan) -> _Weights:
+    n_parts, left_out = span.n_parts, span.left_out
+    kept = np.ones((n_parts - left_out + 2, n_parts))
+    for first in range(n_parts - left_out + 1):
+        kept[first, first : first + left_out] = 0.0
+    kept /= kept.sum(axis=1, keepdims=True)
+    of_parts = np.stack([np.roll(kept, oldest, axis=1) for oldest in range(n_parts)])
+    return _Weights(of_parts, (of_parts / span.part_windows).astype(np.float32))

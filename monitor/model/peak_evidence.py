@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from monitor.errors import BundleError
 from monitor.features.spectra import SPECTRA, SpectraSpec
 from monitor.model.arrays import pack_arrays, parse_arrays
+from monitor.model.peak_scores import PeakScores
 from monitor.model.peaks import HealthyPeaks
 
 _WEIGHTS = "recording_weights"
@@ -20,12 +21,18 @@ class PeakEvidence:
     """The healthy spectra of a bundle.
 
     ``healthy``: for each of ``SPECTRA``. ``recording_weights``: the factor of the score of each
-    spectrum in the score of a whole recording (:mod:`monitor.model.recording_score`).
+    spectrum in the score of a whole recording (:mod:`monitor.model.recording_score`). ``scores``:
+    of all spectra of a window.
     """
 
     spec: SpectraSpec
     healthy: tuple[HealthyPeaks, ...]
     recording_weights: tuple[float, ...]
+    scores: PeakScores = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare the scores."""
+        object.__setattr__(self, "scores", PeakScores(self.healthy))
 
 
 def pack_peaks(peaks: PeakEvidence) -> bytes:

@@ -18,9 +18,6 @@ _PRIOR_RECORDINGS = 4.0
 _PRIOR_BINS = 16
 """So many bins on both sides."""
 _LEAST_VARIANCE_DB2 = 0.25
-_EXPONENT = 6
-_KEPT_NUMBERS = 8
-"""So many numbers of windows are expected to take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,50 +33,6 @@ class HealthyPeaks:
     variance_db2: DoubleArray = field(repr=False)
     chance_db2: float
     n_recordings: int
-    _kept: dict[int, DoubleArray] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
-
-    def score(self, mean_db: npt.ArrayLike, n_windows: int) -> float:
-        """How far the mean of ``n_windows`` windows stands out, >= 0.
-
-        ``(sum over bins of max(0, z)^6)^(1/6)`` with ``z = (mean - level) / sqrt(variance
-        (1 + 1 / n_recordings) + chance / n_windows)``. Noise of 4,000 bins gives about 3.5,
-        whatever the number of windows. Shape: ``mean_db`` is ``(n_bands, n_bins)``.
-        """
-        above = self._deviations(mean_db, n_windows).reshape(-1)
-        np.maximum(above, 0.0, out=above)
-        above *= above
-        total = float((above * above) @ above)
-        return float(total ** (1.0 / _EXPONENT))
-
-    def highest(self, mean_db: npt.ArrayLike, n_windows: int) -> tuple[int, int]:
-        """The band and the bin with the largest ``z`` of :meth:`score`; the first of equals.
-
-        Shape: ``mean_db`` is ``(n_bands, n_bins)``. If no bin is above its level, ``z`` is
-        negative and the one nearest to it counts.
-        """
-        place = int(self._deviations(mean_db, n_windows).argmax())
-        band, at = divmod(place, self.level_db.shape[1])
-        return band, at
-
-    def _deviations(self, mean_db: npt.ArrayLike, n_windows: int) -> DoubleArray:
-        """``z`` of :meth:`score`. Shape in, shape out."""
-        deviations: DoubleArray = np.asarray(mean_db, dtype=np.float64) - self.level_db
-        deviations *= self._per_db(n_windows)
-        return deviations
-
-    def _per_db(self, n_windows: int) -> DoubleArray:
-        """``1 / sqrt(variance)`` for means of ``n_windows``. Shape: ``(n_bands, n_bins)``."""
-        per_db = self._kept.get(n_windows)
-        if per_db is None:
-            variance = self.variance_db2 * (1.0 + 1.0 / self.n_recordings)
-            per_db = 1.0 / np.sqrt(variance + self.chance_db2 / n_windows)
-            # A span that grows has another number at each window.
-            if len(self._kept) >= _KEPT_NUMBERS:
-                self._kept.clear()
-            self._kept[n_windows] = per_db
-        return per_db
 
 
 def healthy_peaks(

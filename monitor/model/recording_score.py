@@ -14,9 +14,8 @@ weights are such that the largest healthy peaks hardly change it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +65,7 @@ class RecordingScore:
 
     def __init__(self, spec: LogMelSpec, head: Head, peaks: PeakEvidence | None = None) -> None:
         self._peaks = peaks if peaks is not None and any(peaks.recording_weights) else None
-        self._spectra: list[DoubleArray] = []
+        self._above: DoubleArray | None = None
         self._n_with_spectra = 0
         self._per_block = spec.windows_in(BLOCK_S)
         self._head = head
@@ -81,13 +80,16 @@ class RecordingScore:
         """Whether there was no window yet."""
         return self._n_windows == 0
 
-    def push(self, evidence: FloatArray, loss: float, spectra: Sequence[FloatArray] = ()) -> None:
-        """Take one window. Shape: ``evidence`` is ``(d,)``, each spectrum ``(n_bands, n_bins)``."""
-        if self._peaks is not None and spectra:
-            if not self._n_with_spectra:
-                self._spectra = [np.zeros(one.shape) for one in spectra]
-            for number, spectrum in enumerate(spectra):
-                self._spectra[number] += spectrum
+    def push(self, evidence: FloatArray, loss: float, above: FloatArray | None = None) -> None:
+        """Take one window. Shape: ``evidence`` is ``(d,)``.
+
+        ``above``: its spectra as a row of ``PeakScores``, None without any.
+        """
+        if self._peaks is not None and above is not None:
+            if self._above is None:
+                self._above = above.astype(np.float64)
+            else:
+                self._above += above
             self._n_with_spectra += 1
         self._loss += loss
         self._n_windows += 1
@@ -103,12 +105,12 @@ class RecordingScore:
         self,
         evidence: FloatArray,
         loss: FloatArray,
-        spectra: Iterable[Sequence[FloatArray]] | None = None,
+        above: Sequence[FloatArray | None] | None = None,
     ) -> None:
-        """Take the next windows. Shape: ``(n, d)`` and ``(n,)``; ``spectra`` of each window."""
-        each = repeat(()) if spectra is None else spectra
-        for one_evidence, one_loss, one_spectra in zip(evidence, loss, each, strict=False):
-            self.push(one_evidence, float(one_loss), one_spectra)
+        """Take the next windows. Shape: ``(n, d)`` and ``(n,)``; ``above`` of each window."""
+        each = above or [None] * len(loss)
+        for one_evidence, one_loss, one_above in zip(evidence, loss, each, strict=True):
+            self.push(one_evidence, float(one_loss), one_above)
 
     @property
     def stretches(self) -> DoubleArray:
@@ -138,13 +140,10 @@ class RecordingScore:
     @property
     def peaks(self) -> tuple[float, ...]:
         """The scores of the spectra over all windows that have any; empty without these."""
-        if self._peaks is None or not self._n_with_spectra:
+        if self._peaks is None or self._above is None:
             return ()
         n = self._n_with_spectra
-        return tuple(
-            healthy.score(total / n, n)
-            for healthy, total in zip(self._peaks.healthy, self._spectra, strict=True)
-        )
+        return self._peaks.scores.of(self._above / n, n)
 
     def _weighted_peaks(self) -> list[float]:
         weights = self._peaks.recording_weights if self._peaks is not None else ()

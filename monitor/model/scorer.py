@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from monitor.domain import DoubleArray, LogMelWindow, Score
+from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
 from monitor.model.channel_scores import ChannelScorer
@@ -41,6 +41,7 @@ class Scorer:
         min_fault_s: float = 0.0,
     ) -> None:
         self._channels = ChannelScorer(bundle, min_fault_s)
+        self._peaks = bundle.peaks.scores if bundle.peaks is not None else None
         self._network = network or Network(bundle)
         self._head = bundle.head
         self._span = bundle.span_windows
@@ -74,9 +75,9 @@ class Scorer:
         if not windows:
             return
         output = self._network.run(np.stack([window.values_db for window in windows]))
+        above = [self._above(window) for window in windows]
         if self._whole is not None:
-            spectra = (window.spectra for window in windows)
-            self._whole.extend(output.evidence, output.loss, spectra)
+            self._whole.extend(output.evidence, output.loss, above)
         rows = _rows(output)
         hop = self._spec.window_hop_samples
         firsts = np.array([window.first_sample for window in windows])
@@ -90,7 +91,7 @@ class Scorer:
                 score = over_span[number - n_before] if number >= n_before else None
                 if score is not None:
                     yield score
-                yield from self._channels.push(rows[index], windows[index], score)
+                yield from self._channels.push(rows[index], above[index], windows[index], score)
 
     def flush(self) -> list[Score]:
         """End the recording: one score over its own length if it was shorter than a span."""
@@ -99,6 +100,12 @@ class Scorer:
             scores.append(self._score(self._rows, len(self._rows), self._last_first_sample))
         self.reset()
         return scores
+
+    def _above(self, window: LogMelWindow) -> FloatArray | None:
+        """The row of its spectra for the peaks, None without any."""
+        if self._peaks is None or not window.spectra:
+            return None
+        return self._peaks.above(window.spectra)
 
     def _push_rows(self, new: DoubleArray, last_first_sample: int) -> list[Score]:
         """Take windows that follow the last ones; the newest begins at ``last_first_sample``."""

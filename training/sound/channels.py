@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from monitor.calibration.channels import ChannelKey
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.channel_calibration import EvidenceKind
-from monitor.model.head import Head, whitened
+from monitor.model.head import Head
 from monitor.model.long_spans import LongSpan, SpanMean
+from monitor.model.peak_scores import PeakScores
 from monitor.model.peaks import HealthyPeaks
 from training.sound.section_spectra import Spectra
 
@@ -31,6 +32,34 @@ class Statistics:
 
     head: Head
     healthy: Sequence[HealthyPeaks] = ()
+    peaks: PeakScores | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare the scores of the spectra, None if there are none."""
+        object.__setattr__(self, "peaks", PeakScores(self.healthy) if self.healthy else None)
+
+    def above(self, spectra: Spectra) -> FloatArray | None:
+        """The row of the spectra of a window, None without any."""
+        return self.peaks.above(spectra) if self.peaks is not None and spectra else None
+
+
+class _Total:
+    """The sum of rows of spectra."""
+
+    def __init__(self) -> None:
+        self._sum: DoubleArray | float = 0.0
+        self._n = 0
+
+    def add(self, above: FloatArray | None) -> None:
+        if above is not None:
+            self._sum = self._sum + above.astype(np.float64)
+            self._n += 1
+
+    def scores(self, peaks: PeakScores | None) -> tuple[float, ...]:
+        """Of each spectrum, none if there was no row."""
+        if peaks is None or not self._n:
+            return ()
+        return peaks.of(np.asarray(self._sum) / self._n, self._n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +81,27 @@ class _Group:
         self, own: Statistics, spans: Sequence[LongSpan], spec: LogMelSpec, scores: Scores
     ) -> None:
         self._own, self._spec, self._scores = own, spec, scores
-        self._spans = [SpanMean(span) for span in spans]
-        self._centres = whitened(own.head.centres, own.head)
+        self._spans = [SpanMean(span, own.head, own.peaks) for span in spans]
         self._total: DoubleArray | float = 0.0
-        self._spectra: list[DoubleArray] = []
+        self._spectra = _Total()
         self._n_windows = 0
 
-    def push(self, row: DoubleArray, spectra: Spectra) -> None:
+    def push(self, row: DoubleArray, above: FloatArray | None) -> None:
         self._total = self._total + row
         self._n_windows += 1
-        if spectra:
-            _add(self._spectra, spectra)
-        head, healthy = self._own.head, self._own.healthy
+        self._spectra.add(above)
         for mean in self._spans:
-            if mean.push(row, spectra):
-                scores = [mean.distance(head, self._centres)]
-                scores += [mean.peaks(number, one) for number, one in enumerate(healthy)]
-                self._keep(mean.span, scores)
+            if mean.push(row, above):
+                peaks = mean.peaks() if self._own.peaks is not None else []
+                self._keep(mean.span, [mean.distance(), *peaks])
 
     def finish(self) -> None:
         """One score over all windows for each span that is longer than the sound.
 
         Nothing is left out of it, and chance variation is larger: it is above that of a span.
         """
-        n, head = self._n_windows, self._own.head
-        scores = [head.score(np.asarray(self._total) / n, 0.0)]
-        scores += [
-            healthy.score(total / n, n)
-            for healthy, total in zip(self._own.healthy, self._spectra, strict=False)
-        ]
+        distance = self._own.head.score(np.asarray(self._total) / self._n_windows, 0.0)
+        scores = [distance, *self._spectra.scores(self._own.peaks)]
         for mean in self._spans:
             if self._key("distance", mean.span) not in self._scores:
                 self._keep(mean.span, scores)
@@ -113,31 +134,29 @@ def score_sections(
     """
     each: list[Scores] = [{} for _ in evidence]
     groups: dict[int, _Group] = {}
-    recent: list[deque[Spectra]] = [deque(maxlen=span_windows) for _ in evidence]
-    sums: list[list[DoubleArray]] = [[] for _ in evidence]
+    recent: list[deque[FloatArray]] = [deque(maxlen=span_windows) for _ in evidence]
+    totals = [_Total() for _ in evidence]
     taken = [0] * len(evidence)
     keys = [ChannelKey(kind, spec.seconds_of(span_windows), spec.window_hop_s) for kind in KINDS]
     for index, spectra in _windows(evidence, sound):
         own = statistics[index]
+        above = own.above(spectra)
         row = np.asarray(evidence[index][taken[index]], dtype=np.float64)
         taken[index] += 1
         if group[index] not in groups:
             groups[group[index]] = _Group(own, spans, spec, each[index])
-        groups[group[index]].push(row, spectra)
-        if not spectra:
+        groups[group[index]].push(row, above)
+        if own.peaks is None or above is None:
             continue
-        _add(sums[index], spectra)
-        recent[index].append(spectra)
+        totals[index].add(above)
+        recent[index].append(above)
         if len(recent[index]) == span_windows:
-            for number, (key, healthy) in enumerate(zip(keys, own.healthy, strict=False)):
-                mean = np.mean([one[number] for one in recent[index]], axis=0)
-                each[index].setdefault(key, []).append(healthy.score(mean, span_windows))
+            mean = np.mean(recent[index], axis=0)
+            for key, value in zip(keys, own.peaks.of(mean, span_windows), strict=True):
+                each[index].setdefault(key, []).append(value)
     for one in groups.values():
         one.finish()
-    wholes = [
-        [healthy.score(total / n, n) for healthy, total in zip(own.healthy, totals, strict=False)]
-        for own, totals, n in zip(statistics, sums, taken, strict=True)
-    ]
+    wholes = [total.scores(own.peaks) for own, total in zip(statistics, totals, strict=True)]
     arrays = [{key: np.array(values) for key, values in scores.items()} for scores in each]
     return ScoredSections(arrays, np.array(wholes))
 
@@ -151,10 +170,3 @@ def _windows(
     for index, rows in enumerate(evidence):
         for _ in rows:
             yield index, ()
-
-
-def _add(totals: list[DoubleArray], spectra: Spectra) -> None:
-    if not totals:
-        totals += [np.zeros(one.shape) for one in spectra]
-    for total, one in zip(totals, spectra, strict=True):
-        np.add(total, one, out=total)
