@@ -1,6 +1,7 @@
 # Auscult: everything runs in .venv, made here with the versions of constraints.txt.
 #
 #   make demo     simulated machine, training, daemon and broker: about a minute
+#   make demo ARGS=--web   the same on a web page, until stopped
 #   make test     every test               make lint    ruff and mypy
 #   make bench    every benchmark (hours)  make clean   back to a fresh clone
 #
@@ -29,7 +30,7 @@ DEMO_ENVIRONMENT := $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.demo)
 .PHONY: help demo test lint bench clean python system-packages
 
 help:
-	@sed -n '2,11s/^# \{0,1\}//p' Makefile
+	@sed -n '2,12s/^# \{0,1\}//p' Makefile
 
 demo: $(DEMO_ENVIRONMENT)
 	@$(BIN)/auscult demo $(ARGS)

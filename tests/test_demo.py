@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from monitor.demo.daemon import configuration, running_daemon
+from monitor.demo.page import machines
 from monitor.demo.run import DemoResult
 from monitor.errors import ServiceUnavailableError
 from monitor.sources.settings import SimulatedSettings
+from tests.bundles import make_bundle
 from tests.command_line import process
 from tests.payload_check import check_message
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent
+WITHOUT_TRAINING = """
+import sys
+from pathlib import Path
+from monitor.demo import page
+page.prepare = lambda *_: None
+page.show_page(Path(sys.argv[1]), 0, "127.0.0.1:0", lambda line: print(line, flush=True))
+"""
 
 
 def received(*alerts: tuple[str, float]) -> DemoResult:
@@ -49,12 +68,37 @@ def test_the_demo_succeeds_only_if_the_fault_is_raised_and_cleared(
 def test_a_daemon_that_does_not_start_is_quoted(tmp_path: Path) -> None:
     """The demo would wait half a minute and give no reason."""
     config = tmp_path / "config.toml"
-    config.write_text(configuration(1883, tmp_path / "no bundle", SimulatedSettings()))
+    config.write_text(configuration(1883, tmp_path / "no bundle", {"m": SimulatedSettings()}))
     with (
         pytest.raises(ServiceUnavailableError, match=r"did not start: .*no such bundle"),
         running_daemon(config, tmp_path / "daemon.log"),
     ):
         pass
+
+
+@pytest.mark.slow
+def test_the_demo_shows_its_machines_on_a_page_until_it_is_stopped(tmp_path: Path) -> None:
+    """One command would not lead to a live machine in a browser, or leave processes behind."""
+    make_bundle(tmp_path / "bundle")
+    log = tmp_path / "demo.log"
+    with subprocess.Popen(
+        [sys.executable, "-c", WITHOUT_TRAINING, str(tmp_path)],
+        cwd=ROOT,
+        stdout=log.open("wb"),
+        start_new_session=True,  # to end all of it if the test fails
+    ) as demo:
+        try:
+            (address,) = wait_for(lambda: re.findall(r"the page is at (\S+)", log.read_text()))
+            shown = httpx.get(address + "api/overview", timeout=10).json()
+            assert {one["id"] for one in shown["machines"]} == set(machines(0))
+            assert shown["daemon"]["config"] == str(tmp_path / "config.toml")
+            os.killpg(demo.pid, signal.SIGINT)
+            assert demo.wait(20) == 0
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(demo.pid, signal.SIGKILL)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
 
 
 @pytest.mark.slow

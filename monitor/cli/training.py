@@ -30,16 +30,36 @@ def demo(
             parser=whole_number(0),
         ),
     ] = 0,
+    web: Annotated[
+        bool,
+        typer.Option("--web", help="Show simulated machines on a web page until stopped."),
+    ] = False,
+    listen: Annotated[
+        str, typer.Option(help="With --web: address and port of the page.", metavar="ADDRESS")
+    ] = "127.0.0.1:8737",
     as_json: AsJson = False,
 ) -> int:
     """Show an alert for a fault of a simulated machine.
 
     Trains on simulated healthy sound and monitors the machine with the real daemon and a broker of
-    its own. It takes about a minute.
+    its own. It takes about a minute. With --web it keeps running until Ctrl+C.
     """
-    from monitor.commands.extras import FOR_DEMO, FOR_TRAINING, needs_extra, require_installed
+    from monitor.commands.extras import (
+        FOR_DEMO,
+        FOR_TRAINING,
+        FOR_WEB,
+        needs_extra,
+        require_installed,
+    )
     from monitor.commands.output import emit, message
 
+    if web:
+        with needs_extra("auscult demo --web", "demo", "train", "web"):
+            require_installed(*FOR_DEMO, *FOR_TRAINING, *FOR_WEB)
+            from monitor.demo.page import show_page
+
+            show_page(out, seed, listen, message if as_json else typer.echo)
+        return 0
     with needs_extra("auscult demo", "demo", "train"):
         require_installed(*FOR_DEMO, *FOR_TRAINING)
         from monitor.demo.run import demo as run_demo

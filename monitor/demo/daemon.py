@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,29 @@ BASE_TOPIC = "auscult/demo"
 _READY_WITHIN_S = 30.0
 
 
-def configuration(port: int, bundle: Path, source: SimulatedSettings) -> str:
-    """The daemon's ``config.toml``. The JSON form of these values is valid TOML."""
+def configuration(
+    port: int, bundle: Path, machines: Mapping[str, SimulatedSettings], *, listen: str | None = None
+) -> str:
+    """The daemon's ``config.toml``.
+
+    ``machines``: id to what is simulated; all use ``bundle``. ``listen``: of the web page.
+    """
     mqtt = {"host": "127.0.0.1", "port": port, "base_topic": BASE_TOPIC, "score_interval_s": 0.25}
-    tables: dict[str, dict[str, Any]] = {
-        "[mqtt]": mqtt,
-        "[[machine]]": {"id": MACHINE, "bundle": str(bundle.absolute())},
-        "[machine.source]": {"kind": "simulated", "unit": source.unit, "seed": source.seed},
-    }
-    lines = []
-    for header, table in tables.items():
-        lines += [header, *(f"{key} = {json.dumps(value)}" for key, value in table.items()), ""]
-    for fault in source.faults:
-        fields = fault.model_dump(exclude_none=True)
-        lines += ["[[machine.source.faults]]"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in fields.items()]
-    return "\n".join(lines) + "\n"
+    lines = _table("[mqtt]", mqtt)
+    if listen is not None:
+        lines += _table("[web]", {"listen": listen})
+    for name, source in machines.items():
+        lines += _table("[[machine]]", {"id": name, "bundle": str(bundle.absolute())})
+        values = source.model_dump(exclude_unset=True, exclude_none=True, exclude={"faults"})
+        lines += _table("[machine.source]", {"kind": "simulated", **values})
+        for fault in source.faults:
+            lines += _table("[[machine.source.faults]]", fault.model_dump(exclude_none=True))
+    return "\n".join(lines)
+
+
+def _table(header: str, values: Mapping[str, Any]) -> list[str]:
+    """The lines of a table. The JSON form of these values is valid TOML."""
+    return [header, *(f"{key} = {json.dumps(value)}" for key, value in values.items()), ""]
 
 
 @contextmanager
@@ -53,6 +60,7 @@ def running_daemon(config: Path, log: Path) -> Iterator[float]:
             [sys.executable, "-m", "monitor", "run", "--config", str(config)],
             env=os.environ | {"NOTIFY_SOCKET": address},
             stderr=stderr,
+            process_group=0,  # Ctrl+C reaches the demo only, which stops its parts in order
         )
         try:
             wait_until_ready(process, readiness, log)

@@ -21,7 +21,7 @@ import numpy as np
 import soundfile
 
 from monitor.demo.broker import EmbeddedBroker
-from monitor.demo.daemon import BASE_TOPIC, configuration, running_daemon
+from monitor.demo.daemon import BASE_TOPIC, MACHINE, configuration, running_daemon
 from monitor.demo.subscriber import DemoSubscriber
 from monitor.domain import AudioBlock
 from monitor.errors import MissingInputError, ServiceUnavailableError
@@ -84,13 +84,30 @@ def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
     Raises ``MissingInputError`` when ``out`` cannot be created, and
     ``ServiceUnavailableError`` when a part of the demo does not start.
     """
+    calibration = prepare(out, seed, report)
+    live = SimulatedSettings(unit=seed, seed=2 * seed + 1, faults=(FAULT,))
+    with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
+        config = out / "config.toml"
+        text = configuration(broker.port, out / "bundle", {MACHINE: live})
+        config.write_text(text, encoding="utf-8")
+        with running_daemon(config, out / "daemon.log") as started_unix_s:
+            result = follow(subscriber, started_unix_s, report)
+    result.threshold = calibration.threshold
+    draw(result, out / "demo.png")
+    return result
+
+
+def prepare(out: Path, seed: int, report: Callable[[str], None]) -> Calibration:
+    """Record the healthy machine and train its bundle, in ``out``.
+
+    Raises ``MissingInputError`` when ``out`` cannot be created.
+    """
     begun_s = time.monotonic()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MissingInputError(f"--out {out}: cannot be created: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
-    live = healthy.model_copy(update={"seed": 2 * seed + 1, "faults": (FAULT,)})
     report(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
     recordings = record_healthy(healthy, out / "recordings")
     report("training a bundle with these recordings")
@@ -100,14 +117,7 @@ def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
         f"{rounded(calibration.threshold)} for "
         f"{counted(calibration.false_alarms_per_week, 'false alarm')} a week"
     )
-    with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
-        config = out / "config.toml"
-        config.write_text(configuration(broker.port, out / "bundle", live), encoding="utf-8")
-        with running_daemon(config, out / "daemon.log") as started_unix_s:
-            result = follow(subscriber, started_unix_s, report)
-    result.threshold = calibration.threshold
-    draw(result, out / "demo.png")
-    return result
+    return calibration
 
 
 def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:

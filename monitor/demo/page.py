@@ -1,0 +1,99 @@
+"""The demo that keeps running: simulated machines on the web page.
+
+The first pump has a fault every few minutes, each time another one. The second one is healthy. The
+third one starts and stops.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from monitor.demo.broker import EmbeddedBroker
+from monitor.demo.daemon import MACHINE, configuration, running_daemon
+from monitor.demo.run import prepare
+from monitor.errors import ServiceUnavailableError
+from monitor.sources.settings import FaultKind, SimulatedFault, SimulatedSettings
+
+_FIRST_FAULT_S = 20.0
+_FAULT_LASTS_S = 90.0
+_FAULT_EVERY_S = 300.0
+_KINDS: tuple[FaultKind, ...] = ("bearing", "rub", "cavitation")
+_FAULTS = 96
+"""Faults for eight hours."""
+_READY_WITHIN_S = 30.0
+
+
+def show_page(out: Path, seed: int, listen: str, report: Callable[[str], None]) -> None:
+    """Train, monitor three simulated pumps, and serve the page until the process is stopped.
+
+    ``report`` prints a line; the address of the page is one of them. Raises as ``demo``, and
+    ``ServiceUnavailableError`` when the page or the daemon does not start, or ends.
+    """
+    prepare(out, seed, report)
+    with EmbeddedBroker() as broker:
+        config, log = out / "config.toml", out / "daemon.log"
+        text = configuration(broker.port, out / "bundle", machines(seed), listen=listen)
+        config.write_text(text, encoding="utf-8")
+        with running_daemon(config, log), _page(config, out / "web.log") as page:
+            report(f"the page is at {_address(page, out / 'web.log')} (stop with Ctrl+C)")
+            report(f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and another one every '
+                   f"{_FAULT_EVERY_S / 60:g} minutes")  # fmt: skip
+            try:
+                status = page.wait()
+            except KeyboardInterrupt:
+                return
+        raise ServiceUnavailableError(f"the page ended with status {status}; see {out / 'web.log'}")
+
+
+def machines(seed: int) -> dict[str, SimulatedSettings]:
+    """The machines by id. All are the unit whose sound was learned."""
+    faults = tuple(
+        SimulatedFault(
+            kind=_KINDS[number % len(_KINDS)],
+            onset_s=_FIRST_FAULT_S + number * _FAULT_EVERY_S,
+            end_s=_FIRST_FAULT_S + number * _FAULT_EVERY_S + _FAULT_LASTS_S,
+        )
+        for number in range(_FAULTS)
+    )
+    return {
+        MACHINE: SimulatedSettings(unit=seed, seed=2 * seed + 1, faults=faults),
+        f"{MACHINE}-2": SimulatedSettings(unit=seed, seed=2 * seed + 2),
+        f"{MACHINE}-3": SimulatedSettings(unit=seed, seed=2 * seed + 3, runs_s=100.0, rests_s=50.0),
+    }
+
+
+@contextmanager
+def _page(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(  # noqa: S603  # this program
+            [sys.executable, "-m", "monitor", "web", "--config", str(config)],
+            stderr=stderr,
+            process_group=0,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _address(page: subprocess.Popen[bytes], log: Path) -> str:
+    """The address that the process has printed.
+
+    Raises ``ServiceUnavailableError`` with its last line when it does not start.
+    """
+    deadline_s = time.monotonic() + _READY_WITHIN_S
+    while True:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if found := re.search(r"the page is at (\S+)", text):
+            return found[1]
+        if page.poll() is not None or time.monotonic() > deadline_s:
+            last_line = text.strip().splitlines()[-1:]
+            raise ServiceUnavailableError(f"the page did not start: {' '.join(last_line)}")
+        time.sleep(0.05)
