@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from monitor.audio.bandwidth import end_of_sound, missing_from, weakened_edge
+from monitor.audio.cells import SoundCells
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import CaptureCheck, declared_fault
 from monitor.detection.offset_leak import OffsetLeak
@@ -305,7 +306,8 @@ def test_a_trained_offset_is_no_fault() -> None:
     sounds = [0.1 * machine_sound(5.0, seed=seed) + np.float32(0.05) for seed in range(2)]
     leak = OffsetLeak(capture_of(sounds), SPEC)
     for gain in (0.2, 1.0, 3.0):
-        leak.measure(AudioBlock(gain * sounds[0], RATE_HZ, 0, discontinuous=True))
+        for end_sample, cell in SoundCells().push(AudioBlock(gain * sounds[0], RATE_HZ, 0)):
+            leak.measure(end_sample, cell)
         leak.add(len(sounds[0]), levels(gain * sounds[0])[-1])
         assert leak.offset is None
 

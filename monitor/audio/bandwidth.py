@@ -37,6 +37,8 @@ def missing_from(levels_db: FloatArray, healthy_low_db: DoubleArray, n_scored: i
     as they are and relative to healthy sound. A machine that is off or quieter, a line that
     vanishes and a turned gain do not look like this.
     """
+    if levels_db[n_scored - 1] - healthy_low_db[n_scored - 1] > -_BELOW_HEALTHY_DB:
+        return None
     levels = np.asarray(levels_db, np.float64)
     relative = (levels - healthy_low_db)[:n_scored]
     highest = _highest_above(relative)

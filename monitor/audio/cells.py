@@ -13,25 +13,32 @@ class SoundCells:
     """Blocks of any size to cells of ``CELL_S``.
 
     Cells lie side by side from the last discontinuity on. State: the samples of the cell that is
-    not complete yet, and where it begins.
+    not complete yet (``_pending``, ``_n_pending`` of them), and where it begins.
     """
 
     def __init__(self) -> None:
-        self._pending = np.empty(0, np.float32)
+        self._pending: list[FloatArray] = []
+        self._n_pending = 0
         self._first_sample = 0
 
     def push(self, block: AudioBlock) -> list[tuple[int, FloatArray]]:
         """The cells that ``block`` completes: the sample after the cell, and its samples."""
         if block.discontinuous:
-            self._pending = np.empty(0, np.float32)
-        if not len(self._pending):
+            self._pending, self._n_pending = [], 0
+        if not self._n_pending:
             self._first_sample = block.first_sample
         cell_samples = round(CELL_S * block.sample_rate_hz)
-        samples = np.concatenate((self._pending, block.samples))
+        samples = block.samples
         cells = []
-        while len(samples) >= cell_samples:
-            cell, samples = samples[:cell_samples], samples[cell_samples:]
+        while self._n_pending + len(samples) >= cell_samples:
+            n_new = cell_samples - self._n_pending
+            cell, samples = samples[:n_new], samples[n_new:]
+            if self._pending:
+                cell = np.concatenate((*self._pending, cell))
+                self._pending, self._n_pending = [], 0
             self._first_sample += cell_samples
             cells.append((self._first_sample, cell))
-        self._pending = samples.copy()
+        if len(samples):
+            self._pending.append(samples.copy())
+            self._n_pending += len(samples)
         return cells

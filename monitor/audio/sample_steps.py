@@ -13,6 +13,7 @@ from monitor.audio.cells import SoundCells
 from monitor.domain import AudioBlock, FloatArray
 
 _BITS = (8, 9, 10)
+_FEW = 64
 
 
 class SampleSteps:
@@ -30,6 +31,9 @@ class SampleSteps:
 
 
 def _step(cell: FloatArray) -> float:
+    # Nearly all sound shows in a few samples that it has more bits.
+    if not _is_at_steps(cell[:_FEW], _BITS[-1]):
+        return 0.0
     if not _is_at_steps(cell, _BITS[-1]) or not cell.any():
         return 0.0
     return 2.0 ** (1 - next(bits for bits in _BITS if _is_at_steps(cell, bits)))

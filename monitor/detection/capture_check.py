@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monitor.audio.bandwidth import missing_from, weakened_edge
-from monitor.audio.cells import CELL_S
-from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
+from monitor.audio.cells import CELL_S, SoundCells
+from monitor.audio.spectral_gaps import CODEC_SHARE, share_of_gaps
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
@@ -72,7 +72,7 @@ class CaptureCheck:
         self._capture, self._spec = capture, spec
         self._low_db = np.array(capture.low_db)
         self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
-        self._gaps = SpectralGaps(spec.sample_rate_hz)
+        self._sound = SoundCells()
         self._rounding = RoundingNoise(capture, spec)
         self._leak = OffsetLeak(capture, spec)
         self._declared: SourceState | None = None
@@ -117,7 +117,7 @@ class CaptureCheck:
 
     def gap(self) -> None:
         """Sound was lost: keep the results, and start new cells."""
-        self._cells: deque[tuple[int, float]] = deque()
+        self._gap_shares: deque[tuple[int, float]] = deque()
         self._rounding.gap()
         self._leak.gap()
         self._shares: deque[float] = deque(maxlen=_CELLS)
@@ -135,8 +135,10 @@ class CaptureCheck:
     def measure(self, block: AudioBlock) -> None:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
-        self._cells.extend(self._gaps.push(block))
-        self._leak.measure(block)
+        for end_sample, cell in self._sound.push(block):
+            share = share_of_gaps(cell, self._spec.sample_rate_hz)
+            self._gap_shares.append((end_sample, share))
+            self._leak.measure(end_sample, cell)
 
     def scorable(
         self, windows: Sequence[LogMelWindow]
@@ -169,20 +171,23 @@ class CaptureCheck:
         self._levels_db.append(levels_db)
         self._leak.add(window.end_sample, levels_db)
         self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
-        missing = missing_from(levels_db, self._low_db, self._capture.scored_bands)
+        n_scored = self._capture.scored_bands
+        missing = missing_from(levels_db, self._low_db, n_scored)
         if missing is None and len(self._levels_db) >= _EDGE_WINDOWS_NEEDED:
-            mean_db = np.stack(self._levels_db).mean(axis=0)
-            missing = weakened_edge(mean_db, self._low_db, self._capture.scored_bands)
+            low_db = self._low_db[n_scored - 1]
+            if any(one[n_scored - 1] < low_db for one in self._levels_db):
+                mean_db = np.stack(self._levels_db).mean(axis=0)
+                missing = weakened_edge(mean_db, self._low_db, n_scored)
         self._good_windows = self._good_windows + 1 if missing is None else 0
         if missing is not None and self._missing is None:
             self._missing = missing
         elif self._good_windows >= _RECOVER_WINDOWS:
             self._missing = None
-        while self._cells and self._cells[0][0] <= window.end_sample:
-            self._shares.append(self._cells.popleft()[1])
+        while self._gap_shares and self._gap_shares[0][0] <= window.end_sample:
+            self._shares.append(self._gap_shares.popleft()[1])
         if len(self._shares) >= _CELLS_NEEDED:
             limit = self._gap_limit * (_RECOVERED_SHARE if self._is_coded else 1.0)
-            self._is_coded = float(np.mean(self._shares)) > limit
+            self._is_coded = sum(self._shares) / len(self._shares) > limit
 
 
 def _is_known(chain: CaptureChain, capture: Capture) -> bool:

@@ -7,8 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from monitor.audio.cells import SoundCells
-from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
@@ -36,7 +35,8 @@ class OffsetLeak:
         constant = np.ones(4 * spec.window_frames * spec.hop_length, np.float32)
         whole = log_mel_windows(constant, spec)[1]  # the first one contains the beginning
         self._of_one_db: DoubleArray = np.asarray(whole.mean(axis=1)[:n_scored], np.float64)
-        self._cells = SoundCells()
+        # An offset of full scale is at most this much above the healthy sound.
+        self._most_above_db = float((self._of_one_db - self._high_db).max(initial=-np.inf))
         self._waiting: deque[tuple[int, float]] = deque()
         self._good_windows = 0
         self.offset: float | None = None
@@ -48,17 +48,16 @@ class OffsetLeak:
         self._waiting.clear()
         self._means: deque[float] = deque(maxlen=_CELLS)
 
-    def measure(self, block: AudioBlock) -> None:
-        """Measure sound at the rate of the features."""
-        for end, cell in self._cells.push(block):
-            self._waiting.append((end, float(cell.mean(dtype=np.float64))))
+    def measure(self, end_sample: int, cell: FloatArray) -> None:
+        """Measure a cell of sound at the rate of the features that ends at ``end_sample``."""
+        self._waiting.append((end_sample, float(cell.mean(dtype=np.float64))))
 
     def add(self, end_sample: int, levels_db: FloatArray) -> None:
         """Check a window that ends at ``end_sample``. Shape: ``levels_db`` is ``(n_mels,)``."""
         while self._waiting and self._waiting[0][0] <= end_sample:
             self._means.append(self._waiting.popleft()[1])
         if self._is_changed(levels_db[: len(self._high_db)]):
-            self.offset, self._good_windows = float(np.mean(self._means)), 0
+            self.offset, self._good_windows = sum(self._means) / len(self._means), 0
             return
         self._good_windows += 1
         if self._good_windows >= _RECOVER_WINDOWS:
@@ -66,10 +65,19 @@ class OffsetLeak:
 
     def _is_changed(self, levels_db: FloatArray) -> bool:
         """Whether the offset changes a window. Shape: ``levels_db`` is ``(n_scored,)``."""
-        offset = abs(float(np.mean(self._means))) if len(self._means) == _CELLS else 0.0
-        if offset == 0.0 or float(np.std(self._means)) > _STEADY_SHARE * offset:
+        if len(self._means) < _CELLS:
             return False
-        leak_db = self._of_one_db + 20.0 * math.log10(offset)
+        mean = sum(self._means) / _CELLS
+        offset = abs(mean)
+        if offset == 0.0:
+            return False
+        of_full_scale_db = 20.0 * math.log10(offset)
+        if self._most_above_db + of_full_scale_db <= _ABOVE_HEALTHY_DB:
+            return False
+        variance = sum((one - mean) ** 2 for one in self._means) / _CELLS
+        if math.sqrt(variance) > _STEADY_SHARE * offset:
+            return False
+        leak_db = self._of_one_db + of_full_scale_db
         gain_db = max(0.0, float(np.median(levels_db - self._middle_db)))
         is_louder = leak_db > self._high_db + gain_db + _ABOVE_HEALTHY_DB
         return bool((is_louder & (levels_db < leak_db + _EXPLAINS_DB)).any())

@@ -81,7 +81,9 @@ class OperationSound:
         if self._quiet_db is None:
             return SoundKind.LOUD
         below_db = level_db - self._quiet_db
-        share = float((below_db < -_MARGIN_DB).mean())
+        share = np.count_nonzero(below_db < -_MARGIN_DB) / len(below_db)
+        if share <= _START_SHARE:  # less than any other kind needs
+            return SoundKind.LOUD
         shapes_db = [float((level_db - running).std()) for running in self._running]
         shape_db = min(shapes_db, default=np.inf)
         if self._is_off(level_db, below_db, share, shape_db):

@@ -6,15 +6,14 @@ little longer than one for the shortest.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.model.peaks import HealthyPeaks
+from monitor.workspace import workspaces
 
 _EXPONENT = 6
 _KEPT_NUMBERS = 16
@@ -48,8 +47,7 @@ class PeakScores:
 
     def of(self, mean: npt.NDArray[np.floating], n_windows: int) -> tuple[float, ...]:
         """The score of each spectrum, >= 0, from the mean of the rows of ``n_windows``."""
-        work = _work(1, self.n_values)
-        with work.lock:
+        with _works(1, self.n_values) as work:
             work.deviations[0] = mean
             return tuple(self._scores(work, [n_windows])[0].tolist())
 
@@ -61,8 +59,7 @@ class PeakScores:
         ``weights``: of each row in each mean, ``(n_means, n_rows)``. ``rows``: ``(n_rows,
         n_values)``. ``n_windows``: of each mean. Shape: ``(n_means, n_spectra)``.
         """
-        work = _work(len(weights), self.n_values)
-        with work.lock:
+        with _works(len(weights), self.n_values) as work:
             np.matmul(weights, rows, out=work.deviations)
             return self._scores(work, n_windows)
 
@@ -111,16 +108,9 @@ class PeakScores:
 
 
 class _Work:
-    """Arrays for one shape that are used again and again, by one thread at a time.
-
-    All machines share them: arrays of their own would take half a megabyte for each machine, and
-    would not be in the processor's cache.
-    """
-
     def __init__(self, n_rows: int, n_values: int) -> None:
-        self.lock = threading.Lock()
         self.deviations = np.empty((n_rows, n_values), dtype=np.float32)
         self.powers = np.empty_like(self.deviations)
 
 
-_work = lru_cache(maxsize=8)(_Work)
+_works = workspaces(_Work)
