@@ -4,15 +4,43 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+import typer
+
 from monitor.cli.options import DEFAULT_CONFIG, Config
 from monitor.text.arguments import CommandApp
 
 
-def web(config: Config = DEFAULT_CONFIG) -> None:
+def web(
+    config: Config = DEFAULT_CONFIG,
+    set_password: Annotated[
+        bool,
+        typer.Option(
+            "--set-password",
+            help="Ask for a password of a user, store it and exit. From then on, the page needs a "
+            "login.",
+        ),
+    ] = False,
+    user: Annotated[
+        str, typer.Option(help="The user, with --set-password.", metavar="NAME")
+    ] = "operator",
+    role: Annotated[
+        Literal["viewer", "operator"],
+        typer.Option(
+            help="With --set-password: a viewer may look and listen, an operator may also mute, "
+            "label and learn."
+        ),
+    ] = "operator",
+) -> None:
     """Serve the web page of the running daemon, live data and metrics."""
+    from monitor.commands.web import set_password as set_password_command
     from monitor.commands.web import web as web_command
 
-    web_command(config)
+    if set_password:
+        set_password_command(config, user, role)
+    else:
+        web_command(config)
 
 
 def register(app: CommandApp) -> None:

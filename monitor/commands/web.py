@@ -1,34 +1,62 @@
-"""``auscult web``: the page of the running daemon."""
+"""``auscult web``: the page of the running daemon, and its users."""
 
 from __future__ import annotations
 
+import getpass
+import sys
 from pathlib import Path
+from typing import Literal
 
 from monitor.commands.extras import needs_extra
 from monitor.commands.output import message
-from monitor.config.settings import load_config, state_dir
+from monitor.config.settings import companion_dir, load_config, state_dir
+from monitor.errors import MissingInputError, UsageError
 from monitor.process.logs import set_up_logging
 
 
 def web(config: Path) -> None:
     """Serve the page until stopped.
 
-    Raises what reading the configuration raises, and ``ServiceUnavailableError`` if the extra
-    ``web`` is not installed or the address cannot be used.
+    Raises what reading the configuration raises, ``ConfigError`` if others could use the page,
+    and ``ServiceUnavailableError`` if the extra ``web`` is not installed or the address cannot be
+    used.
     """
     settings = load_config(config)
     set_up_logging(settings.service.log_level, settings.service.log_format)
     with needs_extra("auscult web", "web"):
-        from monitor.web.app import make_app  # noqa: PLC0415 - needs the extra
-        from monitor.web.context import Context  # noqa: PLC0415 - needs the extra
-        from monitor.web.daemon_link import DaemonLink  # noqa: PLC0415 - needs the extra
-        from monitor.web.pages import Pages  # noqa: PLC0415 - needs the extra
+        from monitor.web.assembly import assemble  # noqa: PLC0415 - needs the extra
         from monitor.web.server import serve  # noqa: PLC0415 - needs the extra
-        from monitor.web.static_files import StaticFiles  # noqa: PLC0415 - needs the extra
-    folder = state_dir(settings, config)
-    context = Context(settings.web, folder, DaemonLink(config, folder), Pages(), StaticFiles())
-    serve(
-        make_app(context),
+    for path in (settings.web.tls_cert, settings.web.tls_key):
+        if path is not None and not path.is_file():
+            raise MissingInputError(f"{path}: no such file; [web] names it")
+    app, _ = assemble(
         settings.web,
-        ready=lambda address: message(f"the page is at {address}"),
+        config=config,
+        state_dir=state_dir(settings, config),
+        own_dir=companion_dir(settings, config, "web"),
     )
+    serve(app, settings.web, ready=lambda address: message(f"the page is at {address}"))
+
+
+def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -> None:
+    """Ask for a password, and store it.
+
+    Raises ``UsageError`` for a name or a password that cannot be used, and what reading the
+    configuration and writing the file raise.
+    """
+    settings = load_config(config)
+    with needs_extra("auscult web", "web"):
+        from monitor.web import users  # noqa: PLC0415 - needs the extra
+    path = companion_dir(settings, config, "web") / users.FILE_NAME
+    users.set_password(path, user, users.Role(role), _read_password(user))
+    message(f"{user} may now log in as {role} ({path})")
+
+
+def _read_password(user: str) -> str:
+    """Typed twice at a terminal, or one line of standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass(f"New password for {user}: ")
+    if getpass.getpass("Again: ") != password:
+        raise UsageError("the two passwords are not equal")
+    return password

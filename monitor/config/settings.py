@@ -168,12 +168,11 @@ def state_dir(settings: Settings, config_path: Path) -> Path:
 def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
     """The folder that ``auscult NAME``, beside the daemon, may write.
 
-    systemd's, if it gives this process another one than the daemon's, or else ``name`` in the
-    state folder.
+    ``name`` in systemd's ``StateDirectory=`` of this process, or else in the state folder.
     """
-    state = state_dir(settings, config_path)
-    own = Path(os.environ.get("STATE_DIRECTORY", "").split(":")[0])
-    return own if own.is_absolute() and own.absolute() != state.absolute() else state / name
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0]) / name
+    return state_dir(settings, config_path) / name
 
 
 def outbox_path(settings: Settings, config_path: Path) -> Path:

@@ -55,10 +55,12 @@ def ask(
     *,
     config: Path | None = None,
     timeout_s: float = TIMEOUT_S,
+    on_behalf_of: str = "",
 ) -> dict[str, Any]:
     """The result of a command, from the daemon that listens on the first of ``paths``.
 
-    With ``config``, only a daemon that runs with this file answers. Raises the error with which
+    With ``config``, only a daemon that runs with this file answers. ``on_behalf_of``: the person
+    who asks, if it is not the user of this process. Raises the error with which
     the daemon refuses, and ``ServiceUnavailableError`` if no daemon runs, if the user may not use
     the socket, or if there is no valid answer within ``timeout_s``.
     """
@@ -67,6 +69,7 @@ def ask(
         command=command,
         arguments=dict(arguments or {}),
         config=str(config.absolute()) if config else None,
+        on_behalf_of=on_behalf_of or None,
     )
     deadline_s = time.monotonic() + timeout_s
     problem: ServiceUnavailableError | None = None

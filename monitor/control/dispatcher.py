@@ -58,6 +58,8 @@ class Dispatcher:
         if command is None:
             known = ", ".join(sorted(self._commands))
             raise UsageError(f'"{one_line(request.command)}" is not a command; known: {known}')
+        if request.on_behalf_of:
+            by = f"{one_line(request.on_behalf_of)} ({by})"
         return command.handler(command.arguments.parse(request.command, request.arguments), by)
 
 

@@ -45,12 +45,16 @@ class _Message(BaseModel):
 
 
 class Request(_Message):
-    """A request. ``config``: only a daemon that runs with this file carries it out."""
+    """A request. ``config``: only a daemon that runs with this file carries it out.
+
+    ``on_behalf_of``: the name of the person who has logged in to the client, such as the web page.
+    """
 
     version: Literal[1]
     command: Annotated[str, Field(max_length=32)]
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     config: Annotated[str, Field(max_length=4096)] | None = None
+    on_behalf_of: Annotated[str, Field(max_length=64)] | None = None
 
     @classmethod
     def parse(cls, line: bytes) -> Request:

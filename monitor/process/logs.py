@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.clock import rfc3339
@@ -22,6 +23,9 @@ from monitor.text.masking import mask_user_info
 from monitor.text.repetition import event_of, pattern_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_MOST_RECENT = 100
+_MOST_RECENT_CHARACTERS = 500
+_RECENT: deque[dict[str, str]] = deque(maxlen=_MOST_RECENT)
 _PRIORITY = {
     logging.DEBUG: 7,
     logging.INFO: 6,
@@ -35,13 +39,33 @@ def set_up_logging(
     level: str, log_format: Literal["text", "json"], stream: TextIO | None = None
 ) -> None:
     """Write every log record of the process to ``stream`` (default: standard error)."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = _Handler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.addFilter(RepeatFilter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def recent_warnings() -> list[dict[str, str]]:
+    """The newest warnings and errors of this process, oldest first.
+
+    ``time``, ``level``, ``logger``, ``message``, and the fields of the record as text.
+    """
+    return list(_RECENT)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes records, and keeps the newest warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if record.levelno >= logging.WARNING:
+            try:
+                _RECENT.append(_recent(record))
+            except Exception:  # noqa: BLE001 - as the base class: a record must not end the program
+                self.handleError(record)
 
 
 class TextFormatter(logging.Formatter):
@@ -139,6 +163,20 @@ class RepeatFilter(logging.Filter):
             self._variants.clear()
         self._variants[*origin, pattern] = began_s, variants
         return event
+
+
+def _recent(record: logging.LogRecord) -> dict[str, str]:
+    values = {
+        "time": rfc3339(record.created),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": record.getMessage(),
+        **_fields(record),
+    }
+    return {
+        key: mask_user_info(one_line(value))[:_MOST_RECENT_CHARACTERS]
+        for key, value in values.items()
+    }
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

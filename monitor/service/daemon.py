@@ -24,6 +24,7 @@ from monitor.process.logs import set_up_logging
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
+from monitor.service.daemon_health import daemon_health
 from monitor.service.delivery import Delivery
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.info import daemon_info
@@ -114,6 +115,7 @@ def run_daemon(
                 delivery.summary,
                 commissioning.learner,
                 history,
+                partial(daemon_health, delivery, history),
             ),
             socket_path(outbox.path.parent),
             stack,

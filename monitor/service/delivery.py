@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -102,6 +103,21 @@ class Delivery:
         limits = self._publisher.limits()
         connected = f"broker connected ({limits})" if limits else "broker connected"
         return f"outbox {health.depth}{disk}, {error or connected}"
+
+    def report(self) -> dict[str, Any]:
+        """``outbox`` and ``broker``, for people who look at the health of the daemon."""
+        error = self._publisher.connection_error()
+        return {
+            "outbox": asdict(self._outbox.health()),
+            "broker": {
+                "address": f"{self._settings.host}:{self._settings.port}",
+                "connected": error is None,
+                "error": error or "",
+                "limits": self._publisher.limits(),
+                "refusal": self._publisher.refusal(),
+                **asdict(self._publisher.delivery_counts()),
+            },
+        }
 
     # monitor.service.outlet.Outlet
 

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Daemon:
     """What the commands use. ``delivery``: outbox and broker, in one line.
 
-    ``learner``: of a machine that is learned.
+    ``learner``: of a machine that is learned. ``health``: the parts that are not machines.
     """
 
     supervisor: Supervisor
@@ -45,6 +45,7 @@ class Daemon:
     delivery: Callable[[], str]
     learner: Callable[[str], Learner | None] = no_learner
     history: HistoryFeed | None = None
+    health: Callable[[], Mapping[str, Any]] = dict
 
 
 class OperatorCommands:
@@ -58,6 +59,7 @@ class OperatorCommands:
     def register(self, dispatcher: Dispatcher) -> None:
         """Register every command."""
         dispatcher.register("status", NoArguments, self._status)
+        dispatcher.register("health", NoArguments, self._health)
         dispatcher.register("mute", MuteArguments, self._mute)
         dispatcher.register("unmute", MachineArguments, self._unmute)
         dispatcher.register("acknowledge", AlertArguments, self._acknowledge)
@@ -77,9 +79,13 @@ class OperatorCommands:
                 "config": daemon.config,
                 "started_at": rfc3339(clock.unix_at(daemon.started_s)),
                 "delivery": daemon.delivery(),
+                "troubles": daemon.health().get("troubles", []),
             },
             "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],
         }
+
+    def _health(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
+        return self._daemon.health()
 
     def _machine_status(self, machine: str) -> dict[str, Any]:
         newest = self._muting.newest(machine)

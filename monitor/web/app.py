@@ -1,16 +1,83 @@
-"""The application: routes, and what every request passes through."""
+"""The application: routes, what every request passes before them, and what errors become."""
 
 from __future__ import annotations
 
+import logging
+
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from monitor.web.context import Context
+from monitor.errors import (
+    AuscultError,
+    BadInputError,
+    ConfigError,
+    MissingInputError,
+    ServiceUnavailableError,
+    UsageError,
+)
+from monitor.web.access import Access
+from monitor.web.answers import refusal
+from monitor.web.callers import Callers
+from monitor.web.context import Context, context_of
 from monitor.web.routes import routes
+from monitor.web.work import BusyError
+
+log = logging.getLogger(__name__)
+
+_STATUS: dict[type[AuscultError], int] = {
+    UsageError: 400,
+    MissingInputError: 404,
+    ConfigError: 409,
+    BadInputError: 503,
+    ServiceUnavailableError: 503,
+}
+_TITLES = {404: "Not found", 405: "Not allowed", 400: "Not understood"}
 
 
-def make_app(context: Context) -> Starlette:
+def make_app(context: Context) -> ASGIApp:
     """The application with these parts."""
-    app = Starlette(routes=routes())
+    app = Starlette(
+        routes=routes(),
+        exception_handlers={
+            AuscultError: _refused,
+            BusyError: _busy,
+            HTTPException: _http,
+            Exception: _bug,
+        },
+    )
     app.router.redirect_slashes = False  # it would lead to an address without the prefix
     app.state.context = context
-    return app
+    users = context.doorkeeper.users
+    callers = Callers(context.settings, lambda: users.are_required)
+    return Access(app, app.routes, callers, users, context.doorkeeper.sessions)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    kinds = (_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
+    return _answer(request, next(kinds, 503), str(error))
+
+
+async def _busy(request: Request, _error: Exception) -> Response:
+    return _answer(request, 503, "too many requests wait: try again later")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _answer(request, status, _TITLES.get(status, "Not possible"))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    """A bug. Starlette raises it again, so that the log has its traceback."""
+    return _answer(request, 500, f"internal error: {type(error).__name__}")
+
+
+def _answer(request: Request, status: int, message: str) -> Response:
+    """A page for a browser that opens an address, JSON for everything else."""
+    accepts_page = "text/html" in request.headers.get("accept", "")
+    if not accepts_page or request.scope["path"].startswith("/api/"):
+        return refusal(status, message)
+    values = {"title": _TITLES.get(status, "Not possible"), "message": message}
+    return context_of(request).pages.page(request, "error.html", values, status=status)

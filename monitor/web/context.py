@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
 
 from monitor.config.web import WebSettings
+from monitor.evidence.folder import EvidenceFolder
 from monitor.web.daemon_link import DaemonLink
+from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.pages import Pages
+from monitor.web.past import Past
 from monitor.web.static_files import StaticFiles
+from monitor.web.transcoding import Transcoder
+from monitor.web.work import Workers
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one ``auscult web``."""
+    """The parts of one ``auscult web``. ``viewers``: how many receive live data now."""
 
     settings: WebSettings
     state_dir: Path
     daemon: DaemonLink
+    past: Past
+    evidence: EvidenceFolder
+    transcoder: Transcoder
+    workers: Workers
+    doorkeeper: Doorkeeper
     pages: Pages
     static: StaticFiles
+    viewers: Callable[[], int] = lambda: 0
 
 
 def context_of(request: Request) -> Context:

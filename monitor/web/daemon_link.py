@@ -47,15 +47,29 @@ class DaemonLink:
                 self._asked_s = time.monotonic()
             return self._status
 
-    async def ask(self, command: str, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The result of a command. Raises as ``monitor.control.client.ask``."""
+    async def ask(
+        self,
+        command: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        on_behalf_of: str = "",
+    ) -> dict[str, Any]:
+        """The result of a user's command. Raises as ``monitor.control.client.ask``."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._ask, command, dict(arguments or {}))
+        return await loop.run_in_executor(
+            self._threads, self._ask, command, dict(arguments or {}), on_behalf_of
+        )
 
     def forget(self) -> None:
         """Something was changed: the next status is a new one."""
         self._asked_s = float("-inf")
 
-    def _ask(self, command: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        paths = possible_paths(self._state_dir, instances=True)
-        return ask(paths, command, arguments, config=self._config, timeout_s=self.TIMEOUT_S)
+    def _ask(self, command: str, arguments: Mapping[str, Any], on_behalf_of: str) -> dict[str, Any]:
+        return ask(
+            possible_paths(self._state_dir, instances=True),
+            command,
+            arguments,
+            config=self._config,
+            timeout_s=self.TIMEOUT_S,
+            on_behalf_of=on_behalf_of,
+        )

@@ -13,6 +13,7 @@ _ORDER = (
     "unavailable",
     "no_signal",
     "degraded",
+    "unknown",
     "warning",
     "muted",
     "learning",
@@ -24,21 +25,14 @@ _ORDER = (
 
 
 def overview(
-    status: Mapping[str, Any] | None, trouble: str, sparklines: Mapping[str, Sequence[float | None]]
+    daemon: Mapping[str, Any] | None, banners: Sequence[str], machines: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The document of ``api/overview``.
-
-    ``status``: of the daemon, None if it does not answer for the reason ``trouble``.
-    """
-    machines = [machine_summary(one) for one in status["machines"]] if status else []
-    for machine in machines:
-        machine["sparkline"] = sparklines.get(machine["id"])
-    machines.sort(key=_badness)
+    """The document of ``api/overview``. ``daemon``: None if it does not answer."""
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
-        "daemon": status["daemon"] if status else None,
-        "banners": [trouble] if trouble else [],
-        "machines": machines,
+        "daemon": daemon,
+        "banners": list(banners),
+        "machines": sorted(machines, key=_badness),
     }
 
 

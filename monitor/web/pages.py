@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from monitor import __version__
+from monitor.web.scope import prefix_of, viewer_of
 from monitor.web.texts import Texts
+from monitor.web.users import Role
 
 _TEMPLATES = Path(__file__).parent / "templates"
-PREFIX = "auscult.prefix"
-"""Key of the request's scope: the path below which the browser reaches the page, or empty."""
 
 
 class Pages:
@@ -42,11 +42,12 @@ class Pages:
     ) -> HTMLResponse:
         """A page.
 
-        Templates may use ``url(path)``, ``t(key)`` (a text), ``version``, and ``values``. ``data``
-        of them is the document that the scripts of the page begin with. ``user`` is empty without a
-        log-in; only the ``role`` ``operator`` may change something.
+        Templates may use ``url(path)``, ``t(key)`` (a text), ``version``, ``page`` (the name of the
+        template), and ``values``. ``data`` of them is the document that the scripts of the page
+        begin with. ``user`` is empty without a log-in; only the ``role`` ``operator`` may change
+        something.
         """
-        prefix = request.scope.get(PREFIX, "")
+        prefix, viewer = prefix_of(request), viewer_of(request)
         text = self._environment.get_template(template).render(
             {
                 "page": template.removesuffix(".html"),
@@ -55,8 +56,8 @@ class Pages:
                 "texts": self._texts.document,
                 "language": self._texts.language,
                 "version": __version__,
-                "user": "",
-                "role": "operator",
+                "user": viewer.name if viewer is not None else "",
+                "role": viewer.role if viewer is not None else Role.VIEWER,
                 "data": None,
                 **(values or {}),
             }

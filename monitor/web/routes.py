@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from monitor.text.escaping import json_text
+from monitor.web import alerts, changes, evidence_files, health, login, machines
+from monitor.web.access import PublicRoute
 from monitor.web.context import context_of
-from monitor.web.overview import overview
-
-
-def json_response(document: Any, status: int = 200) -> Response:
-    """A document that no cache keeps."""
-    return Response(json_text(document), status, media_type="application/json")
-
-
-async def overview_document(request: Request) -> dict[str, Any]:
-    """All machines."""
-    context = context_of(request)
-    status = await context.daemon.status()
-    return overview(status, context.daemon.trouble, {})
-
-
-async def api_overview(request: Request) -> Response:
-    """``api/overview``."""
-    return json_response(await overview_document(request))
-
-
-async def overview_page(request: Request) -> Response:
-    """``/``."""
-    document = await overview_document(request)
-    return context_of(request).pages.page(request, "overview.html", {"data": document})
 
 
 async def static(request: Request) -> Response:
@@ -42,9 +17,57 @@ async def static(request: Request) -> Response:
 
 
 def routes() -> list[Route]:
-    """The routes, in the order in which they are compared."""
+    """The routes. Only a ``PublicRoute`` is open to everybody."""
     return [
-        Route("/", overview_page),
-        Route("/api/overview", api_overview),
-        Route("/static/{name:path}", static),
+        PublicRoute("/login", login.login_page),
+        PublicRoute("/login", login.log_in, methods=["POST"]),
+        PublicRoute("/static/{name:path}", static),
+        Route("/logout", login.log_out, methods=["POST"]),
+        Route("/api/session", login.session),
+        Route("/", machines.overview_page),
+        Route("/api/overview", machines.api_overview),
+        Route("/machine/{machine}", machines.machine_page),
+        Route("/api/machine/{machine}", machines.api_machine),
+        Route("/api/machine/{machine}/history", machines.api_history),
+        Route("/api/machine/{machine}/events", machines.api_events),
+        Route("/alerts", alerts.alerts_page),
+        Route("/api/alerts", alerts.api_alerts),
+        Route("/alert/{alert_id}", alerts.alert_page),
+        Route("/api/alert/{alert_id}", alerts.api_alert),
+        Route("/health", health.health_page),
+        Route("/api/health", health.api_health),
+        *_evidence(),
+        *_changes(),
     ]
+
+
+def _evidence() -> list[Route]:
+    return [
+        route
+        for file in evidence_files.FILES
+        for route in (
+            Route(f"/evidence/{{evidence_id}}/{file}", evidence_files.of_alerts(file)),
+            Route(f"/healthy/{{machine}}/{{operation}}/{file}", evidence_files.of_healthy(file)),
+        )
+    ]
+
+
+def _changes() -> list[Route]:
+    of_machines = [
+        Route(
+            f"/api/machine/{{machine}}/{command}",
+            changes.change(command, known, "machine"),
+            methods=["POST"],
+        )
+        for command, known in changes.OF_MACHINES.items()
+    ]
+    of_alerts = [
+        Route(
+            f"/api/alert/{{alert_id}}/{command}",
+            changes.change(command, known, "alert_id"),
+            methods=["POST"],
+        )
+        for command, known in changes.OF_ALERTS.items()
+    ]
+    relearn = Route("/api/machine/{machine}/relearn", changes.relearn, methods=["POST"])
+    return [*of_machines, *of_alerts, relearn]

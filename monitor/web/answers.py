@@ -1,0 +1,22 @@
+"""Answers that several routes give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from monitor.text.escaping import json_text
+
+
+def json_answer(
+    document: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A JSON document. Raises ``ValueError`` for NaN and infinite numbers."""
+    return Response(json_text(document), status, headers, media_type="application/json")
+
+
+def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Why a request is not carried out, as JSON: ``{"error": {"status", "message"}}``."""
+    return json_answer({"error": {"status": status, "message": message}}, status, headers)

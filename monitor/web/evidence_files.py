@@ -1,0 +1,73 @@
+"""The files of evidence: sound, images and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitor.errors import MissingInputError
+from monitor.evidence.folder import Piece
+from monitor.web.alerts import piece_document
+from monitor.web.answers import json_answer
+from monitor.web.context import context_of
+from monitor.web.file_answer import file_answer
+
+FILES = ("clip.flac", "clip.opus", "arrays.bin", "picture.png", "metadata.json")
+"""What each piece may have."""
+_TYPES = {
+    "clip.flac": "audio/flac",
+    "arrays.bin": "application/octet-stream",
+    "picture.png": "image/png",
+}
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+def of_alerts(file: str) -> Callable[[Request], Awaitable[Response]]:
+    """The route ``evidence/<evidence_id>/FILE``."""
+
+    async def handle(request: Request) -> Response:
+        context, evidence_id = context_of(request), request.path_params["evidence_id"]
+        piece = await context.workers.run(context.evidence.piece, evidence_id)
+        return await _answer(request, piece, file, evidence_id)
+
+    return handle
+
+
+def of_healthy(file: str) -> Callable[[Request], Awaitable[Response]]:
+    """The route ``healthy/<machine>/<operation>/FILE``."""
+
+    async def handle(request: Request) -> Response:
+        context, names = context_of(request), request.path_params
+        piece = await context.workers.run(
+            context.evidence.healthy, names["machine"], names["operation"]
+        )
+        return await _answer(request, piece, file, f"{names['machine']}-healthy")
+
+    return handle
+
+
+async def _answer(request: Request, piece: Piece | None, file: str, name: str) -> Response:
+    if piece is None:
+        raise MissingInputError("this evidence is not kept, or not any more")
+    if file == "metadata.json":
+        return json_answer(piece_document(piece))
+    context, path = context_of(request), _path(piece, file)
+    if path is None:
+        raise MissingInputError(f"this evidence has no {file}")
+    if file == "clip.opus":
+        content = await context.transcoder.opus(path)
+        return Response(
+            content, media_type="audio/ogg", headers={"Cache-Control": "private, max-age=3600"}
+        )
+    file_name = _UNSAFE.sub("-", name) + path.suffix
+    return await file_answer(request, path, _TYPES[file], context.workers, file_name=file_name)
+
+
+def _path(piece: Piece, file: str) -> Path | None:
+    if file == "arrays.bin":
+        return piece.arrays_path
+    return piece.picture_path if file == "picture.png" else piece.sound_path

@@ -1,0 +1,122 @@
+"""A file as an answer, also a part of it (``Range``), so that a player can seek."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from monitor.errors import MissingInputError
+from monitor.web.work import Workers
+
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """An open file: it can be read to its end, also if the daemon deletes it meanwhile."""
+
+    descriptor: int
+    n_bytes: int
+    tag: str
+
+    PART_BYTES: ClassVar[int] = 128 * 1024
+
+    def read(self, at: int, most: int) -> bytes:
+        """At most ``most`` bytes from a position."""
+        return os.pread(self.descriptor, min(most, self.PART_BYTES), at)
+
+    def close(self) -> None:
+        """Close it. A second call changes nothing."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def __del__(self) -> None:  # for an answer that is never sent
+        self.close()
+
+
+def open_file(path: Path) -> OpenFile:
+    """Raises ``MissingInputError`` if it is not there, or is not a regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        raise MissingInputError("this file is not kept any more") from None
+    about = os.fstat(descriptor)
+    file = OpenFile(descriptor, about.st_size, f'"{about.st_mtime_ns:x}-{about.st_size:x}"')
+    if not stat.S_ISREG(about.st_mode):
+        file.close()
+        raise MissingInputError("this file is not kept any more")
+    return file
+
+
+async def file_answer(
+    request: Request, path: Path, media_type: str, workers: Workers, *, file_name: str
+) -> Response:
+    """The file, or the part that the request names. Raises ``MissingInputError``."""
+    file = await workers.run(open_file, path)
+    headers = {
+        "ETag": file.tag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=3600",
+        "Content-Disposition": f'inline; filename="{file_name}"',
+    }
+    if file.tag in request.headers.get("if-none-match", ""):
+        file.close()
+        return Response(status_code=304, headers=headers)
+    if_range = request.headers.get("if-range")
+    wanted = request.headers.get("range", "") if if_range in {None, file.tag} else ""
+    part = range_of(wanted, file.n_bytes)
+    if part is None:
+        file.close()
+        return Response(
+            status_code=416, headers={**headers, "Content-Range": f"bytes */{file.n_bytes}"}
+        )
+    start, end = part
+    is_part = (start, end) != (0, file.n_bytes) or bool(_RANGE.fullmatch(wanted))
+    if is_part:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.n_bytes}"
+    headers["Content-Length"] = str(end - start)
+    if request.method == "HEAD":
+        file.close()
+        return Response(status_code=206 if is_part else 200, headers=headers, media_type=media_type)
+
+    async def parts() -> AsyncIterator[bytes]:
+        position = start
+        try:
+            while position < end:
+                content = await workers.run(file.read, position, end - position)
+                if not content:  # it has become shorter
+                    return
+                position += len(content)
+                yield content
+        finally:
+            file.close()
+
+    return StreamingResponse(parts(), 206 if is_part else 200, headers, media_type)
+
+
+def range_of(header: str, n_bytes: int) -> tuple[int, int] | None:
+    """Where the wanted part starts and ends (exclusive); None if the file has no such part.
+
+    Without a range, with several of them and with one that is not understood, it is the whole file
+    (RFC 9110).
+    """
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match[1] == match[2] == "":
+        return 0, n_bytes
+    if match[1] == "":
+        length = min(int(match[2]), n_bytes)
+        return (n_bytes - length, n_bytes) if length else None
+    start = int(match[1])
+    end = min(int(match[2]) + 1, n_bytes) if match[2] else n_bytes
+    if match[2] and int(match[2]) < start:
+        return 0, n_bytes
+    return (start, end) if start < n_bytes else None

@@ -1,0 +1,76 @@
+"""Clips as Opus, made when somebody wants them, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.errors import MissingInputError, ServiceUnavailableError
+
+log = logging.getLogger(__name__)
+
+
+class Transcoder:
+    """Keeps the newest results in memory, up to a limit."""
+
+    TIMEOUT_S: ClassVar[float] = 20.0
+    MOST_WAITING: ClassVar[int] = 8
+    MOST_KEPT_BYTES: ClassVar[int] = 4 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], bytes] = {}
+        self._lock = asyncio.Lock()
+        self._n_waiting = 0
+
+    async def opus(self, path: Path) -> bytes:
+        """The clip as Ogg Opus.
+
+        Raises ``MissingInputError`` if it is not there, and ``ServiceUnavailableError`` if it
+        cannot be converted now.
+        """
+        if self._n_waiting >= self.MOST_WAITING:
+            raise ServiceUnavailableError("too many clips are being converted: try again later")
+        self._n_waiting += 1
+        try:
+            async with self._lock:
+                return await self._opus(path)
+        finally:
+            self._n_waiting -= 1
+
+    async def _opus(self, path: Path) -> bytes:
+        try:
+            key = str(path), path.stat().st_mtime_ns
+        except OSError:
+            raise MissingInputError("this clip is not kept any more") from None
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = await self._converted(path)
+        self._kept[key] = found
+        while sum(map(len, self._kept.values())) > self.MOST_KEPT_BYTES:
+            del self._kept[next(iter(self._kept))]
+        return found
+
+    async def _converted(self, path: Path) -> bytes:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "monitor.web.opus", str(path)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(self.TIMEOUT_S):
+                content, _ = await process.communicate()
+        except TimeoutError:
+            content = b""
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if not content:
+            log.warning("a clip could not be converted: %s", path.name)
+            raise ServiceUnavailableError("this clip cannot be converted: use clip.flac")
+        return content

@@ -1,0 +1,443 @@
+"""Who may use the web page: each attack works when its protection is removed, and not with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.routing import Route
+
+from monitor.config.web import WebSettings
+from monitor.errors import ConfigError
+from monitor.web import access
+from monitor.web.assembly import check_exposure
+from monitor.web.callers import Callers
+from monitor.web.login_limit import LoginLimit
+from monitor.web.routes import routes
+from monitor.web.sessions import Viewer
+from monitor.web.users import Role, Users, set_password
+from tests.web_app import ALERT_ID, PASSWORD, Served, served
+
+USERS = {"anna": Role.OPERATOR, "victor": Role.VIEWER}
+OPEN_TO_ALL = {("/login", "GET"), ("/login", "POST"), ("/static/{name:path}", "GET")}
+"""The only routes that need no session."""
+CHANGES = [
+    ("/api/machine/pump-7/mute", {"for_s": 60}),
+    ("/api/machine/pump-7/unmute", {}),
+    ("/api/machine/pump-7/learn", {}),
+    ("/api/machine/pump-7/arm", {}),
+    ("/api/machine/pump-7/rollback", {}),
+    (f"/api/alert/{ALERT_ID}/acknowledge", {"note": "on my way"}),
+    (f"/api/alert/{ALERT_ID}/label", {"label": "fault"}),
+]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[Served]:
+    """Without a password, on the loopback address."""
+    with served(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def protected(tmp_path: Path) -> Iterator[Served]:
+    """With an operator and a viewer."""
+    with served(tmp_path, users=USERS) as running:
+        yield running
+
+
+def filled(path: str) -> str:
+    """A route with values in place of its parameters."""
+    values = {"machine": "pump-7", "alert_id": ALERT_ID, "evidence_id": f"{ALERT_ID}-0"}
+    return re.sub(r"\{(\w+)(:path)?\}", lambda found: values.get(found[1], "x"), path)
+
+
+def every_route() -> list[tuple[str, str]]:
+    """Path and method of each route of the application."""
+    found = []
+    for route in routes():
+        assert isinstance(route, Route)
+        found += [
+            (route.path, method) for method in sorted(route.methods or ()) if method != "HEAD"
+        ]
+    return found
+
+
+# A page of another site that uses the page of this computer.
+
+
+def test_a_forged_host_is_refused(local: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of another site could read everything through DNS rebinding."""
+    attack = {"Host": "evil.example:8737"}
+    answer = local.get("/api/overview", headers=attack)
+    assert answer.status_code == 421
+    assert "pump-7" not in answer.text
+    monkeypatch.setattr(Callers, "_checked_host", lambda _self, _scope, host, _scheme: host)
+    assert "pump-7" in local.get("/api/overview", headers=attack).text
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "127.0.0.1.evil.example", "127.0.0.1:8737@evil.example", "localhost.", "a b", "[::"],
+)
+def test_no_form_of_a_foreign_host_is_accepted(local: Served, host: str) -> None:
+    """A name that only looks like an own one would pass."""
+    assert local.get("/api/overview", headers={"Host": host}).status_code in {400, 421}
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "[::1]:8737"])
+def test_the_names_of_this_computer_are_accepted(local: Served, host: str) -> None:
+    """Nobody could open the page."""
+    assert local.get("/api/overview", headers={"Host": host}).status_code == 200
+
+
+def test_configured_names_are_accepted(tmp_path: Path) -> None:
+    """The page could not be used under its own name."""
+    with served(tmp_path, url="https://auscult.example/page", hosts=["Node-2.local"]) as running:
+        for host, status in (
+            ("auscult.example", 200),
+            ("node-2.local:8737", 200),
+            ("other.example", 421),
+        ):
+            assert running.get("/api/overview", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize(("path", "body"), CHANGES)
+def test_a_post_of_another_site_changes_nothing(
+    local: Served, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, object]
+) -> None:
+    """Any page that is open in the browser of the node could mute its machines."""
+    attack = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    with local.client() as client:
+        assert client.post(path, json=body, headers=attack).status_code == 403
+        assert local.daemon.received == []
+        monkeypatch.setattr(access, "has_origin", lambda *_: True)
+        assert client.post(path, json=body, headers=attack).status_code == 403
+        assert local.daemon.received == []
+        monkeypatch.setattr(access, "_check_change", lambda *_: None)
+        assert client.post(path, json=body, headers=attack).status_code == 200
+    assert len(local.daemon.received) == 1
+
+
+@pytest.mark.parametrize("origin", ["", "null", "http://127.0.0.1", "https://127.0.0.1:{port}"])
+def test_a_change_needs_the_very_origin_of_the_page(local: Served, origin: str) -> None:
+    """A page of another port of the same computer could change something."""
+    origin = origin.format(port=local.url.rpartition(":")[2])
+    answer = local.change("/api/machine/pump-7/mute", {"for_s": 60}, Origin=origin)
+    assert answer.status_code == 403
+    assert local.daemon.received == []
+
+
+def test_a_change_without_an_origin_is_refused(local: Served) -> None:
+    """A check that is made only when the header is present is none."""
+    with local.client() as client:
+        answer = client.post(
+            "/api/machine/pump-7/mute", json={"for_s": 60}, headers={"X-Auscult": "1"}
+        )
+    assert answer.status_code == 403
+    assert local.daemon.received == []
+
+
+# Passwords.
+
+
+def test_every_route_needs_a_session(protected: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route could have been forgotten: it would be open to everybody."""
+
+    def get_in(path: str, method: str) -> bool:
+        headers = {"X-Auscult": "1", "Origin": protected.url}
+        with protected.client() as stranger:
+            answer = stranger.request(method, filled(path), headers=headers, json={})
+        return "log in first" not in answer.text
+
+    found = {(path, method): get_in(path, method) for path, method in every_route()}
+    assert {route for route, is_open in found.items() if is_open} == OPEN_TO_ALL
+    assert not get_in("/no/such/page", "GET")
+    monkeypatch.setattr(Users, "are_required", False)
+    assert all(get_in(path, method) for path, method in every_route())
+
+
+def test_a_browser_is_led_to_the_login_and_back(protected: Served) -> None:
+    """A link in a message would end at the overview."""
+    page = {"Accept": "text/html"}
+    with protected.client() as client:
+        asked = client.get("/machine/pump-7?x=1", headers=page)
+        assert asked.status_code == 303
+        form = client.get(asked.headers["location"], headers=page)
+        wanted = re.findall(r'name="next" value="([^"]*)"', form.text)
+        assert wanted == ["machine/pump-7?x=1"]
+        done = client.post(
+            "/login",
+            data={"user": "anna", "password": PASSWORD, "next": wanted[0]},
+            headers={"Origin": protected.url},
+        )
+        assert (done.status_code, done.headers["location"]) == (303, "/machine/pump-7?x=1")
+        assert client.get("/machine/pump-7", headers=page).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wanted", ["//evil.example", "/\\evil.example", "https://evil.example", "\t//evil.example"]
+)
+def test_a_login_leads_to_no_other_site(protected: Served, wanted: str) -> None:
+    """A link with this address would lead to a copy of the page after a real login."""
+    with protected.client() as client:
+        done = client.post(
+            "/login",
+            data={"user": "anna", "password": PASSWORD, "next": wanted},
+            headers={"Origin": protected.url},
+        )
+    assert done.status_code == 303
+    landed = httpx.URL(protected.url).join(done.headers["location"])
+    assert str(landed).startswith(protected.url + "/")
+
+
+@pytest.mark.parametrize("token", ["", "x", "0" * 43])
+def test_a_cookie_without_a_session_is_worth_nothing(
+    protected: Served, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """Anybody could write a cookie and be an operator."""
+    cookie = {protected.context.doorkeeper.sessions.cookie: token}
+    with protected.client(cookies=cookie) as client:
+        assert client.get("/api/overview").status_code == 401
+        monkeypatch.setattr(
+            access.Access, "_viewer", lambda _self, _scope: Viewer("x", Role.OPERATOR)
+        )
+        assert client.get("/api/overview").status_code == 200
+
+
+def test_the_cookie_is_closed_to_scripts_and_other_sites(protected: Served) -> None:
+    """A script could read the session, or another site could use it."""
+    with protected.client() as client:
+        answer = client.post(
+            "/login",
+            data={"user": "anna", "password": PASSWORD},
+            headers={"Origin": protected.url},
+        )
+    parts = answer.headers["set-cookie"].split("; ")
+    assert {"HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=43200"} <= set(parts)
+    assert "Secure" not in parts
+
+
+def test_a_session_ends_with_log_out_a_new_password_and_its_time(protected: Served) -> None:
+    """A stolen or forgotten session would be valid for ever."""
+    change = {"X-Auscult": "1", "Origin": protected.url}
+    with protected.logged_in() as one, protected.logged_in() as other:
+        cookie = protected.context.doorkeeper.sessions.cookie
+        token = one.cookies[cookie]
+        assert one.post("/logout", headers=change).status_code == 200
+        one.cookies.set(cookie, token)
+        assert one.get("/api/overview").status_code == 401
+        assert other.get("/api/overview").status_code == 200
+        users = protected.context.doorkeeper.users
+        set_password(users.path, "anna", Role.OPERATOR, "another password")
+        assert other.get("/api/overview").status_code == 401
+    with protected.logged_in("victor") as third:
+        sessions = protected.context.doorkeeper.sessions
+        sessions._clock = type(sessions._clock)(lambda: 1e12)
+        assert third.get("/api/overview").status_code == 401
+
+
+@pytest.mark.parametrize(("path", "body"), CHANGES)
+def test_a_viewer_changes_nothing_and_an_operator_does(
+    protected: Served, path: str, body: dict[str, object]
+) -> None:
+    """Everybody who may look could mute a machine, or nobody could."""
+    headers = {"X-Auscult": "1", "Origin": protected.url}
+    with protected.logged_in("victor") as viewer:
+        assert viewer.get("/api/overview").status_code == 200
+        assert viewer.post(path, json=body, headers=headers).status_code == 403
+        assert protected.daemon.received == []
+    with protected.logged_in("anna") as operator:
+        assert operator.post(path, json=body, headers=headers).status_code == 200
+    ((_, _, by),) = protected.daemon.received
+    assert re.fullmatch(r"anna \(\S+\)", by)
+
+
+def guesses(running: Served, number: int) -> int | None:
+    """Try passwords; which one was right."""
+    with running.client() as client:
+        for guess in range(number):
+            password = PASSWORD if guess == number - 1 else f"guess {guess}"
+            answer = client.post(
+                "/login",
+                data={"user": "anna", "password": password},
+                headers={"Origin": running.url},
+            )
+            if answer.status_code == 303:
+                return guess
+    return None
+
+
+@pytest.mark.slow
+def test_ten_thousand_logins_find_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short password would be found by trying."""
+    checked: list[str] = []
+
+    def check(self: Users, name: str, password: str) -> object:
+        checked.append(password)
+        return self.get(name) if password == PASSWORD else None
+
+    monkeypatch.setattr(Users, "check", check)  # argon2 would need minutes without the limit
+    with served(tmp_path, users=USERS) as running:
+        assert guesses(running, 10_000) is None
+        assert len(checked) < 100
+        monkeypatch.setattr(LoginLimit, "try_once", lambda *_: 0.0)
+        assert guesses(running, 1000) == 999
+
+
+def test_the_limit_of_logins_needs_little_memory_and_regains() -> None:
+    """An attacker with many addresses could fill the memory, or an operator be locked out."""
+    now_s = [0.0]
+    limit = LoginLimit(lambda: now_s[0])
+    for number in range(LoginLimit.TRIES):
+        assert limit.try_once("10.0.0.1") == 0.0, number
+    assert 0.0 < limit.try_once("10.0.0.1") <= LoginLimit.REGAIN_S
+    assert limit.try_once("10.0.0.2") == 0.0
+    for number in range(LoginLimit.TRIES):
+        assert limit.try_once(f"2001:db8::{number:x}") == 0.0
+    assert limit.try_once("2001:db8::ffff") > 0.0
+    now_s[0] += LoginLimit.REGAIN_S
+    assert limit.try_once("10.0.0.1") == 0.0
+    assert limit.try_once("10.0.0.1") > 0.0
+    for number in range(30_000):
+        limit.try_once(f"10.1.{number >> 8}.{number & 255}")
+    assert len(limit._buckets) <= LoginLimit.MOST_ADDRESSES
+
+
+def test_a_damaged_or_deleted_file_of_users_opens_nothing(protected: Served) -> None:
+    """A full disk or a slip would open the page to everybody."""
+    path = protected.state_dir / "web" / "users.json"
+    path.write_text("{")
+    assert protected.get("/api/overview").status_code == 401
+    path.unlink()
+    assert protected.get("/api/overview").status_code == 401
+
+
+def test_the_file_of_users_is_private_and_has_no_password(protected: Served) -> None:
+    """Other users of the computer could read or guess the passwords."""
+    path = protected.state_dir / "web" / "users.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    content = path.read_text()
+    assert PASSWORD not in content
+    assert content.count("$argon2id$") == 2
+
+
+# Addresses and proxies.
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_password", "missing"),
+    [
+        ({}, False, "a password"),
+        ({}, True, "web.tls_cert"),
+        ({"tls_cert": "c", "tls_key": "k"}, False, "a password"),
+        ({"tls_cert": "c", "tls_key": "k"}, True, None),
+        ({"behind_proxy": True, "trusted_proxies": ["10.0.0.1"]}, False, None),
+    ],
+)
+@pytest.mark.parametrize("listen", ["0.0.0.0:8737", "192.168.1.5:8737", "[::]:8737"])
+def test_a_page_for_other_computers_needs_password_and_tls(
+    listen: str, settings: dict[str, object], has_password: bool, missing: str | None
+) -> None:
+    """Everybody on the network could use the page, or read passwords on the way."""
+    web = WebSettings.model_validate({"listen": listen} | settings)
+    if missing is None:
+        check_exposure(web, has_password=has_password)
+        return
+    with pytest.raises(ConfigError, match=missing) as refused:
+        check_exposure(web, has_password=has_password)
+    assert len(refused.value.lines) == 1
+    assert "web.listen" in refused.value.lines[0]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:8737", "localhost:1", "[::1]:8737", "127.9.9.9:1"])
+def test_the_loopback_address_needs_nothing(listen: str) -> None:
+    """The page could not be tried."""
+    check_exposure(WebSettings(listen=listen), has_password=False)
+
+
+FORWARDED = {
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Host": "auscult.example",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Prefix": "/forged",
+    "X-Ingress-Path": "/forged",
+}
+
+
+def test_headers_of_a_proxy_that_is_not_trusted_are_not_believed(protected: Served) -> None:
+    """An attacker could choose the address that the limit of logins counts, or a path."""
+    page = protected.get("/login", headers=FORWARDED | {"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "/forged" not in page.text
+
+
+def test_a_proxy_without_configuration_is_refused_without_a_password(local: Served) -> None:
+    """A proxy on this computer would make every viewer a local operator."""
+    assert local.get("/api/overview", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 403
+
+
+def test_only_the_proxy_may_connect(tmp_path: Path) -> None:
+    """Who reaches the page without the proxy would need no password."""
+    with served(tmp_path, behind_proxy=True, trusted_proxies=["192.0.2.1"]) as running:
+        answer = running.get("/api/overview", headers=FORWARDED)
+    assert answer.status_code == 403
+    assert "only the proxy" in answer.text
+
+
+def test_headers_of_a_trusted_proxy_are_believed(tmp_path: Path) -> None:
+    """Behind a proxy, all viewers would have one address and no page its right links."""
+    settings: dict[str, Any] = {
+        "behind_proxy": True,
+        "trusted_proxies": ["127.0.0.1"],
+        "hosts": ["auscult.example"],
+    }
+    with served(tmp_path, users=USERS, **settings) as running, running.client() as client:
+        headers = FORWARDED | {"X-Forwarded-Prefix": "/other", "X-Ingress-Path": "/ingress/x"}
+        asked = client.get("/alerts", headers=headers | {"Accept": "text/html"})
+        assert asked.headers["location"] == "/ingress/x/login?next=alerts"
+        assert "frame-ancestors 'self'" in asked.headers["content-security-policy"]
+        done = client.post(
+            "/login",
+            data={"user": "anna", "password": PASSWORD},
+            headers=headers | {"Origin": "https://auscult.example"},
+        )
+        assert done.headers["location"] == "/ingress/x/"
+        assert {"Secure", "Path=/ingress/x"} <= set(done.headers["set-cookie"].split("; "))
+        buckets = running.context.doorkeeper._limit._buckets
+        assert list(buckets) == ["203.0.113.7"]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["//evil.example", "/a/../b", '/"><script>', "/a b", "javascript:x", "/" + "a" * 300, "/a\\b"],
+)
+def test_a_prefix_that_is_no_path_is_refused(tmp_path: Path, prefix: str) -> None:
+    """Links of the page would lead to another site, or run a script."""
+    settings: dict[str, Any] = {
+        "behind_proxy": True,
+        "trusted_proxies": ["127.0.0.1"],
+        "hosts": ["*"],
+    }
+    with served(tmp_path, **settings) as running:
+        for header in ("X-Ingress-Path", "X-Forwarded-Prefix"):
+            assert running.get("/", headers={header: prefix}).status_code == 400
+
+
+def test_every_answer_limits_what_a_browser_does_with_it(protected: Served) -> None:
+    """A text of others could become a script, or the page be shown in a frame of another site."""
+    for path in ("/login", "/api/overview", "/nothing", "/static/auscult.css", "/alerts"):
+        answer = protected.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "same-origin"
+    assert protected.get("/", headers={"Host": "x.example"}).headers["x-frame-options"] == "DENY"
