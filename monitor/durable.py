@@ -9,6 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+_MAGIC = b"SQLite format 3\0"
+
 
 def sync(path: Path) -> None:
     """Wait until a file or a folder is on the disk. Raises ``OSError``."""
@@ -71,6 +73,18 @@ def reserve_space(connection: sqlite3.Connection, n_bytes: int, *, checkpoint_pa
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
             raise
+
+
+def check_header(path: Path) -> None:
+    """Raise ``sqlite3.DatabaseError`` for a file that was overwritten while it is open.
+
+    SQLite would continue with its cache and not notice. Raises ``OSError``.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) not in {_MAGIC, b""}:  # a new file is empty
+            error = sqlite3.DatabaseError("its header was overwritten")
+            error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+            raise error
 
 
 def is_damaged(error: BaseException) -> bool:

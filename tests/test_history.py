@@ -5,11 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from monitor.clock import rfc3339
 from monitor.errors import MissingInputError
 from monitor.history.reader import HistoryReader
 from monitor.history.recorder import MinuteRecorder
@@ -18,9 +16,9 @@ from monitor.history.store import HistoryStore
 from monitor.history.tally import Tally
 from monitor.history.writer import HistoryWriter
 from tests.clocks import START_UNIX_S
+from tests.histories import START, alert, alert_event_id, event, tally
 from tests.waiting import wait_for
 
-START = int(START_UNIX_S) // 60
 DAY = 1440
 
 
@@ -34,27 +32,6 @@ def store(path: Path) -> Iterator[HistoryStore]:
     store = HistoryStore(path)
     yield store
     store.close()
-
-
-def tally(*ratios: float, state: str = "ok", seconds: float = 60.0) -> Tally:
-    units = round(seconds * 10)
-    one = Tally(state=state, state_time=units, scored_time=units, received_time=units)
-    for ratio in ratios:
-        one.add_ratio(ratio)
-    return one
-
-
-def event(kind: str, unix_s: float = START_UNIX_S, **values: Any) -> Event:
-    values = {"machine": "m"} | values
-    return Event(at=rfc3339(unix_s), at_unix_s=unix_s, kind=kind, **values)
-
-
-def alert(
-    kind: str, unix_s: float, name: str = "a", peak: float = 3.0, machine: str = "m"
-) -> Event:
-    payload = {"kind": kind, "peak_score": peak, "threshold": 2.0}
-    event_id = f"{name}-{kind}-{unix_s}"
-    return event(kind, unix_s, machine=machine, alert_id=name, event_id=event_id, payload=payload)
 
 
 def write(store: HistoryStore, *events: Event, **minutes: dict[int, Tally]) -> None:
@@ -265,7 +242,7 @@ def test_what_is_added_can_be_read(path: Path) -> None:
     """The thread would not write, or not before the end."""
     writer = HistoryWriter(path)
     writer.add_event(alert("raised", START_UNIX_S))
-    assert writer.is_written(f"a-raised-{START_UNIX_S}", 10.0)
+    assert writer.is_written(alert_event_id("raised", START_UNIX_S), 10.0)
     assert [one.kind for one in HistoryReader(path).events()] == ["raised"]
     writer.add_minute("m", START, tally(0.5))
     wait_for(lambda: HistoryReader(path).machines() == ["m"], 10)

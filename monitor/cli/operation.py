@@ -1,15 +1,17 @@
-"""The commands of an operator for the running daemon."""
+"""The commands of an operator for the running daemon, and its history."""
 
 # ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from monitor.text.arguments import AsJson, CommandApp, length_of_time
+from monitor.cli.options import file_option
+from monitor.text.arguments import AsJson, CommandApp, length_of_time, moment
 
 DaemonConfig = Annotated[
     Path | None,
@@ -120,6 +122,42 @@ def label(
     label_command(Target(socket, config), alert_id, label, note, as_json=as_json)
 
 
+def history(
+    machine: MachineId,
+    *,
+    since_s: Annotated[
+        float,
+        typer.Option(
+            "--since",
+            help="Begin at this time: a time such as 2026-11-30T10:00, or a length of time before "
+            "now such as 2h or 7d.",
+            metavar="TIME",
+            parser=moment,
+        ),
+    ] = "24h",  # type: ignore[assignment]  # typer parses the default as well
+    until_s: Annotated[
+        float | None,
+        typer.Option(
+            "--until", help="End at this time. By default now.", metavar="TIME", parser=moment
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        file_option("Write a table with a row for each minute instead."),
+    ] = None,
+    config: DaemonConfig = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what happened to a machine: scores, states, alerts, and what operators did.
+
+    Where minutes are deleted already, a row of --csv is an hour or a day.
+    """
+    from monitor.commands.history import history as history_command
+
+    until_s = time.time() if until_s is None else until_s
+    history_command(config, machine, since_s, until_s, csv_path=csv, as_json=as_json)
+
+
 def learn(
     machine: MachineId,
     config: DaemonConfig = None,
@@ -161,5 +199,5 @@ def rollback(
 
 def register(app: CommandApp) -> None:
     """Add the commands to ``auscult``."""
-    for command in (status, mute, unmute, acknowledge, label, learn, arm, rollback):
+    for command in (status, mute, unmute, acknowledge, label, history, learn, arm, rollback):
         app.command()(command)

@@ -53,7 +53,7 @@ def status(target: Target, *, as_json: bool) -> None:
     running = f"auscult {daemon['version']} with {daemon['config']}, running for {since}"
     emit(
         {**result, "machines": [_with_ratio(machine) for machine in result["machines"]]},
-        [*columns(rows), f"{running}; {daemon['delivery']}"],
+        [*columns(rows), f"{running}; {daemon['delivery']}{_history_trouble(daemon)}"],
         as_json=as_json,
     )
 
@@ -93,6 +93,17 @@ def commission(target: Target, command: str, machine: str, *, as_json: bool) -> 
     result = target.ask(command, machine=machine)
     text = f"{machine}: {result.get('message') or command}"
     _report(result, text, as_json=as_json)
+
+
+def _history_trouble(daemon: Mapping[str, Any]) -> str:
+    """What is wrong with the history, if anything is."""
+    health = daemon.get("history") or {}
+    lost = health.get("n_lost")
+    parts = (
+        f"history in memory ({health['trouble']})" if health.get("trouble") else "",
+        f"{counted(lost, 'value')} of the history lost" if lost else "",
+    )
+    return "".join(f"; {part}" for part in parts if part)
 
 
 def _report(result: Mapping[str, Any], text: str, *, as_json: bool) -> None:

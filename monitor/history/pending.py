@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import ClassVar
 
 from monitor.history.records import ALERT_KINDS, Event
@@ -26,32 +27,42 @@ class Batch:
     def has_event(self, event_id: str) -> bool:
         return any(event.event_id == event_id for event in self.events)
 
+    def split(self) -> tuple[Batch, Batch]:
+        """The events of alerts, and everything else."""
+        of_alerts = [event for event in self.events if event.kind in ALERT_KINDS]
+        others = [event for event in self.events if event.kind not in ALERT_KINDS]
+        return Batch(events=of_alerts), Batch(self.minutes, others)
+
 
 class Pending:
     """Values and events that are not written. Not thread-safe: the caller must hold a lock.
 
-    ``n_lost``: how many were dropped because there were too many. The oldest minutes and events
+    ``n_lost``: how many were dropped because there were too many. ``n_alert_events``: how many
+    events of alerts wait. The oldest minutes and events
     are dropped; events of alerts have a limit of their own.
     """
 
     MOST_MINUTES: ClassVar[int] = 10_000
     MOST_EVENTS: ClassVar[int] = 2_000
     MOST_ALERT_EVENTS: ClassVar[int] = 5_000
+    _AT_ONCE: ClassVar[int] = 2_000
 
     def __init__(self) -> None:
         self.n_lost = 0
         self._minutes: dict[MinuteKey, Tally] = {}
         self._events: deque[Event] = deque()
-        self._n_alert_events = 0
+        self.n_alert_events = 0
         self._minutes_since_s: float | None = None
 
     def __len__(self) -> int:
         return len(self._minutes) + len(self._events)
 
-    def due_s(self, collect_s: float) -> float | None:
+    def due_s(self, collect_s: float, *, only_alerts: bool = False) -> float | None:
         """When to write, by the monotonic clock; None if nothing waits."""
-        if self._events:
+        if self.n_alert_events or (self._events and not only_alerts):
             return 0.0
+        if only_alerts:
+            return None
         return None if self._minutes_since_s is None else self._minutes_since_s + collect_s
 
     def has_event(self, event_id: str) -> bool:
@@ -73,32 +84,35 @@ class Pending:
     def add_event(self, event: Event) -> None:
         """Add an event."""
         self._events.append(event)
-        self._n_alert_events += event.kind in ALERT_KINDS
+        self.n_alert_events += event.kind in ALERT_KINDS
         self._limit_events()
 
     def take(self) -> Batch:
-        """Remove and return everything."""
-        batch = Batch(self._minutes, list(self._events))
-        self._minutes, self._minutes_since_s = {}, None
-        self._events.clear()
-        self._n_alert_events = 0
+        """Remove and return the oldest, as much as one transaction may write."""
+        keys = list(islice(self._minutes, self._AT_ONCE))
+        batch = Batch({key: self._minutes.pop(key) for key in keys})
+        if not self._minutes:
+            self._minutes_since_s = None
+        while self._events and len(batch.events) < self._AT_ONCE:
+            batch.events.append(self._events.popleft())
+            self.n_alert_events -= batch.events[-1].kind in ALERT_KINDS
         return batch
 
     def put_back(self, batch: Batch) -> None:
         """Put back what could not be written, before what came since then."""
-        later = self.take()
-        for minutes in (batch.minutes, later.minutes):
+        later, self._minutes = self._minutes, {}
+        for minutes in (batch.minutes, later):
             for (machine, minute), tally in minutes.items():
                 self.add_minute(machine, minute, tally)
-        self._events.extend((*batch.events, *later.events))
-        self._n_alert_events = sum(event.kind in ALERT_KINDS for event in self._events)
+        self._events.extendleft(reversed(batch.events))
+        self.n_alert_events += sum(event.kind in ALERT_KINDS for event in batch.events)
         self._limit_events()
 
     def _limit_events(self) -> None:
         """Drop the oldest events of each kind above its limit."""
         excess = {
-            True: self._n_alert_events - self.MOST_ALERT_EVENTS,
-            False: len(self._events) - self._n_alert_events - self.MOST_EVENTS,
+            True: self.n_alert_events - self.MOST_ALERT_EVENTS,
+            False: len(self._events) - self.n_alert_events - self.MOST_EVENTS,
         }
         if max(excess.values()) <= 0:
             return
@@ -108,7 +122,7 @@ class Pending:
             if excess[of_alert] > 0:
                 excess[of_alert] -= 1
                 self.n_lost += 1
-                self._n_alert_events -= of_alert
+                self.n_alert_events -= of_alert
             else:
                 kept.append(event)
         self._events = deque(kept)

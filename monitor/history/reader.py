@@ -55,14 +55,17 @@ class HistoryReader:
     ) -> list[Minute]:
         """At most ``most_points`` rows for a time of any length, oldest first.
 
-        Rows are whole minutes, hours or days (of UTC), or several of these joined.
+        Rows are whole minutes, hours or days (of UTC), or several of these joined. Where minutes
+        are deleted already, rows are longer than elsewhere.
         """
         most_points = max(1, most_points)
-        table, length = _resolution((until_s - since_s) / 60.0 / most_points)
-        first = _first(table, since_s)
-        while first + length * most_points < math.ceil(until_s / 60.0):
-            length += PERIODS[table]  # because the time begins inside of a row
-        return self._periods(table, machine, since_s, until_s, length)
+        least = (until_s - since_s) / 60.0 / most_points
+        while True:
+            table, length = _resolution(least)
+            rows = self._kept(table, machine, since_s, until_s, length)
+            if len(rows) <= most_points:
+                return rows
+            least = length * 1.1 + 1.0  # because the time begins inside of a row
 
     def events(
         self,
@@ -122,6 +125,20 @@ class HistoryReader:
         rows = self._rows(f"{_ALERT} WHERE alert_id = ?", (alert_id,))
         return _alert(rows[0]) if rows else None
 
+    def _kept(
+        self, table: str, machine: str, since_s: float, until_s: float, length: int
+    ) -> list[Minute]:
+        """As ``_periods``; what is deleted in the table is read from that with longer rows."""
+        rows = self._rows("SELECT start FROM kept_from WHERE period = ?", (table,))
+        kept_s = 60.0 * rows[0][0] if rows else since_s
+        longer = {"minutes": "hours", "hours": "days"}.get(table)
+        if kept_s <= since_s or longer is None:
+            return self._periods(table, machine, since_s, until_s, length)
+        longest = -(-length // PERIODS[longer]) * PERIODS[longer]
+        earlier = self._kept(longer, machine, since_s, min(kept_s, until_s), longest)
+        later = self._periods(table, machine, kept_s, until_s, length) if kept_s < until_s else []
+        return earlier + later
+
     def _periods(
         self, table: str, machine: str, since_s: float, until_s: float, length: int
     ) -> list[Minute]:
@@ -140,12 +157,16 @@ class HistoryReader:
             if not self.path.exists():
                 raise MissingInputError(
                     f"history {self.path}: does not exist; no daemon has written a history in this "
-                    "state folder yet (for the service, set STATE_DIRECTORY=/var/lib/auscult)"
+                    "state folder yet"
                 )
             with contextlib.closing(self._connect()) as connection:
                 return connection.execute(query, tuple(values)).fetchall()
         except sqlite3.Error as error:
             raise BadInputError(f"history {self.path}: {error}") from error
+        except PermissionError as error:
+            raise MissingInputError(
+                f"history {self.path}: only root and the user of the daemon may read it"
+            ) from error
         except OSError as error:
             raise MissingInputError(f"history {self.path}: {error.strerror}") from error
 

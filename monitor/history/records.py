@@ -48,8 +48,8 @@ class Event:
     written. ``kind``: ``state``, ``operation``, ``raised``, ``updated``, ``cleared``,
     ``acknowledge``, ``label``, ``mute``, ``unmute``, ``learn``, ``arm``, ``rollback``,
     ``relearn``, ``bundle``, ``evidence`` or ``warning``. ``event_id``: of an alert's message.
-    ``value``: the new state, the label, the seconds of a mute, and so on. ``payload``: a JSON
-    object.
+    ``value``: the new state, the label, the seconds of a mute, the stage of the learning, and so
+    on. ``user``: the operator; empty for what happened by itself. ``payload``: a JSON object.
     """
 
     at: str

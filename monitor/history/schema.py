@@ -3,6 +3,8 @@
 ``minutes``, ``hours`` and ``days`` have the same columns: those of ``Tally``, with ``start`` in
 minutes of Unix time. A day is one of UTC. Every value is in all three, so that years are read as
 quickly as hours. ``events`` has everything that happened, and ``alerts`` one row for each alert.
+``kept_from`` states from when on a table of tallies is complete: what was before is deleted, and
+only in the tables with longer rows.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from monitor.history.tally import COLUMNS
 APPLICATION_ID = 0x41554849  # "AUHI"
 SCHEMA_VERSION = 1
 CHECKPOINT_PAGES = 256
+_LOG_BYTES = 1 << 20
+"""The log is cut to this size when it has become longer, for example because of a slow reader."""
 
 PERIODS = {"minutes": 1, "hours": 60, "days": 1440}
 """The tables of tallies, with the minutes of one row."""
@@ -49,6 +53,7 @@ CREATE TABLE alerts (
 ) WITHOUT ROWID;
 CREATE INDEX alerts_by_time ON alerts (raised_unix_s);
 CREATE INDEX alerts_by_machine ON alerts (machine, raised_unix_s);
+CREATE TABLE kept_from (period TEXT PRIMARY KEY, start INTEGER NOT NULL) WITHOUT ROWID;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
@@ -70,6 +75,7 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
             # Only before the first table, and before the log is used.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         use_log(connection, checkpoint_pages=CHECKPOINT_PAGES)
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         if is_new:
             connection.executescript(_SCHEMA)
         check_version(connection)

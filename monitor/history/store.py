@@ -6,12 +6,13 @@ import contextlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from monitor.durable import transaction
 from monitor.history.records import ALERT_KINDS, Event
+from monitor.history.retention import Limits, Retention
 from monitor.history.schema import PERIODS, open_to_write
 from monitor.history.tally import COLUMNS, Tally
 
@@ -47,6 +48,7 @@ class HistoryStore:
         self.path = path
         self._connection, self.is_new = open_to_write(path)
         self._machines: dict[str, int] = {}
+        self._retention = Retention(self._connection)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -72,6 +74,24 @@ class HistoryStore:
                 self._machines.clear()
             raise
 
+    def shrink(self, limits: Limits) -> bool:
+        """Do a part of what keeps the file within its bytes; whether there is more to do."""
+        return self._retention.shrink(limits)
+
+    def expire(self, limits: Limits, now_s: float, monitored: Collection[str]) -> bool:
+        """Delete a part of what is too old; whether there is more to do."""
+        self._machines.clear()  # one without any values is deleted
+        return self._retention.expire(limits, now_s, monitored)
+
+    def cut_log(self) -> None:
+        """Empty the log, if no reader uses it."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def last_position(self) -> int:
+        """The position of the event that was written last; 0 without any."""
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence").fetchone()
+        return int(row[0]) if row else 0
+
     def begin_positions_at(self, position: int) -> None:
         """Give the next event a position above ``position``, for a file without events."""
         with transaction(self._connection):
@@ -80,21 +100,19 @@ class HistoryStore:
                 "INSERT INTO sqlite_sequence VALUES ('events', ?)", (position,)
             )
 
-    def known_event_ids(self, event_ids: Iterable[str]) -> set[str]:
-        """Which of these events are in the file."""
-        query = "SELECT 1 FROM events WHERE event_id = ? AND event_id != ''"
-        return {one for one in event_ids if self._connection.execute(query, (one,)).fetchone()}
-
     def _add_minutes(self, minutes: Mapping[tuple[str, int], Tally]) -> None:
-        rows = [
-            (self._machine_id(machine), minute, *(getattr(tally, name) for name in COLUMNS))
-            for (machine, minute), tally in minutes.items()
-        ]
         for table, length in PERIODS.items():
+            joined: dict[tuple[int, int], Tally] = {}
+            for (machine, minute), tally in minutes.items():
+                key = self._machine_id(machine), minute - minute % length
+                joined.setdefault(key, Tally()).add(tally)
             self._connection.executemany(
                 f"INSERT INTO {table} VALUES ({_VALUES})"  # noqa: S608 - constants
                 f" ON CONFLICT (machine_id, start) DO UPDATE SET {_MERGE}",
-                [(machine_id, start - start % length, *rest) for machine_id, start, *rest in rows],
+                [
+                    (*key, *(getattr(tally, name) for name in COLUMNS))
+                    for key, tally in joined.items()
+                ],
             )
 
     def _machine_id(self, name: str) -> int:

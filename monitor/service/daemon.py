@@ -66,7 +66,7 @@ def run_daemon(
         stack.callback(delivery.stop)
         operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
         stack.callback(operators.close)
-        muting = Muting(delivery, operators)
+        muting = Muting(delivery, operators, expired=partial(history.event, "unmute"))
         commissioning = Commissioning(outbox.path.parent, config.absolute())
         stack.callback(commissioning.stop)
         supervisor = Supervisor(
@@ -130,7 +130,9 @@ def run_daemon(
             announce,
             turn_mutes=muting.turn,
             turn_history=history.turn,
-            turn_learning=partial(_turn_learning, commissioning, supervisor, in_force, announce),
+            turn_learning=partial(
+                _turn_learning, commissioning, supervisor, in_force, announce, history
+            ),
         ).run(signals, until_ended=until_ended)
         log.info("stopping")
 
@@ -155,6 +157,7 @@ def _turn_learning(
     supervisor: Supervisor,
     in_force: list[Settings],
     announce: Callable[[Reading], None],
+    history: HistoryFeed,
 ) -> None:
     """Do what is due for machines that are learned, and use their new bundles."""
     changed = commissioning.turn()
@@ -167,6 +170,8 @@ def _turn_learning(
     announce((settings, plans))
     for name in changed:
         supervisor.machines[name].publish_state()
+        if (learner := commissioning.learner(name)) is not None:
+            history.event("learn", name, value=learner.stage)
 
 
 def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:

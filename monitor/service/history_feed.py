@@ -12,10 +12,13 @@ from monitor.alerts import Alert
 from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.config.history import HistorySettings
 from monitor.history.records import Event
+from monitor.history.retention import Limits
 from monitor.history.tally import Tally
 from monitor.history.writer import HistoryHealth, HistoryWriter
 from monitor.mqtt.payloads import alert_payload
 from monitor.service.machine_history import MachineHistory
+
+_DAY_S = 86_400.0
 
 
 class HistoryFeed:
@@ -37,10 +40,13 @@ class HistoryFeed:
 
     def apply(self, settings: HistorySettings) -> None:
         """Use these settings from now on."""
+        limits = Limits(settings.max_mb * 1e6, settings.max_age_days * _DAY_S)
         if not settings.enabled:
             self.close()
         elif self._writer is None:
-            self._writer = HistoryWriter(self.path, self._clock)
+            self._writer = HistoryWriter(self.path, limits, self._clock)
+        else:
+            self._writer.set_limits(limits)
 
     def close(self) -> None:
         """Write what is left."""
@@ -70,6 +76,9 @@ class HistoryFeed:
                 del self._machines[one.name]
         for one in gone:
             one.flush()
+        writer = self._writer
+        if writer is not None:
+            writer.monitored(machines)
 
     def turn(self) -> None:
         """Count the time in which nothing arrives. Call it about every second."""

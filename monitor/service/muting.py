@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
 
@@ -40,7 +40,15 @@ class Muting:
     REFRESH_S: ClassVar[float] = 60.0
     """How often the remaining time of each mute is written, for a restart of the computer."""
 
-    def __init__(self, outlet: SupervisedOutlet, operators: OperatorLog) -> None:
+    def __init__(
+        self,
+        outlet: SupervisedOutlet,
+        operators: OperatorLog,
+        *,
+        expired: Callable[[str], None] = lambda _machine: None,
+    ) -> None:
+        """``expired``: told the machine whose mute has ended because its time is over."""
+        self._expired = expired
         self.guard = threading.RLock()
         """Held while ``operators`` is used."""
         self.operators = operators
@@ -174,6 +182,7 @@ class Muting:
         mute = self.operators.mutes.get(machine)
         if mute is not None and mute.remaining_s(self._clock) <= 0.0:
             self._end(mute)
+            self._expired(machine)
             return None
         return mute
 

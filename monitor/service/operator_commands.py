@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -72,6 +72,7 @@ class OperatorCommands:
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         daemon, clock = self._daemon, self._operators.clock
+        health = daemon.history.health() if daemon.history is not None else None
         return {
             "now": rfc3339(clock.unix_s()),
             "daemon": {
@@ -80,6 +81,7 @@ class OperatorCommands:
                 "started_at": rfc3339(clock.unix_at(daemon.started_s)),
                 "delivery": daemon.delivery(),
                 "troubles": daemon.health().get("troubles", []),
+                "history": asdict(health) if health is not None else None,
             },
             "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],
         }

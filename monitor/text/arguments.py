@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -128,6 +130,23 @@ def length_of_time(least: str, most: str) -> Callable[[str], float]:
         return seconds
 
     return parse
+
+
+def moment(text: str) -> float:
+    """Parse a time, or a length of time before now: Unix time in seconds, at least 0.
+
+    A time without a zone is in that of this computer. It raises ``typer.BadParameter``.
+    """
+    text = text.strip()
+    if match := _LENGTH_OF_TIME.fullmatch(text):
+        return max(0.0, time.time() - float(match[1]) * _SECONDS[match[2]])
+    try:
+        return max(0.0, datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError, OSError):
+        raise typer.BadParameter(
+            "must be a time, for example 2026-11-30T10:00, or a length of time before now, for "
+            f"example 2h or 7d, not {text}"
+        ) from None
 
 
 def _seconds(text: str) -> float:

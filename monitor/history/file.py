@@ -1,0 +1,156 @@
+"""The file of the history: opened when it is needed, replaced when it is damaged, kept small."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from monitor.clock import Clock, StepWatch
+from monitor.durable import check_header, is_damaged
+from monitor.history.pending import Batch
+from monitor.history.retention import Limits, Retention
+from monitor.history.salvage import move_aside, salvaged_events
+from monitor.history.space import space_at
+from monitor.history.store import HistoryStore
+
+log = logging.getLogger(__name__)
+
+
+class HistoryFile:
+    """Used by one thread; ``limits`` and ``monitored`` may be set by any.
+
+    ``monitored``: the machines that are monitored. ``upkeep_due_s``: when to call ``upkeep``, by
+    the monotonic clock.
+    """
+
+    UPKEEP_S: ClassVar[float] = 3600.0
+    TRUSTED_AFTER_S: ClassVar[float] = 6 * 3600.0
+    """Nothing is deleted for its age before the system clock was right for this time: a clock that
+    is set years ahead for a moment would delete everything."""
+
+    def __init__(self, path: Path, limits: Limits, clock: Clock) -> None:
+        self.limits = limits
+        self.monitored: frozenset[str] = frozenset()
+        self.upkeep_due_s = float("inf")
+        self._path = path
+        self._clock = clock
+        self._steps = StepWatch(clock)
+        self._set_s = clock.steady_s()
+        """When the clock was set last, by the steady clock."""
+        self._expiry_due_s = 0.0
+        self._store: HistoryStore | None = None
+        self._damaged: Path | None = None
+        self._last_position = 0
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self.upkeep_due_s = float("inf")
+
+    def write(self, batch: Batch) -> tuple[Batch, str]:
+        """Write what the disk has space for. Returns the rest, and why there is one.
+
+        Raises ``sqlite3.Error`` and ``OSError``; then nothing was written.
+        """
+        if not batch:
+            return batch, ""
+        store = self._opened()
+        space = space_at(self._path.parent)
+        for_alerts, others = batch.split()
+        if not space.for_alerts:
+            return batch, space.trouble
+        written = batch if space.for_all else for_alerts
+        store.write(written.minutes, written.events, durable=bool(written.events))
+        if written.events:
+            self._last_position = store.last_position()
+        self.upkeep_due_s = 0.0
+        return (Batch(), "") if space.for_all else (others, space.trouble)
+
+    def upkeep(self) -> None:
+        """Delete a part of what is too much or too old. Raises ``sqlite3.Error``."""
+        if self._store is None or time.monotonic() < self.upkeep_due_s:
+            return
+        has_more = self._store.shrink(self.limits) or self._expire(self._store)
+        self.upkeep_due_s = 0.0 if has_more else self._expiry_due_s
+
+    def replaced(self, error: Exception) -> bool:
+        """Close the file after an error of the disk; whether a new one takes its place."""
+        self.close()
+        if not is_damaged(error):
+            return False
+        log.error("history %s is damaged (%s)", self._path, error)
+        with contextlib.suppress(OSError):
+            self._damaged = move_aside(self._path)
+            return True
+        return False
+
+    def _opened(self) -> HistoryStore:
+        if self._store is not None and self._path.exists():
+            check_header(self._path)
+            self._check_log(self._store)
+            return self._store
+        self.close()
+        self._store = store = HistoryStore(self._path)
+        self.upkeep_due_s = self._expiry_due_s = 0.0
+        if store.is_new:
+            try:
+                self._begin(store)
+            except BaseException:
+                self._path.unlink(missing_ok=True)  # it begins with the next attempt
+                raise
+        self._last_position = store.last_position()
+        return store
+
+    def _begin(self, store: HistoryStore) -> None:
+        """Begin a new file, with the events that a damaged one still has."""
+        if self._damaged is not None:
+            number = 0
+            for events in salvaged_events(self._damaged):
+                store.write({}, events, durable=False)
+                number += len(events)
+            log.error(
+                "history %s: begins again; events read from %s: %d",
+                *(self._path, self._damaged.name, number),
+            )
+            self._damaged = None
+        # Readers keep positions: new ones are above all that were ever given.
+        last = max(store.last_position(), self._last_position, int(self._clock.unix_s()))
+        store.begin_positions_at(last)
+
+    def _check_log(self, store: HistoryStore) -> None:
+        """Raise ``OSError`` if a reader keeps the log from being emptied."""
+        log_path = self._path.with_name(self._path.name + "-wal")
+        most_bytes = 2.0 * Retention.log_bytes(self.limits)
+        if _bytes_of(log_path) > most_bytes:
+            store.cut_log()
+            if _bytes_of(log_path) > most_bytes:
+                raise OSError(f"{log_path.name} is too large: a program does not stop reading it")
+
+    def _expire(self, store: HistoryStore) -> bool:
+        if time.monotonic() < self._expiry_due_s:
+            return False
+        now_s = self._clock.steady_s()
+        if self._steps.step_s():
+            self._set_s = now_s
+        is_trusted = now_s - self._set_s >= self.TRUSTED_AFTER_S
+        if is_trusted and store.expire(self.limits, self._clock.unix_s(), self.monitored):
+            return True
+        self._expiry_due_s = time.monotonic() + self.UPKEEP_S
+        return False
+
+
+def database_bytes(path: Path) -> int:
+    """The size of a database, its log and the index of the log; 0 for one that does not exist."""
+    return sum(_bytes_of(path.with_name(path.name + suffix)) for suffix in ("", "-wal", "-shm"))
+
+
+def _bytes_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,156 @@
+"""`auscult history`: what a technician reads, and what is exported."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.clock import rfc3339
+from monitor.history.retention import Limits
+from monitor.history.store import HistoryStore
+from tests.command_line import auscult
+from tests.histories import alert, event, tally
+
+NOW_S = 60.0 * (time.time() // 60)
+MINUTE = int(NOW_S) // 60
+CONFIG = """
+[[machine]]
+id = "pump-7"
+bundle = "bundle"
+[machine.source]
+kind = "microphone"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIG)
+    yield path
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def store(config: Path) -> Iterator[HistoryStore]:
+    store = HistoryStore(config.parent / "state" / "history.sqlite3")
+    minutes = {("pump-7", MINUTE - 2880 + one): tally(0.25, 0.75) for one in range(2880)}
+    minutes["pump-7", MINUTE - 100] = tally(2.5, state="anomaly")
+    store.write(minutes, [], durable=True)
+    yield store
+    store.close()
+
+
+def local(unix_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(unix_s + 19_800))
+
+
+def test_a_technician_reads_what_happened(store: HistoryStore, config: Path) -> None:
+    """Nobody could see whether a machine changed slowly, or who said what about an alert."""
+    about = {"machine": "pump-7", "alert_id": "a", "user": "anna"}
+    events = [
+        alert("raised", NOW_S - 6000, machine="pump-7"),
+        event("acknowledge", NOW_S - 5900, note="on my\nway", **about),
+        event("label", NOW_S - 5800, value="fault", **about),
+        alert("cleared", NOW_S - 5700, machine="pump-7"),
+        event("mute", NOW_S - 400, machine="pump-7", value="7200", user="anna"),
+        event("warning", NOW_S - 300, machine="pump-7", value="drift", payload={"is_on": True}),
+    ]
+    store.write({}, events, durable=True)
+    shown = auscult("history", "pump-7", "--since", "24h", "--config", config)
+    lines = shown.out.splitlines()
+    assert "(UTC+05:30)" in lines[0]
+    assert "highest score 2.50 x threshold; 1 alert" in lines[1]
+    rows = [line.split() for line in lines if line.endswith("100 %")]
+    assert 23 <= len(rows) <= 25
+    assert {row[2] for row in rows} == {"0.50", "0.52"}  # the second is the hour of the anomaly
+    assert max(row[3] for row in rows) == "2.50"
+    [*_, raised, acknowledged, label, cleared, mute, warning] = lines
+    assert raised == f"{local(NOW_S - 6000)}  alert a raised"
+    assert acknowledged.endswith("alert a acknowledged by anna: on my\\nway")
+    assert label.endswith("alert a labelled fault by anna")
+    assert cleared.endswith("alert a cleared")
+    assert mute.endswith("muted for 2 hours by anna")
+    assert warning.endswith("warning drift")
+
+
+def test_json_has_everything(store: HistoryStore, config: Path) -> None:
+    """A script would have to read the text."""
+    store.write({}, [alert("raised", NOW_S - 60, machine="pump-7")], durable=True)
+    times = ("--since", rfc3339(NOW_S - 1200), "--until", rfc3339(NOW_S))
+    shown = auscult("history", "pump-7", *times, "--config", config, "--json").json
+    assert len(shown["rows"]) == 20
+    assert shown["rows"][-1]["minutes"] == 1
+    assert shown["alerts"][0]["payload"]["peak_score"] == 3.0
+    assert [one["kind"] for one in shown["events"]] == ["raised"]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.usefixtures("store")
+def test_the_table_has_every_minute(config: Path, tmp_path: Path) -> None:
+    """Values would be lost on the way to a spreadsheet."""
+    path = tmp_path / "values.csv"
+    done = auscult("history", "pump-7", "--since", "9999d", "--csv", path, "--config", config)
+    assert (done.out, "2880 rows" in done.err) == ("", True)
+    rows = table(path)
+    assert [row["at"] for row in rows] == sorted({row["at"] for row in rows})
+    assert sum(int(row["n_scores"]) for row in rows) == 2879 * 2 + 1
+    assert max(float(row["ratio_max"]) for row in rows) == 2.5
+
+
+def test_the_table_has_hours_where_minutes_are_deleted(
+    store: HistoryStore, config: Path, tmp_path: Path
+) -> None:
+    """The export would begin where the minutes begin, without a word."""
+    while store.shrink(Limits(max_bytes=150_000)):
+        pass
+    path = tmp_path / "values.csv"
+    auscult("history", "pump-7", "--since", "9999d", "--csv", path, "--config", config)
+    rows = table(path)
+    assert {row["minutes"] for row in rows} == {"1", "60"}
+    assert sum(int(row["n_scores"]) for row in rows) == 2879 * 2 + 1
+    assert len({row["at"] for row in rows}) == len(rows)
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["pump-8"], 64, 'no machine "pump-8"; it has: pump-7'),
+        (["pump-7", "--since", "yesterday"], 64, "2h or 7d, not yesterday"),
+        (["pump-7", "--since", "1h", "--until", "2h"], 64, "--until must be later"),
+        (["pump-7", "--csv", "/none/of/this.csv"], 66, "/none/of does not exist"),
+    ],
+)
+def test_mistakes_are_explained(config: Path, arguments: list[str], status: int, text: str) -> None:
+    """A technician would get a traceback or an empty answer."""
+    done = auscult("history", *arguments, "--config", config)
+    assert (done.status, text in done.err) == (status, True)
+
+
+def test_the_history_is_found_without_a_configuration(
+    store: HistoryStore, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A technician would need the path of a file that only root knows."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for folder, service in ((config.parent, elsewhere / "none"), (elsewhere, store.path)):
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr("monitor.commands.history.SERVICE_HISTORY", service)
+        assert "highest score 2.50" in auscult("history", "pump-7").out
+
+
+def test_there_is_no_history_yet(config: Path) -> None:
+    """A technician would not know whether nothing happened or nothing is kept."""
+    done = auscult("history", "pump-7", "--config", config)
+    assert (done.status, "no daemon has written a history" in done.err) == (66, True)
