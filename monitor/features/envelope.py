@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from monitor.domain import AudioBlock, DoubleArray
-from monitor.features.envelope_transform import Envelopes, EnvelopeSpectra
+from monitor.features.envelope_transform import envelope_spectra, envelope_transforms
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.prominence import ProminenceWindow, chance_db2
-from monitor.features.sample_tiles import SampleTiles, group_size, in_groups
+from monitor.features.sample_tiles import SampleTiles, Tile, group_size, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
 
 _ENVELOPE_HZ = 500.0
@@ -133,30 +132,18 @@ class EnvelopeStream:
     """Audio blocks of any size to envelope spectra.
 
     The first window comes when the last sample of its log-mel window has arrived, and no window
-    contains a discontinuity. State: the envelopes of the newer half of the last window, which
-    ``_envelopes`` holds.
+    contains a discontinuity. State: the envelopes of the newer half of the last window.
     """
 
     def __init__(self, spec: EnvelopeSpec) -> None:
-        hop = spec.hop_frames * spec.frame_hop
-        self._before_tile = spec.offset_samples + hop
-        self._window_samples = spec.window_samples
-        self._envelopes = Envelopes(spec.frame_hop, spec.hop_frames)
-        shape = spec.n_bands, spec.hop_frames, spec.first_bin, spec.neighbours
-        self._spectra_of = cache(partial(EnvelopeSpectra, *shape))
-        self._tiles = SampleTiles(
-            spec.sample_rate_hz,
-            offset=spec.offset_samples,
-            length=hop + spec.frame_hop,
-            hop=hop,
-        )
+        self._spec = spec
+        self._hop = spec.hop_frames * spec.frame_hop
+        self._tiles = SampleTiles(spec.sample_rate_hz, length=spec.window_samples, hop=self._hop)
+        self._envelopes = np.zeros((spec.n_bands, spec.hop_frames), dtype=np.float32)
+        self._shape = spec.n_bands, spec.hop_frames, spec.first_bin, spec.neighbours
         # The rounding of a transform may depend on whether its number of rows is even.
         odd = spec.n_bands % 2
         self._at_once = 1 if odd else group_size(2 * spec.n_bands * spec.hop_frames)
-
-    def reset(self, first_sample: int = 0) -> None:
-        """Forget all samples: the next one has index ``first_sample``."""
-        self._tiles.reset(first_sample)
 
     def push(self, block: AudioBlock) -> list[ProminenceWindow]:
         """The windows that ``block`` completes, in order.
@@ -164,17 +151,25 @@ class EnvelopeStream:
         Shape: ``block.samples`` is ``(n_samples,)`` float32, ``values_db`` of a window is
         ``(n_bands, n_bins)``. Raises as ``check_block``; the stream is then as it was before.
         """
-        tiles = self._tiles.push(block)
-        if tiles and tiles[0].number == 0:
-            self._envelopes.update(tiles.pop(0).samples)
-        windows = []
+        return self.of(self._tiles.push(block))
+
+    def of(self, tiles: list[Tile]) -> list[ProminenceWindow]:
+        """The windows of tiles, which must be all those of the stream."""
+        spec, windows = self._spec, []
         for group in in_groups(tiles, self._at_once):
-            spectra = self._spectra_of(len(group))
-            for tile, (older, newer) in zip(group, spectra.halves, strict=True):
-                np.multiply(self._envelopes.values, spectra.rising, older)
-                self._envelopes.update(tile.samples)
-                np.multiply(self._envelopes.values, spectra.falling, newer)
-            for tile, values_db in zip(group, spectra.values_db(), strict=True):
-                first = tile.first_sample - self._before_tile
-                windows.append(ProminenceWindow(values_db, first, first + self._window_samples))
+            with (
+                envelope_transforms(spec.frame_hop, spec.hop_frames) as transform,
+                envelope_spectra(*self._shape, len(group)) as spectra,
+            ):
+                for tile, (older, newer) in zip(group, spectra.halves, strict=True):
+                    used = tile.samples[spec.offset_samples :]
+                    if tile.number == 0:
+                        transform(used[: -self._hop], self._envelopes)
+                    np.multiply(self._envelopes, spectra.rising, older)
+                    transform(used[self._hop :], self._envelopes)
+                    np.multiply(self._envelopes, spectra.falling, newer)
+                values_db = spectra.values_db()
+            for tile, values in zip(group, values_db, strict=True):
+                end_sample = tile.first_sample + spec.window_samples
+                windows.append(ProminenceWindow(values, tile.first_sample, end_sample))
         return windows

@@ -1,7 +1,8 @@
 """Samples to envelopes of bands, and these to their spectra, as ``EnvelopeSpec`` says.
 
 A call of numpy on a few thousand numbers takes longer for a new array, and for each view of one,
-than for its sums. So all arrays and views are made once, and each step writes into them.
+than for its sums. So all arrays and views are made once, and each step writes into them. All
+machines share them.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import numpy as np
 
 from monitor.domain import FloatArray
 from monitor.features.prominence import Prominences, hann
+from monitor.workspace import workspaces
 
 _FLOOR = 1e-6
 _LEAST_AMPLITUDE = 1e-15
 
 
-class Envelopes:
+class EnvelopeTransform:
     """The root of each band's power, with arrays that are used again and again.
 
-    ``values``: shape ``(n_bands, n_frames)``, those of the last update. The odd bins of a frame
-    of ``2n`` samples are a transform of its first half minus its second half, the even ones of
-    their sum, so two products of half the size are enough.
+    The odd bins of a frame of ``2n`` samples are a transform of its first half minus its second
+    half, the even ones of their sum, so two products of half the size are enough.
     """
 
     def __init__(self, frame_hop: int, n_frames: int) -> None:
@@ -42,10 +43,9 @@ class Envelopes:
         self._power = np.zeros((2, n_bands, n_frames), dtype=np.float32)
         self._odd, self._even = self._power
         self._above, self._below = self._odd[1:], self._even[:-1]
-        self.values = np.zeros((n_bands, n_frames), dtype=np.float32)
 
-    def update(self, samples: FloatArray) -> None:
-        """Shape: ``((n_frames + 1) frame_hop,)``."""
+    def __call__(self, samples: FloatArray, envelopes: FloatArray) -> None:
+        """Fill ``envelopes``. Shape: ``((n_frames + 1) frame_hop,)`` to ``(n_bands, n_frames)``."""
         np.multiply(samples, self._rising, self._first)
         np.multiply(samples, self._falling, self._second)
         np.subtract(*self._of_frames, self._minus)
@@ -55,7 +55,10 @@ class Envelopes:
         np.add(self._cosines, self._sines, self._power)
         np.add(self._odd, self._even, self._odd)
         np.add(self._above, self._below, self._above)
-        np.sqrt(self._odd, self.values)
+        np.sqrt(self._odd, envelopes)
+
+
+envelope_transforms = workspaces(EnvelopeTransform)
 
 
 @lru_cache(maxsize=8)
@@ -109,6 +112,9 @@ class EnvelopeSpectra:
         np.add(self._kept, self._constant, self._kept)
         np.log10(self._kept, self._prominences.spectrum)
         return self._prominences.times(10.0).reshape(self._shape)
+
+
+envelope_spectra = workspaces(EnvelopeSpectra)
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ import numpy.typing as npt
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.prominence import Prominences, ProminenceWindow, chance_db2, hann
-from monitor.features.sample_tiles import SampleTiles, group_size, in_groups
+from monitor.features.sample_tiles import SampleTiles, Tile, group_size, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
+from monitor.workspace import workspaces
 
 _BIN_HZ = 2.0
 _HIGHEST = 0.95
@@ -103,17 +104,11 @@ class LineStream:
     """
 
     def __init__(self, spec: LineSpec) -> None:
-        self._window_samples = spec.window_samples
-        self._offset = spec.window_samples - spec.n_fft
+        self._spec = spec
         self._at_once = group_size(spec.n_fft)
-        self._spectra_of = cache(partial(_Spectra, spec))
         self._tiles = SampleTiles(
-            spec.sample_rate_hz, offset=self._offset, length=spec.n_fft, hop=spec.hop_samples
+            spec.sample_rate_hz, length=spec.window_samples, hop=spec.hop_samples
         )
-
-    def reset(self, first_sample: int = 0) -> None:
-        """Forget all samples: the next one has index ``first_sample``."""
-        self._tiles.reset(first_sample)
 
     def push(self, block: AudioBlock) -> list[ProminenceWindow]:
         """The windows that ``block`` completes, in order.
@@ -121,12 +116,18 @@ class LineStream:
         Shape: ``block.samples`` is ``(n_samples,)`` float32, ``values_db`` of a window is
         ``(1, n_bins)``. Raises as ``check_block``; the stream is then as it was before.
         """
-        windows = []
-        for tiles in in_groups(self._tiles.push(block), self._at_once):
-            spectra = self._spectra_of(len(tiles))
-            for tile, values_db in zip(tiles, spectra.of([t.samples for t in tiles]), strict=True):
-                first = tile.first_sample - self._offset
-                windows.append(ProminenceWindow(values_db, first, first + self._window_samples))
+        return self.of(self._tiles.push(block))
+
+    def of(self, tiles: list[Tile]) -> list[ProminenceWindow]:
+        """The windows of tiles, which must be all those of the stream."""
+        spec, windows = self._spec, []
+        for group in in_groups(tiles, self._at_once):
+            newest = [tile.samples[spec.window_samples - spec.n_fft :] for tile in group]
+            with _spectra(spec, len(group)) as spectra:
+                values_db = spectra.of(newest)
+            for tile, values in zip(group, values_db, strict=True):
+                end_sample = tile.first_sample + spec.window_samples
+                windows.append(ProminenceWindow(values, tile.first_sample, end_sample))
         return windows
 
 
@@ -170,6 +171,9 @@ class _Spectra:
         np.add(self._kept, _FLOOR, self._kept)
         np.log10(self._kept, self._prominences.spectrum)
         return self._prominences.times(10.0)[:, np.newaxis]
+
+
+_spectra = workspaces(_Spectra)
 
 
 @lru_cache(maxsize=8)

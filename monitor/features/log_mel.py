@@ -1,23 +1,20 @@
 """Sound to log-mel windows, streaming.
 
 Frames are not centre-padded and nothing depends on a clip's maximum, so a stream that is cut
-into any blocks gives the same windows, bit for bit, as the whole signal. Each frame is computed
-row by row (one FFT, one segmented sum), because the rounding of a matrix product may depend on
-its number of rows.
+into any blocks gives the same windows, bit for bit, as the whole signal. The rounding of a matrix
+product may depend on its number of rows, so frames are always computed in tiles of 16, and each at
+the same place of its tile: that of its number.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 
-from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelBlock, LogMelWindow
+from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.sample_tiles import check_block
+from monitor.features.sample_tiles import SampleTiles, Tile, check_block
+from monitor.workspace import workspaces
 
 __all__ = [
     "FrameStream",
@@ -28,37 +25,51 @@ __all__ = [
     "log_mel_windows",
 ]
 
-_FRAMES_AT_ONCE = 64
+_FRAMES_AT_ONCE = 16
 """The arrays of so many frames fit into the processor's cache."""
+_BAND_GROUPS = 4
+"""The bands of a group have few bins in common, so that several small products are faster."""
 
 
-class _SparseBands(NamedTuple):
-    """The filterbank without its zeros: band b is the sum from ``starts[b]`` to the next start."""
+class _FrameTile:
+    """Arrays for the frames of a tile that are used again and again.
 
-    bins: npt.NDArray[np.intp]
-    weights: FloatArray
-    starts: npt.NDArray[np.intp]
+    ``frames``: samples under the window. ``levels_db``: what :meth:`transform` makes of them.
+    """
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        n_frames, n_bins = _FRAMES_AT_ONCE, spec.n_fft // 2 + 1
+        self.hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(spec.n_fft) / spec.n_fft)
+        self.frames = np.zeros((n_frames, spec.n_fft))
+        self._spectrum = np.zeros((n_frames, n_bins), dtype=np.complex128)
+        parts = self._spectrum.view(np.float64)
+        self._parts, self._real, self._imaginary = parts, parts[:, ::2], parts[:, 1::2]
+        power = np.zeros((n_frames, n_bins), dtype=np.float32)
+        self._power, self._floor = power, np.float32(spec.power_floor)
+        self.levels_db = np.zeros((n_frames, spec.n_mels), dtype=np.float32)
+        self._products: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+        filterbank = spec.mel_filterbank.astype(np.float32)
+        for bands in np.array_split(np.arange(spec.n_mels), min(_BAND_GROUPS, spec.n_mels)):
+            # A band that is narrower than the spacing of the bins has no bin.
+            bins = np.flatnonzero(filterbank[bands].any(axis=0))
+            first, end = (bins[0], bins[-1] + 1) if bins.size else (0, 1)
+            weights = np.ascontiguousarray(filterbank[bands, first:end].T)
+            into = self.levels_db[:, bands[0] : bands[-1] + 1]
+            self._products.append((power[:, first:end], weights, into))
+
+    def transform(self) -> None:
+        """``frames`` to ``levels_db``."""
+        np.fft.rfft(self.frames, out=self._spectrum)
+        np.multiply(self._parts, self._parts, self._parts)
+        np.add(self._real, self._imaginary, self._power)
+        for power, weights, into in self._products:
+            np.matmul(power, weights, out=into)
+        np.add(self.levels_db, self._floor, self.levels_db)
+        np.log10(self.levels_db, self.levels_db)
+        np.multiply(self.levels_db, np.float32(10.0), self.levels_db)
 
 
-@lru_cache(maxsize=8)
-def _sparse_bands(spec: LogMelSpec) -> _SparseBands:
-    bins: list[npt.NDArray[np.intp]] = []
-    weights: list[DoubleArray] = []
-    for row in spec.mel_filterbank:
-        support = np.flatnonzero(row)
-        # A band narrower than the spacing of the bins holds none: bin 0 with weight 0.
-        low, high = (support[0], support[-1] + 1) if support.size else (0, 1)
-        bins.append(np.arange(low, high))
-        weights.append(row[low:high])
-    lengths = [len(b) for b in bins]
-    starts = np.cumsum([0, *lengths[:-1]])
-    return _SparseBands(np.concatenate(bins), np.concatenate(weights).astype(np.float32), starts)
-
-
-@lru_cache(maxsize=8)
-def _hann(n_fft: int) -> DoubleArray:
-    """The periodic Hann window. Shape: ``(n_fft,)``."""
-    return 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
+_tiles = workspaces(_FrameTile)
 
 
 def log_mel_frames(samples: FloatArray, spec: LogMelSpec) -> FloatArray:
@@ -69,22 +80,28 @@ def log_mel_frames(samples: FloatArray, spec: LogMelSpec) -> FloatArray:
     ``n_frames = 1 + (n_samples - n_fft) // hop_length``, none if that is negative.
     Raises ``ValueError`` for another number of dimensions.
     """
+    return _frames_from(samples, 0, spec)
+
+
+def _frames_from(samples: FloatArray, first_frame: int, spec: LogMelSpec) -> FloatArray:
+    """As :func:`log_mel_frames`, where the first frame has the number ``first_frame``."""
     if samples.ndim != 1:
         raise ValueError(f"samples of shape {samples.shape}, expected one channel")
     n_frames = max(0, 1 + (len(samples) - spec.n_fft) // spec.hop_length)
     frames_db = np.empty((n_frames, spec.n_mels), dtype=np.float32)
     if n_frames == 0:
         return frames_db
-    bands, hann = _sparse_bands(spec), _hann(spec.n_fft)
     frames = _overlapping(samples, n_frames, spec)
-    for first in range(0, n_frames, _FRAMES_AT_ONCE):
-        spectrum = np.fft.rfft(frames[first : first + _FRAMES_AT_ONCE] * hann)
-        power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-        mel = np.add.reduceat(power.take(bands.bins, axis=1) * bands.weights, bands.starts, axis=1)
-        mel += np.float32(spec.power_floor)
-        out = frames_db[first : first + _FRAMES_AT_ONCE]
-        np.log10(mel, out=out)
-        out *= np.float32(10.0)
+    with _tiles(spec) as tile:
+        done = 0
+        while done < n_frames:
+            place = (first_frame + done) % _FRAMES_AT_ONCE
+            end = min(n_frames, done + _FRAMES_AT_ONCE - place)
+            rows = slice(place, place + end - done)
+            np.multiply(frames[done:end], tile.hann, tile.frames[rows])
+            tile.transform()
+            frames_db[done:end] = tile.levels_db[rows]
+            done = end
     return frames_db
 
 
@@ -155,7 +172,8 @@ class FrameWindows:
 class FrameStream:
     """Audio blocks of any size to log-mel frames.
 
-    State: the samples that a later frame still needs (``_pending``).
+    State: the samples that a later frame still needs (``_pending``), and the number of the next
+    frame.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
@@ -165,6 +183,7 @@ class FrameStream:
     def reset(self) -> None:
         """Forget the samples before the next block."""
         self._pending = np.empty(0, dtype=np.float32)
+        self._n_frames = 0
 
     def push(self, block: AudioBlock) -> FloatArray:
         """The frames that ``block`` completes. Shape: ``(n_frames, n_mels)``, in dB.
@@ -177,7 +196,8 @@ class FrameStream:
         if block.discontinuous:
             self.reset()
         samples = np.concatenate((self._pending, block.samples))
-        frames_db = log_mel_frames(samples, self._spec)
+        frames_db = _frames_from(samples, self._n_frames, self._spec)
+        self._n_frames += len(frames_db)
         self._pending = samples[len(frames_db) * self._spec.hop_length :].copy()
         return frames_db
 
@@ -186,17 +206,13 @@ class LogMelStream:
     """Audio blocks of any size to log-mel windows.
 
     The first window comes when its last sample has arrived, and no window contains a
-    discontinuity.
+    discontinuity. State: the frames of the last window.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
-        self._frames = FrameStream(spec)
-        self._windows = FrameWindows(spec)
-
-    def reset(self, first_sample: int = 0) -> None:
-        """Forget all samples: the next one has index ``first_sample``."""
-        self._frames.reset()
-        self._windows.reset(first_sample)
+        self._spec = spec
+        self._tiles = window_tiles(spec)
+        self._frames_db = np.empty((0, spec.n_mels), dtype=np.float32)
 
     def push(self, block: AudioBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes, in order.
@@ -204,10 +220,30 @@ class LogMelStream:
         Shape: ``block.samples`` is ``(n_samples,)`` float32. Raises as ``FrameStream.push``;
         the stream is then as it was before the call.
         """
-        frames_db = self._frames.push(block)
-        if block.discontinuous:
-            self._windows.reset(block.first_sample)
-        return self._windows.append(frames_db) if len(frames_db) else []
+        return self.of(self._tiles.push(block))
+
+    def of(self, tiles: list[Tile]) -> list[LogMelWindow]:
+        """The windows of tiles, which must be all those of the stream."""
+        spec = self._spec
+        windows = []
+        for tile in tiles:
+            n_new = spec.window_hop_frames if tile.number else spec.window_frames
+            n_kept = spec.window_frames - n_new
+            number = n_kept + tile.number * spec.window_hop_frames
+            new_db = _frames_from(tile.samples[n_kept * spec.hop_length :], number, spec)
+            self._frames_db = np.concatenate(
+                (self._frames_db[len(self._frames_db) - n_kept :], new_db)
+            )
+            values_db = np.ascontiguousarray(self._frames_db.T)
+            end_sample = tile.first_sample + spec.window_samples
+            windows.append(LogMelWindow(values_db, tile.first_sample, end_sample))
+        return windows
+
+
+def window_tiles(spec: LogMelSpec) -> SampleTiles:
+    """The samples of each window."""
+    hop = spec.window_hop_samples
+    return SampleTiles(spec.sample_rate_hz, length=spec.window_samples, hop=hop)
 
 
 def log_mel_windows(samples: FloatArray, spec: LogMelSpec) -> FloatArray:

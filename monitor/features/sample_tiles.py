@@ -56,7 +56,7 @@ def in_groups(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
 
 
 class SampleTiles:
-    """Tiles of ``length`` samples, one every ``hop``, the first after ``offset`` samples.
+    """Tiles of ``length`` samples, one every ``hop``.
 
     After a discontinuity, tiles are counted from the first later sample. State: the samples that
     later tiles need (the first ``_n_held`` of ``_held``), the position of the first of them
@@ -64,18 +64,16 @@ class SampleTiles:
     skipped (``_to_skip``), and the number of the next tile.
     """
 
-    def __init__(self, sample_rate_hz: int, *, offset: int, length: int, hop: int) -> None:
+    def __init__(self, sample_rate_hz: int, *, length: int, hop: int) -> None:
         self._sample_rate_hz = sample_rate_hz
-        self._offset, self._length, self._hop = offset, length, hop
+        self._length, self._hop = length, hop
         self._held = np.empty(length, dtype=np.float32)
         self.reset()
 
     def reset(self, first_sample: int = 0) -> None:
         """Forget all samples: the next one has index ``first_sample``."""
-        self._n_held = 0
-        self._to_skip = self._offset
-        self._first_sample = first_sample + self._offset
-        self._number = 0
+        self._n_held = self._to_skip = self._number = 0
+        self._first_sample = first_sample
 
     def push(self, block: AudioBlock) -> list[Tile]:
         """The tiles that ``block`` completes, in order.

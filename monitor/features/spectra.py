@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
-
-import numpy as np
 
 from monitor.domain import AudioBlock, LogMelWindow
 from monitor.features.envelope import EnvelopeSpec, EnvelopeStream
 from monitor.features.line_spectrum import LineSpec, LineStream
-from monitor.features.log_mel import LogMelStream
+from monitor.features.log_mel import LogMelStream, window_tiles
 from monitor.features.log_mel_spec import LogMelSpec
 
 SPECTRA: Final = ("envelope", "lines")
@@ -62,37 +60,33 @@ class WindowStream:
     """Audio blocks of any size to log-mel windows, with their spectra if there are any.
 
     The first window comes when its last sample has arrived, and no window contains a
-    discontinuity. State: the blocks since the last window (``_waiting``). The spectra are computed
-    when a window is complete, because many small calls cost more.
+    discontinuity. All is computed when a window is complete, because many small calls cost more.
     """
 
     def __init__(self, spec: LogMelSpec, spectra: SpectraSpec | None = None) -> None:
+        if spectra not in {None, SpectraSpec.for_log_mel(spec)}:
+            raise ValueError("the spectra do not belong to these log-mel windows")
+        self._tiles = window_tiles(spec)
         self._log_mel = LogMelStream(spec)
         self._spectra = (
             None
             if spectra is None
             else (EnvelopeStream(spectra.envelope), LineStream(spectra.lines))
         )
-        self._waiting: list[AudioBlock] = []
 
     def push(self, block: AudioBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
-        windows = self._log_mel.push(block)
-        if self._spectra is None:
+        tiles = self._tiles.push(block)
+        windows = self._log_mel.of(tiles)
+        if self._spectra is None or not tiles:
             return windows
-        if block.discontinuous:
-            self._waiting.clear()
-        self._waiting.append(block)
-        if not windows:
-            return []
-        first = self._waiting[0]
-        joined = replace(first, samples=np.concatenate([one.samples for one in self._waiting]))
-        self._waiting.clear()
-        envelope, lines = (stream.push(joined) for stream in self._spectra)
-        with_spectra = []
-        for window, *parts in zip(windows, envelope, lines, strict=True):
-            if any(part.first_sample != window.first_sample for part in parts):
-                raise AssertionError("the spectra of a window are at another place")
-            spectra = tuple(part.values_db for part in parts)
-            with_spectra.append(replace(window, spectra=spectra))
-        return with_spectra
+        envelope, lines = (stream.of(tiles) for stream in self._spectra)
+        return [
+            LogMelWindow(
+                window.values_db,
+                window.first_sample,
+                window.end_sample,
+                (one.values_db, other.values_db),
+            )
+            for window, one, other in zip(windows, envelope, lines, strict=True)
+        ]
