@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from monitor.domain import DoubleArray, FloatArray
 from monitor.errors import BundleError
 from monitor.features.spectra import SPECTRA, SpectraSpec
 from monitor.model.arrays import pack_arrays, parse_arrays
 from monitor.model.peak_scores import PeakScores
-from monitor.model.peaks import HealthyPeaks
+from monitor.model.peaks import HealthyPeaks, PeakRule
 
 _WEIGHTS = "recording_weights"
+_RULE_BEFORE = PeakRule(exponent=6)
+"""That of bundles without a rule, from before there was a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ def pack_peaks(peaks: PeakEvidence) -> bytes:
         arrays[f"{name}_level_db"] = healthy.level_db
         arrays[f"{name}_variance_db2"] = healthy.variance_db2
         arrays[f"{name}_recordings"] = np.array(healthy.n_recordings)
+        arrays[f"{name}_rule"] = np.array([healthy.rule.exponent, healthy.rule.first_bin])
     return pack_arrays({name: np.float32(array) for name, array in arrays.items()})
 
 
@@ -50,7 +54,8 @@ def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
     names = [
         f"{name}_{what}" for name in SPECTRA for what in ("level_db", "variance_db2", "recordings")
     ]
-    arrays = parse_arrays(path, content, (*names, _WEIGHTS))
+    rules = tuple(f"{name}_rule" for name in SPECTRA)
+    arrays = parse_arrays(path, content, (*names, _WEIGHTS), rules)
     envelope, lines = spec.envelope, spec.lines
     shapes = ((envelope.n_bands, len(envelope.rates_hz)), (1, len(lines.frequencies_hz)))
     healthy = []
@@ -67,10 +72,26 @@ def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
             )
         healthy.append(
             HealthyPeaks(
-                level_db.astype(np.float64), variance_db2.astype(np.float64), chance_db2, int(count)
+                level_db.astype(np.float64),
+                variance_db2.astype(np.float64),
+                chance_db2,
+                int(count),
+                _rule(path, f"{name}_rule", arrays.get(f"{name}_rule")),
             )
         )
     weights = arrays[_WEIGHTS]
     if weights.shape != (len(SPECTRA),) or not (weights >= 0).all():
         raise BundleError(f"{path}: {_WEIGHTS} must be {len(SPECTRA)} numbers >= 0")
     return PeakEvidence(spec, tuple(healthy), tuple(weights.astype(np.float64).tolist()))
+
+
+def _rule(path: Path, name: str, stored: FloatArray | DoubleArray | None) -> PeakRule:
+    if stored is None:
+        return _RULE_BEFORE
+    if stored.shape != (2,):
+        raise BundleError(f"{path}: {name} must be of the shape (2,)")
+    exponent, first_bin = (int(number) for number in stored)
+    try:
+        return PeakRule(exponent, first_bin)
+    except ValueError as error:
+        raise BundleError(f"{path}: {name}: {error}") from None

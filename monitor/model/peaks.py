@@ -18,6 +18,28 @@ _PRIOR_RECORDINGS = 4.0
 _PRIOR_BINS = 16
 """So many bins on both sides."""
 _LEAST_VARIANCE_DB2 = 0.25
+EXPONENTS = (6, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class PeakRule:
+    """How the deviations of bins become one score (:mod:`monitor.model.peak_scores`).
+
+    ``exponent``: one of ``EXPONENTS``; the higher one is nearer to the largest deviation.
+    ``first_bin``: how many multiples of the spacing the first bin is from 0 Hz. If it is not 0,
+    each bin counts together with the one at twice its rate: what repeats has a second harmonic,
+    and chance has none. If it is 0, each bin counts alone.
+    """
+
+    exponent: int = 12
+    first_bin: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for values out of range."""
+        if self.exponent not in EXPONENTS:
+            raise ValueError(f"the exponent must be one of {EXPONENTS}, not {self.exponent}")
+        if self.first_bin < 0:
+            raise ValueError(f"the first bin must be at least 0, not {self.first_bin}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +49,21 @@ class HealthyPeaks:
     ``level_db``, ``variance_db2``: ``(n_bands, n_bins)``, the mean and the variance between
     recordings, each the highest of a bin and the ones beside it, because rates wander.
     ``chance_db2``: the variance of one window by chance. ``n_recordings``: at least 2.
+    ``rule``: how the deviations become the score.
     """
 
     level_db: DoubleArray = field(repr=False)
     variance_db2: DoubleArray = field(repr=False)
     chance_db2: float
     n_recordings: int
+    rule: PeakRule = PeakRule()
 
 
 def healthy_peaks(
-    means_db: DoubleArray, n_windows: npt.NDArray[np.intp], chance_db2: float
+    means_db: DoubleArray,
+    n_windows: npt.NDArray[np.intp],
+    chance_db2: float,
+    rule: PeakRule = PeakRule(),
 ) -> HealthyPeaks:
     """The statistics of healthy recordings, each by its mean over its windows.
 
@@ -57,6 +84,7 @@ def healthy_peaks(
         variance_db2=_highest_beside(variance) + _LEAST_VARIANCE_DB2,
         chance_db2=chance_db2,
         n_recordings=n_recordings,
+        rule=rule,
     )
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from monitor.domain import DoubleArray
 from monitor.errors import BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.peaks import HealthyPeaks, healthy_peaks
+from monitor.model.peaks import HealthyPeaks, PeakRule, healthy_peaks
 from monitor.text.escaping import one_line
 from training.sound.section_spectra import SectionSpectra
 
@@ -51,6 +51,8 @@ class PieceSpectra:
         kept = inside[self.section]
         envelope, lines = sound.spectra.envelope, sound.spectra.lines
         first_bins = (envelope.first_bin, lines.bin_slice.start)
+        # Impacts and rubs repeat, so they have harmonics. A tone may have none.
+        rules = (PeakRule(first_bin=envelope.first_bin), PeakRule())
         unused = (
             np.broadcast_to(
                 (envelope.band_edges_hz[1:] > f_max_hz)[:, None], self.means[0].shape[1:]
@@ -60,10 +62,10 @@ class PieceSpectra:
         chances_db2 = (envelope.chance_db2, lines.chance_db2)
         return tuple(
             _for_other_speeds(
-                healthy_peaks(means[kept], self.n_windows[kept], chance), first, never
+                healthy_peaks(means[kept], self.n_windows[kept], chance, rule), first, never
             )
-            for means, chance, first, never in zip(
-                self.means, chances_db2, first_bins, unused, strict=True
+            for means, chance, rule, first, never in zip(
+                self.means, chances_db2, rules, first_bins, unused, strict=True
             )
         )
 
