@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -13,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import AudioBlock, DoubleArray, FloatArray, LogMelWindow, Score
+from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
+from monitor.model.arrays import pack_arrays
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
 from monitor.model.channel_scores import every_channel
@@ -22,7 +25,7 @@ from monitor.model.head import DistanceHead, LossHead
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
 from monitor.model.network import Network
 from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
-from monitor.model.peaks import healthy_peaks
+from monitor.model.peaks import PeakRule, healthy_peaks
 from monitor.model.scorer import Scorer
 from tests.bundles import machine_sound, make_bundle
 
@@ -271,3 +274,31 @@ def test_peaks_are_stored_with_the_bundle(bundle: Bundle) -> None:
         np.testing.assert_allclose(one.level_db, other.level_db, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(one.variance_db2, other.variance_db2, rtol=1e-5)
         assert (one.chance_db2, one.n_recordings) == (other.chance_db2, other.n_recordings)
+        assert one.rule == other.rule
+
+
+def _with_rule(bundle: Bundle, rule: list[float] | None) -> bytes:
+    """``peaks.npz`` of the bundle with another rule for the envelope, or without any rule."""
+    assert bundle.peaks is not None
+    with np.load(io.BytesIO(pack_peaks(bundle.peaks))) as stored:
+        arrays = {name: stored[name] for name in stored.files if not name.endswith("_rule")}
+    if rule is not None:
+        arrays["envelope_rule"] = np.array(rule, dtype=np.float32)
+    return pack_arrays(arrays)
+
+
+def test_peaks_of_earlier_bundles_are_scored_as_before(bundle: Bundle) -> None:
+    """The thresholds of an installed bundle no longer fit its scores."""
+    assert bundle.peaks is not None
+    again = parse_peaks(Path("p.npz"), _with_rule(bundle, None), bundle.peaks.spec)
+    assert [one.rule for one in again.healthy] == [PeakRule(6, 0)] * 2
+
+
+@pytest.mark.parametrize("rule", [[7.0, 0.0], [12.0, -1.0], [12.0]])
+def test_a_rule_without_meaning_is_an_error_of_the_bundle(
+    bundle: Bundle, rule: list[float]
+) -> None:
+    """A damaged bundle scores by another formula."""
+    assert bundle.peaks is not None
+    with pytest.raises(BundleError, match="envelope_rule"):
+        parse_peaks(Path("peaks.npz"), _with_rule(bundle, rule), bundle.peaks.spec)

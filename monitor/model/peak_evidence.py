@@ -88,8 +88,8 @@ def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
 def _rule(path: Path, name: str, stored: FloatArray | DoubleArray | None) -> PeakRule:
     if stored is None:
         return _RULE_BEFORE
-    if stored.shape != (2,):
-        raise BundleError(f"{path}: {name} must be of the shape (2,)")
+    if stored.shape != (2,) or not (stored == stored.round()).all():
+        raise BundleError(f"{path}: {name} must be two whole numbers")
     exponent, first_bin = (int(number) for number in stored)
     try:
         return PeakRule(exponent, first_bin)
