@@ -46,7 +46,8 @@ CHILDREN = {"monitor/sources/microphone/child.py"}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 SIDE_EFFECTS = {
-    *("sources", "outbox", "mqtt", "history", "config", "control", "process", "service", "web")
+    *("sources", "outbox", "mqtt", "history", "config", "control", "process", "service"),
+    *("web", "notify"),
 }
 """Packages with devices, network, clocks or threads.
 
@@ -66,7 +67,8 @@ FORBIDDEN = {
     "history": SIDE_EFFECTS - {"history"} | {"model", "domain", "learning", "evidence"},
     "evidence": SIDE_EFFECTS | {"learning"},
     "process": SIDE_EFFECTS - {"process"} | {"model", "learning", "commands"},
-    "service": {"web", "commands", "demo", "offline"},
+    "service": {"web", "notify", "commands", "demo", "offline"},
+    "notify": {"outbox", "service", "web", "control", "pipeline", "offline", "commands"},
     "web": {"sources", "outbox", "service", "model", "features", "audio", "pipeline", "detection"}
     | {"calibration", "learning", "offline", "commands", "cli", "demo", "domain"},
     "offline": {"service", "mqtt", "outbox", "config"},
@@ -75,12 +77,13 @@ FORBIDDEN = {
 FORBIDDEN["model"] = FORBIDDEN["model"] | {"detection", "calibration"}
 FORBIDDEN_TO_ALL = {
     "web": {"cli", "commands"},
+    "notify": {"cli", "commands"},
     "control": {"service", "commands", "web"},
     "commands": {"cli"},
     "cli": {"__main__"},
 }
 """Package to the only packages that may import it."""
-TRAINING_FORBIDDEN = {"outbox", "mqtt", "control", "service", "web", "commands", "cli"}
+TRAINING_FORBIDDEN = {"outbox", "mqtt", "control", "service", "web", "notify", "commands", "cli"}
 MOST_FILES_AT_THE_TOP = 12
 
 
@@ -472,7 +475,7 @@ def test_a_wide_suppression_is_found(
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     """`auscult --help` and `auscult check` would take seconds, and a node would need torch."""
-    unwanted = sorted(HEAVY - {"training"} | {"onnxruntime", "sounddevice", "amqtt"})
+    unwanted = sorted(HEAVY - {"training"} | {"onnxruntime", "sounddevice", "amqtt", "apprise"})
     script = (
         "import sys, monitor.cli;"
         f"print(' '.join(name for name in {unwanted} if name in sys.modules))"

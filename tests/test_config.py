@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from monitor.config.messages import models_in
+from monitor.config.notify import QuietHours
 from monitor.config.settings import Settings, load_config, state_dir
 from monitor.detection.settings import OperationSettings
 from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
@@ -461,7 +462,7 @@ def test_the_state_folder_is_writable(
 # The documented file against the models.
 
 _KEY = re.compile(r"#?([a-z_0-9]+) = (.+)")
-_TABLE = re.compile(r"#?\[+([a-z.]+)\]+")
+_TABLE = re.compile(r"#?\[+([a-z_.]+)\]+")
 
 
 def documented() -> list[tuple[str, str, str, bool]]:
@@ -484,6 +485,7 @@ def models() -> dict[str, type[BaseModel]]:
     }
     kinds = get_args(get_args(SourceSettings)[0])
     tables["machine.operation"] = OperationSettings
+    tables["notify.quiet_hours"] = QuietHours
     return tables | {f"machine.source {kind.model_fields['kind'].default}": kind for kind in kinds}
 
 
@@ -495,7 +497,7 @@ def test_the_documented_file_is_valid() -> None:
 @pytest.mark.parametrize("table", models())
 def test_every_key_is_documented_in_place(table: str) -> None:
     """The documented configuration would lack a key."""
-    hidden = {("mqtt", "password")}
+    hidden = {("mqtt", "password"), ("notify", "quiet_hours")}
     hidden |= {("machine", one) for one in ("source", "detector", "operation", "learning")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
@@ -514,7 +516,7 @@ def test_every_documented_default_is_the_default(table: str, key: str, value: st
     """The documented default would differ from the real one."""
     field = models()[table].model_fields[key]
     shown = tomllib.loads(f"v = {value}")["v"]
-    examples_only = {"command", "path", "faults", "base_topic"}
+    examples_only = {"command", "path", "faults", "base_topic", "name", "url_file", "begin", "end"}
     if key in examples_only or field.default is None:
         return
     expected = 1883 if (table, key) == ("mqtt", "port") else field.default
@@ -537,6 +539,68 @@ def test_a_machine_without_a_bundle_must_be_learned(tmp_path: Path) -> None:
     text = text.replace("simulated", "logmel").replace('logmel"', 'logmel"\npath = "x"')
     with pytest.raises(ConfigError, match=r'machine "m" cannot be learned from kind = "logmel"'):
         load_config(write(tmp_path, text), {})
+
+
+def test_the_documented_target_is_valid(tmp_path: Path) -> None:
+    """Uncommenting the example would give an error."""
+    text = DOCUMENTED.read_text()
+    begin, end = text.index("#[[notify]]"), text.index("# One table of this kind for each machine")
+    example = re.sub(r"^#(?=\[|[a-z_]+ = )", "", text[begin:end], flags=re.M)
+    settings = load_config(write(tmp_path, text[:begin] + example + text[end:]), {})
+    (target,) = settings.notify
+    assert target.url_file == tmp_path / "notify" / "phone"
+    assert target.quiet_hours is not None
+    assert target.quiet_hours.time_zone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ('url = "tgram://hunter2/1"', "config.toml:23: notify.url must not be in this file"),
+        ('url_file = "tgram://hunter2/1"', 'notify "phone": url_file must be the name of a file'),
+        ('machines = ["pump-8"]', 'notify "phone": no machine "pump-8" is configured; configured:'),
+        ('kind = ["alert"]', 'notify "phone": kind is not a known key; did you mean "kinds"?'),
+        ('kinds = ["alerts"]', 'notify "phone": kinds.0 must be "alert", "warning" or "source"'),
+        ("min_interval_s = -1", 'notify "phone": min_interval_s must be at least 0, not -1'),
+        ("retry_min_s = 700.0", "retry_min_s must not be greater than retry_max_s"),
+        (
+            '[notify.quiet_hours]\nbegin = "22:00"\nend = "22:00"',
+            'notify "phone": quiet_hours begin and end must differ',
+        ),
+        (
+            '[notify.quiet_hours]\nbegin = "25:00"\nend = "22:00"',
+            'notify "phone": quiet_hours.begin must be a time such as "22:00", not',
+        ),
+        (
+            '[notify.quiet_hours]\nbegin = "22:00"\nend = "06:00"\ntime_zone = "Berlin"',
+            'quiet_hours.time_zone must be a time zone such as "Europe/Berlin" or "UTC", not',
+        ),
+        ('[[notify]]\nname = "phone"', 'notify name "phone" is used twice: choose another'),
+        ('[[notify]]\nname = "../x"', 'notify "../x": name may contain only letters'),
+    ],
+)
+def test_a_mistake_in_a_target_is_named(tmp_path: Path, lines: str, says: str) -> None:
+    """Messages would not arrive, or a password would be in a file that others can read."""
+    text = f'{VALID}\n[[notify]]\nname = "phone"\n{lines}\n'
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), {})
+    assert says in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_address_of_a_target_is_beside_the_file(tmp_path: Path) -> None:
+    """A test as root would not find the address that the service uses."""
+    settings = load_config(write(tmp_path, f'{VALID}\n[[notify]]\nname = "phone"\n'), {})
+    assert settings.notify[0].url_file == tmp_path / "notify" / "phone"
+
+
+def test_an_address_in_the_environment_is_refused_and_not_shown(tmp_path: Path) -> None:
+    """The environment of a service can be read by other processes of its user."""
+    text = f'{VALID}\n[[notify]]\nname = "phone"\n'
+    with pytest.raises(ConfigError) as caught:
+        load_config(write(tmp_path, text), {"AUSCULT_NOTIFY__0__URL": "tgram://hunter2/1"})
+    assert "AUSCULT_NOTIFY__0__URL" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_the_documented_detector_of_a_machine_is_valid(tmp_path: Path) -> None:

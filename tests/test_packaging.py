@@ -27,10 +27,11 @@ GROUPS = {
     "train": (["training"], ["run", "train"]),
     "demo": (["monitor/demo"], ["run", "demo"]),
     "web": (["monitor/web"], ["run", "web"]),
-    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "web", "dev"]),
+    "notify": (["monitor/notify"], ["run", "notify"]),
+    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "web", "notify", "dev"]),
 }
 """Group of dependencies to the folders that it is for, and to all groups that these may use."""
-OF_EXTRAS = ("monitor/demo", "monitor/web")
+OF_EXTRAS = ("monitor/demo", "monitor/web", "monitor/notify")
 """Folders of the run time that need an extra."""
 NOT_IMPORTED = {
     "pywavelets": "the wavelet denoiser of scikit-image imports it",
@@ -135,7 +136,8 @@ def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -
     assert b"auscult = monitor.cli:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
-    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == {"train", "demo", "web", "dev"}
+    extras = {"train", "demo", "web", "notify", "dev"}
+    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == extras
 
 
 def pages() -> list[str]:

@@ -30,6 +30,8 @@ _CONTAINERS = {
     "model_attributes_type": "must be a table",
     "dict_type": "must be a table",
 }
+_NAME_KEYS = {"machine": "id", "notify": "name"}
+"""The tables of which there are several, and the key by which messages call them."""
 _MOST_SHOWN_CHARS = 80
 _COMMAND = 'must be a list of texts, for example ["ffmpeg", "-i", ...]'
 _CONTAINER_TEXTS = frozenset((*_CONTAINERS.values(), _COMMAND))
@@ -112,10 +114,11 @@ def _name(path: KeyPath, document: dict[str, Any]) -> str:
     """``machine "pump-7": source.path`` rather than ``machine.0.source.path``."""
     if not path:
         return ""
-    if path[0] == "machine" and len(path) > 1 and isinstance(path[1], int):
-        machine = document["machine"][path[1]]
-        called = machine.get("id") if isinstance(machine, dict) else None
-        label = f'machine "{called}"' if isinstance(called, str) else f"machine {path[1] + 1}"
+    table = str(path[0])
+    if table in _NAME_KEYS and len(path) > 1 and isinstance(path[1], int):
+        element = document[table][path[1]]
+        called = element.get(_NAME_KEYS[table]) if isinstance(element, dict) else None
+        label = f'{table} "{called}"' if isinstance(called, str) else f"{table} {path[1] + 1}"
         rest = ".".join(map(str, path[2:]))
         return f"{label}: {rest} " if rest else f"{label} "
     return ".".join(map(str, path)) + " "

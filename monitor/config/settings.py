@@ -18,6 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from monitor.config.document import ConfigDocument, Model, read_document
 from monitor.config.history import HistorySettings
+from monitor.config.notify import SECRET_KEYS as NOTIFY_SECRET_KEYS
+from monitor.config.notify import NotifySettings
 from monitor.config.toml_lines import KeyPath
 from monitor.config.web import WebSettings
 from monitor.detection.settings import DetectorSettings, OperationSettings
@@ -29,7 +31,7 @@ from monitor.sources.settings import SourceSettings
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
 
-_TABLES = ("mqtt", "detector", "service", "learning", "history", "web", "machine")
+_TABLES = ("mqtt", "detector", "service", "learning", "history", "web", "notify", "machine")
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -99,6 +101,7 @@ class Settings(BaseModel):
     learning: LearningSettings = Field(default_factory=LearningSettings)
     history: HistorySettings = Field(default_factory=HistorySettings)
     web: WebSettings = Field(default_factory=WebSettings)
+    notify: tuple[NotifySettings, ...] = Field(default=(), max_length=16)
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)
 
     def machine(self, machine_id: str) -> MachineSettings:
@@ -149,6 +152,7 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
     try:
         settings = document.validated(Settings)
         _refuse_repeated_ids(settings, document.where)
+        _check_targets(settings, document.where)
     except ConfigError as error:
         raise ConfigError(*mistakes, *error.lines) from None
     if mistakes:
@@ -194,17 +198,42 @@ def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) ->
         seen.add(machine.id)
 
 
+def _check_targets(settings: Settings, where: Callable[[KeyPath], str]) -> None:
+    """Refuse a name that is used twice, and machines that are not configured."""
+    machines = {machine.id for machine in settings.machines}
+    seen: set[str] = set()
+    for index, target in enumerate(settings.notify):
+        if target.name in seen:
+            place = where(("notify", index, "name"))
+            raise ConfigError(f'{place}: notify name "{target.name}" is used twice: choose another')
+        seen.add(target.name)
+        if unknown := [one for one in target.machines if one not in machines]:
+            place = where(("notify", index, "machines"))
+            raise ConfigError(
+                f'{place}: notify "{target.name}": no machine "{unknown[0]}" is configured; '
+                f"configured: {', '.join(sorted(machines))}"
+            )
+
+
 def _secrets_in(document: ConfigDocument) -> list[str]:
     """A line for each secret in the file. The secrets are removed from the values."""
+    lines = []
     table = document.values.get("mqtt")
-    found = sorted(SECRET_KEYS & set(table)) if isinstance(table, dict) else []
-    for key in found:
+    for key in sorted(SECRET_KEYS & set(table)) if isinstance(table, dict) else []:
         del document.values["mqtt"][key]
-    return [
-        f"{document.where(('mqtt', key))}: mqtt.{key} must not be in this file, which others "
-        f"may read: set mqtt.{key}_file or AUSCULT_MQTT__{key.upper()}"
-        for key in found
-    ]
+        lines.append(
+            f"{document.where(('mqtt', key))}: mqtt.{key} must not be in this file, which others "
+            f"may read: set mqtt.{key}_file or AUSCULT_MQTT__{key.upper()}"
+        )
+    targets = document.values.get("notify")
+    for index, target in enumerate(targets if isinstance(targets, list) else []):
+        for key in sorted(NOTIFY_SECRET_KEYS & set(target)) if isinstance(target, dict) else []:
+            del target[key]
+            lines.append(
+                f"{document.where(('notify', index, key))}: notify.{key} must not be in this file, "
+                f"which others may read: write it into a file, and set {key}_file to its name"
+            )
+    return lines
 
 
 def _anchored(model: Model, folder: Path) -> Model:

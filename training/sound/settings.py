@@ -21,7 +21,9 @@ from monitor.config.document import read_document
 from monitor.detection.settings import DetectorSettings
 from monitor.features.log_mel_spec import LogMelSpec
 
-_DAEMON_TABLES = frozenset({"mqtt", "service", "learning", "machine"})
+_DAEMON_TABLES = frozenset(
+    {"mqtt", "service", "learning", "history", "evidence", "web", "notify", "machine"}
+)
 
 
 class NetworkSettings(BaseModel):

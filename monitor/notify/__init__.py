@@ -1,0 +1,1 @@
+"""Alerts as messages to people: mail, chat, phone. A process of its own, ``auscult notify``."""

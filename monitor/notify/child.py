@@ -1,0 +1,126 @@
+"""A process of its own that sends one message with apprise, and ends.
+
+apprise can hang: its limits are for single steps, not for the whole. A process can be ended after
+any time. It also takes its 60 MB with it, and the address of the target.
+
+Input: one JSON object: ``url``, ``timeout_s``, and for a message ``title``, ``body``, ``mood`` and
+``picture`` (PNG in base64, or null). Without a title, the address is only checked. Output: one JSON
+object: ``ok``, ``is_usable`` (whether apprise accepts the address) and ``detail`` (one line for
+people, without secrets).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import signal
+import sys
+from typing import Any, cast
+
+from apprise import Apprise, AppriseAsset, NotifyType
+from apprise.attachment.memory import AttachMemory
+from apprise.common import NotifyFormat, OverflowMode, PersistentStoreMode
+from apprise.plugins.base import NotifyBase
+
+from monitor.notify.secret_words import masked, secret_words
+from monitor.text.escaping import one_line
+
+_MOST_DETAIL = 300
+_picture: Any = AttachMemory  # apprise is typed in parts only
+_ANSWER_KEYS = ("ok", "is_usable", "detail")
+
+
+class _Lines(logging.Handler):
+    """Keeps what apprise reports."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Send the message of a request, or only check its address. Raises nothing."""
+    lines = _Lines()
+    logging.getLogger().handlers = [lines]
+    logging.captureWarnings(capture=True)
+    url = str(request.get("url", ""))
+    secrets = secret_words(url)
+    is_usable, ok = True, False
+    try:
+        target = _target(url)
+        is_usable = target is not None
+        if target is not None:
+            secrets = secret_words(url, _host(target))
+            ok = "title" not in request or _send(target, request, lines.lines)
+    except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
+        lines.lines.append(f"{type(error).__name__}: {error}")
+    if not is_usable:
+        scheme = url.partition("://")[0][:20]
+        lines.lines = [f"apprise does not accept this address, which begins with {scheme}://"]
+    detail = one_line(masked("; ".join(dict.fromkeys(lines.lines)), secrets))
+    return dict(zip(_ANSWER_KEYS, (ok, is_usable, detail[:_MOST_DETAIL]), strict=True))
+
+
+def _target(url: str) -> NotifyBase | None:
+    asset = AppriseAsset(
+        app_id="Auscult",
+        app_desc="Auscult",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        image_path_mask="",
+        async_mode=False,
+        secure_logging=True,
+        storage_mode=PersistentStoreMode.MEMORY,
+    )
+    target = Apprise.instantiate(url, asset=asset)
+    if target is None:
+        return None
+    target.optional = False  # an address could say that a failure counts as success
+    if "overflow=" not in url:
+        target.overflow_mode = OverflowMode.TRUNCATE  # a message that is too long fails for ever
+    return target
+
+
+def _host(target: NotifyBase) -> str:
+    """The host of the address, if it is no secret."""
+    host = getattr(target, "host", None)
+    shown = cast("Any", target).url(privacy=True)
+    return host if isinstance(host, str) and host in shown else ""
+
+
+def _send(target: NotifyBase, request: dict[str, Any], lines: list[str]) -> bool:
+    sender = Apprise()
+    sender.add(target)
+    message = {
+        "title": request["title"],
+        "body": request["body"],
+        "body_format": NotifyFormat.TEXT,  # apprise then escapes it for the service
+        "notify_type": NotifyType(request["mood"]),
+        "interpret_escapes": False,
+    }
+    if request.get("picture") and target.attachment_support:
+        content = base64.b64decode(request["picture"])
+        picture = _picture(content=content, name="alert.png", mimetype="image/png")
+        if sender.notify(**message, attach=picture):
+            return True
+        lines.append("without the picture")
+    return bool(sender.notify(**message))
+
+
+def main() -> None:
+    """Read the request from standard input, and write the answer to standard output."""
+    out = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a plugin prints is no answer
+    request = json.loads(sys.stdin.buffer.read())
+    signal.alarm(int(request["timeout_s"]) + 1)  # also if the parent was killed
+    os.write(out, json.dumps(answer(request)).encode())
+
+
+if __name__ == "__main__":
+    main()

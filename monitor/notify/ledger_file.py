@@ -1,0 +1,66 @@
+"""A ledger on the disk: after a kill or a power failure, the one before or the new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.durable import replace_content
+from monitor.errors import BadInputError
+from monitor.notify.ledger import Ledger
+
+_VERSION = 1
+_FILE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+_LEDGER = TypeAdapter(Ledger)
+
+
+class LedgerFile:
+    """The file of one target's ledger."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> Ledger | None:
+        """The ledger; None if there is none yet.
+
+        Raises ``BadInputError`` if the file is damaged, and ``OSError`` if it cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            return decoded(content)
+        except ValueError as error:
+            raise BadInputError(f"{self.path}: {error}") from None
+
+    def save(self, ledger: Ledger) -> None:
+        """Write it; it is on the disk when this returns. Raises ``OSError``."""
+        replace_content(self.path, encoded(ledger))
+
+    def written_s(self) -> float:
+        """When it was written, Unix time. Raises ``OSError``."""
+        return self.path.stat().st_mtime
+
+    def set_aside(self) -> None:
+        """Rename a damaged file. Raises ``OSError``."""
+        self.path.replace(self.path.with_suffix(".damaged"))
+
+
+def encoded(ledger: Ledger) -> bytes:
+    """The ledger as JSON."""
+    values = {"version": _VERSION, **_LEDGER.dump_python(ledger, mode="json")}
+    return _FILE.dump_json(values)
+
+
+def decoded(content: bytes) -> Ledger:
+    """The ledger of ``encoded``. Raises ``ValueError`` for anything else."""
+    try:
+        values = _FILE.validate_json(content)
+        if values.pop("version", None) != _VERSION:
+            raise ValueError("is damaged, or of another version")
+        return _LEDGER.validate_python(values)
+    except ValidationError:
+        raise ValueError("is damaged") from None

@@ -1,0 +1,270 @@
+"""A history in memory, a target that fails and is killed, and what the messages told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitor.clock import rfc3339
+from monitor.errors import MissingInputError
+from monitor.evidence.folder import EvidenceFolder
+from monitor.history.reader import HistoryReader
+from monitor.history.records import Event
+from monitor.notify.ledger import Ledger
+from monitor.notify.ledger_file import LedgerFile, decoded, encoded
+from monitor.notify.plan import Plan
+from monitor.notify.sending import Outcome
+from monitor.notify.target import Target
+from monitor.notify.wording import Message
+from tests.clocks import START_UNIX_S, FakeClock
+
+_LINE = re.compile(
+    r"(?P<machine>\S+): alarm (?:since (?P<since>.+)|from (?P<begin>.+) to (?P<end>.+)"
+    r"|ended at (?P<ended>.+))"
+)
+
+
+class MemoryHistory(HistoryReader):
+    """Events in a list."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("no file"))
+        self.written: list[Event] = []
+        self.exists = True
+
+    def events_after(
+        self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
+    ) -> list[Event]:
+        later = (one for one in self.written if one.position > position)
+        return [one for one in later if not kinds or one.kind in kinds][:limit]
+
+    def events(self, *, since_s: float | None = None, **_: Any) -> list[Event]:
+        return [one for one in self.written if one.at_unix_s >= (since_s or 0.0)][:1]
+
+    def last_position(self) -> int:
+        if not self.exists:
+            raise MissingInputError("no history")
+        return self.written[-1].position if self.written else 0
+
+
+class Killed(BaseException):
+    """The process was killed here."""
+
+
+class MemoryLedger(LedgerFile):
+    """The content of a ledger's file, and a place for a kill."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("no file"))
+        self.content: bytes | None = None
+        self.kill: str = ""
+
+    def load(self) -> Ledger | None:
+        return None if self.content is None else decoded(self.content)
+
+    def save(self, ledger: Ledger) -> None:
+        if self.kill == "before save":
+            raise Killed
+        self.content = encoded(ledger)
+        if self.kill == "after save":
+            raise Killed
+
+
+@dataclass(frozen=True)
+class Told:
+    """One line of a message: which alert, from when, and until when it lasted.
+
+    Minutes since the start of the clock; ``begin`` is None if the line only says that it ended.
+    """
+
+    machine: str
+    begin: int | None
+    end: int | None
+
+    @property
+    def newest(self) -> int:
+        return self.end if self.end is not None else self.begin or 0
+
+
+def told_by(message: Message, now_unix_s: float) -> list[Told]:
+    """What a message tells, and told at a time: dates of the same day are left out."""
+    lines = [message.title] if _LINE.match(message.title) else message.body.splitlines()
+    found = [match for line in lines if (match := _LINE.match(line))]
+    assert found, message
+    return [
+        Told(
+            one["machine"],
+            _minute(one["since"] or one["begin"], now_unix_s),
+            _minute(one["end"] or one["ended"], now_unix_s),
+        )
+        for one in found
+    ]
+
+
+def _minute(text: str | None, now_unix_s: float) -> int | None:
+    if text is None:
+        return None
+    match = re.match(r"(\d{4}-\d\d-\d\d )?(\d\d:\d\d)(?: UTC)?", text)
+    assert match, text
+    day = match[1] or datetime.fromtimestamp(now_unix_s, UTC).strftime("%Y-%m-%d ")
+    at = datetime.fromisoformat(f"{day}{match[2]}:00+00:00")
+    return round((at.timestamp() - START_UNIX_S) / 60)
+
+
+@dataclass
+class Alert:
+    """What really happened to one alert: minutes of its beginning and end."""
+
+    alert_id: str
+    machine: str
+    begin: int
+    end: int | None = None
+    other_ends: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message, when it was sent, and whether a kill came before it."""
+
+    unix_s: float
+    steady_s: float
+    message: Message
+    after_kill: bool
+
+
+class World:
+    """Machines, their history, and one target that may fail or be killed."""
+
+    def __init__(self, plan: Plan, *, exists: bool = True) -> None:
+        """``exists``: whether there is a history at the start."""
+        self.clock = FakeClock()
+        self.history = MemoryHistory()
+        self.history.exists = exists
+        self.ledger: LedgerFile = MemoryLedger()
+        self.plan = plan
+        self.alerts: list[Alert] = []
+        self.sent: list[Sent] = []
+        self.is_down = False
+        self.kill = ""
+        self.n_kills = 0
+        self._sequences: dict[str, int] = {}
+        self.start()
+        self.target.turn()
+
+    def start(self) -> None:
+        """Start the process."""
+        self.target = Target(
+            self.plan,
+            history=self.history,
+            evidence=EvidenceFolder(Path("no folder")),
+            ledger=self.ledger,
+            send=self._send,
+            clock=self.clock,
+        )
+
+    @property
+    def minute(self) -> int:
+        """Of the true time."""
+        return round((self.clock.now_s - 1000.0) / 60)
+
+    def raised(self, machine: str, minutes_ago: int = 0, **payload: Any) -> Alert:
+        """A new alert is written, a minute after what was before."""
+        alert = Alert(f"alert {len(self.alerts)} of {machine}", machine, 0)
+        self.alerts.append(alert)
+        self.happens("raised", alert, minutes_ago=minutes_ago, **payload)
+        return alert
+
+    def happens(self, kind: str, alert: Alert, minutes_ago: int = 0, **payload: Any) -> None:
+        """A message of an alert is written, a minute after what was before."""
+        sequence = self._sequences.get(alert.machine, 0) + 1
+        self._sequences[alert.machine] = sequence
+        begin = self.minute + 1 if kind == "raised" else alert.begin
+        body = {
+            "started_at": rfc3339(START_UNIX_S + 60.0 * begin),
+            "sequence": sequence,
+            "severity": "alarm",
+            **payload,
+        }
+        self._write(kind, alert.machine, alert.alert_id, minutes_ago, payload=body)
+        if kind == "raised":
+            alert.begin = self.minute
+        if kind == "cleared":
+            alert.end = self.minute
+
+    def noted(self, kind: str, alert: Alert, **values: Any) -> None:
+        """An operator acknowledges or labels an alert."""
+        self._write(kind, alert.machine, alert.alert_id, **values)
+
+    def state(self, machine: str, state: str, detail: str = "") -> None:
+        """A machine has another state."""
+        self._write("state", machine, value=state, payload={"detail": detail})
+
+    def forget_sequences(self) -> None:
+        """A daemon with a new state folder counts from 1."""
+        self._sequences.clear()
+
+    def _write(
+        self, kind: str, machine: str, alert_id: str = "", minutes_ago: int = 0, **values: Any
+    ) -> None:
+        self.clock.now_s += 60.0
+        at_unix_s = START_UNIX_S + 60.0 * (self.minute - minutes_ago)
+        written = self.history.written
+        event = Event(
+            at=rfc3339(at_unix_s),
+            at_unix_s=at_unix_s,
+            machine=machine,
+            kind=kind,
+            alert_id=alert_id,
+            position=written[-1].position + 1 if written else 1,
+            **{"payload": {}} | values,
+        )
+        event.payload.update(alert_id=alert_id, at=event.at)
+        written.append(event)
+
+    def open_alert(self, machine: str) -> Alert | None:
+        """The alert of a machine that has not ended."""
+        return next(
+            (one for one in self.alerts if one.machine == machine and one.end is None), None
+        )
+
+    def turn(self, kill: str = "") -> float | None:
+        """One turn, in which the process may be killed; then it is started again."""
+        self._place(kill)
+        try:
+            return self.target.turn()
+        except Killed:
+            self.n_kills += 1
+            self.start()
+            return 0.0
+        finally:
+            self._place("")
+
+    def _place(self, kill: str) -> None:
+        self.kill = kill
+        if isinstance(self.ledger, MemoryLedger):
+            self.ledger.kill = kill
+
+    def settle(self) -> None:
+        """Turns until nothing is due now."""
+        for _ in range(1000):
+            pause_s = self.turn()
+            if pause_s is None:
+                return
+            self.clock.now_s += pause_s
+        raise AssertionError("the target is never idle")
+
+    def _send(self, message: Message, _picture: bytes | None) -> Outcome:
+        if self.kill == "before send":
+            raise Killed
+        if self.is_down:
+            return Outcome(ok=False, detail="it is down")
+        clock = self.clock
+        self.sent.append(Sent(clock.unix_s(), clock.steady_s(), message, self.n_kills > 0))
+        self.n_kills = 0
+        if self.kill == "after send":
+            raise Killed
+        return Outcome(ok=True)
