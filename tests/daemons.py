@@ -57,7 +57,7 @@ class Daemon:
             "reconnect_max_s": 0.3,
             "score_interval_s": 0.001,
         }
-        self._web: dict[str, Any] = {}
+        self._tables: dict[str, dict[str, Any]] = {}
         self._machines: list[str] = []
         self._process: subprocess.Popen[bytes] | None = None
         self.environment: dict[str, str] = {}
@@ -68,7 +68,11 @@ class Daemon:
 
     def web(self, **settings: Any) -> None:
         """Change the ``[web]`` table of the next ``write``."""
-        self._web |= settings
+        self.table("web", **settings)
+
+    def table(self, name: str, **settings: Any) -> None:
+        """Change a table of the next ``write``."""
+        self._tables.setdefault(name, {}).update(settings)
 
     def machine(
         self, name: str, bundle: Path, *, operation: dict[str, Any] | None = None, **source: Any
@@ -112,9 +116,9 @@ class Daemon:
 
     def write(self) -> None:
         """Write ``config.toml``."""
-        web = f"[web]\n{toml(self._web)}\n" if self._web else ""
-        text = f"[mqtt]\n{toml(self._mqtt)}\n{web}" + "\n".join(self._machines)
-        self.config.write_text(text)
+        tables = {"mqtt": self._mqtt, **self._tables}
+        text = "".join(f"[{name}]\n{toml(table)}\n" for name, table in tables.items())
+        self.config.write_text(text + "\n".join(self._machines))
 
     def start(self, *arguments: str) -> None:
         """Write the configuration and start."""

@@ -24,6 +24,7 @@ from monitor.config.toml_lines import KeyPath
 from monitor.config.web import WebSettings
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import ConfigError, UsageError
+from monitor.evidence.settings import EvidenceSettings
 from monitor.learning.settings import LearningSettings
 from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
@@ -31,7 +32,10 @@ from monitor.sources.settings import SourceSettings
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
 
-_TABLES = ("mqtt", "detector", "service", "learning", "history", "web", "notify", "machine")
+_TABLES = (
+    *("mqtt", "detector", "service", "learning", "history", "evidence", "web", "notify"),
+    "machine",
+)
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -100,6 +104,7 @@ class Settings(BaseModel):
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     learning: LearningSettings = Field(default_factory=LearningSettings)
     history: HistorySettings = Field(default_factory=HistorySettings)
+    evidence: EvidenceSettings = Field(default_factory=EvidenceSettings)
     web: WebSettings = Field(default_factory=WebSettings)
     notify: tuple[NotifySettings, ...] = Field(default=(), max_length=16)
     machines: tuple[MachineSettings, ...] = Field(alias="machine", min_length=1)

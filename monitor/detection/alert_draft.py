@@ -69,4 +69,5 @@ def alert_draft(
         provisional=bundle.calibration.provisional,
         continues=decision.continues,
         span_s=round(decision.span_s, 3),
+        position_s=decision.at_sample / rate_hz,
     )

@@ -16,8 +16,8 @@ Moment = Literal["raised", "worse", "cleared"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 
 METADATA, SOUND, ARRAYS, PICTURE = "json", "flac", "bin", "png"
-PARTIAL = ".part"
-"""The ending of a file that is being written."""
+PARTIAL, NEW = ".part", ".new"
+"""The endings of files of a piece that has begun, and of metadata that are being written."""
 HEALTHY = "healthy"
 """The folder of healthy sound, beside the folders of alerts."""
 

@@ -26,6 +26,7 @@ from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
 from monitor.service.daemon_health import daemon_health
 from monitor.service.delivery import Delivery
+from monitor.service.evidence import Evidence, open_evidence
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.info import daemon_info
 from monitor.service.machine_plan import make_plans, replanned
@@ -36,6 +37,9 @@ from monitor.service.recorded_outbox import RecordedOutbox
 from monitor.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+_MOST_WAITING = 2000
+"""Alerts of earlier processes whose evidence must be there."""
 
 
 def run_daemon(
@@ -62,11 +66,7 @@ def run_daemon(
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
         plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
         history, outbox = _open_outbox(settings, config, stack)
-        delivery = Delivery(settings.mqtt, outbox)
-        stack.callback(delivery.stop)
-        operators = OperatorLog(outbox.path.with_name("operators.sqlite3"))
-        stack.callback(operators.close)
-        muting = Muting(delivery, operators, expired=partial(history.event, "unmute"))
+        delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
         commissioning = Commissioning(outbox.path.parent, config.absolute())
         stack.callback(commissioning.stop)
         supervisor = Supervisor(
@@ -75,6 +75,7 @@ def run_daemon(
             listen=delivery.listen,
             learner=commissioning.learner,
             history=history.machine,
+            evidence=evidence.recorder,
         )
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
@@ -98,11 +99,13 @@ def run_daemon(
             machines = [plan.settings.id for plan in plans]
             history.apply(settings.history)
             history.monitored(machines)
+            evidence.apply(settings.evidence, settings.web.url or "")
             muting.monitored(machines)
             delivery.announce(partial(daemon_info, plans, started_s), machines)
 
         delivery.start()
         commissioning.apply(settings)
+        evidence.start(plans, outbox.pending(_MOST_WAITING))
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})
@@ -115,7 +118,7 @@ def run_daemon(
                 delivery.summary,
                 commissioning.learner,
                 history,
-                partial(daemon_health, delivery, history),
+                partial(daemon_health, delivery, history, evidence),
             ),
             socket_path(outbox.path.parent),
             stack,
@@ -130,6 +133,7 @@ def run_daemon(
             announce,
             turn_mutes=muting.turn,
             turn_history=history.turn,
+            turn_evidence=evidence.turn,
             turn_learning=partial(
                 _turn_learning, commissioning, supervisor, in_force, announce, history
             ),
@@ -150,6 +154,22 @@ def _open_outbox(
         max_age_days=settings.mqtt.outbox_max_age_days,
     )
     return history, stack.enter_context(outbox)
+
+
+def _open_delivery(
+    settings: Settings, history: HistoryFeed, outbox: RecordedOutbox, stack: ExitStack
+) -> tuple[Delivery, Evidence, Muting]:
+    """What an alert passes on its way out, in reverse order, until ``stack`` ends."""
+    delivery = Delivery(settings.mqtt, outbox)
+    stack.callback(delivery.stop)
+    state_dir = outbox.path.parent
+    operators = OperatorLog(state_dir / "operators.sqlite3")
+    stack.callback(operators.close)
+    evidence = open_evidence(settings, delivery, state_dir, history, operators)
+    stack.callback(evidence.stop)
+    muting = Muting(evidence, operators, expired=partial(history.event, "unmute"))
+    evidence.is_muted = muting.is_muted
+    return delivery, evidence, muting
 
 
 def _turn_learning(

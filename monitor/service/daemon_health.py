@@ -12,18 +12,22 @@ from typing import Any
 
 from monitor.process.logs import recent_warnings
 from monitor.service.delivery import Delivery
+from monitor.service.evidence import Evidence
 from monitor.service.history_feed import HistoryFeed
 from monitor.text.wording import counted
 
 
-def daemon_health(delivery: Delivery, history: HistoryFeed) -> Mapping[str, Any]:
-    """``outbox``, ``broker``, ``history``, ``process`` and ``log`` (the newest warnings).
+def daemon_health(
+    delivery: Delivery, history: HistoryFeed, evidence: Evidence
+) -> Mapping[str, Any]:
+    """``outbox``, ``broker``, ``history``, ``evidence``, ``process`` and ``log`` (new warnings).
 
     ``troubles``: what does not work now, one sentence each.
     """
     parts = {
         **delivery.report(),
         "history": asdict(health) if (health := history.health()) is not None else None,
+        "evidence": asdict(evidence.status()),
     }
     return {
         **parts,
@@ -50,6 +54,8 @@ def _troubles(parts: Mapping[str, Any]) -> list[str]:
         troubles.append(f"alerts are only in memory: {outbox['detail']}")
     if history.get("trouble"):
         troubles.append(f"the history is not written: {history['trouble']}")
+    if parts["evidence"]["trouble"]:
+        troubles.append(f"evidence is lost: {parts['evidence']['trouble']}")
     return troubles
 
 

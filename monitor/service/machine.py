@@ -16,6 +16,7 @@ from typing import ClassVar
 from monitor.backoff import Backoff
 from monitor.domain import SourceState, SourceStatus
 from monitor.errors import AuscultError
+from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
@@ -47,10 +48,12 @@ class Machine:
         *,
         operation_file: Path | None = None,
         history: MachineHistory | None = None,
+        evidence: Recorder | None = None,
     ) -> None:
         """``source``: read from its beginning, and again after each failure.
 
-        ``operation_file``: where running hours and starts are kept. ``history``: None for none.
+        ``operation_file``: where running hours and starts are kept. ``history``,
+        ``evidence``: None for none.
         """
         self.plan = plan
         self.id = plan.settings.id
@@ -80,6 +83,7 @@ class Machine:
             self.signal,
             set_needed=source.set_needed if isinstance(source, RereadableSource) else _ignore,
             is_abandoned=self._abandoned.is_set,
+            evidence=evidence,
         )
         self._thread = threading.Thread(
             target=self._run_and_save, name=f"machine-{self.id}", daemon=True
@@ -155,6 +159,7 @@ class Machine:
         try:
             self._run()
         finally:
+            self._sound.end()
             self._report.end()
 
     def _run(self) -> None:

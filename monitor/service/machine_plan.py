@@ -14,6 +14,7 @@ from monitor.detection.healthy_duty import healthy_duty
 from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds, thresholds_of
 from monitor.errors import BundleError
+from monitor.evidence.clip import Judge
 from monitor.learning.journal import InUse, Stage, in_use
 from monitor.learning.settings import LearningSettings
 from monitor.model.bundle import Bundle, load_bundle
@@ -60,6 +61,13 @@ class MachinePlan:
         if self.bundle is None:
             return None
         return thresholds_of(self.bundle.calibration, self.detector)
+
+    @property
+    def judge(self) -> Judge | None:
+        """What the evidence of alerts is made with; None without a bundle."""
+        if self.bundle is None or self.network is None:
+            return None
+        return Judge.of(self.bundle, self.network)
 
     @property
     def is_provisional(self) -> bool:

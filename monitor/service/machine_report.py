@@ -112,6 +112,10 @@ class MachineReport:
         """How much of the stream has arrived."""
         return self._end_s
 
+    def unix_s(self, position_s: float) -> float:
+        """The Unix time of a position in the stream. Only after the first block."""
+        return self._clock.unix_s(position_s)
+
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
         """A block arrived: set its time, and count the sound missing before it as lost."""
         start_s, end_s = block_times_s(block, self._frame_rate_hz)

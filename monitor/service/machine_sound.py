@@ -11,6 +11,7 @@ from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.compute_lock import COMPUTE_LOCK
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
+from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.learning.unscored_pipeline import UnscoredPipeline
 from monitor.pipeline import Pipeline, PipelineOutput
@@ -46,6 +47,7 @@ class MachineSound:
         *,
         set_needed: Callable[[float], None],
         is_abandoned: Callable[[], bool],
+        evidence: Recorder | None = None,
     ) -> None:
         self.learner: Learner | None = None
         self._plan = plan
@@ -54,6 +56,7 @@ class MachineSound:
         self._signal = signal
         self._set_needed = set_needed
         self._is_abandoned = is_abandoned
+        self._evidence = evidence
         self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
         self._standing_check_s = 0.0
 
@@ -61,6 +64,8 @@ class MachineSound:
         """A new stream begins: its samples are numbered from 0."""
         self._use(plan)
         self._report.begin_stream()
+        if self._evidence is not None:
+            self._evidence.begin_stream(self._report.unix_s)
         self._resume_standing_alert()
         self._set_needed(self._needed_s())
 
@@ -76,6 +81,8 @@ class MachineSound:
         """Take the next block, and publish what it gives."""
         pipeline = self._pipeline
         self._report.arrived(block)
+        if self._evidence is not None:
+            self._evidence.push(block)
         if time.monotonic() >= self._standing_check_s:
             self._resume_standing_alert()
         if self._signal is not None:
@@ -89,6 +96,7 @@ class MachineSound:
             block, scored=_is_scored(pipeline.state), operation=pipeline.operation
         )
         self._learn(block, output)
+        self._show_evidence(output)
         self._report.warn(pipeline.warnings)
         self._publish(output)
         self._set_needed(0.0 if output.decisions else self._needed_s())
@@ -96,7 +104,16 @@ class MachineSound:
 
     def finish(self) -> None:
         """The stream has ended."""
-        self._publish(replace(self._pipeline.finish(), states=[]))
+        output = replace(self._pipeline.finish(), states=[])
+        self._show_evidence(output)
+        self._publish(output)
+        if self._evidence is not None:
+            self._evidence.ended("the recording ended")
+
+    def end(self) -> None:
+        """Nothing more comes until the next ``begin``."""
+        if self._evidence is not None:
+            self._evidence.ended("the monitoring was stopped")
 
     def _use(self, plan: MachinePlan) -> None:
         if plan is not self._plan:
@@ -107,12 +124,30 @@ class MachineSound:
         standing = None if plan.has_alerts else self._outlet.open_alert(machine)
         if standing is not None and (standing.reason != "off" or plan.bundle is None):
             self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
+        if self._evidence is not None:
+            self._evidence.use(plan.judge)
         self._pipeline = (
             UnscoredPipeline(plan.problem)
             if plan.bundle is None
             else Pipeline(
                 plan.bundle, plan.detector, plan.network, operation=plan.settings.operation
             )
+        )
+
+    def _show_evidence(self, output: PipelineOutput) -> None:
+        """Give the scores to the evidence, before an alert of the same block."""
+        thresholds, bundle, operation = (
+            self._plan.thresholds,
+            self._plan.bundle,
+            self._pipeline.operation,
+        )
+        if self._evidence is None or thresholds is None or bundle is None:
+            return
+        rate_hz = bundle.spec.sample_rate_hz
+        self._evidence.scored(
+            [(one.end_sample / rate_hz, one.value, thresholds.alarm) for one in output.scores],
+            self._pipeline.state.status,
+            operation.value if operation is not None else None,
         )
 
     def _learn(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:

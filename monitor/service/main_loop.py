@@ -38,12 +38,13 @@ class MainLoop:
         turn_mutes: Callable[[], list[str]] = list,
         turn_learning: Callable[[], None] = lambda: None,
         turn_history: Callable[[], None] = lambda: None,
+        turn_evidence: Callable[[], None] = lambda: None,
     ) -> None:
         """``reread`` reads and validates everything again; ``announce`` publishes the result.
 
         ``turn_mutes`` ends the mutes whose time is over and returns their machines.
         ``turn_learning`` does what is due for machines that are learned. ``turn_history`` counts
-        the time in which nothing arrives.
+        the time in which nothing arrives. ``turn_evidence`` completes what no sound comes for.
         """
         self._supervisor = supervisor
         self._delivery = delivery
@@ -53,6 +54,7 @@ class MainLoop:
         self._turn_mutes = turn_mutes
         self._turn_learning = turn_learning
         self._turn_history = turn_history
+        self._turn_evidence = turn_evidence
         self._status = ""
         self._complaint = ""
         self._hanging: list[str] = []
@@ -111,6 +113,7 @@ class MainLoop:
                 machine.publish_state()
         self._turn_learning()
         self._turn_history()
+        self._turn_evidence()
         if step_s := self._steps.step_s():
             direction = "forward" if step_s > 0 else "back"
             log.warning("the system clock was set %s by %.0f s", direction, abs(step_s))

@@ -131,6 +131,10 @@ class Muting:
             "operation": self._operations.get(machine),
         }
 
+    def is_muted(self, machine: str) -> bool:
+        """Whether the machine is muted now; without waiting for the guard."""
+        return machine in self.operators.mutes
+
     def published_alert(self, machine: str) -> Alert | None:
         """The open alert that was published."""
         return self._outlet.open_alert(machine)
@@ -230,12 +234,16 @@ class Muting:
             self.operators.flush_if_due()
 
     def _end(self, mute: Mute) -> None:
-        """End a mute. A held alert is raised; it is in the outbox before the mute is removed."""
+        """End a mute. A held alert is raised; it is in the outbox before the disk forgets the mute.
+
+        Evidence of the alert may be kept, because the mute has ended before it is raised.
+        """
         held = _held(mute)
+        self.operators.drop_mute(mute.machine)
         if held is not None and (self._monitored is None or mute.machine in self._monitored):
             held = self._redated(mute, held)
             at = rfc3339(self._clock.unix_s()) if held.dated_by_clock else held.at
-            alert = self._publish(replace(held, kind="raised", at=at))
+            alert = self._publish(replace(held, kind="raised", at=at, position_s=None))
             log.warning(
                 "alert raised after a mute",
                 extra={
@@ -247,7 +255,6 @@ class Muting:
         log.info(
             "the mute has ended", extra={"machine": mute.machine, "alerts_suppressed": mute.alerts}
         )
-        self.operators.drop_mute(mute.machine)
         self.operators.flush_if_due()
 
     def _redated(self, mute: Mute, held: AlertDraft) -> AlertDraft:

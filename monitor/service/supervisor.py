@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.service.machine import Machine
 from monitor.service.machine_history import MachineHistory
@@ -32,6 +33,11 @@ class SupervisedOutlet(Outlet, Protocol):
 
 def no_learner(_machine: str) -> Learner | None:
     """No machine is learned."""
+    return None
+
+
+def no_evidence(_machine: str) -> Recorder | None:
+    """Nothing is kept of alerts."""
     return None
 
 
@@ -73,13 +79,16 @@ class Supervisor:
         listen: Callable[[Sequence[RunningSignal]], None] = lambda _signals: None,
         learner: Callable[[str], Learner | None] = no_learner,
         history: Callable[[str], MachineHistory] = MachineHistory,
+        evidence: Callable[[str], Recorder | None] = no_evidence,
     ) -> None:
         """``state_dir``: what folder sources have read, running hours and starts are kept there.
 
-        ``learner``: of a machine that is learned. ``history``: of a machine that starts.
+        ``learner``: of a machine that is learned. ``history``, ``evidence``: of a machine
+        that starts.
         """
         self._learner = learner
         self._history = history
+        self._evidence = evidence
         self._outlet = outlet
         self._state_dir = state_dir
         self._listen = listen
@@ -134,6 +143,7 @@ class Supervisor:
                 self._outlet,
                 operation_file=operation_file,
                 history=self._history(name),
+                evidence=self._evidence(name),
             )
             running[name].attach(self._learner(name))
             running[name].start()
