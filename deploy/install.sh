@@ -13,8 +13,8 @@
 #   /opt/auscult                    the program: one folder per release, `venv` links to the current
 #   /usr/local/bin/auscult          the command
 #   /usr/local/lib/systemd/system   the units
-#   /etc/auscult                    config.toml, mqtt_password, bundles; never overwritten
-#   /var/lib/auscult                the service's state, created by systemd
+#   /etc/auscult                    config.toml, mqtt_password, notify, bundles; never overwritten
+#   /var/lib/auscult, -notify       the services' state, created by systemd
 #
 # The script downloads from the Python package index and, if something is missing, with apt.
 # Environment: PYTHON=/usr/bin/python3.12 selects the interpreter, TORCH_INDEX=URL the package
@@ -31,7 +31,7 @@ COMMAND=/usr/local/bin/auscult
 RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 UNIT_FILES="auscult.service auscult@.service auscult-replay.service auscult-train.service
-auscult-train.path auscult-train@.service auscult-train@.path"
+auscult-train.path auscult-train@.service auscult-train@.path auscult-notify.service"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }
@@ -83,8 +83,8 @@ choose_extras() {
     elif [ "$TRAIN" = no ] && trainer_is_installed; then
         say "removing the trainer"
     fi
-    EXTRAS=
-    [ "$TRAIN" = no ] || EXTRAS="--extra train"
+    EXTRAS="--extra notify"
+    [ "$TRAIN" = no ] || EXTRAS="$EXTRAS --extra train"
 }
 
 install_program() {
@@ -95,7 +95,7 @@ install_program() {
     if [ ! -e "$release/.complete" ]; then
         say "installing into $release"
         rm -rf "$release"
-        # shellcheck disable=SC2086 # EXTRAS is two words or none
+        # shellcheck disable=SC2086 # EXTRAS is several words
         "$python" "$ROOT/tools/setup_environment.py" --copy --venv "$release" \
             --torch-index "$TORCH_INDEX" $EXTRAS || { rm -rf "$release"; exit 69; }
         "$release/bin/auscult" --help >/dev/null || fail "the installed command does not start"
@@ -133,6 +133,8 @@ make_group() {
 
 install_configuration() {
     install -d -m 0755 "$ETC" "$ETC/bundles" "$ETC/machines"
+    # The addresses of auscult-notify.service: they contain passwords.
+    install -d -m 0700 "$ETC/notify"
     [ -e "$ETC/config.toml" ] || install -m 0644 "$ROOT/config.toml" "$ETC/config.toml"
     [ -e "$ETC/replay.env" ] || install -m 0644 "$HERE/replay.env" "$ETC/replay.env"
     # Readable by root only; systemd passes it to the service as a credential.
@@ -149,7 +151,7 @@ install_units() {
     systemctl daemon-reload
     [ -e "$RESTART_DUE" ] || return 0
     # Restart running services on the new release; stopped ones stay stopped.
-    systemctl try-restart auscult.service 'auscult@*.service'
+    systemctl try-restart auscult.service 'auscult@*.service' auscult-notify.service
     rm -f "$RESTART_DUE"
 }
 
@@ -163,11 +165,13 @@ next_steps() {
     say "  4. sudo systemctl enable --now auscult.service: it learns the machine, healthy, for a week"
     say "  5. sudo auscult status shows the progress. For this command, mute, acknowledge and label"
     say "     without sudo: sudo usermod -aG auscult \$USER, then log in again"
+    say "  6. for alerts by mail, Telegram, Slack or ntfy: docs/notifications.md"
 }
 
 uninstall() {
     if systemd_runs; then
-        systemctl disable --now auscult.service auscult-replay.service 2>/dev/null || true
+        systemctl disable --now auscult-notify.service auscult.service auscult-replay.service \
+            2>/dev/null || true
         for instance in $(systemctl list-units --all --plain --no-legend 'auscult@*.service' |
             cut -d' ' -f1); do
             systemctl disable --now "$instance" 2>/dev/null || true
@@ -177,7 +181,8 @@ uninstall() {
     for unit in $UNIT_FILES; do
         rm -f "$UNITS/$unit"
     done
-    rm -f /etc/systemd/system/*.wants/auscult.service /etc/systemd/system/*.wants/auscult@*.service
+    rm -f /etc/systemd/system/*.wants/auscult.service /etc/systemd/system/*.wants/auscult@*.service \
+        /etc/systemd/system/*.wants/auscult-notify.service
     if [ "$(readlink "$COMMAND" 2>/dev/null)" = "$PREFIX/venv/bin/auscult" ]; then
         rm -f "$COMMAND"
     fi

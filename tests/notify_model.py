@@ -34,11 +34,14 @@ class MemoryHistory(HistoryReader):
     def __init__(self) -> None:
         super().__init__(Path("no file"))
         self.written: list[Event] = []
+        self.asked: list[int] = []
+        """After which position events were asked for."""
         self.exists = True
 
     def events_after(
         self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
     ) -> list[Event]:
+        self.asked.append(position)
         later = (one for one in self.written if one.position > position)
         return [one for one in later if not kinds or one.kind in kinds][:limit]
 
@@ -133,14 +136,18 @@ class Sent:
     unix_s: float
     steady_s: float
     message: Message
+    picture: bytes | None
     after_kill: bool
 
 
 class World:
     """Machines, their history, and one target that may fail or be killed."""
 
-    def __init__(self, plan: Plan, *, exists: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, *, exists: bool = True, evidence: Path = Path("no folder")
+    ) -> None:
         """``exists``: whether there is a history at the start."""
+        self.evidence = EvidenceFolder(evidence)
         self.clock = FakeClock()
         self.history = MemoryHistory()
         self.history.exists = exists
@@ -160,7 +167,7 @@ class World:
         self.target = Target(
             self.plan,
             history=self.history,
-            evidence=EvidenceFolder(Path("no folder")),
+            evidence=self.evidence,
             ledger=self.ledger,
             send=self._send,
             clock=self.clock,
@@ -257,13 +264,13 @@ class World:
             self.clock.now_s += pause_s
         raise AssertionError("the target is never idle")
 
-    def _send(self, message: Message, _picture: bytes | None) -> Outcome:
+    def _send(self, message: Message, picture: bytes | None) -> Outcome:
         if self.kill == "before send":
             raise Killed
         if self.is_down:
             return Outcome(ok=False, detail="it is down")
-        clock = self.clock
-        self.sent.append(Sent(clock.unix_s(), clock.steady_s(), message, self.n_kills > 0))
+        now = self.clock.now()
+        self.sent.append(Sent(now.unix_s, now.steady_s, message, picture, self.n_kills > 0))
         self.n_kills = 0
         if self.kill == "after send":
             raise Killed

@@ -31,6 +31,7 @@ from tests.installed_node import (
     pump_sound,
 )
 from tests.mosquitto import Subscriber, free_port
+from tests.notifications import Hook
 from tests.nspawn import BootedSystem
 from tests.waiting import wait_for
 
@@ -83,6 +84,7 @@ def test_systemd_accepts_every_line_of_the_units(installed: Node) -> None:
     units = ["auscult.service", "auscult@pump-7.service", "auscult-replay.service"]
     units += ["auscult-train.service", "auscult-train.path"]
     units += ["auscult-train@pump-7.service", "auscult-train@pump-7.path"]
+    units += ["auscult-notify.service"]
     done = installed.system.run(["systemd-analyze", "verify", *units], check=False)
     ours = [line for line in done.stderr.splitlines() if "auscult" in line]
     assert ours == []
@@ -528,6 +530,63 @@ def test_replay_reaches_its_recordings_only(node: Node) -> None:
     assert {what for what, how in reached.items() if how == "reached"} == {"recordings"}
 
 
+NOTIFY = "auscult-notify.service"
+
+
+@pytest.fixture
+def messages(node: Node) -> Iterator[Hook]:
+    """A target of the messages to people. Their service is stopped at the end."""
+    hook = Hook()
+    target = '\n[[notify]]\nname = "hook"\nattach_picture = false\nretry_min_s = 0.2\n'
+    node.configure(configuration(node.port) + target)
+    address = hook.url + "?+X-Token=open-sesame"
+    node.system.write("/etc/auscult/notify/hook", f"{address}\n", mode=0o600)
+    node.system.write(f"/etc/systemd/system/{NOTIFY}.d/quicker.conf", "[Service]\nRestartSec=1\n")
+    node.systemctl("daemon-reload")
+    yield hook
+    print(node.system.journal(NOTIFY))
+    node.systemctl("stop", NOTIFY)
+    node.system.run(["rm", "-rf", "/var/lib/private/auscult-notify"])
+    hook.close()
+
+
+def test_alerts_are_sent_from_the_sandbox(node: Node, messages: Hook) -> None:
+    """An alarm would reach nobody, or an attacker who takes over a mail client would have more
+    rights than needed."""
+    node.systemctl("start", "--no-block", NOTIFY)  # the daemon has no state yet
+    node.systemctl("start", "auscult.service")
+    wait_for(lambda: node.show("ActiveState", NOTIFY) == "active", 60, "the messages active")
+    assert "hook: ok" in wait_for(lambda: node.show("StatusText", NOTIFY), 10, "a status line")
+    received = wait_for(lambda: messages.received, 60, "a message")
+    assert received[0]["title"].startswith("pump-7: alarm since")
+    assert dict(messages.requests[0][1])["X-Token"] == "open-sesame"
+    pid = node.show("MainPID", NOTIFY)
+    status = dict(
+        re.findall(r"^(\w+):\s+(.*)$", node.system.run(["cat", f"/proc/{pid}/status"]).stdout, re.M)
+    )
+    assert status["CapEff"] == status["CapBnd"] == "0000000000000000"
+    assert status["Seccomp"] == "2"
+    into = ["nsenter", f"--target={pid}", "--mount", f"--setuid={status['Uid'].split()[0]}", "--"]
+    for path in ("/etc/auscult", "/opt/auscult", "/var/lib", "/var/lib/auscult", "/root"):
+        assert node.system.run([*into, "touch", f"{path}/x"], check=False).returncode != 0, path
+    node.system.run([*into, "touch", "/var/lib/auscult-notify/x"])
+    node.system.run([*into, "cat", "/var/lib/auscult/history.sqlite3"])
+    credentials = node.system.run(["ls", f"/run/credentials/{NOTIFY}"]).stdout.split()
+    assert credentials == ["notify_hook"]
+    node.systemctl("reload", NOTIFY)
+    assert node.show("ActiveState", NOTIFY) == "active"
+    shown = [
+        node.system.run(["cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline"]).stdout,
+        node.system.journal(NOTIFY),
+        node.show("StatusText", NOTIFY),
+    ]
+    assert not any("open-sesame" in text for text in shown)
+    state = node.system.root / "var/lib/private/auscult-notify"
+    files = [path.read_bytes() for path in state.rglob("*.json")]
+    assert files
+    assert not any(b"open-sesame" in content for content in files)
+
+
 def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> None:
     """A second run would restart the service or overwrite the configuration, or a removal would
     leave units."""
@@ -547,6 +606,7 @@ def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> N
     for _ in range(2):
         node.system.run([INSTALL, "--uninstall"], timeout_s=300)
         assert node.show("LoadState") in {"not-found", "masked"}
+        assert node.show("LoadState", NOTIFY) in {"not-found", "masked"}
         assert not (node.system.root / "opt/auscult").exists()
         assert not (node.system.root / "usr/local/bin/auscult").exists()
         assert (node.system.root / "etc/auscult/config.toml").exists()

@@ -20,6 +20,7 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = ("auscult.service", "auscult@.service", "auscult-replay.service")
+NOTIFY = "auscult-notify.service"
 TRAINERS = ("auscult-train.service", "auscult-train@.service")
 SCRIPTS = (DEPLOY / "install.sh", DEPLOY / "mosquitto" / "make-certificates.sh", ROOT / ".ci/run")
 
@@ -61,6 +62,7 @@ def exposure(unit: str, root: Path, drop_ins: tuple[str, ...] = ()) -> float:
         ("auscult-replay.service", 0.6),
         ("auscult-train.service", 0.9),
         ("auscult-train@.service", 0.9),
+        (NOTIFY, 1.1),
     ],
 )
 def test_exposure_stays_low(unit: str, limit: float, tmp_path: Path) -> None:
@@ -106,13 +108,25 @@ def test_the_units_that_train_fit_those_that_monitor() -> None:
         assert ("PrivateNetwork", "yes") in directives(trainer)
 
 
-@pytest.mark.parametrize("unit", UNITS)
+def test_the_unit_of_the_messages_reads_what_the_daemon_writes() -> None:
+    """Messages would be made from another folder, or from none, or could change the history."""
+    daemon, notify = map(dict, map(directives, (UNITS[0], NOTIFY)))
+    state = f"%S/{daemon['StateDirectory']}"
+    assert notify["BindReadOnlyPaths"] == f"%S/private/{daemon['StateDirectory']}:{state}"
+    assert ("Environment", f"AUSCULT_SERVICE__STATE_DIR={state}") in directives(NOTIFY)
+    assert notify["StateDirectory"] != daemon["StateDirectory"]
+    shared = ("DynamicUser", "User", "Group", "UMask", "ProtectSystem")
+    assert [notify[key] for key in shared] == [daemon[key] for key in shared]
+    assert notify["LoadCredential"] == "notify:/etc/auscult/notify"
+
+
+@pytest.mark.parametrize("unit", [*UNITS, NOTIFY])
 def test_no_memory_is_writable_and_executable(unit: str) -> None:
     """An attacker could execute the data that a decoder reads."""
     assert ("MemoryDenyWriteExecute", "yes") in directives(unit)
 
 
-@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS])
+@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS, NOTIFY])
 def test_every_hardening_line_is_explained(unit: str) -> None:
     """docs/security.md would not explain every hardening line."""
     explained = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -14,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from monitor.model.bundle import Bundle
 from tests.command_line import auscult, process_without
+from tests.daemons import daemon, healthy_then_faulty
 from tests.notifications import (
     Hook,
     MailServer,
@@ -238,6 +240,29 @@ def _told(history: WrittenHistory, hook: Hook) -> list[tuple[str, str]]:
             assert at, line
             found.append((history.at_minute[at[0]].alert_id, what[0]))
     return found
+
+
+def test_a_fault_is_told_and_one_of_a_muted_machine_is_not(
+    notify: Notify, hook: Hook, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Nobody would be told about a fault, or somebody who works on the machine would be called."""
+    with daemon(tmp_path / "daemon") as running:
+        for name in ("pump-7", "fan-2"):
+            running.feed(name, bundle.path, healthy_then_faulty(), speed=2.0)
+        running.start()
+        running.wait_for_log("ready")
+        config = ("--config", running.config)
+        assert auscult("mute", "fan-2", "--for", "1h", *config).status == 0
+        notify.target("hook", hook.url)
+        notify.other(f'[service]\nstate_dir = "{running.folder / "state"}"')
+        notify.start()
+
+        running.wait_for_log("alert raised during a mute")
+        wait_for(lambda: hook.titles)
+        assert [title.partition(":")[0] for title in hook.titles] == ["pump-7"]
+        assert auscult("unmute", "fan-2", *config).status == 0
+        wait_for(lambda: len(hook.titles) == 2)
+        assert hook.titles[1].startswith("fan-2: alarm since")
 
 
 def test_the_test_reports_each_target(notify: Notify, hook: Hook) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, time
@@ -32,6 +33,9 @@ MACHINES = st.sampled_from(["pump-7", "fan-2", "press-1"])
 KILLS = st.sampled_from(["", "", "", "before send", "after send", "before save", "after save"])
 QUIET = QuietTime(start=time(8, 30), end=time(11), zone=UTC)
 """The clock of the tests begins at 08:00."""
+
+
+ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"
 
 
 def plan(
@@ -385,6 +389,15 @@ def test_a_history_of_which_a_new_daemon_counts_from_one_is_told(world: World) -
     assert titles(world) == ["pump-7: alarm since 08:11 UTC"]
 
 
+def test_events_that_do_not_matter_are_not_read_again(world: World) -> None:
+    """A target without alerts would read a whole history every second."""
+    for _ in range(3):
+        world.state("pump-7", "ok")
+        world.settle()
+        world.settle()
+    assert world.history.asked == [0, 1, 2]
+
+
 def test_an_event_that_is_written_late_or_twice_is_not_told(world: World) -> None:
     """An alert that has ended would be raised again, and never end."""
     alert = world.raised("pump-7")
@@ -463,6 +476,30 @@ def test_what_operators_note_is_in_the_message(world: World) -> None:
     lines = world.sent[0].message.body.splitlines()
     assert "Acknowledged by anna: I go there" in lines
     assert "Labelled fault by ben" in lines
+
+
+def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> None:
+    """The picture would be missing, or an alarm would wait for one that never comes."""
+    world = World(plan(), evidence=tmp_path)
+    alert = world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    assert world.turn() == 1.0
+    world.clock.now_s += 30.0
+    assert world.turn() == 1.0
+    piece = tmp_path / ALERT_ID
+    piece.mkdir()
+    (piece / "0-raised.png").write_bytes(b"picture")
+    metadata = {"machine": "pump-7", "moment": "raised", "at": "", "starts_at": ""}
+    (piece / "0-raised.json").write_text(json.dumps(metadata))
+    world.turn()
+    assert world.sent[0].picture == b"picture"
+    world.happens("cleared", alert)
+    world.settle()
+    assert world.sent[1].picture is None
+    world.raised("fan-2", evidence={"id": f"{ALERT_ID}-1"})
+    assert world.turn() == 1.0
+    world.clock.now_s += 60.0
+    world.turn()
+    assert len(world.sent) == 3
 
 
 def test_a_source_that_fails_is_told_if_it_lasts() -> None:

@@ -55,8 +55,8 @@ class Schedule:
         return Due(tuple(ready if together else ready[:1]), 0.0)
 
     def _pause_s(self, last: Moment | None, clock: Clock) -> float:
-        """How long the interval since the last message still is; 0 after a restart."""
-        if last is None or last.boot_id != clock.boot_id:
+        """How long the interval since the last message still is; 0 after a reboot."""
+        if last is None or not clock.boot_id or last.boot_id != clock.boot_id:
             return 0.0
         return self.min_interval_s - (clock.steady_s() - last.steady_s)
 

@@ -132,7 +132,7 @@ class Target:
                 fold(ledger, event, self.plan.interest)
                 self._is_unsaved = True
             if len(events) < self.BATCH:
-                return
+                ledger.position = max(ledger.position, last)  # others are not read again
 
     def _first_position(self) -> int:
         """Where a new target begins: what happened before it is not told.
