@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
@@ -46,12 +45,12 @@ def chromium() -> Iterator[Browser]:
 class Viewer:
     """A page in a window of its own, which remembers everything that went wrong in it.
 
-    ``troubles``: errors of the console and of scripts, and requests to other hosts.
+    ``troubles``: errors of the console and of scripts, and requests to other hosts or to addresses
+    that are not below that of the page.
     """
 
     def __init__(self, browser: Browser, url: str, window: ViewportSize = DESKTOP) -> None:
         self._url = url
-        self._host = urlsplit(url).netloc
         self.troubles: list[str] = []
         self._context = browser.new_context(viewport=window, timezone_id="Europe/Berlin")
         self.page: Page = self._context.new_page()
@@ -105,6 +104,5 @@ class Viewer:
             self.troubles.append(f"console: {message.text} {json.dumps(message.location)}")
 
     def _request(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"data", "blob"} and parts.netloc != self._host:
-            self.troubles.append(f"request to another host: {url}")
+        if not url.startswith(f"{self._url}/"):
+            self.troubles.append(f"request to another address: {url}")

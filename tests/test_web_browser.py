@@ -1,21 +1,27 @@
-"""The web page in a real browser, beside a real daemon with a machine that becomes faulty."""
+"""The web page in a real browser, beside a real daemon with healthy and faulty machines."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
+from monitor.history.reader import HistoryReader
 from monitor.model.bundle import Bundle
+from monitor.web.users import Role
 from tests.browser import DESKTOP, PHONE, Viewer, chromium
-from tests.bundles import machine_sound
-from tests.daemons import daemon, healthy_then_faulty
-from tests.web_server import WebServer, web_server
+from tests.browser_site import ENDED, HEALTHY, OPEN, WAITING, Site, watched_site
+from tests.daemons import documents
+from tests.mosquitto import Subscriber
+from tests.web_app import PASSWORD, served
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+PAGES = ["", f"machine/{OPEN}", f"machine/{HEALTHY}", "alerts", "health"]
 
 
 @pytest.fixture(scope="module")
@@ -25,38 +31,57 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """The page of a daemon with a healthy and a faulty machine."""
-    folder = tmp_path_factory.mktemp("web") / "daemon"
-    with TemporaryDirectory(prefix="auscult-") as runtime, daemon(folder) as watched:
-        watched.environment["RUNTIME_DIRECTORY"] = runtime
-        watched.web(listen="127.0.0.1:0")
-        watched.feed("fan-2", bundle.path, machine_sound(30), speed=10)
-        watched.feed("pump-7", bundle.path, healthy_then_faulty(), speed=10)
-        watched.start()
-        with web_server(watched.config, watched.environment) as page:
-            yield page
+def site(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with watched_site(tmp_path_factory.mktemp("site") / "site", bundle.path) as running:
+        yield running
 
 
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
-def viewer(request: pytest.FixtureRequest, browser: Browser, server: WebServer) -> Iterator[Viewer]:
+@dataclass(frozen=True)
+class Kind:
+    """How a viewer looks at the page: in which window, below a path or not."""
+
+    name: str
+    is_below_path: bool
+    waiting: str
+    """A machine that only this viewer mutes."""
+
+
+@pytest.fixture(
+    params=[Kind("desktop", False, WAITING[0]), Kind("phone below a path", True, WAITING[1])],
+    ids=lambda kind: kind.name,
+)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture
+def viewer(kind: Kind, browser: Browser, site: Site) -> Iterator[Viewer]:
     """A window on the page; at its end, nothing went wrong in it."""
-    one = Viewer(browser, server.url, request.param)
+    url = (site.below_path if kind.is_below_path else site.plain).url
+    one = Viewer(browser, url, PHONE if kind.is_below_path else DESKTOP)
     yield one
     one.close()
     assert one.troubles == []
 
 
+def alert_of(viewer: Viewer, machine: str) -> str:
+    """The id of the alert of a machine, from the list of alerts; its page is then open."""
+    page = viewer.open("alerts")
+    page.locator(".alert-row", has_text=machine).first.locator("a").click()
+    expect(page.locator("h1")).to_have_text(machine)
+    return page.url.rsplit("/", 1)[1]
+
+
 def test_the_fault_appears_on_the_overview_before_the_healthy_machine(viewer: Viewer) -> None:
     """Who looks at the page would not see which machine needs somebody."""
     page = viewer.open("")
-    expect(page.locator(".tile").first).to_contain_text("Anomaly", timeout=30_000)
-    expect(page.locator(".tile").first).to_contain_text("pump-7")
-    expect(page.locator(".tile").nth(1)).to_contain_text("fan-2")
-    expect(page.locator("#summary")).to_contain_text("1 anomaly")
-    expect(page).to_have_title("(1) Machines · Auscult")
-    assert viewer.overflow_px() <= 0
-    assert viewer.barriers() == []
+    expect(page.locator(f'#attention .tile[data-machine="{OPEN}"]')).to_contain_text(
+        "Anomaly", timeout=30_000
+    )
+    expect(page.locator(f'#others .tile[data-machine="{HEALTHY}"]')).to_contain_text("OK")
+    expect(page.locator("#summary")).to_contain_text(re.compile(r"\d anomal"))
+    expect(page).to_have_title(re.compile(r"\(\d\) Machines · Auscult"))
 
 
 def test_times_are_those_of_the_viewer(viewer: Viewer) -> None:
@@ -84,3 +109,119 @@ def test_a_keyboard_reaches_every_machine(viewer: Viewer) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.locator(".tile-name").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(re.compile(r"\w+-\d"))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_fits_its_window_and_keeps_nobody_out(path: str, viewer: Viewer) -> None:
+    """A phone would have to scroll sideways, or a screen reader could not read the page."""
+    page = viewer.open(path)
+    page.wait_for_load_state("networkidle")
+    assert viewer.overflow_px() <= 0
+    assert viewer.barriers() == []
+
+
+def test_the_machine_shows_its_state_and_its_history(viewer: Viewer) -> None:
+    """A technician could not see since when and how badly the machine is faulty."""
+    page = viewer.open(f"machine/{OPEN}")
+    expect(page.locator("#state")).to_have_text("Anomaly")
+    expect(page.locator("#since")).to_have_text(re.compile(r"since \d\d:\d\d \(.+\)"))
+    expect(page.locator("#ratio")).to_have_text(re.compile(r"[\d.,]+ \u00d7"))
+    expect(page.locator("#events")).to_contain_text("Alert raised")
+    page.get_by_role("button", name="1 h").click()
+    expect(page.locator(".chart-summary")).to_contain_text("1 alert", timeout=90_000)
+    page.locator(".alert-flag").first.click()
+    expect(page.locator("#status")).to_have_text("Alert, still open")
+
+
+def test_a_muted_machine_sends_no_alert(viewer: Viewer, kind: Kind, site: Site) -> None:
+    """Somebody who works on a machine would wake up others."""
+    with Subscriber(site.broker, client_id=f"listener-{kind.waiting}") as subscriber:
+        page = viewer.open(f"machine/{kind.waiting}")
+        page.get_by_role("button", name="Mute").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("No new alert of this machine is sent")
+        assert viewer.barriers() == []
+        dialog.get_by_label("Note").fill("oil change")
+        dialog.get_by_role("button", name="Mute").click()
+        expect(dialog).to_have_count(0)
+        expect(page.locator("#state")).to_have_text("Muted")
+        site.break_machine(kind.waiting)
+        expect(page.locator("#explanation")).to_contain_text(
+            "without the mute: Anomaly", timeout=20_000
+        )
+        expect(page.locator("#events")).to_contain_text("oil change", timeout=40_000)
+        assert documents(subscriber, f"/{kind.waiting}/alert") == []
+        page.get_by_role("button", name="End the mute").click()
+        page.get_by_role("dialog").get_by_role("button", name="End the mute").click()
+        expect(page.locator("#state")).to_have_text("Anomaly", timeout=20_000)
+
+
+def test_a_label_is_stored_and_shown_by_the_history(viewer: Viewer, kind: Kind, site: Site) -> None:
+    """The review of an alert would be lost."""
+    alert_id = alert_of(viewer, ENDED)
+    page = viewer.page
+    note = f"bearing replaced ({kind.name})"
+    page.get_by_label("Note").fill(note)
+    expect(page.locator("#labels")).to_contain_text("The machine was healthy")
+    page.get_by_role("button", name="Sensor problem" if kind.is_below_path else "Fault").click()
+    expect(page.locator(".stored")).to_have_text(re.compile("Stored: (Fault|Sensor problem)."))
+    expect(page.locator("#events")).to_contain_text(note)
+    assert viewer.overflow_px() <= 0
+    assert viewer.barriers() == []
+    page.reload()
+    expect(page.locator("#verdict")).to_contain_text(note)
+    history = HistoryReader(site.watched.folder / "state" / "history.sqlite3")
+    assert note in [event.note for event in history.events(alert_id=alert_id, kinds=["label"])]
+
+
+def test_an_alert_is_acknowledged(viewer: Viewer, kind: Kind, site: Site) -> None:
+    """Two technicians would drive to the same machine."""
+    site.break_machine(kind.waiting)  # if no other test has done it
+    page = viewer.open(f"machine/{kind.waiting}")
+    page.get_by_role("link", name="Listen to the alert").click()
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#verdict")).to_contain_text("Acknowledged")
+    expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    page.get_by_role("link", name="Machines").click()
+    tile = page.locator(f'.tile[data-machine="{kind.waiting}"]')
+    expect(tile).to_contain_text("acknowledged")
+
+
+def test_the_health_shows_what_is_not_about_sound(viewer: Viewer) -> None:
+    """A full disk or a lost broker would not be seen."""
+    page = viewer.open("health")
+    expect(page.locator("#processes")).to_contain_text("runs for")
+    expect(page.locator("#delivery")).to_contain_text("MQTT 5")
+    expect(page.locator("#disk")).to_contain_text("GB")
+    expect(page.locator("#coverage")).to_contain_text(OPEN)
+    expect(page.locator("#connection")).to_have_text("live", timeout=15_000)
+
+
+@pytest.mark.parametrize(("user", "may_change"), [("anna", True), ("board", False)])
+def test_a_login_leads_back_and_only_an_operator_sees_buttons(
+    user: str, may_change: bool, browser: Browser, tmp_path: Path
+) -> None:
+    """Somebody who follows a link in an alert would not arrive, or be offered what is refused."""
+    users = {"anna": Role.OPERATOR, "board": Role.VIEWER}
+    with served(tmp_path, users=users) as page_only:
+        viewer = Viewer(browser, page_only.url, PHONE)
+        page = viewer.open("machine/pump-7")
+        expect(page.locator("h1")).to_have_text("Log in")
+        assert viewer.overflow_px() <= 0
+        assert viewer.barriers() == []
+        page.get_by_label("User").fill(user)
+        page.get_by_label("Password").fill("wrong horse")
+        page.keyboard.press("Enter")
+        expect(page.locator(".form-error")).to_contain_text("wrong")
+        viewer.troubles.clear()  # the browser reports the status 401
+        page.get_by_label("User").fill(user)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        expect(page.locator("h1")).to_have_text("pump-7")
+        expect(page.get_by_role("button", name="Mute")).to_have_count(int(may_change))
+        page.get_by_role("button", name=f"Log out {user}").click()
+        expect(page.locator("h1")).to_have_text("Log in")
+        viewer.close()
+        assert viewer.troubles == []

@@ -38,7 +38,7 @@ def used_keys() -> set[str]:
 def _pattern(key: str) -> str:
     fixed = re.sub(r"([.\-])", r"\\\1", key)
     any_part = re.sub(r"\$\{.*?\}", r"[^.]+", fixed)
-    return any_part + "[^.]+" if key.endswith(".") else any_part
+    return any_part + "[^.]+" if key.endswith((".", "_")) else any_part
 
 
 def test_every_key_has_a_text() -> None:

@@ -18,8 +18,10 @@ from tests.waiting import wait_for
 class WebServer:
     """`auscult web` with a configuration; ``url`` is the address of its page."""
 
-    def __init__(self, config: Path, environment: dict[str, str] | None = None) -> None:
-        self.log = config.with_name("web.log")
+    def __init__(
+        self, config: Path, environment: dict[str, str] | None = None, log: str = "web.log"
+    ) -> None:
+        self.log = config.with_name(log)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "monitor", "web", "--config", str(config)],
             cwd=ROOT,
@@ -48,12 +50,14 @@ class WebServer:
 
 
 @contextmanager
-def web_server(config: Path, environment: dict[str, str] | None = None) -> Iterator[WebServer]:
+def web_server(
+    config: Path, environment: dict[str, str] | None = None, log: str = "web.log"
+) -> Iterator[WebServer]:
     """The page of the daemon with this configuration, on a free port.
 
     The configuration must have ``listen = "127.0.0.1:0"``.
     """
-    server = WebServer(config, environment)
+    server = WebServer(config, environment, log)
     try:
         yield server
     finally:

@@ -15,7 +15,7 @@ export function part(text) {
 }
 
 /** A request that failed, with a message for people. */
-export class RequestError extends Error {
+class RequestError extends Error {
   constructor(message, status) {
     super(message);
     this.status = status;
@@ -41,7 +41,7 @@ export async function post(path, body) {
 }
 
 /** Go to the page for the password, and come back afterwards. */
-export function logIn() {
+function logIn() {
   const back = location.href.slice(base.href.length) + location.hash;
   location.assign(address(`login?next=${part(back)}`));
 }

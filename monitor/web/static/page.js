@@ -30,7 +30,11 @@ export function showBanners(lines) {
 }
 
 document.getElementById("zone").textContent = t("common.zone", { zone: zone() });
-document.getElementById("log-out")?.addEventListener("click", async () => {
-  await post("logout", {}).catch(() => {});
-  location.assign(address("login"));
-});
+const logOut = document.getElementById("log-out");
+if (logOut) {
+  logOut.addEventListener("click", async () => {
+    await post("logout", {}).catch(() => {});
+    location.assign(address("login"));
+  });
+  logOut.hidden = false;
+}

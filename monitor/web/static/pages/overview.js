@@ -25,6 +25,7 @@ let clockError = 0;
 
 search.addEventListener("input", render);
 show(overview);
+showConnection(true);
 setInterval(refresh, REFRESH_S * 1000);
 
 /** Show a document of api/overview. Days are sent rarely: without one, the last one stays. */

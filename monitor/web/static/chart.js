@@ -1,0 +1,266 @@
+/**
+ * The ratio of a machine over hours to months, with operation and alerts, drawn by uPlot.
+ *
+ * The vertical scale is that of ratio.js: the threshold is in the middle. When the shown time
+ * changes, the data are loaded again at the resolution that fits.
+ */
+
+import { alertMarks, paintOperation, paintThresholds } from "./chart_marks.js";
+import { fill, h, setText } from "./dom.js";
+import { moment, number, ratioText } from "./format.js";
+import { onSchemeChange, themeColour } from "./palette.js";
+import { position, ratioAt, TICKS } from "./ratio.js";
+import { language, t, word } from "./texts.js";
+
+const HOUR_S = 3600;
+const DAY_S = 24 * HOUR_S;
+const SHORTEST_S = 10 * 60;
+const REFRESH_S = 60;
+const RANGES_S = { hour: HOUR_S, six_hours: 6 * HOUR_S, day: DAY_S, week: 7 * DAY_S, month: 30 * DAY_S, year: 365 * DAY_S };
+const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
+
+/**
+ * load(sinceS, untilS, points) gives {rows, alerts, warningRatio}: rows of ratio_min, ratio_mean,
+ * ratio_max (null where nothing was scored), operation, start_s and step_s, oldest first.
+ */
+export class HistoryChart {
+  constructor(container, load, { since = null, until = null, alertId = null } = {}) {
+    this.load = load;
+    this.alertId = alertId;
+    this.home = since === null ? null : [since, until];
+    this.isFixed = this.home !== null;
+    this.until = until ?? Date.now() / 1000;
+    this.since = since ?? this.until - RANGES_S.six_hours;
+    this.data = { rows: [], alerts: [], warningRatio: null };
+    this.request = 0;
+    this.plotArea = h("div", { class: "chart-area" });
+    this.readout = h("p", { class: "chart-readout" });
+    this.summary = h("p", { class: "chart-summary", role: "status" });
+    fill(container, this.controls(), this.plotArea, legend(), this.readout, this.summary);
+    this.draw();
+    new ResizeObserver(() => this.resize()).observe(this.plotArea);
+    onSchemeChange(() => this.draw());
+    this.refresh();
+    setInterval(() => this.follow(), REFRESH_S * 1000);
+  }
+
+  controls() {
+    const press = (key, action, pressed = null) =>
+      h("button", { type: "button", class: "small", onclick: action, "aria-pressed": pressed }, t(`chart.${key}`));
+    const ranges = this.home === null ? Object.entries(RANGES_S) : [];
+    this.rangeButtons = ranges.map(([name, seconds]) => ({
+      seconds,
+      element: press(name, () => this.showLast(seconds), "false"),
+    }));
+    const home = this.home === null ? null : press("this_alert", () => this.show(...this.home));
+    return h(
+      "div",
+      { class: "chart-controls" },
+      h("div", { class: "button-row", role: "group", "aria-label": t("chart.range") }, home, ...this.rangeButtons.map((one) => one.element)),
+      h(
+        "div",
+        { class: "button-row", role: "group", "aria-label": t("chart.move") },
+        press("earlier", () => this.move(-0.5)),
+        press("later", () => this.move(0.5)),
+        press("closer", () => this.zoom(0.5)),
+        press("wider", () => this.zoom(2)),
+      ),
+    );
+  }
+
+  /** Show the last seconds, and follow the present. */
+  showLast(seconds) {
+    const now = Date.now() / 1000;
+    this.isFixed = false;
+    this.show(now - seconds, now);
+  }
+
+  /** Move by a share of the shown time. */
+  move(share) {
+    const by = share * (this.until - this.since);
+    this.isFixed = true;
+    this.show(this.since + by, this.until + by);
+  }
+
+  /** Show a time that is longer or shorter by this factor around the middle. */
+  zoom(factor) {
+    const half = Math.max(SHORTEST_S / 2, (factor * (this.until - this.since)) / 2);
+    const middle = (this.since + this.until) / 2;
+    this.isFixed = true;
+    this.show(middle - half, middle + half);
+  }
+
+  show(since, until) {
+    const length = Math.min(Math.max(until - since, SHORTEST_S), 2 * RANGES_S.year);
+    const now = Date.now() / 1000;
+    const end = Math.min((since + until + length) / 2, Math.max(now, since + length / 2));
+    this.since = end - length;
+    this.until = end;
+    this.refresh();
+  }
+
+  follow() {
+    if (this.isFixed || document.hidden) return;
+    this.showLast(this.until - this.since);
+  }
+
+  async refresh() {
+    const request = ++this.request;
+    const points = Math.max(200, Math.round(this.plotArea.clientWidth * 1.2));
+    for (const { element, seconds } of this.rangeButtons) {
+      const isShown = !this.isFixed && Math.abs(this.until - this.since - seconds) < 2;
+      element.setAttribute("aria-pressed", String(isShown));
+    }
+    this.plot.setScale("x", { min: this.since, max: this.until });
+    try {
+      const data = await this.load(this.since, this.until, points);
+      if (request !== this.request) return;
+      this.data = data;
+      this.plot.setData(columns(data.rows), false);
+      this.plot.setScale("x", { min: this.since, max: this.until });
+      this.showSummary();
+    } catch (error) {
+      if (request === this.request) setText(this.summary, error.message);
+    }
+  }
+
+  showSummary() {
+    const scored = this.data.rows.filter((row) => row.ratio_max !== null);
+    const values = { since: moment(this.since), until: moment(this.until) };
+    if (scored.length === 0) {
+      setText(this.summary, t("chart.nothing", values));
+      return;
+    }
+    const highest = scored.reduce((best, row) => (row.ratio_max > best.ratio_max ? row : best));
+    const text = t("chart.summary", {
+      ...values,
+      highest: ratioText(highest.ratio_max),
+      at: moment(highest.start_s),
+      alerts: t("common.alerts", { count: this.data.alerts.length }),
+    });
+    setText(this.summary, text);
+  }
+
+  draw() {
+    this.plot?.destroy();
+    const options = {
+      width: this.plotArea.clientWidth || 300,
+      height: this.height(),
+      legend: { show: false },
+      cursor: { y: false, drag: { x: true, y: false, setScale: false }, points: { show: false } },
+      scales: { x: { time: true, range: (_u, low, high) => [low, high] }, y: { range: [0, 1] } },
+      axes: [timeAxis(), ratioAxis()],
+      series: [
+        {},
+        { stroke: "transparent", points: { show: false } },
+        { stroke: "transparent", points: { show: false } },
+        { stroke: themeColour("--line"), width: 1.5, points: { show: false } },
+      ],
+      bands: [{ series: [1, 2], fill: themeColour("--line-range") }],
+      hooks: {
+        drawClear: [(plot) => paintOperation(plot, this.data.rows)],
+        draw: [(plot) => paintThresholds(plot, this.data.warningRatio)],
+        setSelect: [(plot) => this.select(plot)],
+        setCursor: [(plot) => this.read(plot)],
+        ready: [(plot) => alertMarks(plot, () => this.data.alerts, this.alertId)],
+      },
+    };
+    this.plot = new window.uPlot(options, columns(this.data.rows), this.plotArea);
+    this.plot.setScale("x", { min: this.since, max: this.until });
+  }
+
+  resize() {
+    const width = this.plotArea.clientWidth;
+    if (width && width !== this.plot.width) this.plot.setSize({ width, height: this.height() });
+  }
+
+  height() {
+    return this.plotArea.clientWidth < 500 ? 190 : 240;
+  }
+
+  select(plot) {
+    const { left, width } = plot.select;
+    if (width < 5) return;
+    const [from, to] = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.isFixed = true;
+    this.show(from, to);
+  }
+
+  read(plot) {
+    const row = plot.cursor.idx === null || plot.cursor.idx === undefined ? null : this.points()[plot.cursor.idx];
+    if (!row) {
+      setText(this.readout, t("chart.hint"));
+      return;
+    }
+    const values = { at: moment(row.start_s), operation: row.operation ? word("operation", row.operation) : "" };
+    const text =
+      row.ratio_max === null
+        ? t("chart.not_scored", values)
+        : t("chart.readout", { ...values, low: ratioText(row.ratio_min), high: ratioText(row.ratio_max) });
+    setText(this.readout, text.replace(/[,\s]+$/, ""));
+  }
+
+  points() {
+    return withGaps(this.data.rows);
+  }
+}
+
+function legend() {
+  const entries = ["mean", "threshold", "warning", "running", "off"];
+  return h("ul", { class: "legend", "aria-label": t("chart.legend") }, ...entries.map((name) => h("li", { class: name }, t(`chart.legend_${name}`))));
+}
+
+function columns(rows) {
+  const points = withGaps(rows);
+  const of = (name) => points.map((row) => (row[name] === null ? null : position(row[name])));
+  return [points.map((row) => row.start_s), of("ratio_max"), of("ratio_min"), of("ratio_mean")];
+}
+
+/** The rows, and an empty one in each gap, so that no line is drawn across it. */
+function withGaps(rows) {
+  const points = [];
+  for (const row of rows) {
+    const last = points[points.length - 1];
+    if (last && row.start_s > last.start_s + 1.5 * last.step_s) {
+      points.push({ ...EMPTY, start_s: last.start_s + last.step_s, step_s: last.step_s });
+    }
+    points.push(row);
+  }
+  return points;
+}
+
+const EMPTY = { ratio_min: null, ratio_mean: null, ratio_max: null, operation: null };
+
+function timeAxis() {
+  return {
+    ...axisColours(),
+    space: 70,
+    values: (_plot, splits, _axis, _space, step) =>
+      splits.map((at, index) => {
+        const moment_ = new Date(at * 1000);
+        if (step >= DAY_S) return date.format(moment_);
+        const isNewDay = index === 0 || new Date(splits[index - 1] * 1000).getDate() !== moment_.getDate();
+        return isNewDay ? `${clock.format(moment_)}\n${date.format(moment_)}` : clock.format(moment_);
+      }),
+  };
+}
+
+function ratioAxis() {
+  return {
+    ...axisColours(),
+    size: 36,
+    splits: () => TICKS.map(position),
+    values: (_plot, splits) => splits.map((place) => number(ratioAt(place))),
+  };
+}
+
+function axisColours() {
+  return {
+    stroke: themeColour("--text-soft"),
+    font: `12px ${themeColour("--font")}`,
+    grid: { stroke: themeColour("--grid"), width: 1 },
+    ticks: { stroke: themeColour("--grid"), width: 1, size: 4 },
+  };
+}

@@ -1,0 +1,76 @@
+/** Lists of events and of alerts. */
+
+import { address, part } from "./api.js";
+import { h, time } from "./dom.js";
+import { length, moment, ratioText, unixSeconds } from "./format.js";
+import { t, word } from "./texts.js";
+
+const LINKED = new Set(["raised", "cleared", "label", "acknowledge"]);
+
+/** Events as rows of a list: time, what happened, by whom and why. */
+export function eventRows(events, { linksAlerts = true } = {}) {
+  return events.map((event) =>
+    h(
+      "li",
+      { class: "event", "data-event": event.kind },
+      time(event.at, moment(event.at, { seconds: true })),
+      h(
+        "span",
+        {},
+        linksAlerts && event.alert_id && LINKED.has(event.kind)
+          ? h("a", { href: address(`alert/${part(event.alert_id)}`) }, eventText(event))
+          : eventText(event),
+        event.user ? h("span", { class: "event-by" }, ` ${t("event.by", { user: event.user })}`) : null,
+        event.note ? h("q", { class: "event-note" }, event.note) : null,
+      ),
+    ),
+  );
+}
+
+/** One sentence about an event. */
+function eventText(event) {
+  const payload = event.payload ?? {};
+  switch (event.kind) {
+    case "state":
+      return t("event.state", { state: word("state", event.value), detail: payload.detail ? `: ${payload.detail}` : "" });
+    case "operation":
+      return t("event.operation", { operation: word("operation", event.value) });
+    case "label":
+      return t("event.label", { label: word("label", event.value) });
+    case "raised":
+    case "updated":
+      return t(`event.${event.kind}`, { ratio: ratioText(payload.ratio) });
+    case "warning":
+      return t("event.warning", { warning: word("warning", event.value) });
+    case "mute":
+      return event.value ? t("event.mute_for", { length: length(Number(event.value)) }) : t("event.mute");
+    default:
+      return word("event", event.kind, event.value || event.kind);
+  }
+}
+
+/** One alert in a list. */
+export function alertRow(alert, { showsMachine = true } = {}) {
+  const isOpen = !alert.cleared_at;
+  const lasted = isOpen
+    ? t("alert.open")
+    : t("alert.lasted", { length: length(unixSeconds(alert.cleared_at) - unixSeconds(alert.raised_at)) });
+  return h(
+    "li",
+    { class: "alert-row", "data-open": isOpen },
+    h(
+      "a",
+      { href: address(`alert/${part(alert.alert_id)}`) },
+      showsMachine ? h("strong", {}, alert.machine, " ") : null,
+      time(alert.raised_at, moment(alert.raised_at)),
+    ),
+    h("span", { class: "alert-ratio" }, ratioText(alert.peak_ratio)),
+    h("span", { class: "alert-lasted" }, lasted),
+    h("span", { class: "alert-verdict" }, verdict(alert)),
+  );
+}
+
+function verdict(alert) {
+  if (alert.label) return word("label", alert.label);
+  return alert.acknowledged ? t("alert.acknowledged") : t("alert.unreviewed");
+}

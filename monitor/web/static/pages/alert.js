@@ -1,0 +1,100 @@
+/** One alert: hear it, see it, compare it with healthy sound, and say what it was. */
+
+import { getJson, part } from "../api.js";
+import { HistoryChart } from "../chart.js";
+import { fill, h, setText } from "../dom.js";
+import { eventRows } from "../events.js";
+import { clipOfPiece, healthyClip } from "../evidence.js";
+import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
+import { historyOf } from "../machine_history.js";
+import { mayChange, pageData } from "../page.js";
+import { ClipPlayer } from "../player.js";
+import { ratioBar, showRatio } from "../ratio.js";
+import { showResidual } from "../residual.js";
+import { reviewButtons } from "../review.js";
+import { t, word } from "../texts.js";
+
+const BESIDE_S = 3600;
+const REFRESH_S = 10;
+
+const place = (name) => document.getElementById(name);
+const { alert: first } = pageData();
+const id = first.alert_id;
+const bar = ratioBar();
+const ratio = h("span", { class: "ratio-number" });
+const areas = { acknowledgeArea: place("acknowledge"), labelArea: place("labels") };
+const review = mayChange ? reviewButtons(areas, id, refresh) : null;
+let nPieces = -1;
+
+place("review").hidden = !mayChange;
+fill(place("ratio"), bar.element, ratio);
+show(pageData());
+const raisedS = unixSeconds(first.raised_at);
+const endsS = first.cleared_at ? unixSeconds(first.cleared_at) : raisedS;
+new HistoryChart(place("history-chart"), historyOf(first.machine), {
+  since: raisedS - BESIDE_S,
+  until: Math.min(endsS + BESIDE_S, Math.max(Date.now() / 1000, raisedS + 60)),
+  alertId: id,
+});
+setInterval(() => document.hidden || refresh(), REFRESH_S * 1000);
+
+async function refresh() {
+  show(await getJson(`api/alert/${part(id)}`));
+}
+
+function show({ alert, pieces, healthy, events }) {
+  const isOpen = !alert.cleared_at;
+  document.body.dataset.kind = isOpen ? "alarm" : "off";
+  setText(place("status"), isOpen ? t("alert.status_open") : t("alert.status_cleared"));
+  place("status").dataset.open = String(isOpen);
+  bar.update(alert.peak_ratio);
+  showRatio(ratio, alert.peak_ratio);
+  fill(place("facts"), ...facts(alert, isOpen));
+  review?.update(alert);
+  setText(place("verdict"), verdict(alert));
+  if (pieces.length !== nPieces) showEvidence(alert, pieces, healthy);
+  nPieces = pieces.length;
+  fill(place("events"), ...eventRows(events, { linksAlerts: false }));
+}
+
+function showEvidence(alert, pieces, healthy) {
+  const playable = pieces.filter((piece) => piece.log_mel && piece.has_sound !== false);
+  place("player").hidden = playable.length === 0;
+  place("no-evidence").hidden = playable.length > 0;
+  if (playable.length === 0) return;
+  const ranges = bandsOf(alert);
+  const clips = playable.map(clipOfPiece);
+  if (healthy) clips.push(healthyClip(healthy));
+  new ClipPlayer(place("player"), clips, ranges);
+  const { band_residual_db: residual, log_mel: about } = playable[0];
+  place("residual-section").hidden = !residual;
+  if (residual) showResidual(place("residual"), residual, about.mel_hz, ranges);
+}
+
+function facts(alert, isOpen) {
+  const lines = [[t("alert.raised"), `${moment(alert.raised_at, { seconds: true })} (${t("alert.ago", { length: ago(alert.raised_at) })})`]];
+  if (!isOpen) {
+    const lasted = length(unixSeconds(alert.cleared_at) - unixSeconds(alert.raised_at));
+    lines.push([t("alert.cleared"), `${moment(alert.cleared_at, { seconds: true })} (${t("alert.lasted", { length: lasted })})`]);
+  }
+  lines.push([t("alert.highest"), t("alert.times_threshold", { ratio: ratioText(alert.peak_ratio) })]);
+  const ranges = bandsOf(alert);
+  if (ranges.length) lines.push([t("alert.frequencies"), bands(ranges)]);
+  const span = alert.payload?.span_s;
+  if (span) lines.push([t("alert.span"), length(span)]);
+  if (alert.payload?.reason) lines.push([t("alert.reason"), word("reason", alert.payload.reason)]);
+  return lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+}
+
+function verdict(alert) {
+  const parts = [];
+  if (alert.acknowledged) parts.push(t("alert.acknowledged"));
+  if (alert.label) parts.push(word("label", alert.label));
+  if (alert.note) parts.push(`“${alert.note}”`);
+  return parts.length ? parts.join(" · ") : t("alert.unreviewed");
+}
+
+/** A message that clears the alert has no bands: those of an earlier one stay true. */
+function bandsOf(alert) {
+  return alert.bands_hz ?? alert.payload?.bands_hz ?? [];
+}

@@ -1,0 +1,33 @@
+/** The list of alerts. */
+
+import { getJson } from "../api.js";
+import { fill, setText } from "../dom.js";
+import { alertRow } from "../events.js";
+import { pageData } from "../page.js";
+import { t } from "../texts.js";
+
+const REFRESH_S = 30;
+const list = document.getElementById("alerts");
+const only = document.getElementById("only-unreviewed");
+let alerts = pageData().alerts;
+
+only.addEventListener("change", render);
+render();
+setInterval(refresh, REFRESH_S * 1000);
+
+async function refresh() {
+  if (document.hidden) return;
+  try {
+    alerts = (await getJson("api/alerts")).alerts;
+    render();
+  } catch (error) {
+    setText(document.getElementById("nothing"), error.message);
+  }
+}
+
+function render() {
+  const shown = only.checked ? alerts.filter((alert) => !alert.label) : alerts;
+  fill(list, ...shown.map((alert) => alertRow(alert)));
+  const reason = alerts.length ? t("alerts.all_reviewed") : t("alerts.none");
+  setText(document.getElementById("nothing"), shown.length ? "" : reason);
+}

@@ -1,0 +1,142 @@
+/**
+ * The sound of an alert with its three pictures, beside healthy sound of the same machine.
+ *
+ * The browser's own controls play and seek. A line on the pictures shows the position; a click on
+ * a picture plays from there.
+ */
+
+import { fill, h, setAttribute, setText } from "./dom.js";
+import { moment, unixSeconds } from "./format.js";
+import { difference, loudness } from "./palette.js";
+import { Spectrogram } from "./spectrogram.js";
+import { t } from "./texts.js";
+
+const LOUDER = 8;
+const PANELS = [
+  ["sound", loudness],
+  ["reconstruction", loudness],
+  ["difference", difference],
+];
+
+/**
+ * clips: [{key, name, sources: [{type, href}], metadata, images: () => Promise of three
+ * Uint8Array}], the first one is shown at once. bands: ranges to mark, in hertz.
+ */
+export class ClipPlayer {
+  constructor(container, clips, bands) {
+    this.clips = clips;
+    this.bands = bands;
+    this.audio = h("audio", { controls: true, preload: "metadata" });
+    this.views = PANELS.map(([name, colours]) => ({
+      view: new Spectrogram(t(`sound.${name}`), t(`sound.clip_${name}`)),
+      playhead: h("div", { class: "playhead", "aria-hidden": "true" }),
+      colours,
+    }));
+    for (const { view, playhead } of this.views) {
+      view.frame.append(playhead);
+      view.frame.addEventListener("click", (event) => this.seek(event, view.frame));
+    }
+    this.note = h("p", { class: "clip-note" });
+    this.trouble = h("p", { class: "form-error", role: "alert" });
+    this.audio.addEventListener("error", () => setText(this.trouble, t("alert.clip_failed")), true);
+    fill(
+      container,
+      this.choice(),
+      h("div", { class: "player-controls" }, this.audio, this.louder()),
+      this.note,
+      this.trouble,
+      h("div", { class: "pictures" }, ...this.views.map(({ view }) => view.element)),
+    );
+    this.show(clips[0]);
+    this.follow();
+  }
+
+  choice() {
+    if (this.clips.length < 2) return null;
+    const options = this.clips.map((clip) => {
+      const input = h("input", {
+        type: "radio",
+        name: "clip",
+        value: clip.key,
+        checked: clip === this.clips[0],
+        onchange: () => this.show(clip),
+      });
+      return h("label", { class: "segment" }, input, h("span", {}, clip.name));
+    });
+    return h("fieldset", { class: "segments" }, h("legend", { class: "hidden" }, t("alert.compare")), ...options);
+  }
+
+  louder() {
+    const box = h("input", { type: "checkbox", onchange: () => this.amplify(box.checked) });
+    return h("label", { class: "check" }, box, t("alert.louder"));
+  }
+
+  /** Machines are often recorded quietly. The gain is in the page, not in the clip. */
+  amplify(isLouder) {
+    if (!this.gain) {
+      const context = new AudioContext();
+      const source = context.createMediaElementSource(this.audio);
+      this.gain = context.createGain();
+      source.connect(this.gain).connect(context.destination);
+      this.audio.addEventListener("play", () => context.resume());
+      context.resume();
+    }
+    this.gain.gain.value = isLouder ? LOUDER : 1;
+  }
+
+  async show(clip) {
+    const wasPlaying = !this.audio.paused;
+    this.clip = clip;
+    setText(this.trouble, "");
+    setAttribute(this.audio, "aria-label", clip.name);
+    fill(this.audio, ...clip.sources.map(({ type, href }) => h("source", { type, src: href })));
+    this.audio.load();
+    if (wasPlaying) this.audio.play().catch(() => {});
+    setText(this.note, clip.note ?? "");
+    try {
+      const images = await clip.images();
+      if (this.clip === clip) this.paint(clip.metadata, images);
+    } catch (error) {
+      setText(this.trouble, error.message);
+    }
+  }
+
+  paint(metadata, images) {
+    const { mel_hz: melHz, n_frames: nFrames } = metadata.log_mel;
+    this.views.forEach(({ view, colours }, index) => {
+      view.resize(melHz, nFrames);
+      view.drawBands(images[index], colours);
+      view.markTimes(clipTicks(metadata));
+      view.markBands(this.clip.showsBands ? this.bands : [], melHz);
+    });
+  }
+
+  seek(event, frame) {
+    const { left, width } = frame.getBoundingClientRect();
+    this.audio.currentTime = ((event.clientX - left) / width) * this.seconds();
+    this.audio.play().catch(() => {});
+  }
+
+  seconds() {
+    return this.clip.metadata.seconds || this.audio.duration || 1;
+  }
+
+  follow() {
+    const share = Math.min(1, this.audio.currentTime / this.seconds());
+    for (const { playhead, view } of this.views) {
+      playhead.style.transform = `translateX(${share * view.frame.clientWidth}px)`;
+    }
+    requestAnimationFrame(() => this.follow());
+  }
+}
+
+/** Marks every few seconds, and the moment of the decision, as times of day. */
+function clipTicks(metadata) {
+  const begins = unixSeconds(metadata.starts_at);
+  const step = metadata.seconds > 20 ? 10 : metadata.seconds > 8 ? 5 : 2;
+  const ticks = [];
+  for (let s = 0; s <= metadata.seconds - step / 2; s += step) {
+    ticks.push({ place: s / metadata.seconds, text: s === 0 ? moment(begins, { seconds: true }) : t("sound.plus_seconds", { value: s }) });
+  }
+  return ticks;
+}
