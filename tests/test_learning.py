@@ -39,6 +39,7 @@ from monitor.learning.journal import (
 )
 from monitor.learning.learner import Learner, make_trainer
 from monitor.learning.pieces import Piece, PieceStore
+from monitor.learning.relearning.scoring import MonitoredBy
 from monitor.learning.rule import WEEK_S, alarms_of, most_alarms, next_step
 from monitor.learning.settings import LearningSettings
 from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
@@ -730,7 +731,7 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
 
 def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_path: Path) -> None:
     """A machine that is monitored would lose its alerts by a new table."""
-    learner, trainer = make(configured_bundle=True)
+    learner, trainer = make(monitored_by=MonitoredBy(tmp_path / "configured"))
     receive(learner, 200)
     assert not learner.turn()
     assert learner.status()["stage"] == "armed"

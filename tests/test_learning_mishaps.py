@@ -148,7 +148,7 @@ def test_a_bundle_that_cannot_be_stored_is_trained_again_after_a_pause(
     learner.turn()
     trainer.gives("first")
     with monkeypatch.context() as disk:
-        disk.setattr("monitor.learning.steps.copy_files", full)
+        disk.setattr("monitor.learning.learned_bundles.copy_files", full)
         learner.turn()
         learner.turn()
     assert len(trainer.jobs) == 1

@@ -11,14 +11,20 @@ from typing import Any, cast
 import pytest
 
 from monitor.control.dispatcher import Dispatcher
+from monitor.control.labels import LABELS
 from monitor.control.operator_log import OperatorLog
 from monitor.learning.learner import Learner
+from monitor.learning.relearning.reviews import Clip
 from monitor.outbox.queue import Outbox
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
+from monitor.service.reviews import ReviewedAlerts
 from monitor.service.supervisor import Supervisor
 from tests.alert_drafts import draft
 from tests.scripted_machines import RecordingOutlet
+from tests.test_relearning import Machine
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Operated:
@@ -134,6 +140,68 @@ def test_the_status_shows_the_progress_of_now(operated: Operated) -> None:
     (machine,) = operated.ask("status")["result"]["machines"]
     assert machine["state"]["learning"]["pieces"] == 3
     assert machine["state"]["state"] == "learning"
+
+
+def test_a_label_shows_its_effect(operated: Operated) -> None:
+    """An operator would not know what a label changes, or would expect that it changes alerts."""
+    alert_id = operated.alert()
+    labelled = operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]
+    assert "added to the relearning set" in labelled["effect"]
+    page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    for label, (meaning, effect) in LABELS.items():
+        assert f"| `{label}` | {meaning} | {effect} |" in page
+
+
+def test_relearning_by_commands(operated: Operated, tmp_path: Path) -> None:
+    """The web page could not show a new bundle, or nobody would know who accepted it."""
+    refused = operated.ask("relearn", machine="pump-7")["error"]
+    assert refused["status"] == 78
+    assert "add the table [machine.learning] to it in /etc/c.toml" in refused["message"]
+    machine = Machine(tmp_path / "state")
+    machine.arm()
+    operated.learners["pump-7"] = machine.learner
+    assert operated.ask("relearn", machine="pump-7")["error"]["status"] == 64
+    assert operated.ask("relearn", machine="pump-7", collect_s=1)["error"]["status"] == 64
+    assert operated.ask("relearn_accept", machine="pump-7")["error"]["status"] == 64
+    machine.reviews.add(1, "false-alarm")
+    assert operated.ask("relearn", machine="pump-7")["ok"]
+    machine.trains()
+    machine.compares(n1=(2.5, 0.8))
+    machine.reach("ready")
+    shown = operated.ask("relearn_show", machine="pump-7")["result"]["relearning"]
+    assert shown == operated.ask("relearn", machine="pump-7")["result"]["relearning"]
+    assert shown["comparison"]["alerts"][0]["ratio_after"] == 0.8
+    accepted = operated.ask("relearn_accept", machine="pump-7")["result"]
+    assert (accepted["relearning"], accepted["machine"]) == (None, "pump-7")
+    rows = operated.operators._open()._connection.execute(
+        "SELECT user, action, value FROM entries WHERE action = 'relearn' ORDER BY position"
+    )
+    assert rows.fetchall() == [("anna", "relearn", "begin"), ("anna", "relearn", "accept")]
+    machine.learner.stop()
+
+
+def test_reviews_join_the_labels_with_the_kept_sound(operated: Operated, tmp_path: Path) -> None:
+    """A false alarm would be relearned without its sound, or a fault with it."""
+    heard, silent = operated.alert(), operated.alert()
+    operated.ask("label", alert_id=heard, label="false-alarm")
+    folder = tmp_path / "evidence" / heard
+    folder.mkdir(parents=True)
+    for number, starts_at in enumerate(("2026-11-23T10:15:15.250Z", "at noon")):
+        metadata = {
+            "evidence_id": f"{heard}-{number}",
+            "machine": "pump-7",
+            "moment": "raised",
+            "at": "2026-11-23T10:15:30.250Z",
+            "starts_at": starts_at,
+        }
+        (folder / f"{number}-raised.json").write_text(json.dumps(metadata))
+        (folder / f"{number}-raised.flac").write_bytes(b"fLaC")
+    reviews = ReviewedAlerts(operated.muting, tmp_path)
+    (alert,) = reviews.of("pump-7")
+    assert (alert.alert_id, alert.label) == (heard, "false-alarm")
+    assert alert.clips == (Clip(f"{heard}-0", folder / "0-raised.flac", 1795428915.25),)
+    assert reviews.of("another") == []
+    assert silent != heard
 
 
 def test_a_later_part_can_replace_a_command(operated: Operated) -> None:

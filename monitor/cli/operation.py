@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from monitor.cli.options import file_option
+from monitor.errors import UsageError
 from monitor.text.arguments import AsJson, CommandApp, length_of_time, moment
 
 DaemonConfig = Annotated[
@@ -197,7 +198,43 @@ def rollback(
     commission(Target(socket, config), "rollback", machine, as_json=as_json)
 
 
+def relearn(
+    machine: MachineId,
+    *,
+    collect: Annotated[
+        float | None,
+        typer.Option(
+            help="Collect healthy sound beside the monitoring first, for example 12h or 7d (1m to "
+            "365d). Needed if no sound was kept when the machine was armed.",
+            metavar="TIME",
+            parser=length_of_time("1m", "365d"),
+        ),
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Use the new bundle from now on.")
+    ] = False,
+    discard: Annotated[bool, typer.Option("--discard", help="Do not use the new bundle.")] = False,
+    config: DaemonConfig = None,
+    socket: DaemonSocket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a new bundle with the alerts that were labelled as false alarms.
+
+    The machine is monitored by its present bundle meanwhile. When the new bundle is ready, this
+    command shows what it would change. It is used only after --accept.
+    """
+    from monitor.commands.operate import Target
+    from monitor.commands.relearn import relearn as relearn_command
+
+    if sum((accept, discard, collect is not None)) > 1:
+        raise UsageError("use only one of --collect, --accept and --discard")
+    relearn_command(
+        Target(socket, config), machine, collect, accept=accept, discard=discard, as_json=as_json
+    )
+
+
 def register(app: CommandApp) -> None:
     """Add the commands to ``auscult``."""
-    for command in (status, mute, unmute, acknowledge, label, history, learn, arm, rollback):
+    commands = (status, mute, unmute, acknowledge, label, history, learn, arm, rollback, relearn)
+    for command in commands:
         app.command()(command)

@@ -104,10 +104,20 @@ def train_requests(
     message(f"{counted(run_requests(folder, train_here), 'bundle')} requested")
 
 
+def score_for_relearning(
+    folder: Annotated[Path, typer.Argument(help="The folder `scoring` of a machine.")],
+) -> None:
+    """Score recordings with two bundles; for the daemon, which starts it as a child."""
+    from monitor.learning.relearning.scoring import run_job
+
+    run_job(folder)
+
+
 def register(app: CommandApp) -> None:
     """Add the commands to ``auscult``."""
     app.command()(demo)
     app.command(hidden=True)(train_requests)
+    app.command(hidden=True)(score_for_relearning)
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         add_help_option=False,

@@ -85,6 +85,8 @@ def label(target: Target, alert_id: str, label: str, note: str, *, as_json: bool
     """Note what an alert was."""
     result = target.ask("label", alert_id=alert_id.lower(), label=label, note=note)
     text = f"{result['machine']}: alert {result['alert_id']} labelled {result['label']}"
+    if effect := result.get("effect"):
+        text += f". {effect}"
     _report(result, text, as_json=as_json)
 
 
@@ -145,6 +147,8 @@ def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
         yield f"alert {alert['alert_id']} for {since}{acknowledged}"
     if (learning := state.get("learning")) and learning["stage"] != "armed":
         yield str(learning["text"])
+    elif learning and learning.get("relearning"):
+        yield str(learning["relearning"]["text"])
     if label := state.get("label"):
         yield f"labelled {label}"
     if until := state.get("muted_until"):

@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from monitor.control.labels import Label
 from monitor.errors import AuscultError, ServiceUnavailableError, UsageError
 from monitor.text.escaping import json_text, one_line
 
@@ -32,10 +33,11 @@ VERSION: Literal[1] = 1
 MAX_REQUEST_BYTES = 8192
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 LONGEST_MUTE_S = 30 * 86_400.0
+SHORTEST_COLLECTION_S = 60.0
+LONGEST_COLLECTION_S = 365 * 86_400.0
 MAX_NOTE_CHARACTERS = 500
 _BEGINNING_OF_ALERT_ID = re.compile(r"[0-9a-f-]{8,36}")
 
-Label = Literal["fault", "false-alarm", "sensor", "ignore"]
 Machine = Annotated[str, Field(min_length=1, max_length=64)]
 Note = Annotated[str, Field(max_length=MAX_NOTE_CHARACTERS)]
 
@@ -91,6 +93,12 @@ class MachineArguments(Arguments):
     """A command about one machine."""
 
     machine: Machine
+
+
+class RelearnArguments(MachineArguments):
+    """``relearn``: ``collect_s``: collect healthy sound for so many seconds first."""
+
+    collect_s: float | None = Field(default=None, ge=SHORTEST_COLLECTION_S, le=LONGEST_COLLECTION_S)
 
 
 class MuteArguments(MachineArguments):

@@ -16,6 +16,7 @@ from monitor.durable import replace_content
 log = logging.getLogger(__name__)
 
 Stage = Literal["collecting", "provisional", "armed"]
+RelearnStep = Literal["collecting", "training", "comparing", "ready", "failed"]
 CONFIGURED = ""
 """The name of the bundle of the configuration, in place of a learned one."""
 MOST_ALARMS = 100
@@ -71,6 +72,28 @@ class UnseenSound:
 
 
 @dataclass(slots=True)
+class Relearning:
+    """A new bundle beside the one in use.
+
+    ``by``: the operator. ``collect_s``: seconds of sound to collect before the training, of which
+    ``collected_s`` are received. ``alarms``: of the bundle in use meanwhile. ``pieces`` and
+    ``clips``: what the training has, ``clips`` by their evidence ids. ``false_alarms``: the ids of
+    all alerts with this label when it began. ``trouble``: why it failed.
+    """
+
+    step: RelearnStep
+    began_at: str
+    by: str
+    collect_s: float = 0.0
+    collected_s: float = 0.0
+    alarms: list[Alarm] = field(default_factory=list)
+    pieces: int = 0
+    clips: list[str] = field(default_factory=list)
+    false_alarms: list[str] = field(default_factory=list)
+    trouble: str = ""
+
+
+@dataclass(slots=True)
 class Journal:
     """The progress of the learning.
 
@@ -81,7 +104,8 @@ class Journal:
     oldest first. ``unfit``: pieces that the last training left out. ``aside``: all pieces that
     are not learned. ``rare``: pieces that are learned although they are unlike most others.
     ``duty``: how often the machine started and for how long it ran, by hours of
-    sound, while it was provisional. ``armed_by``: why the machine was armed.
+    sound, while it was provisional. ``armed_by``: why the machine was armed. ``relearning``: of an
+    armed machine, None if nothing is under way.
     """
 
     stage: Stage = "collecting"
@@ -97,6 +121,14 @@ class Journal:
     rare: list[NamedPiece] = field(default_factory=list)
     duty: list[DutyPart] = field(default_factory=list)
     armed_by: str = ""
+    relearning: Relearning | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Whether pieces of sound are kept now."""
+        if self.stage == "armed":
+            return self.relearning is not None and self.relearning.step == "collecting"
+        return True
 
     @property
     def newest(self) -> LearnedBundle | None:

@@ -16,6 +16,11 @@ from monitor.learning.operators import OperatorActions
 from monitor.learning.piece_writer import PieceWriter
 from monitor.learning.progress import Progress
 from monitor.learning.reception import Reception
+from monitor.learning.relearning.actions import RelearnActions
+from monitor.learning.relearning.reviews import Reviews, no_reviews
+from monitor.learning.relearning.scoring import MonitoredBy
+from monitor.learning.relearning.scoring_process import Scoring, ScoringProcess
+from monitor.learning.relearning.view import RelearnView
 from monitor.learning.settings import LearningSettings
 from monitor.learning.state import LearningState
 from monitor.learning.steps import Steps
@@ -28,6 +33,7 @@ from monitor.learning.trainers.train_command import PACKAGES
 log = logging.getLogger(__name__)
 
 DAY_S = 86_400.0
+_BY_DEFAULTS = MonitoredBy()
 
 
 class Learner:
@@ -49,33 +55,46 @@ class Learner:
         *,
         per_week: float = 1.0,
         config: Path | None = None,
-        configured_bundle: bool = False,
+        monitored_by: MonitoredBy = _BY_DEFAULTS,
         check_bundle: Callable[[Path], object] = Path.exists,
         trainer: Trainer | None = None,
+        scoring: Scoring | None = None,
+        reviews: Reviews = no_reviews,
         clock: Clock = SYSTEM_CLOCK,
         day_s: float = DAY_S,
     ) -> None:
         """``check_bundle`` raises ``AuscultError`` for a bundle that cannot be used.
 
-        ``per_week``: the budget of false alarms. ``configured_bundle``: whether the machine also
-        has a bundle in the configuration. Raises ``OSError`` where ``folder`` cannot be used.
+        ``per_week``: the budget of false alarms. ``reviews``: the alerts of the machine. Raises
+        ``OSError`` where ``folder`` cannot be used.
         """
         self.state = LearningState(
             machine,
             settings,
             folder,
             per_week=per_week,
-            has_configured_bundle=configured_bundle,
+            has_configured_bundle=monitored_by.configured is not None,
             clock=clock,
             day_s=day_s,
         )
         self._trainer = trainer or make_trainer(settings, folder / "work")
         self._writer = PieceWriter(self.state)
         self._reception = Reception(self.state, self._writer)
-        self._steps = Steps(self.state, self._trainer, check_bundle, config)
+        self._steps = Steps(
+            self.state,
+            self._trainer,
+            check_bundle,
+            config,
+            monitored_by=monitored_by,
+            reviews=reviews,
+            scoring=scoring or ScoringProcess(folder / "scoring"),
+        )
         self._operators = OperatorActions(self.state, self._reception, self._steps)
+        relearn = self._steps.relearn
+        self._relearn = RelearnActions(self.state, self._trainer, relearn)
+        self._relearn_view = RelearnView(self.state, self._trainer, relearn)
         self._waits_for_disk = False
-        self._progress = Progress(self.state, self._trainer)
+        self._progress = Progress(self.state, self._trainer, self._relearn_view)
 
     @property
     def stage(self) -> Stage:
@@ -92,12 +111,14 @@ class Learner:
         decisions: Sequence[Decision] = (),
         starts: int = 0,
         alarm_threshold: float = 0.0,
+        is_alarm: bool = False,
     ) -> None:
         """A block has been processed. ``usable``: whether its signal is sound of the machine.
 
         ``operation``: whether the machine runs; None if only the level of the sound shows it.
         ``scores``, ``decisions``: those that the block gave, with their threshold for alarms.
-        ``starts``: how often the machine started in the block.
+        ``starts``: how often the machine started in the block. ``is_alarm``: whether the machine
+        is in an alarm.
         """
         self._reception.push(
             block,
@@ -107,6 +128,7 @@ class Learner:
             decisions=decisions,
             starts=starts,
             alarm_threshold=alarm_threshold,
+            is_alarm=is_alarm,
         )
 
     def turn(self) -> bool:
@@ -141,6 +163,37 @@ class Learner:
         with self.state.lock:
             return self._operators.rollback(by)
 
+    def relearn(self, by: str, collect_s: float | None = None) -> str:
+        """Have a new bundle made beside the one in use; see ``RelearnActions``."""
+        with self.state.lock:
+            return self._relearn.relearn(by, collect_s) or self._relearn_view.text()
+
+    def relearn_accept(self, by: str) -> str:
+        """Use the new bundle; see ``RelearnActions``."""
+        with self.state.lock:
+            return self._relearn.accept(by)
+
+    def relearn_discard(self, by: str) -> str:
+        """Do not use the new bundle; see ``RelearnActions``."""
+        with self.state.lock:
+            return self._relearn.discard(by)
+
+    def relearning(self) -> dict[str, Any] | None:
+        """The progress and the comparison of a new bundle, for programs; None without one.
+
+        Raises ``OSError``.
+        """
+        with self.state.lock:
+            fields = self._relearn_view.fields()
+            if fields is None:
+                return None
+            return {**fields, "comparison": self._relearn_view.comparison()}
+
+    def labels_changed(self) -> None:
+        """An alert of the machine has another label, or its sound is kept now."""
+        with self.state.lock:
+            self._steps.relearn.confirmed.labels_changed()
+
     def status(self) -> dict[str, Any]:
         """The progress, for programs."""
         with self.state.lock:
@@ -161,6 +214,7 @@ class Learner:
         state = self.state
         with state.lock:
             self._trainer.close()
+            self._steps.relearn.stop()
         self._writer.stop()
         with state.lock:
             self._reception.count()

@@ -26,6 +26,7 @@ class OperatorActions:
         state = self._state
         self._steps.end_training()
         self._steps.forget_failures()
+        self._steps.relearn.forget()
         self._reception.forget()
         state.store.clear()  # before: after a kill between the two, they would be learned
         with state.unchanged_if_not_saved():
@@ -63,6 +64,7 @@ class OperatorActions:
                 journal.stage = "armed"
             if (bundle := journal.newest) is not None:  # the next training is due from now
                 bundle.heard_s, bundle.running_s = journal.heard_s, journal.running_s
+            self._steps.relearn.bundle_in_use_changed()
             shown = journal.bundle or "of the configuration"
             state.stage_changed(f"back to bundle {shown}, by {by}")
         return f"uses the bundle {shown} from now on"

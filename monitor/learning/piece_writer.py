@@ -64,7 +64,7 @@ class PieceWriter:
         state = self._state
         try:
             with state.lock:
-                if state.journal.stage == "armed" or generation != state.generation:
+                if not state.journal.collects or generation != state.generation:
                     return
                 state.store.add(sound.samples, sound.sample_rate_hz, piece)
                 state.disk_trouble = ""

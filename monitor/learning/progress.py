@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from monitor.learning.relearning.view import RelearnView
 from monitor.learning.rule import alarms_of, most_alarms
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.protocol import Trainer
@@ -16,9 +17,10 @@ _MOST_NAMED = 5
 class Progress:
     """The progress of one machine. All functions are called with the lock of ``state``."""
 
-    def __init__(self, state: LearningState, trainer: Trainer) -> None:
+    def __init__(self, state: LearningState, trainer: Trainer, relearn: RelearnView) -> None:
         self._state = state
         self._trainer = trainer
+        self._relearn = relearn
 
     def fields(self, n_lost: int) -> dict[str, Any]:
         """All figures, as in the payload ``learning``. ``n_lost``: pieces that were lost."""
@@ -48,6 +50,7 @@ class Progress:
             "text": text,
             "missing": state.missing,
             "trouble": self._trouble(),
+            "relearning": self._relearn.fields(),
         }
 
     def text(self) -> str:

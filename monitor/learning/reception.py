@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from monitor.detection.healthy_duty import PARTS_A_DAY
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, Decision, Score
 from monitor.learning.collector import Collector, PieceSound, level_dbfs
-from monitor.learning.journal import CONFIGURED, MOST_ALARMS, Alarm, UnseenSound
+from monitor.learning.journal import CONFIGURED, MOST_ALARMS, Alarm, Journal, UnseenSound
 from monitor.learning.piece_writer import PieceWriter
 from monitor.learning.pieces import Piece, SoundClass
 from monitor.learning.state import LearningState
@@ -65,13 +66,16 @@ class Reception:
         decisions: Sequence[Decision],
         starts: int,
         alarm_threshold: float,
+        is_alarm: bool = False,
     ) -> None:
         """See ``Learner.push``."""
-        stage = self._state.journal.stage
+        journal = self._state.journal
+        stage = journal.stage
         if self._generation != self._state.generation:  # what was heard before is not learned
             self._begin_collecting()
-        if stage == "armed":
+        if not journal.collects:
             return
+        usable = usable and not (is_alarm and stage == "armed")
         seconds = len(block.samples) / block.sample_rate_hz
         kind = self._classify(block, seconds, stage, usable=usable, operation=operation)
         scored_s = seconds if stage == "provisional" and scores and usable else 0.0
@@ -85,7 +89,7 @@ class Reception:
             finally:
                 self._state.lock.release()
         ratios = [score.value / alarm_threshold for score in scores] if alarm_threshold else []
-        self._collector.push(block, kind, self._every_s(stage), ratios)
+        self._collector.push(block, kind, self._every_s(journal), ratios)
 
     def count(self) -> None:
         """Count what has been received, and what the bundle in use was not made from."""
@@ -97,6 +101,13 @@ class Reception:
                 journal.running_s = self._state.levels.running_s
             elif received.kind == "running":
                 journal.running_s += received.seconds
+            if (relearning := journal.relearning) is not None:
+                relearning.collected_s += received.seconds if received.kind is not None else 0.0
+                relearning.alarms += [
+                    Alarm(journal.heard_s - one.span_s, journal.heard_s)
+                    for one in received.decisions
+                    if one.kind == "raised"
+                ]
             if journal.stage == "provisional" and (received.scored_s or received.decisions):
                 self._count_unseen(received)
             if journal.stage == "provisional" and received.operation is not None:
@@ -124,11 +135,13 @@ class Reception:
             return self._state.levels.push(level, seconds)
         return "quiet" if operation is OperationStatus.OFF else "running"
 
-    def _every_s(self, stage: str) -> float:
+    def _every_s(self, journal: Journal) -> float:
         settings = self._state.settings
-        if stage != "collecting":
-            return settings.every_s
-        beginning_s = 60.0 * settings.first_after_min
+        beginning_s = math.inf
+        if journal.stage == "collecting":
+            beginning_s = 60.0 * settings.first_after_min
+        elif journal.relearning is not None:
+            beginning_s = journal.relearning.collect_s
         return min(settings.every_s, beginning_s / Collector.BEGINNING_PIECES)
 
     def _count_unseen(self, received: _Received) -> None:

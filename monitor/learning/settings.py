@@ -52,6 +52,13 @@ class LearningSettings(BaseModel):
         default=False,
         description="Keep the pieces when the machine is armed.",
     )
+    relearn_max_mb: float = Field(
+        default=100.0,
+        ge=1.0,
+        le=1_000_000.0,
+        description="The most space in megabytes for the sound of alerts that were labelled as "
+        "false alarms. Above it, the oldest sound is left out.",
+    )
     keep_outliers: bool = Field(
         default=False,
         description="Also learn pieces that do not fit the others.",

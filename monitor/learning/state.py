@@ -71,6 +71,7 @@ class LearningState:
         folder.mkdir(parents=True, exist_ok=True)
         self.store = PieceStore(folder)
         journal = read_journal(folder)
+        self._is_kept = journal is not None
         if journal is None and has_configured_bundle:
             journal = Journal(stage="armed", bundle=CONFIGURED)
         self.journal = journal or Journal(began_at=self.now())
@@ -89,6 +90,14 @@ class LearningState:
     def stage_changed(self, message: str) -> None:
         """The stage or the bundle is another one: write it and log it. Raises ``OSError``."""
         self._is_change_unsaved = True
+        self.save()
+        log.info("%s", message, extra=self.log_extra)
+
+    def noted(self, message: str) -> None:
+        """Something else than the stage and the bundle is new: write it and log it.
+
+        Raises ``OSError``.
+        """
         self.save()
         log.info("%s", message, extra=self.log_extra)
 
@@ -131,7 +140,8 @@ class LearningState:
         journal = self.journal
         journal.levels = [round(s, 2) for s in self.levels.seconds]
         was_ever_learned = journal.bundles or journal.bundle != CONFIGURED
-        if journal.stage != "armed" or was_ever_learned:
+        self._is_kept = self._is_kept or journal.relearning is not None
+        if journal.stage != "armed" or was_ever_learned or self._is_kept:
             write_journal(self.folder, journal)
         if self._is_change_unsaved:  # the bundle in use is read from the disk
             self._is_change_unsaved = False

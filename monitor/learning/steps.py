@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.errors import AuscultError
-from monitor.learning.journal import LearnedBundle, NamedPiece
+from monitor.learning.journal import LearnedBundle
+from monitor.learning.learned_bundles import store_bundle
+from monitor.learning.relearning.reviews import Reviews
+from monitor.learning.relearning.scoring import MonitoredBy
+from monitor.learning.relearning.scoring_process import Scoring
+from monitor.learning.relearning.steps import RelearnSteps
 from monitor.learning.rule import next_step
-from monitor.learning.sorting import pieces_that_do_not_fit, pieces_while_off, rare_pieces
+from monitor.learning.sorting import pieces_while_off
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Job, Result, Trainer
 from monitor.learning.upkeep import Upkeep
-from monitor.model.replacement import complete_folder, copy_files
 from monitor.text.wording import counted, duration
 
 log = logging.getLogger(__name__)
@@ -28,7 +31,7 @@ class Steps:
     """The steps of one machine. All functions are called with the lock of ``state``.
 
     ``check_bundle`` raises ``AuscultError`` for a bundle that cannot be used. ``config``: the
-    file of the daemon, for the training.
+    file of the daemon, for the training. ``relearn``: the steps of an armed machine.
     """
 
     FIRST_PAUSE_S: ClassVar[float] = 60.0
@@ -41,6 +44,10 @@ class Steps:
         trainer: Trainer,
         check_bundle: Callable[[Path], object],
         config: Path | None,
+        *,
+        monitored_by: MonitoredBy,
+        reviews: Reviews,
+        scoring: Scoring,
     ) -> None:
         self._state = state
         self._trainer = trainer
@@ -50,14 +57,26 @@ class Steps:
         self._try_again_s = 0.0
         self._job_started: LearnedBundle | None = None
         self._upkeep = Upkeep(state)
+        self.relearn = RelearnSteps(
+            state,
+            trainer,
+            self._upkeep,
+            check_bundle=check_bundle,
+            config=config,
+            monitored_by=monitored_by,
+            reviews=reviews,
+            scoring=scoring,
+        )
 
     def advance(self) -> None:
         """Do what is due. Raises ``OSError``."""
         state, trainer = self._state, self._trainer
         if (result := trainer.poll()) is not None:
-            self._finished(result)
+            take = self.relearn.trained if state.journal.stage == "armed" else self._finished
+            take(result)
         if state.journal.stage == "armed":
             self._upkeep.end_learning()
+            self.relearn.advance()
             return
         if trainer.is_running and not trainer.waits_for_a_person:
             return
@@ -99,8 +118,7 @@ class Steps:
         state = self._state
         self._upkeep.forget_lost()
         self._correct_what_was_off()
-        if not state.settings.keep_outliers:
-            self._set_outliers_aside()
+        self._upkeep.set_outliers_aside()
         journal, accepted = state.journal, state.store.accepted
         self._job_started = LearnedBundle(
             *("", "", reason, journal.heard_s, journal.running_s, len(accepted))
@@ -132,23 +150,6 @@ class Steps:
         )
         state.journal.duty = []
 
-    def _set_outliers_aside(self) -> None:
-        state = self._state
-        pieces = state.store.pieces
-        aside, rare = pieces_that_do_not_fit(pieces), rare_pieces(pieces)
-        known_rare = {piece.name for piece in state.journal.rare}
-        state.journal.rare = [
-            NamedPiece(piece.name, piece.recorded_at, rare[piece.name])
-            for piece in pieces
-            if piece.name in rare
-        ]
-        for name in sorted(rare.keys() - known_rare):
-            log.warning("listen to piece %s: %s", name, rare[name], extra=state.log_extra)
-        known = {piece.name for piece in state.store.pieces if piece.aside}
-        state.store.set_aside(aside)
-        for name in sorted(aside.keys() - known):
-            log.warning("piece %s is not learned: %s", name, aside[name], extra=state.log_extra)
-
     def _finished(self, result: Result) -> None:
         if result.bundle is None:
             if not self._upkeep.remove_unusable(result.unusable):
@@ -164,9 +165,7 @@ class Steps:
         """Use a new bundle from now on."""
         state, journal = self._state, self._state.journal
         try:
-            name = self._new_name()
-            with complete_folder(state.folder / "bundles" / name) as folder:
-                copy_files(bundle, folder)
+            name = store_bundle(state, bundle)
         except OSError as error:  # without a pause, the training would begin again at once
             self._failed(f"the bundle cannot be stored: {error}")
             return
@@ -196,10 +195,3 @@ class Steps:
             duration(pause_s),
             extra=state.log_extra,
         )
-
-    def _new_name(self) -> str:
-        date = f"{datetime.fromtimestamp(self._state.clock.unix_s()).astimezone():%Y-%m-%d}"
-        folder = self._state.folder / "bundles"
-        folder.mkdir(exist_ok=True)
-        taken = {path.name for path in folder.iterdir()}
-        return next(name for n in range(1, len(taken) + 2) if (name := f"{date}-{n}") not in taken)

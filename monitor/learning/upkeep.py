@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from monitor.learning.journal import NamedPiece
 from monitor.learning.pieces import Piece
-from monitor.learning.sorting import LEAST_PIECES
+from monitor.learning.sorting import LEAST_PIECES, pieces_that_do_not_fit, rare_pieces
 from monitor.learning.state import LearningState
 from monitor.text.wording import counted
 
@@ -46,10 +48,37 @@ class Upkeep:
         return self._space if len(left) < LEAST_PIECES else ""
 
     def end_learning(self) -> None:
-        """Delete the pieces of an armed machine, also if a kill or the disk prevented it before."""
+        """Delete the pieces of an armed machine, also if a kill or the disk prevented it before.
+
+        Not while they are needed for a new bundle.
+        """
         store = self._state.store
-        if store.pieces and not self._state.settings.keep:
+        is_needed = self._state.settings.keep or self._state.journal.relearning is not None
+        if store.pieces and not is_needed:
             store.clear()
+
+    def set_outliers_aside(self, reasons: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Set the pieces aside that do not fit the others, and those of ``reasons`` by their names.
+
+        Call ``forget_lost`` before.
+        """
+        state = self._state
+        pieces = state.store.pieces
+        aside, rare = dict(reasons), rare_pieces(pieces)
+        if not state.settings.keep_outliers:
+            aside = pieces_that_do_not_fit(pieces) | aside
+        known_rare = {piece.name for piece in state.journal.rare}
+        state.journal.rare = [
+            NamedPiece(piece.name, piece.recorded_at, rare[piece.name])
+            for piece in pieces
+            if piece.name in rare
+        ]
+        for name in sorted(rare.keys() - known_rare):
+            log.warning("listen to piece %s: %s", name, rare[name], extra=state.log_extra)
+        known = {piece.name for piece in pieces if piece.aside}
+        state.store.set_aside(aside)
+        for name in sorted(aside.keys() - known):
+            log.warning("piece %s is not learned: %s", name, aside[name], extra=state.log_extra)
 
     def forget_lost(self) -> None:
         """Forget the pieces whose files are not there any more, and log it."""

@@ -34,6 +34,7 @@ from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
 from monitor.service.recorded_outbox import RecordedOutbox
+from monitor.service.reviews import ReviewedAlerts
 from monitor.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,8 @@ def run_daemon(
         plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
         history, outbox = _open_outbox(settings, config, stack)
         delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
-        commissioning = Commissioning(outbox.path.parent, config.absolute())
+        reviews = ReviewedAlerts(muting, outbox.path.parent)
+        commissioning = Commissioning(outbox.path.parent, config.absolute(), reviews=reviews.of)
         stack.callback(commissioning.stop)
         supervisor = Supervisor(
             muting,

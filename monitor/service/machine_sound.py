@@ -162,6 +162,7 @@ class MachineSound:
             decisions=output.decisions,
             starts=sum(change.is_start for change in output.operation),
             alarm_threshold=thresholds.alarm if thresholds is not None else 0.0,
+            is_alarm=self._pipeline.state.status is SourceStatus.ANOMALY,
         )
 
     def _shown(self, state: SourceState) -> SourceState:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 from monitor import __version__
 from monitor.alerts import alert_to_dict
 from monitor.clock import rfc3339
 from monitor.control.dispatcher import Dispatcher
+from monitor.control.labels import LABELS
 from monitor.control.messages import (
     AlertArguments,
     LabelArguments,
@@ -20,9 +20,10 @@ from monitor.control.messages import (
     NoArguments,
 )
 from monitor.control.operator_store import Entry, KnownAlert
-from monitor.errors import ConfigError, ServiceUnavailableError, UsageError
+from monitor.errors import UsageError
 from monitor.learning.learner import Learner
 from monitor.service.history_feed import HistoryFeed
+from monitor.service.learning_commands import LearningCommands
 from monitor.service.muting import Muting
 from monitor.service.supervisor import Supervisor, no_learner
 from monitor.text.escaping import one_line
@@ -64,11 +65,7 @@ class OperatorCommands:
         dispatcher.register("unmute", MachineArguments, self._unmute)
         dispatcher.register("acknowledge", AlertArguments, self._acknowledge)
         dispatcher.register("label", LabelArguments, self._label)
-        dispatcher.register("learn", MachineArguments, partial(self._commission, Learner.learn))
-        dispatcher.register("arm", MachineArguments, partial(self._commission, Learner.arm))
-        dispatcher.register(
-            "rollback", MachineArguments, partial(self._commission, Learner.rollback)
-        )
+        LearningCommands(self._daemon.learner, self._daemon.config, self).register(dispatcher)
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         daemon, clock = self._daemon, self._operators.clock
@@ -108,62 +105,51 @@ class OperatorCommands:
         }
 
     def _mute(self, arguments: MuteArguments, by: str) -> Mapping[str, Any]:
-        machine = self._known(arguments.machine)
+        machine = self.known(arguments.machine)
         self._muting.mute(machine, arguments.for_s, arguments.note, by)
-        self._note(by, "mute", machine, value=f"{arguments.for_s:g}", note=arguments.note)
+        self.note(by, "mute", machine, value=f"{arguments.for_s:g}", note=arguments.note)
         log.warning(
             "muted for %s",
             duration(arguments.for_s),
             extra={"machine": machine, "user": by, "note": one_line(arguments.note)},
         )
-        return self._told(machine)
+        return self.told(machine)
 
     def _unmute(self, arguments: MachineArguments, by: str) -> Mapping[str, Any]:
-        machine = self._known(arguments.machine)
+        machine = self.known(arguments.machine)
         suppressed = self._muting.unmute(machine)
         if suppressed is not None:
-            self._note(by, "unmute", machine)
-        return {"suppressed": suppressed, **self._told(machine)}
+            self.note(by, "unmute", machine)
+        return {"suppressed": suppressed, **self.told(machine)}
 
     def _acknowledge(self, arguments: AlertArguments, by: str) -> Mapping[str, Any]:
         with self._muting.guard:
             alert = self._alert(arguments.alert_id)
             alert.acknowledged = True
             self._operators.put_alert(alert)
-            self._note(by, "acknowledge", alert.machine, alert.alert_id, note=arguments.note)
-        return {"alert_id": alert.alert_id, **self._told(alert.machine)}
+            self.note(by, "acknowledge", alert.machine, alert.alert_id, note=arguments.note)
+        return {"alert_id": alert.alert_id, **self.told(alert.machine)}
 
     def _label(self, arguments: LabelArguments, by: str) -> Mapping[str, Any]:
         with self._muting.guard:
             alert = self._alert(arguments.alert_id)
             alert.label = arguments.label
             self._operators.put_alert(alert)
-            self._note(
+            self.note(
                 *(by, "label", alert.machine, alert.alert_id),
                 value=arguments.label,
                 note=arguments.note,
             )
-        return {"alert_id": alert.alert_id, "label": alert.label, **self._told(alert.machine)}
+        if (learner := self._daemon.learner(alert.machine)) is not None:
+            learner.labels_changed()
+        return {
+            "alert_id": alert.alert_id,
+            "label": alert.label,
+            "effect": LABELS[arguments.label].effect,
+            **self.told(alert.machine),
+        }
 
-    def _commission(
-        self, do: Callable[[Learner, str], str], arguments: MachineArguments, by: str
-    ) -> Mapping[str, Any]:
-        """Let a learner do something. The main loop changes the bundle within a second."""
-        machine = self._known(arguments.machine)
-        learner = self._daemon.learner(machine)
-        if learner is None:
-            raise ConfigError(
-                f'machine "{machine}" is not configured for learning: it has no '
-                f"[machine.learning] table in {self._daemon.config}"
-            )
-        try:
-            message = do(learner, by)
-        except OSError as error:
-            raise ServiceUnavailableError(f"the disk does not accept changes: {error}") from error
-        self._note(by, do.__name__, machine)
-        return {"message": message, **self._told(machine)}
-
-    def _known(self, machine: str) -> str:
+    def known(self, machine: str) -> str:
         """The machine itself. Raises ``UsageError`` that names the monitored ones."""
         machines = list(self._daemon.supervisor.machines)
         if machine not in machines:
@@ -189,7 +175,7 @@ class OperatorCommands:
             "in the alert message"
         )
 
-    def _note(
+    def note(
         self,
         by: str,
         action: str,
@@ -215,7 +201,7 @@ class OperatorCommands:
                 note=note,
             )
 
-    def _told(self, machine: str) -> dict[str, Any]:
+    def told(self, machine: str) -> dict[str, Any]:
         """Publish the state; returns mute and acknowledgement, with a warning of the disk."""
         running = self._daemon.supervisor.machines.get(machine)
         if running is not None:

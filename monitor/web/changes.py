@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.errors import UsageError
-from monitor.web.answers import json_answer, refusal
+from monitor.web.answers import json_answer
 from monitor.web.bodies import read_json
 from monitor.web.context import context_of
 from monitor.web.scope import viewer_of
@@ -23,6 +23,9 @@ OF_MACHINES: Mapping[str, tuple[str, ...]] = {
     "learn": (),
     "arm": (),
     "rollback": (),
+    "relearn": ("collect_s",),
+    "relearn_accept": (),
+    "relearn_discard": (),
 }
 """Command to what the body of its request may have."""
 OF_ALERTS: Mapping[str, tuple[str, ...]] = {"acknowledge": ("note",), "label": ("label", "note")}
@@ -46,8 +49,3 @@ def change(
         return json_answer(result)
 
     return handle
-
-
-async def relearn(_request: Request) -> Response:
-    """``relearn``: not possible yet."""
-    return refusal(501, "relearning is not available in this version")

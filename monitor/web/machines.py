@@ -152,6 +152,12 @@ async def api_events(request: Request) -> Response:
     )
 
 
+async def api_relearning(request: Request) -> Response:
+    """``api/machine/<id>/relearning``: a new bundle, and what it would change."""
+    arguments = {"machine": _machine(request)}
+    return json_answer(await context_of(request).daemon.ask("relearn_show", arguments))
+
+
 def _machine(request: Request) -> str:
     machine: str = request.path_params["machine"]
     return machine

@@ -30,6 +30,7 @@ def routes() -> list[Route]:
         Route("/api/machine/{machine}", machines.api_machine),
         Route("/api/machine/{machine}/history", machines.api_history),
         Route("/api/machine/{machine}/events", machines.api_events),
+        Route("/api/machine/{machine}/relearning", machines.api_relearning),
         Route("/alerts", alerts.alerts_page),
         Route("/api/alerts", alerts.api_alerts),
         Route("/alert/{alert_id}", alerts.alert_page),
@@ -69,5 +70,4 @@ def _changes() -> list[Route]:
         )
         for command, known in changes.OF_ALERTS.items()
     ]
-    relearn = Route("/api/machine/{machine}/relearn", changes.relearn, methods=["POST"])
-    return [*of_machines, *of_alerts, relearn]
+    return [*of_machines, *of_alerts]

@@ -48,9 +48,13 @@ class ByHand:
                 f"{self._unreadable} cannot be read by the service: run "
                 f"`sudo chmod -R a+rX {self._unreadable}`"
             )
+        folders, confirmed = self._job.pieces, ""
+        if self._job.confirmed:
+            folders += f" and {self._job.confirmed}"
+            confirmed = f" --confirmed {Path(self._job.confirmed).name}"
         return (
-            f"training needs another computer: copy {self._job.pieces} to a computer with the "
-            "extra 'train', run `auscult train audio pieces --out new.bundle "
+            f"training needs another computer: copy {folders} to a computer with the "
+            f"extra 'train', run `auscult train audio pieces{confirmed} --out new.bundle "
             f"--false-alarms-per-week {self._job.per_week:g}`, copy new.bundle to {self._incoming}"
         )
 

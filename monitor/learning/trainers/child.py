@@ -11,6 +11,7 @@ import weakref
 from pathlib import Path
 from typing import ClassVar
 
+from monitor.learning.trainers.abandoned import end_abandoned_child, remember_child
 from monitor.learning.trainers.protocol import Job, Result
 from monitor.learning.trainers.train_command import OUT, empty, result_of, start_command
 
@@ -57,12 +58,12 @@ class ChildTrainer:
 
     def start(self, job: Job) -> None:
         """See ``Trainer``."""
-        self._end_abandoned()
+        end_abandoned_child(self._work)
         empty(self._work)
         process = start_command(job.arguments(self._work / OUT), self._work)
         self._process = process
         self._trains.add(self)
-        (self._work / "pid").write_text(f"{process.pid} {_started_ticks(process.pid)}")
+        remember_child(self._work, process.pid)
         with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
             os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)
         with contextlib.suppress(OSError):
@@ -93,19 +94,3 @@ class ChildTrainer:
     def close(self) -> None:
         """See ``Trainer``."""
         self.stop()
-
-    def _end_abandoned(self) -> None:
-        """End the training of a daemon that was killed: it would write to the same folder."""
-        with contextlib.suppress(OSError, ValueError):
-            pid, ticks = (self._work / "pid").read_text().split()
-            if _started_ticks(int(pid)) == ticks:
-                os.killpg(int(pid), signal.SIGKILL)
-
-
-def _started_ticks(pid: int) -> str:
-    """When a process was started: with its number, this identifies it. Empty if it has ended."""
-    try:
-        fields = Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return fields[19]

@@ -11,6 +11,7 @@ from typing import Protocol
 class Job:
     """A bundle to train: from the recordings in ``pieces``, for a budget of false alarms.
 
+    ``confirmed``: a folder with further recordings, which a person has confirmed; empty for none.
     ``config``: the file of the daemon, with ``[training]``, ``[features]`` and ``[detector]``;
     empty for the defaults. ``work``: where another unit of systemd puts the result.
     """
@@ -20,11 +21,14 @@ class Job:
     config: str = ""
     keep_outliers: bool = False
     work: str = ""
+    confirmed: str = ""
 
     def arguments(self, out: Path | str) -> list[str]:
         """The arguments of ``auscult train audio``."""
         arguments = [self.pieces, "--out", str(out), "--json"]
         arguments += ["--false-alarms-per-week", f"{self.per_week:g}"]
+        if self.confirmed:
+            arguments += ["--confirmed", self.confirmed]
         if self.config:
             arguments += ["--config", self.config]
         if self.keep_outliers:

@@ -24,7 +24,8 @@ PACKAGES = (
 """What the command needs, from its first step to its report."""
 OUT = "out"
 """The folder of the new bundle."""
-_COMMAND = [sys.executable, "-m", "monitor", "train", "audio"]
+PROGRAM = (sys.executable, "-m", "monitor")
+_COMMAND = [*PROGRAM, "train", "audio"]
 _UNUSABLE = re.compile(r"auscult: .*/([^/]+\.flac): (.+)")
 """A line of the command about a recording that it cannot use."""
 _MOST_OUTPUT = 4 * 1024 * 1024
@@ -32,9 +33,14 @@ _MOST_OUTPUT = 4 * 1024 * 1024
 
 def start_command(arguments: list[str], work: Path) -> subprocess.Popen[bytes]:
     """Start the command; with its children it is a process group of its own. Raises ``OSError``."""
+    return start_program([*_COMMAND, *arguments], work)
+
+
+def start_program(command: list[str], work: Path) -> subprocess.Popen[bytes]:
+    """Start a program of ours in the same way."""
     with (work / "stdout").open("wb") as output, (work / "stderr").open("wb") as messages:
         return subprocess.Popen(  # noqa: S603  # our own program
-            [*_COMMAND, *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=messages,

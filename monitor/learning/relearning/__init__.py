@@ -1,0 +1,1 @@
+"""A new bundle beside the one in use: trained with reviewed alerts, compared, and then accepted."""
