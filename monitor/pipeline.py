@@ -163,7 +163,8 @@ class Pipeline:
         return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
-        run = replace(run, discontinuous=self._broken)
+        if run.discontinuous is not self._broken:
+            run = replace(run, discontinuous=self._broken)
         if self._capture is not None:
             self._capture.receive(run)
         resampled = self._resampler.push(run)
@@ -248,6 +249,8 @@ class Pipeline:
         return self.watch.state or (_OK if self._warm else _WARMING)
 
     def _set_state(self, state: SourceState, output: PipelineOutput) -> None:
+        if state is self.state:
+            return
         changed = state.differs(self.state)
         self.state = state
         if changed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ class RecordingNetwork(Network):
 
     seen: list[FloatArray]
 
-    def run(self, windows_db: FloatArray) -> NetworkOutput:
-        self.seen = [*getattr(self, "seen", []), windows_db]
+    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+        self.seen = [*getattr(self, "seen", []), np.stack(list(windows_db))]
         return super().run(windows_db)
 
 

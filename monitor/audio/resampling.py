@@ -7,6 +7,7 @@ import soxr
 
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import SourceFault
+from monitor.features.finite import all_finite
 
 
 class StreamResampler:
@@ -56,7 +57,7 @@ class StreamResampler:
         return rest
 
     def _check(self, block: AudioBlock) -> None:
-        if not np.isfinite(block.samples).all():
+        if not all_finite(block.samples):
             raise SourceFault("audio contains NaN or infinite samples")
         if self._next_input is None or block.discontinuous:
             return

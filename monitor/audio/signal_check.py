@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
+from monitor.features.finite import all_finite
 
 _OK = SourceState(SourceStatus.OK)
 _FULL_SCALE = 0.999
@@ -87,6 +88,18 @@ class SignalCheck:
         self._whole = True
         self.state = _OK
 
+    def begin(self, block: AudioBlock) -> int:
+        """The samples of ``block`` follow, in calls of ``take``.
+
+        How many of them belong to the cell that is not complete.
+        """
+        cell_samples = self.cell_samples(block.sample_rate_hz)
+        if block.discontinuous or cell_samples != len(self._cell):
+            self._cell = np.empty(cell_samples, dtype=np.float32)
+            self._filled = block.first_sample % cell_samples
+            self._whole = self._filled == 0
+        return cell_samples - self._filled
+
     def cell_samples(self, sample_rate_hz: int) -> int:
         """Samples in a cell. The state changes only at multiples of this number.
 
@@ -96,25 +109,28 @@ class SignalCheck:
 
     def push(self, block: AudioBlock) -> SourceState:
         """The state of the signal after ``block``. Shape: ``block.samples`` is ``(n_samples,)``."""
-        cell_samples = self.cell_samples(block.sample_rate_hz)
-        if block.discontinuous or cell_samples != len(self._cell):
-            self._cell = np.empty(cell_samples, dtype=np.float32)
-            self._filled = block.first_sample % cell_samples
-            self._whole = self._filled == 0
-        start = 0
-        while start < len(block.samples):
-            part = block.samples[start : start + cell_samples - self._filled]
-            self._cell[self._filled : self._filled + len(part)] = part
-            self._filled += len(part)
-            start += len(part)
-            if not np.isfinite(part).all():
-                self._whole = False
-                self._not_finite.push(bad=True, good=False)
-                self._become("not_finite", "samples that are not numbers (NaN or infinity)")
-            if self._filled == cell_samples:
-                if self._whole:
-                    self._check_cell(self._cell)
-                self._filled, self._whole = 0, True
+        samples, left = block.samples, self.begin(block)
+        while len(samples):
+            self.take(samples[:left])
+            samples, left = samples[left:], len(self._cell)
+        return self.state
+
+    def take(self, part: FloatArray) -> SourceState:
+        """The state after samples of a block that do not reach beyond the unfinished cell."""
+        cell, first = self._cell, self._filled
+        self._filled += len(part)
+        if len(part) == len(cell):
+            cell = part
+        else:
+            cell[first : self._filled] = part
+        if not all_finite(part):
+            self._whole = False
+            self._not_finite.push(bad=True, good=False)
+            self._become("not_finite", "samples that are not numbers (NaN or infinity)")
+        if self._filled == len(cell):
+            if self._whole:
+                self._check_cell(cell)
+            self._filled, self._whole = 0, True
         return self.state
 
     def _latch(self, after_s: float) -> _Latch:
@@ -180,11 +196,11 @@ def scorable_parts(check: SignalCheck, block: AudioBlock) -> Iterator[AudioBlock
     stream was cut into blocks. (Samples that are not finite are refused together with the
     samples before them in the same cell; no source yields any.)
     """
-    cell_samples = check.cell_samples(block.sample_rate_hz)
+    cell_samples, left = check.cell_samples(block.sample_rate_hz), check.begin(block)
     run_start, start, n_samples = 0, 0, len(block.samples)
     while start < n_samples:
-        end = min(n_samples, start + cell_samples - (block.first_sample + start) % cell_samples)
-        before, after = check.state, check.push(_part(block, start, end))
+        end = min(n_samples, start + left)
+        before, after = check.state, check.take(block.samples[start:end])
         flows = before.status is SourceStatus.OK and after.reason != "not_finite"
         if not flows or after.status is not SourceStatus.OK:
             run_end = end if flows else start
@@ -193,13 +209,15 @@ def scorable_parts(check: SignalCheck, block: AudioBlock) -> Iterator[AudioBlock
             run_start = end
         if after.status is not SourceStatus.OK:
             yield after
-        start = end
+        start, left = end, cell_samples
     if run_start < n_samples:
         yield _part(block, run_start, n_samples)
 
 
 def _part(block: AudioBlock, start: int, end: int) -> AudioBlock:
     """Samples ``[start, end)`` of a block; only the block's own start is a discontinuity."""
+    if start == 0 and end == len(block.samples):
+        return block
     return AudioBlock(
         block.samples[start:end],
         block.sample_rate_hz,

@@ -23,6 +23,7 @@ class Channels:
         self._channels = channels
         self._short = [channel for channel in channels.values() if not channel.is_long]
         self._warners = [one.warner for one in channels.values() if one.warner is not None]
+        self._warns = False
         self._owners: list[Channel] = []
         self._unheard: set[Channel] = set()  # owners without a score since a restart
         self._started_sample, self._peak_score = 0, 0.0  # of the open alert
@@ -35,7 +36,7 @@ class Channels:
     @property
     def warns(self) -> bool:
         """Whether a score stays above the threshold of a warning."""
-        return any(warner.raised for warner in self._warners)
+        return self._warns
 
     @property
     def undecided_since(self) -> int | None:
@@ -51,8 +52,12 @@ class Channels:
         channel = self._channels.get(score.channel)
         if channel is None:
             return None
-        if channel.warner is not None:
-            channel.warner.push(score)
+        warner = channel.warner
+        if warner is not None:
+            before = warner.raised
+            warner.push(score)
+            if warner.raised is not before:
+                self._count_warnings()
         if self._owners and channel not in self._owners:
             return self._joined(channel, score)
         is_first = channel in self._unheard
@@ -78,6 +83,7 @@ class Channels:
         """The machine is off: an open alert is cleared, and long spans continue at the start."""
         for warner in self._warners:
             warner.machine_stopped(at_sample)
+        self._count_warnings()
         self.gap()
         if not self._owners:
             return None
@@ -143,3 +149,7 @@ class Channels:
         for channel in self._channels.values():
             if channel is not owner:
                 channel.forget(at_sample)
+        self._count_warnings()
+
+    def _count_warnings(self) -> None:
+        self._warns = any(warner.raised for warner in self._warners)

@@ -40,7 +40,7 @@ class Detector:
     State:
 
     - for each of the last scores, whether it was over the threshold and where it ends (``_last``),
-      and since when enough of them are (``_lasting_since``)
+      how many were (``_n_over``), and since when enough of them are (``_lasting_since``)
     - the open alert, if any
     - after a start, how long the machine must still run before an alert is possible
       (``_caution_samples``). This ends early if the scores would clear an alert
@@ -51,6 +51,7 @@ class Detector:
     def __init__(self, rule: DetectorRule, before: LastAlert | None = None) -> None:
         self.rule = rule
         self._last: deque[tuple[bool, int]] = deque(maxlen=rule.persistence.out_of)
+        self._n_over = 0
         self._lasting_since: int | None = None
         self._open: _OpenAlert | None = None
         self._before = before or LastAlert()
@@ -114,8 +115,7 @@ class Detector:
 
     def gap(self) -> None:
         """Sound was lost: drop the pending scores; an open alert stays open."""
-        self._last.clear()
-        self._lasting_since = None
+        self._forget_last()
         if self._open is not None:
             self._open.clearing.restart()
 
@@ -134,15 +134,23 @@ class Detector:
         self._ran(score)
         if self.rule.is_long and self._open is None and score.first_sample < self._not_before:
             return None
-        self._last.append((score.value > self.rule.threshold, score.end_sample))
-        over = [end_sample for is_over, end_sample in self._last if is_over]
-        if len(over) < self.rule.persistence.required:
+        is_over = score.value > self.rule.threshold
+        if len(self._last) == self.rule.persistence.out_of:
+            self._n_over -= self._last[0][0]
+        self._n_over += is_over
+        self._last.append((is_over, score.end_sample))
+        if self._n_over < self.rule.persistence.required:
             self._lasting_since = None
         elif self._lasting_since is None:
-            self._lasting_since = over[0]
+            self._lasting_since = next(end for was_over, end in self._last if was_over)
         if self._open is None:
             return self._raise_if_lasting(score)
         return self._follow(self._open, score)
+
+    def _forget_last(self) -> None:
+        self._last.clear()
+        self._n_over = 0
+        self._lasting_since = None
 
     def _open_alert(
         self, started_sample: int, peak_score: float, reported_sample: int
@@ -185,8 +193,7 @@ class Detector:
         if open_alert.clearing.push(score.value):
             self._open = None
             self._before.cleared(score.end_sample)
-            self._last.clear()
-            self._lasting_since = None
+            self._forget_last()
             return self._decision("cleared", open_alert, score)
         if score.end_sample - open_alert.reported_sample >= self.rule.update_samples:
             open_alert.reported_sample = score.end_sample

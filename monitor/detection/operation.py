@@ -21,6 +21,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.low_level import REMEMBERED_S, LowLevelStream
 from monitor.model.operation import Operation
 
+_KINDS = tuple(SoundKind)
 _FALL_DB = 3.0
 _FALL_S = 8.0
 """A fall of the mean level by this much within this time may be a machine that stops."""
@@ -139,7 +140,7 @@ class OperationFollower:
         if not self._levels.is_complete:
             return None
         kind = self._kind_of(np.asarray(level_db, dtype=np.float64))
-        for one in SoundKind:
+        for one in _KINDS:
             self._with[one] = self._with[one] + 1 if one is kind else 0
             self._without[one] = self._without[one] + 1 if one is not kind else 0
         self._in_status += 1

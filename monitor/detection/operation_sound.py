@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 import numpy as np
 
@@ -30,7 +30,7 @@ _START_SHARE = 0.1
 with faults. Noise beside a machine that is off has 0.15 or more."""
 
 
-class SoundKind(Enum):
+class SoundKind(IntEnum):
     """The kind of one low level: of the running machine, unclear, or of the machine that is off."""
 
     LOUD = auto()

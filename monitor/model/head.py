@@ -145,6 +145,9 @@ def distances_between(rows: DoubleArray, centres: DoubleArray) -> tuple[DoubleAr
 
     Shape: ``(n, k)`` and ``(n_regimes, k)`` to ``(n,)``, twice.
     """
+    if len(centres) == 1:
+        to_centre = np.square(rows - centres)
+        return np.sqrt(to_centre.sum(axis=1)), _local_distances(to_centre)
     squared = np.square(rows[None] - centres[:, None])
     lengths = squared.sum(axis=2)
     nearest = lengths.argmin(axis=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -58,16 +59,15 @@ class Network:
             raise BundleError(f"{bundle.path}/model.onnx: cannot be loaded ({reason})") from error
         self._check(bundle)
 
-    def run(self, windows_db: FloatArray) -> NetworkOutput:
-        """Shape: ``(n, n_mels, n_frames)`` float32 in dB to arrays of ``n`` rows."""
+    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+        """Shape: ``n`` times ``(n_mels, n_frames)`` float32 in dB to arrays of ``n`` rows."""
         rows = [
             self._session.run(list(_OUTPUTS), {"windows": window[np.newaxis, np.newaxis]})
             for window in windows_db
         ]
-        loss, evidence, residual, level_db = (
-            np.concatenate([row[index] for row in rows]) for index in range(len(_OUTPUTS))
-        )
-        return NetworkOutput(loss, evidence, residual, level_db)
+        if len(rows) == 1:
+            return NetworkOutput(*rows[0])
+        return NetworkOutput(*(np.concatenate(arrays) for arrays in zip(*rows, strict=True)))
 
     def reconstruct(self, window_db: FloatArray) -> FloatArray:
         """The reconstruction in dB of one window. Shape: ``(n_mels, n_frames)`` to the same."""

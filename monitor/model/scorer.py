@@ -8,6 +8,7 @@ random variation cancels over some seconds, and the shift of a fault remains.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -74,21 +75,22 @@ class Scorer:
         """
         if not windows:
             return
-        output = self._network.run(np.stack([window.values_db for window in windows]))
+        output = self._network.run([window.values_db for window in windows])
         above = [self._above(window) for window in windows]
         if self._whole is not None:
             self._whole.extend(output.evidence, output.loss, above)
         rows = _rows(output)
         hop = self._spec.window_hop_samples
-        firsts = np.array([window.first_sample for window in windows])
-        gaps = np.flatnonzero(np.diff(firsts) != hop) + 1
-        for run in np.split(np.arange(len(windows)), gaps):
-            if self._last_first_sample != firsts[run[0]] - hop:
+        firsts = [window.first_sample for window in windows]
+        begins = [n for n in range(1, len(firsts)) if firsts[n] != firsts[n - 1] + hop]
+        for begin, end in pairwise((0, *begins, len(firsts))):
+            if self._last_first_sample != firsts[begin] - hop:
                 self.reset()
-            over_span = self._push_rows(rows[run], int(firsts[run[-1]]))
-            n_before = len(run) - len(over_span)
-            for number, index in enumerate(run):
-                score = over_span[number - n_before] if number >= n_before else None
+            over_span = self._push_rows(rows[begin:end], firsts[end - 1])
+            n_before = end - begin - len(over_span)
+            for index in range(begin, end):
+                number = index - begin - n_before
+                score = over_span[number] if number >= 0 else None
                 if score is not None:
                     yield score
                 yield from self._channels.push(rows[index], above[index], windows[index], score)
