@@ -227,6 +227,25 @@ def test_discovery_that_does_not_fit_is_reported_once(
     assert caplog.text.count("larger than 2048 bytes") == 1
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_picture_that_is_too_large_costs_no_alert(
+    tmp_path: Path, outbox: Outbox, protocol: str
+) -> None:
+    """A picture would make a broker close the connection on which alerts are sent, without end."""
+    with limited(tmp_path, "max_packet_size 20000") as broker, Subscriber(broker) as subscriber:
+        publisher = MqttPublisher(broker.settings(protocol=protocol), outbox)
+        publisher.start()
+        publisher.publish_picture("pump-7", bytes(60_000))
+        wait_for(lambda: "pump-7/picture" in publisher.refusal(), 20)
+        outbox.append(draft())
+        publisher.publish_state("pump-7", {"state": "ok"})
+        wait_for(lambda: outbox.depth() == 0)
+        wait_for(lambda: subscriber.payloads("pump-7/state"))
+        assert subscriber.payloads("pump-7/picture") == []
+        assert connected(publisher)
+        publisher.stop()
+
+
 def test_discovery_that_closes_the_connection_is_found(tmp_path: Path, outbox: Outbox) -> None:
     """With MQTT 3.1.1, which announces no limit, the daemon is disconnected without end."""
     with limited(tmp_path, "max_packet_size 2048") as broker, Subscriber(broker) as subscriber:

@@ -85,6 +85,24 @@ def test_a_subscriber_finds_the_sound_of_an_alert(
     assert noted(watched) == [("kept", ""), ("kept", "")]
 
 
+def test_the_picture_of_an_alert_is_published(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """A person with Home Assistant would receive a message without a picture."""
+    watched.feed("m", bundle.path, fault_and_back())
+    watched.mqtt(publish_picture=True)
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        (picture,) = wait_for(lambda: subscriber.messages("/m/picture"))
+        check_message(picture.topic, picture.payload)
+        raised = documents(subscriber, "/m/alert")[0]
+        wait_for(lambda: pieces(watched, raised))
+        assert watched.end() == 0
+    path = pieces(watched, raised)[0].picture_path
+    assert path is not None
+    assert path.read_bytes() == picture.payload
+
+
 @pytest.mark.parametrize(
     ("ending", "reason"),
     [

@@ -60,6 +60,19 @@ def test_devices_have_the_keys_that_home_assistant_needs() -> None:
     assert found["pump-7"]["device"]["via_device"] == daemon
 
 
+def test_the_picture_of_an_alert_is_an_image_if_it_is_published() -> None:
+    """Home Assistant would show an empty image, or none."""
+    recorder = Recorder()
+    Discovery(settings(), recorder, "1").announce(["pump-7"])
+    assert "picture" not in devices(recorder)["pump-7"]["components"]
+    Discovery(settings(publish_picture=True), recorder, "1").announce(["pump-7"])
+    picture = devices(recorder)["pump-7"]["components"]["picture"]
+    assert picture["platform"] == "image"
+    assert picture["image_topic"] == "auscult/test/pump-7/picture"
+    assert picture["content_type"] == "image/png"
+    assert "value_template" not in picture  # the payload is the picture itself
+
+
 def _rendered(component: dict[str, Any], payload: dict[str, Any]) -> str:
     jinja2 = pytest.importorskip("jinja2")
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from monitor.alerts import AlertKind
+from monitor.alerts import AlertKind, AlertSeries
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.payloads import alert_payload, encode, schema
 from monitor.mqtt.publisher import MqttPublisher
@@ -220,7 +220,7 @@ def test_home_assistant_message_is_right_for_every_kind(
     environment = sandbox.ImmutableSandboxedEnvironment()
     environment.globals["as_timestamp"] = str
     environment.filters["timestamp_custom"] = lambda at, _format: at[11:19]
-    sound, _ = yaml.safe_load((EXAMPLES / "home-assistant" / "automation.yaml").read_text())
+    sound, *_ = yaml.safe_load((EXAMPLES / "home-assistant" / "automation.yaml").read_text())
     alert = replace(identified(kind), reason=reason)
     attributes = alert_payload(alert) | {"event_type": kind}
     if kind == "raised":
@@ -230,6 +230,36 @@ def test_home_assistant_message_is_right_for_every_kind(
     assert message == f"{expected} since 10:15:24."
 
 
+@pytest.mark.parametrize("web_url", ["", "https://node.example"])
+def test_messages_of_one_alert_replace_each_other_on_a_phone(web_url: str) -> None:
+    """A phone would show three messages for one alert, or the picture would miss its alert."""
+    yaml = pytest.importorskip("yaml")
+    sandbox = pytest.importorskip("jinja2.sandbox")
+    environment = sandbox.ImmutableSandboxedEnvironment()
+    number = replace(draft(), evidence_number=0, web_url=web_url)
+    attributes = alert_payload(AlertSeries(0).identify(number)) | {"event_type": "raised"}
+    environment.globals["state_attr"] = lambda _entity, name: attributes.get(name)
+    alert, picture, _ = yaml.safe_load((EXAMPLES / "home-assistant/automation.yaml").read_text())
+    (condition,) = picture["conditions"]
+    shown = environment.from_string(condition["value_template"])
+    assert shown.render() == "True"
+    for automation in (alert, picture):
+        data = automation["actions"][0]["data"]["data"]
+        rendered = {
+            key: environment.from_string(text).render(
+                trigger={"to_state": {"attributes": attributes}}
+            )
+            for key, text in data.items()
+            if isinstance(text, str)
+        }
+        assert rendered["tag"] == attributes["alert_id"]
+        page = f"{web_url}/alert/{attributes['alert_id']}" if web_url else "/lovelace"
+        assert rendered["url"] == rendered["clickAction"] == page
+    assert data["image"] == "/api/image_proxy/image.pump_7_alert_picture"
+    attributes["event_type"] = "cleared"
+    assert shown.render() == "False"
+
+
 @pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])
 def test_home_assistant_examples_name_entities_that_are_announced(name: str) -> None:
     """An automation for an entity that does not exist would never run."""
@@ -237,14 +267,15 @@ def test_home_assistant_examples_name_entities_that_are_announced(name: str) -> 
     text = (EXAMPLES / "home-assistant" / name).read_text()
     assert yaml.safe_load(text)
     recorder = Recorder()
-    settings = MqttSettings(base_topic="auscult/test", discovery=True)
+    settings = MqttSettings(base_topic="auscult/test", discovery=True, publish_picture=True)
     Discovery(settings, recorder, "1").announce(["pump-7"])
     announced = set()
     for component in devices(recorder)["pump-7"]["components"].values():
         slug = re.sub(r"[^a-z0-9]+", "_", component["name"].lower())
         announced.add(f"{component['platform']}.pump_7_{slug}")
-    used = set(re.findall(r"\b(?:binary_sensor|sensor|event)\.pump_7_\w+", text))
+    used = set(re.findall(r"\b(?:binary_sensor|sensor|event|image)\.pump_7_\w+", text))
     assert used
     assert used <= announced
     attributes = set(re.findall(r"attributes\.(\w+)", text))
+    attributes |= set(re.findall(r"state_attr\('event.pump_7_alert', '(\w+)'\)", text))
     assert attributes <= set(schema("alert")["properties"]) | {"event_type"}

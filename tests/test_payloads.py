@@ -31,7 +31,7 @@ from monitor.service.muting import MUTED
 from monitor.uuid7 import uuid7
 from tests.alert_drafts import draft, identified
 from tests.mosquitto import Mosquitto, Subscriber
-from tests.payload_check import check_message, check_payload
+from tests.payload_check import MOST_PICTURE_BYTES, check_message, check_payload
 from tests.waiting import wait_for
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -188,15 +188,19 @@ def test_asyncapi_names_the_topics_and_schemas_that_exist() -> None:
         "operation": topics.operation("{machine}"),
         "score": topics.score("{machine}"),
         "alert": topics.alert("{machine}"),
+        "picture": topics.picture("{machine}"),
     }
     channels = document["channels"]
     assert {name: channel["address"] for name, channel in channels.items()} == expected
-    assert set(channels) == set(SCHEMAS)
+    assert set(channels) == {*SCHEMAS, "picture"}
     table = (DOCS / "mqtt.md").read_text()
     for name, channel in channels.items():
         (message,) = channel["messages"].values()
-        assert (DOCS / message["payload"]["$ref"]).resolve().name == f"{name}.json"
-        assert (DOCS / message["payload"]["$ref"]).exists()
+        if name == "picture":
+            assert message["payload"]["maxLength"] == MOST_PICTURE_BYTES
+        else:
+            assert (DOCS / message["payload"]["$ref"]).resolve().name == f"{name}.json"
+            assert (DOCS / message["payload"]["$ref"]).exists()
         binding = document["operations"][f"send{name.capitalize()}"]["bindings"]["mqtt"]
         address = channel["address"].replace("{base}", "BASE").replace("{machine}", "<machine>")
         (row,) = [line for line in table.splitlines() if line.startswith(f"| `{address}` |")]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from monitor.mqtt.connection import MqttConnection
+from monitor.mqtt.latest import NewestPictures
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
@@ -278,3 +279,53 @@ def test_stop_delivers_what_was_just_raised(broker: Mosquitto, outbox: Outbox) -
         wait_for(lambda: len(subscriber.messages("/alert")) == 20)
         wait_for(lambda: len(subscriber.messages("/state")) == 20)
         wait_for(lambda: subscriber.messages()[-1].payload == b"stopped")
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 230
+
+
+def test_a_picture_arrives_as_it_is_and_is_not_retained(broker: Mosquitto, outbox: Outbox) -> None:
+    """Home Assistant would show no picture, or the broker would keep it for ever."""
+    with Subscriber(broker) as subscriber, publishing(broker.settings(), outbox) as publisher:
+        publisher.publish_picture("pump-7", PICTURE)
+        (received,) = wait_for(lambda: subscriber.messages("pump-7/picture"))
+        assert received.payload == PICTURE
+        assert (received.qos, received.retain) == (1, False)
+    with retained(broker) as kept:
+        assert "auscult/test/pump-7/picture" not in kept
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_the_newest_picture_waits_for_the_broker(
+    broker: Mosquitto, outbox: Outbox, protocol: str
+) -> None:
+    """A picture would be lost while the broker is restarted, or pictures would fill the memory."""
+    with publishing(broker.settings(protocol=protocol), outbox) as publisher:
+        wait_for(lambda: connected(publisher))
+        broker.kill()
+        wait_for(lambda: not connected(publisher))
+        for number in range(3):
+            publisher.publish_picture("pump-7", PICTURE + bytes([number]))
+        publisher.publish_picture("fan", PICTURE)
+        broker.start()
+        with Subscriber(broker) as subscriber:
+            wait_for(lambda: subscriber.payloads("fan/picture"))
+            wait_for(lambda: subscriber.payloads("pump-7/picture"))
+            assert set(subscriber.payloads("pump-7/picture")) == {PICTURE + b"\2"}
+
+
+def test_a_picture_without_an_answer_is_sent_again_some_times() -> None:
+    """A broker that closes the connection after a large message would be connected without end."""
+    pictures = NewestPictures()
+    pictures.put("a", PICTURE)
+    for _ in range(NewestPictures.MOST_TRIES):
+        assert pictures.take(1, {"b"}) == [("a", PICTURE)]
+        assert pictures.take(1, set()) == []
+        pictures.connected()
+    assert pictures.take(1, set()) == []
+    pictures.put("a", b"next")
+    assert pictures.take(1, {"a"}) == []
+    assert pictures.take(1, set()) == [("a", b"next")]
+    pictures.answered("a")
+    pictures.connected()
+    assert pictures.take(1, set()) == []

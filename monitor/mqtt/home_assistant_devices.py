@@ -95,6 +95,9 @@ class Devices:
         }
         components |= self._threshold_sensors(score, expire_after_s)
         components |= self._operation_sensors(machine)
+        if self._settings.publish_picture:
+            image = {"image_topic": self._topics.picture(machine), "content_type": "image/png"}
+            components["picture"] = {"platform": "image", "name": "Alert picture", **image}
         components["warnings"] = {
             "platform": "binary_sensor",
             "name": "Warnings",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection
+from typing import ClassVar
 
 
 class NewestScores:
@@ -53,6 +54,48 @@ class NewestScores:
         """Discard all payloads."""
         with self._guard:
             self._held.clear()
+
+
+class NewestPictures:
+    """The newest picture of each topic, until the broker has answered.
+
+    A picture that the broker refuses is not sent again, nor one that was without an answer on
+    ``MOST_TRIES`` connections. Every method may be called from any thread.
+    """
+
+    MOST_TRIES: ClassVar[int] = 3
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: dict[str, tuple[bytes, int]] = {}
+        self._sent: dict[str, tuple[bytes, int]] = {}
+        """Pictures, and how often they were sent, by topic."""
+
+    def put(self, topic: str, picture: bytes) -> None:
+        """Send a picture, in place of one that waits on the same topic."""
+        with self._guard:
+            self._waiting[topic] = (picture, 0)
+            self._sent.pop(topic, None)
+
+    def take(self, limit: int, except_for: Collection[str]) -> list[tuple[str, bytes]]:
+        """At most ``limit`` topics to send now with their pictures, none of ``except_for``."""
+        with self._guard:
+            topics = [topic for topic in self._waiting if topic not in except_for][: max(0, limit)]
+            taken = {topic: self._waiting.pop(topic) for topic in topics}
+            self._sent |= {topic: (picture, n + 1) for topic, (picture, n) in taken.items()}
+            return [(topic, picture) for topic, (picture, _) in taken.items()]
+
+    def answered(self, topic: str) -> None:
+        """The broker has taken or refused a picture, or it cannot be sent at all."""
+        with self._guard:
+            self._sent.pop(topic, None)
+
+    def connected(self) -> None:
+        """A new connection: send again what was not answered."""
+        with self._guard:
+            left = {topic: one for topic, one in self._sent.items() if one[1] < self.MOST_TRIES}
+            self._waiting = left | self._waiting
+            self._sent = {}
 
 
 class RetainedTopics:

@@ -80,6 +80,11 @@ class MqttPublisher:
         if self._thread.error is None and self._outgoing.scores.put(machine, encode(payload)):
             self.wake()
 
+    def publish_picture(self, machine: str, png: bytes) -> None:
+        """Send the picture of an alert; it replaces one that was not sent yet."""
+        self._outgoing.pictures.put(self._topics.picture(machine), png)
+        self.wake()
+
     def publish_retained(self, topic: str, payload: bytes) -> None:
         """Keep ``payload`` retained on ``topic``, now and after each reconnection.
 

@@ -16,7 +16,7 @@ from monitor.mqtt.alert_sender import AlertSender
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.incoming import Incoming, MessageHandler, SignalHandler
-from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.latest import NewestPictures, NewestScores, RetainedTopics
 from monitor.mqtt.limits import LearnedPacketLimit
 from monitor.mqtt.messages import PACKET_TOO_LARGE, Acknowledgement, BrokerError, Message
 from monitor.mqtt.payloads import encode, health_payload
@@ -50,6 +50,7 @@ class Outgoing:
     alerts: AlertSender
     retained: RetainedTopics
     scores: NewestScores
+    pictures: NewestPictures = field(default_factory=NewestPictures)
     refusals: Refusals = field(default_factory=Refusals)
     learned: LearnedPacketLimit = field(default_factory=LearnedPacketLimit)
     handlers: dict[str, MessageHandler] = field(default_factory=dict)
@@ -97,6 +98,7 @@ class Session:
         self._incoming.begin(ends_soon=self._one_at_a_time())
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
+        self._outgoing.pictures.connected()
 
     def run_once(self, timeout_s: float) -> None:
         """Send what waits, then wait at most ``timeout_s`` for something to happen."""
@@ -123,7 +125,7 @@ class Session:
         return not self.in_flight
 
     def _send_waiting(self) -> None:
-        """Send alerts first, then retained messages, then scores."""
+        """Send alerts first, then retained messages, then pictures, then scores."""
         self._update_health()
         self._republish()
         out = self._outgoing
@@ -136,6 +138,9 @@ class Session:
         later = self.in_flight.topics() | out.refusals.paused()
         for topic, payload in out.retained.take_unsent(window - len(self.in_flight), later):
             self._send_retained(topic, payload)
+        later = self.in_flight.topics() | out.refusals.paused()
+        for topic, payload in out.pictures.take(window - len(self.in_flight), later):
+            self._send_picture(Message(topic, payload))
         for machine, payload in out.scores.take_due().items():
             message = Message(out.topics.score(machine), payload, qos=0)
             if self._fits(message):
@@ -160,6 +165,13 @@ class Session:
         if self._fits(message):
             mid = self._connection.send(message)
             self.in_flight.add(mid, topic, self._connection.packet_bytes(message))
+
+    def _send_picture(self, message: Message) -> None:
+        if self._fits(message):
+            mid = self._connection.send(message)
+            self.in_flight.add(mid, message.topic, self._connection.packet_bytes(message))
+        else:
+            self._outgoing.pictures.answered(message.topic)
 
     def _republish(self) -> None:
         """Once a minute: another client may have changed what is retained, or nothing is."""
@@ -214,6 +226,7 @@ class Session:
             return
         if sent.event_id:
             self._outgoing.alerts.answered(sent, answer)
+        self._outgoing.pictures.answered(sent.topic)
         if answer.accepted:
             self._outgoing.refusals.accepted(sent.topic)
             self._outgoing.learned.accepted(sent.topic, sent.size_bytes)

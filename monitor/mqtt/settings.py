@@ -86,6 +86,8 @@ class MqttSettings(BaseModel):
     discovery: bool = False
     """Announce the machines to Home Assistant."""
     discovery_prefix: str = "homeassistant"
+    publish_picture: bool = False
+    """Publish a small picture of each alert; with ``discovery``, Home Assistant shows it."""
 
     outbox_max_age_days: Annotated[float, Field(gt=0, le=3650, allow_inf_nan=False)] = 30.0
     outbox_max_alerts: Annotated[int, Field(ge=10, le=10_000_000)] = 100_000

@@ -51,6 +51,10 @@ class Topics:
         """The newest score of one machine; not retained, not queued."""
         return f"{self.base}/{machine}/score"
 
+    def picture(self, machine: str) -> str:
+        """The picture of the newest alert of one machine; not retained."""
+        return f"{self.base}/{machine}/picture"
+
     def alert(self, machine: str) -> str:
         """The alerts of one machine, in order, each at least once."""
         return f"{self.base}/{machine}/alert"

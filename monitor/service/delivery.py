@@ -139,6 +139,11 @@ class Delivery:
         """Publish whether the machine runs."""
         self._publisher.publish_operation(machine, payload)
 
+    def picture(self, machine: str, png: bytes) -> None:
+        """Publish the picture of an alert, if that is configured."""
+        if self._settings.publish_picture:
+            self._publisher.publish_picture(machine, png)
+
     def score(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Publish the newest score."""
         self._publisher.publish_score(machine, payload)

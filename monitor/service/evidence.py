@@ -20,6 +20,7 @@ from monitor.evidence.piece_work import EvidenceEvent
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
 from monitor.evidence.store import EvidenceStore
+from monitor.service.delivery import Delivery
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.supervisor import SupervisedOutlet
@@ -176,7 +177,7 @@ class Evidence:
 
 def open_evidence(
     settings: Settings,
-    outlet: SupervisedOutlet,
+    outlet: Delivery,
     state_dir: Path,
     history: HistoryFeed,
     operators: OperatorLog,
@@ -209,6 +210,7 @@ def open_evidence(
         web_url=settings.web.url or "",
         is_labelled=is_labelled,
         on_event=note,
+        on_picture=lambda request, png: outlet.picture(request.machine, png),
     )
 
 
