@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import re
 import signal
@@ -260,6 +261,9 @@ def test_a_fault_is_told_and_one_of_a_muted_machine_is_not(
         running.wait_for_log("alert raised during a mute")
         wait_for(lambda: hook.titles)
         assert [title.partition(":")[0] for title in hook.titles] == ["pump-7"]
+        (picture,) = hook.received[0]["attachments"]
+        assert picture["mimetype"] == "image/png"
+        assert base64.b64decode(picture["base64"]).startswith(b"\x89PNG")
         assert auscult("unmute", "fan-2", *config).status == 0
         wait_for(lambda: len(hook.titles) == 2)
         assert hook.titles[1].startswith("fan-2: alarm since")
