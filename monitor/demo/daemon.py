@@ -66,10 +66,19 @@ def running_daemon(config: Path, log: Path) -> Iterator[float]:
             wait_until_ready(process, readiness, log)
             yield time.time()
         finally:
-            process.terminate()
-            status = process.wait(10)
+            status = stopped(process)
         if status != 0:
             raise ServiceUnavailableError(f"the daemon ended with status {status}; see {log}")
+
+
+def stopped(process: subprocess.Popen[bytes]) -> int:
+    """Stop a part of the demo, at the latest after 15 s; returns its exit status."""
+    process.terminate()
+    try:
+        return process.wait(15)
+    except subprocess.TimeoutExpired:  # the demo must leave nothing that runs
+        process.kill()
+        return process.wait()
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], readiness: socket.socket, log: Path) -> None:

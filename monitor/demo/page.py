@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.demo.broker import EmbeddedBroker
-from monitor.demo.daemon import MACHINE, configuration, running_daemon
+from monitor.demo.daemon import MACHINE, configuration, running_daemon, stopped
 from monitor.demo.run import prepare
 from monitor.errors import ServiceUnavailableError
 from monitor.sources.settings import FaultKind, SimulatedFault, SimulatedSettings
@@ -79,8 +79,7 @@ def _page(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        process.terminate()
-        process.wait(10)
+        stopped(process)
 
 
 def _address(page: subprocess.Popen[bytes], log: Path) -> str:
