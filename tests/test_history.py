@@ -238,8 +238,9 @@ def test_missing_sound_is_counted_once() -> None:
     assert put[START + 2].state == "unavailable"
 
 
-def test_what_is_added_can_be_read(path: Path) -> None:
+def test_what_is_added_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread would not write, or not before the end."""
+    monkeypatch.setattr(HistoryWriter, "COLLECT_S", 0.01)
     writer = HistoryWriter(path)
     writer.add_event(alert("raised", START_UNIX_S))
     assert writer.is_written(alert_event_id("raised", START_UNIX_S), 10.0)

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from monitor.service.history_feed import HistoryFeed
 from monitor.service.recorded_outbox import RecordedOutbox
 from tests.alert_drafts import draft
 from tests.clocks import START_UNIX_S
+from tests.daemons import ROOT
 from tests.disks import fill, small_disk_at
 from tests.histories import START, alert, alert_event_id, event, tally
 from tests.waiting import wait_for
@@ -34,7 +36,7 @@ from tests.waiting import wait_for
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again sooner than in real life."""
     monkeypatch.setattr(HistoryWriter, "RETRY_S", 0.1)
-    monkeypatch.setattr(HistoryWriter, "COLLECT_S", 0.01)
+    monkeypatch.setattr(HistoryWriter, "MOST_COLLECT_S", 0.01)
 
 
 @pytest.fixture
@@ -304,3 +306,30 @@ def test_a_reader_that_stops_does_not_fill_the_disk(
         wait_for(lambda: settled(writer))
     writer.close()
     assert len(HistoryReader(path).machines()) == 50
+
+
+LEAVES_LOG = """
+import os, sys
+from pathlib import Path
+from monitor.history.store import HistoryStore
+from tests.clocks import START_UNIX_S
+from tests.histories import alert
+HistoryStore(Path(sys.argv[1])).close()
+store = HistoryStore(Path(sys.argv[1]))
+store.write({}, [alert("raised", START_UNIX_S)], durable=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_daemon_leaves_a_history_that_can_be_read(tmp_path: Path) -> None:
+    """The web page of a node whose disk became read-only would be empty."""
+    with small_disk_at(tmp_path / "disk") as folder:
+        path = folder / "history.sqlite3"
+        subprocess.run([sys.executable, "-c", LEAVES_LOG, path], cwd=ROOT, check=False)
+        assert path.with_name(path.name + "-wal").stat().st_size > 0
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        assert len(HistoryReader(path).events()) == 1
+        subprocess.run(["mount", "-o", "remount,rw", folder], check=True)
+        path.with_name(path.name + "-shm").unlink()  # as in a copy without it
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        assert HistoryReader(path).events() == []  # only the log has it, and it needs its index

@@ -57,6 +57,11 @@ class Pending:
     def __len__(self) -> int:
         return len(self._minutes) + len(self._events)
 
+    @property
+    def n_minutes(self) -> int:
+        """How many minutes of machines wait."""
+        return len(self._minutes)
+
     def due_s(self, collect_s: float, *, only_alerts: bool = False) -> float | None:
         """When to write, by the monotonic clock; None if nothing waits."""
         if self.n_alert_events or (self._events and not only_alerts):

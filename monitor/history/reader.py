@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import BadInputError, MissingInputError
+from monitor.history.opening import opened_to_read
 from monitor.history.records import AlertRecord, Event, Minute
-from monitor.history.schema import PERIODS, check_version
-from monitor.history.tally import COLUMNS, LEVEL_UNIT_DB, RATIO_UNIT, TIME_UNIT_S, Tally
+from monitor.history.schema import PERIODS
+from monitor.history.values import TALLY_SUMS, minutes_of
 
-_TIMEOUT_S = 2.0
 _EVENT = (
     "SELECT at, at_unix_s, machine, kind, alert_id, event_id, value, user, note, payload,"
     " position FROM events"
@@ -24,6 +22,12 @@ _EVENT_FIELDS = (
     *("at", "at_unix_s", "machine", "kind", "alert_id", "event_id", "value", "user", "note"),
     *("payload", "position"),
 )
+_TALLY = f"start, state, {', '.join(TALLY_SUMS)}"
+_JOINED = "start - (start - :first) % :length, state, " + ", ".join(
+    f"{'min' if name == 'ratio_min' else 'max' if name == 'ratio_max' else 'sum'}({name})"
+    for name in TALLY_SUMS
+)
+"""As ``_TALLY``, for rows of the same ``:length`` minutes and the same state."""
 _ALERT_FIELDS = (
     *("alert_id", "machine", "raised_at", "raised_unix_s", "cleared_at", "cleared_unix_s"),
     *("peak_ratio", "n_updates", "acknowledged", "label", "note", "payload"),
@@ -48,7 +52,8 @@ class HistoryReader:
 
     def minutes(self, machine: str, since_s: float, until_s: float) -> list[Minute]:
         """The minutes of a machine, oldest first; those without anything are missing."""
-        return self._periods("minutes", machine, since_s, until_s, 1)
+        with opened_to_read(self.path) as connection:
+            return _periods(connection, "minutes", machine, (since_s, until_s), 1)
 
     def overview(
         self, machine: str, since_s: float, until_s: float, most_points: int = 1000
@@ -60,12 +65,13 @@ class HistoryReader:
         """
         most_points = max(1, most_points)
         least = (until_s - since_s) / 60.0 / most_points
-        while True:
-            table, length = _resolution(least)
-            rows = self._kept(table, machine, since_s, until_s, length)
-            if len(rows) <= most_points:
-                return rows
-            least = length * 1.1 + 1.0  # because the time begins inside of a row
+        with opened_to_read(self.path) as connection:
+            while True:
+                table, length = _resolution(least)
+                rows = _kept(connection, table, machine, (since_s, until_s), length)
+                if len(rows) <= most_points:
+                    return rows
+                least = length * 1.1 + 1.0  # because the time begins inside of a row
 
     def events(
         self,
@@ -125,67 +131,50 @@ class HistoryReader:
         rows = self._rows(f"{_ALERT} WHERE alert_id = ?", (alert_id,))
         return _alert(rows[0]) if rows else None
 
-    def _kept(
-        self, table: str, machine: str, since_s: float, until_s: float, length: int
-    ) -> list[Minute]:
-        """As ``_periods``; what is deleted in the table is read from that with longer rows."""
-        rows = self._rows("SELECT start FROM kept_from WHERE period = ?", (table,))
-        kept_s = 60.0 * rows[0][0] if rows else since_s
-        longer = {"minutes": "hours", "hours": "days"}.get(table)
-        if kept_s <= since_s or longer is None:
-            return self._periods(table, machine, since_s, until_s, length)
-        longest = -(-length // PERIODS[longer]) * PERIODS[longer]
-        earlier = self._kept(longer, machine, since_s, min(kept_s, until_s), longest)
-        later = self._periods(table, machine, kept_s, until_s, length) if kept_s < until_s else []
-        return earlier + later
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with opened_to_read(self.path) as connection:
+            return connection.execute(query, values).fetchall()
 
-    def _periods(
-        self, table: str, machine: str, since_s: float, until_s: float, length: int
-    ) -> list[Minute]:
-        """Rows of ``table`` joined to ``length`` minutes."""
-        first = _first(table, since_s)
-        query = (
-            f"SELECT start, {', '.join(COLUMNS)} FROM {table}"  # noqa: S608 - constants
-            " WHERE machine_id = (SELECT machine_id FROM machines WHERE name = ?)"
-            " AND start >= ? AND start < ? ORDER BY start"
-        )
-        rows = self._rows(query, (machine, first, math.ceil(until_s / 60.0)))
-        return [_minute(start, length, tally) for start, tally in _joined(rows, first, length)]
 
-    def _rows(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        try:
-            if not self.path.exists():
-                raise MissingInputError(
-                    f"history {self.path}: does not exist; no daemon has written a history in this "
-                    "state folder yet"
-                )
-            with contextlib.closing(self._connect()) as connection:
-                return connection.execute(query, tuple(values)).fetchall()
-        except sqlite3.Error as error:
-            raise BadInputError(f"history {self.path}: {error}") from error
-        except PermissionError as error:
-            raise MissingInputError(
-                f"history {self.path}: only root and the user of the daemon may read it"
-            ) from error
-        except OSError as error:
-            raise MissingInputError(f"history {self.path}: {error.strerror}") from error
+def _kept(
+    connection: sqlite3.Connection,
+    table: str,
+    machine: str,
+    time_s: tuple[float, float],
+    length: int,
+) -> list[Minute]:
+    """As ``_periods``; what is deleted in the table is read from that with longer rows."""
+    since_s, until_s = time_s
+    row = connection.execute("SELECT start FROM kept_from WHERE period = ?", (table,)).fetchone()
+    kept_s = since_s if row is None else 60.0 * row[0]
+    longer = {"minutes": "hours", "hours": "days"}.get(table)
+    if kept_s <= since_s or longer is None:
+        return _periods(connection, table, machine, time_s, length)
+    longest = -(-length // PERIODS[longer]) * PERIODS[longer]
+    earlier = _kept(connection, longer, machine, (since_s, min(kept_s, until_s)), longest)
+    if until_s <= kept_s:
+        return earlier
+    return earlier + _periods(connection, table, machine, (kept_s, until_s), length)
 
-    def _connect(self) -> sqlite3.Connection:
-        # Without a log the file is complete. A plain open would then create a log and its
-        # index, or fail in a read-only folder.
-        has_log = self.path.with_name(self.path.name + "-wal").exists()
-        connection = sqlite3.connect(
-            self.path.resolve().as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
-            uri=True,
-            timeout=_TIMEOUT_S,
-            isolation_level=None,
-        )
-        try:
-            check_version(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+
+def _periods(
+    connection: sqlite3.Connection,
+    table: str,
+    machine: str,
+    time_s: tuple[float, float],
+    length: int,
+) -> list[Minute]:
+    """Rows of ``table`` joined to ``length`` minutes."""
+    since_s, until_s = time_s
+    is_joined = length != PERIODS[table]
+    query = (
+        f"SELECT {_JOINED if is_joined else _TALLY} FROM {table}"  # noqa: S608 - constants
+        " WHERE machine_id = (SELECT machine_id FROM machines WHERE name = :machine)"
+        f" AND start >= :first AND start < :end {'GROUP BY 1, 2' if is_joined else ''} ORDER BY 1"
+    )
+    first, end = _first(table, since_s), math.ceil(until_s / 60.0)
+    values = {"machine": machine, "first": first, "end": end, "length": length}
+    return list(minutes_of(connection.execute(query, values), length))
 
 
 def _resolution(least: float) -> tuple[str, int]:
@@ -226,52 +215,3 @@ def _alert(row: Sequence[Any]) -> AlertRecord:
 def _object(text: str) -> dict[str, Any]:
     value = json.loads(text)
     return value if isinstance(value, dict) else {}
-
-
-def _joined(rows: Iterable[Sequence[Any]], first: int, length: int) -> Iterator[tuple[int, Tally]]:
-    """Rows that begin in the same ``length`` minutes as one."""
-    start, tally = 0, None
-    for row in rows:
-        own = row[0] - (row[0] - first) % length
-        if tally is not None and own == start:
-            tally.add(Tally(*row[1:]))
-            continue
-        if tally is not None:
-            yield start, tally
-        start, tally = own, Tally(*row[1:])
-    if tally is not None:
-        yield start, tally
-
-
-def _minute(start: int, length: int, tally: Tally) -> Minute:
-    known_time = tally.running_time + tally.off_time
-    is_running = tally.running_time >= tally.off_time
-    return Minute(
-        minute=start,
-        minutes=length,
-        ratio_min=_ratio(tally.ratio_min),
-        ratio_mean=_ratio(tally.ratio_sum / tally.n_scores) if tally.n_scores else None,
-        ratio_max=_ratio(tally.ratio_max),
-        level_dbfs=_level(tally),
-        operation=None if not known_time else "running" if is_running else "off",
-        state=tally.state,
-        scored_s=_seconds(tally.scored_time),
-        received_s=_seconds(tally.received_time),
-        lost_s=_seconds(tally.lost_time),
-        running_s=_seconds(tally.running_time),
-        n_scores=tally.n_scores,
-    )
-
-
-def _ratio(units: float | None) -> float | None:
-    return None if units is None else round(units * RATIO_UNIT, 5)
-
-
-def _level(tally: Tally) -> float | None:
-    if not tally.level_time:
-        return None
-    return round(tally.level_sum / tally.level_time * LEVEL_UNIT_DB, 2)
-
-
-def _seconds(units: int) -> float:
-    return round(units * TIME_UNIT_S, 1)

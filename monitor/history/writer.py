@@ -44,8 +44,10 @@ class HistoryWriter:
     """
 
     RETRY_S: ClassVar[float] = 5.0
-    COLLECT_S: ClassVar[float] = 2.0
-    """How long minutes wait for those of other machines, which are complete at the same time."""
+    COLLECT_S: ClassVar[float] = 6.0
+    """How long minutes wait, for each of them, at most ``MOST_COLLECT_S``: with many machines,
+    several minutes of each are written at once, and share a page of the file."""
+    MOST_COLLECT_S: ClassVar[float] = 300.0
 
     def __init__(
         self, path: Path, limits: Limits | None = None, clock: Clock = SYSTEM_CLOCK
@@ -131,7 +133,8 @@ class HistoryWriter:
             return 0.0
         now_s = time.monotonic()
         only_alerts = now_s < self._next_values_s
-        due_s = self._pending.due_s(self.COLLECT_S, only_alerts=only_alerts)
+        collect_s = min(self.MOST_COLLECT_S, self.COLLECT_S * self._pending.n_minutes)
+        due_s = self._pending.due_s(collect_s, only_alerts=only_alerts)
         times_s = [self._file.upkeep_due_s]
         if due_s is not None:
             times_s.append(due_s)

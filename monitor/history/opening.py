@@ -1,0 +1,63 @@
+"""Opening the history to read it, beside the daemon or without it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from monitor.errors import BadInputError, MissingInputError
+from monitor.history.schema import check_version
+
+_TIMEOUT_S = 2.0
+
+
+@contextlib.contextmanager
+def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
+    """The history, for the time of the block.
+
+    Raises ``MissingInputError`` if there is none, and ``BadInputError`` if it cannot be read, also
+    for a ``sqlite3.Error`` in the block.
+    """
+    try:
+        if not path.exists():
+            raise MissingInputError(
+                f"history {path}: does not exist; no daemon has written a history in this state "
+                "folder yet"
+            )
+        with contextlib.closing(_connected(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise BadInputError(f"history {path}: {error}") from error
+    except PermissionError as error:
+        raise MissingInputError(
+            f"history {path}: only root and the user of the daemon may read it"
+        ) from error
+    except OSError as error:
+        raise MissingInputError(f"history {path}: {error.strerror}") from error
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    # Without a log the file is complete. A plain open would then create a log and its index, or
+    # fail in a read-only folder.
+    has_log = path.with_name(path.name + "-wal").exists()
+    if not has_log:
+        return _connect(path, "?mode=ro&immutable=1")
+    try:
+        return _connect(path, "?mode=ro")
+    except sqlite3.OperationalError:
+        # The daemon has ended since then, or the index of its log cannot be used.
+        return _connect(path, "?mode=ro&immutable=1")
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path.resolve().as_uri() + options, uri=True, timeout=_TIMEOUT_S, isolation_level=None
+    )
+    try:
+        check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
