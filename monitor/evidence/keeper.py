@@ -44,7 +44,7 @@ class EvidenceKeeper:
     """
 
     MOST_BYTES: ClassVar[int] = 64_000_000
-    """The most memory for all clips that are not written."""
+    """The most memory for all clips that are not written; copies of them may take as much again."""
     SWEEP_S: ClassVar[float] = 3600.0
     RETRY_S: ClassVar[float] = 60.0
     STOP_S: ClassVar[float] = 2.0
@@ -67,18 +67,18 @@ class EvidenceKeeper:
     def start(
         self,
         judges: Mapping[str, Judge],
-        expected: Iterable[Request] = (),
+        expected: Callable[[], Iterable[Request]] = tuple,
         on_open: Callable[[dict[str, list[float]]], None] = lambda _times: None,
     ) -> None:
         """Begin, with what a killed process has left. Call it once.
 
-        ``judges``: by machine. ``expected``: pieces of earlier messages, which must be there.
-        ``on_open``: told in the thread when the pieces so far were kept, by machine.
+        ``judges``: by machine. ``expected``: gives the pieces of earlier messages, which must be
+        there. ``on_open``: told when the pieces so far were kept, by machine. Both are called in
+        the thread.
         """
-        known = list(expected)
 
         def open_folder() -> None:
-            self._work.open(judges, known)
+            self._work.open(judges, expected())
             on_open(self._store.kept_times())
 
         self._open = open_folder
@@ -139,14 +139,7 @@ class EvidenceKeeper:
     def complete(self, request: Request, clip: Clip, reserved_bytes: int) -> None:
         """Write a piece."""
 
-        def write() -> None:
-            try:
-                self._work.keep(request, clip)
-            finally:
-                with self._guard:
-                    self._reserved_bytes -= reserved_bytes
-
-        self._waiting.put(write)
+        self._put_reserved(partial(self._work.keep, request, clip), reserved_bytes)
 
     def lost(self, request: Request, reason: str) -> None:
         """Report that a piece cannot be kept."""
@@ -154,7 +147,21 @@ class EvidenceKeeper:
 
     def healthy(self, request: Request, clip: Clip) -> None:
         """Keep healthy sound, unless that of its operating state is new."""
-        self._waiting.put(partial(self._work.keep_healthy, request, clip))
+        n_bytes = clip.rows.nbytes
+        if self.reserve(n_bytes):
+            self._put_reserved(partial(self._work.keep_healthy, request, clip), n_bytes)
+
+    def _put_reserved(self, work: Callable[[], None], reserved_bytes: int) -> None:
+        """Have work done, and give back its memory."""
+
+        def do() -> None:
+            try:
+                work()
+            finally:
+                with self._guard:
+                    self._reserved_bytes -= reserved_bytes
+
+        self._waiting.put(do)
 
     # The thread.
 

@@ -107,7 +107,7 @@ def run_daemon(
 
         delivery.start()
         commissioning.apply(settings)
-        evidence.start(plans, outbox.pending(_MOST_WAITING))
+        evidence.start(plans, outbox.pending(_MOST_WAITING), history.path)
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})

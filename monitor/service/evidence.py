@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from monitor.alerts import Alert, AlertDraft
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.config.settings import Settings
 from monitor.control.operator_log import OperatorLog
-from monitor.evidence.clip import Judge, Request
+from monitor.evidence.clip import Request
 from monitor.evidence.folder import EvidenceFolder
 from monitor.evidence.keeper import EvidenceKeeper, EvidenceStatus
-from monitor.evidence.names import Moment, split_id
+from monitor.evidence.names import split_id
 from monitor.evidence.piece_work import EvidenceEvent
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
@@ -23,6 +24,7 @@ from monitor.evidence.store import EvidenceStore
 from monitor.service.delivery import Delivery
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.machine_plan import MachinePlan
+from monitor.service.named_evidence import named_evidence
 from monitor.service.supervisor import SupervisedOutlet
 
 log = logging.getLogger(__name__)
@@ -62,12 +64,21 @@ class Evidence:
         self._stopped: dict[str, str] = {}
         """The alerts that ended because their machine stopped, by machine."""
 
-    def start(self, plans: Iterable[MachinePlan], waiting: Iterable[Alert] = ()) -> None:
-        """Begin to write. ``waiting``: alerts of earlier processes that are not yet delivered."""
+    def start(
+        self,
+        plans: Iterable[MachinePlan],
+        waiting: Iterable[Alert] = (),
+        history: Path | None = None,
+    ) -> None:
+        """Begin to write.
+
+        ``waiting``: alerts of earlier processes that are not yet delivered. ``history``: has those
+        that are, if it exists.
+        """
         judges = {plan.settings.id: judge for plan in plans if (judge := plan.judge) is not None}
         opened = [self._outlet.open_alert(machine) for machine in judges]
         known = [*waiting, *(alert for alert in opened if alert is not None)]
-        expected = [one for alert in known if (one := _expected(alert, judges)) is not None]
+        expected = partial(named_evidence, known, history, judges)
         self._keeper.start(judges, expected, self._restore)
 
     def stop(self) -> None:
@@ -212,16 +223,3 @@ def open_evidence(
         on_event=note,
         on_picture=lambda request, png: outlet.picture(request.machine, png),
     )
-
-
-def _expected(alert: Alert, judges: Mapping[str, Judge]) -> Request | None:
-    """The piece that an alert names, to report that it is lost; None if it names none."""
-    parts = split_id(alert.evidence.id) if alert.evidence is not None else None
-    judge = judges.get(alert.machine)
-    if parts is None or judge is None:
-        return None
-    ratio = alert.score / alert.threshold if alert.threshold > 0 else 0.0
-    moment: Moment = "worse" if parts[1] else "raised"
-    if alert.kind == "cleared":
-        moment = "cleared"
-    return Request(alert.machine, *parts, moment, alert.at, 0.0, 0.0, ratio, judge)
