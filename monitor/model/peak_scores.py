@@ -15,7 +15,7 @@ from monitor.domain import DoubleArray, FloatArray
 from monitor.model.peaks import HealthyPeaks
 from monitor.workspace import workspaces
 
-_PER_HARMONIC = np.float32(0.5**0.5)
+_PER_HARMONIC = 0.5**0.5
 _KEPT_NUMBERS = 16
 """So many numbers of windows are expected to take turns."""
 
@@ -88,8 +88,7 @@ class PeakScores:
         np.add(values, powers, out=values)
         for healthy, place in zip(self._healthy, self._places, strict=True):
             if healthy.rule.first_bin:
-                shape = (len(values), *healthy.level_db.shape)
-                _add_harmonics(values[:, place].reshape(shape), healthy.rule.first_bin)
+                _add_harmonics(values[:, place], powers[:, place], healthy)
         np.multiply(values, values, out=values)
         np.multiply(values, values, out=powers)
         scores = np.empty((len(values), len(self._places)))
@@ -97,8 +96,8 @@ class PeakScores:
             one, other = values[:, place], powers[:, place]  # second and fourth powers
             if healthy.rule.exponent == 12:
                 np.multiply(other, other, out=one)
-            scores[:, number] = np.vecdot(one, other) ** (1.0 / healthy.rule.exponent)
-        scores *= 0.5
+            share = 0.5 * (_PER_HARMONIC if healthy.rule.first_bin else 1.0)
+            scores[:, number] = share * np.vecdot(one, other) ** (1.0 / healthy.rule.exponent)
         return scores
 
     def _per_db(self, n_windows: int) -> FloatArray:
@@ -118,17 +117,19 @@ class PeakScores:
         return per_db
 
 
-def _add_harmonics(above: FloatArray, first_bin: int) -> None:
-    """Make each bin the sum with its second harmonic. Shape: ``(n_means, n_bands, n_bins)``.
+def _add_harmonics(above: FloatArray, work: FloatArray, healthy: HealthyPeaks) -> None:
+    """Make each bin the sum with its second harmonic. Shape: ``(n_means, n_values)`` both.
 
     Bin ``i`` is at ``i + first_bin`` times the spacing, so its harmonic is bin ``2 i + first_bin``.
     """
-    n = max(0, above.shape[2] - first_bin) // 2
-    near = (above[..., first_bin + step :: 2][..., :n] for step in (-1, 0, 1))
-    second = np.maximum(next(near), next(near))
-    np.maximum(second, next(near), out=second)
-    above[..., :n] += second
-    above *= _PER_HARMONIC
+    # The larger of two neighbours. Pairs across two bands are not used.
+    np.maximum(above[:, :-1], above[:, 1:], out=work[:, :-1])
+    shape, first = (len(above), *healthy.level_db.shape), healthy.rule.first_bin
+    n = max(0, shape[2] - first) // 2
+    pairs = work.reshape(shape)
+    second = np.maximum(pairs[..., first - 1 :: 2][..., :n], pairs[..., first::2][..., :n])
+    lowest = above.reshape(shape)[..., :n]
+    np.add(lowest, second, out=lowest)
 
 
 class _Work:
