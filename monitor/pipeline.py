@@ -51,6 +51,7 @@ class PipelineOutput:
     """The scores, decisions and changes of the machine's state that a block of sound gives.
 
     ``scores``: over the span of the bundle. ``channel_scores``: those of its other channels.
+    ``windows``: all that the block has completed, scored or not.
     """
 
     scores: list[Score] = field(default_factory=list)
@@ -58,6 +59,7 @@ class PipelineOutput:
     decisions: list[Decision] = field(default_factory=list)
     states: list[SourceState] = field(default_factory=list)
     operation: list[OperationChange] = field(default_factory=list)
+    windows: list[LogMelWindow] = field(default_factory=list)
 
 
 class Pipeline:
@@ -178,6 +180,7 @@ class Pipeline:
 
     def _score(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:
         """Score the windows, except those of a chain that the bundle cannot judge."""
+        output.windows.extend(windows)
         check = self._capture
         if check is None:
             self._follow_operation(windows, output)

@@ -66,6 +66,7 @@ FORBIDDEN = {
     "learning": SIDE_EFFECTS,
     "history": SIDE_EFFECTS - {"history"} | {"model", "domain", "learning", "evidence"},
     "evidence": SIDE_EFFECTS | {"learning"},
+    "live": SIDE_EFFECTS | {"learning", "evidence", "detection", "pipeline"},
     "process": SIDE_EFFECTS - {"process"} | {"model", "learning", "commands"},
     "service": {"web", "notify", "commands", "demo", "offline"},
     "notify": {"outbox", "service", "web", "control", "pipeline", "offline", "commands"},

@@ -29,10 +29,12 @@ from monitor.control.messages import (
     MachineArguments,
     MuteArguments,
     NoArguments,
+    WatchArguments,
 )
 from monitor.control.server import ControlServer
 from monitor.web.assembly import assemble
 from monitor.web.context import Context
+from monitor.web.protocol import Protocol
 from monitor.web.users import Role, set_password
 
 PASSWORD = "correct horse"  # noqa: S105 - of the users of these tests
@@ -42,11 +44,16 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 @dataclass
 class StandIn:
-    """Answers the commands of a daemon. ``received``: changes, with who asked for them."""
+    """Answers the commands of a daemon.
+
+    ``received``: changes, with who asked for them. ``watch`` and ``ring``: of one machine.
+    """
 
     machines: list[dict[str, Any]] = field(default_factory=list)
     received: list[tuple[str, dict[str, Any], str]] = field(default_factory=list)
     n_status: int = 0
+    watch: Callable[[float], None] = lambda _for_s: None
+    ring: Path | None = None
 
     def register(self, dispatcher: Dispatcher) -> None:
         commands: dict[str, type[Arguments]] = {
@@ -56,6 +63,7 @@ class StandIn:
             **dict.fromkeys(("unmute", "learn", "arm", "rollback"), MachineArguments),
         }
         dispatcher.register("status", NoArguments, self._status)
+        dispatcher.register("watch", WatchArguments, self._watch)
         dispatcher.register("health", NoArguments, lambda _arguments, _by: {"log": []})
         for command, arguments in commands.items():
             dispatcher.register(command, arguments, self._change(command))
@@ -64,6 +72,10 @@ class StandIn:
         self.n_status += 1
         about = {"version": "1", "config": "c", "started_at": rfc3339(0.0), "delivery": "outbox 0"}
         return {"now": rfc3339(0.0), "daemon": about, "machines": self.machines}
+
+    def _watch(self, arguments: WatchArguments, _by: str) -> Mapping[str, Any]:
+        self.watch(arguments.for_s)
+        return {"ring": str(self.ring) if self.ring is not None else None}
 
     def _change(self, command: str) -> Callable[[Any, str], Mapping[str, Any]]:
         def change(arguments: Arguments, by: str) -> Mapping[str, Any]:
@@ -166,7 +178,12 @@ def running(app: ASGIApp) -> Iterator[str]:
     listener.listen(128)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_config=None, proxy_headers=False, ws="none", timeout_graceful_shutdown=1
+            app,
+            http=Protocol,
+            log_config=None,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=1,
         )
     )
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))

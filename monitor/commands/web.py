@@ -29,13 +29,18 @@ def web(config: Path) -> None:
     for path in (settings.web.tls_cert, settings.web.tls_key):
         if path is not None and not path.is_file():
             raise MissingInputError(f"{path}: no such file; [web] names it")
-    app, _ = assemble(
+    app, context = assemble(
         settings.web,
         config=config,
         state_dir=state_dir(settings, config),
         own_dir=companion_dir(settings, config, "web"),
     )
-    serve(app, settings.web, ready=lambda address: message(f"the page is at {address}"))
+    serve(
+        app,
+        settings.web,
+        ready=lambda address: message(f"the page is at {address}"),
+        stopping=context.channels.stop,
+    )
 
 
 def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -> None:

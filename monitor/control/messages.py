@@ -108,6 +108,12 @@ class MuteArguments(MachineArguments):
     note: Note = ""
 
 
+class WatchArguments(MachineArguments):
+    """``watch``: somebody looks at the live sound of the machine for ``for_s`` seconds."""
+
+    for_s: float = Field(ge=1.0, le=60.0)
+
+
 def _alert_id(value: str) -> str:
     if not _BEGINNING_OF_ALERT_ID.fullmatch(value):
         raise ValueError("must be at least 8 characters of an alert_id (0-9, a-f and -)")

@@ -20,6 +20,7 @@ from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
 from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
+from monitor.live.feeds import LiveFeeds, live_folder
 from monitor.process.logs import set_up_logging
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
@@ -71,6 +72,7 @@ def run_daemon(
         reviews = ReviewedAlerts(muting, outbox.path.parent)
         commissioning = Commissioning(outbox.path.parent, config.absolute(), reviews=reviews.of)
         stack.callback(commissioning.stop)
+        live = LiveFeeds(live_folder(outbox.path.parent))
         supervisor = Supervisor(
             muting,
             state_dir=outbox.path.parent,
@@ -78,6 +80,7 @@ def run_daemon(
             learner=commissioning.learner,
             history=history.machine,
             evidence=evidence.recorder,
+            live=live.feed,
         )
         stack.callback(supervisor.stop)
         manager = stack.enter_context(Notifier())
@@ -121,6 +124,7 @@ def run_daemon(
                 commissioning.learner,
                 history,
                 partial(daemon_health, delivery, history, evidence),
+                live.watch,
             ),
             socket_path(outbox.path.parent),
             stack,

@@ -18,6 +18,7 @@ from monitor.domain import SourceState, SourceStatus
 from monitor.errors import AuscultError
 from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
+from monitor.live.feed import LiveFeed
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport
@@ -49,11 +50,12 @@ class Machine:
         operation_file: Path | None = None,
         history: MachineHistory | None = None,
         evidence: Recorder | None = None,
+        live: LiveFeed | None = None,
     ) -> None:
         """``source``: read from its beginning, and again after each failure.
 
-        ``operation_file``: where running hours and starts are kept. ``history``,
-        ``evidence``: None for none.
+        ``operation_file``: where running hours and starts are kept. ``history``, ``evidence`` and
+        ``live``: None for none.
         """
         self.plan = plan
         self.id = plan.settings.id
@@ -84,6 +86,7 @@ class Machine:
             set_needed=source.set_needed if isinstance(source, RereadableSource) else _ignore,
             is_abandoned=self._abandoned.is_set,
             evidence=evidence,
+            live=live,
         )
         self._thread = threading.Thread(
             target=self._run_and_save, name=f"machine-{self.id}", daemon=True

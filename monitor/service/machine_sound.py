@@ -14,6 +14,7 @@ from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, Sourc
 from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.learning.unscored_pipeline import UnscoredPipeline
+from monitor.live.feed import LiveFeed
 from monitor.pipeline import Pipeline, PipelineOutput
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport
@@ -48,6 +49,7 @@ class MachineSound:
         set_needed: Callable[[float], None],
         is_abandoned: Callable[[], bool],
         evidence: Recorder | None = None,
+        live: LiveFeed | None = None,
     ) -> None:
         self.learner: Learner | None = None
         self._plan = plan
@@ -58,6 +60,7 @@ class MachineSound:
         self._set_needed = set_needed
         self._is_abandoned = is_abandoned
         self._evidence = evidence
+        self._live = live
         self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
         self._standing_check_s = 0.0
 
@@ -98,6 +101,7 @@ class MachineSound:
         )
         self._learn(block, output)
         self._show_evidence(output)
+        self._show_live(block, output)
         self._report.warn(pipeline.warnings)
         self._publish(output)
         self._set_needed(0.0 if output.decisions else self._needed_s())
@@ -115,6 +119,8 @@ class MachineSound:
         """Nothing more comes until the next ``begin``."""
         if self._evidence is not None:
             self._evidence.ended("the monitoring was stopped")
+        if self._live is not None:
+            self._live.end()
 
     def _use(self, plan: MachinePlan) -> None:
         if plan is not self._plan:
@@ -127,6 +133,13 @@ class MachineSound:
             self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
         if self._evidence is not None:
             self._evidence.use(plan.judge)
+        if self._live is not None:
+            bundle, network = plan.bundle, plan.network
+            self._live.use(
+                bundle.spec if bundle is not None else None,
+                bundle.sha256 if bundle is not None else "",
+                network.reconstruct if network is not None else None,
+            )
         self._pipeline = (
             UnscoredPipeline(plan.problem)
             if plan.bundle is None
@@ -150,6 +163,16 @@ class MachineSound:
             self._pipeline.state.status,
             operation.value if operation is not None else None,
         )
+
+    def _show_live(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:
+        """Show the sound to those who look at it now."""
+        live, thresholds = self._live, self._plan.thresholds
+        if live is None or not live.is_watched:
+            return
+        scores = output.scores
+        ratio = scores[-1].value / thresholds.alarm if scores and thresholds is not None else None
+        with COMPUTE_LOCK.hold():
+            live.push(block, output.windows, ratio=ratio, scored=_is_scored(self._pipeline.state))
 
     def _learn(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:
         if self.learner is None or not isinstance(block, AudioBlock):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from monitor import __version__
@@ -18,6 +19,7 @@ from monitor.control.messages import (
     MachineArguments,
     MuteArguments,
     NoArguments,
+    WatchArguments,
 )
 from monitor.control.operator_store import Entry, KnownAlert
 from monitor.errors import UsageError
@@ -37,6 +39,7 @@ class Daemon:
     """What the commands use. ``delivery``: outbox and broker, in one line.
 
     ``learner``: of a machine that is learned. ``health``: the parts that are not machines.
+    ``watch``: show the sound of a machine for some seconds; gives the path of its ring.
     """
 
     supervisor: Supervisor
@@ -47,6 +50,7 @@ class Daemon:
     learner: Callable[[str], Learner | None] = no_learner
     history: HistoryFeed | None = None
     health: Callable[[], Mapping[str, Any]] = dict
+    watch: Callable[[str, float], Path | None] = lambda _machine, _for_s: None
 
 
 class OperatorCommands:
@@ -61,6 +65,7 @@ class OperatorCommands:
         """Register every command."""
         dispatcher.register("status", NoArguments, self._status)
         dispatcher.register("health", NoArguments, self._health)
+        dispatcher.register("watch", WatchArguments, self._watch)
         dispatcher.register("mute", MuteArguments, self._mute)
         dispatcher.register("unmute", MachineArguments, self._unmute)
         dispatcher.register("acknowledge", AlertArguments, self._acknowledge)
@@ -85,6 +90,11 @@ class OperatorCommands:
 
     def _health(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         return self._daemon.health()
+
+    def _watch(self, arguments: WatchArguments, _by: str) -> Mapping[str, Any]:
+        machine = self.known(arguments.machine)
+        ring = self._daemon.watch(machine, arguments.for_s)
+        return {"machine": machine, "ring": str(ring.absolute()) if ring is not None else None}
 
     def _machine_status(self, machine: str) -> dict[str, Any]:
         newest = self._muting.newest(machine)

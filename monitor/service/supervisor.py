@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol
 
 from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
+from monitor.live.feed import LiveFeed
 from monitor.service.machine import Machine
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
@@ -38,6 +39,11 @@ def no_learner(_machine: str) -> Learner | None:
 
 def no_evidence(_machine: str) -> Recorder | None:
     """Nothing is kept of alerts."""
+    return None
+
+
+def no_live_feed(_machine: str) -> LiveFeed | None:
+    """Nobody looks at the machine."""
     return None
 
 
@@ -80,15 +86,17 @@ class Supervisor:
         learner: Callable[[str], Learner | None] = no_learner,
         history: Callable[[str], MachineHistory] = MachineHistory,
         evidence: Callable[[str], Recorder | None] = no_evidence,
+        live: Callable[[str], LiveFeed | None] = no_live_feed,
     ) -> None:
         """``state_dir``: what folder sources have read, running hours and starts are kept there.
 
-        ``learner``: of a machine that is learned. ``history``, ``evidence``: of a machine
-        that starts.
+        ``learner``: of a machine that is learned. ``history``, ``evidence`` and ``live``: of a
+        machine that starts.
         """
         self._learner = learner
         self._history = history
         self._evidence = evidence
+        self._live = live
         self._outlet = outlet
         self._state_dir = state_dir
         self._listen = listen
@@ -144,6 +152,7 @@ class Supervisor:
                 operation_file=operation_file,
                 history=self._history(name),
                 evidence=self._evidence(name),
+                live=self._live(name),
             )
             running[name].attach(self._learner(name))
             running[name].start()

@@ -12,6 +12,7 @@ from monitor.config.web import WebSettings, is_loopback
 from monitor.errors import ConfigError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.web.app import make_app
+from monitor.web.channels import Channels
 from monitor.web.context import Context
 from monitor.web.daemon_link import DaemonLink
 from monitor.web.doorkeeper import Doorkeeper
@@ -50,6 +51,7 @@ def assemble(
         ),
         pages=Pages(),
         static=StaticFiles(),
+        channels=Channels(),
     )
     return make_app(context), context
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,15 +11,20 @@ from starlette.requests import Request
 from monitor.errors import UsageError
 
 MOST_BYTES = 16 * 1024
+TIMEOUT_S = 10.0
 
 
 async def read_body(request: Request) -> bytes:
-    """The body. Raises ``UsageError`` if it is too long."""
+    """The body. Raises ``UsageError`` if it is too long or too slow."""
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BYTES:
-            raise UsageError(f"the body of a request has at most {MOST_BYTES} bytes")
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise UsageError(f"the body of a request has at most {MOST_BYTES} bytes")
+    except TimeoutError:
+        raise UsageError(f"the body did not arrive within {TIMEOUT_S:g} s") from None
     return bytes(body)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from starlette.requests import Request
 
 from monitor.config.web import WebSettings
 from monitor.evidence.folder import EvidenceFolder
+from monitor.web.channels import Channels
 from monitor.web.daemon_link import DaemonLink
 from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.pages import Pages
@@ -21,7 +21,7 @@ from monitor.web.work import Workers
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one ``auscult web``. ``viewers``: how many receive live data now."""
+    """The parts of one ``auscult web``."""
 
     settings: WebSettings
     state_dir: Path
@@ -33,7 +33,7 @@ class Context:
     doorkeeper: Doorkeeper
     pages: Pages
     static: StaticFiles
-    viewers: Callable[[], int] = lambda: 0
+    channels: Channels
 
 
 def context_of(request: Request) -> Context:

@@ -40,7 +40,7 @@ async def health_document(context: Context) -> dict[str, Any]:
             "version": __version__,
             "started_at": rfc3339(SYSTEM_CLOCK.unix_at(_STARTED_S)),
             "memory_bytes": memory_bytes(),
-            "viewers": context.viewers(),
+            "viewers": context.channels.n_clients,
         },
         "disk": await context.workers.run(_disk, context),
         "coverage": [

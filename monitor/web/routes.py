@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from monitor.web import alerts, changes, evidence_files, health, login, machines
+from monitor.web import alerts, changes, evidence_files, health, live, login, machines
 from monitor.web.access import PublicRoute
 from monitor.web.context import context_of
 
@@ -37,6 +37,8 @@ def routes() -> list[Route]:
         Route("/api/alert/{alert_id}", alerts.api_alert),
         Route("/health", health.health_page),
         Route("/api/health", health.api_health),
+        Route("/api/live/overview", live.live_overview),
+        Route("/api/live/machine/{machine}", live.live_machine),
         *_evidence(),
         *_changes(),
     ]

@@ -14,10 +14,14 @@ from starlette.types import ASGIApp
 
 from monitor.config.web import WebSettings
 from monitor.errors import ServiceUnavailableError
+from monitor.web.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
 _STOP_S = 1
+_IDLE_S = 20
+_UNREAD_MS = 20_000
+_MOST_CONNECTIONS = 250
 _WAITING_CONNECTIONS = 128
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -49,12 +53,15 @@ def serve(
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.path}/"
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         proxy_headers=False,  # only those of trusted proxies are believed
         server_header=False,
         ws="none",
         timeout_graceful_shutdown=_STOP_S,
+        timeout_keep_alive=_IDLE_S,
+        limit_concurrency=_MOST_CONNECTIONS,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
@@ -87,6 +94,8 @@ def _listener(settings: WebSettings) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A browser that has gone without a word, or does not read, is found out by the kernel.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         listener.bind((host, port))
         listener.listen(_WAITING_CONNECTIONS)
     except OSError as error:
