@@ -375,6 +375,15 @@ def test_healthy_sound_is_kept_for_comparison(node: Node, monkeypatch: pytest.Mo
     assert again.metadata["starts_at"] == first  # it is not older than a day
 
 
+def test_scores_near_the_threshold_are_healthy_too(node: Node) -> None:
+    """Most machines would have no healthy sound to compare an alert with."""
+    node.run(*cut(as_16_bit(machine_sound(90, seed=1)), 1600))
+    piece = EvidenceFolder(node.folder / "evidence").healthy("m", "running")
+    assert piece is not None
+    ratios = [score / threshold for _, score, threshold in piece.metadata["scores"]]
+    assert 0.5 < sum(ratios) / len(ratios) <= 1.0
+
+
 def test_many_alerts_at_once_do_not_fill_the_memory(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,7 +39,9 @@ class Recorder:
     HEALTHY_AFTER_S: ClassVar[float] = 60.0
     """How long the machine must have been healthy before healthy sound is taken."""
     HEALTHY_EVERY_S: ClassVar[float] = 1800.0
-    HEALTHY_RATIO: ClassVar[float] = 0.8
+    HEALTHY_RATIO: ClassVar[float] = 1.0
+    """The highest mean score of healthy sound, as a share of the threshold. Single scores of a
+    healthy machine are above the threshold: it is that of scores which last."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class Recorder:
                 if wanted is not None:
                     at = rfc3339(self._unix_s(at_s))
                     self._keep(wanted, at, at_s, 0.0, ratio)
-                if status is not SourceStatus.OK or ratio > self.HEALTHY_RATIO:
+                if status is not SourceStatus.OK:
                     self._healthy_since_s = None
                 elif self._healthy_since_s is None:
                     self._healthy_since_s = at_s
@@ -224,9 +226,12 @@ class Recorder:
         clip = self._collector.newest(min(self.HEALTHY_S, self._settings.before_s))
         if clip is None:
             return
+        ratios = [score / limit for _, score, limit in clip.scores]
+        if not ratios or sum(ratios) / len(ratios) > self.HEALTHY_RATIO:
+            return
         self._healthy_due_s = now_s + self.HEALTHY_EVERY_S
         at = rfc3339(self._unix_s(now_s))
-        ratio = max((score / limit for _, score, limit in clip.scores), default=0.0)
+        ratio = max(ratios)
         request = Request(
             self._machine,
             *("", 0, "raised", at, now_s, 0.0, ratio),
