@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.evidence.folder import EvidenceFolder
 from tests.bundles import make_bundle
 from tests.installed_node import (
     CERTIFICATES,
@@ -193,6 +194,26 @@ def test_sigkill_during_an_alert_loses_nothing(node: Node) -> None:
         assert len({alert["event_id"] for alert in raised}) == 1
         sequence = [alert["sequence"] for alert in alerts(subscriber)]
         assert all(later - earlier in (0, 1) for earlier, later in pairwise(sequence))
+
+
+def test_evidence_is_kept_in_the_sandbox(node: Node) -> None:
+    """The encoder needs memory that the sandbox forbids, or other users could listen."""
+    node.configure(configuration(node.port) + "\n[evidence]\nbefore_s = 3.0\nafter_s = 2.0\n")
+    with node.subscriber() as subscriber:
+        node.systemctl("start", "auscult.service")
+        raised = wait_for(lambda: alerts(subscriber, "raised"), 45, "a raised alert")[0]
+    state = node.system.root / "var/lib/private/auscult"
+    folder = EvidenceFolder(state / "evidence")
+    piece = wait_for(lambda: folder.piece(raised["evidence"]["id"]), 30, "the evidence")
+    assert piece is not None
+    assert piece.metadata["incomplete"] is None
+    assert set(piece.images()) == {"log_mel", "reconstruction", "residual"}
+    assert piece.sound_path is not None
+    assert soundfile.info(piece.sound_path).duration == 5.0
+    (owner,) = {path.stat().st_uid for path in (state / "evidence").rglob("*")}
+    status = node.system.run(["cat", f"/proc/{node.pid()}/status"]).stdout
+    assert f"Uid:\t{owner}\t" in status
+    assert piece.sound_path.stat().st_mode & 0o077 == 0
 
 
 def test_the_documented_commands_work_beside_a_running_service(node: Node) -> None:
