@@ -174,6 +174,16 @@ def test_the_oldest_evidence_goes_first_and_labelled_last(disk: Disk) -> None:
     assert disk.store.retention.evicted == 4
 
 
+def test_small_files_and_folders_count_with_the_space_that_they_take(disk: Disk) -> None:
+    """Many short pieces would take several times the limit on the disk."""
+    (disk.folder / "notes").write_bytes(bytes(9_500_000))
+    with watched_space(disk.folder, LIMIT_MB * MB):
+        for alert in range(40):
+            disk.clock.now_s += 1.0
+            disk.add(alert, n_bytes=2000)
+    assert 10 < len(disk.kept) < 30
+
+
 def test_all_files_of_a_piece_go_together(disk: Disk) -> None:
     """A picture of deleted sound would stay for ever."""
     disk.add(0, 0)
