@@ -294,7 +294,7 @@ def test_sound_and_images_do_not_import_each_other() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["outbox", "mqtt", "control", "history", "web"])
+@pytest.mark.parametrize("package", ["outbox", "mqtt", "control", "history", "config", "web"])
 def test_delivery_needs_no_numpy(package: str) -> None:
     """An alert could be lost because a numerical library does not load."""
     modules = [module_of(path) for path in sources(f"monitor/{package}")]

@@ -11,7 +11,8 @@ from scipy import stats
 from monitor.calibration.blocks import WEEK_S
 from monitor.calibration.tail import fit_generalised_pareto
 from monitor.calibration.threshold import HealthyRecording, calibrate
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.errors import BadInputError
 from monitor.model.manifest import Calibration
 from monitor.text.wording import counted, duration

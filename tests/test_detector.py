@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from monitor.detection.detector import Detector
 from monitor.detection.hysteresis import DetectorRule
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.domain import Decision, Score
 
 HOP = 4096

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from monitor.commands.inspect import lines
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.domain import DoubleArray
 from tests.tiny_sound import SETTINGS, write_machine
 from training.sound import injection

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from monitor.audio.channels import Channel
+from monitor.audio.channel_choice import Channel
 from monitor.audio.files import read_blocks
 from monitor.audio.recordings import recording_blocks, recording_files
 from monitor.domain import FloatArray, LogMelBlock

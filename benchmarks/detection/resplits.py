@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.detection.cases import drone
 from benchmarks.detection.evidence import evidence_of_file
 from monitor.detection.detector import persistence_of
-from monitor.detection.persistence import persistent_scores
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.detection.settings import DetectorSettings
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network

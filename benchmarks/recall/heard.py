@@ -20,7 +20,7 @@ from benchmarks.recall.machines import Machine
 from monitor.calibration.blocks import WEEK_S
 from monitor.calibration.threshold import HealthyRecording, calibrate
 from monitor.detection.detector import persistence_of
-from monitor.detection.persistence import persistent_scores
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.detection.score_watch import ScoreWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, Score

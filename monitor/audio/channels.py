@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 import numpy as np
-from pydantic import Field
 
+from monitor.audio.channel_choice import Channel
 from monitor.domain import FloatArray
-
-Channel = Annotated[int, Field(strict=True, ge=0, lt=64)] | Literal["mix"]
-"""Which channel to use, counted from 0, or ``"mix"``, the mean of all."""
-
 
 HIGHEST_SAMPLE = 64.0
 """36 dB above full scale. Larger values are not sound at full scale +-1 but integers

@@ -15,7 +15,8 @@ import numpy as np
 import soundfile
 
 from monitor.audio import ffmpeg
-from monitor.audio.channels import Channel, first_unsound
+from monitor.audio.channel_choice import Channel
+from monitor.audio.channels import first_unsound
 from monitor.audio.containers.formats import EXPECTED
 from monitor.audio.containers.parts import ForFfmpeg, Recording, joined_file
 from monitor.domain import LOSSY, CaptureChain, FloatArray

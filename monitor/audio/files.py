@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.audio.channels import Channel, one_channel
+from monitor.audio.channel_choice import Channel
+from monitor.audio.channels import one_channel
 from monitor.audio.containers.formats import EXPECTED, walk_for
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording, joined_file
 from monitor.audio.containers.riff import riff_recordings

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from monitor.audio.channels import Channel
+from monitor.audio.channel_choice import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts

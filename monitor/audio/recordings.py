@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.audio.channels import Channel
+from monitor.audio.channel_choice import Channel
 from monitor.audio.ffmpeg import FFMPEG_SUFFIXES
 from monitor.audio.files import read_blocks
 from monitor.audio.log_mel_files import read_log_mel_blocks

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.domain import DoubleArray
 
 WEEK_S = 7 * 24 * 3600.0

@@ -26,7 +26,8 @@ import numpy as np
 from monitor.calibration.blocks import WEEK_S, by_file, counted_thresholds, decorrelation, maxima
 from monitor.calibration.channels import ChannelKey, channel_values
 from monitor.calibration.tail import rare_thresholds
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.domain import DoubleArray
 from monitor.errors import BadInputError
 from monitor.model.manifest import MOST_SCORES, BudgetThreshold, Calibration

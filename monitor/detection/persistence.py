@@ -13,10 +13,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from monitor.domain import DoubleArray
-
 _ROUNDING = 1e-9
 
 
@@ -54,18 +50,3 @@ class Persistence:
         """The rule for a share of the scores of ``seconds``, at least one score."""
         out_of = max(1, round(seconds / hop_s))
         return cls(max(1, math.ceil(share * out_of - _ROUNDING)), out_of)
-
-
-def persistent_scores(scores: DoubleArray, rule: Persistence) -> DoubleArray:
-    """The k-th largest of every n successive scores.
-
-    Shape: ``(n_scores,)`` to ``(n_scores - out_of + 1,)``. A recording with fewer
-    than ``out_of`` scores gives a single value, with the same share of its scores. It is
-    at least as large as the whole rule would give.
-    """
-    if len(scores) == 0:
-        return np.empty(0)
-    out_of = min(rule.out_of, len(scores))
-    required = max(1, math.floor(rule.required * out_of / rule.out_of))
-    views = np.lib.stride_tricks.sliding_window_view(scores, out_of)
-    return np.partition(views, out_of - required, axis=1)[:, out_of - required]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.alerts import Alert, AlertDraft
-from monitor.audio.channels import Channel
+from monitor.audio.channel_choice import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationStatus

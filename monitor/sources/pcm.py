@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.audio.channels import Channel, first_unsound, one_channel
+from monitor.audio.channel_choice import Channel
+from monitor.audio.channels import first_unsound, one_channel
 from monitor.domain import AudioBlock, FloatArray, SourceState
 from monitor.sources.protocol import BACK, unavailable
 from monitor.sources.settings import SampleFormat

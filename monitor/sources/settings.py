@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from monitor.audio.channels import Channel
+from monitor.audio.channel_choice import Channel
 
 SampleRate = Annotated[int, Field(ge=1_000, le=768_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from monitor.calibration.channels import ChannelKey
 from monitor.calibration.threshold import HealthyRecording
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.model.manifest import Calibration
 
 _SAME_S = 0.5

@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from monitor.calibration.channels import ChannelKey
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.errors import BadInputError, MissingInputError
 from monitor.features.envelope import EnvelopeStream

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from monitor.detection.persistence import Persistence, persistent_scores
+from monitor.detection.persistence import Persistence
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, distances_of
 from monitor.model.recording_score import RecordingScore

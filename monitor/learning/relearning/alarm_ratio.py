@@ -14,7 +14,7 @@ import numpy as np
 from monitor.audio.recordings import recording_blocks
 from monitor.detection.channel import channels_of
 from monitor.detection.hysteresis import DetectorRule
-from monitor.detection.persistence import persistent_scores
+from monitor.detection.persistent_scores import persistent_scores
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.domain import block_times_s
 from monitor.errors import AuscultError
