@@ -37,7 +37,16 @@ class Operated:
         machine = SimpleNamespace(publish_state=self.publish)
         supervisor = cast("Supervisor", SimpleNamespace(machines={"pump-7": machine}))
         self.learners: dict[str, Learner] = {}
-        daemon = Daemon(supervisor, self.muting, "/etc/c.toml", 0.0, str, learner=self.learners.get)
+        self.heard: set[str] = set()
+        daemon = Daemon(
+            supervisor,
+            self.muting,
+            "/etc/c.toml",
+            0.0,
+            str,
+            learner=self.learners.get,
+            has_sound=self.heard.__contains__,
+        )
         self.dispatcher = Dispatcher(Path(daemon.config))
         OperatorCommands(daemon).register(self.dispatcher)
         self.publish()
@@ -147,6 +156,13 @@ def test_a_label_shows_its_effect(operated: Operated) -> None:
     alert_id = operated.alert()
     labelled = operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]
     assert "added to the relearning set" in labelled["effect"]
+    assert "add the table [machine.learning]" in labelled["remark"]
+    assert operated.ask("label", alert_id=alert_id, label="sensor")["result"]["remark"] == ""
+    operated.learners["pump-7"] = cast("Learner", SimpleNamespace(labels_changed=lambda: None))
+    labelled = operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]
+    assert "No sound of this alert is kept" in labelled["remark"]
+    operated.heard.add(alert_id)
+    assert not operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]["remark"]
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     for label, (meaning, effect) in LABELS.items():
         assert f"| `{label}` | {meaning} | {effect} |" in page

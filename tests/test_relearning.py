@@ -6,10 +6,13 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from monitor.commands.operate import Target
+from monitor.commands.relearn import relearn as relearn_command
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock
 from monitor.errors import BundleError, UsageError
@@ -32,6 +35,7 @@ from monitor.learning.relearning.scoring import (
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Result
 from tests.clocks import FakeClock
+from tests.command_line import auscult
 from tests.reviewed_alerts import LATER_S, Reviewed, alert_id
 from tests.test_learning import (
     DAY_S,
@@ -264,6 +268,52 @@ def test_an_alert_with_several_clips_counts_by_the_highest(tmp_path: Path) -> No
     alerts = [ReviewedAlert(alert_id(1), "", clips)]
     made = comparison_of(Scores(FIGURES, FIGURES, scores, []), alerts, [], "")
     assert made.alerts == [ComparedAlert(alert_id(1), 3.0, 1.2, 30.0)]
+
+
+def test_the_command_shows_what_would_change(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A technician at a terminal would have to decide without the comparison."""
+    machine.arm()
+    for number, label in ((1, "false-alarm"), (2, "fault"), (3, "")):
+        machine.reviews.add(number, label)
+
+    def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        assert command == "relearn"
+        message = machine.learner.relearn("anna", arguments.get("collect_s"))
+        return {"message": message, "relearning": machine.learner.relearning()}
+
+    def shown() -> str:
+        target = cast("Target", SimpleNamespace(ask=ask))
+        relearn_command(target, "m", None, accept=False, discard=False, as_json=False)
+        return capsys.readouterr().out
+
+    assert shown().startswith("m: a new bundle is trained beside the one in use; nothing changes")
+    machine.trains()
+    assert shown() == "m: a new bundle is trained\n"
+    machine.compares(n1=(2.5, 0.8), n2=(3.0, 0.9), n3=(None, None))
+    machine.reach("ready")
+    lines = shown().splitlines()
+    assert lines[0] == "m: a new bundle is ready. Nothing has changed yet"
+    assert [line.split()[1:] for line in lines[3:6]] == [
+        ["not", "scored", "not", "scored"],
+        ["fault", "3.0,", "alert", "0.90,", "no", "alert"],
+        ["false-alarm", "2.5,", "alert", "0.80,", "no", "alert"],
+    ]
+    assert lines[-3] == (
+        f"WARNING: alert {alert_id(2)} is labelled fault, and the new bundle would not raise it"
+    )
+    assert lines[-2:] == [
+        "use it: auscult relearn m --accept",
+        "keep the bundle in use: auscult relearn m --discard",
+    ]
+
+
+def test_two_decisions_at_once_are_refused() -> None:
+    """One of them would be passed over in silence."""
+    refused = auscult("relearn", "m", "--accept", "--discard")
+    assert refused.status == 64
+    assert "only one of --collect, --accept and --discard" in refused.err
 
 
 # What survives.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from monitor.control.labels import LABELS
 from monitor.web.texts import Texts
 
 WEB = Path(__file__).resolve().parent.parent / "monitor" / "web"
@@ -59,6 +60,13 @@ def test_every_text_is_used() -> None:
             re.fullmatch(pattern, one) for pattern in patterns
         )
         assert is_used, one
+
+
+def test_labels_have_the_words_of_the_commands() -> None:
+    """The page would promise another effect of a label than the command and the manual."""
+    for label, (meaning, effect) in LABELS.items():
+        expected = f"{meaning[0].upper()}{meaning[1:]}. {effect}"
+        assert Texts().text(f"review.{label}_effect") == expected
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])

@@ -87,6 +87,8 @@ def label(target: Target, alert_id: str, label: str, note: str, *, as_json: bool
     text = f"{result['machine']}: alert {result['alert_id']} labelled {result['label']}"
     if effect := result.get("effect"):
         text += f". {effect}"
+    if remark := result.get("remark"):
+        text += f" {remark}"
     _report(result, text, as_json=as_json)
 
 

@@ -17,11 +17,12 @@ class LabelMeaning(NamedTuple):
 LABELS: dict[Label, LabelMeaning] = {
     "fault": LabelMeaning(
         "the machine had a fault",
-        "The evidence is kept. Relearning shows whether a new bundle would raise this alert.",
+        "The evidence is among the last to be deleted. Relearning shows whether a new bundle would "
+        "raise this alert.",
     ),
     "false-alarm": LabelMeaning(
         "the machine was healthy",
-        "The sound is added to the relearning set of the machine. The alerts change only when you "
+        "The sound is added to the relearning set of the machine. Alerts change only when you "
         "relearn and accept the new bundle.",
     ),
     "sensor": LabelMeaning(

@@ -125,6 +125,7 @@ def run_daemon(
                 history,
                 partial(daemon_health, delivery, history, evidence),
                 live.watch,
+                reviews.has_sound,
             ),
             socket_path(outbox.path.parent),
             stack,

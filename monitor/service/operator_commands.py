@@ -40,6 +40,7 @@ class Daemon:
 
     ``learner``: of a machine that is learned. ``health``: the parts that are not machines.
     ``watch``: show the sound of a machine for some seconds; gives the path of its ring.
+    ``has_sound``: whether sound of an alert is kept.
     """
 
     supervisor: Supervisor
@@ -51,6 +52,7 @@ class Daemon:
     history: HistoryFeed | None = None
     health: Callable[[], Mapping[str, Any]] = dict
     watch: Callable[[str, float], Path | None] = lambda _machine, _for_s: None
+    has_sound: Callable[[str], bool] = bool
 
 
 class OperatorCommands:
@@ -156,8 +158,19 @@ class OperatorCommands:
             "alert_id": alert.alert_id,
             "label": alert.label,
             "effect": LABELS[arguments.label].effect,
+            "remark": self._remark(alert),
             **self.told(alert.machine),
         }
+
+    def _remark(self, alert: KnownAlert) -> str:
+        """Why the sound of a false alarm cannot be relearned now; empty if it can be."""
+        if alert.label != "false-alarm":
+            return ""
+        if self._daemon.learner(alert.machine) is None:
+            return "To relearn this machine, add the table [machine.learning] to it."
+        if not self._daemon.has_sound(alert.alert_id):
+            return "No sound of this alert is kept so far: without it, nothing can be relearned."
+        return ""
 
     def known(self, machine: str) -> str:
         """The machine itself. Raises ``UsageError`` that names the monitored ones."""

@@ -35,6 +35,10 @@ class ReviewedAlerts:
         ]
         return [alert for alert in found if alert.clips]
 
+    def has_sound(self, alert_id: str) -> bool:
+        """Whether sound of an alert is kept."""
+        return any(True for _ in self._clips(alert_id))
+
     def _clips(self, alert_id: str) -> Iterator[Clip]:
         for piece in self._evidence.pieces(alert_id):
             if piece.sound_path is None:
