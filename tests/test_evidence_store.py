@@ -15,12 +15,14 @@ from hypothesis import strategies as st
 
 from monitor.evidence import store as store_module
 from monitor.evidence.folder import EvidenceFolder
+from monitor.evidence.keeper import EvidenceKeeper
 from monitor.evidence.names import HEALTHY, evidence_id, healthy_stem
 from monitor.evidence.retention import EvidenceLostError, Retention
 from monitor.evidence.settings import EvidenceSettings
 from monitor.evidence.store import EvidenceStore
 from tests.clocks import FakeClock
 from tests.disks import FlashCard, fill, folder_in_memory, small_disk_at
+from tests.waiting import wait_for
 
 DAY_S = 86_400.0
 ALERTS = [f"019abf2f-5d0a-7c3e-8a53-0000000000{n:02x}" for n in range(40)]
@@ -422,3 +424,23 @@ def test_a_disk_that_fails_is_an_error_in_one_line(tmp_path: Path) -> None:
         assert disk.kept == [0]
         with pytest.raises(OSError, match="Read-only file system"):
             disk.store.sweep()
+
+
+def test_what_must_be_there_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a disk that could not be written, alerts of this process would count as lost."""
+    asked: list[int] = []
+
+    def expected() -> tuple[()]:
+        asked.append(1)
+        return ()
+
+    monkeypatch.setattr(EvidenceKeeper, "RETRY_S", 0.0)
+    folder = tmp_path / "evidence"
+    folder.write_text("in the way")
+    keeper = EvidenceKeeper(EvidenceStore(folder, EvidenceSettings()))
+    keeper.start({}, expected)
+    wait_for(lambda: keeper.status().trouble)
+    folder.unlink()
+    wait_for(lambda: not keeper.status().trouble)
+    keeper.stop()
+    assert asked == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import threading
@@ -40,7 +41,8 @@ class EvidenceKeeper:
     """A ``RecorderKeeper`` of every recorder. Every method may be called from any thread.
 
     ``on_event``, ``on_picture``: called in the thread; the picture is that of the beginning of an
-    alert.
+    alert. ``after_job``: called in the thread after each piece of work, for example to give back
+    memory.
     """
 
     MOST_BYTES: ClassVar[int] = 64_000_000
@@ -54,8 +56,10 @@ class EvidenceKeeper:
         store: EvidenceStore,
         on_event: Callable[[EvidenceEvent], None] = lambda _event: None,
         on_picture: Callable[[Request, bytes], None] = lambda _request, _png: None,
+        after_job: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
+        self._after_job = after_job
         self._work = PieceWork(store, on_event, on_picture)
         self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._guard = threading.Lock()
@@ -73,12 +77,14 @@ class EvidenceKeeper:
         """Begin, with what a killed process has left. Call it once.
 
         ``judges``: by machine. ``expected``: gives the pieces of earlier messages, which must be
-        there. ``on_open``: told when the pieces so far were kept, by machine. Both are called in
-        the thread.
+        there; it is asked once, because later messages name pieces that are not complete.
+        ``on_open``: told when the pieces so far were kept, by machine. Both are called in the
+        thread.
         """
+        known = functools.cache(lambda: tuple(expected()))
 
         def open_folder() -> None:
-            self._work.open(judges, expected())
+            self._work.open(judges, known())
             on_open(self._store.kept_times())
 
         self._open = open_folder
@@ -205,3 +211,4 @@ class EvidenceKeeper:
             job()
         except Exception:  # a bug here must not end the evidence of later alerts
             log.exception("internal error while evidence was written")
+        self._after_job()

@@ -143,7 +143,12 @@ class PieceWork:
         log.warning(
             "evidence is lost: %s",
             one_line(reason),
-            extra={"machine": request.machine, "evidence": request.evidence_id},
+            # With the alert, no line is left out as a repetition.
+            extra={
+                "machine": request.machine,
+                "alert_id": request.alert_id,
+                "evidence": request.evidence_id,
+            },
         )
         self._call(lambda: self._on_event(EvidenceEvent("lost", request, reason)))
         self._lost.append((request, reason))

@@ -136,12 +136,17 @@ class Retention:
             self._evict(piece, inventory, "evidence.max_mb is reached")
 
     def _evict(self, piece: StoredPiece, inventory: Inventory, why: str) -> None:
+        log.info(
+            "evidence deleted, because %s",
+            why,
+            # With the alert, no line is left out as a repetition.
+            extra={"alert_id": piece.alert_id, "evidence": "/".join(piece.key)},
+        )
         self.remove(piece)
         del inventory.pieces[piece.key]
         inventory.n_bytes -= piece.n_bytes
         self.n_bytes = inventory.n_bytes
         self.evicted += 1
-        log.info("evidence deleted, because %s", why, extra={"evidence": "/".join(piece.key)})
 
     def _read(self, key: tuple[str, str]) -> Kept:
         """When a piece was kept; now, if its metadata do not state it."""

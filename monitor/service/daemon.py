@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import logging
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
 from monitor.live.feeds import LiveFeeds, live_folder
 from monitor.process.logs import set_up_logging
+from monitor.process.memory import give_back_memory, share_one_heap
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
@@ -59,6 +59,7 @@ def run_daemon(
     ``ServiceUnavailableError`` when another daemon holds the state folder.
     """
     started_s = SYSTEM_CLOCK.steady_s()
+    share_one_heap()
     with suppress(UnsupportedOperation):  # standard error may have no descriptor
         faulthandler.enable()  # the watchdog's SIGABRT then writes to the journal where it hung
     with ExitStack() as stack:
@@ -131,7 +132,7 @@ def run_daemon(
             stack,
         )
         manager.ready()
-        _give_back_memory()
+        give_back_memory()  # that only the start needed
         MainLoop(
             supervisor,
             delivery,
@@ -212,9 +213,3 @@ def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:
         log.warning("auscult status, mute and others do not work without the socket: %s", error)
     else:
         stack.callback(server.stop)
-
-
-def _give_back_memory() -> None:
-    """Return the memory that only the start needed; glibc would keep it allocated."""
-    with suppress(AttributeError, OSError):  # another C library has no such function
-        ctypes.CDLL(None).malloc_trim(0)

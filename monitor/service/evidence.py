@@ -21,6 +21,7 @@ from monitor.evidence.piece_work import EvidenceEvent
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
 from monitor.evidence.store import EvidenceStore
+from monitor.process.memory import give_back_memory
 from monitor.service.delivery import Delivery
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.machine_plan import MachinePlan
@@ -58,7 +59,7 @@ class Evidence:
         self._web_url = web_url
         self._folder = EvidenceFolder(state_dir / FOLDER)
         store = EvidenceStore(self._folder.path, settings, is_labelled, clock)
-        self._keeper = EvidenceKeeper(store, on_event, on_picture)
+        self._keeper = EvidenceKeeper(store, on_event, on_picture, give_back_memory)
         self._recorders: dict[str, Recorder] = {}
         self._kept_times: dict[str, list[float]] = {}
         self._stopped: dict[str, str] = {}
