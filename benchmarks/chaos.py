@@ -1,22 +1,33 @@
-"""Whether alerts are lost: an hour of sound with kills, a full disk, clocks that are set, limits.
+"""Whether alerts, notifications or evidence are lost while everything fails, for an hour of sound.
 
     python -m benchmarks.chaos [--seed N] [--minutes 60] [--kills 120] [--speed 40] [--json]
 
-The real daemon monitors six machines, whose faults start and end by a plan. Also by
-a plan, which depends on the seed, the daemon and a real mosquitto are killed with
+The real daemon monitors six machines, whose faults start and end by a plan. Beside it run
+`auscult notify`, which sends to an HTTP endpoint, and `auscult web`, which a viewer asks for every
+page. Also by a plan, which depends on the seed, the daemon and a real mosquitto are killed with
 SIGKILL: at random moments and at chosen ones (during the start, while connecting,
-inside the transaction of the outbox, while an alert is sent). The broker is paused and
+inside the transaction of the outbox, while an alert is sent). `auscult notify` and `auscult web`
+are killed too, and the endpoint fails, hangs or hangs up for a while. The broker is paused and
 connections are reset. Each new broker has other limits: no retained messages, QoS 0, small
-packets. The clock of the daemon is set forward and back, by up to 45 days, also while the
-daemon does not run. If the benchmark runs as root, the disk of the
-outbox is filled, and the computer of the daemon is started again: with another boot id and a
-new time since boot. Four machines have a command as their source, and two have a folder into
-which recordings are put.
+packets. The clock of the computer is set forward and back, by up to 45 days, also while the
+daemon does not run. The history is damaged while the daemon does not run and after
+`auscult notify` has read it: what is destroyed before that cannot be sent. If the benchmark
+runs as root, the disk of the state folder is filled, the history and the evidence are read-only for
+a while, and the computer is started again: with another boot id and a new time since boot. Four
+machines have a command as their source, and two have a folder into which recordings are put.
 
 A witness records every decision of the detectors and every alert that the outbox
-accepts. A subscriber in a separate process records what it receives. The exit status is
-1 unless every alert was received, in order, without gaps and without a date in the future,
-and every fault raised one alert.
+accepts. A subscriber in a separate process records what it receives. The history has a limit of
+10 MB and is full at the beginning, and so has the evidence; both are looked at all the time.
+The exit status is 1 unless
+
+- every alert was received, in order, without gaps and without a date in the future,
+- every fault raised one alert,
+- the endpoint was told the beginning and the end of every alert, in order,
+- the evidence that alerts name is there, or the log, the history or its metadata report that it is
+  lost or was deleted because of a limit,
+- history and evidence were never larger than their limits, and
+- the page gave no answer with status 500.
 
 The sound waits while the daemon does not run, so an hour of sound is monitored. The
 daemon can connect only while the subscriber is subscribed: mosquitto gives a message to
@@ -27,7 +38,6 @@ that it stored for an absent subscriber.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import random
@@ -36,13 +46,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks._chaos.dates import Dates, check_dates
 from benchmarks._chaos.disk import INSIDE
-from benchmarks._chaos.ledger import Fault, Ledger, read_lines, settle
-from benchmarks._chaos.recordings import plan_recordings
-from benchmarks._chaos.sound import plan_sounds
+from benchmarks._chaos.ledger import Fault
+from benchmarks._chaos.outcome import Outcome, judge
+from benchmarks._chaos.recordings import RecordingPlan, plan_recordings
+from benchmarks._chaos.sound import SoundPlan, plan_sounds
 from benchmarks._chaos.troubles import plan_troubles
 from benchmarks._chaos.world import World
 from tests.bundles import make_bundle
@@ -57,7 +68,7 @@ LONG_ENOUGH_S = 16.0
 
 def run(
     folder: Path, *, seed: int, minutes: float, kills: int, speed: float
-) -> tuple[Ledger, Dates, World]:
+) -> tuple[Outcome, World]:
     """Run the benchmark in ``folder`` and count what happened."""
     seconds = 60.0 * minutes
     sounds = plan_sounds(folder / "sound", COMMANDS, seconds, speed)
@@ -71,6 +82,13 @@ def run(
                 world.strike(troubles.pop(0))
             world.turn()
         world.calm_down(PATIENCE_S)
+        return judge(world, _faults(sounds, recordings)), world
+
+
+def _faults(
+    sounds: Sequence[SoundPlan], recordings: Sequence[RecordingPlan]
+) -> dict[str, list[Fault]]:
+    """The faults of each machine. Call it after the sound was delivered."""
     faults = {
         sound.machine: [
             Fault(tone_hz, is_broken=unbroken_s < LONG_ENOUGH_S)
@@ -78,19 +96,16 @@ def run(
         ]
         for sound in sounds
     }
-    faults |= {plan.machine: list(map(Fault, plan.tones)) for plan in recordings}
-    witness = read_lines(world.witness)
-    messages = [line for line in read_lines(world.received) if line["event"] == "message"]
-    ledger = settle([line for line in witness if line["event"] != "sent"], messages, faults)
-    dates = check_dates(witness, messages, world.clock)
-    ledger.problems += dates.problems + world.problems
-    return ledger, dates, world
+    return faults | {plan.machine: list(map(Fault, plan.tones)) for plan in recordings}
 
 
-def report(ledger: Ledger, dates: Dates, world: World, minutes: float, wall_s: float) -> str:
+def report(outcome: Outcome, world: World, minutes: float, wall_s: float) -> str:
     """The result as text."""
     done, clock = world.done, world.clock
-    limits = ", ".join(f"{n} {limit}" for limit, n in sorted(world.limits.items()))
+    ledger, dates = outcome.ledger, outcome.dates
+    endpoint = ", ".join(f"{n} {key[10:]}" for key, n in sorted(done.items()) if "endpoint" in key)
+    damaged = ", ".join(f"{n} {key[9:]}" for key, n in sorted(done.items()) if "history" in key)
+    limits = ", ".join(f"{n} {limit}" for limit, n in sorted(world.brokers.limits.items()))
     growing = sum(recorder.n_growing for recorder in world.recorders)
     moved = sum(recorder.n_moved for recorder in world.recorders)
     n_recordings = sum(len(recorder.plan.recordings) for recorder in world.recorders)
@@ -106,6 +121,10 @@ def report(ledger: Ledger, dates: Dates, world: World, minutes: float, wall_s: f
         ("clock set while the daemon runs", done["set clock"]),
         ("clock set while it does not run", done["set clock while stopped"]),
         ("limits of the brokers", limits),
+        ("SIGKILL of auscult notify, of auscult web", f"{done['kill notify']}, {done['kill web']}"),
+        ("endpoint of the notifications broken", endpoint),
+        ("history damaged", damaged),
+        ("history and evidence read-only", done["read-only disk"] or world.read_only.missing),
         ("recordings put into folders", n_recordings),
         ("  of them growing, moved or touched later", f"{growing}, {moved}"),
         ("faults in the sound", ledger.faults),
@@ -125,8 +144,33 @@ def report(ledger: Ledger, dates: Dates, world: World, minutes: float, wall_s: f
         ("duplicated", ledger.duplicated),
         ("dated in the future", dates.future),
         ("lost", ledger.lost),
+        *_rows_of_companions(outcome, world),
     ]
     return "\n".join(f"{name:42} {value}" for name, value in rows)
+
+
+def _rows_of_companions(outcome: Outcome, world: World) -> list[tuple[str, object]]:
+    """Notifications, evidence, space and the page."""
+    notices, evidence, space = outcome.notices, outcome.evidence, world.space
+    answers = sorted(world.companions.viewer.answers.items())
+    exceeded = space.history.exceeded + space.evidence.exceeded
+    return [
+        ("alerts to tell by notifications", notices.alerts),
+        ("  messages at the endpoint", notices.received),
+        ("    of them with a picture, repeated", f"{notices.pictures}, {notices.duplicated}"),
+        ("  only in memory when the daemon was killed", notices.lost_with_history),
+        ("  lost", notices.lost),
+        ("pieces of evidence that alerts name", evidence.named),
+        ("  there at the end: whole, incomplete", f"{evidence.whole}, {evidence.partial}"),
+        ("    with the tone of the fault in their sound", evidence.checked),
+        ("  deleted because of evidence.max_mb", evidence.deleted),
+        ("  lost and reported", evidence.noted + evidence.lost),
+        ("alerts without evidence", evidence.unnamed),
+        ("most bytes: history, evidence", f"{space.history.most}, {space.evidence.most}"),
+        ("  above the limit, of so many looks", f"{exceeded}, {space.n_looks}"),
+        ("answers of the page", ", ".join(f"{n} {status}" for status, n in answers)),
+        ("most memory in MB", world.companions.most_mb),
+    ]
 
 
 def _enter_private_mounts() -> None:
@@ -156,7 +200,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     begun_s = time.monotonic()
     try:
-        ledger, dates, world = run(
+        outcome, world = run(
             folder,
             seed=arguments.seed,
             minutes=arguments.minutes,
@@ -168,15 +212,14 @@ def main() -> int:
             shutil.rmtree(folder, ignore_errors=True)
     wall_s = time.monotonic() - begun_s
     if arguments.json:
-        counts = {"done": world.done, "limits": world.limits, "wall_s": wall_s}
-        without = {"reboot": world.clock.no_reboot}
-        results = {"dates": dataclasses.asdict(dates), "without": without}
-        print(json.dumps(dataclasses.asdict(ledger) | counts | results))
+        without = {"reboot": world.clock.no_reboot, "read-only disk": world.read_only.missing}
+        more = {"limits": world.brokers.limits, "wall_s": wall_s, "without": without}
+        print(json.dumps(outcome.as_json() | more))
     else:
-        print(report(ledger, dates, world, arguments.minutes, wall_s))
-        for problem in ledger.problems:
+        print(report(outcome, world, arguments.minutes, wall_s))
+        for problem in outcome.problems:
             print(f"PROBLEM: {problem}")
-    return 1 if ledger.problems or ledger.lost else 0
+    return 1 if outcome.problems or outcome.ledger.lost or outcome.notices.lost else 0
 
 
 if __name__ == "__main__":

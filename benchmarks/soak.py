@@ -6,9 +6,11 @@
 enough; the default is shorter. Resident memory, file descriptors and threads of the real
 daemon are read every second and printed for each hour of sound. Every score that a
 subscriber receives must be one of the scores of this machine's sound. Alerts must come
-only from the machine with a fault, raised and cleared alternately. The exit status is 1
-unless resident memory grows by less than 5 % after the first hour and descriptors and
-threads stay the same.
+only from the machine with a fault, raised and cleared alternately. The history and the
+evidence have the smallest limits, and the history is full at the beginning; their folders are
+looked at all the time. Every piece of evidence that an alert names must be there, or be
+reported as deleted or lost. The exit status is 1 unless all of this is true, resident memory grows
+by less than 5 % after the first hour, and descriptors and threads stay the same.
 """
 
 from __future__ import annotations
@@ -22,44 +24,25 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks._soak.result import Result, Sample, check_growth, report
 from benchmarks._soak.sound import Looped, make_machines
+from benchmarks.folder_limits import FolderWatch, fill_history
+from monitor.evidence.folder import EvidenceFolder
+from monitor.history.reader import HistoryReader
 from tests.daemons import Daemon, daemon
 from tests.mosquitto import Mosquitto, Subscriber
 
 MACHINES = 4
-MOST_GROWTH = 0.05
 _SAMPLE_EVERY_S = 1.0
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A measurement of the daemon after ``hours`` of sound of each machine."""
-
-    hours: float
-    rss_mb: float
-    descriptors: int
-    threads: int
-
-
-@dataclass
-class Result:
-    """The measurements. ``problems`` is empty if nothing grew and all scores were right."""
-
-    samples: list[Sample]
-    wall_s: float
-    speed: float
-    cpu_share: float
-    scores: int = 0
-    foreign_scores: int = 0
-    alerts: int = 0
-    growth: float = 0.0
-    problems: list[str] = field(default_factory=list)
+_MOST_MB = 10
+"""The limit of the history, and that of the evidence."""
 
 
 def soak(folder: Path, hours: float, speed: float) -> Result:
@@ -74,21 +57,38 @@ def soak(folder: Path, hours: float, speed: float) -> Result:
         for machine in machines:
             one.machine(machine.machine, machine.bundle, **machine.source)
         one.mqtt(score_interval_s=0.25)
+        one.table("history", max_mb=_MOST_MB)
+        one.table("evidence", max_mb=_MOST_MB, max_per_day=10_000)
+        space = _prepare(one.folder / "state", [machine.machine for machine in machines])
         begun_s = time.monotonic()
         one.start()
         samples, cpu_s = _watch(one, machines, hours)
         wall_s = time.monotonic() - begun_s
         status = one.end(signal.SIGTERM)
+        space.stop()
         speed = statistics.mean(machine.heard_s() for machine in machines) / wall_s
-        result = Result(samples, wall_s, speed, cpu_s / wall_s)
+        result = Result(samples, wall_s, speed, cpu_s / wall_s, MACHINES)
         if status != 0:
             result.problems.append(f"the daemon ended with status {status}")
         _check_scores(result, machines, [(m.topic, m.payload) for m in scores.messages()])
-        _check_alerts(result, machines, [m.payload for m in alerts.messages()])
+        received = [m.payload for m in alerts.messages()]
+        _check_alerts(result, machines, received)
+        _check_space(result, space)
+        _check_evidence(result, one.folder / "state", received)
         errors = [event for event in one.events() if event["level"] in {"error", "critical"}]
         result.problems += [f"logged: {event['message']}" for event in errors[:5]]
-    _check_growth(result)
+    check_growth(result)
     return result
+
+
+def _prepare(state: Path, machines: list[str]) -> FolderWatch:
+    """A history that is as full as the daemon lets it become, and a watch that has begun."""
+    state.mkdir()
+    n_bytes = _MOST_MB * 1_000_000
+    fill_history(state / "history.sqlite3", machines, time.time(), int(0.78 * n_bytes))
+    space = FolderWatch(state, history_bytes=n_bytes, evidence_bytes=n_bytes)
+    space.start()
+    return space
 
 
 def _watch(one: Daemon, machines: list[Looped], hours: float) -> tuple[list[Sample], float]:
@@ -134,48 +134,26 @@ def _check_alerts(result: Result, machines: list[Looped], payloads: list[bytes])
         result.problems.append("the alerts' sequence has gaps")
 
 
-def _check_growth(result: Result) -> None:
-    after = [sample for sample in result.samples if sample.hours >= 1.0]
-    if len(after) < 20:
-        result.problems.append("too short: fewer than 20 measurements after the first hour")
-        return
-    early = [sample for sample in after if sample.hours < 1.25] or after[:5]
-    late = after[-len(early) :]
-    first_mb, last_mb = (statistics.median(s.rss_mb for s in some) for some in (early, late))
-    result.growth = last_mb / first_mb - 1.0
-    if result.growth >= MOST_GROWTH:
-        result.problems.append(f"resident memory grew by {result.growth:.1%}")
-    for name in ("descriptors", "threads"):
-        first, last = (statistics.median(getattr(s, name) for s in some) for some in (early, late))
-        if first != last:
-            result.problems.append(f"{name}: from {first:g} to {last:g}")
+def _check_space(result: Result, space: FolderWatch) -> None:
+    result.most_history_bytes, result.most_evidence_bytes = space.history.most, space.evidence.most
+    result.looks = space.n_looks
+    result.problems += space.problems()
 
 
-def report(result: Result) -> str:
-    """The result as a table, by the hour of sound."""
-    lines = [f"{'hour':>5} {'RSS MiB':>9} {'max':>7} {'descriptors':>12} {'threads':>8}"]
-    whole_hours = int(result.samples[-1].hours) + 1
-    for hour in range(whole_hours):
-        some = [sample for sample in result.samples if hour <= sample.hours < hour + 1]
-        if some:
-            rss = [sample.rss_mb for sample in some]
-            lines.append(
-                f"{hour:5d} {statistics.median(rss):9.1f} {max(rss):7.1f}"
-                f" {_range([sample.descriptors for sample in some]):>12}"
-                f" {_range([sample.threads for sample in some]):>8}"
-            )
-    speed = f"{result.speed:.1f} times real time each"
-    scores = f"{result.scores} scores received, {result.foreign_scores} outside their machine"
-    lines += [
-        f"{MACHINES} machines at {speed}, {result.wall_s:.0f} s, {result.cpu_share:.0%} of a core",
-        f"resident memory after the first hour: {result.growth:+.2%}",
-        f"{scores}; {result.alerts} alerts",
-    ]
-    return "\n".join(lines)
-
-
-def _range(values: list[int]) -> str:
-    return f"{min(values)}" if min(values) == max(values) else f"{min(values)}-{max(values)}"
+def _check_evidence(result: Result, state: Path, payloads: list[bytes]) -> None:
+    """Every piece that an alert names is there, or was kept and deleted, or is reported as lost."""
+    evidence = [json.loads(payload).get("evidence") or {} for payload in payloads]
+    named = {str(one["id"]) for one in evidence if "id" in one}
+    folder = EvidenceFolder(state / "evidence")
+    there = {one for one in named if folder.piece(one) is not None}
+    events = HistoryReader(state / "history.sqlite3").events(kinds=["evidence"], limit=10_000)
+    reported = {str(event.payload["evidence_id"]) for event in events}
+    result.evidence_named, result.evidence_there = len(named), len(there)
+    result.evidence_events = dict(Counter(event.value for event in events))
+    if unknown := named - there - reported:
+        result.problems.append(f"nothing is known of {len(unknown)} pieces of evidence")
+    if not all("id" in one for one in evidence):
+        result.problems.append("an alert without evidence")
 
 
 def main() -> int:

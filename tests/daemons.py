@@ -82,8 +82,12 @@ class Daemon:
         own = f"[machine.operation]\n{toml(operation)}" if operation else ""
         self._machines.append(f"[[machine]]\n{toml(table)}{own}[machine.source]\n{toml(source)}")
 
+    def target(self, **settings: Any) -> None:
+        """Add a ``[[notify]]`` table to the next ``write``."""
+        self._machines.append(f"[[notify]]\n{toml(settings)}")
+
     def forget_machines(self) -> None:
-        """Remove all machines."""
+        """Remove all machines and targets."""
         self._machines.clear()
 
     def feed(  # a machine that hears samples through a command, in odd-sized pieces

@@ -14,10 +14,14 @@ import pytest
 
 from benchmarks._chaos.clocks import WallClock
 from benchmarks._chaos.dates import Dates, check_dates
+from benchmarks._chaos.evidence import check_evidence
 from benchmarks._chaos.ledger import Fault, Record, settle
+from benchmarks._chaos.notices import check_notices
 from benchmarks._chaos.troubles import plan_troubles
+from benchmarks.folder_limits import FolderWatch
 from monitor.clock import rfc3339
 from tests.daemons import ROOT
+from tests.waiting import wait_for
 
 MACHINE = "m0"
 
@@ -149,10 +153,116 @@ def test_the_plan_depends_on_the_seed_and_contains_the_kills() -> None:
     """A failed run could not be repeated with its seed."""
     plan = plan_troubles(3, 3600, 120)
     assert plan == plan_troubles(3, 3600, 120) != plan_troubles(4, 3600, 120)
-    assert sum(trouble.kind.startswith("kill") for trouble in plan) == 120
+    kills = Counter(trouble.kind for trouble in plan)
+    assert kills["kill daemon"] + kills["kill broker"] == 120
     assert {trouble.clock_s for trouble in plan} > {-45 * 86_400.0, -3.0, 3.0, 45 * 86_400.0}
     limits = {limit for trouble in plan for limit in trouble.limits}
     assert limits > {"retain_available false", "max_qos 0", "max_packet_size 300"}
+
+
+def told(title: str, alert_id: str = "a") -> Record:
+    identity = alert_id.rjust(36, "0")
+    return {"title": f"m0: alarm {title}", "message": f"Score 2 x the threshold\nAlert {identity}"}
+
+
+def alert(kind: str, alert_id: str = "a") -> Record:
+    identity = alert_id.rjust(36, "0")
+    return {"machine": MACHINE, "kind": kind, "alert_id": identity, "event_id": kind + alert_id}
+
+
+BOTH = [alert("raised"), alert("updated"), alert("cleared")]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [told("since 10:00 UTC"), told("ended at 10:02 UTC")],
+        [told("from 10:00 to 10:02 UTC")],
+        [told("since 10:00 UTC"), told("since 10:00 UTC"), told("from 10:00 to 10:02 UTC")],
+    ],
+    ids=["two messages", "one message", "repeated"],
+)
+def test_a_complete_set_of_notifications_has_no_problems(messages: list[Record]) -> None:
+    """The benchmark would report problems without a reason."""
+    found = check_notices(BOTH, messages, {"raiseda", "cleareda"})
+    assert (found.lost, found.problems, found.alerts) == (0, [], 1)
+    assert found.duplicated == (len(messages) == 3)
+
+
+@pytest.mark.parametrize(
+    ("messages", "lost"),
+    [
+        ([told("since 10:00 UTC")], 1),
+        ([told("ended at 10:02 UTC")], 1),
+        ([], 2),
+        ([told("ended at 10:02 UTC"), told("since 10:00 UTC")], 0),
+        ([told("from 10:00 to 10:02 UTC"), told("since 10:00 UTC", "b")], 0),
+    ],
+    ids=["no end", "no beginning", "nothing", "other order", "unknown alert"],
+)
+def test_every_wrong_notification_is_a_problem(messages: list[Record], lost: int) -> None:
+    """The benchmark would not report a lost notification."""
+    found = check_notices(BOTH, messages, {"raiseda", "cleareda"})
+    assert found.lost == lost
+    assert found.problems
+
+
+def test_a_notification_whose_event_was_never_written_is_counted_on_its_own() -> None:
+    """A kill while the disk refuses the history would be hidden, or count as a fault of notify."""
+    found = check_notices(BOTH, [told("since 10:00 UTC")], {"raiseda"})
+    assert (found.lost, found.lost_with_history, found.problems) == (0, 1, [])
+
+
+ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"
+
+
+def logged(what: str, piece: str) -> Record:
+    return {"message": f"evidence {what}", "evidence": f"{ALERT_ID}{piece}"}
+
+
+@pytest.mark.parametrize(
+    ("log", "lost", "is_known"),
+    [
+        ([], set(), False),
+        ([], {f"{ALERT_ID}-0"}, True),
+        ([logged("is lost: x", "-0")], set(), True),
+        (
+            [{"message": "evidence deleted, because x", "evidence": f"{ALERT_ID}/0-raised"}],
+            set(),
+            True,
+        ),
+        (
+            [{"message": "evidence deleted, because x", "evidence": f"{ALERT_ID}/1-raised"}],
+            set(),
+            False,
+        ),
+    ],
+    ids=["nothing", "in the history", "in the log", "deleted", "another deleted"],
+)
+def test_evidence_of_which_nothing_is_known_is_a_problem(
+    log: list[Record], lost: set[str], is_known: bool, tmp_path: Path
+) -> None:
+    """The benchmark would not report evidence that is lost without a word."""
+    named = {"machine": MACHINE, "evidence": {"id": f"{ALERT_ID}-0"}}
+    found = check_evidence([named, {"machine": MACHINE}], log, frozenset(lost), tmp_path)
+    assert (not found.problems) == is_known
+    assert (found.named, found.unnamed) == (1, 1)
+
+
+def test_a_folder_above_its_limit_is_a_problem(tmp_path: Path) -> None:
+    """The benchmark would not report a limit that is exceeded for a moment."""
+    watch = FolderWatch(tmp_path, history_bytes=10_000, evidence_bytes=100_000)
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "history.sqlite3").write_bytes(bytes(6000))
+    (tmp_path / "evidence" / "file").write_bytes(bytes(50_000))
+    watch.start()
+    wait_for(lambda: watch.n_looks > 3)
+    assert not watch.problems()
+    (tmp_path / "history.sqlite3-wal").write_bytes(bytes(6000))
+    (tmp_path / "evidence" / "other").write_bytes(bytes(50_000))
+    wait_for(lambda: watch.history.exceeded and watch.evidence.exceeded)
+    watch.stop()
+    assert len(watch.problems()) == 2
 
 
 @pytest.mark.slow
@@ -170,11 +280,18 @@ def test_nothing_is_lost_while_everything_is_killed(tmp_path: Path) -> None:
     assert ran.stdout, ran.stderr
     account = json.loads(ran.stdout)
     assert account["problems"] == []
-    assert account["lost"] == 0
+    assert account["ledger"]["lost"] == 0
     assert account["dates"]["future"] == 0
-    assert account["faults"] > 3
+    assert account["ledger"]["faults"] > 3
+    assert account["notices"]["lost"] == 0
+    assert account["notices"]["alerts"] > 3
+    assert account["evidence"]["whole"] + account["evidence"]["partial"] > 0
     done = Counter(account["done"])
     assert done["kill daemon"] + done["kill broker"] >= 6
+    assert min(done["kill notify"], done["kill web"]) > 0
+    assert sum(number for key, number in done.items() if key.startswith("endpoint")) > 0
+    assert sum(number for key, number in done.items() if key.startswith("history")) > 0
+    assert account["without"]["read-only disk"] or done["read-only disk"]
     assert done["set clock"] + done["set clock while stopped"] > 1
     assert account["without"]["reboot"] or done["reboot"]
     assert ran.returncode == 0, ran.stderr

@@ -42,6 +42,8 @@ class Computer:
         self._stopping = False
         self._kill_while_starting = False
         self._next_daemon: Trouble | None = None
+        self.on_reboot: Callable[[], None] = lambda: None
+        self._while_stopped: Callable[[], bool] | None = None
 
     def close(self) -> None:
         """End the daemon."""
@@ -96,7 +98,20 @@ class Computer:
             self._change_computer()
         elif status != 0 or not self._stopping:
             self.problems.append(f"the daemon ended by itself with status {status}")
-        self._after(self._rng.uniform(0.0, 0.3), self.start)
+        self._after(self._rng.uniform(0.0, 0.3), self._start_again)
+
+    def kill_and(self, action: Callable[[], bool]) -> None:
+        """SIGKILL; then call ``action`` again and again until it is true, before the next start."""
+        self._while_stopped = action
+        self.kill()
+
+    def _start_again(self) -> None:
+        if self._while_stopped is not None:
+            if not self._while_stopped():
+                self._after(0.1, self._start_again)
+                return
+            self._while_stopped = None
+        self.start()
 
     def _change_computer(self) -> None:
         """What happens to the computer while its daemon does not run."""
@@ -104,6 +119,7 @@ class Computer:
         if trouble is not None and trouble.reboot and not self._clock.no_reboot:
             self.done["reboot"] += 1
             self._clock.reboot()
+            self.on_reboot()
         if trouble is not None and trouble.clock_s is not None:
             self.done["set clock while stopped"] += trouble.clock_s != self._clock.offset_s
             self._clock.set(trouble.clock_s)

@@ -1,4 +1,4 @@
-"""A small disk for the outbox, which can be filled."""
+"""A small disk for the state of the daemon, which can be filled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 INSIDE = "AUSCULT_CHAOS_INSIDE"
 """The variable that is set in a process with private mounts."""
-_SIZE = "6m"
+_SIZE = "48m"
 
 
 class SmallDisk:

@@ -1,4 +1,4 @@
-"""A plan of kills, pauses, cut connections and full disks, from a seed."""
+"""A plan of kills, pauses, cut connections, and full or damaged disks, from a seed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ Kind = Literal[
     "fill disk",
     "restart",
     "set clock",
+    "kill notify",
+    "kill web",
+    "break endpoint",
+    "damage history",
+    "read-only disk",
 ]
 
 CLOCK_SIZES_S = (0.4, 3.0, 50.0, 3600.0, 45 * 86_400.0)
@@ -33,14 +38,22 @@ _LIMITS = (
     ("max_keepalive 10",),
 )
 """Settings of mosquitto, with which every alert can still be delivered."""
+_LONGEST_S: dict[Kind, float] = {
+    "pause broker": 6.0,
+    "cut network": 1.5,
+    "fill disk": 4.0,
+    "break endpoint": 10.0,
+    "read-only disk": 6.0,
+}
 
 
 @dataclass(frozen=True)
 class Trouble:
     """An event after ``at_s`` seconds of delivered sound.
 
-    ``aim``: the moment for which it waits; empty: none. ``lasts_s``: real seconds until the
-    broker, the network or the disk is available again. ``delay_us``: time after the point in
+    ``aim``: the moment for which it waits, or how the endpoint of notifications fails; empty:
+    none. ``lasts_s``: real seconds until the broker, the network, the disk or the endpoint is
+    available again. ``delay_us``: time after the point in
     the daemon that is the aim. ``clock_s``: how far the wall clock is ahead from then on, None
     to leave it; for a killed daemon it is set before the next one starts. ``reboot``: the
     computer is started again, not only the daemon. ``limits``: those of the next broker.
@@ -67,6 +80,11 @@ def plan_troubles(seed: int, seconds: float, kills: int) -> list[Trouble]:
         "fill disk": max(1, kills // 15),
         "restart": max(1, kills // 20),
         "set clock": max(2, kills // 3),
+        "kill notify": max(2, kills // 5),
+        "kill web": max(2, kills // 5),
+        "break endpoint": max(2, kills // 8),
+        "damage history": max(1, kills // 15),
+        "read-only disk": max(1, kills // 15),
     }
     troubles = [
         _trouble(rng, kind, seconds) for kind, number in numbers.items() for _ in range(number)
@@ -93,8 +111,8 @@ def _trouble(rng: random.Random, kind: Kind, seconds: float) -> Trouble:
         return Trouble(at_s, kind, aim, rng.uniform(0, 2.5), limits=_limits(rng))
     if kind == "set clock":
         return Trouble(at_s, kind, clock_s=_clock_s(rng))
-    longest_s = {"pause broker": 6.0, "cut network": 1.5, "fill disk": 4.0, "restart": 0.0}
-    return Trouble(at_s, kind, lasts_s=rng.uniform(0.1, 1.0) * longest_s[kind])
+    aim = rng.choice(["fail", "hang", "drop"]) if kind == "break endpoint" else ""
+    return Trouble(at_s, kind, aim, lasts_s=rng.uniform(0.1, 1.0) * _LONGEST_S.get(kind, 0.0))
 
 
 def _clock_s(rng: random.Random) -> float:

@@ -132,6 +132,8 @@ def attend(witness: Witness) -> None:
             threshold=alert.threshold,
             bands_hz=alert.bands_hz,
             by_clock=alert.dated_by_clock,
+            alert_id=alert.alert_id,
+            evidence={"id": alert.evidence.id} if alert.evidence is not None else None,
             **now(),
         )
         return alert

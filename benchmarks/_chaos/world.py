@@ -1,4 +1,4 @@
-"""The daemon, the broker, the network, the disk and the subscriber, with their failures."""
+"""The daemon, what runs beside it, the broker, the network and the disk, with their failures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import heapq
 import itertools
 import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,36 +13,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks._chaos.brokers import BASE, Brokers
 from benchmarks._chaos.clocks import WallClock
+from benchmarks._chaos.companions import Companions
 from benchmarks._chaos.computer import Computer
+from benchmarks._chaos.damage import Damage, ReadOnly
 from benchmarks._chaos.disk import INSIDE, SmallDisk
+from benchmarks._chaos.historian import Historian
 from benchmarks._chaos.ledger import Record, read_lines
-from benchmarks._chaos.network import Network
 from benchmarks._chaos.recordings import Recorder, RecordingPlan
 from benchmarks._chaos.sound import SoundPlan
 from benchmarks._chaos.troubles import Trouble
+from benchmarks.folder_limits import FolderWatch, fill_history
 from monitor.errors import AuscultError
 from monitor.outbox.reader import read_outbox
-from tests.daemons import ROOT, toml
-from tests.mosquitto import Mosquitto
+from tests.daemons import toml
 
-BASE = "auscult/chaos"
 _TURN_S = 0.004
 _HEARD_S = 90.0
 """An alert is raised or cleared well within so much sound."""
 _READ_AGAIN_S = 6.0
 """Longer than a daemon needs to start and to read what it has not read."""
-_AIM_LASTS_S = 10.0
-_MODULE = (sys.executable, "-m")
-_PARTS = "benchmarks._chaos"
+_MOST_MB = 10
+"""The limit of the history, and that of the evidence."""
+_FILLED_BYTES = 780_000
+"""The history at the beginning, for each megabyte of its limit."""
 
 
 class World:
     """All processes of the benchmark. One thread calls ``turn`` often.
 
     ``done``: how often each kind of failure happened. ``problems``: observations that must
-    not happen. ``no_disk``: the reason if the disk cannot be filled. ``limits``: how many
-    brokers had each limit.
+    not happen. ``no_disk``: the reason if the disk cannot be filled.
     """
 
     def __init__(
@@ -56,44 +56,39 @@ class World:
         rng: random.Random,
     ) -> None:
         self.witness = folder / "witness"
-        self.received = folder / "received"
-        self.limits: Counter[str] = Counter()
-        self._folder, self._sounds, self._rng = folder, sounds, rng
-        self._state = folder / "state"
-        self._disk = SmallDisk(self._state)
+        self.folder, self._sounds = folder, sounds
+        self.state = folder / "state"
+        self._history = self.state / "history.sqlite3"
+        self._disk = SmallDisk(self.state)
         self.no_disk = self._disk.missing
         self.clock = WallClock(folder, private_mounts=INSIDE in os.environ)
         self.recorders = [
             Recorder(plan, random.Random(rng.random()), self._computer_unix_s)  # noqa: S311  # a repeatable plan, not a secret
             for plan in recordings
         ]
-        self._broker = Mosquitto(folder / "broker")
-        self._broker_config = folder / "broker" / "mosquitto.conf"
-        self._broker_basis = self._broker_config.read_text()
-        self._limits: tuple[str, ...] = ()
-        self._network = Network(self._broker.port)
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._computer = Computer(folder, self.clock, rng, self._after)
         self.done, self.problems = self._computer.done, self._computer.problems
+        self.brokers = Brokers(folder, rng, self.done, self._after)
+        self.historian = Historian(self._history)
+        self.companions = Companions(folder, self.state, self.clock, rng, self._after)
+        self.companions.done, self.companions.problems = self.done, self.problems
+        self._computer.on_reboot = self.companions.reboot
+        self.read_only = ReadOnly(self.state)
+        self._damage = Damage(self._history, rng, self.done, self.companions.has_read_all)
+        self.space = FolderWatch(
+            self.state, history_bytes=_MOST_MB * 1_000_000, evidence_bytes=_MOST_MB * 1_000_000
+        )
         (folder / "config.toml").write_text(self._settings(bundle))
-        self._subscriber: subprocess.Popen[bytes] | None = None
-        self._broker_comes = False
-        self._subscriptions_seen = 0
-        self._cut_until_s = 0.0
 
     def __enter__(self) -> Self:
-        self._start_broker()
-        self._subscriber = subprocess.Popen(
-            [
-                *_MODULE,
-                f"{_PARTS}.subscriber",
-                str(self._broker.port),
-                f"{BASE}/+/alert",
-                self.received,
-            ],
-            cwd=ROOT,
-        )
+        self.brokers.start()
+        machines = [plan.machine for plan in self._plans]
+        fill_history(self._history, machines, time.time(), _MOST_MB * _FILLED_BYTES)
+        self.space.start()
+        self.historian.start()
+        self.companions.start()
         self._computer.start()
         return self
 
@@ -104,12 +99,11 @@ class World:
         traceback: TracebackType | None,
     ) -> None:
         self._computer.close()
-        if self._subscriber is not None and self._subscriber.poll() is None:
-            self._subscriber.kill()
-            self._subscriber.wait()
-        self._network.close()
-        self._broker.resume()
-        self._broker.kill()
+        self.companions.close()
+        self.historian.stop()
+        self.space.stop()
+        self.read_only.end()
+        self.brokers.close()
         self.clock.close()
         self._disk.close()
 
@@ -121,12 +115,17 @@ class World:
         """Cause a failure, now or at the moment that is its aim."""
         actions: dict[str, Callable[[Trouble], None]] = {
             "kill daemon": self._computer.strike,
-            "kill broker": self._strike_broker,
-            "pause broker": self._pause,
-            "cut network": self._cut,
+            "kill broker": self.brokers.strike,
+            "pause broker": self.brokers.pause,
+            "cut network": self.brokers.cut,
             "fill disk": self._fill,
             "restart": lambda _: self._computer.restart(),
             "set clock": self._computer.set_clock,
+            "kill notify": lambda _: self.companions.kill("notify"),
+            "kill web": lambda _: self.companions.kill("web"),
+            "break endpoint": self.companions.fail,
+            "damage history": lambda _: self._computer.kill_and(self._damage.turn),
+            "read-only disk": self._protect,
         }
         actions[trouble.kind](trouble)
 
@@ -136,10 +135,8 @@ class World:
         while self._later and self._later[0][0] <= now_s:
             heapq.heappop(self._later)[2]()
         self._computer.look_after()
-        if not self._broker.running and not self._broker_comes:  # killed at a chosen moment
-            self._broker_died(self._rng.uniform(0, 2.0))
-        if self._broker.running and now_s >= self._cut_until_s and self._subscribed():
-            self._network.open()
+        self.companions.look_after()
+        self.brokers.look_after()
         position_s = self.position_s()
         for recorder in self.recorders:
             recorder.turn(position_s)
@@ -151,12 +148,14 @@ class World:
         Meanwhile the daemon is killed once more: what it has read must raise no alert again.
         """
         self._computer.calm_down()
-        self._network.forget_ambush()
+        self.brokers.calm_down()
         self._settle(patience_s)
         self._computer.kill()
         self._turn_for(_READ_AGAIN_S)
         self._settle(patience_s)
         self._computer.end(10)
+        self.companions.end(10)
+        self.historian.stop()
         time.sleep(1.0)
 
     def _settle(self, patience_s: float) -> None:
@@ -175,7 +174,7 @@ class World:
     def _settings(self, bundle: Path) -> str:
         mqtt = {
             "host": "127.0.0.1",
-            "port": self._network.port,
+            "port": self.brokers.port,
             "base_topic": BASE,
             "reconnect_min_s": 0.05,
             "reconnect_max_s": 0.3,
@@ -184,78 +183,41 @@ class World:
         }
         parts = [
             f"[mqtt]\n{toml(mqtt)}",
-            f"[service]\n{toml({'state_dir': str(self._state), 'log_format': 'json'})}",
+            f"[service]\n{toml({'state_dir': str(self.state), 'log_format': 'json'})}",
             f"[detector]\n{toml({'update_interval_s': 15.0})}",
+            f"[history]\n{toml({'max_mb': _MOST_MB})}",
+            f"[evidence]\n{toml({'max_mb': _MOST_MB, 'max_per_day': 1000})}",
+            self.companions.settings,
         ]
-        plans: list[SoundPlan | RecordingPlan] = [*self._sounds]
-        plans += [recorder.plan for recorder in self.recorders]
-        for plan in plans:
+        for plan in self._plans:
             table = {"id": plan.machine, "bundle": str(bundle)}
             parts.append(f"[[machine]]\n{toml(table)}[machine.source]\n{toml(plan.source)}")
         return "\n".join(parts)
 
+    @property
+    def _plans(self) -> list[SoundPlan | RecordingPlan]:
+        return [*self._sounds, *(recorder.plan for recorder in self.recorders)]
+
     def _computer_unix_s(self) -> float:
         return time.time() + self.clock.offset_s
-
-    # the broker and its network
-
-    def _start_broker(self) -> None:
-        self._subscriptions_seen = self._subscriptions()
-        limits = self._limits
-        if not any(limit.startswith("max_inflight_messages") for limit in limits):
-            limits = (*limits, "max_inflight_messages 0")
-        self._broker_config.write_text(self._broker_basis + "\n".join(limits) + "\n")
-        self.limits.update(self._limits or ["none"])
-        self._broker.start()
-        self._broker_comes = False
-
-    def _subscriptions(self) -> int:
-        """How often the broker has confirmed the subscription; asked often."""
-        found = self.received.read_bytes() if self.received.exists() else b""
-        return found.count(b'{"event": "subscribed"}')
-
-    def _subscribed(self) -> bool:
-        return self._network.is_open or self._subscriptions() > self._subscriptions_seen
-
-    def _broker_died(self, away_s: float) -> None:
-        self.done["kill broker"] += 1
-        self._broker_comes = True
-        self._network.close()
-        self._after(away_s, self._start_broker)
-
-    def _strike_broker(self, trouble: Trouble) -> None:
-        self._limits = trouble.limits
-        if not self._broker.running:
-            self._after(1.0, lambda: self._strike_broker(trouble))
-        elif trouble.aim:
-            self._network.ambush(trouble.aim, self._broker.kill)
-            if trouble.aim == "connecting":
-                self._network.cut()
-            self._after(_AIM_LASTS_S, self._kill_broker_if_missed)
-        else:
-            self._broker.kill()
-
-    def _kill_broker_if_missed(self) -> None:
-        if self._network.forget_ambush():
-            self._broker.kill()
-
-    def _pause(self, trouble: Trouble) -> None:
-        if not self._network.is_open:
-            self._after(1.0, lambda: self._pause(trouble))
-            return
-        self._broker.pause()
-        self.done["pause broker"] += 1
-        self._after(trouble.lasts_s, self._broker.resume)
-
-    def _cut(self, trouble: Trouble) -> None:
-        self._network.close()
-        self._cut_until_s = time.monotonic() + trouble.lasts_s
-        self.done["cut network"] += 1
 
     def _fill(self, trouble: Trouble) -> None:
         if self._disk.fill():
             self.done["fill disk"] += 1
             self._after(trouble.lasts_s, self._disk.empty)
+
+    def _protect(self, trouble: Trouble) -> None:
+        """Kill the daemon; the next one finds a history and a folder of evidence to read only."""
+        if self.read_only.missing:
+            return
+
+        def protect() -> bool:
+            if self.read_only.begin():
+                self.done["read-only disk"] += 1
+                self._after(trouble.lasts_s, self.read_only.end)
+            return True
+
+        self._computer.kill_and(protect)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
@@ -292,6 +254,8 @@ class World:
             if not recorder.is_finished or cleared[plan.machine] < len(plan.tones):
                 return False
         try:
-            return not read_outbox(self._state / "outbox.sqlite3").alerts
+            if read_outbox(self.state / "outbox.sqlite3").alerts:
+                return False
         except AuscultError:
             return False
+        return self.companions.has_sent_all()

@@ -1,0 +1,62 @@
+"""Reads the history all the time, as other programs do, and remembers what was in it."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from pathlib import Path
+
+from monitor.errors import AuscultError
+from monitor.history.reader import HistoryReader
+from monitor.history.records import ALERT_KINDS
+
+_EVERY_S = 0.1
+_MOST = 5000
+
+
+class Historian:
+    """``event_ids``: of all messages of alerts that were in the history at any time.
+
+    ``lost_evidence``: the pieces that it reported as lost. ``unreadable``: looks that failed,
+    because there was no history, or it was damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.event_ids: set[str] = set()
+        self.lost_evidence: set[str] = set()
+        self.unreadable = 0
+        self.kinds: Counter[str] = Counter()
+        self._reader = HistoryReader(path)
+        self._position = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read once more, and end."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            is_over = self._stop.wait(_EVERY_S)
+            try:
+                self._read()
+            except AuscultError:
+                self.unreadable += 1
+
+    def _read(self) -> None:
+        if self._reader.last_position() < self._position:
+            self._position = 0
+        for event in self._reader.events_after(self._position, limit=_MOST):
+            self._position = event.position
+            self.kinds[event.kind] += 1
+            if event.kind in ALERT_KINDS:
+                self.event_ids.add(event.event_id)
+            elif event.kind == "evidence" and event.value == "lost":
+                self.lost_evidence.add(str(event.payload.get("evidence_id")))
