@@ -73,7 +73,7 @@ class Retention:
                 latest_s = now_s if newest is None else min(now_s, (newest + _DAY_MIN) * 60.0)
             if self._expire_machine(machine_id, name, latest_s - limits.max_age_s):
                 return True
-            if name not in monitored and self._newest(machine_id) is None:
+            if name not in monitored and not self._has_any(machine_id, name):
                 with transaction(self._connection):
                     self._connection.execute("DELETE FROM machines WHERE name = ?", (name,))
         return False
@@ -174,6 +174,10 @@ class Retention:
 
     def _newest(self, machine_id: int) -> float | None:
         return self._row("SELECT max(start) FROM days WHERE machine_id = ?", machine_id)
+
+    def _has_any(self, machine_id: int, name: str) -> bool:
+        query = "SELECT 1 FROM events WHERE machine = ? LIMIT 1"
+        return self._newest(machine_id) is not None or self._row(query, name) is not None
 
     def _row(self, query: str, *values: object) -> float | None:
         row = self._connection.execute(query, values).fetchone()

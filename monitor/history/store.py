@@ -125,6 +125,8 @@ class HistoryStore:
         return self._machines[name]
 
     def _add_event(self, event: Event) -> None:
+        if event.machine:
+            self._machine_id(event.machine)  # a machine is known by its events as well
         payload = json.dumps(event.payload, separators=(",", ":"))
         written = self._connection.execute(
             "INSERT OR IGNORE INTO events (position, at, at_unix_s, machine, kind, alert_id,"

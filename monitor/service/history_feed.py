@@ -44,16 +44,14 @@ class HistoryFeed:
         if not settings.enabled:
             self.close()
         elif self._writer is None:
+            self._flush()  # what came without a history is not kept
             self._writer = HistoryWriter(self.path, limits, self._clock)
         else:
             self._writer.set_limits(limits)
 
     def close(self) -> None:
         """Write what is left."""
-        with self._guard:
-            machines = list(self._machines.values())
-        for machine in machines:
-            machine.flush()
+        self._flush()
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
@@ -140,6 +138,12 @@ class HistoryFeed:
         """The condition of the history; None if it is not enabled."""
         writer = self._writer
         return writer.health() if writer is not None else None
+
+    def _flush(self) -> None:
+        with self._guard:
+            machines = list(self._machines.values())
+        for machine in machines:
+            machine.flush()
 
     def _add(self, event: Event) -> None:
         writer = self._writer
