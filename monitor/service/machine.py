@@ -101,6 +101,11 @@ class Machine:
         """What is published as the machine's state."""
         return self._report.state
 
+    @property
+    def computed_s(self) -> float:
+        """Seconds of computing since the machine was started."""
+        return self._sound.computed_s
+
     def coverage(self) -> dict[str, float]:
         """Seconds monitored, degraded and lost."""
         return self._report.coverage()

@@ -61,6 +61,8 @@ class MachineSound:
         self._is_abandoned = is_abandoned
         self._evidence = evidence
         self._live = live
+        self.computed_s = 0.0
+        """Seconds of computing: features, scores and decisions."""
         self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
         self._standing_check_s = 0.0
 
@@ -92,7 +94,9 @@ class MachineSound:
         if self._signal is not None:
             pipeline.declare_running(self._signal.is_running())
         with COMPUTE_LOCK.hold():
+            begun_s = time.perf_counter()
             output = pipeline.push(block)
+            self.computed_s += time.perf_counter() - begun_s
         # Published although a stop was requested meanwhile: it would not be decided again.
         if self._is_abandoned():
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
 from typing import Any, ClassVar
@@ -52,6 +53,8 @@ class Muting:
         self.guard = threading.RLock()
         """Held while ``operators`` is used."""
         self.operators = operators
+        self.n_raised: Counter[str] = Counter()
+        """Alerts that were raised since this process started, by machine."""
         self._outlet = outlet
         self._clock = operators.clock
         self._monitored: set[str] | None = None
@@ -206,6 +209,8 @@ class Muting:
 
     def _publish(self, draft: AlertDraft) -> Alert | None:
         alert = self._outlet.alert(draft)
+        if draft.kind == "raised" and alert is not None:
+            self.n_raised[draft.machine] += 1
         if alert is not None and alert.alert_id not in self.operators.alerts:
             self.operators.put_alert(KnownAlert(alert.alert_id, alert.machine))
         return alert

@@ -109,9 +109,12 @@ class OperatorCommands:
         with self._muting.guard:
             mute = self._operators.mutes.get(machine)
             told = {"by": mute.by, "note": mute.note} if mute and state.get("muted_until") else None
+        running = self._daemon.supervisor.machines.get(machine)
         return {
             "id": machine,
             **newest,
+            "alerts_raised": self._muting.n_raised[machine],
+            "computed_s": round(running.computed_s, 3) if running is not None else 0.0,
             "alert": alert_to_dict(alert) if alert else None,
             "mute": told,
         }

@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.web.answers import refusal
 from monitor.web.callers import Caller, Callers, RefusedError, has_origin
+from monitor.web.doorkeeper import Doorkeeper, TooManyError
 from monitor.web.scope import CALLER, PREFIX, VIEWER
-from monitor.web.sessions import Sessions, Viewer
-from monitor.web.users import Role, Users
+from monitor.web.sessions import Viewer
+from monitor.web.users import Role
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _METHODS = _SAFE_METHODS | {"POST"}
@@ -35,6 +36,10 @@ class PublicRoute(Route):
     """A route for which no session is needed."""
 
 
+class BasicRoute(Route):
+    """A route for programs: they may send user and password with each request (HTTP Basic)."""
+
+
 class Access:
     """ASGI middleware around the whole application."""
 
@@ -43,14 +48,14 @@ class Access:
         app: ASGIApp,
         routes: Sequence[BaseRoute],
         callers: Callers,
-        users: Users,
-        sessions: Sessions,
+        doorkeeper: Doorkeeper,
     ) -> None:
         self._app = app
         self._routes = routes
         self._callers = callers
-        self._users = users
-        self._sessions = sessions
+        self._doorkeeper = doorkeeper
+        self._users = doorkeeper.users
+        self._sessions = doorkeeper.sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -62,13 +67,14 @@ class Access:
         answer: Response | None
         try:
             caller = self._callers.caller(scope)
-            answer = self._answer_before_route(scope, caller)
+            answer = await self._answer_before_route(scope, caller)
         except RefusedError as error:
-            answer = refusal(error.status, str(error))
+            challenge = {"WWW-Authenticate": 'Basic realm="auscult"'} if error.asks else {}
+            answer = refusal(error.status, str(error), challenge)
         with_headers = _sender(send, in_frame=caller is not None and caller.in_frame)
         await (answer or self._app)(scope, receive, with_headers)
 
-    def _answer_before_route(self, scope: Scope, caller: Caller) -> Response | None:
+    async def _answer_before_route(self, scope: Scope, caller: Caller) -> Response | None:
         """The way to the login; None if the route may answer. Raises ``RefusedError``."""
         self._users.refresh()
         path = _without_prefix(scope["path"], caller.prefix)
@@ -84,8 +90,10 @@ class Access:
                 f"the header Origin is not {caller.origin}: changes come from this page only. "
                 "Behind a proxy, it must send X-Forwarded-Host and X-Forwarded-Proto",
             )
-        if self._is_public(scope):
+        if self._is(PublicRoute, scope):
             return None
+        if viewer is None and self._is(BasicRoute, scope):
+            viewer = scope[VIEWER] = await self._basic(scope, caller)
         if viewer is None:
             return self._log_in(scope, caller, path)
         if is_change:
@@ -97,10 +105,22 @@ class Access:
             return _LOCAL
         return self._sessions.viewer(Request(scope).cookies.get(self._sessions.cookie, ""))
 
-    def _is_public(self, scope: Scope) -> bool:
-        """Whether every route of this address is public, for any method."""
+    def _is(self, kind: type[Route], scope: Scope) -> bool:
+        """Whether every route of this address is of a kind, for any method."""
         found = [one for one in self._routes if one.matches(scope)[0] is not Match.NONE]
-        return bool(found) and all(isinstance(one, PublicRoute) for one in found)
+        return bool(found) and all(isinstance(one, kind) for one in found)
+
+    async def _basic(self, scope: Scope, caller: Caller) -> Viewer:
+        """Who asks, by HTTP Basic. Raises ``RefusedError``."""
+        header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        try:
+            user = await self._doorkeeper.basic(caller.address, header)
+        except TooManyError as error:
+            raise RefusedError(429, f"too many tries: wait {error.wait_s:.0f} s") from None
+        if user is None:
+            message = "log in first, or send user and password (HTTP Basic)"
+            raise RefusedError(401, message, asks=True)
+        return Viewer(user.name, user.role)
 
     def _log_in(self, scope: Scope, caller: Caller, path: str) -> Response:
         """Lead a browser to the login; other programs get a status."""

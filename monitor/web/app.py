@@ -52,7 +52,7 @@ def make_app(context: Context) -> ASGIApp:
     app.state.context = context
     users = context.doorkeeper.users
     callers = Callers(context.settings, lambda: users.are_required)
-    return Access(app, app.routes, callers, users, context.doorkeeper.sessions)
+    return Access(app, app.routes, callers, context.doorkeeper)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

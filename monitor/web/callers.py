@@ -29,11 +29,15 @@ _MOST_FORWARDS = 20
 
 
 class RefusedError(Exception):
-    """The request is not answered. ``status``: of HTTP. The message is for the user."""
+    """The request is not answered. ``status``: of HTTP. The message is for the user.
 
-    def __init__(self, status: int, message: str) -> None:
+    ``asks``: whether to ask the program for user and password.
+    """
+
+    def __init__(self, status: int, message: str, *, asks: bool = False) -> None:
         super().__init__(message)
         self.status = status
+        self.asks = asks
 
 
 @dataclass(frozen=True, slots=True)

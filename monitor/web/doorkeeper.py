@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import logging
+import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -27,6 +31,8 @@ class Doorkeeper:
     """Checks passwords: for each address a few, and one at a time, because each needs memory."""
 
     MOST_WAITING: ClassVar[int] = 8
+    MOST_BASIC: ClassVar[int] = 100
+    BASIC_S: ClassVar[float] = 600.0
     _BUSY_S: ClassVar[float] = 2.0
 
     def __init__(self, users: Users, sessions: Sessions, limit: LoginLimit | None = None) -> None:
@@ -35,6 +41,8 @@ class Doorkeeper:
         self._limit = limit or LoginLimit()
         self._thread = ThreadPoolExecutor(1, "password")
         self._n_waiting = 0
+        self._key = secrets.token_bytes(32)
+        self._basic: dict[bytes, tuple[User, float]] = {}
 
     async def check(self, address: str, name: str, password: str) -> User | None:
         """The user, if the password is right. Raises ``TooManyError``."""
@@ -54,4 +62,29 @@ class Doorkeeper:
             )
         else:
             self._limit.give_back(address)
+        return user
+
+    async def basic(self, address: str, header: str) -> User | None:
+        """The user of a header ``Authorization``, if the password is right.
+
+        Prometheus sends it every few seconds, so a right one is remembered for ``BASIC_S``, as a
+        keyed hash. Raises ``TooManyError``.
+        """
+        kind, _, encoded = header.partition(" ")
+        try:
+            text = base64.b64decode(encoded.strip(), validate=True).decode()
+        except ValueError:
+            return None
+        name, colon, password = text.partition(":")
+        if kind.lower() != "basic" or not colon:
+            return None
+        digest = hmac.digest(self._key, text.encode(), "sha256")
+        known, until_s = self._basic.get(digest, (None, 0.0))
+        if known is not None and until_s > time.monotonic() and self.users.get(name) == known:
+            return known
+        user = await self.check(address, name, password)
+        if user is not None:
+            while len(self._basic) >= self.MOST_BASIC:
+                del self._basic[next(iter(self._basic))]
+            self._basic[digest] = user, time.monotonic() + self.BASIC_S
         return user

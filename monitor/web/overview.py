@@ -58,7 +58,7 @@ def machine_summary(machine: Mapping[str, Any], *, node: str = "") -> dict[str, 
         "score": score.get("score") if is_judged else None,
         "threshold": score.get("threshold"),
         "warning_threshold": score.get("warning_threshold"),
-        "level_dbfs": score.get("level_dbfs"),
+        "level_dbfs": score.get("level_dbfs") if is_judged else None,
         "since": state.get("since"),
         "severity": state.get("severity"),
         "warnings": [

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from monitor.web import alerts, changes, evidence_files, health, live, login, machines
-from monitor.web.access import PublicRoute
+from monitor.web import alerts, changes, evidence_files, health, live, login, machines, metrics
+from monitor.web.access import BasicRoute, PublicRoute
 from monitor.web.context import context_of
 
 
@@ -39,6 +39,7 @@ def routes() -> list[Route]:
         Route("/api/health", health.api_health),
         Route("/api/live/overview", live.live_overview),
         Route("/api/live/machine/{machine}", live.live_machine),
+        BasicRoute("/metrics", metrics.metrics),
         *_evidence(),
         *_changes(),
     ]
