@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from monitor.config.settings import MachineSettings, Settings
@@ -33,7 +33,8 @@ class MachinePlan:
     ``network`` is shared between the machines with the same bundle. ``bundle`` is None while the
     machine is learned. ``learning`` is None for a machine that is never learned. ``learned_duty``:
     how often the healthy machine starts, from its learning. ``problem``: why a machine that was
-    learned has no bundle that can be used; empty if it has one, or has none yet.
+    learned has no bundle that can be used; empty if it has one, or has none yet. ``thresholds``:
+    where an alarm and a warning begin; None without a bundle.
     """
 
     settings: MachineSettings
@@ -47,6 +48,14 @@ class MachinePlan:
     stage: Stage = "armed"
     learned_duty: HealthyDuty | None = None
     problem: str = ""
+    thresholds: Thresholds | None = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute the thresholds once: they are used after every block."""
+        thresholds = None
+        if self.bundle is not None:
+            thresholds = thresholds_of(self.bundle.calibration, self.detector)
+        object.__setattr__(self, "thresholds", thresholds)
 
     @property
     def duty(self) -> HealthyDuty:
@@ -54,13 +63,6 @@ class MachinePlan:
         states = self.bundle.manifest.operation if self.bundle is not None else None
         of_bundle = states.duty if states is not None else None
         return duty_of(self.settings.operation, self.learned_duty, of_bundle)
-
-    @property
-    def thresholds(self) -> Thresholds | None:
-        """Where an alarm and a warning begin; None without a bundle."""
-        if self.bundle is None:
-            return None
-        return thresholds_of(self.bundle.calibration, self.detector)
 
     @property
     def judge(self) -> Judge | None:

@@ -53,7 +53,6 @@ class MachineSound:
     ) -> None:
         self.learner: Learner | None = None
         self._plan = plan
-        self._thresholds = plan.thresholds
         self._outlet = outlet
         self._report = report
         self._signal = signal
@@ -128,8 +127,8 @@ class MachineSound:
 
     def _use(self, plan: MachinePlan) -> None:
         if plan is not self._plan:
-            self._plan, self._thresholds = plan, plan.thresholds
-            self._report.use(plan.bundle, self._thresholds, plan.duty)
+            self._plan = plan
+            self._report.use(plan.bundle, plan.thresholds, plan.duty)
         self._report.is_provisional = plan.is_provisional
         machine = plan.settings.id
         standing = None if plan.has_alerts else self._outlet.open_alert(machine)
@@ -155,7 +154,7 @@ class MachineSound:
     def _show_evidence(self, output: PipelineOutput) -> None:
         """Give the scores to the evidence, before an alert of the same block."""
         thresholds, bundle, operation = (
-            self._thresholds,
+            self._plan.thresholds,
             self._plan.bundle,
             self._pipeline.operation,
         )
@@ -181,7 +180,7 @@ class MachineSound:
     def _learn(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:
         if self.learner is None or not isinstance(block, AudioBlock):
             return
-        thresholds = self._thresholds
+        thresholds = self._plan.thresholds
         self.learner.push(
             block,
             usable=self._pipeline.state.status not in _BLIND,
