@@ -22,7 +22,7 @@ if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Imported after this file: numpy reads the variables above.
-pytest_plugins = ["tests.fixtures", "tests.installed_node", "tests.order"]
+pytest_plugins = ["tests.fixtures", "tests.browser_fixtures", "tests.installed_node", "tests.order"]
 
 settings.register_profile("default", deadline=None)
 settings.register_profile(

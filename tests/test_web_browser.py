@@ -2,67 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import signal
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from monitor.history.reader import HistoryReader
-from monitor.model.bundle import Bundle
 from monitor.web.users import Role
-from tests.browser import DESKTOP, PHONE, Viewer, chromium
-from tests.browser_site import ENDED, HEALTHY, OPEN, WAITING, Site, watched_site
+from tests.browser import PHONE, Viewer
+from tests.browser_fixtures import Kind
+from tests.browser_site import ENDED, HEALTHY, OPEN, Site
+from tests.command_line import auscult
 from tests.daemons import documents
-from tests.mosquitto import Subscriber
+from tests.mosquitto import Subscriber, free_port
 from tests.web_app import PASSWORD, served
+from tests.web_server import web_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 PAGES = ["", f"machine/{OPEN}", f"machine/{HEALTHY}", "alerts", "health"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def site(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with watched_site(tmp_path_factory.mktemp("site") / "site", bundle.path) as running:
-        yield running
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a viewer looks at the page: in which window, below a path or not."""
-
-    name: str
-    is_below_path: bool
-    waiting: str
-    """A machine that only this viewer mutes."""
-
-
-@pytest.fixture(
-    params=[Kind("desktop", False, WAITING[0]), Kind("phone below a path", True, WAITING[1])],
-    ids=lambda kind: kind.name,
-)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.param
-    return found
-
-
-@pytest.fixture
-def viewer(kind: Kind, browser: Browser, site: Site) -> Iterator[Viewer]:
-    """A window on the page; at its end, nothing went wrong in it."""
-    url = (site.below_path if kind.is_below_path else site.plain).url
-    one = Viewer(browser, url, PHONE if kind.is_below_path else DESKTOP)
-    yield one
-    one.close()
-    assert one.troubles == []
 
 
 def alert_of(viewer: Viewer, machine: str) -> str:
@@ -90,15 +50,19 @@ def test_times_are_those_of_the_viewer(viewer: Viewer) -> None:
     expect(page.locator("#zone")).to_have_text(re.compile(r"Times: Europe/Berlin, UTC\+[12]"))
 
 
-def test_a_lost_connection_is_shown(viewer: Viewer) -> None:
+def test_a_lost_connection_is_shown_until_it_is_back(browser: Browser, site: Site) -> None:
     """Old values would look like those of now."""
-    page = viewer.open("")
-    expect(page.locator("#connection")).to_have_text("live")
-    page.route("**/api/**", lambda route: route.abort())
-    expect(page.locator("#connection")).to_have_text("connection lost")
-    page.unroute("**/api/**")
-    expect(page.locator("#connection")).to_have_text("live", timeout=15_000)
-    viewer.troubles.clear()  # the requests that the test has stopped
+    address = {"AUSCULT_WEB__LISTEN": f"127.0.0.1:{free_port()}"}
+    environment = site.watched.environment | address
+    with web_server(site.watched.config, environment, log="first.log") as server:
+        viewer = Viewer(browser, server.url)
+        page = viewer.open("")
+        expect(page.locator("#connection")).to_have_text("live")
+        server.end(signal.SIGKILL)
+        expect(page.locator("#connection")).to_have_text("connection lost")
+    with web_server(site.watched.config, environment, log="second.log"):
+        expect(page.locator("#connection")).to_have_text("live", timeout=20_000)
+    viewer.close()
 
 
 def test_a_keyboard_reaches_every_machine(viewer: Viewer) -> None:
@@ -117,7 +81,7 @@ def test_a_keyboard_reaches_every_machine(viewer: Viewer) -> None:
 def test_every_page_fits_its_window_and_keeps_nobody_out(path: str, viewer: Viewer) -> None:
     """A phone would have to scroll sideways, or a screen reader could not read the page."""
     page = viewer.open(path)
-    page.wait_for_load_state("networkidle")
+    expect(page.locator("#zone")).not_to_be_empty()
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
 
@@ -172,8 +136,11 @@ def test_a_label_is_stored_and_shown_by_the_history(viewer: Viewer, kind: Kind, 
     assert viewer.barriers() == []
     page.reload()
     expect(page.locator("#verdict")).to_contain_text(note)
-    history = HistoryReader(site.watched.folder / "state" / "history.sqlite3")
-    assert note in [event.note for event in history.events(alert_id=alert_id, kinds=["label"])]
+    done = auscult("history", ENDED, "--config", site.watched.config, "--json")
+    assert done.status == 0, done.err
+    alert = next(one for one in json.loads(done.out)["alerts"] if one["alert_id"] == alert_id)
+    assert alert["note"] == note
+    assert alert["label"] == ("sensor" if kind.is_below_path else "fault")
 
 
 def test_an_alert_is_acknowledged(viewer: Viewer, kind: Kind, site: Site) -> None:

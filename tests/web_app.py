@@ -29,6 +29,7 @@ from monitor.control.messages import (
     MachineArguments,
     MuteArguments,
     NoArguments,
+    RelearnArguments,
     WatchArguments,
 )
 from monitor.control.server import ControlServer
@@ -46,7 +47,8 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 class StandIn:
     """Answers the commands of a daemon.
 
-    ``received``: changes, with who asked for them. ``watch`` and ``ring``: of one machine.
+    ``received``: changes, with who asked for them. ``watch``, ``ring``
+    and ``relearning``: of one machine.
     """
 
     machines: list[dict[str, Any]] = field(default_factory=list)
@@ -54,19 +56,26 @@ class StandIn:
     n_status: int = 0
     watch: Callable[[float], None] = lambda _for_s: None
     ring: Path | None = None
+    relearning: dict[str, Any] | None = None
 
     def register(self, dispatcher: Dispatcher) -> None:
         commands: dict[str, type[Arguments]] = {
             "mute": MuteArguments,
             "acknowledge": AlertArguments,
             "label": LabelArguments,
+            "relearn": RelearnArguments,
             **dict.fromkeys(("unmute", "learn", "arm", "rollback"), MachineArguments),
+            **dict.fromkeys(("relearn_accept", "relearn_discard"), MachineArguments),
         }
         dispatcher.register("status", NoArguments, self._status)
         dispatcher.register("watch", WatchArguments, self._watch)
+        dispatcher.register("relearn_show", MachineArguments, self._relearning)
         dispatcher.register("health", NoArguments, lambda _arguments, _by: {"log": []})
         for command, arguments in commands.items():
             dispatcher.register(command, arguments, self._change(command))
+
+    def _relearning(self, _arguments: MachineArguments, _by: str) -> Mapping[str, Any]:
+        return {"relearning": self.relearning}
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         self.n_status += 1

@@ -36,19 +36,24 @@ export class ClipPlayer {
       view.frame.append(playhead);
       view.frame.addEventListener("click", (event) => this.seek(event, view.frame));
     }
+    this.controls = h("div", { class: "player-controls" }, this.audio, this.louder());
     this.note = h("p", { class: "clip-note" });
     this.trouble = h("p", { class: "form-error", role: "alert" });
     this.audio.addEventListener("error", () => setText(this.trouble, t("alert.clip_failed")), true);
     fill(
       container,
       this.choice(),
-      h("div", { class: "player-controls" }, this.audio, this.louder()),
+      this.controls,
       this.note,
       this.trouble,
       h("div", { class: "pictures" }, ...this.views.map(({ view }) => view.element)),
     );
     this.show(clips[0]);
     this.follow();
+  }
+
+  get isPlaying() {
+    return !this.audio.paused;
   }
 
   choice() {
@@ -85,10 +90,11 @@ export class ClipPlayer {
   }
 
   async show(clip) {
-    const wasPlaying = !this.audio.paused;
+    const wasPlaying = this.isPlaying;
     this.clip = clip;
     setText(this.trouble, "");
     setAttribute(this.audio, "aria-label", clip.name);
+    this.controls.hidden = !clip.metadata.has_sound;
     fill(this.audio, ...clip.sources.map(({ type, href }) => h("source", { type, src: href })));
     this.audio.load();
     if (wasPlaying) this.audio.play().catch(() => {});
@@ -121,7 +127,9 @@ export class ClipPlayer {
     return this.clip.metadata.seconds || this.audio.duration || 1;
   }
 
+  /** Move the line, until another player takes the place of this one. */
   follow() {
+    if (!this.audio.isConnected) return;
     const share = Math.min(1, this.audio.currentTime / this.seconds());
     for (const { playhead, view } of this.views) {
       playhead.style.transform = `translateX(${share * view.frame.clientWidth}px)`;

@@ -7,7 +7,10 @@ import { t, word } from "./texts.js";
 
 const LABELS = ["fault", "false-alarm", "sensor", "ignore"];
 
-/** The buttons with their effects. update(alert) shows what is stored; changed() is called after a change. */
+/**
+ * The buttons with their effects. update(alert) shows what is stored. changed({label, note}) or
+ * changed({acknowledged}) is called when the daemon has accepted a change.
+ */
 export function reviewButtons({ acknowledgeArea, labelArea }, alertId, changed) {
   const note = h("textarea", { id: "note", rows: 2, maxlength: 500, placeholder: t("review.note_example") });
   const error = h("p", { class: "form-error", role: "alert" });
@@ -41,7 +44,7 @@ export function reviewButtons({ acknowledgeArea, labelArea }, alertId, changed) 
     try {
       await post(`api/alert/${part(alertId)}/${action}`, { ...body, note: note.value.trim() });
       announce(action === "label" ? t("review.stored", { label: word("label", body.label) }) : t("review.acknowledged"));
-      await changed();
+      changed(action === "label" ? { ...body, note: note.value.trim() } : { acknowledged: true });
     } catch (problem) {
       setText(error, problem.message);
     }

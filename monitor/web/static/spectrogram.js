@@ -7,6 +7,7 @@
 
 import { fill, h, svg } from "./dom.js";
 import { number } from "./format.js";
+import { themeColour } from "./palette.js";
 import { t } from "./texts.js";
 
 const MARKS_KHZ = [0.05, 0.1, 0.2, 0.5, 1, 2, 4, 8, 16, 32, 64];
@@ -76,12 +77,6 @@ export class Spectrogram {
     this.paint(width, 0, colours, (band, column) => values[band * width + column], height);
   }
 
-  /** Draw columns from `at` on. values: uint8, one column after the other, lowest band first. */
-  drawColumns(values, nColumns, colours, at) {
-    const { height } = this.canvas;
-    this.paint(nColumns, at, colours, (band, column) => values[column * height + band], height);
-  }
-
   paint(nColumns, at, colours, valueOf, nBands) {
     const image = this.context.createImageData(nColumns, nBands);
     const pixels = new Uint32Array(image.data.buffer);
@@ -94,18 +89,18 @@ export class Spectrogram {
     this.context.putImageData(image, at, 0);
   }
 
-  /** Move the picture to the left and draw new columns at its right edge. */
-  push(values, nColumns, colours) {
+  /** Move the picture to the left and draw a new column at its right edge; null: an empty one. */
+  push(values, colours) {
     const { width, height } = this.canvas;
-    const shown = Math.min(nColumns, width);
-    this.context.drawImage(this.canvas, shown, 0, width - shown, height, 0, 0, width - shown, height);
-    this.drawColumns(values.subarray((nColumns - shown) * height), shown, colours, width - shown);
+    this.context.drawImage(this.canvas, 1, 0, width - 1, height, 0, 0, width - 1, height);
+    if (values === null) this.clear(width - 1);
+    else this.paint(1, width - 1, colours, (band) => values[band], height);
   }
 
-  /** Fill the picture with one colour. */
-  clear(colour) {
-    this.context.fillStyle = colour;
-    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+  /** Make the picture empty, from this column on. */
+  clear(from = 0) {
+    this.context.fillStyle = themeColour("--grid");
+    this.context.fillRect(from, 0, this.canvas.width - from, this.canvas.height);
   }
 }
 

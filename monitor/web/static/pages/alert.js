@@ -7,15 +7,16 @@ import { eventRows } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
 import { historyOf } from "../machine_history.js";
-import { mayChange, pageData } from "../page.js";
+import { mayChange, pageData, showBanners, showConnection } from "../page.js";
 import { ClipPlayer } from "../player.js";
 import { ratioBar, showRatio } from "../ratio.js";
 import { showResidual } from "../residual.js";
 import { reviewButtons } from "../review.js";
 import { t, word } from "../texts.js";
 
-const BESIDE_S = 3600;
+const BESIDE_S = 1800;
 const REFRESH_S = 10;
+const WRITTEN_AFTER_S = [1.5, 4];
 
 const place = (name) => document.getElementById(name);
 const { alert: first } = pageData();
@@ -23,12 +24,15 @@ const id = first.alert_id;
 const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const areas = { acknowledgeArea: place("acknowledge"), labelArea: place("labels") };
-const review = mayChange ? reviewButtons(areas, id, refresh) : null;
+const review = mayChange ? reviewButtons(areas, id, changed) : null;
+let player = null;
 let nPieces = -1;
+let newest = pageData();
+let accepted = {};
 
 place("review").hidden = !mayChange;
 fill(place("ratio"), bar.element, ratio);
-show(pageData());
+show(newest);
 const raisedS = unixSeconds(first.raised_at);
 const endsS = first.cleared_at ? unixSeconds(first.cleared_at) : raisedS;
 new HistoryChart(place("history-chart"), historyOf(first.machine), {
@@ -39,10 +43,25 @@ new HistoryChart(place("history-chart"), historyOf(first.machine), {
 setInterval(() => document.hidden || refresh(), REFRESH_S * 1000);
 
 async function refresh() {
-  show(await getJson(`api/alert/${part(id)}`));
+  try {
+    show(await getJson(`api/alert/${part(id)}`));
+    showConnection(true);
+  } catch {
+    showConnection(false);
+  }
 }
 
-function show({ alert, pieces, healthy, events }) {
+/** The daemon has accepted a change. It is in the history some moments later. */
+function changed(values) {
+  accepted = { ...accepted, ...values };
+  show(newest);
+  for (const seconds of WRITTEN_AFTER_S) setTimeout(refresh, seconds * 1000);
+}
+
+function show(next) {
+  newest = next;
+  const { pieces, healthy, events } = next;
+  const alert = { ...next.alert, ...accepted };
   const isOpen = !alert.cleared_at;
   document.body.dataset.kind = isOpen ? "alarm" : "off";
   setText(place("status"), isOpen ? t("alert.status_open") : t("alert.status_cleared"));
@@ -52,21 +71,24 @@ function show({ alert, pieces, healthy, events }) {
   fill(place("facts"), ...facts(alert, isOpen));
   review?.update(alert);
   setText(place("verdict"), verdict(alert));
-  if (pieces.length !== nPieces) showEvidence(alert, pieces, healthy);
-  nPieces = pieces.length;
+  if (pieces.length !== nPieces && !player?.isPlaying) {
+    showEvidence(alert, pieces, healthy);
+    nPieces = pieces.length;
+  }
+  showBanners(next.banners);
   fill(place("events"), ...eventRows(events, { linksAlerts: false }));
 }
 
 function showEvidence(alert, pieces, healthy) {
-  const playable = pieces.filter((piece) => piece.log_mel && piece.has_sound !== false);
-  place("player").hidden = playable.length === 0;
-  place("no-evidence").hidden = playable.length > 0;
-  if (playable.length === 0) return;
+  const shown = pieces.filter((piece) => piece.log_mel && piece.has_images);
+  place("player").hidden = shown.length === 0;
+  place("no-evidence").hidden = shown.length > 0;
+  if (shown.length === 0) return;
   const ranges = bandsOf(alert);
-  const clips = playable.map(clipOfPiece);
+  const clips = shown.map(clipOfPiece);
   if (healthy) clips.push(healthyClip(healthy));
-  new ClipPlayer(place("player"), clips, ranges);
-  const { band_residual_db: residual, log_mel: about } = playable[0];
+  player = new ClipPlayer(place("player"), clips, ranges);
+  const { band_residual_db: residual, log_mel: about } = shown[0];
   place("residual-section").hidden = !residual;
   if (residual) showResidual(place("residual"), residual, about.mel_hz, ranges);
 }

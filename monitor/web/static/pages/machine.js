@@ -3,17 +3,22 @@
 import { actionButtons } from "../actions.js";
 import { address, getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
+import { decodeColumns } from "../columns.js";
 import { fill, h, setText } from "../dom.js";
 import { eventRows } from "../events.js";
 import { ago, moment } from "../format.js";
 import { learningProgress } from "../learning.js";
+import { follow } from "../live.js";
 import { historyOf } from "../machine_history.js";
 import { pageData, showBanners, showConnection } from "../page.js";
 import { ratioBar, showRatio } from "../ratio.js";
+import { relearningView } from "../relearning.js";
 import { explanation, kind, stateBadge } from "../state.js";
 import { t, word } from "../texts.js";
+import { Waterfall } from "../waterfall.js";
 
-const REFRESH_S = 2;
+const CLOCK_S = 15;
+const SILENT_AFTER_S = 5;
 const EVENTS_S = 30;
 const WRITTEN_AFTER_S = 1.5;
 
@@ -23,29 +28,25 @@ const place = (name) => document.getElementById(name);
 const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const learning = learningProgress(place("learning"));
-const actions = actionButtons(place("actions"), id, refresh);
+const relearning = relearningView(place("relearning"), id);
+const actions = actionButtons(place("actions"), id, () => setTimeout(loadEvents, WRITTEN_AFTER_S * 1000));
+const waterfall = new Waterfall(place("live-pictures"));
 let machine = data.machine;
+let header = null;
+let silence = 0;
 
 fill(place("ratio"), bar.element, ratio);
-show(data);
-showConnection(true);
+place("level").append(waterfall.level.element);
+show({ ...data.machine, banners: data.banners });
 new HistoryChart(place("history-chart"), historyOf(id, warningRatio));
+follow(`api/live/machine/${part(id)}`, { machine: show, header: begin, columns: add }, showConnection);
 loadEvents();
-setInterval(refresh, REFRESH_S * 1000);
-setInterval(() => document.hidden || loadEvents(), EVENTS_S * 1000);
-
-async function refresh() {
-  if (document.hidden) return;
-  try {
-    show(await getJson(`api/machine/${part(id)}`));
-    showConnection(true);
-  } catch {
-    showConnection(false);
-  }
-}
+setInterval(showSince, CLOCK_S * 1000);
+setInterval(loadWhenSeen, EVENTS_S * 1000);
+loadRelearning();
 
 function show(next) {
-  machine = next.machine;
+  machine = next;
   document.body.dataset.kind = kind(machine.state);
   const shown = [machine.state, machine.acknowledged, machine.muted_until, machine.label].join();
   if (place("state").dataset.shown !== shown) {
@@ -62,7 +63,7 @@ function show(next) {
   if (machine.alert_id) alert.href = address(`alert/${part(machine.alert_id)}`);
   learning.update(machine.learning);
   actions.update(machine);
-  showBanners(next.banners);
+  showBanners(machine.banners);
   showSince();
 }
 
@@ -73,6 +74,35 @@ function showSince() {
 
 function warningRatio() {
   return machine.warning_threshold && machine.threshold ? machine.warning_threshold / machine.threshold : null;
+}
+
+function begin(next) {
+  header = next;
+  waterfall.begin(header);
+}
+
+function add(message) {
+  if (header === null) return;
+  const columns = decodeColumns(message, header);
+  waterfall.add(columns);
+  place("live-nothing").hidden = true;
+  place("no-reconstruction").hidden = columns.images[1] !== null;
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    place("live-nothing").hidden = false;
+    waterfall.level.show(null, false, false);
+  }, SILENT_AFTER_S * 1000);
+}
+
+function loadWhenSeen() {
+  if (document.hidden) return;
+  loadEvents();
+  loadRelearning();
+}
+
+/** Only machines that learn can be relearned. */
+function loadRelearning() {
+  if (machine.learning) relearning.refresh();
 }
 
 async function loadEvents() {

@@ -1,15 +1,15 @@
 /** The overview: every machine, the worst first. */
 
-import { getJson } from "../api.js";
 import { fill, h, setText } from "../dom.js";
 import { unixSeconds } from "../format.js";
+import { follow } from "../live.js";
 import { pageData, showBanners, showConnection } from "../page.js";
 import { kind, needsAttention, rank } from "../state.js";
 import { t } from "../texts.js";
 import { tile } from "../tile.js";
 
 const MANY = 13;
-const REFRESH_S = 2;
+const CLOCK_S = 15;
 const ALL_KINDS = ["alarm", "trouble", "warning", "muted", "learning", "off", "ok"];
 
 const groups = ["attention", "others"].map((name) => ({
@@ -25,8 +25,8 @@ let clockError = 0;
 
 search.addEventListener("input", render);
 show(overview);
-showConnection(true);
-setInterval(refresh, REFRESH_S * 1000);
+follow("api/live/overview", { overview: show }, showConnection);
+setInterval(render, CLOCK_S * 1000);
 
 /** Show a document of api/overview. Days are sent rarely: without one, the last one stays. */
 function show(next) {
@@ -35,16 +35,6 @@ function show(next) {
   for (const machine of overview.machines) machine.sparkline ??= days.get(keyOf(machine)) ?? null;
   clockError = unixSeconds(next.now) - Date.now() / 1000;
   render();
-}
-
-async function refresh() {
-  if (document.hidden) return;
-  try {
-    show(await getJson("api/overview"));
-    showConnection(true);
-  } catch {
-    showConnection(false);
-  }
 }
 
 function render() {

@@ -1,0 +1,116 @@
+/**
+ * Relearning: a new bundle that knows the false alarms.
+ *
+ * The daemon trains it beside the one in use. When it is ready, the operator sees which stored
+ * alerts and how much healthy sound each of the two would report, and decides.
+ */
+
+import { address, getJson, part, post } from "./api.js";
+import { announce, choiceField, confirmChange } from "./dialogs.js";
+import { fill, h, setText } from "./dom.js";
+import { fixed, length, moment, number, ratioText } from "./format.js";
+import { mayChange } from "./page.js";
+import { t, word } from "./texts.js";
+
+const COLLECT_S = [0, 86_400, 7 * 86_400];
+
+/** The part of the page about the relearning of a machine. refresh() loads it again. */
+export function relearningView(section, machineId) {
+  const state = h("p", { role: "status" });
+  const trouble = h("p", { class: "form-error" });
+  const table = h("div");
+  const buttons = h("div", { class: "button-row" });
+  let shown = null;
+  fill(section.querySelector(".relearning-body"), state, trouble, table, buttons);
+  return { refresh };
+
+  async function refresh() {
+    try {
+      const { relearning } = await getJson(`api/machine/${part(machineId)}/relearning`);
+      section.hidden = relearning === null && !mayChange;
+      show(relearning);
+    } catch (problem) {
+      section.hidden = false;
+      setText(trouble, problem.message);
+    }
+  }
+
+  function show(relearning) {
+    setText(state, relearning?.text || t("relearning.hint"));
+    setText(trouble, relearning?.trouble ?? "");
+    const key = JSON.stringify([relearning?.step, relearning?.comparison?.made_at]);
+    if (key === shown) return;
+    shown = key;
+    const isReady = relearning?.step === "ready" && relearning.comparison;
+    fill(table, isReady ? comparison(relearning.comparison) : null);
+    fill(buttons, ...(mayChange ? choices(relearning, isReady) : []));
+  }
+
+  function choices(relearning, isReady) {
+    const button = (name, act, style = "") => h("button", { type: "button", class: style, onclick: act }, t(`relearning.${name}`));
+    if (isReady) {
+      const text = comparison(relearning.comparison);
+      return [button("accept", () => ask("accept", [text]), "primary"), button("discard", () => ask("discard", []))];
+    }
+    const restarts = !relearning || relearning.step === "failed";
+    return [restarts ? button("start", begin) : null, relearning ? button("discard", () => ask("discard", [])) : null];
+  }
+
+  async function begin() {
+    const collect = choiceField(
+      "collect",
+      COLLECT_S.map((seconds) => [String(seconds), seconds ? t("relearning.collect_for", { length: length(seconds) }) : t("relearning.collect_nothing")]),
+      "0",
+    );
+    const isDone = await confirmChange({
+      title: t("relearning.start_title", { machine: machineId }),
+      effect: t("relearning.start_effect").split("\n"),
+      confirm: t("relearning.start"),
+      fields: [collect.element],
+      act: () => send("relearn", Number(collect.value()) ? { collect_s: Number(collect.value()) } : {}),
+    });
+    if (isDone) await refresh();
+  }
+
+  async function ask(name, more) {
+    const isDone = await confirmChange({
+      title: t(`relearning.${name}_title`, { machine: machineId }),
+      effect: [...t(`relearning.${name}_effect`).split("\n"), ...more],
+      confirm: t(`relearning.${name}`),
+      isDangerous: name === "accept",
+      act: () => send(`relearn_${name}`, {}),
+    });
+    if (isDone) await refresh();
+  }
+
+  async function send(command, body) {
+    const result = await post(`api/machine/${part(machineId)}/${command}`, body);
+    if (result.message) announce(result.message);
+  }
+}
+
+function comparison({ thresholds, healthy, injected_faults: injected, alerts, warnings }) {
+  const share = (value) => (value === null ? "–" : t("relearning.percent", { value: fixed(100 * value, 0) }));
+  const rows = [
+    row("th", ["", t("relearning.before"), t("relearning.after")]),
+    row("td", [t("relearning.healthy", { total: fixed(healthy.minutes, 0) }), number(healthy.above_before), number(healthy.above_after)]),
+    row("td", [t("relearning.injected"), share(injected.before), share(injected.after)]),
+    row("td", [t("relearning.threshold"), number(thresholds.before, 3), number(thresholds.after, 3)]),
+    ...alerts.map((alert) => row("td", [alertName(alert), verdict(alert.ratio_before, alert.alarm_before), verdict(alert.ratio_after, alert.alarm_after)])),
+  ];
+  return h("div", {}, ...warnings.map((text) => h("p", { class: "banner" }, text)), h("div", { class: "scroll" }, h("table", {}, ...rows)));
+}
+
+function alertName(alert) {
+  const name = word("label", alert.label || "none");
+  const at = alert.raised_at ? `${moment(alert.raised_at)}, ` : "";
+  return h("a", { href: address(`alert/${part(alert.alert_id)}`) }, t("relearning.alert", { name: `${at}${name}` }));
+}
+
+function verdict(ratio, isAlarm) {
+  return `${ratioText(ratio)} ${isAlarm ? t("relearning.alarm") : t("relearning.no_alarm")}`;
+}
+
+function row(tag, cells) {
+  return h("tr", {}, ...cells.map((cell) => h(tag, {}, cell)));
+}

@@ -1,0 +1,129 @@
+"""Sound in the browser: live, and of alerts, heard and seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, expect
+
+from monitor.domain import FloatArray
+from monitor.features.mel_filterbank import band_corners_hz
+from tests.browser import Viewer
+from tests.browser_site import ENDED, FAULT_HZ, HEALTHY, LIVE
+from tests.bundles import SPEC
+from tests.waiting import wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+CENTRES_HZ = band_corners_hz(SPEC.f_min_hz, SPEC.f_max_hz, SPEC.n_mels)[1:-1]
+
+
+def reddest_hz(picture: Locator, from_column: float = 0.0) -> float:
+    """The frequency of the row that is most above the reconstruction, in a share of the columns."""
+    redness: list[float] = picture.evaluate(
+        """(canvas, share) => {
+          const copy = new OffscreenCanvas(canvas.width, canvas.height);
+          const context = copy.getContext("2d", { willReadFrequently: true });
+          context.drawImage(canvas, 0, 0);
+          const from = Math.floor(share * canvas.width);
+          const width = canvas.width - from;
+          return Array.from({ length: canvas.height }, (_, row) => {
+            const data = context.getImageData(from, canvas.height - 1 - row, width, 1).data;
+            let sum = 0;
+            for (let at = 0; at < data.length; at += 4) sum += data[at] - data[at + 2];
+            return sum / width;
+          });
+        }""",
+        from_column,
+    )
+    if len(redness) != SPEC.n_mels:  # nothing is drawn yet
+        return 0.0
+    return float(CENTRES_HZ[int(np.argmax(redness))])
+
+
+def samples_of(viewer: Viewer, path: str) -> tuple[FloatArray, float]:
+    """A clip as the browser decodes it, with its sample rate."""
+    content, sample_rate_hz = viewer.clip(path)
+    return np.frombuffer(content, np.float32), sample_rate_hz
+
+
+def level_at(samples: FloatArray, sample_rate_hz: float, hz: float) -> float:
+    """The level of a tone above the neighbouring frequencies, in dB."""
+    power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+    at = round(hz * len(samples) / sample_rate_hz)
+    tone = power[at - 3 : at + 4].max()
+    return float(10 * np.log10(tone / np.median(power[at - 300 : at + 300])))
+
+
+def open_alert(viewer: Viewer) -> str:
+    """The id of the alert whose fault has ended; its page is open, with its pictures."""
+    page = viewer.open("alerts")
+    page.locator(".alert-row", has_text=ENDED).first.locator("a").click()
+    expect(page.locator("#player audio")).to_be_visible()
+    return page.url.rsplit("/", 1)[1]
+
+
+def test_the_live_pictures_show_the_fault_at_its_frequency(viewer: Viewer) -> None:
+    """Who places a microphone would see nothing, or a picture that means something else."""
+    page = viewer.open(f"machine/{LIVE}")
+    difference = page.locator("#live-pictures canvas").nth(2)
+    wait_for(
+        lambda: abs(reddest_hz(difference, 0.99) - FAULT_HZ) < 150.0, what="the tone in the picture"
+    )
+    expect(page.locator(".level-number")).to_contain_text("dBFS")
+    expect(page.locator(".level-verdict")).to_have_text("good")
+    expect(page.locator("#live-nothing")).to_be_hidden()
+    assert viewer.overflow_px() <= 0
+    assert viewer.barriers() == []
+
+
+def test_a_machine_without_sound_says_so(viewer: Viewer) -> None:
+    """An old picture would look like sound of now."""
+    page = viewer.open(f"machine/{HEALTHY}")
+    expect(page.locator("#live-nothing")).to_be_visible()
+
+
+def test_the_clip_contains_the_fault_and_its_comparison_does_not(viewer: Viewer) -> None:
+    """The technician would hear other sound than that of the alert."""
+    alert_id = open_alert(viewer)
+    fault = samples_of(viewer, f"evidence/{alert_id}-0/clip.flac")
+    healthy = samples_of(viewer, f"healthy/{ENDED}/running/clip.flac")
+    assert len(fault[0]) / fault[1] == pytest.approx(30.0, abs=1.0)
+    assert level_at(*fault, FAULT_HZ) > 20.0
+    assert level_at(*healthy, FAULT_HZ) < 15.0
+    phone = samples_of(viewer, f"evidence/{alert_id}-0/clip.opus")
+    assert level_at(*phone, FAULT_HZ) > 20.0
+
+
+def test_the_clip_plays_and_a_click_on_the_picture_seeks(viewer: Viewer) -> None:
+    """The technician could not listen to the moment that the picture shows."""
+    open_alert(viewer)
+    page = viewer.page
+    audio = page.locator("#player audio")
+    assert audio.evaluate("(audio) => audio.play().then(() => true)")
+    wait_for(lambda: audio.evaluate("(audio) => audio.currentTime") > 0.2, what="the clip plays")
+    picture = page.locator("#player .picture-frame").first
+    picture.scroll_into_view_if_needed()
+    width: float = picture.evaluate("(frame) => frame.clientWidth")
+    picture.click(position={"x": 0.8 * width, "y": 20})
+    at_s = audio.evaluate("(audio) => audio.currentTime")
+    assert at_s == pytest.approx(0.8 * 30.0, abs=1.0)
+    playhead = page.locator("#player .playhead").first
+    wait_for(lambda: "translateX" in (playhead.get_attribute("style") or ""), what="the line moves")
+
+
+def test_the_pictures_of_the_alert_show_the_fault_and_healthy_sound_does_not(
+    viewer: Viewer,
+) -> None:
+    """The technician would look for the fault at another frequency."""
+    open_alert(viewer)
+    page = viewer.page
+    difference = page.locator("#player canvas").nth(2)
+    wait_for(lambda: abs(reddest_hz(difference, 0.6) - FAULT_HZ) < 150.0, what="the tone")
+    expect(page.locator("#residual")).to_contain_text("3 kHz")
+    page.get_by_role("radio", name="Healthy, to compare").check()
+    expect(page.locator(".clip-note")).to_contain_text("running")
+    wait_for(lambda: abs(reddest_hz(difference) - FAULT_HZ) > 150.0, what="the healthy picture")
+    expect(page.locator("#player audio")).to_have_attribute("aria-label", "Healthy, to compare")
+    assert viewer.overflow_px() <= 0
+    assert viewer.barriers() == []
