@@ -251,3 +251,49 @@ def test_what_is_added_can_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) 
     writer.close()
     assert len(HistoryReader(path).events()) == 2  # the log of the database is gone now
     assert not path.with_name(path.name + "-wal").exists()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_any_clock_keeps_every_second_and_every_score(seed: int) -> None:
+    """A clock that is set, gaps or restarts of the source would lose values or count them twice."""
+    numbers = random.Random(seed)  # noqa: S311 - no secret
+    put: dict[int, Tally] = {}
+    n_parts = 0
+
+    def add(_machine: str, minute: int, one: Tally) -> None:
+        nonlocal n_parts
+        n_parts += 1
+        put.setdefault(minute, Tally()).add(one)
+
+    recorder = MinuteRecorder("m", add)
+    now_s, set_by_s, received_s, lost_s, n_scores = 0.0, 0.0, 0.0, 0.0, 0
+    absent_since_s: float | None = None
+    for _ in range(2000):
+        step_s = numbers.choice([0.05, 0.1, 1.0, 7.0])
+        if numbers.random() < 0.01:
+            set_by_s = numbers.uniform(-1e5, 1e5)
+        now_s += step_s
+        unix_s = START_UNIX_S + now_s + set_by_s
+        action = numbers.choice(["sound"] * 8 + ["turn", "absent"])
+        if action == "sound":
+            if absent_since_s is not None:
+                lost_s += now_s - absent_since_s
+                absent_since_s = None
+            recorder.received(unix_s, step_s, now_s, scored=True, operation="running")
+            recorder.score(numbers.random())
+            received_s, n_scores = received_s + step_s, n_scores + 1
+        elif action == "turn":
+            recorder.turn(now_s, unix_s)
+        elif absent_since_s is None:
+            recorder.absent(now_s)
+            absent_since_s = now_s
+    if absent_since_s is not None:
+        recorder.turn(now_s, START_UNIX_S + now_s + set_by_s)
+        lost_s += now_s - absent_since_s
+    recorder.flush()
+    tolerance = 0.5 * n_parts
+    assert sum(one.n_scores for one in put.values()) == n_scores
+    assert sum(one.received_time for one in put.values()) == pytest.approx(
+        received_s * 10, abs=tolerance
+    )
+    assert sum(one.lost_time for one in put.values()) == pytest.approx(lost_s * 10, abs=tolerance)

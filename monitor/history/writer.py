@@ -101,7 +101,7 @@ class HistoryWriter:
             n_lost = self._pending.n_lost
         return HistoryHealth(self._trouble, n_waiting, n_lost, database_bytes(self._path))
 
-    def close(self, timeout_s: float = 2.0) -> None:
+    def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, if the disk accepts it in time, and end."""
         with self._changed:
             self._is_closing = True

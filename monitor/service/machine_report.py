@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from monitor.alerts import AlertDraft
 from monitor.audio.level import LevelMeter
@@ -29,11 +29,11 @@ from monitor.domain import (
 from monitor.learning.learner import Learner
 from monitor.model.bundle import Bundle
 from monitor.model.operation import HealthyDuty
-from monitor.mqtt.payloads import ALARM, WARNING
 from monitor.service.coverage import Coverage
 from monitor.service.machine_history import MachineHistory
 from monitor.service.operation_report import OperationReport
 from monitor.service.outlet import Outlet, send_alert
+from monitor.service.state_report import learning_payload, log_state, state_payload
 from monitor.service.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class MachineReport:
         if state.differs(self.state):
             self._since_s = SYSTEM_CLOCK.steady_s()
             self._state_due_s = 0.0
-            self._log_change(state)
+            log_state(self._machine, state, self.coverage())
             self._history.state(state, self._recorded_unix_s())
         self.state = state
         if time.monotonic() >= self._state_due_s:
@@ -204,27 +204,16 @@ class MachineReport:
         """Publish the present state, also if it has not changed."""
         now_s = time.monotonic()
         self._state_due_s = now_s + self.STATE_INTERVAL_S
-        standing = self._outlet.open_alert(self._machine)
-        detail = self.state.detail
-        learning: dict[str, Any] = {}
-        if (learner := self.learner) is not None:
-            learning = {"learning": learner.status(), "provisional": self.is_provisional}
-            if self.state.status is SourceStatus.LEARNING:
-                detail = learning["learning"]["text"]
         self._outlet.state(
             self._machine,
-            {
-                "state": self.state.status.value,
-                "reason": self.state.reason,
-                "detail": detail,
-                "warnings": [one.name for one in self._warnings],
-                "warning_details": {one.name: one.detail for one in self._warnings},
-                "severity": _severity(self.state.status, is_alert_open=standing is not None),
-                "since": rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
-                "alert_id": standing.alert_id if standing else None,
-                "coverage": self.coverage(),
-                **learning,
-            },
+            state_payload(
+                self.state,
+                since=rfc3339(SYSTEM_CLOCK.unix_at(self._since_s)),
+                warnings=self._warnings,
+                standing=self._outlet.open_alert(self._machine),
+                coverage=self.coverage(),
+            )
+            | learning_payload(self.learner, self.state.status, is_provisional=self.is_provisional),
         )
         self._operation.publish()
 
@@ -264,20 +253,3 @@ class MachineReport:
     def _recorded_unix_s(self) -> float | None:
         """The time of the newest sound, if a recording states it."""
         return self._clock.unix_s(self._end_s) if self._clock.is_recorded else None
-
-    def _log_change(self, state: SourceState) -> None:
-        troubles = {SourceStatus.UNAVAILABLE, SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED}
-        bad = state.status in troubles and state.reason not in {"ended", "stopped"}
-        reason = {"reason": state.reason, "detail": state.detail} if state.reason else {}
-        log.log(
-            logging.WARNING if bad else logging.INFO,
-            "state %s",
-            state.status,
-            extra={"machine": self._machine, **reason, **self.coverage()},
-        )
-
-
-def _severity(status: SourceStatus, *, is_alert_open: bool) -> str | None:
-    if is_alert_open or status is SourceStatus.ANOMALY:
-        return ALARM
-    return WARNING if status is SourceStatus.WARNING else None
