@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from monitor.notify.folding import Interest
+from monitor.notify.incident import Incident
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
 from monitor.notify.plan import Plan
@@ -387,6 +388,24 @@ def test_a_history_of_which_a_new_daemon_counts_from_one_is_told(world: World) -
     world.raised("pump-7")
     world.settle()
     assert titles(world) == ["pump-7: alarm since 08:11 UTC"]
+
+
+def test_what_waits_is_told_before_the_events_of_a_new_history() -> None:
+    """After a clock was set back and the history was lost, an end would come after a new alarm."""
+    ledger = Ledger(position=1_800_000_001)
+    for position in (1_800_000_000, 1_800_000_001):
+        key = f"old {position}"
+        ledger.incidents[key] = Incident(
+            key=key, kind="alert", machine="pump-7", position=position, started_at="", ended_at="x"
+        )
+    ledger.begin_again(1_700_000_000)
+    ledger.incidents["new"] = Incident(
+        key="new", kind="alert", machine="pump-7", position=1_700_000_000, started_at=""
+    )
+    expected = ["old 1800000000", "old 1800000001", "new"]
+    assert [one.key for one in ledger.pending()] == expected
+    ledger.begin_again(1_600_000_000)
+    assert [one.key for one in ledger.pending()] == expected
 
 
 def test_events_that_do_not_matter_are_not_read_again(world: World) -> None:

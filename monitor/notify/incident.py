@@ -19,8 +19,9 @@ class Incident:
     """One incident, with what a message about it needs.
 
     Times are RFC 3339 in UTC; ``ended_at`` is empty while it continues. ``position``: that of the
-    oldest event in the history that was not told. ``sequence``: that of the newest message of an
-    alert; 0 without one. ``is_told``: whether its beginning was told.
+    oldest event in the history that was not told; below 0 if that was in an earlier file.
+    ``sequence``: that of the newest message of an alert; 0 without one. ``is_told``: whether its
+    beginning was told.
     """
 
     key: str

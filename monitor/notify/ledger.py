@@ -71,6 +71,12 @@ class Ledger:
             self.forget(one)
 
     def begin_again(self, last_position: int) -> None:
-        """The history was replaced by another file, whose last event has ``last_position``."""
+        """The history was replaced by another file, whose last event has ``last_position``.
+
+        What waits comes before all that the new file has, whose positions may be lower.
+        """
+        known = sorted(self.incidents.values(), key=lambda one: one.position)
+        for number, one in enumerate(known):
+            one.position = number - len(known)
         self.position = 0
         self.recheck_until = last_position

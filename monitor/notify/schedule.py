@@ -68,4 +68,4 @@ def _passing(ready: Sequence[Incident]) -> list[Incident]:
         for one in ready
         if one.severity == "alarm" and not one.is_told and not one.has_ended
     }
-    return [one for one in ready if one.position <= newest.get(one.machine, -1)]
+    return [one for one in ready if one.machine in newest and one.position <= newest[one.machine]]
