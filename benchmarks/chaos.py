@@ -165,6 +165,7 @@ def _rows_of_companions(outcome: Outcome, world: World) -> list[tuple[str, objec
         ("    with the tone of the fault in their sound", evidence.checked),
         ("  deleted because of evidence.max_mb", evidence.deleted),
         ("  lost and reported", evidence.noted + evidence.lost),
+        ("  forgotten together with the history", evidence.forgotten),
         ("alerts without evidence", evidence.unnamed),
         ("most bytes: history, evidence", f"{space.history.most}, {space.evidence.most}"),
         ("  above the limit, of so many looks", f"{exceeded}, {space.n_looks}"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,10 @@ class Evidence:
 
     ``whole``, ``partial``, ``noted``: in the folder; with all of its sound, with the reason why it
     is incomplete, or with the reason why it is lost. ``deleted``: because of a limit, by the log.
-    ``lost``: by the log or the history. ``unnamed``: alerts without evidence.
-    ``checked``: clips in which the tone of the fault was found.
+    ``lost``: by the log or the history. ``forgotten``: nothing is known of them, and the messages
+    that named them are not in the history either: it was damaged, or the disk refused it when the
+    daemon was killed. ``unnamed``: alerts without evidence. ``checked``: clips in which the tone of
+    the fault was found.
     """
 
     named: int = 0
@@ -33,6 +35,7 @@ class Evidence:
     noted: int = 0
     deleted: int = 0
     lost: int = 0
+    forgotten: int = 0
     unnamed: int = 0
     checked: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
@@ -40,9 +43,17 @@ class Evidence:
 
 
 def check_evidence(
-    alerts: Sequence[Record], log: Sequence[Record], lost: frozenset[str], folder: Path
+    alerts: Sequence[Record],
+    log: Sequence[Record],
+    folder: Path,
+    *,
+    lost: Collection[str],
+    remembered: Collection[str],
 ) -> Evidence:
-    """``alerts``: as published. ``log``: of the daemon. ``lost``: ids by the history."""
+    """``alerts``: as published. ``log``: of the daemon. ``lost``: ids of evidence by the history.
+
+    ``remembered``: ids of the messages that are in the history.
+    """
     found = Evidence()
     reasons: Counter[str] = Counter()
     deleted = {
@@ -51,16 +62,19 @@ def check_evidence(
         if line["message"].startswith("evidence deleted") and "evidence" in line
     }
     logged = [line for line in log if line["message"].startswith("evidence is lost: ")]
-    lost |= {str(line["evidence"]) for line in logged}
+    reported = {*lost, *(str(line["evidence"]) for line in logged)}
     reasons.update(line["message"].removeprefix("evidence is lost: ") for line in logged)
     pieces = EvidenceFolder(folder)
     named: dict[str, Record] = {}
+    traceable: set[str] = set()
     for alert in alerts:
         evidence_id = (alert.get("evidence") or {}).get("id")
-        if evidence_id is None:
-            found.unnamed += 1
-        else:
+        if evidence_id is not None:
             named.setdefault(evidence_id, alert)
+            if alert.get("event_id") in remembered:
+                traceable.add(evidence_id)
+        elif not alert.get("short"):
+            found.unnamed += 1
     found.named = len(named)
     for evidence_id, alert in named.items():
         piece = pieces.piece(evidence_id)
@@ -72,8 +86,10 @@ def check_evidence(
             _check_sound(piece, alert, found)
         elif evidence_id in deleted:
             found.deleted += 1
-        elif evidence_id in lost:
+        elif evidence_id in reported:
             found.lost += 1
+        elif evidence_id not in traceable:
+            found.forgotten += 1
         else:
             found.problems.append(f"{alert['machine']}: nothing is known of evidence {evidence_id}")
     found.reasons = dict(reasons)

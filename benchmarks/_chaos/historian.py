@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import Counter
 from pathlib import Path
 
 from monitor.errors import AuscultError
@@ -17,15 +17,14 @@ _MOST = 5000
 class Historian:
     """``event_ids``: of all messages of alerts that were in the history at any time.
 
-    ``lost_evidence``: the pieces that it reported as lost. ``unreadable``: looks that failed,
-    because there was no history, or it was damaged.
+    ``remembered``: those that were in it at the end. ``lost_evidence``: the pieces that it
+    reported as lost.
     """
 
     def __init__(self, path: Path) -> None:
         self.event_ids: set[str] = set()
+        self.remembered: set[str] = set()
         self.lost_evidence: set[str] = set()
-        self.unreadable = 0
-        self.kinds: Counter[str] = Counter()
         self._reader = HistoryReader(path)
         self._position = 0
         self._stop = threading.Event()
@@ -40,22 +39,22 @@ class Historian:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
+        with contextlib.suppress(AuscultError):
+            events = self._reader.events_after(0, kinds=ALERT_KINDS, limit=_MOST)
+            self.remembered = {event.event_id for event in events}
 
     def _run(self) -> None:
         is_over = False
         while not is_over:
             is_over = self._stop.wait(_EVERY_S)
-            try:
+            with contextlib.suppress(AuscultError):  # it is damaged, or there is none
                 self._read()
-            except AuscultError:
-                self.unreadable += 1
 
     def _read(self) -> None:
         if self._reader.last_position() < self._position:
             self._position = 0
         for event in self._reader.events_after(self._position, limit=_MOST):
             self._position = event.position
-            self.kinds[event.kind] += 1
             if event.kind in ALERT_KINDS:
                 self.event_ids.add(event.event_id)
             elif event.kind == "evidence" and event.value == "lost":

@@ -95,5 +95,5 @@ def _check_order(
     for key in keys:
         if key in told:
             if told[key] < newest:
-                found.problems.append(f"the {key[1]} of {key[0]} was told too late")
+                found.problems.append(f"the {key[1]} of {key[0]} was told before an earlier one")
             newest = max(newest, told[key])

@@ -43,8 +43,9 @@ def judge(world: World, faults: dict[str, list[Fault]]) -> Outcome:
     evidence = check_evidence(
         alerts,
         list(_log(world.folder / "daemon.log")),
-        frozenset(world.historian.lost_evidence),
         world.state / "evidence",
+        lost=world.historian.lost_evidence,
+        remembered=world.historian.remembered,
     )
     parts = (ledger, dates, notices, evidence)
     problems = [problem for part in parts for problem in part.problems]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import urllib.error
@@ -70,6 +71,6 @@ class Viewer:
                 self.failures.append(f"{path}: status {error.code}")
         except TimeoutError:
             self.failures.append(f"{path}: no answer within {_ANSWERS_WITHIN_S:g} s")
-        except (OSError, urllib.error.URLError):
+        except (OSError, http.client.HTTPException):  # killed, perhaps in the middle of a file
             self.answers[0] += 1
         return b""
