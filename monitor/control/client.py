@@ -11,7 +11,6 @@ from typing import Any
 from monitor.control.address import GROUP, check_length
 from monitor.control.messages import (
     MAX_RESPONSE_BYTES,
-    VERSION,
     OtherDaemonError,
     Request,
     Response,
@@ -61,15 +60,15 @@ def ask(
 
     With ``config``, only a daemon that runs with this file answers. ``on_behalf_of``: the person
     who asks, if it is not the user of this process. Raises the error with which
-    the daemon refuses, and ``ServiceUnavailableError`` if no daemon runs, if the user may not use
+    the daemon refuses, ``UsageError`` for arguments that it could not read, and
+    ``ServiceUnavailableError`` if no daemon runs, if the user may not use
     the socket, or if there is no valid answer within ``timeout_s``.
     """
-    request = Request(
-        version=VERSION,
-        command=command,
-        arguments=dict(arguments or {}),
-        config=str(config.absolute()) if config else None,
-        on_behalf_of=on_behalf_of or None,
+    request = Request.of(
+        command,
+        arguments or {},
+        str(config.absolute()) if config else None,
+        on_behalf_of or None,
     )
     deadline_s = time.monotonic() + timeout_s
     problem: ServiceUnavailableError | None = None

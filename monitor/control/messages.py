@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -67,6 +68,26 @@ class Request(_Message):
             raise UsageError(
                 f"not a valid request of version {VERSION}: {_first_fault(error)}"
             ) from None
+
+    @classmethod
+    def of(
+        cls,
+        command: str,
+        arguments: Mapping[str, Any],
+        config: str | None,
+        on_behalf_of: str | None,
+    ) -> Request:
+        """A request. Raises ``UsageError`` for an argument that JSON does not have, such as NaN."""
+        try:
+            return cls(
+                version=VERSION,
+                command=command,
+                arguments=dict(arguments),
+                config=config,
+                on_behalf_of=on_behalf_of,
+            )
+        except ValidationError as error:
+            raise UsageError(f"{command}: {_first_fault(error)}") from None
 
     def encode(self) -> bytes:
         """The line."""
@@ -180,7 +201,7 @@ def refused(error: AuscultError) -> bytes:
 
 def _first_fault(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
+    where = ".".join(map(str, first["loc"])).removeprefix("arguments.").removesuffix(".float")
     text = first["msg"].replace("Input should be", "must be").replace("String should", "must")
     text = text.removeprefix("Value error, ")
     return f"{where} {text}" if where else text

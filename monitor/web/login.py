@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import http.cookies
 import math
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from monitor.text.wording import duration
 from monitor.web.answers import json_answer
-from monitor.web.bodies import read_body
+from monitor.web.bodies import read_form
 from monitor.web.callers import Caller
 from monitor.web.context import context_of
 from monitor.web.doorkeeper import TooManyError
@@ -28,8 +28,8 @@ async def login_page(request: Request) -> Response:
 
 async def log_in(request: Request) -> Response:
     """``POST login``: ``user``, ``password`` and ``next`` of the form."""
-    fields = parse_qs((await read_body(request)).decode(errors="replace"), max_num_fields=10)
-    name, password, wanted = (fields.get(key, [""])[0] for key in ("user", "password", "next"))
+    fields = await read_form(request)
+    name, password, wanted = (fields.get(key, "") for key in ("user", "password", "next"))
     doorkeeper, caller = context_of(request).doorkeeper, caller_of(request)
     try:
         user = await doorkeeper.check(caller.address, name, password)

@@ -63,6 +63,7 @@ class Users:
         self._seen: tuple[int, int, int] | None = None
         self._users: dict[str, User] = {}
         self._was_there = False
+        self._trouble = ""
         self.refresh()
 
     @property
@@ -80,16 +81,18 @@ class Users:
             self._seen, self._users = None, {}
             return
         except OSError as error:
-            self._refuse_all(error.strerror or repr(error))
+            self._refuse_all(f"{self.path}: {error.strerror or error!r}")
             return
         seen = (about.st_mtime_ns, about.st_ino, about.st_size)
         if seen == self._seen:
             return
         self._seen, self._was_there = seen, True
         try:
-            self._users = read_users(self.path)
-        except (BadInputError, OSError) as error:
+            self._users, self._trouble = read_users(self.path), ""
+        except BadInputError as error:
             self._refuse_all(str(error))
+        except OSError as error:
+            self._refuse_all(f"{self.path}: {error.strerror or error!r}")
 
     def get(self, name: str) -> User | None:
         """The user with this name."""
@@ -102,9 +105,9 @@ class Users:
         return user if is_right else None
 
     def _refuse_all(self, reason: str) -> None:
-        if self._users or not self._was_there:
-            log.error("%s: %s: nobody can log in", self.path, reason)
-        self._users, self._was_there = {}, True
+        if reason != self._trouble:
+            log.error("%s: nobody can log in", reason)
+        self._users, self._was_there, self._trouble = {}, True, reason
 
 
 def verify(password_hash: str, password: str) -> bool:
@@ -145,7 +148,9 @@ def set_password(path: Path, name: str, role: Role, password: str) -> None:
         )
     if len(password) < LEAST_CHARACTERS:
         raise UsageError(f"a password has at least {LEAST_CHARACTERS} characters")
-    if len(password.encode(errors="replace")) > MOST_BYTES:
+    if not _is_text(password):
+        raise UsageError("a password is text in UTF-8")
+    if len(password.encode()) > MOST_BYTES:
         raise UsageError(f"a password has at most {MOST_BYTES} bytes")
     try:
         users = read_users(path) if path.exists() else {}
@@ -154,6 +159,15 @@ def set_password(path: Path, name: str, role: Role, password: str) -> None:
         _write(path, users)
     except OSError as error:
         raise ServiceUnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _is_text(password: str) -> bool:
+    """False for bytes of the terminal that are not UTF-8: the form could never send them."""
+    try:
+        password.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write(path: Path, users: dict[str, User]) -> None:
