@@ -13,8 +13,8 @@
 #   /opt/auscult                    the program: one folder per release, `venv` links to the current
 #   /usr/local/bin/auscult          the command
 #   /usr/local/lib/systemd/system   the units
-#   /etc/auscult                    config.toml, mqtt_password, notify, bundles; never overwritten
-#   /var/lib/auscult, -notify       the services' state, created by systemd
+#   /etc/auscult                    config.toml, mqtt_password, notify, web, bundles; never overwritten
+#   /var/lib/auscult, -notify, -web the services' state, created by systemd
 #
 # The script downloads from the Python package index and, if something is missing, with apt.
 # Environment: PYTHON=/usr/bin/python3.12 selects the interpreter, TORCH_INDEX=URL the package
@@ -31,7 +31,8 @@ COMMAND=/usr/local/bin/auscult
 RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 UNIT_FILES="auscult.service auscult@.service auscult-replay.service auscult-train.service
-auscult-train.path auscult-train@.service auscult-train@.path auscult-notify.service"
+auscult-train.path auscult-train@.service auscult-train@.path auscult-notify.service auscult-web.service
+auscult-web@.service"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }
@@ -83,7 +84,7 @@ choose_extras() {
     elif [ "$TRAIN" = no ] && trainer_is_installed; then
         say "removing the trainer"
     fi
-    EXTRAS="--extra notify"
+    EXTRAS="--extra notify --extra web"
     [ "$TRAIN" = no ] || EXTRAS="$EXTRAS --extra train"
 }
 
@@ -135,6 +136,8 @@ install_configuration() {
     install -d -m 0755 "$ETC" "$ETC/bundles" "$ETC/machines"
     # The addresses of auscult-notify.service: they contain passwords.
     install -d -m 0700 "$ETC/notify"
+    # The key of the certificate of auscult-web.service.
+    install -d -m 0700 "$ETC/web"
     [ -e "$ETC/config.toml" ] || install -m 0644 "$ROOT/config.toml" "$ETC/config.toml"
     [ -e "$ETC/replay.env" ] || install -m 0644 "$HERE/replay.env" "$ETC/replay.env"
     # Readable by root only; systemd passes it to the service as a credential.
@@ -151,7 +154,8 @@ install_units() {
     systemctl daemon-reload
     [ -e "$RESTART_DUE" ] || return 0
     # Restart running services on the new release; stopped ones stay stopped.
-    systemctl try-restart auscult.service 'auscult@*.service' auscult-notify.service
+    systemctl try-restart auscult.service 'auscult@*.service' auscult-notify.service \
+        auscult-web.service 'auscult-web@*.service'
     rm -f "$RESTART_DUE"
 }
 
@@ -165,15 +169,16 @@ next_steps() {
     say "  4. sudo systemctl enable --now auscult.service: it learns the machine, healthy, for a week"
     say "  5. sudo auscult status shows the progress. For this command, mute, acknowledge and label"
     say "     without sudo: sudo usermod -aG auscult \$USER, then log in again"
-    say "  6. for alerts by mail, Telegram, Slack or ntfy: docs/notifications.md"
+    say "  6. sudo systemctl enable --now auscult-web.service: a page at http://127.0.0.1:8737 (docs/web.md)"
+    say "  7. for alerts by mail, Telegram, Slack or ntfy: docs/notifications.md"
 }
 
 uninstall() {
     if systemd_runs; then
-        systemctl disable --now auscult-notify.service auscult.service auscult-replay.service \
-            2>/dev/null || true
-        for instance in $(systemctl list-units --all --plain --no-legend 'auscult@*.service' |
-            cut -d' ' -f1); do
+        systemctl disable --now auscult-web.service auscult-notify.service auscult.service \
+            auscult-replay.service 2>/dev/null || true
+        for instance in $(systemctl list-units --all --plain --no-legend 'auscult@*.service' \
+            'auscult-web@*.service' | cut -d' ' -f1); do
             systemctl disable --now "$instance" 2>/dev/null || true
         done
         systemctl stop auscult-train.service 'auscult-train@*.service' 2>/dev/null || true
@@ -182,7 +187,9 @@ uninstall() {
         rm -f "$UNITS/$unit"
     done
     rm -f /etc/systemd/system/*.wants/auscult.service /etc/systemd/system/*.wants/auscult@*.service \
-        /etc/systemd/system/*.wants/auscult-notify.service
+        /etc/systemd/system/*.wants/auscult-notify.service \
+        /etc/systemd/system/*.wants/auscult-web.service \
+        /etc/systemd/system/*.wants/auscult-web@*.service
     if [ "$(readlink "$COMMAND" 2>/dev/null)" = "$PREFIX/venv/bin/auscult" ]; then
         rm -f "$COMMAND"
     fi

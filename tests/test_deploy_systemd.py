@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -85,7 +86,7 @@ def test_systemd_accepts_every_line_of_the_units(installed: Node) -> None:
     units = ["auscult.service", "auscult@pump-7.service", "auscult-replay.service"]
     units += ["auscult-train.service", "auscult-train.path"]
     units += ["auscult-train@pump-7.service", "auscult-train@pump-7.path"]
-    units += ["auscult-notify.service"]
+    units += ["auscult-notify.service", "auscult-web.service", "auscult-web@pump-7.service"]
     done = installed.system.run(["systemd-analyze", "verify", *units], check=False)
     ours = [line for line in done.stderr.splitlines() if "auscult" in line]
     assert ours == []
@@ -608,6 +609,102 @@ def test_alerts_are_sent_from_the_sandbox(node: Node, messages: Hook) -> None:
     assert not any(b"open-sesame" in content for content in files)
 
 
+PAGE = "auscult-web.service"
+SETTING = "auscult web --set-password --config /etc/auscult/config.toml"
+
+
+@pytest.fixture
+def page_url(node: Node) -> Iterator[str]:
+    """The address of the page. Its service is stopped at the end."""
+    port = free_port()
+    listen = f'\n[web]\nlisten = "127.0.0.1:{port}"\n'
+    node.configure(listen + configuration(node.port))
+    quicker = "[Service]\nRestartSec=1\nWatchdogSec=4\nTimeoutAbortSec=1\n"
+    node.system.write(f"/etc/systemd/system/{PAGE}.d/quicker.conf", quicker)
+    node.systemctl("daemon-reload")
+    yield f"http://127.0.0.1:{port}"
+    print(node.system.journal(PAGE))
+    node.systemctl("stop", PAGE, check=False)
+    node.system.run(["rm", "-rf", "/var/lib/private/auscult-web"])
+
+
+def set_password(node: Node, user: str, role: str) -> None:
+    """As docs/web.md describes it for a service."""
+    command = f"echo {PASSWORD} | STATE_DIRECTORY=/var/lib/auscult-web {SETTING}"
+    node.system.run(["sh", "-c", f"{command} --user {user} --role {role}"])
+
+
+def test_the_page_works_in_the_sandbox(node: Node, page_url: str) -> None:
+    """The page would show nothing, or an attacker who takes it over would have more rights than
+    needed."""
+    set_password(node, "anna", "operator")  # before the first start of the page
+    node.systemctl("start", "--no-block", PAGE)  # the daemon has no state yet
+    node.systemctl("start", "auscult.service")
+    wait_for(lambda: node.show("ActiveState", PAGE) == "active", 60, "the page active")
+    assert page_url in node.show("StatusText", PAGE)
+    set_password(node, "ben", "viewer")  # while it is served
+    with httpx.Client(base_url=page_url, timeout=20) as client:
+        assert client.get("/api/overview").status_code == 401
+        for user in ("ben", "anna"):
+            form = {"user": user, "password": PASSWORD}
+            answer = client.post("/login", data=form, headers={"Origin": page_url})
+            assert answer.status_code == 303
+        (machine,) = client.get("/api/overview").json()["machines"]
+        assert machine["id"] == "pump-7"
+        with client.stream("GET", "/api/live/machine/pump-7") as live:
+            assert any(line == "event: columns" for line in live.iter_lines())
+        wait_for(lambda: client.get("/api/alerts").json()["alerts"], 60, "an alert")
+        (alert,) = client.get("/api/alerts").json()["alerts"]
+        change = {"Origin": page_url, "X-Auscult": "1"}
+        path = f"/api/alert/{alert['alert_id']}/acknowledge"
+        assert client.post(path, json={}, headers=change).status_code == 200
+        events = "/api/machine/pump-7/events"
+        wait_for(lambda: "anna (auscult-daemon)" in client.get(events).text, 20, "the event")
+        assert "auscult_up 1.0" in client.get("/metrics").text
+
+        def pieces() -> list[dict[str, Any]]:
+            found: dict[str, Any] = client.get(f"/api/alert/{alert['alert_id']}").json()
+            return list(found["pieces"])
+
+        evidence_id = wait_for(pieces, 60, "evidence")[0]["evidence_id"]
+        for name in ("clip.flac", "clip.opus", "arrays.bin", "picture.png"):
+            assert client.get(f"/evidence/{evidence_id}/{name}").status_code == 200, name
+    pid = node.show("MainPID", PAGE)
+    status = dict(
+        re.findall(r"^(\w+):\s+(.*)$", node.system.run(["cat", f"/proc/{pid}/status"]).stdout, re.M)
+    )
+    assert status["CapEff"] == status["CapBnd"] == "0000000000000000"
+    assert status["Seccomp"] == "2"
+    into = ["nsenter", f"--target={pid}", "--mount", f"--setuid={status['Uid'].split()[0]}", "--"]
+    for folder in ("/etc/auscult", "/opt/auscult", "/var/lib", "/var/lib/auscult", "/run/auscult"):
+        assert node.system.run([*into, "touch", f"{folder}/x"], check=False).returncode != 0, folder
+    node.system.run([*into, "touch", "/var/lib/auscult-web/x"])
+    users = node.system.run(["stat", "-c", "%a", "/var/lib/auscult-web/web/users.json"]).stdout
+    assert users.strip() == "600"
+    begun_s = time.monotonic()
+    node.systemctl("stop", PAGE)
+    assert time.monotonic() - begun_s < 3.0
+    assert node.show("Result", PAGE) == "success"
+    assert node.show("ActiveState") == "active"
+
+
+def test_a_hung_page_is_started_again_and_the_daemon_is_not_touched(
+    node: Node, page_url: str
+) -> None:
+    """A page that hangs would stay so, or take the monitoring with it."""
+    node.systemctl("start", "auscult.service")
+    node.systemctl("start", PAGE)
+    daemon, page = node.pid(), node.show("MainPID", PAGE)
+    node.system.run(["kill", "-STOP", page])
+    wait_for(
+        lambda: node.show("ActiveState", PAGE) == "active" and node.show("MainPID", PAGE) != page,
+        60,
+        "the page started again",
+    )
+    assert httpx.get(page_url + "/api/overview").status_code == 200
+    assert node.pid() == daemon
+
+
 def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> None:
     """A second run would restart the service or overwrite the configuration, or a removal would
     leave units."""
@@ -627,7 +724,8 @@ def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> N
     for _ in range(2):
         node.system.run([INSTALL, "--uninstall"], timeout_s=300)
         assert node.show("LoadState") in {"not-found", "masked"}
-        assert node.show("LoadState", NOTIFY) in {"not-found", "masked"}
+        for unit in (NOTIFY, PAGE):
+            assert node.show("LoadState", unit) in {"not-found", "masked"}
         assert not (node.system.root / "opt/auscult").exists()
         assert not (node.system.root / "usr/local/bin/auscult").exists()
         assert (node.system.root / "etc/auscult/config.toml").exists()

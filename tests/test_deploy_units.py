@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = ("auscult.service", "auscult@.service", "auscult-replay.service")
 NOTIFY = "auscult-notify.service"
+PAGES = ("auscult-web.service", "auscult-web@.service")
 TRAINERS = ("auscult-train.service", "auscult-train@.service")
 SCRIPTS = (DEPLOY / "install.sh", DEPLOY / "mosquitto" / "make-certificates.sh", ROOT / ".ci/run")
 
@@ -63,6 +64,7 @@ def exposure(unit: str, root: Path, drop_ins: tuple[str, ...] = ()) -> float:
         ("auscult-train.service", 0.9),
         ("auscult-train@.service", 0.9),
         (NOTIFY, 1.1),
+        *((unit, 1.1) for unit in PAGES),
     ],
 )
 def test_exposure_stays_low(unit: str, limit: float, tmp_path: Path) -> None:
@@ -120,13 +122,33 @@ def test_the_unit_of_the_messages_reads_what_the_daemon_writes() -> None:
     assert notify["LoadCredential"] == "notify:/etc/auscult/notify"
 
 
-@pytest.mark.parametrize("unit", [*UNITS, NOTIFY])
+def test_the_units_of_the_page_read_what_the_daemons_write() -> None:
+    """The page would show another daemon, or could change the state of this one."""
+    for monitors, shows in zip(UNITS[:2], PAGES, strict=True):
+        daemon, page = map(dict, map(directives, (monitors, shows)))
+        state = f"%S/{daemon['StateDirectory']}"
+        assert page["BindReadOnlyPaths"] == f"%S/private/{daemon['StateDirectory']}:{state}"
+        assert ("Environment", f"AUSCULT_SERVICE__STATE_DIR={state}") in directives(shows)
+        assert page["StateDirectory"] == daemon["StateDirectory"].replace("auscult", "auscult-web")
+        file = daemon["ExecStart"].rpartition(" ")[2]
+        assert page["ExecStart"].split()[1:] == ["web", "--config", file]
+        shared = ("DynamicUser", "User", "Group", "UMask", "ProtectSystem")
+        assert [page[key] for key in shared] == [daemon[key] for key in shared]
+    own = {"Description", "After", "ExecStart", "StateDirectory", "BindReadOnlyPaths"}
+    plain, template = (
+        [pair for pair in directives(unit) if pair[0] not in own and "STATE_DIR" not in pair[1]]
+        for unit in PAGES
+    )
+    assert plain == template
+
+
+@pytest.mark.parametrize("unit", [*UNITS, NOTIFY, *PAGES])
 def test_no_memory_is_writable_and_executable(unit: str) -> None:
     """An attacker could execute the data that a decoder reads."""
     assert ("MemoryDenyWriteExecute", "yes") in directives(unit)
 
 
-@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS, NOTIFY])
+@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS, NOTIFY, *PAGES])
 def test_every_hardening_line_is_explained(unit: str) -> None:
     """docs/security.md would not explain every hardening line."""
     explained = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -10,8 +11,10 @@ from typing import Literal
 from monitor.commands.extras import needs_extra
 from monitor.commands.output import message
 from monitor.config.settings import companion_dir, load_config, state_dir
+from monitor.config.web import WebSettings
 from monitor.errors import MissingInputError, UsageError
 from monitor.process.logs import set_up_logging
+from monitor.process.systemd import Notifier
 
 
 def web(config: Path) -> None:
@@ -26,21 +29,40 @@ def web(config: Path) -> None:
     with needs_extra("auscult web", "web"):
         from monitor.web.assembly import assemble  # noqa: PLC0415 - needs the extra
         from monitor.web.server import serve  # noqa: PLC0415 - needs the extra
-    for path in (settings.web.tls_cert, settings.web.tls_key):
-        if path is not None and not path.is_file():
-            raise MissingInputError(f"{path}: no such file; [web] names it")
+    web_settings = with_credentials(settings.web)
     app, context = assemble(
-        settings.web,
+        web_settings,
         config=config,
         state_dir=state_dir(settings, config),
         own_dir=companion_dir(settings, config, "web"),
     )
-    serve(
-        app,
-        settings.web,
-        ready=lambda address: message(f"the page is at {address}"),
-        stopping=context.channels.stop,
-    )
+    with Notifier() as manager:
+        serve(
+            app,
+            web_settings,
+            manager=manager,
+            ready=lambda address: message(f"the page is at {address}"),
+            stopping=context.channels.stop,
+        )
+
+
+def with_credentials(settings: WebSettings) -> WebSettings:
+    """The settings with the certificate and its key as this process can read them.
+
+    A file ``web_NAME`` in systemd's ``$CREDENTIALS_DIRECTORY`` is used in place of a file of the
+    name NAME. Raises ``MissingInputError`` for a file that is not there.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    update = {}
+    for key in ("tls_cert", "tls_key"):
+        path: Path | None = getattr(settings, key)
+        if path is None:
+            continue
+        credential = Path(folder) / f"web_{path.name}" if folder else path
+        update[key] = credential if credential.is_file() else path
+        if not update[key].is_file():
+            raise MissingInputError(f"web.{key}: {path}: no such file, or it cannot be read")
+    return settings.model_copy(update=update)
 
 
 def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -> None:

@@ -5,15 +5,20 @@ Usage: python -m monitor.web.opus CLIP. The clip is written to standard output.
 
 from __future__ import annotations
 
-import io
 import sys
+import tempfile
+from pathlib import Path
 
 _RATES_HZ = (8000, 12_000, 16_000, 24_000, 48_000)
 
 
 def opus_of(path: str) -> bytes:
     """The sound as Ogg Opus, at the lowest rate of Opus that loses no frequency. Raises what
-    ``soundfile`` raises."""
+    ``soundfile`` raises.
+
+    It is written to a real file: for a file in memory, ``soundfile`` needs memory that is writable
+    and executable, which the service may not have.
+    """
     import soundfile  # noqa: PLC0415 - loads numpy
     import soxr  # noqa: PLC0415 - loads numpy
 
@@ -21,9 +26,10 @@ def opus_of(path: str) -> bytes:
     wanted_hz = next((one for one in _RATES_HZ if one >= rate_hz), _RATES_HZ[-1])
     if wanted_hz != rate_hz:
         samples = soxr.resample(samples, rate_hz, wanted_hz)
-    written = io.BytesIO()
-    soundfile.write(written, samples, wanted_hz, format="OGG", subtype="OPUS")
-    return written.getvalue()
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "clip.opus"
+        soundfile.write(written, samples, wanted_hz, format="OGG", subtype="OPUS")
+        return written.read_bytes()
 
 
 if __name__ == "__main__":

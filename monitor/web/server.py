@@ -7,13 +7,15 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from monitor.config.web import WebSettings
-from monitor.errors import ServiceUnavailableError
+from monitor.errors import ConfigError, ServiceUnavailableError
+from monitor.process.systemd import Notifier
 from monitor.web.protocol import Protocol
 
 log = logging.getLogger(__name__)
@@ -38,14 +40,16 @@ def serve(
     app: ASGIApp,
     settings: WebSettings,
     *,
+    manager: Notifier,
     ready: Callable[[str], None],
     stopping: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``ready`` is called with the address of the page. ``stopping`` is called in the event loop as
-    soon as a signal arrives, and must end all endless responses. Raises
-    ``ServiceUnavailableError`` if the address cannot be used.
+    ``manager`` is told that the page is served, and lives. ``ready`` is called with the address of
+    the page. ``stopping`` is called in the event loop as soon as a signal arrives, and must end all
+    endless responses. Raises ``ServiceUnavailableError`` if the address cannot be used, and
+    ``ConfigError`` for a certificate that cannot be used.
     """
     listener = _listener(settings)
     host, port = listener.getsockname()[:2]
@@ -66,16 +70,31 @@ def serve(
         ssl_keyfile=settings.tls_key,
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    asyncio.run(_serve(_Server(config), listener, stopping, lambda: ready(address)))
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        listener.close()
+        raise ConfigError(
+            f"web.tls_cert and web.tls_key: {settings.tls_cert} and {settings.tls_key} are not a "
+            f"certificate and its key in PEM: {error}"
+        ) from error
+
+    def tell() -> None:
+        manager.ready(f"the page is at {address}")
+        ready(address)
+
+    asyncio.run(_serve(_Server(config), listener, manager, stopping, tell))
 
 
 async def _serve(
     server: _Server,
     listener: socket.socket,
+    manager: Notifier,
     stopping: Callable[[], None],
     ready: Callable[[], None],
 ) -> None:
     def stop() -> None:
+        manager.stopping()
         server.should_exit = True
         stopping()
 
@@ -83,7 +102,16 @@ async def _serve(
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
     ready()
+    living = asyncio.create_task(_live(manager))
     await server.serve(sockets=[listener])
+    living.cancel()
+
+
+async def _live(manager: Notifier) -> None:
+    """Show the watchdog that the event loop runs."""
+    while (interval_s := manager.watchdog_interval_s) is not None:
+        manager.watchdog()
+        await asyncio.sleep(interval_s)
 
 
 def _listener(settings: WebSettings) -> socket.socket:

@@ -155,7 +155,7 @@ def set_password(path: Path, name: str, role: Role, password: str) -> None:
     try:
         users = read_users(path) if path.exists() else {}
         users[name] = User(name, role, _HASHER.hash(password))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         _write(path, users)
     except OSError as error:
         raise ServiceUnavailableError(f"{path}: cannot be written: {error.strerror}") from error
@@ -168,6 +168,20 @@ def _is_text(password: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _make_folder(folder: Path) -> None:
+    """With the owner of the folder above it: root makes it for the service."""
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, mode=0o700)
+    _give_to_owner_of(folder.parent, folder)
+
+
+def _give_to_owner_of(folder: Path, path: Path) -> None:
+    about = folder.stat()
+    with contextlib.suppress(PermissionError):  # only root can give it away
+        os.chown(path, about.st_uid, about.st_gid)
 
 
 def _write(path: Path, users: dict[str, User]) -> None:
@@ -185,8 +199,6 @@ def _write(path: Path, users: dict[str, User]) -> None:
         json.dump(document, file, indent=2)
         file.flush()
         os.fsync(file.fileno())
-    folder = path.parent.stat()
-    with contextlib.suppress(PermissionError):  # only root can give the file to the service
-        os.chown(partial, folder.st_uid, folder.st_gid)
+    _give_to_owner_of(path.parent, partial)
     partial.replace(path)
     sync(path.parent)
