@@ -76,6 +76,17 @@ def test_images_that_do_not_fit_the_file_are_not_shown(log_mel: object, tmp_path
     assert piece.images() == {}
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_metadata_with_a_number_that_json_does_not_have_are_no_piece(
+    number: str, tmp_path: Path
+) -> None:
+    """The page would answer with an internal error as long as the piece exists."""
+    write(tmp_path / ALERT, "0-raised")
+    path = tmp_path / ALERT / "0-raised.json"
+    path.write_text(path.read_text()[:-1] + f', "seconds": {number}}}')
+    assert EvidenceFolder(tmp_path).pieces(ALERT) == []
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"machine": 1}', "[" * 100_000, '"text"', "null", "\udcff"]
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -297,3 +299,22 @@ def test_any_clock_keeps_every_second_and_every_score(seed: int) -> None:
         received_s * 10, abs=tolerance
     )
     assert sum(one.lost_time for one in put.values()) == pytest.approx(lost_s * 10, abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    "payload", ["", "{", "[]", "null", '{"score": NaN}', '{"score": 1e999}', b"\xff", "[" * 9999]
+)
+def test_a_damaged_payload_hides_no_event(
+    store: HistoryStore, path: Path, payload: str | bytes
+) -> None:
+    """One damaged row would stop the page, the command and the messages to people."""
+    write(store, alert("raised", START_UNIX_S), alert("cleared", START_UNIX_S + 60.0, "b"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE events SET payload = ? WHERE kind = 'raised'", (payload,))
+        connection.execute("UPDATE alerts SET payload = ? WHERE alert_id = 'a'", (payload,))
+    reader = HistoryReader(path)
+    found = {one.kind: one.payload for one in reader.events()}
+    assert found["raised"] == {}
+    assert found["cleared"]["threshold"] == 2.0
+    assert {one.alert_id for one in reader.alerts()} == {"a", "b"}
+    assert [one.kind for one in reader.events_after(0)] == ["raised", "cleared"]

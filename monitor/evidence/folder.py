@@ -7,7 +7,6 @@ exists from the moment when its metadata has its name.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from monitor.evidence.names import (
     piece_of,
     split_id,
 )
+from monitor.text.json_objects import json_object
 
 _LARGEST_METADATA_BYTES = 4 * 2**20
 _TEXTS = ("machine", "moment", "at", "starts_at")
@@ -150,12 +150,10 @@ def _read(path: Path) -> Piece | None:
     try:
         if path.stat().st_size > _LARGEST_METADATA_BYTES:
             return None
-        metadata = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        metadata = json_object(path.read_bytes())
+    except (OSError, ValueError):
         return None
-    if not isinstance(metadata, dict) or not all(
-        isinstance(metadata.get(key), str) for key in _TEXTS
-    ):
+    if not all(isinstance(metadata.get(key), str) for key in _TEXTS):
         return None
     sound, arrays, picture = (
         file if (file := path.with_suffix(f".{kind}")).is_file() else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from monitor.history.opening import opened_to_read
 from monitor.history.records import AlertRecord, Event, Minute
 from monitor.history.schema import PERIODS
 from monitor.history.values import TALLY_SUMS, minutes_of
+from monitor.text.json_objects import json_object
 
 _EVENT = (
     "SELECT at, at_unix_s, machine, kind, alert_id, event_id, value, user, note, payload,"
@@ -213,5 +213,8 @@ def _alert(row: Sequence[Any]) -> AlertRecord:
 
 
 def _object(text: str) -> dict[str, Any]:
-    value = json.loads(text)
-    return value if isinstance(value, dict) else {}
+    """A payload; empty if it is damaged, because its event and all others are still told."""
+    try:
+        return json_object(text)
+    except ValueError:
+        return {}

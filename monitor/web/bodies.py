@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
 
 from monitor.errors import UsageError
+from monitor.text.json_objects import json_object
 
 MOST_BYTES = 16 * 1024
 MOST_FIELDS = 10
@@ -48,9 +48,6 @@ async def read_json(request: Request) -> dict[str, Any]:
     if not body:
         return {}
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        raise UsageError("the body of the request is not JSON") from None
-    if not isinstance(document, dict):
-        raise UsageError("the body of the request is not a JSON object")
-    return document
+        return json_object(body)
+    except ValueError:
+        raise UsageError("the body of the request is not a JSON object") from None
