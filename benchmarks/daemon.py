@@ -139,7 +139,7 @@ def one_machine(folder: Path, port: int, seconds: float) -> tuple[float, float, 
     with daemon(configuration(folder, port, [source]), folder) as (process, ready_s):
         time.sleep(SETTLE_S)
         share = share_of_core(process, seconds)
-        return ready_s, process.memory_info().rss / 2**20, share
+        return ready_s, process.memory_info().rss / 1e6, share
 
 
 def many_machines(folder: Path, port: int, n: int, seconds: float) -> tuple[Scores, float, float]:
@@ -155,7 +155,7 @@ def many_machines(folder: Path, port: int, n: int, seconds: float) -> tuple[Scor
         client.loop_start()
         share = share_of_core(process, seconds)
         client.loop_stop()
-        return scores, share, process.memory_info().rss / 2**20
+        return scores, share, process.memory_info().rss / 1e6
 
 
 def main() -> None:

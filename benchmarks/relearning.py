@@ -4,7 +4,7 @@
 
 A desk fan is learned from recordings of one evening. Eleven months later its healthy sound raises
 alerts. One of them is labelled as a false alarm: its clip of 30 s is half healthy sound as before
-and half the new one. The table has the highest score as a share of the threshold, above 1 for an
+and half the new one. The table has the highest score divided by the threshold, above 1 for an
 alert: of other recordings with the new healthy sound, and of recordings with a broken blade.
 """
 

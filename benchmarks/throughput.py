@@ -135,7 +135,7 @@ def peak_megabytes(recording: Path, bundle: Path) -> float:
     program = (
         "import resource, subprocess, sys;"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6)"
     )
     replay = [sys.executable, "-m", "monitor", "replay", str(bundle), str(recording)]
     printed = subprocess.run(

@@ -80,6 +80,29 @@ def test_a_technician_reads_what_happened(store: HistoryStore, config: Path) -> 
     assert warning.endswith("warning drift")
 
 
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("arm", {"user": "anna"}, "armed by anna"),
+        ("learn", {"user": "anna"}, "learned again by anna"),
+        ("learn", {"value": "provisional"}, "learning: provisional"),
+        ("rollback", {"user": "anna"}, "back to the previous bundle by anna"),
+        ("relearn", {"value": "begin", "user": "anna"}, "relearning began by anna"),
+        ("relearn", {"value": "accept", "user": "anna"}, "new bundle accepted by anna"),
+        ("relearn", {"value": "discard", "user": "anna"}, "new bundle discarded by anna"),
+        ("evidence", {"value": "lost", "note": "full"}, "sound of alert a lost: full"),
+    ],
+)
+def test_events_state_what_happened(
+    store: HistoryStore, config: Path, kind: str, values: dict[str, str], expected: str
+) -> None:
+    """A discarded bundle, or sound that is lost, would look like one that is in use, or is kept."""
+    one = event(kind, NOW_S - 300, machine="pump-7", alert_id="a", **values)
+    store.write({}, [one], durable=True)
+    shown = auscult("history", "pump-7", "--since", "24h", "--config", config).out.splitlines()
+    assert shown[-1].partition("  ")[2] == expected
+
+
 def test_json_has_everything(store: HistoryStore, config: Path) -> None:
     """A script would have to read the text."""
     store.write({}, [alert("raised", NOW_S - 60, machine="pump-7")], durable=True)

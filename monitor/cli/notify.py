@@ -24,7 +24,7 @@ def notify(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Send alerts by mail, chat or to a phone, until stopped."""
+    """Send alerts by mail, to a chat or to a phone, until stopped."""
     from monitor.commands import notify as command
 
     if test:

@@ -220,8 +220,8 @@ def relearn(
 ) -> None:
     """Train a new bundle with the alerts that were labelled as false alarms.
 
-    The machine is monitored by its present bundle meanwhile. When the new bundle is ready, this
-    command shows what it would change. It is used only after --accept.
+    The bundle in use monitors the machine until you accept the new one. When the new bundle is
+    ready, this command shows what it would change. It is used only after --accept.
     """
     from monitor.commands.operate import Target
     from monitor.commands.relearn import relearn as relearn_command

@@ -18,8 +18,8 @@ def web(
         bool,
         typer.Option(
             "--set-password",
-            help="Ask for a password of a user, store it and exit. From then on, the page needs a "
-            "login.",
+            help="Ask for the password of a user, store it and exit. From then on, the page needs "
+            "a login.",
         ),
     ] = False,
     user: Annotated[
@@ -28,12 +28,12 @@ def web(
     role: Annotated[
         Literal["viewer", "operator"],
         typer.Option(
-            help="With --set-password: a viewer may look and listen, an operator may also mute, "
-            "label and learn."
+            help="With --set-password: a viewer may see everything and play sound, an operator may "
+            "also mute, label and learn."
         ),
     ] = "operator",
 ) -> None:
-    """Serve the web page of the running daemon, live data and metrics."""
+    """Serve a web page with the machines of the running daemon, and metrics."""
     from monitor.commands.web import set_password as set_password_command
     from monitor.commands.web import web as web_command
 

@@ -25,8 +25,8 @@ _STEPS_MIN = (1, 5, 15, 60, 180, 360, 1440, 7 * 1440, 30 * 1440)
 _MOST_ROWS = 32
 _MOST_EVENTS = 200
 _MOST_JSON_EVENTS = 10_000
-_IN_THE_TABLE = {"operation", "updated", "evidence"}
-"""Kinds of events that the text leaves out: there are many, and the table shows the same."""
+_LEFT_OUT = {("operation", None), ("updated", None), ("evidence", "kept")}
+"""Kind and value of events that the text leaves out, because there are many."""
 _HEADER = ("TIME", "MEAN", "HIGHEST", "LEVEL", "STATE", "RUNNING", "SCORED")
 CSV_COLUMNS = (
     *("at", "minutes", "ratio_min", "ratio_mean", "ratio_max", "level_dbfs", "operation", "state"),
@@ -114,7 +114,9 @@ def _table(rows: Sequence[Minute], step_min: int) -> Iterator[str]:
 
 
 def _event_lines(events: Sequence[Event]) -> Iterator[str]:
-    shown = [event for event in events if event.kind not in _IN_THE_TABLE]
+    shown = [
+        event for event in events if not {(event.kind, None), (event.kind, event.value)} & _LEFT_OUT
+    ]
     if not shown:
         return
     yield ""

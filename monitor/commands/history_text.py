@@ -18,7 +18,7 @@ def local(unix_s: float) -> str:
 def summary(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> str:
     """One line about the whole time."""
     if not rows:
-        return "nothing is known about this time"
+        return "no values are stored for this time"
     highest = max((one for one in rows if one.ratio_max is not None), key=_highest, default=None)
     parts = [
         f"scored {duration(sum(row.scored_s for row in rows))}",
@@ -30,6 +30,13 @@ def summary(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> str:
         counted(len(alerts), "alert"),
     ]
     return "; ".join(filter(None, parts))
+
+
+_RELEARN = {
+    "begin": "relearning began",
+    "accept": "new bundle accepted",
+    "discard": "new bundle discarded",
+}
 
 
 def row_cells(row: Minute) -> tuple[str, ...]:
@@ -63,6 +70,11 @@ def event_text(event: Event) -> str:
         "label": f"{alert} labelled {event.value}{by}{note}",
         "unmute": f"no longer muted{by}{note}",
         "bundle": f"uses bundle {event.value[:12]}",
+        "learn": f"learned again{by}{note}",
+        "arm": f"armed{by}{note}",
+        "rollback": f"back to the previous bundle{by}{note}",
+        "relearn": f"{_RELEARN.get(event.value, f'relearn {event.value}')}{by}{note}",
+        "evidence": f"sound of {alert} {event.value}{note}",
     }
     if event.kind == "learn" and not event.user:
         return f"learning: {event.value}"

@@ -121,7 +121,7 @@ def _with_ratio(machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ratio(machine: Mapping[str, Any]) -> float | None:
-    """The newest score as a share of the threshold; ``None`` while the machine is not judged."""
+    """The newest score divided by the threshold; ``None`` while the machine is not judged."""
     score, state = machine["score"], machine["state"]
     if score is None or state is None or state["state"] not in _JUDGED:
         return None

@@ -45,7 +45,7 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterator[str]:
     """What the new bundle changes. Scores are shares of the threshold of their bundle."""
     alerts = comparison["alerts"]
     if alerts:
-        yield "highest score of the stored sound of each alert, as a share of the threshold:"
+        yield "highest score of the stored sound of each alert, divided by the threshold:"
         yield from columns([_HEADER, *map(_row, alerts)])
     healthy = comparison["healthy"]
     minutes, before, after = (healthy[key] for key in ("minutes", "above_before", "above_after"))

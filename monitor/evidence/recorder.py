@@ -40,7 +40,7 @@ class Recorder:
     """How long the machine must have been healthy before healthy sound is taken."""
     HEALTHY_EVERY_S: ClassVar[float] = 1800.0
     HEALTHY_RATIO: ClassVar[float] = 1.0
-    """The highest mean score of healthy sound, as a share of the threshold. Single scores of a
+    """The highest mean score of healthy sound, divided by the threshold. Single scores of a
     healthy machine are above the threshold: it is that of scores which last."""
 
     def __init__(

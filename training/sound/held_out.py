@@ -20,7 +20,7 @@ _SAME_S = 0.5
 def held_out_ratios(
     healthy: Sequence[HealthyRecording], calibration: Calibration, span_s: float
 ) -> list[float | None]:
-    """The highest persistent score of each recording, as a share of the threshold.
+    """The highest persistent score of each recording, divided by the threshold.
 
     Of all channels whose spans fit into the recording, by their own thresholds for the budget of
     the bundle. ``span_s``: seconds of sound in a score of the bundle. None for a recording without

@@ -25,7 +25,7 @@ from monitor.pipeline import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class AlarmRatio:
-    """The highest persistent score of a recording, as a share of the threshold for alerts.
+    """The highest persistent score of a recording, divided by the threshold for alerts.
 
     Of all channels whose spans fit into the recording. Above 1 if enough scores for an alert are
     above the threshold; pauses after a start or another alert do not count. ``ratio`` is None if

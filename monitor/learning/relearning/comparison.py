@@ -19,7 +19,7 @@ _MUCH_LESS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ComparedAlert:
-    """The highest score in the clips of an alert, as a share of the threshold.
+    """The highest score in the clips of an alert, divided by the threshold.
 
     None if nothing in them could be scored. ``is_learned``: whether its sound is in the training.
     ``seconds``: the longest clip.

@@ -40,8 +40,16 @@ function eventText(event) {
     case "raised":
     case "updated":
       return t(`event.${event.kind}`, { ratio: ratioText(payload.ratio) });
-    case "warning":
-      return t("event.warning", { warning: word("warning", event.value) });
+    case "warning": {
+      const warning = word("warning", event.value);
+      return payload.is_on === false ? t("event.warning_ended", { warning }) : t("event.warning", { warning });
+    }
+    case "evidence":
+      return event.value === "lost" ? t("event.evidence_lost") : t("event.evidence_kept");
+    case "learn":
+      return event.user ? t("event.learn") : word("stage", event.value);
+    case "relearn":
+      return word("event", `relearn_${event.value}`, `${event.kind} ${event.value}`);
     case "mute":
       return event.value ? t("event.mute_for", { length: length(Number(event.value)) }) : t("event.mute");
     default:
@@ -72,5 +80,5 @@ export function alertRow(alert, { showsMachine = true } = {}) {
 
 function verdict(alert) {
   if (alert.label) return word("label", alert.label);
-  return alert.acknowledged ? t("alert.acknowledged") : t("alert.unreviewed");
+  return alert.acknowledged ? t("alert.acknowledged") : t("alert.not_acknowledged");
 }

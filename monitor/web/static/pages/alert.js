@@ -113,7 +113,7 @@ function verdict(alert) {
   if (alert.acknowledged) parts.push(t("alert.acknowledged"));
   if (alert.label) parts.push(word("label", alert.label));
   if (alert.note) parts.push(`“${alert.note}”`);
-  return parts.length ? parts.join(" · ") : t("alert.unreviewed");
+  return parts.length ? parts.join(" · ") : t("alert.not_acknowledged");
 }
 
 /** A message that clears the alert has no bands: those of an earlier one stay true. */

@@ -8,7 +8,7 @@ import { t } from "../texts.js";
 
 const REFRESH_S = 30;
 const list = document.getElementById("alerts");
-const only = document.getElementById("only-unreviewed");
+const only = document.getElementById("only-unlabelled");
 let alerts = pageData().alerts;
 
 only.addEventListener("change", render);
@@ -28,6 +28,6 @@ async function refresh() {
 function render() {
   const shown = only.checked ? alerts.filter((alert) => !alert.label) : alerts;
   fill(list, ...shown.map((alert) => alertRow(alert)));
-  const reason = alerts.length ? t("alerts.all_reviewed") : t("alerts.none");
+  const reason = alerts.length ? t("alerts.all_labelled") : t("alerts.none");
   setText(document.getElementById("nothing"), shown.length ? "" : reason);
 }
