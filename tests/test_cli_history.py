@@ -134,7 +134,7 @@ def test_the_table_has_every_minute(config: Path, tmp_path: Path) -> None:
 def test_the_table_has_hours_where_minutes_are_deleted(
     store: HistoryStore, config: Path, tmp_path: Path
 ) -> None:
-    """The export would begin where the minutes begin, without a word."""
+    """The export would begin where the minutes begin, without a reason."""
     while store.shrink(Limits(max_bytes=150_000)):
         pass
     path = tmp_path / "values.csv"

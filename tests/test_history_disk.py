@@ -191,7 +191,7 @@ def test_a_disk_that_is_read_only_at_first(tmp_path: Path) -> None:
 def test_what_waits_is_limited_and_losses_are_counted(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A broken disk would fill the memory of the daemon, or lose values without a word."""
+    """A broken disk would fill the memory of the daemon, or lose values without a report."""
     monkeypatch.setattr(Pending, "MOST_MINUTES", 20)
     monkeypatch.setattr(Pending, "MOST_EVENTS", 10)
     monkeypatch.setattr(Pending, "MOST_ALERT_EVENTS", 15)

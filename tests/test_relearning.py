@@ -220,7 +220,7 @@ def test_a_new_bundle_can_be_discarded(machine: Machine) -> None:
 
 
 def test_a_fault_that_would_be_missed_is_named(machine: Machine) -> None:
-    """An operator would accept a bundle that is deaf to the fault of last month."""
+    """An operator would accept a bundle that does not detect the fault of last month."""
     machine.arm()
     for number, label in ((1, "false-alarm"), (2, "fault"), (3, "fault"), (4, "false-alarm")):
         machine.reviews.add(number, label)
@@ -310,7 +310,7 @@ def test_the_command_shows_what_would_change(
 
 
 def test_two_decisions_at_once_are_refused() -> None:
-    """One of them would be passed over in silence."""
+    """One of them would be ignored without a message."""
     refused = auscult("relearn", "m", "--accept", "--discard")
     assert refused.status == 64
     assert "only one of --collect, --accept and --discard" in refused.err
