@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,8 @@ import httpx
 import pytest
 
 from monitor.model.bundle import Bundle
+from monitor.web.routes import routes
+from monitor.web.users import Role, set_password
 from tests.bundles import machine_sound, make_bundle
 from tests.daemons import Daemon, daemon, healthy_then_faulty
 from tests.waiting import wait_for
@@ -87,3 +91,42 @@ def test_killing_the_page_does_not_affect_the_daemon(watched: Daemon, bundle: Bu
         assert page.end(signal.SIGTERM) == 0
     assert watched.process.poll() is None
     assert not [one for one in watched.events()[before:] if "control" in one["logger"]]
+
+
+def test_no_secret_is_shown(watched: Daemon, bundle: Bundle) -> None:
+    """Whoever may look could take over the broker or the cameras."""
+    secrets = {"broker-secret", "camera-secret", "argon2", "a long password"}
+    watched.mqtt(username="hall-2")
+    watched.environment |= {"AUSCULT_MQTT__PASSWORD": "broker-secret"}
+    script = (
+        "import sys; sys.stderr.write('rtsp://me:camera-secret@camera/1: refused'); sys.exit(3)"
+    )
+    watched.machine(
+        "camera",
+        bundle.path,
+        kind="command",
+        command=[sys.executable, "-c", script, "rtsp://me:camera-secret@camera/1"],
+        sample_rate_hz=16_000,
+    )
+    watched.start()
+    watched.wait_for_log("state unavailable")
+    with web_server(watched.config, watched.environment) as page:
+        set_password(
+            watched.folder / "state" / "web" / "users.json",
+            "anna",
+            Role.OPERATOR,
+            "a long password",
+        )
+        with httpx.Client(base_url=page.url, timeout=20) as client:
+            form = {"user": "anna", "password": "a long password"}
+            assert client.post("/login", data=form, headers={"Origin": page.url}).is_redirect
+            shown = [page.log.read_text(encoding="utf-8")]
+            for route in routes():
+                path = re.sub(r"\{machine\}", "camera", route.path)
+                if "{" in path or "GET" not in (route.methods or set()) or "/live/" in path:
+                    continue
+                answer = client.get(path)
+                shown += [answer.text, str(answer.headers)]
+        process = Path(f"/proc/{page.pid}/cmdline").read_bytes().decode()
+    assert any("camera" in text and "unavailable" in text for text in shown)
+    assert not [secret for secret in secrets for text in [*shown, process] if secret in text]

@@ -114,6 +114,7 @@ class Served:
     context: Context
     daemon: StandIn
     state_dir: Path
+    app: ASGIApp
 
     def client(self, **options: Any) -> httpx.Client:
         """A client that follows no redirects."""
@@ -176,7 +177,7 @@ def served(
         )
         prepare(context)
         url = stack.enter_context(running(app))
-        yield Served(url, context, daemon, state_dir)
+        yield Served(url, context, daemon, state_dir, app)
 
 
 @contextmanager

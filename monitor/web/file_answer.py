@@ -79,8 +79,7 @@ async def file_answer(
         return Response(
             status_code=416, headers={**headers, "Content-Range": f"bytes */{file.n_bytes}"}
         )
-    start, end = part
-    is_part = (start, end) != (0, file.n_bytes) or bool(_RANGE.fullmatch(wanted))
+    start, end, is_part = part
     if is_part:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.n_bytes}"
     headers["Content-Length"] = str(end - start)
@@ -103,20 +102,20 @@ async def file_answer(
     return StreamingResponse(parts(), 206 if is_part else 200, headers, media_type)
 
 
-def range_of(header: str, n_bytes: int) -> tuple[int, int] | None:
-    """Where the wanted part starts and ends (exclusive); None if the file has no such part.
+def range_of(header: str, n_bytes: int) -> tuple[int, int, bool] | None:
+    """Where the wanted part starts and ends (exclusive), and whether a part is wanted.
 
-    Without a range, with several of them and with one that is not understood, it is the whole file
-    (RFC 9110).
+    None if the file has no such part. Without a range, with several of them and with one that is
+    not understood, it is the whole file (RFC 9110).
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or match[1] == match[2] == "":
-        return 0, n_bytes
+        return 0, n_bytes, False
     if match[1] == "":
         length = min(int(match[2]), n_bytes)
-        return (n_bytes - length, n_bytes) if length else None
+        return (n_bytes - length, n_bytes, True) if length else None
     start = int(match[1])
-    end = min(int(match[2]) + 1, n_bytes) if match[2] else n_bytes
     if match[2] and int(match[2]) < start:
-        return 0, n_bytes
-    return (start, end) if start < n_bytes else None
+        return 0, n_bytes, False
+    end = min(int(match[2]) + 1, n_bytes) if match[2] else n_bytes
+    return (start, end, True) if start < n_bytes else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
+import h11
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -42,6 +43,10 @@ class Protocol(H11Protocol):
 def _with_abort(app: Any, protocol: Protocol) -> ASGIApp:
     async def with_abort(scope: Scope, receive: Receive, send: Send) -> None:
         protocol.request_began()
-        await app({**scope, ABORT: protocol.transport.abort}, receive, send)
+        try:
+            await app({**scope, ABORT: protocol.transport.abort}, receive, send)
+        except h11.LocalProtocolError:  # the client has sent bytes that are not HTTP meanwhile
+            protocol.cycle.disconnected = True
+            protocol.transport.abort()
 
     return with_abort

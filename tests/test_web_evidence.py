@@ -1,0 +1,226 @@
+"""The files of evidence: whole, in parts, converted, and never another file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.web.file_answer import OpenFile, open_file, range_of
+from monitor.web.transcoding import Transcoder
+from tests.web_app import ALERT_ID, Served, served
+
+EVIDENCE_ID = f"{ALERT_ID}-0"
+CLIP = f"/evidence/{EVIDENCE_ID}/clip.flac"
+TONE_HZ = 1000.0
+
+
+def write_piece(state_dir: Path, rate_hz: int = 16_000, seconds: float = 2.0) -> Path:
+    """A piece of evidence as the daemon writes it; the path of its clip."""
+    folder = state_dir / "evidence" / ALERT_ID
+    folder.mkdir(parents=True, exist_ok=True)
+    times = np.arange(round(seconds * rate_hz)) / rate_hz
+    samples = 0.1 * np.sin(2 * np.pi * TONE_HZ * times)
+    soundfile.write(folder / "0-raised.flac", samples, rate_hz)
+    (folder / "0-raised.bin").write_bytes(bytes(range(256)) * 3)
+    (folder / "0-raised.png").write_bytes(b"\x89PNG")
+    metadata = {
+        "evidence_id": EVIDENCE_ID,
+        "alert_id": ALERT_ID,
+        "machine": "pump-7",
+        "moment": "raised",
+        "at": "2026-11-23T10:15:30.250Z",
+        "starts_at": "2026-11-23T10:15:15.250Z",
+        "ratio": 2.4,
+    }
+    (folder / "0-raised.json").write_text(json.dumps(metadata))
+    return folder / "0-raised.flac"
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as one:
+        write_piece(one.state_dir)
+        yield one
+
+
+def test_each_file_of_a_piece_is_served_with_its_type(running: Served) -> None:
+    """A browser would not play the clip or not show the picture."""
+    for name, media_type in (
+        ("clip.flac", "audio/flac"),
+        ("clip.opus", "audio/ogg"),
+        ("arrays.bin", "application/octet-stream"),
+        ("picture.png", "image/png"),
+        ("metadata.json", "application/json"),
+    ):
+        answer = running.get(f"/evidence/{EVIDENCE_ID}/{name}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, media_type)
+        assert answer.content
+    document = running.get(f"/api/alert/{ALERT_ID}").json()
+    assert document["alert"]["machine"] == "pump-7"
+    assert document["pieces"][0]["has_sound"] is True
+
+
+def test_an_alert_without_a_history_is_shown_by_its_evidence(running: Served) -> None:
+    """With history off, a link in a message would lead nowhere."""
+    document = running.get(f"/api/alert/{ALERT_ID}").json()
+    assert document["alert"]["peak_ratio"] == 2.4
+    assert document["alert"]["raised_at"] == "2026-11-23T10:15:30.250Z"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("bytes=0-", slice(0, None)),
+        ("bytes=0-99", slice(0, 100)),
+        ("bytes=100-199", slice(100, 200)),
+        ("bytes=-50", slice(-50, None)),
+        ("bytes=1000-999999999", slice(1000, None)),
+    ],
+)
+def test_a_player_can_seek(running: Served, header: str, expected: slice) -> None:
+    """A listener would have to hear the whole clip to reach the fault."""
+    whole = running.get(CLIP).content
+    part = running.get(CLIP, headers={"Range": header})
+    assert part.status_code == 206
+    assert part.content == whole[expected]
+    first = range(len(whole))[expected][0]
+    last = range(len(whole))[expected][-1]
+    assert part.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+
+
+@pytest.mark.parametrize("header", ["bytes=5-2", "lines=1-2", "bytes=0-1,5-6", "bytes=", "bytes=x"])
+def test_a_range_that_is_not_understood_gives_the_whole_file(running: Served, header: str) -> None:
+    """A player of another kind would get an error instead of sound."""
+    answer = running.get(CLIP, headers={"Range": header})
+    assert (answer.status_code, answer.content) == (200, running.get(CLIP).content)
+
+
+def test_a_range_beyond_the_end_is_refused(running: Served) -> None:
+    """A player would wait for bytes that do not exist."""
+    length = len(running.get(CLIP).content)
+    answer = running.get(CLIP, headers={"Range": f"bytes={length}-"})
+    assert answer.status_code == 416
+    assert answer.headers["content-range"] == f"bytes */{length}"
+
+
+@given(st.text(max_size=30), st.integers(0, 1000))
+def test_any_range_is_within_the_file(header: str, n_bytes: int) -> None:
+    """A wrong header could read outside of the file."""
+    for text in (header, f"bytes={header}", "bytes=" + header.replace("a", "9")):
+        part = range_of(text, n_bytes)
+        assert part is None or 0 <= part[0] <= part[1] <= n_bytes
+
+
+def test_a_browser_that_has_the_file_gets_no_second_copy(running: Served) -> None:
+    """Each visit would load the clip again over a mobile connection."""
+    first = running.get(CLIP)
+    again = running.get(CLIP, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    old = {"Range": "bytes=0-9", "If-Range": '"another"'}
+    assert running.get(CLIP, headers=old).status_code == 200
+
+
+def test_head_tells_the_size_without_the_file(running: Served) -> None:
+    """Players ask for the size first."""
+    with running.client() as client:
+        answer = client.head(CLIP)
+    assert answer.headers["content-length"] == str(len(running.get(CLIP).content))
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100, 96_000])
+def test_a_clip_as_opus_is_small_and_has_its_frequencies(running: Served, rate_hz: int) -> None:
+    """A listener at a phone would hear another sound, or none for some microphones."""
+    write_piece(running.state_dir, rate_hz, 4.0)
+    answer = running.get(f"/evidence/{EVIDENCE_ID}/clip.opus")
+    assert answer.status_code == 200
+    samples, opus_hz = soundfile.read(io.BytesIO(answer.content))
+    spectrum = np.abs(np.fft.rfft(samples))
+    assert abs(spectrum.argmax() * opus_hz / len(samples) - TONE_HZ) < 2.0
+    assert len(samples) / opus_hz == pytest.approx(4.0, abs=0.05)
+    assert len(answer.content) < 4 * 16_000
+
+
+def test_a_clip_is_converted_once(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each listener would start a program."""
+    converted: list[Path] = []
+    original = Transcoder._converted
+
+    async def counted(self: Transcoder, path: Path) -> bytes:
+        converted.append(path)
+        return await original(self, path)
+
+    monkeypatch.setattr(Transcoder, "_converted", counted)
+    contents = {running.get(f"/evidence/{EVIDENCE_ID}/clip.opus").content for _ in range(3)}
+    assert len(contents) == len(converted) == 1
+    monkeypatch.setattr(Transcoder, "MOST_KEPT_BYTES", 10)
+    running.get(f"/evidence/{EVIDENCE_ID}/clip.opus")
+    assert running.context.transcoder._kept == {}
+
+
+def test_a_clip_that_cannot_be_converted_is_said(running: Served) -> None:
+    """A damaged clip would be an internal error."""
+    clip = running.state_dir / "evidence" / ALERT_ID / "0-raised.flac"
+    clip.write_bytes(b"no sound")
+    answer = running.get(f"/evidence/{EVIDENCE_ID}/clip.opus")
+    assert answer.status_code == 503
+    assert "clip.flac" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/evidence/../../etc/passwd/clip.flac",
+        "/evidence/..%2f..%2fetc/clip.flac",
+        f"/evidence/{ALERT_ID}-00/clip.flac",
+        f"/evidence/{ALERT_ID}-0%00/clip.flac",
+        f"/evidence/{ALERT_ID.upper()}-0/clip.flac",
+        f"/evidence/{EVIDENCE_ID}/0-raised.flac",
+        "/healthy/..%2f..%2f/x/clip.flac",
+        "/healthy/pump-7/..%2f..%2fx/clip.flac",
+        "/static/..%2f..%2f..%2fetc%2fpasswd",
+        "/static/../context.py",
+        "/static//etc/passwd",
+    ],
+)
+def test_no_address_leads_to_another_file(running: Served, path: str) -> None:
+    """Anybody who may look could read the files of the node."""
+    with running.client() as client:
+        request = client.build_request("GET", running.url)
+        request.url = request.url.copy_with(raw_path=path.encode())
+        assert client.send(request).status_code == 404
+
+
+def test_a_link_or_a_folder_is_not_followed(running: Served) -> None:
+    """Whoever can write the folder of evidence could publish other files of the daemon."""
+    folder = running.state_dir / "evidence" / ALERT_ID
+    (running.state_dir / "secret").write_text("secret")
+    (folder / "0-raised.flac").unlink()
+    (folder / "0-raised.flac").symlink_to(running.state_dir / "secret")
+    assert running.get(CLIP).status_code == 404
+    (folder / "0-raised.flac").unlink()
+    os.mkfifo(folder / "0-raised.flac")
+    assert running.get(CLIP).status_code == 404
+
+
+def test_a_file_that_is_deleted_while_it_is_sent_is_sent_to_its_end(tmp_path: Path) -> None:
+    """A clip that has just reached its age would break off."""
+    path = tmp_path / "clip.flac"
+    path.write_bytes(b"x" * 300_000)
+    file = open_file(path)
+    path.unlink()
+    received = b""
+    while part := file.read(len(received), 300_000):
+        assert len(part) <= OpenFile.PART_BYTES
+        received += part
+    file.close()
+    assert received == b"x" * 300_000
