@@ -586,6 +586,7 @@ def test_a_mistake_in_a_target_is_named(tmp_path: Path, lines: str, says: str) -
         load_config(write(tmp_path, text), {})
     assert says in str(caught.value)
     assert "hunter2" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1, "one mistake, one line"
 
 
 def test_the_address_of_a_target_is_beside_the_file(tmp_path: Path) -> None:

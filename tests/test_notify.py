@@ -319,6 +319,16 @@ def test_a_wrong_address_is_one_line_without_the_address(
         assert "Traceback" not in text
 
 
+def test_an_address_that_every_user_can_read_is_reported(notify: Notify) -> None:
+    """Every user of the computer could send messages in the name of Auscult."""
+    for name, mode in (("phone", 0o604), ("other", 0o640)):
+        notify.target(name, "json://127.0.0.1:1")
+        (notify.folder / f"{name}.url").chmod(mode)
+    notify.start()
+    assert len(notify.events("phone.url: every user of this computer can read it")) == 1
+    assert len(notify.events("every user of this computer can read it")) == 1
+
+
 def test_an_address_comes_from_systemd_first(
     notify: Notify, hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -88,6 +88,21 @@ def test_a_password_that_is_not_text_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_passwords_that_every_user_can_read_are_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A copied file has other permissions than the one that the command wrote."""
+    path = tmp_path / FILE_NAME
+    set_password(path, "anna", Role.OPERATOR, PASSWORD)
+    Users(path)
+    assert caplog.records == []
+    path.chmod(0o644)
+    Users(path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: every user of this computer can read it: chmod o= {path}"
+    ]
+
+
 @pytest.mark.parametrize("content", ["{", "", "[]", '{"version": 1}'])
 def test_a_damaged_file_of_users_is_reported_at_the_start(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture

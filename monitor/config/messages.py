@@ -65,6 +65,8 @@ def explain(
         loc = detail["loc"]
         if detail["type"] == "too_short" and any(_is_below(other["loc"], loc) for other in details):
             continue  # the elements exist, and their own mistakes are reported
+        if detail["type"] == "default_factory_not_called":
+            continue  # it follows from another mistake, which is reported
         if detail["type"] == "union_tag_invalid":
             loc = (*loc, _discriminator(detail))
         path = _path_in(document, loc, is_missing=detail["type"] == "missing")

@@ -25,6 +25,7 @@ from monitor.notify.target import Target
 from monitor.notify.wording import Message
 from monitor.notify.workers import Workers
 from monitor.process.logs import set_up_logging
+from monitor.process.secret_files import warn_of_readers
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.text.wording import counted
@@ -84,6 +85,7 @@ def send(
 
 def _mistake(target: NotifySettings) -> str:
     """What is wrong with the address of a target; empty if nothing is."""
+    warn_of_readers(target.url_file)
     try:
         found = Sending().check(read_address(target), target.timeout_s)
     except ConfigError as error:

@@ -16,6 +16,7 @@ import argon2
 
 from monitor.durable import sync
 from monitor.errors import BadInputError, ServiceUnavailableError, UsageError
+from monitor.process.secret_files import warn_of_readers
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Users:
         self._seen, self._was_there = seen, True
         try:
             self._users, self._trouble = read_users(self.path), ""
+            warn_of_readers(self.path)
         except BadInputError as error:
             self._refuse_all(str(error))
         except OSError as error:
