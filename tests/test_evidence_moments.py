@@ -165,3 +165,14 @@ def test_limits_hold_for_any_alerts(
         names += [(alert, found.number) for found in (wanted, later) if found is not None]
     assert len(set(names)) == len(names) <= per_day
     assert all(number < most for _, number in names)
+
+
+def test_a_full_day_is_reported_once_and_again_on_another_day() -> None:
+    """Alerts would have no evidence, and nobody would know why."""
+    reports: list[str] = []
+    limit = DayLimit(2, lambda: reports.append("full"))
+    counts = []
+    for now_s in (0.0, 10.0, 20.0, 30.0, 86_400.0, 86_405.0, 86_407.0, 86_410.0):
+        limit.take(now_s)
+        counts.append(len(reports))
+    assert counts == [0, 0, 1, 1, 1, 2, 2, 2]

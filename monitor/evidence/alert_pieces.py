@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,10 +22,15 @@ class Wanted:
 
 
 class DayLimit:
-    """At most ``most`` pieces of a machine in any 24 hours of running time."""
+    """At most ``most`` pieces of a machine in any 24 hours of running time.
 
-    def __init__(self, most: int) -> None:
+    ``on_reached``: called for the first piece that is too many, and again after one was taken.
+    """
+
+    def __init__(self, most: int, on_reached: Callable[[], None] = lambda: None) -> None:
         self.most = most
+        self._on_reached = on_reached
+        self._is_reported = False
         self._taken_s: deque[float] = deque()
 
     def restore(self, taken_s: list[float]) -> None:
@@ -36,7 +42,11 @@ class DayLimit:
         while self._taken_s and self._taken_s[0] <= now_s - _DAY_S:
             self._taken_s.popleft()
         if len(self._taken_s) >= self.most:
+            if not self._is_reported:
+                self._is_reported = True
+                self._on_reached()
             return False
+        self._is_reported = False
         self._taken_s.append(now_s)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -15,6 +16,8 @@ from monitor.evidence.alert_pieces import AlertPieces, DayLimit, Wanted
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.collector import Collector, Keeper
 from monitor.evidence.settings import EvidenceSettings
+
+log = logging.getLogger(__name__)
 
 MUTED = "the machine was muted"
 
@@ -56,7 +59,7 @@ class Recorder:
         self._machine = machine
         self._keeper = keeper
         self._is_muted = is_muted
-        self._limit = DayLimit(settings.max_per_day)
+        self._limit = DayLimit(settings.max_per_day, self._day_is_full)
         self._judge: Judge | None = None
         self._unix_s: Callable[[float], float] = lambda _position_s: 0.0
         self._operation: str | None = None
@@ -191,6 +194,14 @@ class Recorder:
         self._collector.expire()
 
     # Under the lock.
+
+    def _day_is_full(self) -> None:
+        log.warning(
+            "no more evidence: evidence.max_per_day = %d is reached; the next piece is kept when "
+            "the oldest of them is 24 hours old",
+            self._limit.most,
+            extra={"machine": self._machine},
+        )
 
     def _new_pieces(self) -> AlertPieces:
         settings = self._settings
