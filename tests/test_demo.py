@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -92,6 +93,13 @@ def test_the_demo_shows_its_machines_on_a_page_until_it_is_stopped(tmp_path: Pat
             shown = httpx.get(address + "api/overview", timeout=10).json()
             assert {one["id"] for one in shown["machines"]} == set(machines(0))
             assert shown["daemon"]["config"] == str(tmp_path / "config.toml")
+            (command,) = wait_for(
+                lambda: re.findall(r"in another terminal: (.+)\n", log.read_text())
+            )
+            status = subprocess.run(
+                shlex.split(command), capture_output=True, text=True, timeout=30, check=True
+            )
+            assert all(machine in status.stdout for machine in machines(0))
             os.killpg(demo.pid, signal.SIGINT)
             assert demo.wait(20) == 0
         finally:

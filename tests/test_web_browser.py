@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from monitor.web.users import Role
 from tests.browser import PHONE, Viewer
@@ -22,6 +22,30 @@ from tests.web_server import web_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
+ALONE = {
+    "minutes": 1,
+    "ratio_min": 0.8,
+    "ratio_mean": 0.8,
+    "ratio_max": 0.8,
+    "level_dbfs": -25.0,
+    "operation": None,
+    "state": "ok",
+    "scored_s": 9.0,
+    "received_s": 9.0,
+    "lost_s": 0.0,
+    "running_s": 9.0,
+    "n_scores": 9,
+}
+DRAWN_PIXELS = """() => {
+  const canvas = document.querySelector("#history-chart canvas");
+  const line = getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+  const wanted = [1, 3, 5].map((at) => parseInt(line.slice(at, at + 2), 16));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let count = 0;
+  for (let at = 0; at < data.length; at += 4)
+    if (wanted.every((value, channel) => Math.abs(data[at + channel] - value) < 8)) count += 1;
+  return count;
+}"""
 PAGES = ["", f"machine/{OPEN}", f"machine/{HEALTHY}", "alerts", "health"]
 
 
@@ -97,6 +121,21 @@ def test_the_machine_shows_its_state_and_its_history(viewer: Viewer) -> None:
     expect(page.locator(".chart-summary")).to_contain_text("1 alert", timeout=90_000)
     page.locator(".alert-flag").first.click()
     expect(page.locator("#status")).to_have_text("Alert, still open")
+
+
+def test_a_minute_without_neighbours_is_drawn(viewer: Viewer) -> None:
+    """The score of a machine that runs for a moment now and then would not be in its history."""
+
+    def alone(route: Route) -> None:
+        answer = route.fetch().json()
+        row = dict(ALONE, minute=int(answer["until"] // 60) - 30)
+        route.fulfill(json=answer | {"minutes": [row], "alerts": []})
+
+    viewer.page.route("**/history?*", alone)
+    page = viewer.open(f"machine/{OPEN}")
+    page.get_by_role("button", name="1 h").click()
+    expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.8")
+    assert page.evaluate(DRAWN_PIXELS) > 5
 
 
 def test_a_muted_machine_sends_no_alert(viewer: Viewer, kind: Kind, site: Site) -> None:

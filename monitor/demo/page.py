@@ -44,6 +44,8 @@ def show_page(out: Path, seed: int, listen: str, report: Callable[[str], None]) 
             report(f"the page is at {_address(page, out / 'web.log')} (stop with Ctrl+C)")
             report(f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and another one every '
                    f"{_FAULT_EVERY_S / 60:g} minutes")  # fmt: skip
+            report(f"in another terminal: {Path(sys.executable).with_name('auscult')} status "
+                   f"--config {config}")  # fmt: skip
             try:
                 status = page.wait()
             except KeyboardInterrupt:

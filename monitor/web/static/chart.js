@@ -155,7 +155,7 @@ export class HistoryChart {
         {},
         { stroke: "transparent", points: { show: false } },
         { stroke: "transparent", points: { show: false } },
-        { stroke: themeColour("--line"), width: 1.5, points: { show: false } },
+        { stroke: themeColour("--line"), width: 1.5, points: { show: true, size: 4, fill: themeColour("--line"), filter: alone } },
       ],
       bands: [{ series: [1, 2], fill: themeColour("--line-range") }],
       hooks: {
@@ -229,6 +229,13 @@ function withGaps(rows) {
     points.push(row);
   }
   return points;
+}
+
+/** The indices of values without a neighbour: no line leads to them, so they need a point. */
+function alone(plot, series) {
+  const values = plot.data[series];
+  const isMissing = (value) => value === null || value === undefined;
+  return [...values.keys()].filter((at) => !isMissing(values[at]) && isMissing(values[at - 1]) && isMissing(values[at + 1]));
 }
 
 const EMPTY = { ratio_min: null, ratio_mean: null, ratio_max: null, operation: null };

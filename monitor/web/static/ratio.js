@@ -10,7 +10,7 @@ import { ratioText } from "./format.js";
 import { t } from "./texts.js";
 
 /** Ratios that a chart marks. */
-export const TICKS = [0, 0.5, 1, 2, 4, 10];
+export const TICKS = [0, 0.5, 1, 2, 10];
 
 /** Where a ratio is on the scale, from 0 to 1. */
 export function position(ratio) {
