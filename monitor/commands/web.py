@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import sys
@@ -28,15 +29,21 @@ def web(config: Path) -> None:
     set_up_logging(settings.service.log_level, settings.service.log_format)
     with needs_extra("auscult web", "web"):
         from monitor.web.assembly import assemble  # noqa: PLC0415 - needs the extra
+        from monitor.web.follower import Follower  # noqa: PLC0415 - needs the extra
+        from monitor.web.others import Others  # noqa: PLC0415 - needs the extra
         from monitor.web.server import serve  # noqa: PLC0415 - needs the extra
     web_settings = with_credentials(settings.web)
+    others = Others(settings.mqtt.base_topic)
+    follower = Follower(settings.mqtt, web_settings.follow, others)
     app, context = assemble(
         web_settings,
         config=config,
         state_dir=state_dir(settings, config),
         own_dir=companion_dir(settings, config, "web"),
+        others=others,
     )
-    with Notifier() as manager:
+    follower.start()
+    with Notifier() as manager, contextlib.closing(follower):
         serve(
             app,
             web_settings,

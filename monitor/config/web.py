@@ -36,6 +36,7 @@ Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, BeforeValidat
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]")
 _LONGEST_PREFIX = 200
+_LONGEST_FILTER = 200
 ANY_HOST = "*"
 
 
@@ -92,6 +93,20 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _topic_filter(value: str) -> str:
+    levels = value.split("/")
+    is_filter = (
+        all(level in {"+", "#"} or not {"+", "#"} & set(level) for level in levels)
+        and "#" not in levels[:-1]
+        and value.isprintable()
+        and 0 < len(value.encode()) <= _LONGEST_FILTER
+        and not value.startswith("$")
+    )
+    if not is_filter:
+        raise ValueError(f'{value!r} must be an MQTT topic filter such as "auscult/#"')
+    return value
+
+
 class WebSettings(BaseModel):
     """Validated ``[web]``."""
 
@@ -104,6 +119,8 @@ class WebSettings(BaseModel):
     """Further names by which the page may be called."""
     path: Annotated[str, AfterValidator(checked_prefix)] = ""
     """The path of the page behind a proxy that does not state it."""
+    follow: tuple[Annotated[str, AfterValidator(_topic_filter)], ...] = ()
+    """Topic filters of other nodes, whose machines are shown too."""
     behind_proxy: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     """Only with ``behind_proxy``: addresses whose forwarding headers are believed."""

@@ -16,6 +16,7 @@ from monitor.web.channels import Channels
 from monitor.web.context import Context
 from monitor.web.daemon_link import DaemonLink
 from monitor.web.doorkeeper import Doorkeeper
+from monitor.web.others import Others
 from monitor.web.pages import Pages
 from monitor.web.past import Past
 from monitor.web.sessions import Sessions
@@ -28,12 +29,18 @@ _READING_THREADS = 2
 
 
 def assemble(
-    settings: WebSettings, *, config: Path, state_dir: Path, own_dir: Path
+    settings: WebSettings,
+    *,
+    config: Path,
+    state_dir: Path,
+    own_dir: Path,
+    others: Others | None = None,
 ) -> tuple[ASGIApp, Context]:
     """The application and its parts.
 
-    ``config`` and ``state_dir``: of the daemon. ``own_dir``: what this process may write. Raises
-    ``ConfigError`` if others could use the page without a password or read it on the way.
+    ``config`` and ``state_dir``: of the daemon. ``own_dir``: what this process may write.
+    ``others``: the machines of other nodes. Raises ``ConfigError`` if other computers could use the
+    page without a password, or read it on the way.
     """
     users = Users(own_dir / FILE_NAME)
     check_exposure(settings, has_password=users.are_required)
@@ -52,6 +59,7 @@ def assemble(
         pages=Pages(),
         static=StaticFiles(),
         channels=Channels(),
+        others=others or Others(),
     )
     return make_app(context), context
 

@@ -12,6 +12,7 @@ from monitor.evidence.folder import EvidenceFolder
 from monitor.web.channels import Channels
 from monitor.web.daemon_link import DaemonLink
 from monitor.web.doorkeeper import Doorkeeper
+from monitor.web.others import Others
 from monitor.web.pages import Pages
 from monitor.web.past import Past
 from monitor.web.static_files import StaticFiles
@@ -34,6 +35,7 @@ class Context:
     pages: Pages
     static: StaticFiles
     channels: Channels
+    others: Others
 
 
 def context_of(request: Request) -> Context:

@@ -39,10 +39,10 @@ async def overview_document(context: Context, *, sparklines: bool = True) -> dic
         drawn = await context.past.sparklines(list(found))
         for name, machine in found.items():
             machine["sparkline"] = drawn.get(name)
-    machines = list(found.values())
+    machines = [*found.values(), *context.others.machines()]
     return overview(
         status["daemon"] if status else None,
-        [*banners(context, status), *silent(machines)],
+        [*banners(context, status), *context.others.banners(), *silent(list(found.values()))],
         machines,
     )
 
