@@ -68,7 +68,7 @@ system-packages: | python
 $(VENV)/.demo: $(WRITTEN_FOR) | python
 	@echo "setting up $(VENV), some minutes the first time" >&2
 	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" --extra train --extra demo \
-		--extra web
+		--extra web --extra notify
 	@touch $@
 
 $(VENV)/.dev: $(WRITTEN_FOR) | python

@@ -123,11 +123,12 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 TRAIN_MESSAGE = (
     "auscult: auscult {command} needs the extra 'train' ({package} is not installed): install it "
-    "with: pip install 'auscult[train]', or on a node: sudo deploy/install.sh --train\n"
+    "with: pip install '.[train]' (in the folder of the source), or on a node: sudo "
+    "deploy/install.sh --train\n"
 )
 DEMO_MESSAGE = (
     "auscult: auscult demo needs the extras 'demo' and 'train' ({package} is not installed): "
-    "install them with: pip install 'auscult[demo,train]'\n"
+    "install them with: pip install '.[demo,train]' (in the folder of the source)\n"
 )
 
 

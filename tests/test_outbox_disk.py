@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,13 +61,13 @@ class TestBrokenDisk:
         """A daemon with a damaged file does not start."""
         with Outbox(path) as outbox:
             for _ in range(3):
-                outbox.append(draft())
+                outbox.append(draft("raised"))
         path.write_bytes(content)
         with Outbox(path) as outbox:
             assert outbox.health().recoveries == 1
-            assert outbox.append(draft()).sequence > _JUMPED
+            assert outbox.append(draft("raised")).sequence > _JUMPED
         with Outbox(path) as outbox:
-            assert outbox.append(draft()).sequence > _JUMPED + 1
+            assert outbox.append(draft("raised")).sequence > _JUMPED + 1
 
     def test_what_can_be_read_is_saved(self, path: Path) -> None:
         """A single damaged page loses all waiting alerts."""
@@ -81,7 +82,7 @@ class TestBrokenDisk:
     def test_deleted_while_running(self, path: Path) -> None:
         """Alerts are written into a deleted file."""
         with Outbox(path) as outbox:
-            first = outbox.append(draft())
+            first = outbox.append(draft("raised"))
             for file in path.parent.glob(f"{path.name}*"):
                 if not file.name.endswith(".lock"):
                     file.unlink()
@@ -89,7 +90,7 @@ class TestBrokenDisk:
             assert outbox.pending() == [first, second]
         with Outbox(path) as outbox:
             assert outbox.pending() == [first, second]
-            assert outbox.append(draft()).sequence == 3
+            assert outbox.append(draft("raised")).sequence == 3
 
     @pytest.mark.parametrize("damaged", [False, True])
     def test_open_alert_is_kept_if_the_disk_comes_late(self, path: Path, damaged: bool) -> None:
@@ -126,7 +127,7 @@ class TestBrokenDisk:
         path.parent.parent.mkdir(exist_ok=True)
         path.parent.write_text("a file where the folder should be")
         with Outbox(path, max_in_memory=10) as outbox:
-            raised = outbox.append(draft())
+            raised = outbox.append(draft("raised"))
             for _ in range(30):
                 outbox.append(draft("updated"))
             assert outbox.health().state == "memory"
@@ -154,7 +155,7 @@ class TestFullDisk:
         with Outbox(path) as outbox:
             fill(small_disk)
             for _ in range(300):
-                alert = outbox.append(draft())
+                alert = outbox.append(draft("raised"))
             assert outbox.health().state == "ok"
             for waiting in outbox.pending(250):
                 outbox.acknowledge(waiting.event_id)
@@ -172,7 +173,7 @@ class TestFullDisk:
             number = 0
             while outbox.health().state == "ok":
                 number += 1
-                assert outbox.append(draft()).sequence == number
+                assert outbox.append(draft("raised")).sequence == number
                 assert number < 20_000
             last = outbox.append(draft("cleared"))
             assert outbox.depth() == number + 1
@@ -188,7 +189,7 @@ class TestFullDisk:
         path = small_disk / "outbox.sqlite3"
         remount = ["mount", "-o"]
         with Outbox(path) as outbox:
-            first = outbox.append(draft())
+            first = outbox.append(draft("raised"))
         subprocess.run([*remount, "remount,ro", small_disk], check=True)
         with Outbox(path) as outbox:
             assert outbox.health().state == "memory"
@@ -204,7 +205,16 @@ class TestFullDisk:
             outbox.acknowledge(first.event_id)
             assert outbox.pending() == [second]
             subprocess.run([*remount, "remount,rw", small_disk], check=True)
-            third = outbox.append(draft())
+            third = outbox.append(draft("raised"))
             assert outbox.health().state == "ok"
             assert outbox.pending() == [second, third]
         assert read_outbox(path).alerts == [second, third]
+
+
+def test_only_the_user_of_the_daemon_can_read_the_outbox(path: Path) -> None:
+    """Every user of the computer can read the alerts."""
+    with Outbox(path) as outbox:
+        outbox.append(draft("raised"))
+        modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.glob("outbox*")}
+    assert len(modes) > 1
+    assert set(modes.values()) == {0o600}

@@ -45,7 +45,7 @@ def require_installed(*packages: str) -> None:
 def _message(command: str, extras: tuple[str, ...], package: str) -> str:
     names = " and ".join(f"'{extra}'" for extra in extras)
     word, it = ("extra", "it") if len(extras) == 1 else ("extras", "them")
-    ways = [f"pip install 'auscult[{','.join(extras)}]'"]
+    ways = [f"pip install '.[{','.join(extras)}]' (in the folder of the source)"]
     if extras == ("train",):
         ways.append("on a node: sudo deploy/install.sh --train")
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def create(path: Path) -> None:
     """Create under another name first, so that ``path`` is never an unfinished database."""
     unfinished = path.with_name(path.name + ".new")
     unfinished.unlink(missing_ok=True)
+    # Alerts are for the user of the daemon only, as in the other databases of the state folder.
+    os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
     unfinished.rename(path)
