@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sqlite3
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -84,10 +85,13 @@ class HistoryFile:
         if not is_damaged(error):
             return False
         log.error("history %s is damaged (%s)", self._path, error)
-        with contextlib.suppress(OSError):
+        try:
             self._damaged = move_aside(self._path)
-            return True
-        return False
+        except OSError:
+            return False
+        with contextlib.suppress(sqlite3.Error, OSError):  # the next write tries it again
+            self._opened()
+        return True
 
     def _opened(self) -> HistoryStore:
         if self._store is not None and self._path.exists():
@@ -140,6 +144,7 @@ class HistoryFile:
         is_trusted = now_s - self._set_s >= self.TRUSTED_AFTER_S
         if is_trusted and store.expire(self.limits, self._clock.unix_s(), self.monitored):
             return True
+        store.check()
         self._expiry_due_s = time.monotonic() + self.UPKEEP_S
         return False
 

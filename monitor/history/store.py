@@ -87,6 +87,19 @@ class HistoryStore:
         """Empty the log, if no reader uses it."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
+    def check(self) -> None:
+        """Raise ``sqlite3.DatabaseError`` if events or alerts cannot be read.
+
+        Writing at the end of a table does not notice a damaged page in its middle. Minutes are not
+        checked: there are too many of them.
+        """
+        for table in ("events", "alerts", "machines"):
+            found = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
+            if found != "ok":
+                error = sqlite3.DatabaseError(f"table {table}: {found.splitlines()[-1]}")
+                error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+                raise error
+
     def last_position(self) -> int:
         """The position of the event that was written last; 0 without any."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence").fetchone()
