@@ -111,8 +111,10 @@ def test_a_file_of_a_later_version_stays_as_it_is(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM mutes").fetchone() == (0,)
 
 
-def test_a_full_disk_keeps_everything_in_memory(tmp_path: Path) -> None:
-    """A mute would be refused, or lost, because a disk is full."""
+def test_a_full_disk_keeps_everything_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mute would be refused or lost, or the log would be full of the same line."""
     with small_disk_at(tmp_path / "disk") as folder:
         path = folder / "operators.sqlite3"
         log = OperatorLog(path)
@@ -122,10 +124,16 @@ def test_a_full_disk_keeps_everything_in_memory(tmp_path: Path) -> None:
             log.add(Entry(log.clock.now(), "anna", "mute", f"m{number}", note="x" * 500))
         log.flush()
         assert "full" in log.trouble
+        for _ in range(3):
+            log._next_try_s = 0.0
+            log.flush_if_due()
+            assert "full" in log.trouble
+        assert len(caplog.records) == 1
         filler.unlink()
         log._next_try_s = 0.0
         log.flush_if_due()
         assert log.trouble == ""
+        assert len(caplog.records) == 2
         assert len(OperatorLog(path).mutes) == 200
         log.close()
 

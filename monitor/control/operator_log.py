@@ -84,7 +84,7 @@ class OperatorLog:
 
     def flush(self) -> None:
         """Write all changes, or set ``trouble``."""
-        if self._unwritten or self._changed_mutes or self._changed_alerts:
+        if self._has_changes:
             self._try(self._write)
 
     def flush_if_due(self) -> None:
@@ -97,15 +97,20 @@ class OperatorLog:
 
     # The disk.
 
+    @property
+    def _has_changes(self) -> bool:
+        return bool(self._unwritten or self._changed_mutes or self._changed_alerts)
+
     def _try(self, action: Callable[[], object]) -> None:
         try:
             action()
         except _DISK_ERRORS as error:
             self._failed(error)
         else:
-            if self.trouble:
+            # A full disk lets the file be opened. Only what was written ends the trouble.
+            if self.trouble and not self._has_changes:
                 log.warning("%s: the disk accepts changes again", self.path)
-            self.trouble = ""
+                self.trouble = ""
 
     def _failed(self, error: Exception) -> None:
         self._disconnect()
