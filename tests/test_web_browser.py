@@ -136,6 +136,7 @@ def test_a_minute_without_neighbours_is_drawn(viewer: Viewer) -> None:
     page.get_by_role("button", name="1 h").click()
     expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.8")
     assert page.evaluate(DRAWN_PIXELS) > 5
+    page.unroute_all(behavior="wait")  # no answer is under way when the window closes
 
 
 def test_a_muted_machine_sends_no_alert(viewer: Viewer, kind: Kind, site: Site) -> None:

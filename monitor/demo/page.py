@@ -23,7 +23,7 @@ from monitor.sources.settings import FaultKind, SimulatedFault, SimulatedSetting
 _FIRST_FAULT_S = 20.0
 _FAULT_LASTS_S = 90.0
 _FAULT_EVERY_S = 300.0
-_KINDS: tuple[FaultKind, ...] = ("bearing", "rub", "cavitation")
+_KINDS: tuple[FaultKind, ...] = ("rub", "bearing", "cavitation")
 _FAULTS = 96
 """Faults for eight hours."""
 _READY_WITHIN_S = 30.0

@@ -79,5 +79,5 @@ def _answer(request: Request, status: int, message: str) -> Response:
     accepts_page = "text/html" in request.headers.get("accept", "")
     if not accepts_page or request.scope["path"].startswith("/api/"):
         return refusal(status, message)
-    values = {"title": _TITLES.get(status, "Not possible"), "message": message}
+    values = {"status": status, "message": message}
     return context_of(request).pages.page(request, "error.html", values, status=status)

@@ -9,7 +9,6 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from monitor.text.wording import duration
 from monitor.web.answers import json_answer
 from monitor.web.bodies import read_form
 from monitor.web.callers import Caller
@@ -35,11 +34,11 @@ async def log_in(request: Request) -> Response:
         user = await doorkeeper.check(caller.address, name, password)
     except TooManyError as error:
         wait_s = math.ceil(error.wait_s)
-        answer = _form(request, wanted, f"Too many tries: try again in {duration(wait_s)}", 429)
+        answer = _form(request, wanted, "too_many", 429, wait_s)
         answer.headers["Retry-After"] = str(wait_s)
         return answer
     if user is None:
-        return _form(request, wanted, "User or password is wrong", 401)
+        return _form(request, wanted, "wrong", 401)
     sessions = doorkeeper.sessions
     answer = RedirectResponse(_address(request, wanted), 303)
     cookie = _cookie(sessions.cookie, caller, sessions.begin(user), sessions.lasts_s)
@@ -63,8 +62,10 @@ async def session(request: Request) -> Response:
     return json_answer({"user": viewer.name, "role": viewer.role})
 
 
-def _form(request: Request, wanted: str, trouble: str = "", status: int = 200) -> Response:
-    values = {"next": wanted, "trouble": trouble}
+def _form(
+    request: Request, wanted: str, trouble: str = "", status: int = 200, wait_s: int = 0
+) -> Response:
+    values = {"next": wanted, "trouble": trouble, "wait_s": wait_s}
     return context_of(request).pages.page(request, "login.html", values, status=status)
 
 

@@ -18,6 +18,7 @@ T = TypeVar("T")
 FILE_NAME = "history.sqlite3"
 SPARK_MINUTES = 15
 SPARK_POINTS = 96
+SPARK_MOST_ALERTS = 1000
 
 
 class Past:
@@ -32,7 +33,7 @@ class Past:
     def __init__(self, state_dir: Path, workers: Workers) -> None:
         self._reader = HistoryReader(state_dir / FILE_NAME)
         self._workers = workers
-        self._sparklines: dict[str, list[float | None]] = {}
+        self._sparklines: dict[str, dict[str, Any]] = {}
         self._sparklines_s = float("-inf")
         self.trouble = ""
 
@@ -60,23 +61,42 @@ class Past:
         """One alert."""
         return await self._read(lambda: self._reader.alert(alert_id), None)
 
-    async def sparklines(self, machines: Sequence[str]) -> dict[str, list[float | None]]:
-        """The highest ratio of each quarter of an hour of the last day, oldest first."""
+    async def sparklines(self, machines: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The quarters of an hour of the last day by machine, oldest first.
+
+        ``ratio_max``: the highest ratio of each, None where nothing was scored. ``alerts``: the
+        positions of those in which an alert was open.
+        """
         is_known = all(machine in self._sparklines for machine in machines)
         if not is_known or time.monotonic() - self._sparklines_s >= self.SPARKLINES_S:
             self._sparklines_s = time.monotonic()
             now_s = time.time()
-            self._sparklines = await self._read(
-                lambda: {one: self._sparkline(one, now_s) for one in machines}, {}
-            )
+            self._sparklines = await self._read(lambda: self._drawn(machines, now_s), {})
         return self._sparklines
 
-    def _sparkline(self, machine: str, now_s: float) -> list[float | None]:
-        last = int(now_s // 60) // SPARK_MINUTES
-        first = last - SPARK_POINTS + 1
+    def _drawn(self, machines: Sequence[str], now_s: float) -> dict[str, dict[str, Any]]:
+        quarter_s = SPARK_MINUTES * 60
+        first = int(now_s // quarter_s) - SPARK_POINTS + 1
+        since_s = float(first * quarter_s)
+        positions: dict[str, set[int]] = {}
+        for alert in self._reader.alerts(since_s=since_s, limit=SPARK_MOST_ALERTS):
+            begins_s = max(since_s, alert.raised_unix_s)
+            ends_s = min(now_s, alert.cleared_unix_s or now_s)
+            quarters = range(int(begins_s // quarter_s), int(ends_s // quarter_s) + 1)
+            positions.setdefault(alert.machine, set()).update(one - first for one in quarters)
+        return {
+            one: {
+                "ratio_max": self._ratios(one, first, now_s),
+                "alerts": sorted(positions.get(one, ())),
+            }
+            for one in machines
+        }
+
+    def _ratios(self, machine: str, first: int, now_s: float) -> list[float | None]:
         found: list[float | None] = [None] * SPARK_POINTS
         since_s = first * SPARK_MINUTES * 60.0
-        for row in self._reader.overview(machine, since_s, now_s, SPARK_POINTS):
+        # Two more points than needed: otherwise the rows would be longer than a quarter.
+        for row in self._reader.overview(machine, since_s, now_s, SPARK_POINTS + 2):
             position = row.minute // SPARK_MINUTES - first
             if row.ratio_max is not None and 0 <= position < SPARK_POINTS:
                 found[position] = max(row.ratio_max, found[position] or 0.0)

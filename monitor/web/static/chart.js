@@ -83,11 +83,14 @@ export class HistoryChart {
     this.show(this.since + by, this.until + by);
   }
 
-  /** Show a time that is longer or shorter by this factor around the middle. */
+  /** Show a time that is longer or shorter by this factor: up to now, or around the middle. */
   zoom(factor) {
+    if (!this.isFixed) {
+      this.showLast(factor * (this.until - this.since));
+      return;
+    }
     const half = Math.max(SHORTEST_S / 2, (factor * (this.until - this.since)) / 2);
     const middle = (this.since + this.until) / 2;
-    this.isFixed = true;
     this.show(middle - half, middle + half);
   }
 
@@ -100,6 +103,7 @@ export class HistoryChart {
     this.refresh();
   }
 
+  /** Show newer values, unless the viewer looks at another time. */
   follow() {
     if (this.isFixed || document.hidden) return;
     this.showLast(this.until - this.since);

@@ -3,6 +3,7 @@
 import { language, t } from "./texts.js";
 
 const DAY_S = 86_400;
+const UNKNOWN = "–";
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const clockWithSeconds = new Intl.DateTimeFormat(language, {
   hour: "2-digit",
@@ -26,7 +27,7 @@ export function fixed(value, places = 1) {
 
 /** A ratio as people read it: "2.4 ×". Above 100 the digits have no meaning. */
 export function ratioText(ratio) {
-  if (ratio === null || ratio === undefined) return "–";
+  if (ratio === null || ratio === undefined) return UNKNOWN;
   return t("common.ratio", { value: ratio < 9.95 ? fixed(ratio, ratio < 0.995 ? 2 : 1) : number(ratio, 2) });
 }
 
@@ -43,9 +44,13 @@ export function length(seconds) {
   return t("length.days", { count: Math.floor(s / DAY_S) });
 }
 
-/** The time of day, with the date if it is not today. Argument: seconds since 1970, or RFC 3339. */
+/**
+ * The time of day, with the date if it is not today. Argument: seconds since 1970, or RFC 3339.
+ * A text of another node that is no time has no meaning, and is not shown.
+ */
 export function moment(at, { seconds = false } = {}) {
   const date = asDate(at);
+  if (Number.isNaN(date.getTime())) return UNKNOWN;
   const text = (seconds ? clockWithSeconds : clock).format(date);
   const now = new Date();
   if (date.toDateString() === now.toDateString()) return text;
@@ -60,7 +65,8 @@ export function unixSeconds(at) {
 
 /** How long ago a time was; never negative, because the clocks of two computers differ. */
 export function ago(at, nowSeconds = Date.now() / 1000) {
-  return length(nowSeconds - unixSeconds(at));
+  const seconds = nowSeconds - unixSeconds(at);
+  return Number.isNaN(seconds) ? UNKNOWN : length(seconds);
 }
 
 /** The viewer's zone: "Europe/Berlin, UTC+2". */

@@ -47,6 +47,7 @@ export class ClipPlayer {
       this.note,
       this.trouble,
       h("div", { class: "pictures" }, ...this.views.map(({ view }) => view.element)),
+      h("p", { class: "hint" }, t("alert.pictures_hint")),
     );
     this.show(clips[0]);
     this.follow();

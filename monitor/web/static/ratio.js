@@ -6,7 +6,7 @@
  */
 
 import { setAttribute, setText, svg } from "./dom.js";
-import { ratioText } from "./format.js";
+import { number, ratioText } from "./format.js";
 import { t } from "./texts.js";
 
 /** Ratios that a chart marks. */
@@ -22,7 +22,10 @@ export function ratioAt(place) {
   return place <= 0.5 ? place * 2 : 0.5 / Math.max(1e-6, 1 - place);
 }
 
-/** A horizontal bar with the threshold as a line. update(ratio, threshold line of warnings). */
+/**
+ * A horizontal bar with the threshold as a line. update(ratio, isAlarm): single scores of a healthy
+ * machine can be above the threshold, so the colour follows the state and not the ratio.
+ */
 export function ratioBar() {
   const value = svg("rect", { class: "bar-value", x: 0, y: 0, height: 8, width: 0 });
   const picture = svg(
@@ -34,10 +37,10 @@ export function ratioBar() {
   );
   return { element: picture, update };
 
-  function update(ratio) {
+  function update(ratio, isAlarm) {
     const known = ratio !== null && ratio !== undefined;
     setAttribute(value, "width", known ? Math.max(1, 100 * position(ratio)).toFixed(1) : 0);
-    picture.classList.toggle("above", known && ratio > 1);
+    picture.classList.toggle("alarm", isAlarm);
     setAttribute(
       picture,
       "aria-label",
@@ -49,10 +52,10 @@ export function ratioBar() {
 const SPARK_WIDTH = 96;
 const SPARK_HEIGHT = 20;
 
-/** The highest ratio of each quarter hour of a day, oldest first; null where nothing was scored. */
+/** The highest ratio of each quarter hour of a day. Those with an open alert have another colour. */
 export function sparkline() {
-  const below = svg("path", { class: "spark-below" });
-  const above = svg("path", { class: "spark-above" });
+  const quiet = svg("path", { class: "spark-quiet" });
+  const alarm = svg("path", { class: "spark-alarm" });
   const picture = svg(
     "svg",
     {
@@ -62,36 +65,41 @@ export function sparkline() {
       role: "img",
     },
     svg("line", { class: "spark-threshold", x1: 0, x2: SPARK_WIDTH, y1: 10, y2: 10 }),
-    below,
-    above,
+    quiet,
+    alarm,
   );
   return { element: picture, update };
 
-  function update(ratios) {
+  /** day: ratio_max and alerts of api/overview, or null without a history. */
+  function update(day) {
+    const ratios = day?.ratio_max ?? [];
     const width = SPARK_WIDTH / Math.max(1, ratios.length);
-    const paths = { below: "", above: "" };
+    const paths = { quiet: "", alarm: "" };
     ratios.forEach((ratio, index) => {
       if (ratio === null) return;
       const top = SPARK_HEIGHT * (1 - position(ratio));
       const height = Math.max(0.8, SPARK_HEIGHT - top);
       const bar = `M${(index * width).toFixed(1)} ${SPARK_HEIGHT}v${-height.toFixed(1)}h${width.toFixed(1)}v${height.toFixed(1)}z`;
-      paths[ratio > 1 ? "above" : "below"] += bar;
+      paths[day.alerts.includes(index) ? "alarm" : "quiet"] += bar;
     });
-    setAttribute(below, "d", paths.below);
-    setAttribute(above, "d", paths.above);
+    setAttribute(quiet, "d", paths.quiet);
+    setAttribute(alarm, "d", paths.alarm);
     const scored = ratios.filter((ratio) => ratio !== null);
     setAttribute(
       picture,
       "aria-label",
       scored.length
-        ? t("overview.day_spoken", { highest: ratioText(Math.max(...scored)) })
+        ? t("overview.day_spoken", {
+            highest: ratioText(Math.max(...scored)),
+            hours: number(day.alerts.length / 4, 3),
+          })
         : t("overview.day_without_scores"),
     );
   }
 }
 
 /** The number beside a bar. */
-export function showRatio(element, ratio) {
+export function showRatio(element, ratio, isAlarm) {
   setText(element, ratioText(ratio));
-  element.classList.toggle("above", ratio !== null && ratio !== undefined && ratio > 1);
+  element.classList.toggle("alarm", isAlarm);
 }

@@ -46,9 +46,10 @@ export function tile(id, showsNode) {
     sinceLine.hidden = !machine.since;
     setText(since, machine.since ? ago(machine.since, now) : "");
     setAttribute(sinceLine, "title", machine.since ? moment(machine.since, { seconds: true }) : null);
-    bar.update(machine.ratio);
-    showRatio(ratio, machine.ratio);
-    spark.update(machine.sparkline ?? []);
+    const isAlarm = kind(machine.state) === "alarm";
+    bar.update(machine.ratio, isAlarm);
+    showRatio(ratio, machine.ratio, isAlarm);
+    spark.update(machine.sparkline);
     setText(operation, machine.operation ? word("operation", machine.operation) : "");
     setText(reason, explanation(machine, now));
     reason.hidden = !reason.textContent;

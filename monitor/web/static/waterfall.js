@@ -5,6 +5,7 @@
  * pace of the sound, so that they do not jump with each message.
  */
 
+import { rangeOf, stretched } from "./contrast.js";
 import { fill, h } from "./dom.js";
 import { LevelMeter } from "./level_meter.js";
 import { difference, loudness } from "./palette.js";
@@ -13,29 +14,30 @@ import { t } from "./texts.js";
 
 const SHOWN_S = 60;
 const LATE_S = 3;
+const CONTRAST_S = 2;
+const DIFFERENCE_DB = 10;
 const TICKS_S = [60, 45, 30, 15, 0];
-const PANELS = [
-  ["sound", loudness],
-  ["reconstruction", loudness],
-  ["difference", difference],
-];
+const PANELS = ["sound", "reconstruction", "difference"];
 
 /** The three pictures and the level. Call begin with the header, then columns for each message. */
 export class Waterfall {
   constructor(container) {
-    this.panels = PANELS.map(([name, colours]) => ({
+    this.panels = PANELS.map((name) => ({
       view: new Spectrogram(t(`sound.${name}`), t(`sound.live_${name}`)),
-      colours,
+      colours: loudness,
       waiting: [],
+      shown: [],
     }));
+    this.range = [0, 255];
     this.level = new LevelMeter();
     this.header = null;
     this.due = 0;
     fill(container, h("div", { class: "pictures" }, ...this.panels.map(({ view }) => view.element)));
     requestAnimationFrame((now) => this.frame(now));
+    setInterval(() => this.adapt(), CONTRAST_S * 1000);
   }
 
-  /** header: n_mels, mel_hz, column_hz. A new header begins empty pictures. */
+  /** header: n_mels, mel_hz, column_hz, residual_db. A new header begins empty pictures. */
   begin(header) {
     this.header = header;
     this.nColumns = Math.round(SHOWN_S * header.column_hz);
@@ -48,6 +50,23 @@ export class Waterfall {
       panel.view.clear();
       panel.view.markTimes(marks);
       panel.waiting = [];
+      panel.shown = [];
+    }
+    const most = (127 * DIFFERENCE_DB) / header.residual_db;
+    this.panels[2].colours = stretched(difference, 128 - most, 128 + most);
+    this.range = [0, 255];
+  }
+
+  /** Draw sound and reconstruction again if their levels need other colours. */
+  adapt() {
+    const [sound, reconstruction] = this.panels;
+    const range = rangeOf(sound.shown);
+    if (range.join() === this.range.join()) return;
+    this.range = range;
+    for (const panel of [sound, reconstruction]) {
+      panel.colours = stretched(loudness, ...range);
+      panel.view.clear();
+      for (const column of panel.shown) panel.view.push(column, panel.colours);
     }
   }
 
@@ -76,11 +95,13 @@ export class Waterfall {
       this.due += periodMs;
       n += 1;
     }
-    if (n > 0) for (const panel of this.panels) show(panel, n);
+    if (n > 0) for (const panel of this.panels) show(panel, n, this.nColumns);
   }
 }
 
 /** Draw the next n columns; those without a picture are empty. */
-function show(panel, n) {
-  for (const column of panel.waiting.splice(0, n)) panel.view.push(column, panel.colours);
+function show(panel, n, most) {
+  const columns = panel.waiting.splice(0, n);
+  for (const column of columns) panel.view.push(column, panel.colours);
+  panel.shown = [...panel.shown, ...columns].slice(-most);
 }

@@ -66,8 +66,8 @@ function show(next) {
   document.body.dataset.kind = isOpen ? "alarm" : "off";
   setText(place("status"), isOpen ? t("alert.status_open") : t("alert.status_cleared"));
   place("status").dataset.open = String(isOpen);
-  bar.update(alert.peak_ratio);
-  showRatio(ratio, alert.peak_ratio);
+  bar.update(alert.peak_ratio, true);
+  showRatio(ratio, alert.peak_ratio, true);
   fill(place("facts"), ...facts(alert, isOpen));
   review?.update(alert);
   setText(place("verdict"), verdict(alert));

@@ -29,7 +29,7 @@ const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const learning = learningProgress(place("learning"));
 const relearning = relearningView(place("relearning"), id);
-const actions = actionButtons(place("actions"), id, () => setTimeout(loadEvents, WRITTEN_AFTER_S * 1000));
+const actions = actionButtons(place("actions"), id, () => setTimeout(loadWritten, WRITTEN_AFTER_S * 1000));
 const waterfall = new Waterfall(place("live-pictures"));
 let machine = data.machine;
 let header = null;
@@ -38,7 +38,7 @@ let silence = 0;
 fill(place("ratio"), bar.element, ratio);
 place("level").append(waterfall.level.element);
 show({ ...data.machine, banners: data.banners });
-new HistoryChart(place("history-chart"), historyOf(id, warningRatio));
+const chart = new HistoryChart(place("history-chart"), historyOf(id, warningRatio));
 follow(`api/live/machine/${part(id)}`, { machine: show, header: begin, columns: add }, showConnection);
 loadEvents();
 setInterval(showSince, CLOCK_S * 1000);
@@ -51,13 +51,14 @@ function show(next) {
   const shown = [machine.state, machine.acknowledged, machine.muted_until, machine.label].join();
   if (place("state").dataset.shown !== shown) {
     fill(place("state"), stateBadge(machine));
-    setTimeout(loadEvents, WRITTEN_AFTER_S * 1000);
+    setTimeout(loadWritten, WRITTEN_AFTER_S * 1000);
   }
   place("state").dataset.shown = shown;
   setText(place("explanation"), explanation(machine, Date.now() / 1000));
   setText(place("operation"), machine.operation ? word("operation", machine.operation) : "–");
-  bar.update(machine.ratio);
-  showRatio(ratio, machine.ratio);
+  const isAlarm = kind(machine.state) === "alarm";
+  bar.update(machine.ratio, isAlarm);
+  showRatio(ratio, machine.ratio, isAlarm);
   const alert = place("open-alert");
   alert.hidden = !machine.alert_id;
   if (machine.alert_id) alert.href = address(`alert/${part(machine.alert_id)}`);
@@ -92,6 +93,11 @@ function add(message) {
     place("live-nothing").hidden = false;
     waterfall.level.show(null, false, false);
   }, SILENT_AFTER_S * 1000);
+}
+
+function loadWritten() {
+  loadEvents();
+  chart.follow();
 }
 
 function loadWhenSeen() {

@@ -1,0 +1,170 @@
+"""Weight and speed of the web page, memory and processor time of `auscult web`.
+
+    python -m benchmarks.web [--machines 50] [--browsers 5] [--seconds 60]
+
+It uses a real mosquitto, the real daemon with simulated machines in real time, the real
+`auscult web`, and Chromium. The weight is the size of everything that a browser loads for a page
+the first time, without live data. The first contentful paint is what the browser reports, as the
+largest of three loads. The shares of a core are measured while the overview with all machines is
+open in several windows. The daemon is measured without viewers, with them, and without them again:
+its machines need more or less time by chance. mosquitto and Chromium are needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import Browser, Page
+
+from benchmarks.daemon import SETTLE_S, broker, configuration, daemon, share_of_core
+from tests.browser import DESKTOP, chromium
+from tests.mosquitto import free_port
+
+PATHS = {"overview": "", "machine": "machine/m0", "alerts": "alerts", "health": "health"}
+LOADS = 3
+LOADED_S = 3.0
+TARGETS = {"weight": "< 300 kB", "paint": "< 1 s", "memory": "< 70 MB", "share": "< 10 %"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading a page for the first time needs."""
+
+    kilobytes: float
+    n_requests: int
+    paint_s: float
+
+
+@contextmanager
+def web(config: Path) -> Iterator[psutil.Process]:
+    """`auscult web` as a process."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monitor", "web", "--config", config], stderr=subprocess.DEVNULL
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def load(browser: Browser, url: str) -> Loaded:
+    """Load a page in a browser that has nothing of it yet."""
+    context = browser.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    finished: list[Any] = []
+
+    def record(request: Any) -> None:
+        finished.append(request)
+
+    page.on("requestfinished", record)
+    page.goto(url)
+    page.wait_for_timeout(1000.0 * LOADED_S)
+    n_bytes = sum(request.sizes()["responseBodySize"] for request in finished)
+    paint_ms: float = page.evaluate(
+        "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+    )
+    context.close()
+    return Loaded(n_bytes / 1000.0, len(finished), paint_ms / 1000.0)
+
+
+def opened(browser: Browser, url: str, n_machines: int) -> Page:
+    """A window with the overview of all machines, with live data."""
+    page = browser.new_context(viewport=DESKTOP).new_page()
+    page.goto(url)
+    page.wait_for_function(f"document.querySelectorAll('.tile').length === {n_machines}")
+    page.wait_for_selector("#connection[data-live=true]")
+    return page
+
+
+def both_shares(
+    server: psutil.Process, monitor: psutil.Process, seconds: float
+) -> tuple[float, float]:
+    """The shares of a core of the page's server and of the daemon, over the same seconds."""
+    before, started_s = monitor.cpu_times(), time.perf_counter()
+    of_server = share_of_core(server, seconds)
+    after = monitor.cpu_times()
+    used_s = after.user + after.system - before.user - before.system
+    return of_server, used_s / (time.perf_counter() - started_s)
+
+
+def wait_until_served(url: str) -> None:
+    """Wait for the first answer."""
+    import httpx
+
+    for _ in range(300):
+        try:
+            httpx.get(url, timeout=5)
+            return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise SystemExit(f"{url} does not answer")
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--machines", type=int, default=50)
+    parser.add_argument("--browsers", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    options = parser.parse_args()
+    rows: list[tuple[str, str, str]] = []
+    with tempfile.TemporaryDirectory() as name, broker(Path(name)) as port:
+        folder = Path(name)
+        sources = [f'kind = "simulated"\nseed = {seed}' for seed in range(options.machines)]
+        config = configuration(folder, port, sources)
+        url = f"http://127.0.0.1:{(web_port := free_port())}/"
+        text = f'[web]\nlisten = "127.0.0.1:{web_port}"\n{config.read_text(encoding="utf-8")}'
+        config.write_text(text, encoding="utf-8")
+        with daemon(config, folder) as (monitor, _), web(config) as server, chromium() as browser:
+            wait_until_served(url)
+            time.sleep(SETTLE_S)
+            for page, path in PATHS.items():
+                loads = [load(browser, url + path) for _ in range(LOADS)]
+                weight = f"{loads[0].kilobytes:.0f} kB in {loads[0].n_requests} requests"
+                paint_s = max(one.paint_s for one in loads)
+                rows.append((f"{page}: weight", weight, TARGETS["weight"]))
+                rows.append(
+                    (f"{page}: first contentful paint", f"{paint_s:.2f} s", TARGETS["paint"])
+                )
+            idle, before = both_shares(server, monitor, options.seconds)
+            pages = [opened(browser, url, options.machines) for _ in range(options.browsers)]
+            time.sleep(5.0)
+            live, during = both_shares(server, monitor, options.seconds)
+            memory_mb = server.memory_info().rss / 1e6
+            for one in pages:
+                one.context.close()
+            _, after = both_shares(server, monitor, options.seconds)
+    rows += [
+        ("memory of auscult web", f"{memory_mb:.0f} MB", TARGETS["memory"]),
+        ("share of a core of auscult web, nobody looks", f"{idle:.1%}", ""),
+        (
+            f"share of a core of auscult web, {options.browsers} browsers",
+            f"{live:.1%}",
+            TARGETS["share"],
+        ),
+        ("share of a core of the daemon, nobody looks", f"{before:.1%}, then {after:.1%}", ""),
+        (
+            f"share of a core of the daemon, {options.browsers} browsers",
+            f"{during:.1%}",
+            "no measurable change",
+        ),
+        ("load of the computer, this benchmark included", f"{os.getloadavg()[0]:.1f}", ""),
+    ]
+    for what, figure, target in rows:
+        print(f"{what:52} {figure:>26}   {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The chart of a machine in the browser: from years to minutes, with alerts and operation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, expect
+
+from monitor.clock import rfc3339
+from monitor.history.records import Event
+from monitor.history.store import HistoryStore
+from monitor.history.tally import Tally
+from monitor.web.context import Context
+from tests.browser import DESKTOP, Viewer
+from tests.histories import tally
+from tests.web_app import ALERT_ID, Served, served
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+DAYS = 10
+ALERT_AGO_S = 2 * 3600.0
+
+
+def fill(context: Context) -> None:
+    """Every minute of some days, with one alert three days ago."""
+    now_min = int(time.time() // 60)
+    minutes: dict[tuple[str, int], Tally] = {
+        ("pump-7", now_min - ago): tally(0.4) for ago in range(1, DAYS * 1440)
+    }
+    at_s = time.time() - ALERT_AGO_S
+    payload = {"alert_id": ALERT_ID, "machine": "pump-7", "ratio": 2.4, "score": 42.0}
+    events = [
+        Event(
+            at=rfc3339(at_s + later_s),
+            at_unix_s=at_s + later_s,
+            machine="pump-7",
+            kind=kind,
+            alert_id=ALERT_ID,
+            event_id=kind,
+            payload=payload | {"kind": kind, "started_at": rfc3339(at_s)},
+        )
+        for kind, later_s in (("raised", 0.0), ("cleared", 1800.0))
+    ]
+    store = HistoryStore(context.state_dir / "history.sqlite3")
+    store.write(minutes, events, durable=False)
+    store.close()
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path, prepare=fill) as running:
+        yield running
+
+
+def shown_s(response: Response) -> float:
+    """The length of time that a request asks for."""
+    query = parse_qs(urlsplit(response.url).query)
+    return float(query["until"][0]) - float(query["since"][0])
+
+
+def row_minutes(response: Response) -> int:
+    """The minutes of each row of the answer."""
+    rows = response.json()["minutes"]
+    assert rows
+    return int(rows[len(rows) // 2]["minutes"])
+
+
+def press(page: Page, name: str) -> Response:
+    """Press a button of the chart, and wait for the values that it loads."""
+    with page.expect_response("**/history?*") as answer:
+        page.get_by_role("button", name=name, exact=True).click()
+    return answer.value
+
+
+def test_zooming_loads_finer_values(app: Served, browser: Browser) -> None:
+    """A month would be a blur, or an hour of it could not be seen."""
+    viewer = Viewer(browser, app.url, DESKTOP)
+    page = viewer.open("machine/pump-7")
+    expect(page.locator(".chart-summary")).to_contain_text("highest ratio")
+    month = press(page, "30 days")
+    assert shown_s(month) == pytest.approx(30 * 86_400.0, abs=2.0)
+    assert row_minutes(month) > 10
+    chart = page.locator(".u-over")
+    box = chart.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    with page.expect_response("**/history?*") as answer:
+        page.mouse.move(box["x"] + 0.88 * box["width"], middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.90 * box["width"], middle, steps=5)
+        page.mouse.up()
+    zoomed = answer.value
+    assert shown_s(zoomed) == pytest.approx(0.02 * 30 * 86_400.0, rel=0.2)
+    assert row_minutes(zoomed) == 1
+    assert shown_s(press(page, "Zoom out")) == pytest.approx(2 * shown_s(zoomed), rel=0.01)
+    earlier = press(page, "Earlier")
+    assert shown_s(earlier) == pytest.approx(2 * shown_s(zoomed), rel=0.01)
+    viewer.close()
+    assert viewer.troubles == []
+
+
+def test_the_last_day_has_a_value_for_each_quarter_of_an_hour(app: Served) -> None:
+    """The overview would have gaps that look like a source that failed."""
+    (machine,) = app.get("/api/overview").json()["machines"]
+    day = machine["sparkline"]
+    assert len(day["ratio_max"]) == 96
+    assert {round(ratio, 2) for ratio in day["ratio_max"][:-1]} == {0.4}
+    first, *others = day["alerts"]
+    assert 95 - first in {8, 9}  # two hours ago
+    assert others == list(range(first + 1, first + len(others) + 1))
+    assert len(others) == 2  # half an hour
+
+
+def test_the_chart_marks_the_alert_and_describes_itself(app: Served, browser: Browser) -> None:
+    """Somebody who cannot see the chart would not know what it shows."""
+    viewer = Viewer(browser, app.url, DESKTOP)
+    page = viewer.open("machine/pump-7")
+    expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.40")
+    press(page, "7 days")
+    flag = page.get_by_role("link", name="2.4 \u00d7 the threshold")
+    expect(flag).to_have_count(1)
+    expect(page.locator(".chart-summary")).to_contain_text("1 alert")
+    assert viewer.barriers() == []
+    flag.click()
+    expect(page.locator("#status")).to_have_text("Alert, cleared")
+    viewer.close()
+    assert viewer.troubles == []
