@@ -174,7 +174,8 @@ def test_kills_lose_minutes_and_count_none_twice(
     received_s = 0.0
     for _ in range(4):
         watched.forget_machines()
-        watched.feed("m", bundle.path, machine_sound(40))
+        # Slow enough for several scores: they are published at most so many times a second.
+        watched.feed("m", bundle.path, machine_sound(40), speed=4)
         with Subscriber(broker) as subscriber:
             watched.start()
             wait_for(partial(more_scores, subscriber, 3), 60)
