@@ -184,7 +184,7 @@ def test_record_completes_its_file_when_it_is_stopped(
     """Up to five minutes of sound would be lost when a session or the computer ends."""
     process = recording_process(bundle, tmp_path, 600)
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     [path] = (tmp_path / "out").iterdir()
     assert path.suffix == ".flac"
