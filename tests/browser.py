@@ -29,13 +29,13 @@ _SERIOUS = frozenset({"serious", "critical"})
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser with a fresh profile; without Chromium the calling test skips."""
+def chromium(*arguments: str) -> Iterator[Browser]:
+    """A browser with a fresh profile and more arguments; without Chromium the test skips."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(_QUIET))
+        browser = playwright.chromium.launch(executable_path=program, args=[*_QUIET, *arguments])
         try:
             yield browser
         finally:

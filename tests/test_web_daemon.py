@@ -77,6 +77,30 @@ def test_without_a_daemon_the_page_says_so(watched: Daemon, bundle: Bundle) -> N
         assert "no daemon is running" in shown.text
 
 
+def test_after_the_daemon_the_page_shows_its_history(watched: Daemon, bundle: Bundle) -> None:
+    """Who looks for the reason of a stop would find an empty page."""
+    watched.feed("m", bundle.path, healthy_then_faulty(), speed=10)
+    watched.start()
+    watched.wait_for_log("evidence kept", 60.0)
+    watched.end(signal.SIGKILL)
+    with web_server(watched.config, watched.environment) as page:
+        (machine,) = overview(page)["machines"]
+        assert (machine["id"], machine["state"]) == ("m", "unknown")
+        (alert,) = httpx.get(page.url + "/api/alerts", timeout=20).json()["alerts"]
+        found = httpx.get(f"{page.url}/api/alert/{alert['alert_id']}", timeout=20).json()
+        clip = f"{page.url}/evidence/{found['pieces'][0]['evidence_id']}/clip.flac"
+        assert httpx.get(clip, timeout=20).content.startswith(b"fLaC")
+        rows = httpx.get(page.url + "/api/machine/m/history", timeout=20).json()
+        assert [one["alert_id"] for one in rows["alerts"]] == [alert["alert_id"]]
+        for path in ("/", "/machine/m", "/alerts", f"/alert/{alert['alert_id']}", "/health"):
+            answer = httpx.get(page.url + path, headers={"Accept": "text/html"}, timeout=20)
+            assert answer.status_code == 200, path
+        change = {"Origin": page.url, "X-Auscult": "1"}
+        refused = httpx.post(page.url + "/api/machine/m/unmute", headers=change, timeout=20)
+        assert refused.status_code == 503
+        assert refused.json()["error"]["message"].startswith("no daemon is running")
+
+
 def test_killing_the_page_does_not_affect_the_daemon(watched: Daemon, bundle: Bundle) -> None:
     """A fault of the page would stop the monitoring."""
     watched.machine("m", bundle.path, kind="simulated")
