@@ -45,9 +45,7 @@ def test_a_false_alarm_is_relearned_and_is_not_raised_again(
         try:
             watched.start()
             arms(socket, subscriber)
-            alert_id = raises_a_false_alarm(watched, subscriber)
-            labelled = auscult("label", alert_id, "false-alarm", "--socket", socket)
-            assert "The sound is added to the relearning set" in labelled.out
+            alert_id = raises_a_false_alarm(watched, subscriber, socket)
             begun = auscult("relearn", "m", "--socket", socket)
             assert "nothing changes until you accept it" in begun.out
             watched.wait_for_log("training a new bundle with")
@@ -80,13 +78,20 @@ def arms(socket: Path, subscriber: Subscriber) -> None:
     wait_for(lambda: newest(subscriber).get("state") == "ok")
 
 
-def raises_a_false_alarm(watched: LearningDaemon, subscriber: Subscriber) -> str:
-    """An alert whose evidence is complete; its ``alert_id``."""
+def raises_a_false_alarm(watched: LearningDaemon, subscriber: Subscriber, socket: Path) -> str:
+    """An alert that is labelled before its evidence is complete; its ``alert_id``.
+
+    Its sound comes into the relearning set when it is kept, and not only when relearning begins:
+    the evidence may be deleted before.
+    """
     (watched.folder / "fault").touch()
     wait_for(lambda: subscriber.payloads("/m/alert"))
     alert_id = str(documents(subscriber, "/m/alert")[0]["alert_id"])
-    evidence = watched.folder / "state" / "evidence" / alert_id
-    wait_for(lambda: list(evidence.glob("0-raised.json")))
+    labelled = auscult("label", alert_id, "false-alarm", "--socket", socket)
+    assert "The sound is added to the relearning set" in labelled.out
+    assert "No sound of this alert is kept so far" in labelled.out
+    kept = watched.folder / "state" / "learning" / "m" / "relearn"
+    wait_for(lambda: list(kept.glob(f"{alert_id}-0/*")), 60)
     (watched.folder / "fault").unlink()
     wait_for(lambda: documents(subscriber, "/m/alert")[-1]["kind"] == "cleared")
     return alert_id

@@ -64,6 +64,11 @@ class Commissioning:
         known = self._learners.get(machine)
         return known[1] if known is not None else None
 
+    def false_alarm_kept(self, machine: str) -> None:
+        """Sound of a labelled false alarm was kept after its label."""
+        if (learner := self.learner(machine)) is not None:
+            learner.labels_changed()
+
     def apply(self, settings: Settings) -> None:
         """Learn the machines of these settings. A learner whose settings are unchanged goes on."""
         self._settings = settings

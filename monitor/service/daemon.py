@@ -70,9 +70,7 @@ def run_daemon(
         plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
         history, outbox = _open_outbox(settings, config, stack)
         delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
-        reviews = ReviewedAlerts(muting, outbox.path.parent)
-        commissioning = Commissioning(outbox.path.parent, config.absolute(), reviews=reviews.of)
-        stack.callback(commissioning.stop)
+        reviews, commissioning = _open_learning(config, outbox, evidence, muting, stack)
         live = LiveFeeds(live_folder(outbox.path.parent))
         supervisor = Supervisor(
             muting,
@@ -162,6 +160,17 @@ def _open_outbox(
         max_age_days=settings.mqtt.outbox_max_age_days,
     )
     return history, stack.enter_context(outbox)
+
+
+def _open_learning(
+    config: Path, outbox: RecordedOutbox, evidence: Evidence, muting: Muting, stack: ExitStack
+) -> tuple[ReviewedAlerts, Commissioning]:
+    """The labelled alerts with their sound, and the learning that uses them."""
+    reviews = ReviewedAlerts(muting, outbox.path.parent)
+    commissioning = Commissioning(outbox.path.parent, config.absolute(), reviews=reviews.of)
+    stack.callback(commissioning.stop)
+    evidence.false_alarm_kept = commissioning.false_alarm_kept
+    return reviews, commissioning
 
 
 def _open_delivery(

@@ -54,6 +54,9 @@ class Evidence:
     ) -> None:
         self.is_muted: Callable[[str], bool] = lambda _machine: False
         """Nothing is kept of muted machines. Set it before ``start``."""
+        self.false_alarm_kept: Callable[[str], None] = lambda _machine: None
+        """Called, by the thread that writes, when sound of an alert of a machine was kept that an
+        operator had already labelled as a false alarm. Set it before ``start``."""
         self._outlet = outlet
         self._settings = settings
         self._web_url = web_url
@@ -214,8 +217,11 @@ def open_evidence(
                 "bytes": event.n_bytes,
             },
         )
+        known = operators.alerts.get(request.alert_id)
+        if event.what == "kept" and known is not None and known.label == "false-alarm":
+            evidence.false_alarm_kept(request.machine)
 
-    return Evidence(
+    evidence = Evidence(
         outlet,
         state_dir,
         settings.evidence,
@@ -224,3 +230,4 @@ def open_evidence(
         on_event=note,
         on_picture=lambda request, png: outlet.picture(request.machine, png),
     )
+    return evidence
