@@ -34,7 +34,7 @@ class Operated:
         self.outlet = RecordingOutlet(outbox)
         self.operators = OperatorLog(folder / "operators" / "operators.sqlite3")
         self.muting = Muting(self.outlet, self.operators)
-        machine = SimpleNamespace(publish_state=self.publish)
+        machine = SimpleNamespace(publish_state=self.publish, computed_s=0.5)
         supervisor = cast("Supervisor", SimpleNamespace(machines={"pump-7": machine}))
         self.learners: dict[str, Learner] = {}
         self.heard: set[str] = set()
