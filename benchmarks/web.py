@@ -1,13 +1,12 @@
-"""Weight and speed of the web page, memory and processor time of `auscult web`.
+"""Weight and speed of the web page in a browser, and memory of `auscult web`.
 
-    python -m benchmarks.web [--machines 50] [--browsers 5] [--seconds 60]
+    python -m benchmarks.web [--machines 50]
 
 It uses a real mosquitto, the real daemon with simulated machines in real time, the real
 `auscult web`, and Chromium. The weight is the size of everything that a browser loads for a page
 the first time, without live data. The first contentful paint is what the browser reports, as the
-largest of three loads. The shares of a core are measured while the overview with all machines is
-open in several windows. The daemon is measured without viewers, with them, and without them again:
-its machines need more or less time by chance. mosquitto and Chromium are needed.
+largest of three loads. The memory is that after all loads. mosquitto and Chromium are needed.
+`benchmarks.web_viewers` measures the processor time.
 """
 
 from __future__ import annotations
@@ -24,17 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
-from benchmarks.daemon import SETTLE_S, broker, configuration, daemon, share_of_core
+from benchmarks.daemon import SETTLE_S, broker, configuration, daemon
 from tests.browser import DESKTOP, chromium
 from tests.mosquitto import free_port
 
 PATHS = {"overview": "", "machine": "machine/m0", "alerts": "alerts", "health": "health"}
 LOADS = 3
 LOADED_S = 3.0
-TARGETS = {"weight": "< 300 kB", "paint": "< 1 s", "memory": "< 70 MB", "share": "< 10 %"}
+TARGETS = {"weight": "< 300 kB", "paint": "< 1 s", "memory": "< 70 MB"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +79,8 @@ def load(browser: Browser, url: str) -> Loaded:
     return Loaded(n_bytes / 1000.0, len(finished), paint_ms / 1000.0)
 
 
-def opened(browser: Browser, url: str, n_machines: int) -> Page:
-    """A window with the overview of all machines, with live data."""
-    page = browser.new_context(viewport=DESKTOP).new_page()
-    page.goto(url)
-    page.wait_for_function(f"document.querySelectorAll('.tile').length === {n_machines}")
-    page.wait_for_selector("#connection[data-live=true]")
-    return page
-
-
-def both_shares(
-    server: psutil.Process, monitor: psutil.Process, seconds: float
-) -> tuple[float, float]:
-    """The shares of a core of the page's server and of the daemon, over the same seconds."""
-    before, started_s = monitor.cpu_times(), time.perf_counter()
-    of_server = share_of_core(server, seconds)
-    after = monitor.cpu_times()
-    used_s = after.user + after.system - before.user - before.system
-    return of_server, used_s / (time.perf_counter() - started_s)
-
-
 def wait_until_served(url: str) -> None:
     """Wait for the first answer."""
-    import httpx
-
     for _ in range(300):
         try:
             httpx.get(url, timeout=5)
@@ -116,8 +94,6 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--machines", type=int, default=50)
-    parser.add_argument("--browsers", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=60.0)
     options = parser.parse_args()
     rows: list[tuple[str, str, str]] = []
     with tempfile.TemporaryDirectory() as name, broker(Path(name)) as port:
@@ -127,7 +103,7 @@ def main() -> None:
         url = f"http://127.0.0.1:{(web_port := free_port())}/"
         text = f'[web]\nlisten = "127.0.0.1:{web_port}"\n{config.read_text(encoding="utf-8")}'
         config.write_text(text, encoding="utf-8")
-        with daemon(config, folder) as (monitor, _), web(config) as server, chromium() as browser:
+        with daemon(config, folder), web(config) as server, chromium() as browser:
             wait_until_served(url)
             time.sleep(SETTLE_S)
             for page, path in PATHS.items():
@@ -138,30 +114,9 @@ def main() -> None:
                 rows.append(
                     (f"{page}: first contentful paint", f"{paint_s:.2f} s", TARGETS["paint"])
                 )
-            idle, before = both_shares(server, monitor, options.seconds)
-            pages = [opened(browser, url, options.machines) for _ in range(options.browsers)]
-            time.sleep(5.0)
-            live, during = both_shares(server, monitor, options.seconds)
-            memory_mb = server.memory_info().rss / 1e6
-            for one in pages:
-                one.context.close()
-            _, after = both_shares(server, monitor, options.seconds)
-    rows += [
-        ("memory of auscult web", f"{memory_mb:.0f} MB", TARGETS["memory"]),
-        ("share of a core of auscult web, nobody looks", f"{idle:.1%}", ""),
-        (
-            f"share of a core of auscult web, {options.browsers} browsers",
-            f"{live:.1%}",
-            TARGETS["share"],
-        ),
-        ("share of a core of the daemon, nobody looks", f"{before:.1%}, then {after:.1%}", ""),
-        (
-            f"share of a core of the daemon, {options.browsers} browsers",
-            f"{during:.1%}",
-            "no measurable change",
-        ),
-        ("load of the computer, this benchmark included", f"{os.getloadavg()[0]:.1f}", ""),
-    ]
+            memory = f"{server.memory_info().rss / 1e6:.0f} MB"
+    rows.append(("memory of auscult web", memory, TARGETS["memory"]))
+    rows.append(("load of the computer", f"{os.getloadavg()[0]:.1f}", ""))
     for what, figure, target in rows:
         print(f"{what:52} {figure:>26}   {target}")
 

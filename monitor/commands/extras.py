@@ -13,7 +13,7 @@ _OWN = frozenset({"monitor", "training"})
 FOR_DEMO = ("amqtt",)
 FOR_NOTIFICATIONS = ("apprise",)
 FOR_TRAINING = PACKAGES
-FOR_WEB = ("starlette", "uvicorn", "jinja2")
+FOR_WEB = ("starlette", "uvicorn", "jinja2", "argon2", "prometheus_client")
 
 
 @contextmanager
