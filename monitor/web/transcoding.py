@@ -43,7 +43,7 @@ class Transcoder:
 
     async def _opus(self, path: Path) -> bytes:
         try:
-            key = str(path), path.stat().st_mtime_ns
+            key = str(path), (await asyncio.to_thread(path.stat)).st_mtime_ns
         except OSError:
             raise MissingInputError("this clip is not kept any more") from None
         found = self._kept.pop(key, None)
