@@ -33,6 +33,7 @@ export class Spectrogram {
       this.frame,
       this.times,
     );
+    this.clear();
   }
 
   /** Set the size in bands and columns, and the centre frequency of each band. Clears the picture. */
