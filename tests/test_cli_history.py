@@ -153,6 +153,7 @@ def test_the_table_has_hours_where_minutes_are_deleted(
         (["pump-7", "--since", "yesterday"], 64, "2h or 7d, not yesterday"),
         (["pump-7", "--since", "1h", "--until", "2h"], 64, "--until must be later"),
         (["pump-7", "--csv", "/none/of/this.csv"], 66, "/none/of does not exist"),
+        (["--csv", "table.csv"], 64, "--csv needs a machine; the history has: pump-7"),
     ],
 )
 def test_mistakes_are_explained(config: Path, arguments: list[str], status: int, text: str) -> None:
@@ -161,16 +162,86 @@ def test_mistakes_are_explained(config: Path, arguments: list[str], status: int,
     assert (done.status, text in done.err) == (status, True)
 
 
+def without_configuration(folder: Path, monkeypatch: pytest.MonkeyPatch, service: Path) -> None:
+    """The command runs in ``folder``, and ``service`` has the folders of the service."""
+    monkeypatch.chdir(folder)
+    for name, path in (("CONFIGS", service / "etc/auscult"), ("STATES", service / "var/lib")):
+        monkeypatch.setattr(f"monitor.commands.history_file.SERVICE_{name}", path)
+        monkeypatch.setattr(f"monitor.config.state_folder.SERVICE_{name}", path)
+
+
+@pytest.mark.parametrize("state_dir", ["", "elsewhere"])
 def test_the_history_is_found_without_a_configuration(
-    store: HistoryStore, config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    store: HistoryStore,
+    config: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    state_dir: str,
 ) -> None:
     """A technician would need the path of a file that only root knows."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for folder, service in ((config.parent, elsewhere / "none"), (elsewhere, store.path)):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr("monitor.commands.history.SERVICE_HISTORY", service)
-        assert "highest score 2.50" in auscult("history", "pump-7").out
+    service, other = tmp_path / "service", tmp_path / "other"
+    own = service / (state_dir or "var/lib/auscult")
+    for folder in (service / "etc/auscult", other, own.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    text = f'[service]\nstate_dir = "{own}"\n' if state_dir else ""
+    (service / "etc/auscult/config.toml").write_text(text + CONFIG)
+    without_configuration(config.parent, monkeypatch, tmp_path / "none")
+    assert "highest score 2.50" in auscult("history", "pump-7").out
+    own.symlink_to(store.path.parent)
+    without_configuration(other, monkeypatch, service)
+    assert "highest score 2.50" in auscult("history", "pump-7").out
+    named = auscult("history", "pump-7", "--config", service / "etc/auscult/config.toml")
+    assert "highest score 2.50" in named.out
+
+
+def test_every_place_without_a_history_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user of a daemon in another folder would only read about a service that is not there."""
+    without_configuration(tmp_path, monkeypatch, tmp_path / "none")
+    for content, reason in (
+        (None, "this folder has no config.toml"),
+        (CONFIG, f"{tmp_path / 'state/history.sqlite3'}, of config.toml in this folder"),
+        ("[[machine]]", "config.toml in this folder cannot be used (config.toml"),
+    ):
+        if content is not None:
+            (tmp_path / "config.toml").write_text(content)
+        done = auscult("history")
+        assert (done.status, reason in done.err) == (66, True), done.err
+        assert str(tmp_path / "none/var/lib/auscult/history.sqlite3") in done.err
+        assert "--config FILE" in done.err
+
+
+def test_without_a_machine_all_machines_are_listed(store: HistoryStore, config: Path) -> None:
+    """A technician would have to guess names, and would not see which machine has alerts."""
+    minutes = {("fan-1", MINUTE - 60 + one): tally(0.5, seconds=30.0) for one in range(30)}
+    store.write(minutes, [alert("raised", NOW_S - 600, machine="pump-7")], durable=True)
+    since = ("--since", "24h", "--config", config)
+    shown = auscult("history", *since)
+    rows = [line for line in shown.out.splitlines() if line.startswith(("fan-1 ", "pump-7 "))]
+    assert [row.split("  ")[0] for row in rows] == ["fan-1", "pump-7"]
+    assert "15 minutes" in rows[0]
+    assert local(60.0 * (MINUTE - 31))[:13] in rows[0]
+    assert "2.50" in rows[1]
+    assert "1 (1 open)" in rows[1]
+    fan, pump = auscult("history", *since, "--json").json["machines"]
+    assert (fan["machine"], fan["scored_s"], fan["alerts"]) == ("fan-1", 900.0, 0)
+    assert (pump["machine"], pump["ratio_max"], pump["open_alerts"]) == ("pump-7", 2.5, 1)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_table_can_go_to_standard_output(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file with the name "-" would be written, and a pipe would get nothing."""
+    monkeypatch.chdir(tmp_path)
+    arguments = ("history", "pump-7", "--since", "1h", "--csv", "-", "--config", config)
+    done = auscult(*arguments)
+    assert (done.status, done.err) == (0, "")
+    assert len(list(csv.DictReader(done.out.splitlines()))) == 60
+    assert not (tmp_path / "-").exists()
+    both = auscult(*arguments, "--json")
+    assert (both.status, "--csv and --json would both" in both.err) == (64, True)
 
 
 def test_there_is_no_history_yet(config: Path) -> None:

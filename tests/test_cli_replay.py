@@ -6,6 +6,7 @@ import csv
 import html
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -191,6 +192,29 @@ def test_two_tables_are_not_written_to_one_file(
     assert outcome.status == 64
     assert "written by --scores already" in outcome.err
     assert not table.exists()
+
+
+@pytest.mark.parametrize("option", ["--scores", "--files", "--alerts"])
+def test_a_result_can_go_to_standard_output(
+    bundle: Bundle,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    """A file with the name "-" would be written, and a pipe would get the summary."""
+    one = recordings / "fault.flac"
+    auscult("replay", bundle.path, one, option, tmp_path / "file")
+    monkeypatch.chdir(tmp_path)
+    done = auscult("replay", bundle.path, one, option, "-")
+    without_ids = [re.sub(r'"(event|alert)_id": "[^"]+"', "", text) for text in
+                   (done.out, (tmp_path / "file").read_text())]  # fmt: skip
+    assert without_ids[0] == without_ids[1] != ""
+    assert "1 alert raised in 1 recording" in done.err
+    assert not Path("-").exists()
+    for other in (["--json"], ["--files" if option == "--scores" else "--scores", "-"]):
+        refused = auscult("replay", bundle.path, one, option, "-", *other)
+        assert refused.status == 64
 
 
 @pytest.mark.skipif(

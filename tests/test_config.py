@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from monitor.config.messages import models_in
 from monitor.config.notify import QuietHours
-from monitor.config.settings import Settings, load_config, state_dir
+from monitor.config.settings import Settings, load_config
+from monitor.config.state_folder import state_dir
 from monitor.detection.settings import OperationSettings
 from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
 from monitor.sources.settings import FileSettings, SourceSettings

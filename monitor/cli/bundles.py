@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.cli.options import BundlePath, Recordings, file_option
+from monitor.cli.options import BundlePath, Recordings, file_option, output_option
 from monitor.text.arguments import AsJson, CommandApp, number
 
 
@@ -24,11 +24,11 @@ def replay(
     bundle: BundlePath,
     recordings: Recordings,
     *,
-    scores: Annotated[Path | None, file_option("CSV file with a row for each score.")] = None,
-    files: Annotated[Path | None, file_option("CSV file with a row for each recording.")] = None,
+    scores: Annotated[Path | None, output_option("CSV file with a row for each score.")] = None,
+    files: Annotated[Path | None, output_option("CSV file with a row for each recording.")] = None,
     alerts: Annotated[
         Path | None,
-        file_option(
+        output_option(
             "JSON Lines file with the alerts. Their times come from --start, or from the name or "
             "the Broadcast Wave metadata of the recording (UTC without a time zone). Otherwise "
             "they count from 1970-01-01T00:00:00Z."

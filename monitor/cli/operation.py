@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from monitor.cli.options import file_option
+from monitor.cli.options import output_option
 from monitor.errors import UsageError
 from monitor.text.arguments import AsJson, CommandApp, length_of_time, moment
 
@@ -124,7 +124,10 @@ def label(
 
 
 def history(
-    machine: MachineId,
+    machine: Annotated[
+        str | None,
+        typer.Argument(help="Machine id. Without it, all machines are listed.", metavar="MACHINE"),
+    ] = None,
     *,
     since_s: Annotated[
         float,
@@ -144,7 +147,7 @@ def history(
     ] = None,
     csv: Annotated[
         Path | None,
-        file_option("Write a table with a row for each minute instead."),
+        output_option("Write a table with a row for each minute instead."),
     ] = None,
     config: DaemonConfig = None,
     as_json: AsJson = False,

@@ -24,6 +24,11 @@ Recordings = Annotated[
 ]
 
 
+def output_option(help_text: str) -> Any:
+    """An option that takes the name of a file to write."""
+    return file_option(f'{help_text} "-" is standard output.')
+
+
 def file_option(help_text: str) -> Any:
     """An option that takes the name of a file to write or to read."""
     return typer.Option(help=help_text, metavar="FILE", readable=False)

@@ -10,7 +10,8 @@ from typing import Any
 from monitor.audio.files import read_blocks
 from monitor.commands.inspect import operating_states
 from monitor.commands.output import columns, emit, message
-from monitor.config.settings import load_config, state_dir
+from monitor.config.settings import load_config
+from monitor.config.state_folder import state_dir
 from monitor.detection.capture_check import declared_fault
 from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import DetectorSettings

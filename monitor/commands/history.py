@@ -6,20 +6,19 @@ import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from monitor.clock import rfc3339
-from monitor.commands.history_text import event_text, local, row_cells, summary
-from monitor.commands.output import ResultFile, columns, emit, message
-from monitor.config.settings import history_path, load_config
-from monitor.errors import AuscultError, UsageError
+from monitor.commands.history_file import history_file
+from monitor.commands.history_overview import history_of_all
+from monitor.commands.history_text import event_text, local, row_cells, summary, zone
+from monitor.commands.output import ResultFile, columns, emit, message, refuse_shared_output
+from monitor.errors import UsageError
 from monitor.history.reader import HistoryReader
 from monitor.history.records import Event, Minute
 from monitor.text.wording import counted
 
-_DEFAULT_CONFIG = Path("config.toml")
 _DAY_S = 86_400.0
 _STEPS_MIN = (1, 5, 15, 60, 180, 360, 1440, 7 * 1440, 30 * 1440)
 _MOST_ROWS = 32
@@ -34,26 +33,30 @@ CSV_COLUMNS = (
 )
 
 
-SERVICE_HISTORY = Path("/var/lib/auscult/history.sqlite3")
-"""The history of the systemd unit ``auscult.service``."""
-
-
 def history(
     config: Path | None,
-    machine: str,
+    machine: str | None,
     since_s: float,
     until_s: float,
     *,
     csv_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Print or export the history of a machine. Times are Unix times in seconds.
+    """Print or export the history of a machine, or list all of them.
 
-    ``config``: that of the daemon. None: config.toml in this folder, or else the service.
+    Times are Unix times in seconds. ``config``: that of the daemon. None: config.toml in this
+    folder, or else the service.
     """
     if until_s <= since_s:
         raise UsageError("--until must be later than --since")
-    reader = HistoryReader(_path(config))
+    refuse_shared_output({"--csv": csv_path}, as_json=as_json)
+    reader = HistoryReader(history_file(config))
+    if machine is None:
+        if csv_path is not None:
+            names = ", ".join(reader.machines()) or "none"
+            raise UsageError(f"--csv needs a machine; the history has: {names}")
+        history_of_all(reader, since_s, until_s, as_json=as_json)
+        return
     if machine not in (known := reader.machines()):
         raise UsageError(
             f'the history has no machine "{machine}"; it has: {", ".join(known) or "none"}'
@@ -61,7 +64,8 @@ def history(
     if csv_path is not None:
         with ResultFile(csv_path, "--csv") as file:
             number = _write_csv(file, _finest(reader, machine, since_s, until_s))
-        message(f"{csv_path}: {counted(number, 'row')}")
+        if not file.is_standard_output:
+            message(f"{csv_path}: {counted(number, 'row')}")
         if not as_json:
             return
     step_min = _step_min((until_s - since_s) / 60.0)
@@ -81,22 +85,12 @@ def history(
         "events": [asdict(event) for event in events],
     }
     lines = [
-        f"{machine} from {local(since_s)} to {local(until_s)} ({_zone(until_s)})",
+        f"{machine} from {local(since_s)} to {local(until_s)} ({zone(until_s)})",
         summary(rows, alerts),
         *_table(rows, step_min),
         *_event_lines(events),
     ]
     emit(document, lines, as_json=as_json)
-
-
-def _path(config: Path | None) -> Path:
-    if config is not None:
-        return history_path(load_config(config), config)
-    try:
-        path = history_path(load_config(_DEFAULT_CONFIG), _DEFAULT_CONFIG)
-    except AuscultError:  # no configuration here
-        return SERVICE_HISTORY
-    return path if path.exists() else SERVICE_HISTORY
 
 
 def _step_min(minutes: float) -> int:
@@ -159,9 +153,3 @@ def _length(minutes: int) -> str:
         if minutes % size == 0:
             return counted(minutes // size, noun)
     return counted(minutes, "minute")
-
-
-def _zone(unix_s: float) -> str:
-    """The zone of this computer: ``UTC+01:00``."""
-    zone = datetime.fromtimestamp(unix_s).astimezone().strftime("%z")
-    return f"UTC{zone[:3]}:{zone[3:]}"

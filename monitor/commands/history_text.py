@@ -15,6 +15,12 @@ def local(unix_s: float) -> str:
     return f"{datetime.fromtimestamp(unix_s).astimezone():%Y-%m-%d %H:%M}"
 
 
+def zone(unix_s: float) -> str:
+    """The time zone of this computer: ``UTC+01:00``."""
+    offset = datetime.fromtimestamp(unix_s).astimezone().strftime("%z")
+    return f"UTC{offset[:3]}:{offset[3:]}"
+
+
 def summary(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> str:
     """One line about the whole time."""
     if not rows:

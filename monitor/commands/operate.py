@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from monitor.commands.output import columns, emit, message
-from monitor.config.settings import load_config, state_dir
+from monitor.config.settings import load_config
+from monitor.config.state_folder import daemon_state_dir
 from monitor.control.address import possible_paths
 from monitor.control.client import ask
 from monitor.errors import AuscultError
@@ -36,9 +37,9 @@ class Target:
 
     def _state_dir(self) -> Path | None:
         if self.config is not None:
-            return state_dir(load_config(self.config), self.config)
+            return daemon_state_dir(load_config(self.config), self.config)
         try:
-            return state_dir(load_config(_DEFAULT_CONFIG), _DEFAULT_CONFIG)
+            return daemon_state_dir(load_config(_DEFAULT_CONFIG), _DEFAULT_CONFIG)
         except AuscultError:  # no configuration here: the service of this computer is asked
             return None
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from monitor.alerts import alert_to_dict
 from monitor.commands.output import columns, emit
-from monitor.config.settings import load_config, outbox_path
+from monitor.config.settings import load_config
+from monitor.config.state_folder import daemon_state_dir, outbox_path
 from monitor.mqtt import discovery_removal
 from monitor.outbox.reader import read_outbox
 from monitor.text.wording import counted
@@ -14,7 +15,7 @@ from monitor.text.wording import counted
 
 def outbox(config: Path, *, as_json: bool) -> None:
     """Print the alerts that the broker has not acknowledged, oldest first."""
-    listing = read_outbox(outbox_path(load_config(config), config))
+    listing = read_outbox(outbox_path(daemon_state_dir(load_config(config), config)))
     rows = [
         (alert.at, alert.machine, alert.kind, f"score {alert.score:.4g}", alert.event_id)
         for alert in listing.alerts

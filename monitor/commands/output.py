@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import typer
 
 from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
 from monitor.text.escaping import json_text, one_line
+
+STANDARD_OUTPUT = Path("-")
+"""As the name of a file of results."""
 
 
 def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
@@ -23,7 +26,7 @@ def emit(document: Any, lines: Iterable[str], *, as_json: bool) -> None:
 
 
 class ResultFile:
-    """A text file with results of a command, named by ``option``.
+    """A text file with results of a command, named by ``option``. ``-`` is standard output.
 
     Raises ``UsageError`` for a recording, which a pattern such as ``--scores *.wav`` names,
     ``MissingInputError`` if it cannot be created and ``ServiceUnavailableError`` if it cannot be
@@ -34,6 +37,11 @@ class ResultFile:
         from monitor.audio.recordings import RECORDING_SUFFIXES  # noqa: PLC0415 - loads libraries
 
         self._path = path
+        self.is_standard_output = path == STANDARD_OUTPUT
+        self._file: TextIO
+        if self.is_standard_output:
+            self._file = sys.stdout
+            return
         if path.suffix.lower() in RECORDING_SUFFIXES and path.exists():
             raise UsageError(f"{option}: {path} is a recording and would be overwritten")
         if not path.parent.exists():
@@ -47,6 +55,8 @@ class ResultFile:
         """Append ``text``; return the number of characters."""
         try:
             return self._file.write(text)
+        except BrokenPipeError:  # whoever reads standard output wants no more
+            raise
         except OSError as error:
             raise self._full(error) from None
 
@@ -55,13 +65,33 @@ class ResultFile:
 
     def __exit__(self, *exc_info: object) -> None:
         try:
-            self._file.close()
+            if self.is_standard_output:
+                self._file.flush()
+            else:
+                self._file.close()
+        except BrokenPipeError:
+            if exc_info[0] is None:
+                raise
         except OSError as error:
             if exc_info[0] is None:
                 raise self._full(error) from None
 
     def _full(self, error: OSError) -> ServiceUnavailableError:
         return ServiceUnavailableError(f"{self._path}: cannot be written: {error.strerror}")
+
+
+def refuse_shared_output(files: Mapping[str, Path | None], *, as_json: bool) -> None:
+    """Refuse two results on standard output. ``files``: by option.
+
+    Raises ``UsageError``.
+    """
+    options = [option for option, path in files.items() if path == STANDARD_OUTPUT]
+    if as_json:
+        options.append("--json")
+    if len(options) > 1:
+        raise UsageError(
+            f"{' and '.join(options)} would both write to standard output: name a file instead of -"
+        )
 
 
 def message(text: str) -> None:

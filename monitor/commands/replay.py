@@ -10,7 +10,13 @@ from pathlib import Path
 
 from monitor.audio.recordings import recording_files
 from monitor.audio.start_time import start_times
-from monitor.commands.output import message, progress, report_ignored
+from monitor.commands.output import (
+    STANDARD_OUTPUT,
+    message,
+    progress,
+    refuse_shared_output,
+    report_ignored,
+)
 from monitor.commands.replay_results import replay_results
 from monitor.config.settings import Settings, check_machine_id, load_config
 from monitor.detection.detector import persistence_of
@@ -63,10 +69,11 @@ def replay(request: ReplayRequest) -> int:
     recordings = recording_files(request.recordings)
     report_ignored(request.recordings)
     _refuse_overwriting(request, recordings)
+    paths = {"scores": request.scores, "files": request.files, "alerts": request.alerts}
+    refuse_shared_output({f"--{name}": one for name, one in paths.items()}, as_json=request.as_json)
     starts = start_times(recordings, request.start)
     machine = _machine(request, settings)
     detector, operation = _how_to_detect(machine, settings)
-    paths = {"scores": request.scores, "files": request.files, "alerts": request.alerts}
     # All published replays share the numbers of a machine: the clock keeps them apart.
     first_sequence = int(time.time() * 1000) if request.publish else 0
     threshold = thresholds_of(bundle.calibration, detector).alarm
@@ -149,7 +156,7 @@ def _refuse_overwriting(request: ReplayRequest, recordings: Iterable[Path]) -> N
     taken = {recording.resolve(): "is a recording to replay" for recording in recordings}
     for option in ("scores", "files", "alerts"):
         path: Path | None = getattr(request, option)
-        if path is None or path.is_char_device():
+        if path is None or path == STANDARD_OUTPUT or path.is_char_device():
             continue
         if use := taken.get(path.resolve()):
             raise UsageError(f"--{option} {path}: {use}; name another file")

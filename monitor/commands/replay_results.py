@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
-from monitor.commands.output import ResultFile, columns, emit
+from monitor.commands.output import ResultFile, columns, emit, message
 from monitor.domain import Score
 from monitor.model.bundle import Bundle
 from monitor.mqtt.payloads import alert_payload
@@ -69,6 +69,7 @@ class ReplayResults:
         self._threshold = threshold
         self._series = AlertSeries(first_sequence)
         self._alert_file = outputs["alerts"]
+        self._owns_standard_output = any(one and one.is_standard_output for one in outputs.values())
         self._score_rows = _table(outputs["scores"], SCORE_COLUMNS)
         self._file_rows = _table(outputs["files"], FILE_COLUMNS)
 
@@ -106,7 +107,7 @@ class ReplayResults:
             self._file_rows.writerow(row.values())
 
     def print(self, *, published: bool, as_json: bool) -> None:
-        """Print the summary on standard output."""
+        """Print the summary: on standard output, unless a table is there."""
         raised = sum(alert.kind == "raised" for alert in self.alerts)
         table = [("file", "seconds", "recording score", "recording threshold", "alerts", "result")]
         table += [
@@ -125,6 +126,11 @@ class ReplayResults:
         total = f"{counted(raised, 'alert')} raised in {counted(n_read, 'recording')}"
         if n_unread:
             total += f"; {counted(n_unread, 'recording')} could not be scored"
+        lines = [*columns(table), total, *_explanations(self.summaries)]
+        if self._owns_standard_output:
+            for line in lines:
+                message(line)
+            return
         emit(
             {
                 "bundle": str(self._bundle.path),
@@ -133,7 +139,7 @@ class ReplayResults:
                 "alerts": [alert_payload(alert) for alert in self.alerts],
                 "published": published,
             },
-            [*columns(table), total, *_explanations(self.summaries)],
+            lines,
             as_json=as_json,
         )
 

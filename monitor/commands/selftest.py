@@ -12,7 +12,8 @@ from monitor.audio.level import LevelMeter
 from monitor.audio.signal_check import SignalCheck
 from monitor.calibration.machine_match import match_sound
 from monitor.commands.output import columns, emit
-from monitor.config.settings import MachineSettings, load_config, state_dir
+from monitor.config.settings import MachineSettings, load_config
+from monitor.config.state_folder import daemon_state_dir
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, LogMelBlock, SourceState, SourceStatus, block_times_s
 from monitor.errors import AuscultError, BadInputError, BundleError, ServiceUnavailableError
@@ -50,7 +51,7 @@ def selftest(config: Path, *, as_json: bool) -> int:
     logging.basicConfig(level=logging.CRITICAL)
     settings = load_config(config)
     findings = [Finding("config", ok=True, detail=str(config))]
-    state = state_dir(settings, config)
+    state = daemon_state_dir(settings, config)
     bundles = {machine.id: _bundle_of(machine, state) for machine in settings.machines}
     findings += [_try_bundle(name, path) for name, path in bundles.items()]
     findings += _try_broker(settings.mqtt, [machine.id for machine in settings.machines])

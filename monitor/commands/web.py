@@ -11,7 +11,8 @@ from typing import Literal
 
 from monitor.commands.extras import needs_extra
 from monitor.commands.output import message
-from monitor.config.settings import companion_dir, load_config, state_dir
+from monitor.config.settings import load_config
+from monitor.config.state_folder import companion_dir, state_dir
 from monitor.config.web import WebSettings
 from monitor.errors import MissingInputError, UsageError
 from monitor.process.logs import set_up_logging

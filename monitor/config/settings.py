@@ -165,35 +165,6 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Setting
     return _anchored(settings, path.absolute().parent)
 
 
-def state_dir(settings: Settings, config_path: Path) -> Path:
-    """The folder of the outbox: configured, systemd's, or ``state`` beside the file."""
-    if settings.service.state_dir is not None:
-        return settings.service.state_dir
-    if from_systemd := os.environ.get("STATE_DIRECTORY"):
-        return Path(from_systemd.split(":")[0])
-    return config_path.absolute().parent / "state"
-
-
-def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
-    """The folder that ``auscult NAME``, beside the daemon, may write.
-
-    ``name`` in systemd's ``StateDirectory=`` of this process, or else in the state folder.
-    """
-    if from_systemd := os.environ.get("STATE_DIRECTORY"):
-        return Path(from_systemd.split(":")[0]) / name
-    return state_dir(settings, config_path) / name
-
-
-def outbox_path(settings: Settings, config_path: Path) -> Path:
-    """The database file of the outbox."""
-    return state_dir(settings, config_path) / "outbox.sqlite3"
-
-
-def history_path(settings: Settings, config_path: Path) -> Path:
-    """The database file of the history."""
-    return state_dir(settings, config_path) / "history.sqlite3"
-
-
 def _refuse_repeated_ids(settings: Settings, where: Callable[[KeyPath], str]) -> None:
     seen: set[str] = set()
     for index, machine in enumerate(settings.machines):

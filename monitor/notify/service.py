@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from monitor.config.notify import NotifySettings
-from monitor.config.settings import Settings, companion_dir, history_path, load_config, state_dir
+from monitor.config.settings import Settings, load_config
+from monitor.config.state_folder import companion_dir, history_path, state_dir
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
@@ -115,7 +116,7 @@ class _Service:
         log_format = self._log_format or settings.service.log_format
         set_up_logging(settings.service.log_level, log_format)
         state = state_dir(settings, self._config)
-        history = HistoryReader(history_path(settings, self._config))
+        history = HistoryReader(history_path(state))
         evidence = EvidenceFolder(state / "evidence")
         sending = Sending()
         targets = [

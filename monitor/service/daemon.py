@@ -13,7 +13,8 @@ from typing import Literal
 
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK
-from monitor.config.settings import Settings, history_path, load_config, outbox_path, state_dir
+from monitor.config.settings import Settings, load_config
+from monitor.config.state_folder import history_path, outbox_path, state_dir
 from monitor.control.address import socket_path
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
@@ -88,7 +89,7 @@ def run_daemon(
         def reread() -> Reading:
             running = [machine.plan for machine in supervisor.machines.values()]
             settings = load_config(config)
-            if outbox_path(settings, config) != outbox.path:
+            if outbox_path(state_dir(settings, config)) != outbox.path:
                 log.warning("service.state_dir has changed: restart the service to use it")
             plans = make_plans(settings, running, outbox.path.parent)
             commissioning.apply(settings)
@@ -151,10 +152,11 @@ def _open_outbox(
     settings: Settings, config: Path, stack: ExitStack
 ) -> tuple[HistoryFeed, RecordedOutbox]:
     """The history and the outbox that adds alerts to it, until ``stack`` ends."""
-    history = HistoryFeed(history_path(settings, config), settings.history)
+    folder = state_dir(settings, config)
+    history = HistoryFeed(history_path(folder), settings.history)
     stack.callback(history.close)
     outbox = RecordedOutbox(
-        outbox_path(settings, config),
+        outbox_path(folder),
         history,
         max_alerts=settings.mqtt.outbox_max_alerts,
         max_age_days=settings.mqtt.outbox_max_age_days,

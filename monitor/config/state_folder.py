@@ -1,0 +1,57 @@
+"""Where the daemon of a configuration keeps its state."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from monitor.config.settings import Settings
+
+SERVICE_CONFIGS = Path("/etc/auscult")
+"""``config.toml`` of the systemd unit ``auscult.service``, ``machines/NAME.toml`` of
+``auscult@NAME.service``."""
+SERVICE_STATES = Path("/var/lib")
+"""``auscult`` of ``auscult.service``, ``auscult-NAME`` of ``auscult@NAME.service``."""
+
+
+def state_dir(settings: Settings, config_path: Path) -> Path:
+    """The folder of the outbox: configured, systemd's, or ``state`` beside the file."""
+    if settings.service.state_dir is not None:
+        return settings.service.state_dir
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0])
+    return config_path.absolute().parent / "state"
+
+
+def daemon_state_dir(settings: Settings, config_path: Path) -> Path:
+    """As ``state_dir``, for a command that is run by hand beside the daemon.
+
+    systemd gives the service its folder in the environment, which the command does not have.
+    """
+    if settings.service.state_dir is None and "STATE_DIRECTORY" not in os.environ:
+        path = config_path.absolute()
+        if path == SERVICE_CONFIGS / "config.toml":
+            return SERVICE_STATES / "auscult"
+        if path.parent == SERVICE_CONFIGS / "machines":
+            return SERVICE_STATES / f"auscult-{path.stem}"
+    return state_dir(settings, config_path)
+
+
+def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
+    """The folder that ``auscult NAME``, beside the daemon, may write.
+
+    ``name`` in systemd's ``StateDirectory=`` of this process, or else in the state folder.
+    """
+    if from_systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(from_systemd.split(":")[0]) / name
+    return state_dir(settings, config_path) / name
+
+
+def outbox_path(state_dir: Path) -> Path:
+    """The database file of the outbox."""
+    return state_dir / "outbox.sqlite3"
+
+
+def history_path(state_dir: Path) -> Path:
+    """The database file of the history."""
+    return state_dir / "history.sqlite3"
