@@ -13,9 +13,12 @@ import pytest
 import soundfile
 
 from monitor.domain import FloatArray
+from monitor.errors import AuscultError
 from monitor.evidence.folder import EvidenceFolder, Piece
 from monitor.history.reader import HistoryReader
+from monitor.history.records import ALERT_KINDS
 from monitor.model.bundle import Bundle
+from monitor.outbox.reader import read_outbox
 from tests.bundles import SPEC, machine_sound
 from tests.daemons import Daemon, documents
 from tests.disks import FlashCard, fill, small_disk_at
@@ -179,6 +182,38 @@ def test_a_kill_before_the_first_write_is_reported(
     reason = "the daemon was killed before the sound was written"
     assert noted(watched) == [("kept", ""), ("lost", reason)]
     assert pieces(watched, cleared)[1].metadata["lost"] == reason
+
+
+def test_what_the_disk_refused_before_a_kill_is_known_after_it(
+    watched: Daemon, broker: Mosquitto, bundle: Bundle
+) -> None:
+    """Nobody would be notified of the alert, and nobody would know that its sound is lost."""
+    state = watched.folder / "state"
+    (state / "history.sqlite3").mkdir(parents=True)  # a folder cannot be used as a database
+    (state / "evidence").write_text("a file cannot be used as a folder")
+    watched.feed("m", bundle.path, fault_and_back())
+    with Subscriber(broker) as subscriber:
+        watched.start()
+        wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
+        alerts = documents(subscriber, "/m/alert")
+        wait_for(lambda: not read_outbox(state / "outbox.sqlite3").alerts)
+        watched.end(signal.SIGKILL)
+    (state / "history.sqlite3").rmdir()
+    (state / "evidence").unlink()
+    watched.forget_machines()
+    watched.feed("m", bundle.path, machine_sound(3))
+    watched.start()
+
+    def is_known() -> bool:
+        with contextlib.suppress(AuscultError):  # the history is just being made
+            return len(noted(watched)) == 2
+        return False
+
+    wait_for(is_known)
+    assert watched.end() == 0
+    events = HistoryReader(state / "history.sqlite3").events_after(0, kinds=ALERT_KINDS)
+    assert [event.event_id for event in events] == [alert["event_id"] for alert in alerts]
+    assert {what for what, _ in noted(watched)} == {"lost"}
 
 
 def test_a_full_disk_costs_no_alert_and_no_time(

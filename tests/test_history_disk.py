@@ -291,8 +291,11 @@ def test_a_disk_that_hangs_delays_no_alert(tmp_path: Path, monkeypatch: pytest.M
         assert time.monotonic() - began_s < 0.3
         outbox.acknowledge(sent.event_id)
         assert outbox.depth() == 0
+        assert outbox.health().unrecorded == 1
         stuck.goes_on.set()
-        feed.wait_for(sent.event_id, 10)
+        assert feed.has(sent.event_id, 10)
+        outbox.turn()
+        assert outbox.health().unrecorded == 0
     feed.close()
     assert [one.event_id for one in HistoryReader(feed.path).events(kinds=["raised"])] == [
         sent.event_id

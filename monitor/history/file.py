@@ -24,7 +24,7 @@ class HistoryFile:
     """Used by one thread; ``limits`` and ``monitored`` may be set by any.
 
     ``monitored``: the machines that are monitored. ``upkeep_due_s``: when to call ``upkeep``, by
-    the monotonic clock.
+    the monotonic clock. ``n_begun``: how often a new file was begun.
     """
 
     UPKEEP_S: ClassVar[float] = 3600.0
@@ -36,6 +36,7 @@ class HistoryFile:
         self.limits = limits
         self.monitored: frozenset[str] = frozenset()
         self.upkeep_due_s = float("inf")
+        self.n_begun = 0
         self._path = path
         self._clock = clock
         self._steps = StepWatch(clock)
@@ -125,6 +126,7 @@ class HistoryFile:
         # Readers keep positions: new ones are above all that were ever given.
         last = max(store.last_position(), self._last_position, int(self._clock.unix_s()))
         store.begin_positions_at(last)
+        self.n_begun += 1
 
     def _check_log(self, store: HistoryStore) -> None:
         """Raise ``OSError`` if a reader keeps the log from being emptied."""

@@ -24,9 +24,6 @@ class Batch:
     def __len__(self) -> int:
         return len(self.minutes) + len(self.events)
 
-    def has_event(self, event_id: str) -> bool:
-        return any(event.event_id == event_id for event in self.events)
-
     def split(self) -> tuple[Batch, Batch]:
         """The events of alerts, and everything else."""
         of_alerts = [event for event in self.events if event.kind in ALERT_KINDS]
@@ -37,8 +34,8 @@ class Batch:
 class Pending:
     """Values and events that are not written. Not thread-safe: the caller must hold a lock.
 
-    ``n_lost``: how many were dropped because there were too many. ``n_alert_events``: how many
-    events of alerts wait. The oldest minutes and events
+    ``n_lost``: how many were dropped because there were too many, ``n_lost_alerts`` of them events
+    of alerts. ``n_alert_events``: how many events of alerts wait. The oldest minutes and events
     are dropped; events of alerts have a limit of their own.
     """
 
@@ -49,8 +46,10 @@ class Pending:
 
     def __init__(self) -> None:
         self.n_lost = 0
+        self.n_lost_alerts = 0
         self._minutes: dict[MinuteKey, Tally] = {}
         self._events: deque[Event] = deque()
+        self._event_ids: set[str] = set()
         self.n_alert_events = 0
         self._minutes_since_s: float | None = None
 
@@ -71,7 +70,8 @@ class Pending:
         return None if self._minutes_since_s is None else self._minutes_since_s + collect_s
 
     def has_event(self, event_id: str) -> bool:
-        return any(event.event_id == event_id for event in self._events)
+        """Whether a message of an alert waits."""
+        return event_id in self._event_ids
 
     def add_minute(self, machine: str, minute: int, tally: Tally) -> None:
         """Add values to those of a minute."""
@@ -89,7 +89,7 @@ class Pending:
     def add_event(self, event: Event) -> None:
         """Add an event."""
         self._events.append(event)
-        self.n_alert_events += event.kind in ALERT_KINDS
+        self._counted(event, 1)
         self._limit_events()
 
     def take(self) -> Batch:
@@ -100,7 +100,7 @@ class Pending:
             self._minutes_since_s = None
         while self._events and len(batch.events) < self._AT_ONCE:
             batch.events.append(self._events.popleft())
-            self.n_alert_events -= batch.events[-1].kind in ALERT_KINDS
+            self._counted(batch.events[-1], -1)
         return batch
 
     def put_back(self, batch: Batch) -> None:
@@ -110,8 +110,19 @@ class Pending:
             for (machine, minute), tally in minutes.items():
                 self.add_minute(machine, minute, tally)
         self._events.extendleft(reversed(batch.events))
-        self.n_alert_events += sum(event.kind in ALERT_KINDS for event in batch.events)
+        for event in batch.events:
+            self._counted(event, 1)
         self._limit_events()
+
+    def _counted(self, event: Event, by: int) -> None:
+        """Note that an event waits, or no longer waits."""
+        if event.kind not in ALERT_KINDS:
+            return
+        self.n_alert_events += by
+        if by > 0:
+            self._event_ids.add(event.event_id)
+        else:
+            self._event_ids.discard(event.event_id)
 
     def _limit_events(self) -> None:
         """Drop the oldest events of each kind above its limit."""
@@ -127,7 +138,8 @@ class Pending:
             if excess[of_alert] > 0:
                 excess[of_alert] -= 1
                 self.n_lost += 1
-                self.n_alert_events -= of_alert
+                self.n_lost_alerts += of_alert
+                self._counted(event, -1)
             else:
                 kept.append(event)
         self._events = deque(kept)

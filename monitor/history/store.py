@@ -15,6 +15,7 @@ from monitor.history.records import ALERT_KINDS, Event
 from monitor.history.retention import Limits, Retention
 from monitor.history.schema import PERIODS, open_to_write
 from monitor.history.tally import COLUMNS, Tally
+from monitor.text.json_objects import json_object
 
 _VALUES = ", ".join("?" * (2 + len(COLUMNS)))
 _SUMS = [name for name in COLUMNS if name not in {"ratio_min", "ratio_max", "state", "state_time"}]
@@ -168,6 +169,9 @@ class HistoryStore:
 
     def _add_alert(self, event: Event, payload: str) -> None:
         is_cleared = event.kind == "cleared"
+        if self._is_late(event):
+            self._add_late(event)
+            return
         self._connection.execute(
             "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', ?)"
             " ON CONFLICT (alert_id) DO UPDATE SET cleared_at = excluded.cleared_at,"
@@ -181,6 +185,33 @@ class HistoryStore:
                 *(_peak_ratio(event.payload), int(event.kind == "updated"), payload),
             ),
         )
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether a later message of the alert is there: the disk refused this one at first."""
+        row = self._connection.execute(
+            "SELECT payload FROM alerts WHERE alert_id = ?", (event.alert_id,)
+        ).fetchone()
+        if row is None:
+            return False
+        try:
+            newest = json_object(row[0]).get("sequence")
+        except ValueError:  # a damaged row
+            return False
+        sequence = event.payload.get("sequence")
+        return isinstance(newest, int) and isinstance(sequence, int) and sequence < newest
+
+    def _add_late(self, event: Event) -> None:
+        """Add what a message states that a later one does not: the row stays that of the later."""
+        if event.kind == "updated":
+            self._connection.execute(
+                "UPDATE alerts SET n_updates = n_updates + 1 WHERE alert_id = ?", (event.alert_id,)
+            )
+        elif event.kind == "raised":
+            self._connection.execute(
+                "UPDATE alerts SET raised_at = ?, raised_unix_s = ?"
+                " WHERE alert_id = ? AND raised_unix_s > ?",
+                (event.at, event.at_unix_s, event.alert_id, event.at_unix_s),
+            )
 
 
 def _peak_ratio(alert: Mapping[str, Any]) -> float | None:

@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.history.file import HistoryFile, database_bytes
 from monitor.history.pending import Batch, Pending
-from monitor.history.records import Event
+from monitor.history.records import ALERT_KINDS, Event
 from monitor.history.retention import Limits
 from monitor.history.tally import Tally
 
@@ -48,6 +49,8 @@ class HistoryWriter:
     """How long minutes wait, for each of them, at most ``MOST_COLLECT_S``: with many machines,
     several minutes of each are written at once, and share a page of the file."""
     MOST_COLLECT_S: ClassVar[float] = 300.0
+    MOST_KNOWN: ClassVar[int] = 10_000
+    """Of so many messages of alerts it is known that they are on the disk."""
 
     def __init__(
         self, path: Path, limits: Limits | None = None, clock: Clock = SYSTEM_CLOCK
@@ -56,6 +59,8 @@ class HistoryWriter:
         self._changed = threading.Condition()
         self._pending = Pending()
         self._writing = Batch()
+        self._writing_ids: frozenset[str] = frozenset()
+        self._written_ids: dict[str, None] = {}
         self._trouble = ""
         self._refuses_alerts = False
         self._next_try_s = 0.0
@@ -83,16 +88,36 @@ class HistoryWriter:
     def add_event(self, event: Event) -> None:
         """Add an event. One with an ``event_id`` that exists is not written again."""
         with self._changed:
+            known = event.event_id in self._written_ids or self._is_waiting(event.event_id)
+            if event.event_id and known:
+                return
             self._pending.add_event(event)
             self._changed.notify_all()
 
     def is_written(self, event_id: str, timeout_s: float) -> bool:
-        """Whether an event is on the disk; waits for it, but not while the disk refuses alerts."""
+        """Whether a message of an alert is known to be on the disk.
+
+        Waits for it, but not while the disk refuses alerts. False also for one that was never
+        added, that was lost because too many waited, or that was written long ago: add it again.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._refuses_alerts or not self._is_waiting(event_id), timeout_s
             )
-            return not self._is_waiting(event_id)
+            return event_id in self._written_ids
+
+    @property
+    def refuses_alerts(self) -> bool:
+        """Whether the disk did not accept the newest messages of alerts."""
+        return self._refuses_alerts
+
+    @property
+    def lapses(self) -> tuple[int, int]:
+        """Changes when messages of alerts that were added may be missing.
+
+        That is: when too many waited, and when the file began again.
+        """
+        return self._pending.n_lost_alerts, self._file.n_begun
 
     def health(self) -> HistoryHealth:
         """The condition of the history."""
@@ -111,7 +136,7 @@ class HistoryWriter:
             log.warning("history %s: was not closed within %g s", self._path, timeout_s)
 
     def _is_waiting(self, event_id: str) -> bool:
-        return self._pending.has_event(event_id) or self._writing.has_event(event_id)
+        return self._pending.has_event(event_id) or event_id in self._writing_ids
 
     # The thread.
 
@@ -122,6 +147,7 @@ class HistoryWriter:
                 while (wait_s := self._wait_s()) > 0:
                     self._changed.wait(min(wait_s, threading.TIMEOUT_MAX))
                 self._writing = self._pending.take()
+                self._writing_ids = _message_ids(self._writing)
             fault = self._work()
             with self._changed:  # what is refused at the end is not tried again
                 is_open = not self._is_closing or (len(self._pending) > 0 and not fault)
@@ -144,20 +170,27 @@ class HistoryWriter:
 
     def _work(self) -> str:
         """Write, and do a part of the upkeep; returns why something is refused."""
-        rest, fault = self._writing, ""
+        rest, fault, begun = self._writing, "", self._file.n_begun
+        written: frozenset[str] = frozenset()
         try:
             rest, fault = self._file.write(self._writing)
+            written = self._writing_ids - _message_ids(rest)
             if not self._is_closing:
                 self._file.upkeep()
         except (sqlite3.Error, OSError) as error:
             # A damaged file is replaced, and the new one is written at once.
             fault = "" if self._file.replaced(error) else str(error)
+            if not fault and written:  # the new file may not have them
+                rest, written = self._writing.split()[0], frozenset()
         except Exception as error:  # a bug here must not end the history
             log.exception("internal error in the history")
             fault = repr(error)
         with self._changed:
+            if self._file.n_begun != begun:  # what was written before may not be in this file
+                self._written_ids.clear()
+            self._note_written(written)
             self._pending.put_back(rest)
-            self._writing = Batch()
+            self._writing, self._writing_ids = Batch(), frozenset()
             self._refuses_alerts = bool(fault) and self._pending.n_alert_events > 0
             self._changed.notify_all()
         if fault:
@@ -165,6 +198,12 @@ class HistoryWriter:
             self._next_try_s = self._next_values_s if self._refuses_alerts else 0.0
         self._report(fault)
         return fault
+
+    def _note_written(self, event_ids: frozenset[str]) -> None:
+        self._written_ids |= dict.fromkeys(event_ids)
+        excess = max(0, len(self._written_ids) - self.MOST_KNOWN)
+        for event_id in list(islice(self._written_ids, excess)):
+            del self._written_ids[event_id]
 
     def _report(self, fault: str) -> None:
         """Log when trouble begins, changes or ends, and when values are lost."""
@@ -181,3 +220,8 @@ class HistoryWriter:
                 self._path,
                 extra={"values_and_events_lost": n_lost},
             )
+
+
+def _message_ids(batch: Batch) -> frozenset[str]:
+    """The ``event_id`` of every message of an alert."""
+    return frozenset(event.event_id for event in batch.events if event.kind in ALERT_KINDS)

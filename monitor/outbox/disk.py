@@ -80,7 +80,7 @@ class OutboxDisk:
 
     def flush(self) -> None:
         """Write all changes, or set ``trouble``."""
-        if not self.memory.unwritten:
+        if not self.memory.is_changed():
             return
         try:
             self._write()
@@ -89,7 +89,7 @@ class OutboxDisk:
 
     def flush_if_due(self) -> None:
         """``flush``, but at most once a second while the disk does not accept changes."""
-        if self.memory.unwritten and time.monotonic() >= self._next_try_s:
+        if self.memory.is_changed() and time.monotonic() >= self._next_try_s:
             self.flush()
 
     def read(self, limit: int, machine: str | None) -> list[Alert]:
@@ -102,6 +102,43 @@ class OutboxDisk:
         added = islice(unwritten.added(machine), max(0, limit - len(alerts)))
         moments = unwritten.alerts
         return [*alerts, *(self.memory.corrected(one, moments[one.event_id][1]) for one in added)]
+
+    def after(self, position: int, limit: int) -> tuple[list[Alert], int]:
+        """The next alerts on the disk in order, and where to go on; 0 if these are the last."""
+        found = self._query(lambda store: [store.alerts_after(position, limit)])
+        rows, last = found[0] if found else ([], 0)
+        return self._query(lambda _: [self._alert(row) for row in self._kept(rows)]), last
+
+    def keep_unrecorded(self, event_id: str) -> None:
+        """Add an alert to those that were delivered and are not recorded."""
+        memory = self.memory
+        if (added := memory.unwritten.alerts.get(event_id)) is not None:
+            memory.unrecorded.put(*added)
+            return
+        for row in self._query(lambda store: [store.alert(event_id)]):
+            if row is not None and row.alert is not None and self._kept([row]):
+                memory.unrecorded.put(row.alert, row.appended)
+
+    def unrecorded(self, limit: int) -> list[Alert]:
+        """The oldest alerts that were delivered and are not recorded, in order."""
+        unrecorded = self.memory.unrecorded
+        most = limit + len(unrecorded.removed)
+        stored = self._query(
+            lambda store: [
+                self._alert(row)
+                for row in store.unrecorded(most)
+                if row.event_id not in unrecorded.removed
+            ]
+        )
+        added = (self.memory.corrected(*one) for one in unrecorded.added.values())
+        return [*stored, *added][:limit]
+
+    def excess_unrecorded(self) -> list[str]:
+        """The alerts to drop because too many are not recorded."""
+        unrecorded = self.memory.unrecorded
+        if len(unrecorded) <= unrecorded.MOST:
+            return []
+        return unrecorded.excess(self._query(lambda store: store.unrecorded(-1)))
 
     def oldest(self, number: int, *, only_updated: bool) -> list[AlertKey]:
         """The oldest alerts."""
@@ -149,6 +186,8 @@ class OutboxDisk:
             )
             if todo.drops:
                 store.put_drops(memory.drops)
+            memory.unrecorded.write(store)
+        memory.unrecorded.written(store)
         memory.stored.subtract(removed)
         memory.stored.update(alert.machine for alert in todo.added())
         memory.unwritten = Unwritten()
@@ -170,6 +209,7 @@ class OutboxDisk:
         if self._store is not None:
             if lost:  # deleted while open: the open file still has its rows
                 self.memory.merge_alerts(self._store.alerts(limit=-1))
+                self.memory.unrecorded.merge(self._store.unrecorded(-1))
             self._store.close()
         self._store, self._must_reopen = fresh, False
         self.memory.unwritten.machines |= set(self.memory.machines)
@@ -182,6 +222,7 @@ class OutboxDisk:
         try:
             if self.memory.has_read:
                 self.memory.stored = fresh.counts()
+                self.memory.unrecorded.stored = len(fresh.unrecorded(-1))
             else:
                 self.memory.merge(fresh)
         except BaseException:
@@ -223,13 +264,15 @@ class OutboxDisk:
         """Start a new file with what is in memory and what can be read from the damaged one."""
         memory = self.memory
         cached: list[StoredAlert] = []
+        cached_unrecorded: list[StoredAlert] = []
         if self._store is not None:
             with contextlib.suppress(sqlite3.Error):
                 cached = self._store.alerts(limit=-1)
+                cached_unrecorded = self._store.unrecorded(-1)
             self._store.close()
             self._store = None
         aside = move_aside(self._path)
-        machines, alerts = salvage(aside)
+        machines, alerts, unrecorded = salvage(aside)
         alerts = list({row.event_id: row for row in [*alerts, *cached]}.values())
         if not memory.machines:  # damaged before this process read any number
             memory.assume_sequence()
@@ -237,6 +280,7 @@ class OutboxDisk:
             if isinstance(row.last_sequence, int) and isinstance(row.machine, str):
                 memory.merge_machine(row)
         saved = memory.merge_alerts(alerts)
+        memory.unrecorded.merge([*unrecorded, *cached_unrecorded])
         memory.has_read = True
         memory.stored.clear()
         self.recoveries += 1

@@ -9,6 +9,7 @@ from monitor.alerts import Alert, AlertSeries, dated_until, redated
 from monitor.clock import Clock, Moment
 from monitor.outbox.rows import StoredAlert, StoredMachine
 from monitor.outbox.store import OutboxStore
+from monitor.outbox.unrecorded import Unrecorded
 from monitor.outbox.unwritten import Unwritten
 
 
@@ -16,7 +17,7 @@ class OutboxMemory:
     """The series of each machine, the dropped alerts, and the changes that are not written yet.
 
     Not thread-safe: the caller must hold a lock. It changes ``machines`` and ``drops``, and
-    reports it with ``touch`` and ``remove``.
+    reports it with ``touch`` and ``remove``. ``unrecorded``: alerts that were delivered.
 
     ``assumed_sequence``: the last sequence number to assume for a machine that is not in
     ``machines``. ``stored``: alerts in the file, by machine. ``has_read``: whether a file was
@@ -28,6 +29,7 @@ class OutboxMemory:
         self.drops: Counter[tuple[str, str]] = Counter()
         self.assumed_sequence = 0
         self.unwritten = Unwritten()
+        self.unrecorded = Unrecorded()
         self.stored: Counter[str] = Counter()
         self.has_read = False
         self._clock = clock
@@ -71,6 +73,10 @@ class OutboxMemory:
         self.unwritten.remove(event_ids)
         self.unwritten.drops |= dropped
 
+    def is_changed(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self.unwritten) or self.unrecorded.is_changed
+
     def depth(self) -> int:
         """How many alerts are in the queue."""
         stored = self.stored.total() - len(self.unwritten.removed)
@@ -94,6 +100,7 @@ class OutboxMemory:
         if store.writable:
             store.adopt_undated(self._clock.now())
         self.stored = counts
+        self.unrecorded.stored = len(store.unrecorded(-1))
         self.drops.update(drops)  # adds to those of this process
         self.has_read = True
 

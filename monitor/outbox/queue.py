@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import Literal, Self
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
+from monitor.outbox.lock import locked
 from monitor.outbox.unwritten import AlertKey
 
 _log = logging.getLogger(__name__)
@@ -33,7 +32,9 @@ class OutboxHealth:
 
     ``depth``: alerts not acknowledged, ``unwritten`` of them only in memory.
     ``dropped``: alerts ever dropped, by kind. ``recoveries``: damaged files replaced
-    since this process started.
+    since this process started. ``unrecorded``: alerts that were acknowledged and are kept
+    because they are not recorded; ``unrecorded_dropped``: those dropped since this process
+    started, because there were too many.
     """
 
     state: OutboxState
@@ -42,6 +43,8 @@ class OutboxHealth:
     unwritten: int
     dropped: dict[str, int]
     recoveries: int
+    unrecorded: int = 0
+    unrecorded_dropped: int = 0
 
 
 class Outbox:
@@ -77,7 +80,7 @@ class Outbox:
         self._guard = threading.RLock()
         self._next_age_check_s = 0.0
         self._closed = False
-        self._lock_file = _locked(path.with_name(path.name + ".lock"))
+        self._lock_file = locked(path.with_name(path.name + ".lock"))
         self._disk = OutboxDisk(path, clock)
         self._memory = self._disk.memory
         try:
@@ -137,12 +140,42 @@ class Outbox:
             self._enforce_age()
             return self._memory.machines_waiting()
 
-    def acknowledge(self, event_id: str) -> None:
-        """Remove an alert that the broker has. An unknown or repeated id changes nothing."""
+    def acknowledge(self, event_id: str, *, is_recorded: bool = True) -> None:
+        """Remove an alert that the broker has. An unknown or repeated id changes nothing.
+
+        If it is not recorded where it must be, it is kept on the disk among ``unrecorded``, and
+        not sent again.
+        """
         with self._guard:
             self._check_open()
+            if not is_recorded:
+                self._disk.keep_unrecorded(event_id)
             self._memory.remove([event_id])
             self._disk.flush()
+            if not is_recorded:
+                self._limit_unrecorded()
+
+    def unrecorded(self, limit: int) -> list[Alert]:
+        """The oldest alerts that were acknowledged and not recorded, in that order."""
+        with self._guard:
+            self._check_open()
+            return self._disk.unrecorded(limit) if len(self._memory.unrecorded) else []
+
+    def recorded(self, event_ids: Collection[str]) -> None:
+        """Remove alerts from ``unrecorded``: now they are recorded."""
+        with self._guard:
+            self._check_open()
+            self._memory.unrecorded.remove(event_ids)
+            self._disk.flush()
+
+    def after(self, position: int, limit: int) -> tuple[list[Alert], int]:
+        """The next alerts on the disk that are not acknowledged, and the position to go on from.
+
+        Begin at 0; a position of 0 is returned with the last ones.
+        """
+        with self._guard:
+            self._check_open()
+            return self._disk.after(position, limit)
 
     def open_alert(self, machine: str) -> Alert | None:
         """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
@@ -169,6 +202,8 @@ class Outbox:
                 unwritten=len(self._memory.unwritten.alerts),
                 dropped=dict(dropped),
                 recoveries=self._disk.recoveries,
+                unrecorded=len(self._memory.unrecorded),
+                unrecorded_dropped=self._memory.unrecorded.n_dropped,
             )
 
     def close(self) -> None:
@@ -203,6 +238,18 @@ class Outbox:
             entries = self._memory.unwritten.oldest(excess, only_updated=True)
             self._drop(entries or self._memory.unwritten.oldest(excess, only_updated=False))
 
+    def _limit_unrecorded(self) -> None:
+        event_ids = self._disk.excess_unrecorded()
+        if not event_ids:
+            return
+        self._memory.unrecorded.remove(event_ids)
+        self._memory.unrecorded.n_dropped += len(event_ids)
+        self._disk.flush()
+        _log.error(
+            "outbox %s: too many delivered alerts are not recorded; the oldest are dropped: %d",
+            *(self.path, self._memory.unrecorded.n_dropped),
+        )
+
     def _enforce_age(self) -> None:
         if time.monotonic() >= self._next_age_check_s:
             self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
@@ -215,30 +262,3 @@ class Outbox:
         self._memory.remove([event_id for event_id, _, _ in entries], dropped=True)
         self._disk.flush()
         _log.warning("outbox %s: over its limits; alerts dropped: %d", self.path, len(entries))
-
-
-def _locked(path: Path) -> IO[bytes] | None:
-    """Lock ``path`` until the returned file is closed or the process ends in any way.
-
-    ``None`` if the file can neither be made nor opened: then a second process cannot
-    write on this disk either. Raises ``ServiceUnavailableError`` when another process
-    holds the lock.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-    file = os.fdopen(descriptor, "rb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        raise ServiceUnavailableError(
-            f"{path.parent}: another Auscult process is using this state folder ({path.name} is "
-            "locked); give each daemon its own"
-        ) from error
-    return file

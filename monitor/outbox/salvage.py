@@ -8,7 +8,12 @@ import time
 from pathlib import Path
 
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.schema import StoreDamagedError, alert_columns, machines_query
+from monitor.outbox.schema import (
+    StoreDamagedError,
+    alert_columns,
+    machines_query,
+    unrecorded_query,
+)
 
 _KEPT_DAMAGED_FILES = 3
 _LOG_SUFFIXES = ("-wal", "-shm")
@@ -51,14 +56,18 @@ def move_aside(path: Path) -> Path:
     return target
 
 
-def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
-    """The rows that can be read from a damaged database."""
+def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert], list[StoredAlert]]:
+    """The rows that can be read from a damaged database.
+
+    Machines, alerts, and alerts that were delivered and are not recorded.
+    """
     machines: list[StoredMachine] = []
     alerts: list[StoredAlert] = []
+    unrecorded: list[StoredAlert] = []
     try:
         connection = sqlite3.connect(path, isolation_level=None)
     except sqlite3.Error:
-        return machines, alerts
+        return machines, alerts, unrecorded
     with contextlib.closing(connection):
         with contextlib.suppress(sqlite3.Error):
             for row in connection.execute(machines_query(connection)):
@@ -69,4 +78,7 @@ def salvage(path: Path) -> tuple[list[StoredMachine], list[StoredAlert]]:
                 f"SELECT {names} FROM alerts NOT INDEXED ORDER BY position"  # noqa: S608 - constants
             ):
                 alerts.append(StoredAlert(*row))  # noqa: PERF401  # as above
-    return machines, alerts
+        with contextlib.suppress(sqlite3.Error):
+            for row in connection.execute(unrecorded_query(connection), (-1,)):
+                unrecorded.append(StoredAlert(*row))  # noqa: PERF401  # as above
+    return machines, alerts, unrecorded

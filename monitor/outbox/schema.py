@@ -36,6 +36,14 @@ _ALERT_COLUMNS = (
     *("event_id", "machine", "kind", "appended_unix_s", "body"),
     *_ADDED_ALERT_COLUMNS,
 )
+_UNRECORDED = """
+CREATE TABLE IF NOT EXISTS unrecorded (
+    position INTEGER PRIMARY KEY, event_id TEXT NOT NULL UNIQUE, machine TEXT NOT NULL,
+    kind TEXT NOT NULL, appended_unix_s REAL NOT NULL, body TEXT NOT NULL, steady_s REAL,
+    boot_id TEXT, dated_by_clock INTEGER
+)
+"""
+"""Alerts that the broker has acknowledged. An earlier version leaves them as they are."""
 _MACHINES = (
     "SELECT machines.machine, last_sequence, open_alert, dated_unix_s, steady_s, boot_id,"
     " dated_by_clock FROM machines LEFT JOIN machine_times USING (machine)"
@@ -99,6 +107,16 @@ def machines_query(connection: sqlite3.Connection) -> str:
     return _MACHINES if times.fetchone() else _MACHINES_WITHOUT_TIMES
 
 
+def unrecorded_query(connection: sqlite3.Connection) -> str:
+    """The query for the ``?`` oldest alerts that were delivered and are not recorded.
+
+    A file of an earlier version has no such table.
+    """
+    found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'unrecorded'").fetchone()
+    table = "unrecorded" if found else "alerts WHERE 0"
+    return f"SELECT {alert_columns(connection)} FROM {table} ORDER BY position LIMIT ?"  # noqa: S608 - constants
+
+
 def extend(connection: sqlite3.Connection) -> None:
     """Add what a file of an earlier version does not have; that version can still use it."""
     present = {row[1] for row in connection.execute("PRAGMA table_info(alerts)")}
@@ -113,3 +131,4 @@ def extend(connection: sqlite3.Connection) -> None:
         "CREATE TABLE IF NOT EXISTS machine_times (machine TEXT PRIMARY KEY, dated_unix_s REAL,"
         " steady_s REAL, boot_id TEXT, dated_by_clock INTEGER) WITHOUT ROWID"
     )
+    connection.execute(_UNRECORDED)

@@ -13,10 +13,17 @@ from typing import Self
 from monitor.clock import Moment
 from monitor.durable import connect, reserve_space, transaction, use_log
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.schema import alert_columns, create, extend, machines_query, verify
+from monitor.outbox.schema import (
+    alert_columns,
+    create,
+    extend,
+    machines_query,
+    unrecorded_query,
+    verify,
+)
 
 _BUSY_TIMEOUT_S = 2.0
-_RESERVE_BYTES = 1 << 20
+_RESERVE_BYTES = 3 << 19
 _CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
 _MOST_BOOTS = 1000
 
@@ -117,6 +124,43 @@ class OutboxStore:
         self._connection.executemany(
             "DELETE FROM alerts WHERE event_id = ?", [(event_id,) for event_id in event_ids]
         )
+
+    def insert_unrecorded(self, alerts: Iterable[StoredAlert]) -> None:
+        """Add alerts that were delivered and are not recorded; one that exists is not added."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO unrecorded"
+            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id, dated_by_clock)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [astuple(alert) for alert in alerts],
+        )
+
+    def delete_unrecorded(self, event_ids: Iterable[str]) -> None:
+        self._connection.executemany(
+            "DELETE FROM unrecorded WHERE event_id = ?", [(event_id,) for event_id in event_ids]
+        )
+
+    def unrecorded(self, limit: int) -> list[StoredAlert]:
+        """The oldest alerts that were delivered and are not recorded, in order."""
+        rows = self._connection.execute(unrecorded_query(self._connection), (limit,))
+        return [StoredAlert(*row) for row in rows]
+
+    def alert(self, event_id: str) -> StoredAlert | None:
+        """One alert that is not delivered."""
+        row = self._connection.execute(
+            f"SELECT {self._alert_columns} FROM alerts WHERE event_id = ?",  # noqa: S608 - constants
+            (event_id,),
+        ).fetchone()
+        return None if row is None else StoredAlert(*row)
+
+    def alerts_after(self, position: int, limit: int) -> tuple[list[StoredAlert], int]:
+        """The next alerts in order, and the position of the last one; 0 if these are the last."""
+        rows = self._connection.execute(
+            f"SELECT {self._alert_columns}, position FROM alerts"  # noqa: S608 - constants
+            " WHERE position > ? ORDER BY position LIMIT ?",
+            (position, limit),
+        ).fetchall()
+        is_last = len(rows) < limit
+        return [StoredAlert(*row[:-1]) for row in rows], 0 if is_last else rows[-1][-1]
 
     def alerts(self, limit: int, machine: str | None = None) -> list[StoredAlert]:
         """The oldest ``limit`` alerts, of one machine or of all, in order."""

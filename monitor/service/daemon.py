@@ -42,7 +42,8 @@ from monitor.service.supervisor import Supervisor
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 2000
-"""Alerts of earlier processes whose evidence must be there."""
+"""Alerts of earlier processes whose evidence must be there: so many that are not delivered, and as
+many that the history does not have."""
 
 
 def run_daemon(
@@ -110,7 +111,8 @@ def run_daemon(
 
         delivery.start()
         commissioning.apply(settings)
-        evidence.start(plans, outbox.pending(_MOST_WAITING), history.path)
+        waiting = [*outbox.unrecorded(_MOST_WAITING), *outbox.pending(_MOST_WAITING)]
+        evidence.start(plans, waiting, history.path)
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})
@@ -139,7 +141,7 @@ def run_daemon(
             reread,
             announce,
             turn_mutes=muting.turn,
-            turn_history=history.turn,
+            turn_history=partial(_turn_history, history, outbox),
             turn_evidence=evidence.turn,
             turn_learning=partial(
                 _turn_learning, commissioning, supervisor, in_force, announce, history
@@ -211,6 +213,12 @@ def _turn_learning(
         supervisor.machines[name].publish_state()
         if (learner := commissioning.learner(name)) is not None:
             history.event("learn", name, value=learner.stage)
+
+
+def _turn_history(history: HistoryFeed, outbox: RecordedOutbox) -> None:
+    """Count the time in which nothing arrives, and add the alerts that the history lacks."""
+    history.turn()
+    outbox.turn()
 
 
 def _open_control_socket(daemon: Daemon, path: Path, stack: ExitStack) -> None:

@@ -54,6 +54,12 @@ def _troubles(parts: Mapping[str, Any]) -> list[str]:
         troubles.append(f"alerts are only in memory: {outbox['detail']}")
     if history.get("trouble"):
         troubles.append(f"the history is not written: {history['trouble']}")
+    if outbox["unrecorded"] and history.get("trouble"):
+        number = counted(outbox["unrecorded"], "delivered alert")
+        troubles.append(f"the history lacks {number}, which auscult notify has not sent")
+    if outbox["unrecorded_dropped"]:
+        number = counted(outbox["unrecorded_dropped"], "delivered alert")
+        troubles.append(f"{number} can no longer be written into the history: there were too many")
     if parts["evidence"]["trouble"]:
         troubles.append(f"evidence is lost: {parts['evidence']['trouble']}")
     return troubles

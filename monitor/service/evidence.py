@@ -76,8 +76,8 @@ class Evidence:
     ) -> None:
         """Begin to write.
 
-        ``waiting``: alerts of earlier processes that are not yet delivered. ``history``: has those
-        that are, if it exists.
+        ``waiting``: alerts of earlier processes that are not yet delivered, or that the history
+        does not have. ``history``: has the others, if it exists.
         """
         judges = {plan.settings.id: judge for plan in plans if (judge := plan.judge) is not None}
         opened = [self._outlet.open_alert(machine) for machine in judges]

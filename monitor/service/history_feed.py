@@ -25,7 +25,7 @@ class HistoryFeed:
     """The history of all machines of one daemon, if it is enabled.
 
     Every method may be called from any thread, but ``apply`` and ``close`` only from one. None
-    waits for the disk, except ``wait_for`` and ``close``.
+    waits for the disk, except ``has`` and ``close``.
     """
 
     def __init__(
@@ -128,11 +128,23 @@ class HistoryFeed:
             )
         )
 
-    def wait_for(self, event_id: str, timeout_s: float) -> None:
-        """Wait until an event is on the disk, but not while the disk has trouble."""
+    def has(self, event_id: str, timeout_s: float = 0.0) -> bool:
+        """Whether a message of an alert is known to be on the disk; true without a history.
+
+        Waits for it, but not while the disk refuses the history.
+        """
         writer = self._writer
-        if writer is not None:
-            writer.is_written(event_id, timeout_s)
+        return writer is None or writer.is_written(event_id, timeout_s)
+
+    def accepts_alerts(self) -> bool:
+        """Whether it is worth adding messages of alerts that the history may not have."""
+        writer = self._writer
+        return writer is None or not writer.refuses_alerts
+
+    def lapses(self) -> tuple[int, int]:
+        """Changes when messages of alerts that were added may be missing in the history."""
+        writer = self._writer
+        return writer.lapses if writer is not None else (0, 0)
 
     def health(self) -> HistoryHealth | None:
         """The condition of the history; None if it is not enabled."""

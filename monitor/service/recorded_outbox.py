@@ -1,4 +1,4 @@
-"""An outbox whose alerts are in the history before it forgets them."""
+"""An outbox that keeps every alert until the broker and the history have it."""
 
 from __future__ import annotations
 
@@ -14,48 +14,75 @@ from monitor.service.history_feed import HistoryFeed
 class RecordedOutbox(Outbox):
     """Every alert is also added to the history: so is an alert that an earlier process left here.
 
-    An alert that the broker has acknowledged is removed after the history has it on the disk. If
-    the disk refuses the history, or is slow, it is removed all the same.
+    An alert that the broker has acknowledged is removed when the history has it on the disk. If
+    the disk refuses the history, or is slow, the alert is kept among ``unrecorded`` and added
+    again when the disk accepts the history, also after a kill. The history has each message once:
+    it knows them by their ``event_id``.
     """
 
-    LONGEST_WAIT_S: ClassVar[float] = 2.0
+    LONGEST_WAIT_S: ClassVar[float] = 0.5
+    """A disk that works has the alert by then. If one does not, later alerts do not wait."""
     _MOST_AT_START: ClassVar[int] = 2000
-    _MOST_RECORDED: ClassVar[int] = 10_000
+    _AT_ONCE: ClassVar[int] = 200
 
     def __init__(self, path: Path, history: HistoryFeed, **limits: Any) -> None:
         super().__init__(path, **limits)
         self._history = history
         self._recording = threading.Lock()
         """Held until a new alert is in the history, at least in memory."""
-        self._recorded: dict[str, None] = {}
+        self._is_slow = False
+        self._position: int | None = 0
+        """From where on the waiting alerts are compared with the history; None if all were."""
+        self._lapses = history.lapses()
+        for alert in self.unrecorded(self._MOST_AT_START):
+            history.alert(alert)  # before those that are newer
         self.pending(self._MOST_AT_START)
 
     def append(self, draft: AlertDraft) -> Alert:
         """As the outbox does, and into the history."""
         with self._recording:
             alert = super().append(draft)
-            self._record(alert)
+            self._history.alert(alert)
         return alert
 
     def pending(self, limit: int = 100, machine: str | None = None) -> list[Alert]:
         """As the outbox does; what is pending is about to be sent, so the history must have it."""
         alerts = super().pending(limit, machine)
         for alert in alerts:
-            self._record(alert)
+            self._history.alert(alert)
         return alerts
 
-    def acknowledge(self, event_id: str) -> None:
-        """As the outbox does, after the history has the alert."""
+    def acknowledge(self, event_id: str, *, is_recorded: bool = True) -> None:
+        """As the outbox does; the alert is kept until the history has it."""
         with self._recording:
             pass
-        self._history.wait_for(event_id, self.LONGEST_WAIT_S)
-        super().acknowledge(event_id)
+        wait_s = 0.0 if self._is_slow else self.LONGEST_WAIT_S
+        has_it = self._history.has(event_id, wait_s)
+        self._is_slow = not has_it
+        super().acknowledge(event_id, is_recorded=is_recorded and has_it)
 
-    def _record(self, alert: Alert) -> None:
-        """Add an alert, unless this process has added it already."""
-        if alert.event_id in self._recorded:
+    def turn(self) -> None:
+        """Add to the history what it lacks, and forget what it has. Call it about every second."""
+        if not self._history.accepts_alerts():
             return
-        self._recorded[alert.event_id] = None
-        if len(self._recorded) > self._MOST_RECORDED:
-            self._recorded.pop(next(iter(self._recorded)), None)
-        self._history.alert(alert)
+        unrecorded = self.unrecorded(self._AT_ONCE)
+        if written := [one.event_id for one in unrecorded if self._history.has(one.event_id)]:
+            self.recorded(written)
+        for alert in unrecorded:
+            self._history.alert(alert)
+        self._is_slow = self._is_slow and len(written) < len(unrecorded)
+        self._compare()
+
+    def _compare(self) -> None:
+        """Add some of the waiting alerts that the history may lack.
+
+        All of them are compared after the start, and when the history may have lost some.
+        """
+        lapses = self._history.lapses()
+        if lapses != self._lapses:
+            self._lapses, self._position = lapses, 0
+        if self._position is not None:
+            alerts, last = self.after(self._position, self._AT_ONCE)
+            self._position = last or None
+            for alert in alerts:
+                self._history.alert(alert)
