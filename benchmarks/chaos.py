@@ -7,7 +7,8 @@ The real daemon monitors six machines, whose faults start and end by a plan. Bes
 page. Also by a plan, which depends on the seed, the daemon and a real mosquitto are killed with
 SIGKILL: at random moments and at chosen ones (during the start, while connecting,
 inside the transaction of the outbox, while an alert is sent). `auscult notify` and `auscult web`
-are killed too, and the endpoint fails, hangs or hangs up for a while. The broker is paused and
+are killed too, and the endpoint fails, hangs or hangs up for a while, sometimes until so many
+messages wait that they are sent as one. The broker is paused and
 connections are reset. Each new broker has other limits: no retained messages, QoS 0, small
 packets. The clock of the computer is set forward and back, by up to 45 days, also while the
 daemon does not run. The history is damaged while the daemon does not run and after
@@ -23,7 +24,8 @@ The exit status is 1 unless
 
 - every alert was received, in order, without gaps and without a date in the future,
 - every fault raised one alert,
-- the endpoint was told the beginning and the end of every alert, in order,
+- the endpoint received the beginning and the end of every alert, in order, alone or in a message
+  about several alerts, unless no disk accepted the alert before the daemon was killed,
 - the evidence that alerts name is there, or the log, the history or its metadata report that it is
   lost or was deleted because of a limit,
 - history and evidence were never larger than their limits, and
@@ -155,10 +157,11 @@ def _rows_of_companions(outcome: Outcome, world: World) -> list[tuple[str, objec
     answers = sorted(world.companions.viewer.answers.items())
     exceeded = space.history.exceeded + space.evidence.exceeded
     return [
-        ("alerts to tell by notifications", notices.alerts),
+        ("alerts to send as notifications", notices.alerts),
         ("  messages at the endpoint", notices.received),
         ("    of them with a picture, repeated", f"{notices.pictures}, {notices.duplicated}"),
-        ("  only in memory when the daemon was killed", notices.lost_with_history),
+        ("    about several alerts, their lines", f"{notices.joined}, {notices.lines}"),
+        ("  on no disk when the daemon was killed", notices.on_no_disk),
         ("  lost", notices.lost),
         ("pieces of evidence that alerts name", evidence.named),
         ("  there at the end: whole, incomplete", f"{evidence.whole}, {evidence.partial}"),

@@ -27,6 +27,7 @@ from monitor.history.reader import HistoryReader
 from monitor.history.records import ALERT_KINDS
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
+from monitor.notify.schedule import MOST_SINGLE
 from tests.daemons import ROOT, toml
 from tests.mosquitto import free_port
 from tests.notifications import Hook, Mode
@@ -37,6 +38,8 @@ NAMES: tuple[Name, ...] = ("notify", "web")
 TARGET = "phone"
 _BEGINS_WITHIN_S = 30.0
 _MEMORY_EVERY_S = 1.0
+_MANY_WITHIN_S = 120.0
+"""So long the endpoint fails at most until many messages wait."""
 
 
 class Companions:
@@ -65,6 +68,7 @@ class Companions:
         self.viewer = Viewer(f"http://127.0.0.1:{self._port}")
         self._is_over = False
         self._memory_due_s = 0.0
+        self._is_waiting_for_many = False
         (folder / f"{TARGET}.url").write_text(self.hook.url + "\n")
 
     @property
@@ -81,7 +85,7 @@ class Companions:
         return f"[web]\n{toml(web)}\n[[notify]]\n{toml(target)}"
 
     def start(self) -> None:
-        """Start both. What happens from now on is told."""
+        """Start both. What happens from now on is sent."""
         for name in NAMES:
             self._start(name)
         wait_for(self._ledger_path.exists, _BEGINS_WITHIN_S, what="auscult notify has begun")
@@ -141,6 +145,10 @@ class Companions:
 
     def fail(self, trouble: Trouble) -> None:
         """The endpoint does not work for a while."""
+        if trouble.aim == "fail until many wait":
+            self.hook.mode = "fail"
+            self._recover_when_many_wait(time.monotonic() + _MANY_WITHIN_S)
+            return
         mode: Mode = next(one for one in ("fail", "hang", "drop") if one == trouble.aim)
         self.hook.mode = mode
         self.done[f"endpoint: {mode}"] += 1
@@ -175,7 +183,19 @@ class Companions:
             return None
 
     def _recover(self) -> None:
-        self.hook.mode = "ok"
+        if not self._is_waiting_for_many:
+            self.hook.mode = "ok"
+
+    def _recover_when_many_wait(self, until_s: float) -> None:
+        """Recover when the next message is about several alerts, or after a time."""
+        ledger = self._ledger()
+        many = ledger is not None and len(ledger.pending()) > MOST_SINGLE
+        self._is_waiting_for_many = not many and time.monotonic() < until_s
+        if self._is_waiting_for_many:
+            self._after(0.2, lambda: self._recover_when_many_wait(until_s))
+            return
+        self.done["endpoint: fail until many wait"] += many
+        self._recover()
 
     def _start(self, name: Name) -> None:
         if self._is_over:

@@ -24,8 +24,8 @@ class Evidence:
     ``whole``, ``partial``, ``noted``: in the folder; with all of its sound, with the reason why it
     is incomplete, or with the reason why it is lost. ``deleted``: because of a limit, by the log.
     ``lost``: by the log or the history. ``forgotten``: nothing is known of them, and the messages
-    that named them are not in the history either: it was damaged, or the disk refused it when the
-    daemon was killed. ``unnamed``: alerts without evidence. ``checked``: clips in which the tone of
+    that named them were destroyed: the history was damaged after it had them, or no disk accepted
+    them. ``unnamed``: alerts without evidence. ``checked``: clips in which the tone of
     the fault was found.
     """
 
@@ -49,10 +49,12 @@ def check_evidence(
     *,
     lost: Collection[str],
     remembered: Collection[str],
+    destroyed: Collection[str] = (),
 ) -> Evidence:
     """``alerts``: as published. ``log``: of the daemon. ``lost``: ids of evidence by the history.
 
-    ``remembered``: ids of the messages that are in the history.
+    ``remembered``: ids of the messages that are in the history; ``destroyed``: of those that were
+    in it, or in no file.
     """
     found = Evidence()
     reasons: Counter[str] = Counter()
@@ -67,12 +69,15 @@ def check_evidence(
     pieces = EvidenceFolder(folder)
     named: dict[str, Record] = {}
     traceable: set[str] = set()
+    gone: set[str] = set()
     for alert in alerts:
         evidence_id = (alert.get("evidence") or {}).get("id")
         if evidence_id is not None:
             named.setdefault(evidence_id, alert)
             if alert.get("event_id") in remembered:
                 traceable.add(evidence_id)
+            if alert.get("event_id") in destroyed:
+                gone.add(evidence_id)
         elif not alert.get("short"):
             found.unnamed += 1
     found.named = len(named)
@@ -88,7 +93,7 @@ def check_evidence(
             found.deleted += 1
         elif evidence_id in reported:
             found.lost += 1
-        elif evidence_id not in traceable:
+        elif evidence_id in gone - traceable:
             found.forgotten += 1
         else:
             found.problems.append(f"{alert['machine']}: nothing is known of evidence {evidence_id}")

@@ -39,13 +39,22 @@ def judge(world: World, faults: dict[str, list[Fault]]) -> Outcome:
     ledger = settle([line for line in witness if line["event"] != "sent"], messages, faults)
     dates = check_dates(witness, messages, world.clock)
     alerts = _alerts(messages, witness)
-    notices = check_notices(alerts, world.companions.hook.received, world.historian.event_ids)
+    on_no_disk = {
+        line["event_id"] for line in witness if line["event"] == "returned" and line["in_memory"]
+    } - world.historian.event_ids
+    notices = check_notices(
+        alerts,
+        world.companions.hook.received,
+        composed=read_lines(world.folder / "composed"),
+        on_no_disk=on_no_disk,
+    )
     evidence = check_evidence(
         alerts,
         list(_log(world.folder / "daemon.log")),
         world.state / "evidence",
         lost=world.historian.lost_evidence,
         remembered=world.historian.remembered,
+        destroyed={*world.historian.event_ids, *on_no_disk} - world.historian.remembered,
     )
     parts = (ledger, dates, notices, evidence)
     problems = [problem for part in parts for problem in part.problems]

@@ -19,6 +19,7 @@ Kind = Literal[
     "kill notify",
     "kill web",
     "break endpoint",
+    "crowd endpoint",
     "damage history",
     "read-only disk",
 ]
@@ -83,6 +84,7 @@ def plan_troubles(seed: int, seconds: float, kills: int) -> list[Trouble]:
         "kill notify": max(2, kills // 5),
         "kill web": max(2, kills // 5),
         "break endpoint": max(2, kills // 8),
+        "crowd endpoint": max(1, kills // 20),
         "damage history": max(1, kills // 15),
         "read-only disk": max(1, kills // 15),
     }
@@ -112,6 +114,7 @@ def _trouble(rng: random.Random, kind: Kind, seconds: float) -> Trouble:
     if kind == "set clock":
         return Trouble(at_s, kind, clock_s=_clock_s(rng))
     aim = rng.choice(["fail", "hang", "drop"]) if kind == "break endpoint" else ""
+    aim = "fail until many wait" if kind == "crowd endpoint" else aim
     return Trouble(at_s, kind, aim, lasts_s=rng.uniform(0.1, 1.0) * _LONGEST_S.get(kind, 0.0))
 
 

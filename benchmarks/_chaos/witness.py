@@ -163,9 +163,9 @@ def attend(witness: Witness) -> None:
         witness.reached("sent")
         return mid
 
-    def watched_acknowledge(self: Outbox, event_id: str) -> None:
+    def watched_acknowledge(self: Outbox, event_id: str, *, is_recorded: bool = True) -> None:
         witness.reached("acknowledged")
-        acknowledge(self, event_id)
+        acknowledge(self, event_id, is_recorded=is_recorded)
 
     def replaced_transaction(self: OutboxStore) -> AbstractContextManager[None]:
         return watched_transaction(self)

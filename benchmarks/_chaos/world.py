@@ -124,6 +124,7 @@ class World:
             "kill notify": lambda _: self.companions.kill("notify"),
             "kill web": lambda _: self.companions.kill("web"),
             "break endpoint": self.companions.fail,
+            "crowd endpoint": self.companions.fail,
             "damage history": lambda _: self._computer.kill_and(self._damage.turn),
             "read-only disk": self._protect,
         }
