@@ -7,8 +7,8 @@ The real daemon monitors six machines, whose faults start and end by a plan. Bes
 page. Also by a plan, which depends on the seed, the daemon and a real mosquitto are killed with
 SIGKILL: at random moments and at chosen ones (during the start, while connecting,
 inside the transaction of the outbox, while an alert is sent). `auscult notify` and `auscult web`
-are killed too, and the endpoint fails, hangs or hangs up for a while, sometimes until so many
-messages wait that they are sent as one. The broker is paused and
+are killed too, the first also while it sends a message. The endpoint fails, hangs or hangs up for a
+while, sometimes until so many messages wait that they are sent as one. The broker is paused and
 connections are reset. Each new broker has other limits: no retained messages, QoS 0, small
 packets. The clock of the computer is set forward and back, by up to 45 days, also while the
 daemon does not run. The history is damaged while the daemon does not run and after
@@ -28,6 +28,7 @@ The exit status is 1 unless
   about several alerts, unless no disk accepted the alert before the daemon was killed,
 - the evidence that alerts name is there, or the log, the history or its metadata report that it is
   lost or was deleted because of a limit,
+- `auscult notify` repeated at most one message for each kill, and the page answers at the end,
 - history and evidence were never larger than their limits, and
 - the page gave no answer with status 500.
 

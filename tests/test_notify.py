@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -205,7 +206,13 @@ def test_kills_lose_nothing_and_keep_the_order(
                     open_alerts[machine] = alert
             else:
                 open_alerts[machine] = history.raised(machine)
-        time.sleep(numbers.uniform(0.0, 2.5))
+        if numbers.random() < 0.5:
+            time.sleep(numbers.uniform(0.0, 2.5))
+        else:  # while a message is sent
+            n_sent, until_s = len(hook.requests), time.monotonic() + 3.0
+            while len(hook.requests) == n_sent and time.monotonic() < until_s:
+                time.sleep(0.005)
+            time.sleep(numbers.uniform(0.0, 0.1))
         notify.end(signal.SIGKILL)
         notify.start(wait=numbers.random() < 0.8)
     for alert in open_alerts.values():
@@ -216,6 +223,7 @@ def test_kills_lose_nothing_and_keep_the_order(
     repeated = sum(number - 1 for number in Counter(told).values())
     print(f"{len(ids)} alerts, {len(told)} lines, {repeated} repeated, 12 kills")
     assert {alert_id for alert_id, _ in told} == ids
+    assert repeated_messages(history, hook) <= 12
     for machine in {alert.machine for alert in history.alerts}:
         order = [alert.alert_id for alert in history.alerts if alert.machine == machine]
         places = [order.index(one) for one, _ in dict.fromkeys(told) if one in order]
@@ -225,21 +233,37 @@ def test_kills_lose_nothing_and_keep_the_order(
         assert said == sorted(said, key=["since", "from", "ended"].index)
 
 
+def repeated_messages(history: WrittenHistory, hook: Hook) -> int:
+    """Messages with a line about something that was sent before."""
+    parts = {"since": {"begin"}, "from": {"begin", "end"}, "ended": {"end"}}
+    sent: set[tuple[str, str]] = set()
+    number = 0
+    for one in hook.received:
+        lines = _lines(history, one)
+        here = {(alert_id, part) for alert_id, what in lines for part in parts[what]}
+        number += bool(here & sent)
+        sent |= here
+    return number
+
+
 def _ended(history: WrittenHistory, hook: Hook) -> set[str]:
     return {alert_id for alert_id, what in _told(history, hook) if what != "since"}
 
 
 def _told(history: WrittenHistory, hook: Hook) -> list[tuple[str, str]]:
     """Each line about an alert: which one, and ``since``, ``from`` or ``ended``."""
+    return [line for one in hook.received for line in _lines(history, one)]
+
+
+def _lines(history: WrittenHistory, one: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
-    for one in hook.received:
-        is_single = ": alarm" in one["title"]
-        for line in [one["title"]] if is_single else one["message"].splitlines():
-            what = re.search(r"since|from|ended", line)
-            at = re.search(r"\d\d:\d\d", line)
-            assert what, line
-            assert at, line
-            found.append((history.at_minute[at[0]].alert_id, what[0]))
+    is_single = ": alarm" in one["title"]
+    for line in [one["title"]] if is_single else one["message"].splitlines():
+        what = re.search(r"since|from|ended", line)
+        at = re.search(r"\d\d:\d\d", line)
+        assert what, line
+        assert at, line
+        found.append((history.at_minute[at[0]].alert_id, what[0]))
     return found
 
 

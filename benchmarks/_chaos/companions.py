@@ -69,6 +69,7 @@ class Companions:
         self._is_over = False
         self._memory_due_s = 0.0
         self._is_waiting_for_many = False
+        self._kill_at: tuple[int, float] | None = None
         (folder / f"{TARGET}.url").write_text(self.hook.url + "\n")
 
     @property
@@ -101,7 +102,9 @@ class Companions:
         self.hook.close()
 
     def end(self, timeout_s: float) -> None:
-        """Stop both normally."""
+        """Stop both normally. The page must answer before."""
+        if not self.viewer.is_answered(_BEGINS_WITHIN_S):
+            self.problems.append("auscult web does not answer after the last kill")
         self._is_over = True
         self.viewer.stop()
         for name, process in self._processes.items():
@@ -124,7 +127,17 @@ class Companions:
             else:
                 self.problems.append(f"auscult {name} ended by itself with status {status}")
             self._after(self._rng.uniform(0.0, 1.0), lambda name=name: self._start(name))  # type: ignore[misc]  # a default binds the name
+        if self._kill_at is not None and len(self.hook.requests) >= self._kill_at[0]:
+            self._after(self._kill_at[1] / 1e6, lambda: self.kill("notify"))
+            self._kill_at = None
         self._measure()
+
+    def strike(self, trouble: Trouble) -> None:
+        """SIGKILL for `auscult notify`: now, or while its next message is sent."""
+        if trouble.aim:
+            self._kill_at = len(self.hook.requests) + 1, trouble.delay_us
+        else:
+            self.kill("notify")
 
     def kill(self, name: Name) -> None:
         """SIGKILL, now. What it started is killed too, as systemd does."""
@@ -137,6 +150,12 @@ class Companions:
             for one in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.kill()
+
+    @property
+    def n_unsure(self) -> int:
+        """How often a message may have arrived although its attempt was ended."""
+        log = self._folder / "notify.log"
+        return log.read_text("utf-8", "replace").count("no result within") if log.exists() else 0
 
     def reboot(self) -> None:
         """The computer is started again."""

@@ -23,7 +23,8 @@ class Notices:
     """``alerts``: of the daemon; each has a beginning and an end to send.
 
     ``received``: messages at the endpoint, ``pictures`` of them with a picture, ``joined`` of them
-    about several alerts, with ``lines`` together. ``duplicated``: messages with nothing new.
+    about several alerts, with ``lines`` together. ``duplicated``: messages with
+    something that was sent before; each kill of `auscult notify` may repeat one.
     ``on_no_disk``: beginnings and ends that were never sent because no disk accepted the alert,
     neither into the outbox nor into the history, before the daemon was killed. ``lost``: all others
     that were never sent.
@@ -46,13 +47,15 @@ def check_notices(
     *,
     composed: Sequence[Record] = (),
     on_no_disk: Collection[str] = (),
+    most_repeated: int = 0,
 ) -> Notices:
     """Compare the alerts, in their order, with the messages in theirs.
 
     ``alerts``: ``machine``, ``alert_id``, ``kind``, ``event_id``. ``composed``: what `auscult
     notify` made messages of: ``title``, ``message``, and ``incidents`` with ``machine``,
     ``alert_id`` and ``parts``. A message about several alerts does not name them. ``on_no_disk``:
-    the ids of the messages that no disk accepted.
+    the ids of the messages that no disk accepted. ``most_repeated``: how many messages may be
+    repeated.
     """
     found = Notices(received=len(messages))
     expected: dict[Part, Record] = {}
@@ -75,9 +78,11 @@ def check_notices(
         unknown = [part for part in parts if part not in expected]
         if unknown:
             found.problems.append(f"a message is about what did not happen: {unknown[0]}")
-        found.duplicated += bool(parts) and all(part in sent for part in parts)
+        found.duplicated += any(part in sent for part in parts)
         for line, part in enumerate(parts):
             sent.setdefault(part, (number, line))
+    if found.duplicated > most_repeated:
+        found.problems.append(f"repeated: {found.duplicated}, but at most {most_repeated} may be")
     for keys in order.values():
         _check_order(keys, sent, found)
         for key in keys:

@@ -47,6 +47,7 @@ def judge(world: World, faults: dict[str, list[Fault]]) -> Outcome:
         world.companions.hook.received,
         composed=read_lines(world.folder / "composed"),
         on_no_disk=on_no_disk,
+        most_repeated=world.done["kill notify"] + world.companions.n_unsure,
     )
     evidence = check_evidence(
         alerts,

@@ -111,6 +111,9 @@ def _trouble(rng: random.Random, kind: Kind, seconds: float) -> Trouble:
     if kind == "kill broker":
         aim = rng.choice(["", "", "alert coming", "alert passed", "connecting"])
         return Trouble(at_s, kind, aim, rng.uniform(0, 2.5), limits=_limits(rng))
+    if kind == "kill notify":
+        aim = rng.choice(["", "while it sends"])
+        return Trouble(at_s, kind, aim, delay_us=rng.choice([0.0, rng.uniform(0, 100_000)]))
     if kind == "set clock":
         return Trouble(at_s, kind, clock_s=_clock_s(rng))
     aim = rng.choice(["fail", "hang", "drop"]) if kind == "break endpoint" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -43,6 +44,15 @@ class Viewer:
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join(_ANSWERS_WITHIN_S)
+
+    def is_answered(self, timeout_s: float) -> bool:
+        """Whether the first page is answered within a time."""
+        until_s = time.monotonic() + timeout_s
+        while time.monotonic() < until_s:
+            if self._get("/"):
+                return True
+            time.sleep(_PAUSE_S)
+        return False
 
     def _run(self) -> None:
         while True:

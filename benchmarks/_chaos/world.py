@@ -121,7 +121,7 @@ class World:
             "fill disk": self._fill,
             "restart": lambda _: self._computer.restart(),
             "set clock": self._computer.set_clock,
-            "kill notify": lambda _: self.companions.kill("notify"),
+            "kill notify": self.companions.strike,
             "kill web": lambda _: self.companions.kill("web"),
             "break endpoint": self.companions.fail,
             "crowd endpoint": self.companions.fail,
