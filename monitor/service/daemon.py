@@ -22,7 +22,7 @@ from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
 from monitor.live.feeds import LiveFeeds, live_folder
 from monitor.process.logs import set_up_logging
-from monitor.process.memory import give_back_memory, share_one_heap
+from monitor.process.memory import give_back_memory, share_one_heap, unmap_start_code
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
@@ -31,7 +31,7 @@ from monitor.service.delivery import Delivery
 from monitor.service.evidence import Evidence, open_evidence
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.info import daemon_info
-from monitor.service.machine_plan import make_plans, replanned
+from monitor.service.machine_plan import MachinePlan, make_plans, replanned
 from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
@@ -69,7 +69,7 @@ def run_daemon(
         settings = load_config(config)
         in_force = [settings]
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
-        plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
+        plans = _first_plans(settings, config)
         history, outbox = _open_outbox(settings, config, stack)
         delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
         reviews, commissioning = _open_learning(config, outbox, evidence, muting, stack)
@@ -148,6 +148,14 @@ def run_daemon(
             ),
         ).run(signals, until_ended=until_ended)
         log.info("stopping")
+
+
+def _first_plans(settings: Settings, config: Path) -> list[MachinePlan]:
+    """The plans of the start, before threads. Raises what ``make_plans`` raises."""
+    unmap_start_code()  # of the imports, before the bundles need more: the peak is lower
+    plans = make_plans(settings, state_dir=state_dir(settings, config), at_start=True)
+    unmap_start_code()
+    return plans
 
 
 def _open_outbox(
