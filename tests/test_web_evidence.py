@@ -97,7 +97,10 @@ def test_a_player_can_seek(running: Served, header: str, expected: slice) -> Non
     assert part.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
 
 
-@pytest.mark.parametrize("header", ["bytes=5-2", "lines=1-2", "bytes=0-1,5-6", "bytes=", "bytes=x"])
+@pytest.mark.parametrize(
+    "header",
+    ["bytes=-", "bytes=5-1", "bytes=1--1", "lines=1-2", "bytes=0-1,5-6", "bytes=", "bytes=x"],
+)
 def test_a_range_that_is_not_understood_gives_the_whole_file(running: Served, header: str) -> None:
     """A player of another kind would get an error instead of sound."""
     answer = running.get(CLIP, headers={"Range": header})
@@ -137,6 +140,18 @@ def test_head_tells_the_size_without_the_file(running: Served) -> None:
     assert answer.content == b""
 
 
+def test_a_range_is_only_for_get(running: Served) -> None:
+    """RFC 9110: a player would take the size of the part for that of the clip."""
+    with running.client() as client:
+        answer = client.head(CLIP, headers={"Range": "bytes=0-9"})
+    assert (answer.status_code, "content-range" in answer.headers) == (200, False)
+
+
+def test_an_empty_part_is_refused(running: Served) -> None:
+    """RFC 9110: the last 0 bytes are no part."""
+    assert running.get(CLIP, headers={"Range": "bytes=-0"}).status_code == 416
+
+
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100, 96_000])
 def test_a_clip_as_opus_is_small_and_has_its_frequencies(running: Served, rate_hz: int) -> None:
     """A listener at a phone would hear another sound, or none for some microphones."""
@@ -155,9 +170,9 @@ def test_a_clip_is_converted_once(running: Served, monkeypatch: pytest.MonkeyPat
     converted: list[Path] = []
     original = Transcoder._converted
 
-    async def counted(self: Transcoder, path: Path) -> bytes:
+    async def counted(self: Transcoder, path: Path, file: OpenFile) -> bytes:
         converted.append(path)
-        return await original(self, path)
+        return await original(self, path, file)
 
     monkeypatch.setattr(Transcoder, "_converted", counted)
     contents = {running.get(f"/evidence/{EVIDENCE_ID}/clip.opus").content for _ in range(3)}
@@ -200,16 +215,27 @@ def test_no_address_leads_to_another_file(running: Served, path: str) -> None:
         assert client.send(request).status_code == 404
 
 
-def test_a_link_or_a_folder_is_not_followed(running: Served) -> None:
-    """Whoever can write the folder of evidence could publish other files of the daemon."""
-    folder = running.state_dir / "evidence" / ALERT_ID
-    (running.state_dir / "secret").write_text("secret")
-    (folder / "0-raised.flac").unlink()
-    (folder / "0-raised.flac").symlink_to(running.state_dir / "secret")
-    assert running.get(CLIP).status_code == 404
-    (folder / "0-raised.flac").unlink()
-    os.mkfifo(folder / "0-raised.flac")
-    assert running.get(CLIP).status_code == 404
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+@pytest.mark.parametrize("ending", ["flac", "bin", "png", "json"])
+def test_only_regular_files_are_evidence(running: Served, ending: str, kind: str) -> None:
+    """Whoever can write the folder could publish other files of the daemon, or stop the page."""
+    path = running.state_dir / "evidence" / ALERT_ID / f"0-raised.{ending}"
+    path.rename(running.state_dir / "moved")
+    if kind == "link":
+        path.symlink_to(running.state_dir / "moved")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    names = {
+        "flac": ["clip.flac", "clip.opus"],
+        "bin": ["arrays.bin"],
+        "png": ["picture.png"],
+        "json": ["metadata.json", "clip.flac", "clip.opus", "arrays.bin", "picture.png"],
+    }
+    for name in names[ending]:
+        assert running.get(f"/evidence/{EVIDENCE_ID}/{name}").status_code == 404, name
 
 
 def test_a_file_that_is_deleted_while_it_is_sent_is_sent_to_its_end(tmp_path: Path) -> None:

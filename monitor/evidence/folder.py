@@ -27,6 +27,7 @@ from monitor.evidence.names import (
     split_id,
 )
 from monitor.text.json_objects import json_object
+from monitor.text.regular_files import read_regular
 
 _LARGEST_METADATA_BYTES = 4 * 2**20
 _TEXTS = ("machine", "moment", "at", "starts_at")
@@ -64,10 +65,10 @@ class Piece:
         if not isinstance(names, list) or not _is_count(n_mels) or not _is_count(n_frames):
             return {}
         try:
-            content = memoryview(self.arrays_path.read_bytes())
-        except OSError:
+            size = n_mels * n_frames
+            content = memoryview(read_regular(self.arrays_path, size * len(names)))
+        except (OSError, ValueError):
             return {}
-        size = n_mels * n_frames
         if len(content) != size * len(names):
             return {}
         return {str(name): content[i * size : (i + 1) * size] for i, name in enumerate(names)}
@@ -148,9 +149,7 @@ def _sizes(folder: Path) -> Iterator[int]:
 def _read(path: Path) -> Piece | None:
     """A piece by its metadata; None if they are missing or damaged."""
     try:
-        if path.stat().st_size > _LARGEST_METADATA_BYTES:
-            return None
-        metadata = json_object(path.read_bytes())
+        metadata = json_object(read_regular(path, _LARGEST_METADATA_BYTES, follow_links=False))
     except (OSError, ValueError):
         return None
     if not all(isinstance(metadata.get(key), str) for key in _TEXTS):

@@ -26,6 +26,8 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
                 f"history {path}: does not exist; no daemon has written a history in this state "
                 "folder yet"
             )
+        if not path.is_file():  # opening a FIFO would wait for ever
+            raise BadInputError(f"history {path}: is not a regular file")
         with contextlib.closing(_connected(path)) as connection:
             yield connection
     except sqlite3.Error as error:

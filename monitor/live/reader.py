@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.live.layout import Layout, read_written, unpack_tail
+from monitor.text.regular_files import open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class RingReader:
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             self._inode = os.fstat(file.fileno()).st_ino
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._path = path

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monitor.config.notify import CREDENTIAL_PREFIX, NotifySettings
 from monitor.errors import ConfigError
+from monitor.text.regular_files import open_regular
 
 _MOST_BYTES = 65_536
 
@@ -24,7 +25,7 @@ def read_address(target: NotifySettings, environ: Mapping[str, str] | None = Non
         credential = Path(folder) / f"{CREDENTIAL_PREFIX}{target.name}"
         path = credential if credential.exists() else path
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             content = file.read(_MOST_BYTES + 1).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(

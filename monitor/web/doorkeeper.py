@@ -58,7 +58,8 @@ class Doorkeeper:
             self._n_waiting -= 1
         if user is None:
             log.warning(
-                "login refused", extra={"address": one_line(address), "user": one_line(name)[:64]}
+                "login refused",
+                extra={"address": one_line(address), "user": _loggable(self.users, name)},
             )
         else:
             self._limit.give_back(address)
@@ -88,3 +89,8 @@ class Doorkeeper:
                 del self._basic[next(iter(self._basic))]
             self._basic[digest] = user, time.monotonic() + self.BASIC_S
         return user
+
+
+def _loggable(users: Users, name: str) -> str:
+    """The name of a user. Another one is not logged: somebody may have typed a password there."""
+    return one_line(name) if users.get(name) is not None else "unknown"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from monitor.errors import MissingInputError
+from monitor.text.regular_files import open_regular
 from monitor.web.work import Workers
 
-_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
+_RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -46,15 +46,11 @@ class OpenFile:
 def open_file(path: Path) -> OpenFile:
     """Raises ``MissingInputError`` if it is not there, or is not a regular file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = open_regular(path, follow_links=False)
     except OSError:
         raise MissingInputError("this file is not kept any more") from None
     about = os.fstat(descriptor)
-    file = OpenFile(descriptor, about.st_size, f'"{about.st_mtime_ns:x}-{about.st_size:x}"')
-    if not stat.S_ISREG(about.st_mode):
-        file.close()
-        raise MissingInputError("this file is not kept any more")
-    return file
+    return OpenFile(descriptor, about.st_size, f'"{about.st_mtime_ns:x}-{about.st_size:x}"')
 
 
 async def file_answer(
@@ -68,11 +64,13 @@ async def file_answer(
         "Cache-Control": "private, max-age=3600",
         "Content-Disposition": f'inline; filename="{file_name}"',
     }
-    if file.tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if file.tag in known or known.strip() == "*":
         file.close()
         return Response(status_code=304, headers=headers)
     if_range = request.headers.get("if-range")
-    wanted = request.headers.get("range", "") if if_range in {None, file.tag} else ""
+    may_be_part = request.method == "GET" and if_range in {None, file.tag}
+    wanted = request.headers.get("range", "") if may_be_part else ""
     part = range_of(wanted, file.n_bytes)
     if part is None:
         file.close()
@@ -85,7 +83,7 @@ async def file_answer(
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD":
         file.close()
-        return Response(status_code=206 if is_part else 200, headers=headers, media_type=media_type)
+        return Response(headers=headers, media_type=media_type)
 
     async def parts() -> AsyncIterator[bytes]:
         position = start

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from monitor.errors import MissingInputError, ServiceUnavailableError
+from monitor.errors import ServiceUnavailableError
+from monitor.web.file_answer import OpenFile, open_file
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Transcoder:
     MOST_KEPT_BYTES: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, int], bytes] = {}
+        self._kept: dict[tuple[str, str], bytes] = {}
         self._lock = asyncio.Lock()
         self._n_waiting = 0
 
@@ -42,22 +43,23 @@ class Transcoder:
             self._n_waiting -= 1
 
     async def _opus(self, path: Path) -> bytes:
+        file = await asyncio.to_thread(open_file, path)
         try:
-            key = str(path), (await asyncio.to_thread(path.stat)).st_mtime_ns
-        except OSError:
-            raise MissingInputError("this clip is not kept any more") from None
-        found = self._kept.pop(key, None)
-        if found is None:
-            found = await self._converted(path)
+            key = str(path), file.tag
+            found = self._kept.pop(key, None)
+            if found is None:
+                found = await self._converted(path, file)
+        finally:
+            file.close()
         self._kept[key] = found
         while sum(map(len, self._kept.values())) > self.MOST_KEPT_BYTES:
             del self._kept[next(iter(self._kept))]
         return found
 
-    async def _converted(self, path: Path) -> bytes:
+    async def _converted(self, path: Path, file: OpenFile) -> bytes:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "monitor.web.opus", str(path)),
-            stdin=asyncio.subprocess.DEVNULL,
+            *(sys.executable, "-m", "monitor.web.opus"),
+            stdin=file.descriptor,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )

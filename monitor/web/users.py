@@ -17,6 +17,7 @@ import argon2
 from monitor.durable import sync
 from monitor.errors import BadInputError, ServiceUnavailableError, UsageError
 from monitor.process.secret_files import warn_of_readers
+from monitor.text.regular_files import read_regular
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +127,12 @@ def verify(password_hash: str, password: str) -> bool:
 
 def read_users(path: Path) -> dict[str, User]:
     """The users by name. Raises ``OSError``, and ``BadInputError`` if the file is damaged."""
-    if path.stat().st_size > _MOST_FILE_BYTES:
-        raise BadInputError(f"{path}: is larger than {_MOST_FILE_BYTES} bytes")
     try:
-        document = json.loads(path.read_bytes())
+        content = read_regular(path, _MOST_FILE_BYTES)
+    except ValueError as error:
+        raise BadInputError(str(error)) from None
+    try:
+        document = json.loads(content)
         return {
             name: User(name, Role(about["role"]), str(about["password_hash"]))
             for name, about in document["users"].items()

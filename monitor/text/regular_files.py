@@ -1,0 +1,33 @@
+"""Reading files in places where something else may have their name.
+
+Opening a FIFO waits for a writer, for ever, and reading a device may have no end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def open_regular(path: Path, *, follow_links: bool = True) -> int:
+    """A descriptor to read a regular file. Raises ``OSError``, also if it is something else."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(path, flags | (0 if follow_links else os.O_NOFOLLOW))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    text = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+    raise OSError(number, text, os.fspath(path))
+
+
+def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> bytes:
+    """The content of a regular file. Raises ``OSError``, and ``ValueError`` if it is larger."""
+    with os.fdopen(open_regular(path, follow_links=follow_links), "rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"{path}: is larger than {most_bytes} bytes")
+    return content
