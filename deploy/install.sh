@@ -31,8 +31,8 @@ COMMAND=/usr/local/bin/auscult
 RESTART_DUE=$PREFIX/.restart-due
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 UNIT_FILES="auscult.service auscult@.service auscult-replay.service auscult-train.service
-auscult-train.path auscult-train@.service auscult-train@.path auscult-notify.service auscult-web.service
-auscult-web@.service"
+auscult-train.path auscult-train@.service auscult-train@.path auscult-notify.service
+auscult-notify@.service auscult-web.service auscult-web@.service"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }
@@ -134,7 +134,7 @@ make_group() {
 
 install_configuration() {
     install -d -m 0755 "$ETC" "$ETC/bundles" "$ETC/machines"
-    # The addresses of auscult-notify.service: they contain passwords.
+    # The addresses of auscult-notify.service and its instances: they contain passwords.
     install -d -m 0700 "$ETC/notify"
     # The key of the certificate of auscult-web.service.
     install -d -m 0700 "$ETC/web"
@@ -155,7 +155,7 @@ install_units() {
     [ -e "$RESTART_DUE" ] || return 0
     # Restart running services on the new release; stopped ones stay stopped.
     systemctl try-restart auscult.service 'auscult@*.service' auscult-notify.service \
-        auscult-web.service 'auscult-web@*.service'
+        'auscult-notify@*.service' auscult-web.service 'auscult-web@*.service'
     rm -f "$RESTART_DUE"
 }
 
@@ -178,7 +178,7 @@ uninstall() {
         systemctl disable --now auscult-web.service auscult-notify.service auscult.service \
             auscult-replay.service 2>/dev/null || true
         for instance in $(systemctl list-units --all --plain --no-legend 'auscult@*.service' \
-            'auscult-web@*.service' | cut -d' ' -f1); do
+            'auscult-notify@*.service' 'auscult-web@*.service' | cut -d' ' -f1); do
             systemctl disable --now "$instance" 2>/dev/null || true
         done
         systemctl stop auscult-train.service 'auscult-train@*.service' 2>/dev/null || true
@@ -188,6 +188,7 @@ uninstall() {
     done
     rm -f /etc/systemd/system/*.wants/auscult.service /etc/systemd/system/*.wants/auscult@*.service \
         /etc/systemd/system/*.wants/auscult-notify.service \
+        /etc/systemd/system/*.wants/auscult-notify@*.service \
         /etc/systemd/system/*.wants/auscult-web.service \
         /etc/systemd/system/*.wants/auscult-web@*.service
     if [ "$(readlink "$COMMAND" 2>/dev/null)" = "$PREFIX/venv/bin/auscult" ]; then

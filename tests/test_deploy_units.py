@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = ("auscult.service", "auscult@.service", "auscult-replay.service")
-NOTIFY = "auscult-notify.service"
+MESSAGES = ("auscult-notify.service", "auscult-notify@.service")
 PAGES = ("auscult-web.service", "auscult-web@.service")
 TRAINERS = ("auscult-train.service", "auscult-train@.service")
 SCRIPTS = (DEPLOY / "install.sh", DEPLOY / "mosquitto" / "make-certificates.sh", ROOT / ".ci/run")
@@ -63,7 +63,7 @@ def exposure(unit: str, root: Path, drop_ins: tuple[str, ...] = ()) -> float:
         ("auscult-replay.service", 0.6),
         ("auscult-train.service", 0.9),
         ("auscult-train@.service", 0.9),
-        (NOTIFY, 1.1),
+        *((unit, 1.1) for unit in MESSAGES),
         *((unit, 1.1) for unit in PAGES),
     ],
 )
@@ -110,16 +110,30 @@ def test_the_units_that_train_fit_those_that_monitor() -> None:
         assert ("PrivateNetwork", "yes") in directives(trainer)
 
 
-def test_the_unit_of_the_messages_reads_what_the_daemon_writes() -> None:
+def test_the_units_of_the_messages_read_what_the_daemons_write() -> None:
     """Messages would be made from another folder, or from none, or could change the history."""
-    daemon, notify = map(dict, map(directives, (UNITS[0], NOTIFY)))
-    state = f"%S/{daemon['StateDirectory']}"
-    assert notify["BindReadOnlyPaths"] == f"%S/private/{daemon['StateDirectory']}:{state}"
-    assert ("Environment", f"AUSCULT_SERVICE__STATE_DIR={state}") in directives(NOTIFY)
-    assert notify["StateDirectory"] != daemon["StateDirectory"]
-    shared = ("DynamicUser", "User", "Group", "UMask", "ProtectSystem")
-    assert [notify[key] for key in shared] == [daemon[key] for key in shared]
-    assert notify["LoadCredential"] == "notify:/etc/auscult/notify"
+    for monitors, sends in zip(UNITS[:2], MESSAGES, strict=True):
+        daemon, notify = map(dict, map(directives, (monitors, sends)))
+        state = f"%S/{daemon['StateDirectory']}"
+        assert notify["BindReadOnlyPaths"] == f"%S/private/{daemon['StateDirectory']}:{state}"
+        assert ("Environment", f"AUSCULT_SERVICE__STATE_DIR={state}") in directives(sends)
+        assert notify["StateDirectory"] != daemon["StateDirectory"]
+        assert notify["ExecStart"].split()[-1] == daemon["ExecStart"].split()[-1]
+        shared = ("DynamicUser", "User", "Group", "UMask", "ProtectSystem")
+        assert [notify[key] for key in shared] == [daemon[key] for key in shared]
+        assert notify["LoadCredential"] == "notify:/etc/auscult/notify"
+
+
+@pytest.mark.parametrize("units", [MESSAGES, PAGES], ids=["messages", "page"])
+def test_the_templates_differ_in_names_only(units: tuple[str, str]) -> None:
+    """A hardening line would be missing in one of the two units."""
+    own = {"Description", "After", "ExecStart", "StateDirectory", "BindReadOnlyPaths"}
+
+    def shared(unit: str) -> list[tuple[str, str]]:
+        found = [pair for pair in directives(unit) if pair[0] not in own]
+        return [(key, value.replace("-%i", "")) for key, value in found]
+
+    assert shared(units[0]) == shared(units[1])
 
 
 def test_the_units_of_the_page_read_what_the_daemons_write() -> None:
@@ -142,13 +156,13 @@ def test_the_units_of_the_page_read_what_the_daemons_write() -> None:
     assert plain == template
 
 
-@pytest.mark.parametrize("unit", [*UNITS, NOTIFY, *PAGES])
+@pytest.mark.parametrize("unit", [*UNITS, *MESSAGES, *PAGES])
 def test_no_memory_is_writable_and_executable(unit: str) -> None:
     """An attacker could execute the data that a decoder reads."""
     assert ("MemoryDenyWriteExecute", "yes") in directives(unit)
 
 
-@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS, NOTIFY, *PAGES])
+@pytest.mark.parametrize("unit", [*UNITS, *TRAINERS, *MESSAGES, *PAGES])
 def test_every_hardening_line_is_explained(unit: str) -> None:
     """docs/security.md would not explain every hardening line."""
     explained = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -316,7 +316,7 @@ def test_the_test_reports_each_target(notify: Notify, hook: Hook) -> None:
     [
         (
             "nosuch://secret-word/x",
-            "apprise does not accept this address, which begins with nosuch",
+            "apprise does not accept this address: nosuch://*** (it knows no service with nosuch://)",
         ),
         ("secret-word", "must contain an address such as mailto://"),
         ("json://a/secret-word\njson://b/secret-word", "must contain one address, on one line"),

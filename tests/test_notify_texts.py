@@ -230,6 +230,24 @@ def test_no_part_of_an_address_is_left_in_a_text(first: str, second: str) -> Non
             assert part not in text.removeprefix("error with ")
 
 
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("dbus://", "dbus:// (this computer lacks what dbus:// needs)"),
+        ("dbus://dbus/secret-word", "dbus://*** (this computer lacks what dbus:// needs)"),
+        ("nosuch://", "nosuch:// (it knows no service with nosuch://)"),
+        ("tgram://", "tgram:// (a part after tgram:// is missing or wrong)"),
+        ("TGRAM://secret-word", "TGRAM://*** (a part after tgram:// is missing or wrong)"),
+        ("secret word://secret-word", "***://*** (it knows no service with ***://)"),
+    ],
+)
+def test_a_refused_address_is_named_without_its_secrets(url: str, says: str) -> None:
+    """A person would not know which address to correct, or the journal would show a password."""
+    found = answer({"url": url, "timeout_s": 5})
+    assert found["detail"] == f"apprise does not accept this address: {says}"
+    assert not found["is_usable"]
+
+
 def test_the_host_of_an_address_may_be_shown() -> None:
     """A person would not know which server does not answer."""
     words = secret_words("mailto://anna:open-sesame@mail.example", "mail.example")

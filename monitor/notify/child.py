@@ -22,13 +22,15 @@ from typing import Any, cast
 from apprise import Apprise, AppriseAsset, NotifyType
 from apprise.attachment.memory import AttachMemory
 from apprise.common import NotifyFormat, OverflowMode, PersistentStoreMode
+from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 
-from monitor.notify.secret_words import masked, secret_words
+from monitor.notify.secret_words import masked, secret_words, shown_scheme
 from monitor.text.escaping import one_line
 
 _MOST_DETAIL = 300
 _picture: Any = AttachMemory  # apprise is typed in parts only
+_plugins: Any = NotificationManager
 _ANSWER_KEYS = ("ok", "is_usable", "detail")
 
 
@@ -59,10 +61,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             ok = "title" not in request or _send(target, request, lines.lines)
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
         lines.lines.append(f"{type(error).__name__}: {error}")
-    if not is_usable:
-        scheme = url.partition("://")[0][:20]
-        lines.lines = [f"apprise does not accept this address, which begins with {scheme}://"]
     detail = one_line(masked("; ".join(dict.fromkeys(lines.lines)), secrets))
+    if not is_usable:
+        detail = f"apprise does not accept this address: {_why_refused(url)}"
     return dict(zip(_ANSWER_KEYS, (ok, is_usable, detail[:_MOST_DETAIL]), strict=True))
 
 
@@ -85,6 +86,19 @@ def _target(url: str) -> NotifyBase | None:
     if "overflow=" not in url:
         target.overflow_mode = OverflowMode.TRUNCATE  # a message that is too long fails for ever
     return target
+
+
+def _why_refused(url: str) -> str:
+    """The address with its secrets masked, and what is wrong with it as far as that is known."""
+    shown = shown_scheme(url)
+    scheme = shown.partition("://")[0].lower()
+    try:
+        is_enabled = _plugins()[scheme].enabled
+    except KeyError:
+        return f"{shown} (it knows no service with {scheme}://)"
+    if not is_enabled:
+        return f"{shown} (this computer lacks what {scheme}:// needs)"
+    return f"{shown} (a part after {scheme}:// is missing or wrong)"
 
 
 def _host(target: NotifyBase) -> str:
