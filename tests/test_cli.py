@@ -285,6 +285,23 @@ def test_check_without_the_password(bundle: Bundle, tmp_path: Path) -> None:
     assert auscult("check", "--config", config, "--no-password").status == 0
 
 
+def test_check_reports_a_password_that_others_can_read(
+    bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other users of the computer could publish in the name of Auscult."""
+    config = configured(tmp_path, bundle.path)
+    password = config.with_name("secret")
+    password.write_text("open-sesame")
+    keys = 'username = "hall-2"\npassword_file = "secret"\n'
+    config.write_text(config.read_text().replace("[mqtt]\n", f"[mqtt]\n{keys}"))
+    for mode, is_reported in ((0o600, False), (0o400, False), (0o640, True), (0o444, True)):
+        password.chmod(mode)
+        outcome = auscult("check", "--config", config)
+        assert outcome.status == 0
+        assert (f"its mode is {mode:04o}, but must be" in caplog.text) == is_reported
+        caplog.clear()
+
+
 def test_inspect_shows_what_a_bundle_is(bundle: Bundle) -> None:
     """A user could not distinguish two bundles."""
     text = auscult("inspect", bundle.path).out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from monitor.errors import ConfigError
+from monitor.config.document import read_document
+from monitor.errors import ConfigError, MissingInputError
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.tls import tls_context
 
@@ -173,6 +175,42 @@ def test_unusable_password_file_is_named(tmp_path: Path, content: bytes | None) 
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=r"password file .*secret"):
         MqttSettings(username="u", password_file=file).read_password()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device"])
+def test_what_is_no_regular_file_is_named_and_not_read(kind: str, tmp_path: Path) -> None:
+    """Opening a FIFO waits for ever, and reading a device may have no end."""
+    path = tmp_path / "odd"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    says = r"odd.*: is a folder" if kind == "folder" else r"odd.*: is not a regular file"
+    with pytest.raises(ConfigError, match=says):
+        MqttSettings(username="u", password_file=path).read_password()
+    with pytest.raises(ConfigError, match=rf"mqtt\.ca_file.*{says}"):
+        tls_context(MqttSettings(tls=True, ca_file=path))
+    with pytest.raises(ConfigError, match=rf"mqtt\.client_cert.*{says}"):
+        tls_context(MqttSettings(tls=True, client_cert=path, client_key=path))
+    with pytest.raises(MissingInputError, match=says):
+        read_document(path)
+
+
+def test_only_the_password_file_that_is_used_is_examined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warning would name a file from which no secret is taken."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    file = tmp_path / "file"
+    settings = MqttSettings(username="u", password_file=file)
+    assert settings.used_password_file == file
+    assert MqttSettings(username="u").used_password_file is None
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert settings.used_password_file == file
+    (tmp_path / "mqtt_password").write_text("from the unit")
+    assert settings.used_password_file is None
 
 
 def test_unusable_certificate_is_named(tmp_path: Path) -> None:

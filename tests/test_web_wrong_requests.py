@@ -98,9 +98,11 @@ def test_passwords_that_every_user_can_read_are_reported(
     assert caplog.records == []
     path.chmod(0o644)
     Users(path)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{path}: every user of this computer can read it: chmod o= {path}"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{path}: contains a secret, and other users of this computer can read it: its mode is "
+        "0644, but must be 0600"
+    )
 
 
 @pytest.mark.parametrize("content", ["{", "", "[]", '{"version": 1}'])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -246,9 +247,7 @@ class World:
         ):
             return False
         cleared = Counter(
-            line["machine"]
-            for line in lines
-            if line["event"] == "returned" and line["kind"] == "cleared"
+            machine for machine, _ in {*_cleared(lines), *_received(self.brokers.received)}
         )
         for recorder in self.recorders:
             plan = recorder.plan
@@ -260,3 +259,19 @@ class World:
         except AuscultError:
             return False
         return self.companions.has_sent_all()
+
+
+def _cleared(lines: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Machine and ``event_id`` of each end of an alert that the outbox has returned."""
+    for line in lines:
+        if line["event"] == "returned" and line["kind"] == "cleared":
+            yield line["machine"], line["event_id"]
+
+
+def _received(path: Path) -> Iterator[tuple[str, str]]:
+    """The same at the subscriber: a kill may come after the write and before the return."""
+    for line in read_lines(path):
+        if line["event"] == "message":
+            alert = json.loads(line["payload"])
+            if alert["kind"] == "cleared":
+                yield line["topic"].split("/")[-2], alert["event_id"]

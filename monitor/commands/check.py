@@ -17,6 +17,7 @@ from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import SourceState
 from monitor.errors import AuscultError
+from monitor.process.secret_files import warn_of_broker_secrets
 from monitor.service.machine_plan import MachinePlan, make_plans
 from monitor.sources.settings import FileSettings
 from monitor.text.wording import rounded
@@ -32,6 +33,7 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     settings = load_config(config)
     if with_password:
         settings.mqtt.read_password()
+        warn_of_broker_secrets(settings.mqtt.used_password_file, settings.mqtt.client_key)
     plans = make_plans(settings, state_dir=state_dir(settings, config))
     document = {
         "config": str(config),

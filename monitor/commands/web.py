@@ -16,6 +16,7 @@ from monitor.config.state_folder import companion_dir, state_dir
 from monitor.config.web import WebSettings
 from monitor.errors import MissingInputError, UsageError
 from monitor.process.logs import set_up_logging
+from monitor.process.secret_files import warn_of_broker_secrets, warn_of_readers
 from monitor.process.systemd import Notifier
 
 
@@ -34,6 +35,8 @@ def web(config: Path) -> None:
         from monitor.web.others import Others  # noqa: PLC0415 - needs the extra
         from monitor.web.server import serve  # noqa: PLC0415 - needs the extra
     web_settings = with_credentials(settings.web)
+    if web_settings.follow:
+        warn_of_broker_secrets(settings.mqtt.used_password_file, settings.mqtt.client_key)
     others = Others(settings.mqtt.base_topic)
     follower = Follower(settings.mqtt, web_settings.follow, others)
     app, context = assemble(
@@ -69,7 +72,11 @@ def with_credentials(settings: WebSettings) -> WebSettings:
         credential = Path(folder) / f"web_{path.name}" if folder else path
         update[key] = credential if credential.is_file() else path
         if not update[key].is_file():
-            raise MissingInputError(f"web.{key}: {path}: no such file, or it cannot be read")
+            raise MissingInputError(
+                f"web.{key}: {path}: no such file, or not a regular file, or it cannot be read"
+            )
+        if key == "tls_key" and update[key] == path:
+            warn_of_readers(path, group_may_read=True)
     return settings.model_copy(update=update)
 
 

@@ -14,6 +14,7 @@ from monitor.config.environment import overlay
 from monitor.config.messages import explain
 from monitor.config.toml_lines import KeyPath, key_lines, line_of
 from monitor.errors import ConfigError, MissingInputError
+from monitor.text.regular_files import read_regular
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -82,14 +83,16 @@ def _read(path: Path) -> str:
     try:
         if path.is_dir():
             raise MissingInputError(f"{path}: is a folder; name the configuration file in it")
-        if not path.is_file():
+        if not path.exists():
             raise MissingInputError(f"{path}: no such configuration file")
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {_MAX_FILE_BYTES} bytes, not a configuration")
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular(path, _MAX_FILE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{path}: not UTF-8 text (at byte {error.start}): save it as UTF-8"
+        ) from None
+    except ValueError:
+        raise ConfigError(
+            f"{path}: larger than {_MAX_FILE_BYTES} bytes, not a configuration"
         ) from None
     except OSError as error:
         raise MissingInputError(f"{path}: {error.strerror}") from error

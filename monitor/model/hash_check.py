@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from monitor.errors import BundleError
+from monitor.text.regular_files import read_regular
 
 _LARGEST_FILE = 256 * 2**20
 
@@ -29,9 +30,11 @@ def read_file(path: Path, largest: int = _LARGEST_FILE) -> bytes:
         size = path.stat().st_size
         if size > largest:
             raise BundleError(f"{path}: {size} bytes; at most {largest} are allowed")
-        return path.read_bytes()
+        return read_regular(path, largest)
     except FileNotFoundError as error:
         raise BundleError(f"{path}: missing from the bundle") from error
+    except ValueError as error:
+        raise BundleError(str(error)) from error
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror})") from error
 

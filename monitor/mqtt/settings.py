@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -21,6 +22,7 @@ from pydantic import (
 
 from monitor.errors import ConfigError
 from monitor.mqtt.host import checked_host
+from monitor.text.regular_files import read_regular
 
 SECRET_KEYS = frozenset({"password"})
 """Keys that are read from the environment only and refused in ``config.toml``."""
@@ -152,6 +154,17 @@ class MqttSettings(BaseModel):
             return self.password.get_secret_value()
         return _read_secret(self.password_file) if self.password_file else None
 
+    @property
+    def used_password_file(self) -> Path | None:
+        """``password_file``, if the password comes from it."""
+        if self.username is None or self.password is not None:
+            return None
+        directory = os.environ.get("CREDENTIALS_DIRECTORY")
+        with suppress(ConfigError):
+            if directory and _exists(Path(directory) / CREDENTIAL_NAME):
+                return None
+        return self.password_file
+
 
 def _exists(path: Path) -> bool:
     try:
@@ -165,13 +178,14 @@ def _exists(path: Path) -> bool:
 
 def _read_secret(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_PASSWORD_BYTES + 3)
+        content = read_regular(path, _MAX_PASSWORD_BYTES + 2)
         secret = content.decode("utf-8-sig").rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"mqtt password file {path}: {error.strerror}") from error
     except UnicodeDecodeError:  # whose message would show the content
         raise ConfigError(f"mqtt password file {path}: must be saved as UTF-8 text") from None
-    if not secret or "\n" in secret or len(content) > _MAX_PASSWORD_BYTES + 2:
+    except ValueError:  # it is larger
+        secret = ""
+    if not secret or "\n" in secret:
         raise ConfigError(f"mqtt password file {path}: must contain the password in one line")
     return secret

@@ -12,6 +12,9 @@ from typing import Any
 
 from monitor.errors import ConfigError
 from monitor.mqtt.settings import MqttSettings
+from monitor.text.regular_files import read_regular
+
+_MOST_BYTES = 16_000_000
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -57,7 +60,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
             with _pem_file(settings.client_cert) as cert, _pem_file(settings.client_key) as secret:
                 # Without a password here OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(cert, secret, password="")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(f"mqtt.{key} ({path}): {reason}: must be a readable PEM file") from error
     return context
@@ -66,7 +69,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
 @contextmanager
 def _pem_file(path: Path) -> Iterator[str]:
     """The name of a file with the text of ``path`` without a byte-order mark."""
-    content = path.read_bytes()
+    content = read_regular(path, _MOST_BYTES)
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), None)
     if encoding is None:
         yield str(path)

@@ -9,9 +9,29 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+_GROUP_AND_OTHERS = stat.S_IRGRP | stat.S_IROTH
 
-def warn_of_readers(path: Path) -> None:
-    """Log a warning if every user of the computer can read the file. A missing file is no fault."""
+
+def warn_of_broker_secrets(password_file: Path | None, client_key: Path | None) -> None:
+    """``warn_of_readers`` for what logs in to the broker."""
+    if password_file is not None:
+        warn_of_readers(password_file)
+    if client_key is not None:
+        warn_of_readers(client_key, group_may_read=True)
+
+
+def warn_of_readers(path: Path, *, group_may_read: bool = False) -> None:
+    """Log a warning if others than its owner can read the file. A missing file is no fault.
+
+    ``group_may_read``: its group may read it too, as is usual for the key of a certificate.
+    """
     with contextlib.suppress(OSError):
-        if path.stat().st_mode & stat.S_IROTH:
-            log.warning("%s: every user of this computer can read it: chmod o= %s", path, path)
+        about = path.stat()
+        right = about.st_mode & 0o700
+        right = right | 0o040 if group_may_read else right
+        if stat.S_ISREG(about.st_mode) and about.st_mode & _GROUP_AND_OTHERS & ~right:
+            log.warning(
+                "%s: contains a secret, and other users of this computer can read it: "
+                "its mode is %04o, but must be %04o",
+                *(path, stat.S_IMODE(about.st_mode), right),
+            )

@@ -23,6 +23,7 @@ from monitor.errors import ServiceUnavailableError
 from monitor.live.feeds import LiveFeeds, live_folder
 from monitor.process.logs import set_up_logging
 from monitor.process.memory import give_back_memory, share_one_heap, unmap_start_code
+from monitor.process.secret_files import warn_of_broker_secrets
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
 from monitor.service.commissioning import Commissioning
@@ -100,6 +101,7 @@ def run_daemon(
             settings, plans = reading
             in_force[0] = settings
             set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
+            warn_of_broker_secrets(settings.mqtt.used_password_file, settings.mqtt.client_key)
             for warning in filter(None, (plan.persistence_warning for plan in plans)):
                 log.warning(warning)
             machines = [plan.settings.id for plan in plans]
