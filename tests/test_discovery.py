@@ -32,23 +32,25 @@ def settings(**fields: Any) -> MqttSettings:
     return MqttSettings.model_validate({"base_topic": "auscult/test", "discovery": True} | fields)
 
 
+def shown(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The components that Home Assistant shows: it removes those with a platform only."""
+    components: dict[str, dict[str, Any]] = document["components"]
+    return {key: one for key, one in components.items() if set(one) != {"platform"}}
+
+
 def test_devices_have_the_keys_that_home_assistant_needs() -> None:
     """A key is missing, and Home Assistant shows no device."""
     recorder = Recorder()
     Discovery(settings(score_interval_s=20), recorder, "1.2.3").announce(["pump-7", "fan.2"])
     found = devices(recorder)
     assert set(found) == {"pump-7", "fan.2", "Auscult auscult/test"}
-    unique = [
-        component["unique_id"]
-        for document in found.values()
-        for component in document["components"].values()
-    ]
+    unique = [component["unique_id"] for one in found.values() for component in shown(one).values()]
     assert len(set(unique)) == len(unique) == 32
     for topic, document in zip(recorder.kept, map(json.loads, recorder.kept.values()), strict=True):
         assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", topic)
         assert document["device"]["identifiers"] == [topic.split("/")[2]]
         assert document["origin"]["name"] == "Auscult"
-        for component in document["components"].values():
+        for component in shown(document).values():
             assert {"platform", "name", "state_topic", "unique_id"} <= set(component)
     pump = found["pump-7"]["components"]
     assert pump["problem"]["device_class"] == "problem"
@@ -64,13 +66,21 @@ def test_the_picture_of_an_alert_is_an_image_if_it_is_published() -> None:
     """Home Assistant would show an empty image, or none."""
     recorder = Recorder()
     Discovery(settings(), recorder, "1").announce(["pump-7"])
-    assert "picture" not in devices(recorder)["pump-7"]["components"]
+    assert "picture" not in shown(devices(recorder)["pump-7"])
     Discovery(settings(publish_picture=True), recorder, "1").announce(["pump-7"])
     picture = devices(recorder)["pump-7"]["components"]["picture"]
     assert picture["platform"] == "image"
     assert picture["image_topic"] == "auscult/test/pump-7/picture"
     assert picture["content_type"] == "image/png"
     assert "value_template" not in picture  # the payload is the picture itself
+
+
+def test_the_image_is_removed_when_no_picture_is_published_any_more() -> None:
+    """Home Assistant would show an entity for ever that never gets a picture."""
+    recorder = Recorder()
+    for publishes in (True, False):
+        Discovery(settings(publish_picture=publishes), recorder, "1").announce(["pump-7"])
+    assert devices(recorder)["pump-7"]["components"]["picture"] == {"platform": "image"}
 
 
 def _rendered(component: dict[str, Any], payload: dict[str, Any]) -> str:

@@ -95,9 +95,11 @@ class Devices:
         }
         components |= self._threshold_sensors(score, expire_after_s)
         components |= self._operation_sensors(machine)
+        # Home Assistant removes an entity of which nothing but the platform is left.
+        components["picture"] = {"platform": "image"}
         if self._settings.publish_picture:
             image = {"image_topic": self._topics.picture(machine), "content_type": "image/png"}
-            components["picture"] = {"platform": "image", "name": "Alert picture", **image}
+            components["picture"] |= {"name": "Alert picture", **image}
         components["warnings"] = {
             "platform": "binary_sensor",
             "name": "Warnings",
@@ -236,6 +238,8 @@ class Devices:
         availability: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         for key, component in components.items():
+            if component.keys() == {"platform"}:
+                continue
             component["unique_id"] = f"{unique}_{key}"
             if availability is not None:
                 component.setdefault("availability", [availability])
