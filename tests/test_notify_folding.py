@@ -445,6 +445,24 @@ def test_a_damaged_ledger_is_replaced_and_loses_nothing(world: World, tmp_path: 
     assert len(world.sent) == 1
 
 
+def test_a_ledger_of_an_earlier_version_repeats_nothing(world: World) -> None:
+    """After an upgrade, everybody would be called again for each alert that is open."""
+    alert = world.raised("pump-7")
+    world.settle()
+    ledger = world.ledger
+    assert isinstance(ledger, MemoryLedger)
+    assert ledger.content is not None
+    earlier = ledger.content.replace(b'"is_sent":true', b'"is_told":true')
+    assert earlier != ledger.content
+    ledger.content = earlier
+    world.start()
+    world.settle()
+    world.happens("cleared", alert)
+    world.settle()
+    assert len(titles(world)) == 2
+    assert "alarm ended at" in titles(world)[1]
+
+
 def test_a_full_disk_stops_no_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """An alarm would not arrive because of a file that is not about it."""
 

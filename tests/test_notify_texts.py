@@ -58,7 +58,7 @@ def test_a_new_alert_says_what_a_person_needs_first() -> None:
 
 def test_the_end_of_an_alert_says_how_long_it_lasted() -> None:
     """A person would not know whether to go there."""
-    ended = replace(ALERT, ended_at="2026-11-23T03:30:00.000Z", is_told=True, end_reason="stopped")
+    ended = replace(ALERT, ended_at="2026-11-23T03:30:00.000Z", is_sent=True, end_reason="stopped")
     message = told(ended)
     assert message.title == "pump-7: alarm ended at 04:30 CET"
     assert message.mood == "success"

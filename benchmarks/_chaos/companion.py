@@ -35,7 +35,7 @@ def _attend(path: Path) -> None:
     compose = Wording.message
 
     def parts(one: Incident) -> list[str]:
-        return [*([] if one.is_told else ["begin"]), *(["end"] if one.has_ended else [])]
+        return [*([] if one.is_sent else ["begin"]), *(["end"] if one.has_ended else [])]
 
     def watched(
         self: Wording, incidents: Sequence[Incident], left_out: Mapping[str, int]

@@ -1,4 +1,4 @@
-"""The ``[[notify]]`` tables: who is told about what, and when."""
+"""The ``[[notify]]`` tables: who is notified of what, and when."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class NotifySettings(BaseModel):
     min_interval_s: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """The least time between two messages. What happens in between is sent together."""
     source_after_s: float = Field(default=60.0, ge=0.0, le=86_400.0)
-    """Troubles of a source, and warnings, that end sooner are not told."""
+    """Troubles of a source, and warnings, that end sooner are not sent."""
     timeout_s: float = Field(default=60.0, ge=1.0, le=600.0)
     """How long one attempt to send may take."""
     retry_min_s: float = Field(default=5.0, gt=0.0, le=3600.0)

@@ -18,10 +18,11 @@ _MOST_REMARKS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interest:
-    """What a target wants to be told.
+    """What a target is notified of.
 
-    ``machines``: empty for all. ``ended``: whether also the end of what it was told.
-    ``least_s``: a trouble of the source that ends sooner is not told.
+    ``machines``: empty for all. ``ended``: whether also of the end of what it was
+    notified of.
+    ``least_s``: a trouble of the source that ends sooner is not sent.
     """
 
     machines: frozenset[str] = frozenset()
@@ -141,18 +142,18 @@ def _turn(
         incident.text = detail
         return
     incident.end(event.at, event.position)
-    if not incident.is_told and incident.lasted_s() < interest.least_s:
+    if not incident.is_sent and incident.lasted_s() < interest.least_s:
         del ledger.incidents[key]
 
 
 def forget_unwanted(ledger: Ledger, interest: Interest) -> None:
-    """Remove what the target no longer wants to be told, after a change of its settings."""
+    """Remove what the target is no longer notified of, after a change of its settings."""
     for one in list(ledger.incidents.values()):
         if one.kind not in interest.kinds or not interest.covers(one.machine):
             del ledger.incidents[one.key]
 
 
 def _leave_out_ends(ledger: Ledger) -> None:
-    """Forget what has ended after its beginning was told."""
-    for one in [one for one in ledger.incidents.values() if one.is_told and one.has_ended]:
+    """Forget what has ended after its beginning was sent."""
+    for one in [one for one in ledger.incidents.values() if one.is_sent and one.has_ended]:
         ledger.forget(one)

@@ -1,4 +1,4 @@
-"""What happened to one machine, from its beginning to its end, as one thing to tell.
+"""What happened to one machine, from its beginning to its end, as one thing to send.
 
 An alert is an incident, and so is a time in which the sound of a machine cannot be judged. All that
 happens before a message is sent is folded into it.
@@ -19,9 +19,9 @@ class Incident:
     """One incident, with what a message about it needs.
 
     Times are RFC 3339 in UTC; ``ended_at`` is empty while it continues. ``position``: that of the
-    oldest event in the history that was not told; below 0 if that was in an earlier file.
-    ``sequence``: that of the newest message of an alert; 0 without one. ``is_told``: whether its
-    beginning was told.
+    oldest event in the history that was not sent; below 0 if that was in an earlier file.
+    ``sequence``: that of the newest message of an alert; 0 without one. ``is_sent``: whether its
+    beginning was sent.
     """
 
     key: str
@@ -31,7 +31,7 @@ class Incident:
     started_at: str
     sequence: int = 0
     ended_at: str = ""
-    is_told: bool = False
+    is_sent: bool = False
     times: int = 1
     """How often it began: a fault that comes back after a stop is the same alert."""
     updates: int = 0
@@ -58,8 +58,8 @@ class Incident:
 
     @property
     def is_pending(self) -> bool:
-        """Whether there is something that was not told."""
-        return not self.is_told or self.has_ended
+        """Whether there is something that was not sent."""
+        return not self.is_sent or self.has_ended
 
     def lasted_s(self) -> float:
         """From its beginning to its end in seconds, by the dates; 0 if one of them is none."""

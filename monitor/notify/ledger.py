@@ -1,4 +1,4 @@
-"""What a target was told, and what it was not told yet.
+"""What was sent to a target, and what is not sent yet.
 
 A ledger is made of the events of the history in their order, and is kept on the disk. Events after
 its ``position`` are read again after a kill.
@@ -18,11 +18,11 @@ from monitor.notify.incident import Incident
 class Ledger:
     """The incidents of one target, from the events up to ``position``.
 
-    ``done``: alerts that were told to their end, with the ``sequence`` of their last message.
-    ``left_out``: how many incidents of each machine ended and were removed untold, because too many
-    waited; the number is told. ``seen``: the highest ``sequence`` of each machine. ``newest_s``:
+    ``done``: alerts that were sent to their end, with the ``sequence`` of their last message.
+    ``left_out``: how many incidents of each machine ended and were removed unsent, because too many
+    waited; the number is sent. ``seen``: the highest ``sequence`` of each machine. ``newest_s``:
     the latest time of an event, Unix time. ``recheck_until``: events up to this position may have
-    been told already, because another file has replaced the history.
+    been sent already, because another file has replaced the history.
     """
 
     MOST_PENDING: ClassVar[int] = 500
@@ -40,14 +40,14 @@ class Ledger:
     last_sent: Moment | None = None
 
     def pending(self) -> list[Incident]:
-        """What is not told yet, in the order in which it happened."""
+        """What is not sent yet, in the order in which it happened."""
         waiting = (one for one in self.incidents.values() if one.is_pending)
         return sorted(waiting, key=lambda one: one.position)
 
-    def told(self, incidents: Iterable[Incident], now: Moment) -> None:
+    def sent(self, incidents: Iterable[Incident], now: Moment) -> None:
         """A message about these incidents, and about those that were left out, was sent."""
         for one in incidents:
-            one.is_told = True
+            one.is_sent = True
             if one.has_ended:
                 self.forget(one)
         self.left_out.clear()
@@ -55,7 +55,7 @@ class Ledger:
         self.last_sent = now
 
     def forget(self, incident: Incident) -> None:
-        """There is nothing more to tell about it."""
+        """There is nothing more to send about it."""
         self.incidents.pop(incident.key, None)
         self.done.pop(incident.key, None)
         self.done[incident.key] = incident.sequence

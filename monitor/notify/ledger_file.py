@@ -14,6 +14,8 @@ from monitor.notify.ledger import Ledger
 _VERSION = 1
 _FILE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 _LEDGER = TypeAdapter(Ledger)
+_FORMER_IS_SENT = "is_told"
+"""The name of ``Incident.is_sent`` in files of earlier versions."""
 
 
 class LedgerFile:
@@ -61,6 +63,15 @@ def decoded(content: bytes) -> Ledger:
         values = _FILE.validate_json(content)
         if values.pop("version", None) != _VERSION:
             raise ValueError("is damaged, or of another version")
-        return _LEDGER.validate_python(values)
+        return _LEDGER.validate_python(_with_present_names(values))
     except ValidationError:
         raise ValueError("is damaged") from None
+
+
+def _with_present_names(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with the name that a key of an incident had in earlier files replaced."""
+    incidents = values.get("incidents")
+    for one in incidents.values() if isinstance(incidents, dict) else ():
+        if isinstance(one, dict) and _FORMER_IS_SENT in one:
+            one["is_sent"] = one.pop(_FORMER_IS_SENT)
+    return values

@@ -18,7 +18,7 @@ LOOK_AGAIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """``incidents``: what the next message tells, in order; empty: nothing now.
+    """``incidents``: what the next message is about, in order; empty: nothing now.
 
     ``again_s``: after how many seconds to look again, if nothing new happens; None: never.
     """
@@ -29,7 +29,7 @@ class Due:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """When a target is told something. ``quiet``: None without quiet hours."""
+    """When something is sent to a target. ``quiet``: None without quiet hours."""
 
     quiet: QuietTime | None = None
     min_interval_s: float = 0.0
@@ -66,6 +66,6 @@ def _passing(ready: Sequence[Incident]) -> list[Incident]:
     newest = {
         one.machine: one.position
         for one in ready
-        if one.severity == "alarm" and not one.is_told and not one.has_ended
+        if one.severity == "alarm" and not one.is_sent and not one.has_ended
     }
     return [one for one in ready if one.machine in newest and one.position <= newest[one.machine]]

@@ -37,7 +37,7 @@ Raises ``ConfigError`` if there is no address.
 class Target:
     """One target. Everything happens in the thread that calls ``turn``.
 
-    An event is told at least once: what was sent is noted after it was sent.
+    An event is sent at least once: what was sent is noted after it was sent.
     """
 
     BATCH: ClassVar[int] = 500
@@ -100,7 +100,7 @@ class Target:
         pause_s = self._retry_at_s - self._clock.steady_s()
         if pause_s > 0.0:
             return pause_s
-        return self._tell(ledger, due.incidents)
+        return self._notify(ledger, due.incidents)
 
     def _opened(self) -> Ledger:
         if self._ledger is not None:
@@ -135,7 +135,7 @@ class Target:
                 ledger.position = max(ledger.position, last)  # others are not read again
 
     def _first_position(self) -> int:
-        """Where a new target begins: what happened before it is not told.
+        """Where a new target begins: what happened before it is not sent.
 
         Raises ``MissingInputError`` while there is no history.
         """
@@ -153,7 +153,7 @@ class Target:
 
     def _wait_s(self, incident: Incident) -> float:
         """How long an incident should wait: for its picture, or whether it lasts."""
-        if incident.is_told or incident.has_ended:
+        if incident.is_sent or incident.has_ended:
             return 0.0
         if incident.kind == "alert":
             if not self._wants_picture(incident) or self._piece(incident) is not None:
@@ -174,7 +174,7 @@ class Target:
         for key in self._first_seen_s.keys() - ledger.incidents.keys():
             del self._first_seen_s[key]
 
-    def _tell(self, ledger: Ledger, incidents: tuple[Incident, ...]) -> float:
+    def _notify(self, ledger: Ledger, incidents: tuple[Incident, ...]) -> float:
         now = datetime.fromtimestamp(self._clock.unix_s(), UTC)
         wording = Wording(now, self.plan.zone, self.plan.web_url)
         message = wording.message(incidents, ledger.left_out)
@@ -190,7 +190,7 @@ class Target:
             log.warning("%s: messages are sent again", self.plan.name)
         self._trouble = ""
         self._backoff.reset()
-        ledger.told(incidents, self._clock.now())
+        ledger.sent(incidents, self._clock.now())
         self._save(ledger)
         return 0.0
 
@@ -227,7 +227,7 @@ class Target:
 
     def _picture(self, incidents: tuple[Incident, ...]) -> bytes | None:
         """The picture of a new alert."""
-        if len(incidents) != 1 or incidents[0].is_told or not self._wants_picture(incidents[0]):
+        if len(incidents) != 1 or incidents[0].is_sent or not self._wants_picture(incidents[0]):
             return None
         piece = self._evidence.piece(incidents[0].evidence_id)
         if piece is None or piece.picture_path is None:

@@ -43,7 +43,7 @@ class Wording:
     web_url: str = ""
 
     def message(self, incidents: Sequence[Incident], left_out: Mapping[str, int]) -> Message:
-        """The message that tells these incidents, and the number of those that were left out."""
+        """The message about these incidents, and the number of those that were left out."""
         if len(incidents) == 1 and not left_out:
             return self._single(incidents[0])
         return self._several(incidents, left_out)
@@ -84,9 +84,9 @@ class Wording:
         what = _what(one)
         if not one.has_ended:
             return f"{machine}: {what} since {self._time(one.started_at)}"
-        if one.is_told and one.kind == "source":
+        if one.is_sent and one.kind == "source":
             return f"{machine}: its sound can be judged again since {self._time(one.ended_at)}"
-        if one.is_told:
+        if one.is_sent:
             return f"{machine}: {what} ended at {self._time(one.ended_at)}"
         begin, end = self._time(one.started_at), self._time(one.ended_at)
         if begin.rpartition(" ")[2] == end.rpartition(" ")[2]:
