@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 # ONNX Runtime sends usage data to its maker unless this is set before it is imported
 # (docs/decisions/0009-nothing-leaves-the-node.md).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# Without this, pydantic looks for plugins in every installed package.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 if TYPE_CHECKING:
     from monitor.domain import AudioBlock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, get_args
 
@@ -134,7 +133,7 @@ def _text_of(detail: ErrorDetails, path: KeyPath, root: type[BaseModel]) -> str:
         return str(context.get("error", detail["msg"]))
     if kind == "union_tag_invalid":
         known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
-        near = difflib.get_close_matches(str(context["tag"]), known, n=1)
+        near = _near(str(context["tag"]), known)
         hint = f'; did you mean "{near[0]}"?' if near else ""
         return f'"{context["tag"]}" is not one of {", ".join(known)}{hint}'
     if kind == "union_tag_not_found":
@@ -180,10 +179,17 @@ def _shown(value: str | float) -> str:
 
 def _suggestion(key: str, root: type[BaseModel], loc: tuple[str | int, ...]) -> str:
     known = _known_keys(root, loc)
-    near = difflib.get_close_matches(key, known, n=1)
+    near = _near(key, known)
     if near:
         return f'; did you mean "{near[0]}"?'
     return f"; known keys: {', '.join(known)}" if known else ""
+
+
+def _near(word: str, known: list[str]) -> list[str]:
+    """The known word that was probably meant, if there is one."""
+    import difflib  # noqa: PLC0415 - only a mistake needs it
+
+    return difflib.get_close_matches(word, known, n=1)
 
 
 def _known_keys(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:

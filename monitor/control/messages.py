@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -177,10 +178,12 @@ class Response(_Message):
     @classmethod
     def parse(cls, line: bytes) -> Response:
         """The response on a line. Raises ``ValueError`` for anything else."""
-        return _RESPONSE.validate_json(line)
+        return _response().validate_json(line)
 
 
-_RESPONSE = TypeAdapter(Response)
+@cache
+def _response() -> TypeAdapter[Response]:
+    return TypeAdapter(Response)
 
 
 def done(result: dict[str, Any]) -> bytes:

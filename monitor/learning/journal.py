@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -142,7 +143,9 @@ class Journal:
         ]
 
 
-_JOURNAL = TypeAdapter(Journal)
+@cache
+def _journal() -> TypeAdapter[Journal]:
+    return TypeAdapter(Journal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +198,14 @@ def read_journal(folder: Path) -> Journal | None:
     """
     path = folder / _NAME
     try:
-        return _JOURNAL.validate_json(path.read_bytes())
+        return _journal().validate_json(path.read_bytes())
     except FileNotFoundError:
         fault = "does not exist"
     except ValidationError:
         fault = "is damaged; it is kept as journal.damaged"
         path.replace(path.with_suffix(".damaged"))
     try:
-        journal = _JOURNAL.validate_json((folder / _COPY).read_bytes())
+        journal = _journal().validate_json((folder / _COPY).read_bytes())
     except FileNotFoundError:
         if "damaged" not in fault:
             return None

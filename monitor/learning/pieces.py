@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,9 @@ class Piece:
     aside: str = ""
 
 
-_PIECE = TypeAdapter(Piece)
+@cache
+def _piece() -> TypeAdapter[Piece]:
+    return TypeAdapter(Piece)
 
 
 class PieceStore:
@@ -201,7 +204,7 @@ class PieceStore:
             return
         for line in lines:
             try:
-                yield _PIECE.validate_python(json.loads(line)["piece"])
+                yield _piece().validate_python(json.loads(line)["piece"])
             except (ValueError, KeyError, TypeError, ValidationError):
                 log.warning("%s: a line is damaged and ignored", self._index)
 
@@ -222,7 +225,7 @@ def _read_comment(path: Path) -> Piece | None:
     """What is known of a piece, by its file; None if this is no piece."""
     try:
         with soundfile.SoundFile(path) as file:
-            piece = _PIECE.validate_json(file.comment)
+            piece = _piece().validate_json(file.comment)
     except (OSError, ValueError, TypeError, soundfile.LibsndfileError):
         return None
     return piece if piece.name == path.name else None

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, replace
+from functools import cache
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,7 +24,11 @@ log = logging.getLogger(__name__)
 MUTED = "muted"
 _REPLACED = frozenset({"ok", "warning", "anomaly"})
 """The states that are published as ``muted``. The others concern the source and stay visible."""
-_DRAFT = TypeAdapter(AlertDraft)
+
+
+@cache
+def _draft() -> TypeAdapter[AlertDraft]:
+    return TypeAdapter(AlertDraft)
 
 
 class Muting:
@@ -227,7 +232,7 @@ class Muting:
             started_at = self._redated(mute, earlier).started_at
             peak_score = max(draft.peak_score, earlier.peak_score)
             draft = replace(draft, started_at=started_at, peak_score=peak_score)
-        mute.held, mute.held_since = _DRAFT.dump_json(draft).decode(), self._clock.now()
+        mute.held, mute.held_since = _draft().dump_json(draft).decode(), self._clock.now()
         self.operators.put_mute(mute)
         self.operators.flush_if_due()
 
@@ -279,6 +284,6 @@ def _held(mute: Mute) -> AlertDraft | None:
     if not mute.held:
         return None
     try:
-        return _DRAFT.validate_json(mute.held)
+        return _draft().validate_json(mute.held)
     except ValidationError:
         return None

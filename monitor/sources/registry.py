@@ -1,15 +1,12 @@
 """Settings to a source."""
 
+# ruff: noqa: PLC0415  # a daemon loads only the kinds of sources that it reads
+
 from __future__ import annotations
 
 from pathlib import Path
 from typing import assert_never
 
-from monitor.sources.command import CommandSource
-from monitor.sources.file import FileSource
-from monitor.sources.folder.source import FolderSource
-from monitor.sources.log_mel import LogMelSource
-from monitor.sources.microphone.source import MicrophoneSource
 from monitor.sources.protocol import Source
 from monitor.sources.settings import (
     CommandSettings,
@@ -20,7 +17,6 @@ from monitor.sources.settings import (
     SimulatedSettings,
     SourceSettings,
 )
-from monitor.sources.simulated.source import SimulatedSource
 
 
 def open_source(settings: SourceSettings, ledger: Path | None = None) -> Source:
@@ -31,16 +27,28 @@ def open_source(settings: SourceSettings, ledger: Path | None = None) -> Source:
     """
     match settings:
         case FileSettings():
+            from monitor.sources.file import FileSource
+
             return FileSource(settings)
         case FolderSettings():
+            from monitor.sources.folder.source import FolderSource
+
             return FolderSource(settings, ledger)
         case CommandSettings():
+            from monitor.sources.command import CommandSource
+
             return CommandSource(settings)
         case MicrophoneSettings():
+            from monitor.sources.microphone.source import MicrophoneSource
+
             return MicrophoneSource(settings)
         case SimulatedSettings():
+            from monitor.sources.simulated.source import SimulatedSource
+
             return SimulatedSource(settings)
         case LogMelSettings():
+            from monitor.sources.log_mel import LogMelSource
+
             return LogMelSource(settings)
         case _:
             assert_never(settings)

@@ -7,7 +7,6 @@ that change the direction of text make a name look like another one.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import unicodedata
@@ -70,6 +69,8 @@ def csv_cell(text: object) -> str:
 
 def html_text(text: object) -> str:
     """Text for an element or a quoted attribute of an HTML page."""
+    import html  # noqa: PLC0415 - 0.7 MB that only pages need
+
     return html.escape(one_line(text), quote=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -97,18 +98,20 @@ def comparison_of(
     return Comparison(made_at, scores.before, scores.after, _healthy(scores.pieces), alerts)
 
 
-_COMPARISON = TypeAdapter(Comparison)
+@cache
+def _comparison() -> TypeAdapter[Comparison]:
+    return TypeAdapter(Comparison)
 
 
 def write_comparison(path: Path, comparison: Comparison) -> None:
     """Replace a file. Raises ``OSError``."""
-    replace_content(path, _COMPARISON.dump_json(comparison))
+    replace_content(path, _comparison().dump_json(comparison))
 
 
 def read_comparison(path: Path) -> Comparison | None:
     """The content of a file; None if it is missing or damaged. Raises ``OSError``."""
     try:
-        return _COMPARISON.validate_json(path.read_bytes())
+        return _comparison().validate_json(path.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 

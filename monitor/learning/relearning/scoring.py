@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -83,18 +84,25 @@ class Scores:
     pieces: list[Ratios]
 
 
-_JOB, _RESULT = TypeAdapter(ScoringJob), TypeAdapter(Scores)
+@cache
+def _job() -> TypeAdapter[ScoringJob]:
+    return TypeAdapter(ScoringJob)
+
+
+@cache
+def _result() -> TypeAdapter[Scores]:
+    return TypeAdapter(Scores)
 
 
 def write_job(folder: Path, job: ScoringJob) -> None:
     """Put a job into a folder. Raises ``OSError``."""
-    replace_content(folder / JOB, _JOB.dump_json(job))
+    replace_content(folder / JOB, _job().dump_json(job))
 
 
 def read_result(folder: Path) -> Scores | None:
     """The result in a folder; None if there is none. Raises ``OSError``."""
     try:
-        return _RESULT.validate_json((folder / RESULT).read_bytes())
+        return _result().validate_json((folder / RESULT).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
 
@@ -102,10 +110,10 @@ def read_result(folder: Path) -> Scores | None:
 def run_job(folder: Path) -> None:
     """Do the job in a folder. Raises ``AuscultError`` and ``OSError``."""
     try:
-        job = _JOB.validate_json((folder / JOB).read_bytes())
+        job = _job().validate_json((folder / JOB).read_bytes())
     except ValidationError as error:
         raise BadInputError(f"{folder / JOB}: is not a job of this version") from error
-    replace_content(folder / RESULT, _RESULT.dump_json(scores_of(job)))
+    replace_content(folder / RESULT, _result().dump_json(scores_of(job)))
 
 
 def scores_of(job: ScoringJob) -> Scores:

@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +29,13 @@ log = logging.getLogger(__name__)
 
 _RESULT = "result.json"
 _BEGUN = "begun"
-_JOB = TypeAdapter(Job)
+
+
+@cache
+def _job() -> TypeAdapter[Job]:
+    return TypeAdapter(Job)
+
+
 _SEE_LOG = "see journalctl -u auscult-train"
 
 
@@ -126,7 +133,7 @@ def run_requests(requests: Path, run: Run) -> int:
     for path in sorted(requests.glob("*.json")):
         try:
             identity = _identity(path)
-            job = _JOB.validate_json(path.read_bytes())
+            job = _job().validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             log.warning("%s: not a request: %s", path, error)
             path.unlink(missing_ok=True)
