@@ -130,6 +130,7 @@ class Pipeline:
             self._gap()
         try:
             if isinstance(block, LogMelBlock):
+                self.watch.without_spectra()
                 frames = replace(block, discontinuous=block.discontinuous or self._broken)
                 windows = self._frames.push(frames)
                 self._broken = False

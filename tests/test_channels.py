@@ -421,6 +421,29 @@ def test_an_alert_over_minutes_lasts_after_a_restart_by_whichever_evidence(
     assert not played.watch.raised
 
 
+@pytest.mark.parametrize("is_known_before", [False, True])
+def test_an_alert_of_spectra_ends_after_a_restart_with_log_mel(
+    many: Bundle, is_known_before: bool
+) -> None:
+    """It would be open for ever: log-mel gives no scores of spectra."""
+    calibration = many.calibration
+    lines = channel("lines", LONG_S, STEP_HOPS[LONG], 5.0)
+    alone = calibration.model_copy(update={"channels": (*calibration.channels[:2], lines)})
+    manifest = many.manifest.model_copy(update={"calibration": alone})
+    played = Played(replace(many, manifest=manifest))
+    if is_known_before:
+        played.watch.without_spectra()
+    played.watch.resume(50.0, LONG_S, 0)
+    played.watch.without_spectra()
+    assert played.watch.raised
+    for _ in range(30):
+        played.hops += 2
+        for number in (SPAN, MEDIUM):
+            played.push(number, HEALTHY)
+    assert played.kinds == ["cleared"]
+    assert not played.watch.raised
+
+
 def test_a_stop_ends_an_alert_from_before_a_restart_once(many: Bundle) -> None:
     """Each channel clears the alert, or one keeps it open."""
     played = Played(many)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from monitor.detection.channel import Channel
@@ -111,6 +112,18 @@ class Channels:
         self._started_sample, self._peak_score = at_sample, peak_score
         for owner in self._owners:
             owner.resume(peak_score, at_sample)
+
+    def leave_out(self, numbers: Collection[int]) -> None:
+        """These channels never have scores. Channel 0 continues an alert that only they had."""
+        left_out = [self._channels.pop(one) for one in numbers if one in self._channels]
+        self._short = [one for one in self._short if one not in left_out]
+        self._warners = [one.warner for one in self._channels.values() if one.warner is not None]
+        self._unheard.difference_update(left_out)
+        owners = [one for one in self._owners if one not in left_out]
+        if self._owners and not owners:
+            owners = [self._channels[0]]
+            owners[0].resume(self._peak_score, self._started_sample)
+        self._owners = owners
 
     def _joined(self, channel: Channel, score: Score) -> Decision | None:
         """A channel that would raise an alert joins the open one: an update if it is stronger."""

@@ -10,6 +10,7 @@ from monitor.detection.drift import DriftWatch, LevelWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.domain import Decision, MachineWarning, Score, SourceState, SourceStatus
+from monitor.features.spectra import SPECTRA
 from monitor.model.bundle import Bundle
 
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
@@ -39,6 +40,11 @@ class ScoreWatch:
             bundle, settings, self.thresholds, same_fault_s=operation.same_fault_s
         )
         self._channels = Channels(channels)
+        self._of_spectra = [
+            number
+            for number, one in enumerate(calibration.channels, start=1)
+            if one.evidence in SPECTRA
+        ]
         rule = channels[0].detector.rule
         self._drift = DriftWatch(
             calibration,
@@ -87,6 +93,11 @@ class ScoreWatch:
             self._level.push(score)
             self._drift.push(score, raised=self.raised)
         return decision
+
+    def without_spectra(self) -> None:
+        """The machine is heard as log-mel: there are no scores of other evidence."""
+        self._channels.leave_out(self._of_spectra)
+        self._of_spectra = []
 
     def gap(self) -> None:
         """Sound was lost: the next score is not joined to the earlier ones, except long ones."""

@@ -15,6 +15,7 @@ import numpy as np
 from monitor.calibration.channels import ChannelKey
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.spectra import SPECTRA
 from monitor.model.channel_calibration import EvidenceKind
 from monitor.model.head import Head
 from monitor.model.long_spans import LongSpan, SpanMean
@@ -22,7 +23,6 @@ from monitor.model.peak_scores import PeakScores
 from monitor.model.peaks import HealthyPeaks
 from training.sound.section_spectra import Spectra
 
-KINDS: tuple[EvidenceKind, ...] = ("envelope", "lines")
 Scores = dict[ChannelKey, list[float]]
 
 
@@ -107,7 +107,7 @@ class _Group:
                 self._keep(mean.span, scores)
 
     def _keep(self, span: LongSpan, values: Sequence[float]) -> None:
-        kinds: tuple[EvidenceKind, ...] = ("distance", *KINDS)
+        kinds: tuple[EvidenceKind, ...] = ("distance", *SPECTRA)
         for kind, value in zip(kinds, values, strict=False):
             self._scores.setdefault(self._key(kind, span), []).append(value)
 
@@ -137,7 +137,7 @@ def score_sections(
     recent: list[deque[FloatArray]] = [deque(maxlen=span_windows) for _ in evidence]
     totals = [_Total() for _ in evidence]
     taken = [0] * len(evidence)
-    keys = [ChannelKey(kind, spec.seconds_of(span_windows), spec.window_hop_s) for kind in KINDS]
+    keys = [ChannelKey(kind, spec.seconds_of(span_windows), spec.window_hop_s) for kind in SPECTRA]
     for index, spectra in _windows(evidence, sound):
         own = statistics[index]
         above = own.above(spectra)
