@@ -75,11 +75,18 @@ class Daemon:
         self._tables.setdefault(name, {}).update(settings)
 
     def machine(
-        self, name: str, bundle: Path, *, operation: dict[str, Any] | None = None, **source: Any
+        self,
+        name: str,
+        bundle: Path,
+        *,
+        operation: dict[str, Any] | None = None,
+        learning: dict[str, Any] | None = None,
+        **source: Any,
     ) -> None:
         """Add a machine to the next ``write``."""
         table = {"id": name, "bundle": str(bundle)}
         own = f"[machine.operation]\n{toml(operation)}" if operation else ""
+        own += f"[machine.learning]\n{toml(learning)}" if learning else ""
         self._machines.append(f"[[machine]]\n{toml(table)}{own}[machine.source]\n{toml(source)}")
 
     def target(self, **settings: Any) -> None:

@@ -17,9 +17,10 @@ import httpx
 import pytest
 
 from monitor.demo.daemon import configuration, running_daemon
+from monitor.demo.folder import demo_folder
 from monitor.demo.page import machines
 from monitor.demo.run import DemoResult
-from monitor.errors import ServiceUnavailableError
+from monitor.errors import ServiceUnavailableError, UsageError
 from monitor.sources.settings import SimulatedSettings
 from tests.bundles import make_bundle
 from tests.command_line import process
@@ -29,9 +30,12 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_TRAINING = """
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from monitor.demo import page
 page.prepare = lambda *_: None
+page.keep_as_learned = lambda *_: None
+page.demo_folder = lambda _: nullcontext()
 page.show_page(Path(sys.argv[1]), 0, "127.0.0.1:0", lambda line: print(line, flush=True))
 """
 
@@ -75,6 +79,42 @@ def test_a_daemon_that_does_not_start_is_quoted(tmp_path: Path) -> None:
         running_daemon(config, tmp_path / "daemon.log"),
     ):
         pass
+
+
+def test_the_configuration_of_the_page_is_short(tmp_path: Path) -> None:
+    """Whoever looks into it would see hundreds of lines of faults."""
+    text = configuration(
+        1883, tmp_path / "bundle", machines(0), listen="x", relearned=["demo-pump"]
+    )
+    assert text.count("\n") < 100
+
+
+def test_every_demo_begins_without_the_files_of_the_one_before(tmp_path: Path) -> None:
+    """Alerts and labels of an earlier demo would be shown, or bundles fill the disk."""
+    out = tmp_path / "demo"
+    for _ in range(2):
+        with demo_folder(out):
+            assert [one.name for one in out.iterdir()] == ["auscult-demo.txt"]
+            (out / "state" / "learning").mkdir(parents=True)
+            (out / "demo.png").touch()
+
+
+def test_the_demo_does_not_touch_other_files(tmp_path: Path) -> None:
+    """The configuration and the state of a real daemon would be overwritten."""
+    (tmp_path / "config.toml").write_text("mine")
+    with pytest.raises(UsageError, match="has files that are not of a demo"), demo_folder(tmp_path):
+        pass
+    assert [one.name for one in tmp_path.iterdir()] == ["config.toml"]
+    assert (tmp_path / "config.toml").read_text() == "mine"
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    """The second demo would delete the state of the daemon of the first one."""
+    with demo_folder(tmp_path / "demo"):
+        (tmp_path / "demo" / "config.toml").touch()
+        with pytest.raises(ServiceUnavailableError, match="another demo"):
+            demo_folder(tmp_path / "demo").__enter__()
+        assert (tmp_path / "demo" / "config.toml").exists()
 
 
 @pytest.mark.slow

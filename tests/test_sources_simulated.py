@@ -151,6 +151,16 @@ def test_a_fault_is_present_from_its_onset_to_its_end_only(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_comes_again(kind: str) -> None:
+    """A demo of a day would need a list of hundreds of faults."""
+    fault = {"kind": kind, "onset_s": 1.0, "end_s": 2.0, "ramp_s": 0.0}
+    healthy = sound(8.0)
+    differs = sound(8.0, faults=[fault | {"every_s": 3.0}]) != healthy
+    seconds = differs[: 8 * RATE_HZ].reshape(16, -1).mean(axis=1)
+    assert [number for number, share in enumerate(seconds) if share] == [2, 3, 8, 9, 14, 15]
+
+
+@pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_fault_grows_with_its_severity(kind: str, machine: str) -> None:
     """An early stage and a late stage of a fault would be equal."""
@@ -237,6 +247,18 @@ def test_the_settings_of_a_fault_are_checked() -> None:
     """A fault that ends before it begins would be accepted and never occur."""
     with pytest.raises(ValueError, match="end_s must be greater than onset_s"):
         SimulatedFault(kind="rub", onset_s=2.0, end_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [({"every_s": 9.0}, "needs end_s"), ({"end_s": 5.0, "every_s": 5.5}, "must be greater than")],
+)
+def test_a_fault_that_would_not_end_before_it_comes_again_is_refused(
+    values: dict[str, float], text: str
+) -> None:
+    """The second fault would be hidden by the first one."""
+    with pytest.raises(ValueError, match=text):
+        SimulatedFault.model_validate({"kind": "rub", **values})
 
 
 def test_it_holds_the_compute_lock() -> None:

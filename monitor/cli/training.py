@@ -19,7 +19,9 @@ def demo(
     out: Annotated[
         Path,
         typer.Option(
-            help="Folder for the recordings, the bundle and the picture.", metavar="FOLDER"
+            help="Folder for the recordings, the bundle and the picture. What an earlier demo has "
+            "left there is deleted first.",
+            metavar="FOLDER",
         ),
     ] = Path("demo"),
     seed: Annotated[

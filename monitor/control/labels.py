@@ -22,8 +22,8 @@ LABELS: dict[Label, LabelMeaning] = {
     ),
     "false-alarm": LabelMeaning(
         "the machine was healthy",
-        "The sound is added to the relearning set of the machine. Alerts change only when you "
-        "relearn and accept the new bundle.",
+        "The sound is added to the relearning set, if the machine is learned. Alerts change only "
+        "when you relearn and accept the new bundle.",
     ),
     "sensor": LabelMeaning(
         "the microphone or its cable was the cause",

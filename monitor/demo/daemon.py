@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,17 @@ _READY_WITHIN_S = 30.0
 
 
 def configuration(
-    port: int, bundle: Path, machines: Mapping[str, SimulatedSettings], *, listen: str | None = None
+    port: int,
+    bundle: Path,
+    machines: Mapping[str, SimulatedSettings],
+    *,
+    listen: str | None = None,
+    relearned: Collection[str] = (),
 ) -> str:
     """The daemon's ``config.toml``.
 
     ``machines``: id to what is simulated; all use ``bundle``. ``listen``: of the web page.
+    ``relearned``: the machines that can be relearned, in a child process of the daemon.
     """
     mqtt = {"host": "127.0.0.1", "port": port, "base_topic": BASE_TOPIC, "score_interval_s": 0.25}
     lines = _table("[mqtt]", mqtt)
@@ -38,6 +44,8 @@ def configuration(
         lines += _table("[machine.source]", {"kind": "simulated", **values})
         for fault in source.faults:
             lines += _table("[[machine.source.faults]]", fault.model_dump(exclude_none=True))
+        if name in relearned:
+            lines += _table("[machine.learning]", {"keep": True, "trainer": "child"})
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """The demo that keeps running: simulated machines on the web page.
 
-The first pump has a fault every few minutes, each time another one. The second one is healthy. The
-third one starts and stops.
+The first pump has a fault every few minutes. Each kind of fault comes twice, so that the effect of
+relearning can be seen. The second pump is healthy. The third one starts and stops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.daemon import MACHINE, configuration, running_daemon, stopped
-from monitor.demo.run import prepare
+from monitor.demo.folder import demo_folder
+from monitor.demo.learned import keep_as_learned
+from monitor.demo.run import RECORDINGS_FOLDER, prepare
 from monitor.errors import ServiceUnavailableError
 from monitor.sources.settings import FaultKind, SimulatedFault, SimulatedSettings
 
@@ -24,8 +26,7 @@ _FIRST_FAULT_S = 20.0
 _FAULT_LASTS_S = 90.0
 _FAULT_EVERY_S = 300.0
 _KINDS: tuple[FaultKind, ...] = ("rub", "bearing", "cavitation")
-_FAULTS = 96
-"""Faults for eight hours."""
+_TIMES_EACH = 2
 _READY_WITHIN_S = 30.0
 
 
@@ -35,15 +36,34 @@ def show_page(out: Path, seed: int, listen: str, report: Callable[[str], None]) 
     ``report`` prints a line; the address of the page is one of them. Raises as ``demo``, and
     ``ServiceUnavailableError`` when the page or the daemon does not start, or ends.
     """
-    prepare(out, seed, report)
+    with demo_folder(out):
+        prepare(out, seed, report)
+        _keep_as_learned(out)
+        _serve(out, seed, listen, report)
+
+
+def _keep_as_learned(out: Path) -> None:
+    try:
+        keep_as_learned(out / RECORDINGS_FOLDER, out, MACHINE)
+    except OSError as error:
+        raise ServiceUnavailableError(
+            f"--out {out}: the sound for relearning cannot be written: {error.strerror}"
+        ) from error
+
+
+def _serve(out: Path, seed: int, listen: str, report: Callable[[str], None]) -> None:
     with EmbeddedBroker() as broker:
         config, log = out / "config.toml", out / "daemon.log"
-        text = configuration(broker.port, out / "bundle", machines(seed), listen=listen)
+        text = configuration(
+            broker.port, out / "bundle", machines(seed), listen=listen, relearned=[MACHINE]
+        )
         config.write_text(text, encoding="utf-8")
         with running_daemon(config, log), _page(config, out / "web.log") as page:
             report(f"the page is at {_address(page, out / 'web.log')} (stop with Ctrl+C)")
-            report(f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and another one every '
-                   f"{_FAULT_EVERY_S / 60:g} minutes")  # fmt: skip
+            report(f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and one every '
+                   f"{_FAULT_EVERY_S / 60:g} minutes; each kind comes twice")  # fmt: skip
+            report("to try relearning: label an alert as a false alarm, then press Relearn on the "
+                   "page of the machine; it takes about two minutes")  # fmt: skip
             report(f"in another terminal: {Path(sys.executable).with_name('auscult')} status "
                    f"--config {config}")  # fmt: skip
             try:
@@ -55,13 +75,15 @@ def show_page(out: Path, seed: int, listen: str, report: Callable[[str], None]) 
 
 def machines(seed: int) -> dict[str, SimulatedSettings]:
     """The machines by id. All are the unit whose sound was learned."""
+    n_faults = _TIMES_EACH * len(_KINDS)
     faults = tuple(
         SimulatedFault(
-            kind=_KINDS[number % len(_KINDS)],
+            kind=_KINDS[number // _TIMES_EACH],
             onset_s=_FIRST_FAULT_S + number * _FAULT_EVERY_S,
             end_s=_FIRST_FAULT_S + number * _FAULT_EVERY_S + _FAULT_LASTS_S,
+            every_s=n_faults * _FAULT_EVERY_S,
         )
-        for number in range(_FAULTS)
+        for number in range(n_faults)
     )
     return {
         MACHINE: SimulatedSettings(unit=seed, seed=2 * seed + 1, faults=faults),

@@ -22,14 +22,16 @@ import soundfile
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.daemon import BASE_TOPIC, MACHINE, configuration, running_daemon
+from monitor.demo.folder import demo_folder
 from monitor.demo.subscriber import DemoSubscriber
 from monitor.domain import AudioBlock
-from monitor.errors import MissingInputError, ServiceUnavailableError
+from monitor.errors import ServiceUnavailableError
 from monitor.model.manifest import Calibration
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
 from monitor.text.wording import bands_text, counted, rounded
 
+RECORDINGS_FOLDER = "recordings"
 RECORDINGS = 24
 RECORDING_S = 30.0
 FAULT = SimulatedFault(kind="bearing", onset_s=9.0, end_s=21.0, severity=1.0)
@@ -81,9 +83,14 @@ class DemoResult:
 def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
     """Run the demo. ``report`` prints a line; files and the picture go to ``out``.
 
-    Raises ``MissingInputError`` when ``out`` cannot be created, and
-    ``ServiceUnavailableError`` when a part of the demo does not start.
+    Raises as ``demo_folder`` for ``out``, and ``ServiceUnavailableError`` when a part of the demo
+    does not start.
     """
+    with demo_folder(out):
+        return _demo(out, seed, report)
+
+
+def _demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
     calibration = prepare(out, seed, report)
     live = SimulatedSettings(unit=seed, seed=2 * seed + 1, faults=(FAULT,))
     with EmbeddedBroker() as broker, DemoSubscriber(broker.port, BASE_TOPIC) as subscriber:
@@ -98,18 +105,11 @@ def demo(out: Path, seed: int, report: Callable[[str], None]) -> DemoResult:
 
 
 def prepare(out: Path, seed: int, report: Callable[[str], None]) -> Calibration:
-    """Record the healthy machine and train its bundle, in ``out``.
-
-    Raises ``MissingInputError`` when ``out`` cannot be created.
-    """
+    """Record the healthy machine and train its bundle, in ``out``."""
     begun_s = time.monotonic()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MissingInputError(f"--out {out}: cannot be created: {error.strerror}") from error
     healthy = SimulatedSettings(unit=seed, seed=2 * seed)
     report(f"recording {RECORDINGS * RECORDING_S / 60:g} minutes of a healthy pump (unit {seed})")
-    recordings = record_healthy(healthy, out / "recordings")
+    recordings = record_healthy(healthy, out / RECORDINGS_FOLDER)
     report("training a bundle with these recordings")
     calibration = learn(recordings, out / "bundle", seed)
     report(

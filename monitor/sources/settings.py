@@ -104,11 +104,17 @@ class SimulatedFault(_Source):
     """1 is a clearly audible fault, 0.3 an early stage."""
     ramp_s: Annotated[float, Field(ge=0, le=1e8)] = 0.5
     """How long it takes to grow to ``severity``."""
+    every_s: Seconds | None = None
+    """After this time from its onset it comes again, and so on. Unset: it comes once."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.end_s is not None and self.end_s <= self.onset_s:
             raise ValueError("end_s must be greater than onset_s")
+        if self.every_s is not None and self.end_s is None:
+            raise ValueError("every_s needs end_s")
+        if self.every_s is not None and self.every_s < (self.end_s or 0.0) - self.onset_s + 1.0:
+            raise ValueError("every_s must be greater than end_s - onset_s by at least 1 s")
         return self
 
 

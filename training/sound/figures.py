@@ -11,7 +11,7 @@ import numpy.typing as npt
 from librosa.display import specshow
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
@@ -158,8 +158,11 @@ def draw_demo(
         if at_s is not None:
             axes.axvline(at_s, color=colour, label=f"alert {what} at {at_s:.1f} s")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds since the start of the daemon")
     axes.set_ylabel("score")
     axes.set_title("Score and alerts of the demo")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=5, frameon=False)
     figure.savefig(path, dpi=120)

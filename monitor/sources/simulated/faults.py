@@ -8,6 +8,7 @@ revolution, and cavitation makes noise at high frequencies, modulated by the van
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,16 +65,24 @@ class _Course:
         ramp_s = max(1e-3, min(fault.ramp_s, (end_s - fault.onset_s) / 2.0))
         self._onset_s, self._end_s, self._ramp_s = fault.onset_s, end_s, ramp_s
         self._severity = fault.severity
+        self._every_s = fault.every_s
 
     def severity(self, cell: CellTime, n_samples: int) -> FloatArray | None:
         """Shape: ``(n_samples,)``, ``None`` where the fault is not present or nothing moves."""
-        end_s = cell.start_s + n_samples / cell.rate_hz
-        if end_s <= self._onset_s or cell.start_s >= self._end_s or not cell.force.any():
+        start_s = cell.start_s - self._before_s(cell.start_s + n_samples / cell.rate_hz)
+        end_s = start_s + n_samples / cell.rate_hz
+        if end_s <= self._onset_s or start_s >= self._end_s or not cell.force.any():
             return None
-        t_s = cell.start_s + np.arange(n_samples) / cell.rate_hz
+        t_s = start_s + np.arange(n_samples) / cell.rate_hz
         grown = np.minimum(t_s - self._onset_s, self._end_s - t_s) / self._ramp_s
         grown = np.clip(grown, 0.0, 1.0) * cell.force
         return (self._severity * grown).astype(np.float32)
+
+    def _before_s(self, end_s: float) -> float:
+        """From the first onset to the last one before ``end_s``."""
+        if self._every_s is None:
+            return 0.0
+        return max(0.0, math.floor((end_s - self._onset_s) / self._every_s) * self._every_s)
 
 
 class _Orders:
