@@ -5,9 +5,8 @@
 One machine at 16 kHz in real time, with the default settings, a real mosquitto and an HTTP endpoint
 for messages. A fault of 20 s is raised and cleared while a viewer asks for every page and file. The
 resident memory is that of the process itself, in MB (a million bytes); the processes that it starts
-for a moment are not in it. It is given before the fault, at most (for some tenths of a second,
-while evidence is written) and afterwards. The exit status is 1 if it is above the target before or
-afterwards.
+for a moment are not in it. It is given before the fault, at most (since the process began, as the
+system counts it) and afterwards. The exit status is 1 if it was ever above the target.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from tests.daemons import ROOT, Daemon, daemon
 from tests.mosquitto import Mosquitto, free_port
 from tests.notifications import Hook
 
-TARGETS_MB = {"run": 110.0, "web": 70.0, "notify": 70.0}
+TARGETS_MB = {"run": 100.0, "web": 70.0, "notify": 70.0}
 _MEASURED_S = 10.0
 _EVERY_S = 0.2
 _PIECES = 2
@@ -91,7 +90,7 @@ def _watch(
         time.sleep(_EVERY_S)
         for name, process in watched.items():
             found[name]["after"] = _rss_mb(process)
-            found[name]["most"] = max(found[name]["most"], found[name]["after"])
+            found[name]["most"] = _peak_rss_mb(process)
         is_told = any(" ended at " in title or " from " in title for title in hook.titles)
         kept = [event for event in one.events() if event["message"] == "evidence kept"]
         if is_told and len(kept) >= _PIECES and over_at_s is None:
@@ -104,6 +103,11 @@ def _watch(
 
 def _rss_mb(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 1e6
+
+
+def _peak_rss_mb(process: psutil.Process) -> float:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def main() -> int:
@@ -120,8 +124,7 @@ def main() -> int:
         for name, one in found.items():
             figures = " ".join(f"{one[key]:8.1f}" for key in ("before", "most", "after"))
             print(f"auscult {name:8} {figures} {TARGETS_MB[name]:8.0f}")
-    most_mb = {name: max(one["before"], one["after"]) for name, one in found.items()}
-    return int(any(mb > TARGETS_MB[name] for name, mb in most_mb.items()))
+    return int(any(one["most"] > TARGETS_MB[name] for name, one in found.items()))
 
 
 if __name__ == "__main__":
