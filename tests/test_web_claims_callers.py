@@ -18,13 +18,14 @@ from monitor.errors import ConfigError
 from monitor.web import access, callers, login_limit
 from monitor.web.callers import Callers
 from monitor.web.login_limit import LoginLimit
-from monitor.web.server import _listener
+from monitor.web.server import listening
 from monitor.web.users import Users
 from tests.web_app import PASSWORD, Served, served
 from tests.web_claims import BEHIND_PROXY, USERS, Claim, each, log_in, may_look
 
 EVIL_HOST = {"Host": "evil.example"}
 PAGE = {"Accept": "text/html"}
+PASSWORD_SENT = f"password={PASSWORD.replace(' ', '+')}".encode()
 MANY = LoginLimit.TRIES + 2
 
 
@@ -191,7 +192,7 @@ CLAIMS = [
     Claim(
         "many passwords from one network of IPv6",
         try_from_a_network_of_ipv6,
-        lambda patch, _: patch.setattr(login_limit, "_network", lambda address: address),
+        lambda patch, _: patch.setattr(login_limit, "network_of", lambda address: address),
         settings=BEHIND_PROXY,
     ),
     Claim(
@@ -215,7 +216,7 @@ def test_the_attack_works_only_without_its_protection(
 
 def answers(listen: str) -> bool:
     """Whether another address of this computer reaches what listens there."""
-    with _listener(WebSettings(listen=listen)) as listener, socket.socket() as other:
+    with listening(WebSettings(listen=listen)) as listener, socket.socket() as other:
         other.settimeout(5)
         return other.connect_ex(("127.0.0.2", listener.getsockname()[1])) == 0
 
@@ -245,7 +246,8 @@ def overheard(url: str) -> Iterator[tuple[str, bytearray]]:
     def relay() -> None:
         browser, _ = listener.accept()
         with browser, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as page:
-            heard.extend(browser.recv(65_536))
+            while PASSWORD_SENT not in heard and (part := browser.recv(65_536)):
+                heard.extend(part)
             page.sendall(heard)
             browser.sendall(page.recv(65_536))
 
@@ -265,7 +267,7 @@ def password_is_overheard(folder: Path) -> bool:
             httpx.Client(base_url=relay, headers={"Connection": "close"}) as client,
         ):
             log_in(client)
-            return f"password={PASSWORD.replace(' ', '+')}".encode() in heard
+            return PASSWORD_SENT in heard
     except ConfigError:
         return False
 

@@ -33,7 +33,7 @@ class LoginLimit:
 
     def try_once(self, address: str) -> float:
         """Use a try; 0, or the seconds until there is one again."""
-        key, now_s = _network(address), self._steady_s()
+        key, now_s = network_of(address), self._steady_s()
         bucket = self._buckets.pop(key, None) or _Bucket(float(self.TRIES), now_s)
         while len(self._buckets) >= self.MOST_ADDRESSES:
             del self._buckets[next(iter(self._buckets))]
@@ -47,12 +47,13 @@ class LoginLimit:
 
     def give_back(self, address: str) -> None:
         """The password was right: this try does not count."""
-        bucket = self._buckets.get(_network(address))
+        bucket = self._buckets.get(network_of(address))
         if bucket is not None:
             bucket.left += 1.0
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """What counts as one address: for IPv6 its network (/64), which one subscriber has."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -60,5 +61,5 @@ def _network(address: str) -> str:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
-        return str(ipaddress.ip_network((found, 64), strict=False))
+        return str(ipaddress.IPv6Network((int(found), 64), strict=False))
     return str(found)

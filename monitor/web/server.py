@@ -16,15 +16,14 @@ from starlette.types import ASGIApp
 from monitor.config.web import WebSettings
 from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.process.systemd import Notifier
-from monitor.web.protocol import Protocol
+from monitor.web.connections import WAITING, Gate, Listener, most_connections
+from monitor.web.protocol import protocol_with
 
 log = logging.getLogger(__name__)
 
 _STOP_S = 1
 _IDLE_S = 20
 _UNREAD_MS = 20_000
-_MOST_CONNECTIONS = 250
-_WAITING_CONNECTIONS = 128
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -51,24 +50,11 @@ def serve(
     endless responses. Raises ``ServiceUnavailableError`` if the address cannot be used, and
     ``ConfigError`` for a certificate that cannot be used.
     """
-    listener = _listener(settings)
+    listener = listening(settings)
     host, port = listener.getsockname()[:2]
     scheme = "https" if settings.tls_cert else "http"
     address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.path}/"
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # only those of trusted proxies are believed
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=_STOP_S,
-        timeout_keep_alive=_IDLE_S,
-        limit_concurrency=_MOST_CONNECTIONS,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-    )
+    config = server_config(app, settings, listener.gate)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         config.load()
@@ -84,6 +70,24 @@ def serve(
         ready(address)
 
     asyncio.run(_serve(_Server(config), listener, manager, stopping, tell))
+
+
+def server_config(app: ASGIApp, settings: WebSettings, gate: Gate) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        http=protocol_with(gate),
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # only those of trusted proxies are believed
+        server_header=False,
+        ws="none",
+        backlog=WAITING,
+        timeout_graceful_shutdown=_STOP_S,
+        timeout_keep_alive=_IDLE_S,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
 
 
 async def _serve(
@@ -114,18 +118,20 @@ async def _live(manager: Notifier) -> None:
         await asyncio.sleep(interval_s)
 
 
-def _listener(settings: WebSettings) -> socket.socket:
+def listening(settings: WebSettings) -> Listener:
+    """The socket on which the page is served. Raises ``ServiceUnavailableError``."""
     host, port = settings.address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named explicitly: otherwise asyncio does not switch off Nagle's algorithm, and each answer
     # takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = Listener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.gate = Gate(most_connections(), settings.trusted_proxies)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # A browser that has gone without a word, or does not read, is found out by the kernel.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_MS)
         listener.bind((host, port))
-        listener.listen(_WAITING_CONNECTIONS)
+        listener.listen(WAITING)
     except OSError as error:
         listener.close()
         raise ServiceUnavailableError(
