@@ -11,9 +11,12 @@ from urllib.parse import urlencode
 
 import pytest
 from pydantic import ValidationError
+from starlette.routing import Route
 
 from monitor.config.web import WebSettings
 from monitor.errors import UsageError
+from monitor.web.daemon_link import DaemonLink
+from monitor.web.routes import routes
 from monitor.web.users import FILE_NAME, Role, Users, set_password
 from tests.web_app import PASSWORD, Served, served
 
@@ -135,3 +138,37 @@ def test_a_proxy_is_an_address_or_a_network_but_not_everybody(proxy: str) -> Non
         WebSettings.model_validate({"behind_proxy": True, "trusted_proxies": [proxy]})
     assert error.value.error_count() == 1
     assert "address" in str(error.value)
+
+
+MACHINE_ROUTES = [
+    route.path
+    for route in routes()
+    if isinstance(route, Route)
+    and "{machine}" in route.path
+    and "GET" in (route.methods or ())
+    and "{operation}" not in route.path
+]
+
+
+@pytest.mark.parametrize("path", MACHINE_ROUTES)
+def test_a_machine_that_nobody_knows_does_not_exist(local: Served, path: str) -> None:
+    """A slip in an address would look like a machine without a history."""
+    assert len(MACHINE_ROUTES) >= 6
+    answer = local.get(path.replace("{machine}", "nobody"))
+    assert answer.status_code == 404
+    assert "nobody" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/api/machine/x/history", "/api/machine/x/events", "/machine/x"])
+def test_a_machine_is_not_denied_while_nobody_can_tell(
+    local: Served, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """While the daemon starts, the page of each of its machines would not exist."""
+
+    async def silent(self: DaemonLink) -> None:
+        self.trouble = "the daemon does not answer"
+
+    monkeypatch.setattr(DaemonLink, "status", silent)
+    answer = local.get(path)
+    assert answer.status_code == 503
+    assert "does not answer" in answer.text

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.errors import AuscultError, MissingInputError
+from monitor.errors import AuscultError
 from monitor.live.layout import Layout
 from monitor.live.reader import Columns, RingReader
 from monitor.web.channels import Events
@@ -125,7 +125,7 @@ class _Machine:
         """The machine as in ``api/machine/<id>``, without the sparkline; None if unchanged."""
         try:
             document = await machine_document(self._context, self._machine)
-        except MissingInputError:
+        except AuscultError:  # it is not known any more, or nobody answers
             return None
         machine = {**document["machine"], "banners": document["banners"], "sparkline": None}
         message = event("machine", machine)

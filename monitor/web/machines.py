@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from monitor.clock import SYSTEM_CLOCK, rfc3339
-from monitor.errors import MissingInputError
+from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
 from monitor.text.escaping import one_line
 from monitor.text.wording import counted
 from monitor.web.answers import json_answer
@@ -48,7 +48,7 @@ async def overview_document(context: Context, *, sparklines: bool = True) -> dic
 
 
 async def machine_document(context: Context, name: str) -> dict[str, Any]:
-    """One machine. Raises ``MissingInputError`` if nobody knows it."""
+    """One machine. Raises as ``check_known``."""
     status = await context.daemon.status()
     trouble = context.daemon.trouble
     machine: dict[str, Any] | None = None
@@ -58,13 +58,31 @@ async def machine_document(context: Context, name: str) -> dict[str, Any]:
     if machine is None and name in await context.past.machines():
         machine = unknown_machine(name, trouble or "it is not monitored now")
     if machine is None:
-        raise MissingInputError(f'no machine "{one_line(name)}" is known')
+        raise _unknown(context, name)
     machine["sparkline"] = (await context.past.sparklines([name])).get(name)
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "banners": banners(context, status),
         "machine": machine,
     }
+
+
+async def check_known(context: Context, name: str) -> None:
+    """Raise ``MissingInputError`` for a machine that nobody knows.
+
+    Raises ``ServiceUnavailableError`` if nobody answers who might know it.
+    """
+    status = await context.daemon.status()
+    if status is not None and any(one["id"] == name for one in status["machines"]):
+        return
+    if name not in await context.past.machines():
+        raise _unknown(context, name)
+
+
+def _unknown(context: Context, name: str) -> AuscultError:
+    if trouble := context.daemon.trouble or context.past.trouble:
+        return ServiceUnavailableError(f'machine "{one_line(name)}" is not known now: {trouble}')
+    return MissingInputError(f'no machine "{one_line(name)}" is known')
 
 
 def banners(context: Context, status: Mapping[str, Any] | None) -> list[str]:
@@ -115,6 +133,7 @@ async def machine_page(request: Request) -> Response:
 async def api_history(request: Request) -> Response:
     """``api/machine/<id>/history?since=&until=&points=``."""
     context, machine = context_of(request), _machine(request)
+    await check_known(context, machine)
     until_s = unix_time(request, "until", time.time())
     since_s = unix_time(request, "since", max(0.0, until_s - _DAY_S))
     points = whole_number(request, "points", 1000, most=_MOST_POINTS)
@@ -137,6 +156,7 @@ async def api_history(request: Request) -> Response:
 async def api_events(request: Request) -> Response:
     """``api/machine/<id>/events?since=&until=&limit=``."""
     context, machine = context_of(request), _machine(request)
+    await check_known(context, machine)
     until_s = unix_time(request, "until", time.time() + _DAY_S)
     since_s = unix_time(request, "since", 0.0)
     limit = whole_number(request, "limit", 100, most=_MOST_EVENTS)
@@ -154,8 +174,9 @@ async def api_events(request: Request) -> Response:
 
 async def api_relearning(request: Request) -> Response:
     """``api/machine/<id>/relearning``: a new bundle, and what it would change."""
-    arguments = {"machine": _machine(request)}
-    return json_answer(await context_of(request).daemon.ask("relearn_show", arguments))
+    context, machine = context_of(request), _machine(request)
+    await check_known(context, machine)
+    return json_answer(await context.daemon.ask("relearn_show", {"machine": machine}))
 
 
 def _machine(request: Request) -> str:

@@ -26,7 +26,7 @@ export class ClipPlayer {
   constructor(container, clips, bands) {
     this.clips = clips;
     this.bands = bands;
-    this.audio = h("audio", { controls: true, preload: "metadata" });
+    this.audio = h("audio", { controls: true, preload: "none" });
     this.views = PANELS.map(([name, colours]) => ({
       view: new Spectrogram(t(`sound.${name}`), t(`sound.clip_${name}`)),
       playhead: h("div", { class: "playhead", "aria-hidden": "true" }),
