@@ -108,6 +108,12 @@ class Pipeline:
         return self._status in {OperationStatus.OFF, OperationStatus.TRANSITION}
 
     @property
+    def next_window_s(self) -> float:
+        """How much more sound completes a window, apart from what the resampler holds back."""
+        of_frames_s = self._frames.n_missing / self.bundle.spec.frame_rate_hz
+        return min(of_frames_s, self._stream.n_missing / self.bundle.spec.sample_rate_hz)
+
+    @property
     def warnings(self) -> tuple[MachineWarning, ...]:
         """What is to be looked at, beside the state."""
         is_unclear = self._operation is not None and self._operation.is_unclear

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import FloatArray
 from monitor.evidence.clip import Clip, Judge
 from monitor.evidence.images import band_residual_db, frames_of_clip, image_bytes
@@ -173,22 +171,6 @@ def test_no_picture_is_larger_than_its_limit(n_mels: int, seconds: float) -> Non
         assert len(content) <= MOST_BYTES
         with Image.open(io.BytesIO(content)) as image:
             image.verify()
-
-
-def test_the_lock_of_computing_is_held_in_short_pieces(
-    network: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An alert would make all other machines late."""
-    taken, hold = 0, COMPUTE_LOCK.hold
-
-    def counted() -> AbstractContextManager[None]:
-        nonlocal taken
-        taken += 1
-        return hold()
-
-    monkeypatch.setattr(COMPUTE_LOCK, "hold", counted)
-    frames_of_clip(clip_of(machine_sound(30.0)), SPEC, network)
-    assert taken >= 30 + 28
 
 
 def test_the_operating_state_is_the_nearest_one(bundle: Bundle) -> None:

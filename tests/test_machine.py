@@ -17,6 +17,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput
+from monitor.service.engine import Engine
 from monitor.service.machine import Machine
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_sound import MachineSound
@@ -251,7 +252,10 @@ def test_one_machine_computes_at_a_time(
 
     monkeypatch.setattr(Pipeline, "push", watched)
     source = playing(*cut(machine_sound(2), 1600))
-    machines = [Machine(plan(bundle, network, f"m{n}"), source, record) for n in range(4)]
+    engine = Engine()
+    machines = [
+        Machine(plan(bundle, network, f"m{n}"), source, record, engine=engine) for n in range(4)
+    ]
     for machine in machines:
         machine.start()
     for machine in machines:

@@ -22,6 +22,7 @@ from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.sources.pcm import PcmStream
 from monitor.sources.settings import CommandSettings, SampleFormat
 from monitor.sources.supervised_child import SupervisedChild
+from monitor.sources.waiting import blocking
 from tests.sounds import noise
 from tests.source_reader import SourceReader
 
@@ -271,7 +272,7 @@ def test_a_program_that_cannot_start_is_not_tried_all_the_time() -> None:
     )
     stop = threading.Event()
     threading.Timer(1.5, stop.set).start()
-    attempts = len(list(child.output(stop)))
+    attempts = len(list(blocking(child.steps(), stop)))
     # Pauses of 0.2, 0.4, 0.4 ... s, each up to a quarter more or less.
     assert 3 <= attempts <= 7
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
 import numpy as np
@@ -11,13 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import FloatArray
-from monitor.sources.protocol import SourceItem
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
 from monitor.sources.simulated.machine import SimulatedMachine
 from monitor.sources.simulated.motion import Motion
-from monitor.sources.simulated.source import SimulatedSource
 from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
@@ -259,19 +255,6 @@ def test_a_fault_that_would_not_end_before_it_comes_again_is_refused(
     """The second fault would be hidden by the first one."""
     with pytest.raises(ValueError, match=text):
         SimulatedFault.model_validate({"kind": "rub", **values})
-
-
-def test_it_holds_the_compute_lock() -> None:
-    """A hundred simulated machines would compete for the interpreter with their pipelines."""
-    source = SimulatedSource(simulated(realtime=False, duration_s=0.3))
-    received: list[SourceItem] = []
-    thread = threading.Thread(target=lambda: received.extend(source.blocks(threading.Event())))
-    with COMPUTE_LOCK.hold():
-        thread.start()
-        thread.join(0.3)
-        assert not received
-    thread.join(5)
-    assert len(received) == 3
 
 
 def test_a_machine_that_stops_runs_in_every_cycle_as_long_as_configured() -> None:

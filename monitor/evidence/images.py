@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.audio.resampling import StreamResampler
-from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.evidence.clip import Clip
 from monitor.evidence.sound_memory import as_float
@@ -122,11 +121,10 @@ def _runs(clip: Clip, spec: LogMelSpec) -> Iterator[tuple[int, FloatArray]]:
         parts = []
         for at in range(begin, end, max(1, round(_BLOCK_S * rate_hz))):
             samples = as_float(clip.rows[at : min(end, at + round(_BLOCK_S * rate_hz))])
-            with COMPUTE_LOCK.hold():
-                block = resampler.push(AudioBlock(samples, rate_hz, at))
-                if block is not None:
-                    first_sample = block.first_sample if first_sample is None else first_sample
-                    parts.append(stream.push(block))
+            block = resampler.push(AudioBlock(samples, rate_hz, at))
+            if block is not None:
+                first_sample = block.first_sample if first_sample is None else first_sample
+                parts.append(stream.push(block))
         rest = resampler.flush()
         if rest is not None:
             first_sample = rest.first_sample if first_sample is None else first_sample
@@ -157,8 +155,7 @@ def _reconstructed(frames: FloatArray, spec: LogMelSpec, network: Network) -> Fl
         starts.append(len(frames) - size)
     for start in starts:
         window = np.ascontiguousarray(frames[start : start + size].T)
-        with COMPUTE_LOCK.hold():
-            expected_db[:, start : start + size] = network.reconstruct(window)
+        expected_db[:, start : start + size] = network.reconstruct(window)
     return expected_db
 
 

@@ -132,6 +132,11 @@ class FrameWindows:
         self._frames = np.empty((0, self._spec.n_mels), dtype=np.float32)
         self._first_sample = first_sample
 
+    @property
+    def n_missing(self) -> int:
+        """How many frames the next window still needs."""
+        return self._spec.window_frames - len(self._frames)
+
     def push(self, block: LogMelBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes.
 

@@ -73,6 +73,11 @@ class SampleTiles:
         self._n_held = self._to_skip = self._number = 0
         self._first_sample = first_sample
 
+    @property
+    def n_missing(self) -> int:
+        """How many samples the next tile still needs."""
+        return self._to_skip + self._length - self._n_held
+
     def push(self, block: AudioBlock) -> list[Tile]:
         """The tiles that ``block`` completes, in order.
 

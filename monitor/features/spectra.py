@@ -74,6 +74,11 @@ class WindowStream:
             else (EnvelopeStream(spectra.envelope), LineStream(spectra.lines))
         )
 
+    @property
+    def n_missing(self) -> int:
+        """How many samples the next window still needs."""
+        return self._tiles.n_missing
+
     def push(self, block: AudioBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
         tiles = self._tiles.push(block)

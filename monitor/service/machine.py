@@ -1,4 +1,4 @@
-"""One monitored machine: a thread that takes its sound from the source to the outlet.
+"""One monitored machine: takes its sound from the source to the outlet, step by step.
 
 An error in a source, in a bundle or in this program interrupts this machine only.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -19,13 +20,17 @@ from monitor.errors import AuscultError
 from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.live.feed import LiveFeed
+from monitor.service.engine import Engine
+from monitor.service.joining import Block, BlockJoiner
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport
 from monitor.service.machine_sound import MachineSound
 from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
-from monitor.sources.protocol import RereadableSource, Source, SourceItem
+from monitor.sources.own_thread import steps_of
+from monitor.sources.protocol import RereadableSource, Source
+from monitor.sources.waiting import SteppedSource, Wait
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +39,10 @@ _STOPPED = SourceState(SourceStatus.UNAVAILABLE, "stopped", "Auscult was stopped
 
 
 class Machine:
-    """A machine's thread. Everything public may be used from any thread."""
+    """What the engine runs for a machine.
+
+    ``step`` and ``close`` are called by the engine; everything else may be used from any thread.
+    """
 
     LEAST_PAUSE_S: ClassVar[float] = 1.0
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
@@ -51,11 +59,12 @@ class Machine:
         history: MachineHistory | None = None,
         evidence: Recorder | None = None,
         live: LiveFeed | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """``source``: read from its beginning, and again after each failure.
 
         ``operation_file``: where running hours and starts are kept. ``history``, ``evidence`` and
-        ``live``: None for none.
+        ``live``: None for none. ``engine``: None for one of its own.
         """
         self.plan = plan
         self.id = plan.settings.id
@@ -88,13 +97,23 @@ class Machine:
             evidence=evidence,
             live=live,
         )
-        self._thread = threading.Thread(
-            target=self._run_and_save, name=f"machine-{self.id}", daemon=True
-        )
+        self._engine = engine or Engine()
+        self._closed = threading.Event()
+        self._joiner = BlockJoiner()
+        self._may_join = isinstance(source, SteppedSource)  # others give one only after the last
+        self._steps = self._monitor()
+        self._is_started = False
         self._available = True
         self._busy_since_s: float | None = None
-        self._last_item_s = time.monotonic()
+        self._last_item_s = self._processed_s = time.monotonic()
+        self._speed = 1.0
+        """Seconds of sound that come in a second, at least 1."""
         self._first_block_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The id."""
+        return self.id
 
     @property
     def state(self) -> SourceState:
@@ -111,9 +130,10 @@ class Machine:
         return self._report.coverage()
 
     def start(self) -> None:
-        """Start the thread. The source may not be available yet."""
+        """Begin. The source may not be available yet."""
         self._report.publish_state()
-        self._thread.start()
+        self._is_started = True
+        self._engine.add(self)
 
     def attach(self, learner: Learner | None) -> None:
         """Give the sound also to ``learner``, for a machine that is learned."""
@@ -124,18 +144,18 @@ class Machine:
         self.plan = plan
 
     def ask_to_stop(self) -> None:
-        """Make the thread end soon, without waiting for it."""
+        """End soon. Does not wait for it."""
         self._stop.set()
+        self._engine.remove(self)
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs, and takes over what ``adopt`` gives."""
-        return self._thread.is_alive() and not self.ended
+        """Whether it takes over what ``adopt`` gives."""
+        return self._is_started and not self._closed.is_set() and not self.ended
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread; returns whether it has ended. If not, it publishes nothing more."""
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+        """Wait for the end; returns whether it has come. If not, it publishes nothing more."""
+        if self._is_started and not self._closed.wait(timeout_s):
             self._abandoned.set()
             return False
         return True
@@ -145,7 +165,7 @@ class Machine:
         self._report.publish_state()
 
     def publish_stopped(self) -> None:
-        """Publish that monitoring has stopped. For a machine whose thread has ended."""
+        """Publish that monitoring has stopped. For a machine that has ended."""
         self._report.show(_STOPPED)
 
     def stalled(self, now_s: float) -> bool:
@@ -163,20 +183,30 @@ class Machine:
             return False
         return now_s - self._last_item_s > self.plan.stall_limit_s + timeout_s
 
-    def _run_and_save(self) -> None:
+    def step(self) -> Wait | None:
+        """See ``Task``."""
+        self._busy_since_s = time.monotonic()
         try:
-            self._run()
+            return next(self._steps, None)
+        finally:
+            self._busy_since_s = None
+
+    def close(self) -> None:
+        """See ``Task``."""
+        try:
+            self._steps.close()
         finally:
             self._sound.end()
             self._report.end()
+            self._closed.set()
 
-    def _run(self) -> None:
-        """Read the source until stopped; after a failure again, with growing pauses."""
+    def _monitor(self) -> Generator[Wait, None, None]:
+        """Read the source until closed; after a failure again, with growing pauses."""
         backoff = Backoff(self.LEAST_PAUSE_S, self.LONGEST_PAUSE_S)
-        while not self._stop.is_set():
+        while True:
             self._first_block_s = None
             try:
-                self._run_stream()
+                yield from self._monitor_stream()
                 return
             except AuscultError as error:
                 log.error("source failed: %s", error, extra={"machine": self.id})
@@ -184,48 +214,79 @@ class Machine:
             except Exception as error:  # a bug here must not end the other machines
                 log.exception("internal error", extra={"machine": self.id})
                 self._lost(SourceState(SourceStatus.UNAVAILABLE, "internal_error", repr(error)))
-            finally:
-                self._busy_since_s = None
             if self._flowed_s() >= self.HEALTHY_AFTER_S:
                 backoff.reset()
-            self._stop.wait(backoff.next_s())
+            yield Wait(time.monotonic() + backoff.next_s())
 
     def _flowed_s(self) -> float:
         """For how long this stream has given sound."""
         first_s = self._first_block_s
         return self._last_item_s - first_s if first_s is not None else 0.0
 
-    def _run_stream(self) -> None:
-        """Process one stream of samples, numbered from 0, to its end or until stopped."""
+    def _monitor_stream(self) -> Generator[Wait, None, None]:
+        """Process one stream of samples, numbered from 0, to its end or until closed."""
+        self._joiner.take()
         self._sound.begin(self.plan)
         self._last_item_s = time.monotonic()
-        items = self._source.blocks(self._stop)
-        try:
-            self._process_items(items)
-        finally:
-            if isinstance(items, Generator):  # a traceback would keep it, and its child, alive
-                items.close()
+        # Closed here: a traceback would keep the source, and its child, alive.
+        with closing(steps_of(self._source)) as items:
+            try:
+                for item in items:
+                    if isinstance(item, Wait):
+                        yield self._until_wanted(item)
+                        continue
+                    self._last_item_s = time.monotonic()
+                    if isinstance(item, SourceState):
+                        self._process_joined()
+                        self._show(item)
+                    else:
+                        self._take(item)
+                    yield Wait.NOW
+            except Exception:
+                self._process_joined()
+                raise
+        self._process_joined()
+        if self._first_block_s is not None:
+            self._sound.finish()
+        self._lost(_ENDED)
+        self.ended = True
 
-    def _process_items(self, items: Iterator[SourceItem]) -> None:
-        for item in items:
-            is_first = self._sound.adopt(self.plan)
-            self._busy_since_s = self._last_item_s = time.monotonic()
-            if not isinstance(item, SourceState):
-                if self._first_block_s is None:
-                    self._first_block_s = self._last_item_s
-                is_broken = is_first or item.discontinuous
-                self._available = True
-                self._sound.process(replace(item, discontinuous=is_broken))
-            elif item.status is SourceStatus.UNAVAILABLE:
-                self._lost(item)
-            else:  # the next block decides which state the machine has
-                self._available = True
-            self._busy_since_s = None
-        if not self._stop.is_set():
-            if self._first_block_s is not None:
-                self._sound.finish()
-            self._lost(_ENDED)
-            self.ended = True
+    def _show(self, state: SourceState) -> None:
+        if state.status is SourceStatus.UNAVAILABLE:
+            self._lost(state)
+        else:  # the next block decides which state the machine has
+            self._available = True
+
+    def _take(self, block: Block) -> None:
+        """Collect a block, and process what was collected when something comes of it."""
+        if self._first_block_s is None:
+            self._first_block_s = self._last_item_s
+        self._available = True
+        joiner = self._joiner
+        if not joiner.fits(block):
+            self._process_joined()
+        joiner.push(block, self._sound.seconds_of(block))
+        if not self._may_join or joiner.seconds >= self._sound.wanted_s:
+            self._process_joined()
+
+    def _process_joined(self) -> None:
+        now_s, seconds = time.monotonic(), self._joiner.seconds
+        block = self._joiner.take()
+        if block is not None:
+            self._speed = max(1.0, seconds / max(1e-3, now_s - self._processed_s))
+            self._processed_s = now_s
+            is_broken = self._sound.adopt(self.plan) or block.discontinuous
+            self._sound.process(replace(block, discontinuous=is_broken))
+
+    def _until_wanted(self, wait: Wait) -> Wait:
+        """The same wait, where more sound is not wanted before some time has passed."""
+        if not self._may_join:
+            return wait
+        missing_s = self._sound.wanted_s - self._joiner.seconds
+        wanted_s = self._last_item_s + missing_s / self._speed
+        if wait.descriptors:
+            return replace(wait, not_before_s=wanted_s)
+        return replace(wait, until_s=max(wait.until_s, wanted_s))
 
     def _lost(self, state: SourceState) -> None:
         if self._stop.is_set():

@@ -116,6 +116,11 @@ class MachineReport:
         """The Unix time of a position in the stream. Only after the first block."""
         return self._clock.unix_s(position_s)
 
+    def seconds_of(self, block: AudioBlock | LogMelBlock) -> float:
+        """The length of a block."""
+        start_s, end_s = block_times_s(block, self._frame_rate_hz)
+        return end_s - start_s
+
     def arrived(self, block: AudioBlock | LogMelBlock) -> None:
         """A block arrived: set its time, and count the sound missing before it as lost."""
         start_s, end_s = block_times_s(block, self._frame_rate_hz)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import ClassVar
 
 from monitor.clock import SYSTEM_CLOCK, rfc3339
-from monitor.compute_lock import COMPUTE_LOCK
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.evidence.recorder import Recorder
@@ -30,12 +29,13 @@ _BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
 
 
 class MachineSound:
-    """Processes the blocks of one machine. Used by the machine's thread only.
+    """Processes the blocks of one machine. Used by one thread at a time.
 
     ``set_needed``: told how many seconds of the newest sound are needed again after a restart.
     ``is_abandoned``: whether nothing may be published any more.
     """
 
+    LONGEST_WANTED_S: ClassVar[float] = 0.6
     STANDING_CHECK_S: ClassVar[float] = 60.0
     """How often to check for an open alert of an earlier process: its disk may be mounted late."""
 
@@ -65,6 +65,20 @@ class MachineSound:
         self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
         self._standing_check_s = 0.0
 
+    @property
+    def wanted_s(self) -> float:
+        """How much sound is worth processing: until then, nothing would come of it."""
+        if self._live is not None and self._live.is_watched:
+            return 0.0
+        pipeline = self._pipeline
+        if not isinstance(pipeline, Pipeline):
+            return self.LONGEST_WANTED_S
+        return min(self.LONGEST_WANTED_S, pipeline.next_window_s)
+
+    def seconds_of(self, block: AudioBlock | LogMelBlock) -> float:
+        """The length of a block."""
+        return self._report.seconds_of(block)
+
     def begin(self, plan: MachinePlan) -> None:
         """A new stream begins: its samples are numbered from 0."""
         self._use(plan)
@@ -92,10 +106,9 @@ class MachineSound:
             self._resume_standing_alert()
         if self._signal is not None:
             pipeline.declare_running(self._signal.is_running())
-        with COMPUTE_LOCK.hold():
-            begun_s = time.perf_counter()
-            output = pipeline.push(block)
-            self.computed_s += time.perf_counter() - begun_s
+        begun_s = time.perf_counter()
+        output = pipeline.push(block)
+        self.computed_s += time.perf_counter() - begun_s
         # Published although a stop was requested meanwhile: it would not be decided again.
         if self._is_abandoned():
             return
@@ -174,8 +187,7 @@ class MachineSound:
             return
         scores = output.scores
         ratio = scores[-1].value / thresholds.alarm if scores and thresholds is not None else None
-        with COMPUTE_LOCK.hold():
-            live.push(block, output.windows, ratio=ratio, scored=_is_scored(self._pipeline.state))
+        live.push(block, output.windows, ratio=ratio, scored=_is_scored(self._pipeline.state))
 
     def _learn(self, block: AudioBlock | LogMelBlock, output: PipelineOutput) -> None:
         if self.learner is None or not isinstance(block, AudioBlock):

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.live.feed import LiveFeed
+from monitor.service.engine import Engine
 from monitor.service.machine import Machine
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
@@ -101,6 +102,7 @@ class Supervisor:
         self._state_dir = state_dir
         self._listen = listen
         self._open_source = open_source
+        self._engine = Engine()
         self.machines: dict[str, Machine] = {}
 
     def apply(self, plans: Sequence[MachinePlan]) -> Changes:
@@ -153,6 +155,7 @@ class Supervisor:
                 history=self._history(name),
                 evidence=self._evidence(name),
                 live=self._live(name),
+                engine=self._engine,
             )
             running[name].attach(self._learner(name))
             running[name].start()
@@ -179,7 +182,8 @@ class Supervisor:
         self.machines.clear()
 
     def stalled(self) -> list[str]:
-        """The ids of the machines that have stalled."""
+        """The ids of the machines that have stalled. The others go on without one that hangs."""
+        self._engine.relieve()
         now_s = time.monotonic()
         return [name for name, machine in self.machines.items() if machine.stalled(now_s)]
 
@@ -198,7 +202,7 @@ class Supervisor:
         return self._state_dir / folder / f"{machine}.{ending}" if self._state_dir else None
 
     def _end(self, machines: Iterable[Machine]) -> None:
-        """Stop the threads at the same time: the slowest one decides how long it takes."""
+        """Stop them at the same time: the slowest one decides how long it takes."""
         machines = list(machines)
         for machine in machines:
             machine.ask_to_stop()
@@ -206,6 +210,6 @@ class Supervisor:
         for machine in machines:
             if not machine.join(max(0.0, deadline_s - time.monotonic())):
                 log.error(
-                    "the machine does not stop: its thread keeps running and is ignored",
+                    "the machine does not stop: what it still does is ignored",
                     extra={"machine": machine.id},
                 )

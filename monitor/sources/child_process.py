@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-_READ_BYTES = 1 << 16
+from monitor.sources.waiting import Wait
+
+_READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 """Holds 5 s of mono sound at 48 kHz in floats, for pauses in reading."""
 _KEPT_STDERR_BYTES = 4096
@@ -42,30 +43,32 @@ class ChildProcess:
             env=environment,
         )
         self._last_stderr = b""
-        self._selector = selectors.DefaultSelector()
+        self._is_ended = False
         self._pipes = [pipe for pipe in (self._process.stdout, self._process.stderr) if pipe]
         self._stdout, self._stderr = (pipe.fileno() for pipe in self._pipes)
+        self.descriptors: tuple[int, ...] = (self._stdout, self._stderr)
+        """Those that still give output or errors."""
         with contextlib.suppress(OSError):  # more than this user's limit: a smaller pipe is enough
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        for descriptor in (self._stdout, self._stderr):
+        for descriptor in self.descriptors:
             os.set_blocking(descriptor, False)
-            self._selector.register(descriptor, selectors.EVENT_READ)
 
-    def read(self, timeout_s: float) -> bytes | None:
-        """The next output, ``b""`` at its end, ``None`` when there is none within the time."""
-        output: bytes | None = None
-        for key, _ in self._selector.select(timeout_s):
-            try:
-                data = os.read(key.fd, _READ_BYTES)
-            except BlockingIOError:
-                continue
-            if key.fd == self._stdout:
-                output = data
-            else:
-                self._last_stderr = (self._last_stderr + data)[-_KEPT_STDERR_BYTES:]
-            if not data:
-                self._selector.unregister(key.fd)
+    def read(self) -> bytes | None:
+        """The output that is there, ``b""`` at its end, ``None`` when there is none."""
+        if self._stderr in self.descriptors:
+            errors = _available(self._stderr)
+            self._last_stderr = (self._last_stderr + (errors or b""))[-_KEPT_STDERR_BYTES:]
+            self._ended(self._stderr, errors)
+        if self._stdout not in self.descriptors:
+            return None
+        output = _available(self._stdout)
+        self._ended(self._stdout, output)
         return output
+
+    def _ended(self, descriptor: int, data: bytes | None) -> None:
+        """Its end would be reported again and again."""
+        if data is not None and not data:
+            self.descriptors = tuple(one for one in self.descriptors if one != descriptor)
 
     def last_lines(self, count: int = 3) -> list[str]:
         """The last lines of its standard error, the oldest first."""
@@ -75,38 +78,54 @@ class ChildProcess:
         text = self._last_stderr.decode("utf-8", "replace")
         return [line for line in text.replace("\r", "\n").split("\n") if line.strip()][-count:]
 
-    def exit_status(self, wait_s: float) -> int | None:
+    def exit_status(self) -> int | None:
         """Its exit status, negative for a signal, ``None`` while it runs. It is not reaped."""
-        deadline_s = time.monotonic() + wait_s
-        while True:
-            result = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if result is not None:
-                exited = result.si_code == os.CLD_EXITED
-                return result.si_status if exited else -result.si_status
-            if time.monotonic() >= deadline_s:
-                return None
-            time.sleep(_POLL_S)
+        result = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if result is None:
+            return None
+        exited = result.si_code == os.CLD_EXITED
+        return result.si_status if exited else -result.si_status
+
+    def exits_within(self, seconds: float) -> Iterator[Wait]:
+        """The waits until it has exited, at most for ``seconds``."""
+        deadline_s = time.monotonic() + seconds
+        while self.exit_status() is None and (now_s := time.monotonic()) < deadline_s:
+            yield Wait(min(deadline_s, now_s + _POLL_S))
 
     @property
     def gone(self) -> bool:
         """Whether it has ended, also some time after ``end``."""
         return self._process.poll() is not None
 
-    def end(self) -> None:
+    def ending(self) -> Iterator[Wait]:
         """End it and all its descendants: first SIGTERM, then SIGKILL.
 
         A process that hangs in a driver, or belongs to another user, cannot be killed. It
         continues, and ``gone`` reports when it has ended.
         """
         self._signal(signal.SIGTERM)
-        self.exit_status(_TERMINATE_S)
+        yield from self.exits_within(_TERMINATE_S)
         self._signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_KILL_S)
-        self._selector.close()
+        yield from self.exits_within(_KILL_S)
+        self._process.poll()
         for pipe in self._pipes:
             pipe.close()
+        self._is_ended = True
+
+    def end(self) -> None:
+        """As ``ending``, at once, unless that is done."""
+        if not self._is_ended:
+            for wait in self.ending():
+                time.sleep(max(0.0, wait.until_s - time.monotonic()))
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _available(descriptor: int) -> bytes | None:
+    """What a descriptor gives now, ``b""`` at its end, ``None`` when there is nothing."""
+    try:
+        return os.read(descriptor, _READ_BYTES)
+    except BlockingIOError:
+        return None

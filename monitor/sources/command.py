@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import PurePath
 
 from monitor.backoff import Backoff
@@ -14,6 +14,7 @@ from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.sample_format import SampleFormatCheck
 from monitor.sources.settings import CommandSettings
 from monitor.sources.supervised_child import ChildEnded, SupervisedChild
+from monitor.sources.waiting import Steps, Wait, blocking
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -35,62 +36,93 @@ class CommandSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        return blocking(self.steps(), stop)
+
+    def steps(self) -> Steps[SourceItem]:
+        """See ``SteppedSource``."""
         settings = self._settings
-        stream = PcmStream(
-            settings.sample_rate_hz, settings.channels, settings.sample_format, settings.channel
-        )
-        name = PurePath(settings.command[0]).name
         child = SupervisedChild(
             settings.command,
-            name=name,
+            name=PurePath(settings.command[0]).name,
             timeout_s=settings.silence_timeout_s,
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
         )
-        last_data_s: float | None = None
-        down: ChildEnded | None = None
-        rate, is_wrong = DeliveryRate(settings.sample_rate_hz), False
-        check, is_misread = _format_check(settings), False
-        held: list[SourceItem] = []
-        for item in child.output(stop):
-            if isinstance(item, ChildEnded):
-                yield from held
-                held, rate, is_wrong = [], DeliveryRate(settings.sample_rate_hz), False
-                check, is_misread = _format_check(settings), False
+        output = _Output(settings)
+        for item in child.steps():
+            if isinstance(item, Wait):
+                yield item
+            elif not isinstance(item, ChildEnded):
+                yield from output.data(item)
+            else:
+                yield from output.ended(item)
                 if item.exit_status == 0 and not settings.restart:
                     return
-                if not item.repeats(down):
-                    yield unavailable(item.reason, item.detail)
-                down = item
-                continue
-            now_s = time.monotonic()
-            if settings.realtime:
-                rate.push(len(item) // stream.frame_bytes, now_s)
-            if rate.ratio is not None:
-                if not is_wrong:
-                    detail = wrong_rate(settings, rate.ratio)
-                    yield unavailable("wrong_rate", f"{name} {detail}")
-                is_wrong, held = True, []
-                continue
-            check.push(item)
-            if check.problem:
-                if not is_misread:
-                    yield unavailable("wrong_format", f"{name}: {check.problem}")
-                is_misread, held, last_data_s = True, [], now_s
-                stream.skip(item)
-                continue
-            if is_misread:
-                is_misread = False
-                yield BACK
-            if down is not None:
-                lost_s = now_s - last_data_s if last_data_s is not None else 0.0
-                stream.gap(round(lost_s * settings.sample_rate_hz))
-                down = None
-                yield BACK
-            last_data_s = now_s
-            held += stream.push(item)
-            if not rate.in_doubt:
-                yield from held
-                held = []
+
+
+class _Output:
+    """The output of a program as sound.
+
+    State: how fast it came and whether it has the stated format since the program began, what
+    waits until that is known, and how the last program ended, until there is sound again.
+    """
+
+    def __init__(self, settings: CommandSettings) -> None:
+        self._settings = settings
+        self._name = PurePath(settings.command[0]).name
+        self._stream = PcmStream(
+            settings.sample_rate_hz, settings.channels, settings.sample_format, settings.channel
+        )
+        self._last_data_s: float | None = None
+        self._down: ChildEnded | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        settings = self._settings
+        self._rate, self._is_wrong = DeliveryRate(settings.sample_rate_hz), False
+        self._check, self._is_misread = _format_check(settings), False
+        self._held: list[SourceItem] = []
+
+    def ended(self, end: ChildEnded) -> Iterator[SourceItem]:
+        """The program has ended."""
+        yield from self._held
+        self._begin()
+        if end.repeats(self._down):
+            self._down = end
+        elif end.exit_status != 0 or self._settings.restart:
+            yield unavailable(end.reason, end.detail)
+            self._down = end
+
+    def data(self, data: bytes) -> Iterator[SourceItem]:
+        """The program has written something."""
+        settings, stream, now_s = self._settings, self._stream, time.monotonic()
+        if settings.realtime:
+            self._rate.push(len(data) // stream.frame_bytes, now_s)
+        if self._rate.ratio is not None:
+            if not self._is_wrong:
+                detail = wrong_rate(settings, self._rate.ratio)
+                yield unavailable("wrong_rate", f"{self._name} {detail}")
+            self._is_wrong, self._held = True, []
+            return
+        self._check.push(data)
+        if self._check.problem:
+            if not self._is_misread:
+                yield unavailable("wrong_format", f"{self._name}: {self._check.problem}")
+            self._is_misread, self._held, self._last_data_s = True, [], now_s
+            stream.skip(data)
+            return
+        if self._is_misread:
+            self._is_misread = False
+            yield BACK
+        if self._down is not None:
+            lost_s = now_s - self._last_data_s if self._last_data_s is not None else 0.0
+            stream.gap(round(lost_s * settings.sample_rate_hz))
+            self._down = None
+            yield BACK
+        self._last_data_s = now_s
+        self._held += stream.push(data)
+        if not self._rate.in_doubt:
+            held, self._held = self._held, []
+            yield from held
 
 
 def _format_check(settings: CommandSettings) -> SampleFormatCheck:

@@ -11,6 +11,7 @@ from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem, unavailable
 from monitor.sources.settings import FileSettings
+from monitor.sources.waiting import Steps, blocking
 
 _REALTIME_BLOCK_S = 0.1
 
@@ -30,6 +31,10 @@ class FileSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        return blocking(self.steps(), stop)
+
+    def steps(self) -> Steps[SourceItem]:
+        """See ``SteppedSource``."""
         settings = self._settings
         if not settings.path.is_file():
             raise MissingInputError(f"{settings.path}: no such file")
@@ -42,8 +47,7 @@ class FileSource:
                 for block in read_blocks(settings.path, settings.channel, block_s=block_s):
                     self.sample_rate_hz = block.sample_rate_hz
                     end = begun + block.first_sample + len(block.samples)
-                    if not pacer.wait(end / block.sample_rate_hz, stop):
-                        return
+                    yield from pacer.wait(end / block.sample_rate_hz)
                     gap = position > 0 and block.first_sample == 0
                     yield replace(block, first_sample=begun + block.first_sample, discontinuous=gap)
                     position = end

@@ -12,6 +12,7 @@ from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import LogMelSettings
+from monitor.sources.waiting import Steps, blocking
 
 _REALTIME_BLOCK_FRAMES = 4
 
@@ -31,6 +32,10 @@ class LogMelSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        return blocking(self.steps(), stop)
+
+    def steps(self) -> Steps[SourceItem]:
+        """See ``SteppedSource``."""
         settings = self._settings
         pacer = Pacer(realtime=settings.realtime)
         block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else BLOCK_FRAMES
@@ -40,8 +45,7 @@ class LogMelSource:
             try:
                 for block in read_log_mel_blocks(path, n_mels=n_mels, block_frames=block_frames):
                     end = begun + block.first_frame + len(block.frames_db)
-                    if not pacer.wait(end / settings.frame_rate_hz, stop):
-                        return
+                    yield from pacer.wait(end / settings.frame_rate_hz)
                     if failed:
                         yield BACK
                     gap = position > 0 and block.first_frame == 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
+from collections.abc import Iterator
+
+from monitor.sources.waiting import Wait
 
 
 class Pacer:
-    """Waits until a position of the stream is due.
+    """When a position of the stream is due.
 
-    The clock starts with the first wait. Every wait is measured from there, so that
+    The clock starts with the first position. Every wait is measured from there, so that
     delays do not add up.
     """
 
@@ -17,12 +19,14 @@ class Pacer:
         self._realtime = realtime
         self._start_s: float | None = None
 
-    def wait(self, position_s: float, stop: threading.Event) -> bool:
-        """Wait until ``position_s`` after the start. Returns false if ``stop`` is set."""
+    def wait(self, position_s: float) -> Iterator[Wait]:
+        """The wait until ``position_s`` after the start; none if that is over."""
         if not self._realtime:
-            return not stop.is_set()
+            return
         now_s = time.monotonic()
         if self._start_s is None:
             self._start_s = now_s
-        remaining_s = self._start_s + position_s - now_s
-        return not (stop.wait(remaining_s) if remaining_s > 0 else stop.is_set())
+        due_s = self._start_s + position_s
+        while now_s < due_s:
+            yield Wait(due_s)
+            now_s = time.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -18,12 +17,12 @@ from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.sources.child_process import ChildProcess
+from monitor.sources.waiting import Steps, Wait
 from monitor.text.masking import Masking
 from monitor.text.repetition import event_of, pattern_of
 
 log = logging.getLogger(__name__)
 
-_WAKE_S = 0.1
 _TERMINATE_S = 0.2
 _MAX_LINE_CHARS = 200
 
@@ -95,19 +94,17 @@ class SupervisedChild:
         self._flowed_s = 0.0
         """How long the present child has written data, without the time of the caller."""
 
-    def output(self, stop: threading.Event) -> Iterator[bytes | ChildEnded]:
-        """The output of the child as it comes, and how it ended each time.
+    def steps(self) -> Steps[bytes | ChildEnded]:
+        """The output of the child as it comes, how it ended each time, and what is waited for.
 
-        Starts it again after each ``ChildEnded`` until ``stop`` is set. The child ends
-        with this generator.
+        Starts it again after each ``ChildEnded``, without end. The child ends with this
+        generator.
         """
         last: ChildEnded | None = None
         reported_s = 0.0
-        while not stop.is_set():
+        while True:
             self._flowed_s = 0.0
-            ended = yield from self._run_once(stop)
-            if ended is None:
-                return
+            ended = yield from self._run_once()
             now_s = time.monotonic()
             if self._flowed_s >= self.HEALTHY_AFTER_S:
                 self._backoff.reset()
@@ -121,7 +118,7 @@ class SupervisedChild:
                 reported_s = now_s
             last = ended
             yield ended
-            stop.wait(self._backoff.next_s())
+            yield from _pause(self._backoff.next_s())
 
     def _is_one_of_many(self, ended: ChildEnded, now_s: float) -> bool:
         """Whether the end differs only in numbers or names from others that were logged."""
@@ -132,8 +129,8 @@ class SupervisedChild:
         self._variants[pattern] += 1
         return self._variants[pattern] > self.MAX_VARIANTS
 
-    def _run_once(self, stop: threading.Event) -> Generator[bytes, None, ChildEnded | None]:
-        """The output of one run of the program; returns how it ended, ``None`` when stopped."""
+    def _run_once(self) -> Generator[bytes | Wait, None, ChildEnded]:
+        """The output of one run of the program; returns how it ended."""
         if self._left_behind is not None and not self._left_behind.gone:
             # A new child would hang in the same driver.
             return ChildEnded("stalled", f"{self._name} hangs and cannot be killed")
@@ -143,29 +140,36 @@ class SupervisedChild:
             why = getattr(error, "strerror", None) or "not a command line"
             return ChildEnded("not_started", f"{self._name} cannot be started: {why}")
         try:
-            last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
-            any_data = False
-            while not stop.is_set():
-                data = child.read(_WAKE_S)
-                if data:
-                    if any_data:
-                        self._flowed_s += time.monotonic() - last_data_s
-                    any_data = True
-                    yield data
-                    # The caller's time is not the child's.
-                    last_data_s, timeout_s = time.monotonic(), self._timeout_s
-                elif data is not None:
-                    return self._exited(child)
-                elif time.monotonic() - last_data_s > timeout_s:
-                    detail = f"{self._name} gave no data for {timeout_s:g} s"
-                    return ChildEnded("stalled", self._quoting(detail, child))
-            return None
+            ended = yield from self._read(child)
+            yield from child.ending()
+            return ended
         finally:
             child.end()
             self._left_behind = None if child.gone else child
 
-    def _exited(self, child: ChildProcess) -> ChildEnded:
-        status = child.exit_status(wait_s=_TERMINATE_S)
+    def _read(self, child: ChildProcess) -> Generator[bytes | Wait, None, ChildEnded]:
+        last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
+        any_data = False
+        while True:
+            data = child.read()
+            if data:
+                if any_data:
+                    self._flowed_s += time.monotonic() - last_data_s
+                any_data = True
+                yield data
+                # The caller's time is not the child's.
+                last_data_s, timeout_s = time.monotonic(), self._timeout_s
+            elif data is not None:
+                return (yield from self._exited(child))
+            elif time.monotonic() - last_data_s > timeout_s:
+                detail = f"{self._name} gave no data for {timeout_s:g} s"
+                return ChildEnded("stalled", self._quoting(detail, child))
+            else:
+                yield Wait(last_data_s + timeout_s, child.descriptors)
+
+    def _exited(self, child: ChildProcess) -> Generator[Wait, None, ChildEnded]:
+        yield from child.exits_within(_TERMINATE_S)
+        status = child.exit_status()
         if status is None:
             detail = f"{self._name} closed its output"
         elif status < 0:
@@ -181,3 +185,9 @@ class SupervisedChild:
         ]
         quoted = " / ".join(line for line in lines if line)
         return f"{detail}: {quoted}" if quoted else detail
+
+
+def _pause(seconds: float) -> Iterator[Wait]:
+    due_s = time.monotonic() + seconds
+    while time.monotonic() < due_s:
+        yield Wait(due_s)

@@ -15,6 +15,7 @@ from monitor.sources.pcm import PcmStream
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import MicrophoneSettings
 from monitor.sources.supervised_child import ChildEnded, SupervisedChild
+from monitor.sources.waiting import Steps, Wait, blocking
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +49,17 @@ class MicrophoneSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        return blocking(self.steps(), stop)
+
+    def steps(self) -> Steps[SourceItem]:
+        """See ``SteppedSource``."""
         self._stream, self._read_s, self._gap = None, None, False
         decoder = CaptureDecoder()
         down: ChildEnded | None = None
-        for item in self._child().output(stop):
+        for item in self._child().steps():
+            if isinstance(item, Wait):
+                yield item
+                continue
             if isinstance(item, ChildEnded):
                 decoder, self._gap = CaptureDecoder(), True
                 if not item.repeats(down):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 
-from monitor.compute_lock import COMPUTE_LOCK
 from monitor.domain import AudioBlock
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem
 from monitor.sources.settings import SimulatedSettings
 from monitor.sources.simulated.machine import SimulatedMachine
+from monitor.sources.waiting import Steps, blocking
 
 
 class SimulatedSource:
@@ -24,6 +24,10 @@ class SimulatedSource:
 
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
+        return blocking(self.steps(), stop)
+
+    def steps(self) -> Steps[SourceItem]:
+        """See ``SteppedSource``."""
         settings = self._settings
         rate_hz = settings.sample_rate_hz
         machine = SimulatedMachine(settings)
@@ -31,11 +35,9 @@ class SimulatedSource:
         total = None if settings.duration_s is None else round(settings.duration_s * rate_hz)
         first_sample = 0
         while total is None or first_sample < total:
-            with COMPUTE_LOCK.hold():
-                samples = machine.cell(first_sample // machine.cell_samples)
+            samples = machine.cell(first_sample // machine.cell_samples)
             if total is not None:
                 samples = samples[: total - first_sample]
-            if not pacer.wait((first_sample + len(samples)) / rate_hz, stop):
-                return
+            yield from pacer.wait((first_sample + len(samples)) / rate_hz)
             yield AudioBlock(samples, rate_hz, first_sample)
             first_sample += len(samples)

@@ -1,0 +1,1 @@
+"""The programs beside the daemon in the benchmark of many streams."""

@@ -1,0 +1,212 @@
+"""How many real streams a node carries: share of a core, latency, memory.
+
+    python -m benchmarks.streams [--streams 1 10 100 300 500] [--seconds 60] [--cores 2]
+
+The real daemon with a real mosquitto hears real sound: recordings of a desk fan (of the simulated
+machine where they are not installed), half of the streams as `file` in real time and half as
+`command` from named pipes; from ten streams on, two are microphones where PulseAudio is installed.
+Every score is published. The latency is the time from the last sample of a window to its score at
+a subscriber. The processor time of what feeds the daemon is printed apart. `--cores 1`: the daemon
+runs on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import paho.mqtt.client as paho
+import psutil
+import soundfile
+from paho.mqtt.enums import CallbackAPIVersion
+
+from benchmarks._machine import RATE_HZ, RUNS, machine_sound, one_thread, trained_bundle
+from benchmarks.daemon import Scores, broker, daemon
+from benchmarks.detection.cases import DATA, files
+from monitor.model.bundle import load_bundle
+from tests.pulseaudio import PulseAudio
+
+_SOUND_S = 300.0
+_VARIANTS = 16
+_MICROPHONES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured with so many streams."""
+
+    streams: int
+    ready_s: float
+    share: float
+    scores: float
+    p50_ms: float
+    p99_ms: float
+    memory_mb: float
+    feeding: float
+    load: float
+
+
+def real_machine(folder: Path) -> tuple[Path, np.ndarray[tuple[int], np.dtype[np.float32]], str]:
+    """A bundle, sound for its machine, and where the sound is from."""
+    healthy = DATA / "desk_fan" / "on"
+    if not healthy.is_dir():
+        return trained_bundle(), machine_sound(_SOUND_S, seed=99), "simulated machine, recorded"
+    bundle = RUNS / "streams.bundle"
+    recordings = files(healthy)
+    if not (bundle / "bundle.json").exists():
+        training = folder / "healthy"
+        training.mkdir()
+        for path in recordings[::2]:
+            shutil.copy(path, training)
+        auscult = [sys.executable, "-m", "monitor", "train", "audio"]
+        subprocess.run([*auscult, str(training), "--out", str(bundle)], check=True)
+    sounds = [soundfile.read(path, dtype="float32")[0] for path in recordings]
+    return bundle, np.concatenate(sounds), "desk fan"
+
+
+def sources(folder: Path, sound: Path, count: int, *, microphones: int) -> list[str]:
+    """The source of each machine."""
+    found = []
+    for number in range(count):
+        if number < microphones:
+            found.append('kind = "microphone"\ndevice = "default"\nsample_rate_hz = 16000')
+        elif number % 2:
+            path = json.dumps(str(folder / f"sound_{number % _VARIANTS}.wav"))
+            found.append(f'kind = "file"\npath = {path}\nrealtime = true\nloop = true')
+        else:
+            pipe = folder / f"{number}.pcm"
+            os.mkfifo(pipe)
+            command = json.dumps(["cat", str(pipe)])
+            found.append(f'kind = "command"\ncommand = {command}\nsample_rate_hz = {RATE_HZ}')
+    samples, rate_hz = soundfile.read(sound, dtype="float32")
+    for variant in range(_VARIANTS):
+        turned = np.roll(samples, variant * len(samples) // _VARIANTS)
+        soundfile.write(folder / f"sound_{variant}.wav", turned, rate_hz, subtype="PCM_16")
+    return found
+
+
+def configuration(folder: Path, port: int, bundle: Path, made: list[str]) -> Path:
+    """One machine for each source; every score is published."""
+    tables = [
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nbase_topic = "bench"\nscore_interval_s = 0.1\n'
+    ]
+    tables += [
+        f'[[machine]]\nid = "m{number}"\nbundle = "{bundle}"\n[machine.source]\n{source}\n'
+        for number, source in enumerate(made)
+    ]
+    path = folder / "config.toml"
+    path.write_text("\n".join(tables), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def feeder(sound: Path, folder: Path, count: int) -> Iterator[psutil.Process]:
+    """The program that writes into the pipes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks._streams.feeder", sound, folder, str(count)]
+    )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def used_s(processes: list[psutil.Process]) -> float:
+    """The processor time of processes that still run."""
+    total = 0.0
+    for process in processes:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total
+
+
+def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace) -> Row:
+    """One row of the table."""
+    hop_s = load_bundle(bundle).spec.window_hop_s
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        port = stack.enter_context(broker(folder))
+        microphones = _MICROPHONES if count >= 10 and shutil.which("pulseaudio") else 0
+        if microphones:
+            sub = folder / "pulse"
+            sub.mkdir()
+            pulse = stack.enter_context(PulseAudio(sub))
+            samples, rate_hz = soundfile.read(sound, dtype="float32")
+            pulse.play(np.tile(samples, 4), rate_hz)
+            os.environ.update(pulse.environment)
+        made = sources(folder, sound, count, microphones=microphones)
+        feeding = stack.enter_context(feeder(sound, folder, count))
+        process, ready_s = stack.enter_context(
+            daemon(configuration(folder, port, bundle, made), folder)
+        )
+        if options.cores == 1:
+            process.cpu_affinity([max(process.cpu_affinity())])
+        time.sleep(options.settle)
+        scores, client = Scores(), paho.Client(CallbackAPIVersion.VERSION2)
+        client.on_message = scores.take
+        client.connect("127.0.0.1", port)
+        client.subscribe("bench/+/score")
+        client.loop_start()
+        beside = [feeding, *process.children(recursive=True)]
+        before, beside_before, begun_s = used_s([process]), used_s(beside), time.monotonic()
+        time.sleep(options.seconds)
+        lasted_s = time.monotonic() - begun_s
+        share = (used_s([process]) - before) / lasted_s
+        beside_share = (used_s(beside) - beside_before) / lasted_s
+        client.loop_stop()
+        memory = process.memory_info().rss / 1e6
+    p50, p99 = np.quantile(scores.latency_s or [np.nan], (0.5, 0.99)) * 1000
+    due = count * lasted_s / hop_s
+    return Row(
+        count, ready_s, share, len(scores.latency_s) / due, p50, p99, memory, beside_share,
+        os.getloadavg()[0],
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 10, 100, 300, 500])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--settle", type=float, default=20.0, help="before it is measured")
+    parser.add_argument("--cores", type=int, choices=(1, 2), default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        bundle, samples, origin = real_machine(Path(name))
+        sound = Path(name) / "sound.wav"
+        soundfile.write(sound, samples, RATE_HZ, subtype="PCM_16")
+        print(f"sound: {origin}, {len(samples) / RATE_HZ:.0f} s; cores: {options.cores}")
+        print(
+            "| streams | ready | share of a core | of one stream | scores of those due "
+            "| latency p50 | p99 | memory | what feeds it | load |"
+        )
+        print("|---|---|---|---|---|---|---|---|---|---|")
+        for count in options.streams:
+            row = measured(bundle, sound, count, options)
+            print(
+                f"| {row.streams} | {row.ready_s:.1f} s | {row.share:.1%} "
+                f"| {row.share / row.streams:.2%} | {row.scores:.1%} | {row.p50_ms:.0f} ms "
+                f"| {row.p99_ms:.0f} ms | {row.memory_mb:.0f} MB | {row.feeding:.0%} "
+                f"| {row.load:.1f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    one_thread()
+    main()

@@ -1,0 +1,261 @@
+"""One thread that waits and computes for all machines, the one that is due for longest first.
+
+A thread for each machine would cost most of the processor time: with a hundred of them, the
+interpreter and the caches change hands with every block.
+"""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+import os
+import select
+import threading
+import time
+from typing import ClassVar, Protocol
+
+from monitor.sources.waiting import Wait, wait_for
+
+log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """What the engine runs. Its methods are called by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+
+    def step(self) -> Wait | None:
+        """Do some milliseconds of work; returns when to be called again, None at the end."""
+
+    def close(self) -> None:
+        """Called once, after the last step. It may take a second: others do not wait for it."""
+
+
+class _Entry:
+    """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
+
+    __slots__ = ("due_s", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.wait = Wait.NOW
+        self.due_s = 0.0
+        self.serial = 0
+        self.is_waiting = False
+        self.is_removed = False
+        self.stop = threading.Event()
+
+
+class Engine:
+    """Runs tasks. Every method may be called from any thread.
+
+    A task whose step hangs delays the others for ``HANGS_AFTER_S``, once. Then its thread is its
+    own, and another thread continues with the others. :meth:`relieve` must be called about every
+    second for this.
+    """
+
+    HANGS_AFTER_S: ClassVar[float] = 2.0
+    SLICE_S: ClassVar[float] = 0.01
+    """A task that never waits lets others have their turn after this time."""
+
+    PATIENCE_S: ClassVar[float] = 1.0
+    """Others that become due in this time come before a task that does not wait."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._entries: dict[Task, _Entry] = {}
+        self._ready: list[tuple[float, int, int, _Entry]] = []
+        self._later: list[tuple[float, int, int, _Entry]] = []
+        self._by_descriptor: dict[int, _Entry] = {}
+        self._number = 0
+        self._loop: threading.Thread | None = None
+        self._current: tuple[_Entry, float] | None = None
+        self._poll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wake, select.EPOLLIN)
+
+    def add(self, task: Task) -> None:
+        """Run a task from now on."""
+        with self._guard:
+            entry = self._entries[task] = _Entry(task)
+            self._make_ready(entry, time.monotonic())
+            if self._loop is None:
+                self._start_loop()
+        self._wake_up()
+
+    def remove(self, task: Task) -> None:
+        """Close a task, after the step that it is in. Does not wait for it."""
+        with self._guard:
+            entry = self._entries.pop(task, None)
+            if entry is None or entry.is_removed:
+                return
+            entry.is_removed = True
+            entry.stop.set()
+            if not entry.is_waiting:
+                return  # its thread closes it
+            self._forget(entry)
+        threading.Thread(target=task.close, name=f"closing-{task.name}", daemon=True).start()
+        self._wake_up()
+
+    def relieve(self) -> None:
+        """Let another thread continue if a step hangs."""
+        with self._guard:
+            current = self._current
+            if current is None or time.monotonic() - current[1] < self.HANGS_AFTER_S:
+                return
+            name = current[0].task.name
+            log.warning("the machine hangs: the others go on", extra={"machine": name})
+            self._current = None
+            self._start_loop()
+
+    def _start_loop(self) -> None:
+        self._loop = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._loop.start()
+
+    def _wake_up(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    def _run(self) -> None:
+        """The loop. Ends when there is no task, or when another thread has taken over."""
+        me = threading.current_thread()
+        while True:
+            with self._guard:
+                if self._loop is not me:
+                    return
+                entry, pause_s = self._next(time.monotonic())
+                if entry is None and not self._entries:
+                    self._loop = None
+                    return
+            events = self._poll.poll(0.0 if entry is not None else pause_s)
+            if events:
+                with self._guard:
+                    if self._loop is not me:
+                        return
+                    self._take(events)
+            if entry is not None and not self._advance(entry, me):
+                return
+
+    def _advance(self, entry: _Entry, me: threading.Thread) -> bool:
+        """Run a slice of a task; whether this thread is still that of the loop."""
+        wait = _slice(entry.task, self.SLICE_S)
+        with self._guard:
+            is_loop = self._loop is me
+            if is_loop:
+                self._current = None
+                if wait is not None and not entry.is_removed:
+                    self._schedule(entry, wait)
+                    return True
+                self._entries.pop(entry.task, None)
+        if not is_loop:
+            self._go_on_alone(entry, wait)
+        elif entry.is_removed:
+            threading.Thread(
+                target=entry.task.close, name=f"closing-{entry.task.name}", daemon=True
+            ).start()
+        else:
+            entry.task.close()
+        return is_loop
+
+    def _go_on_alone(self, entry: _Entry, wait: Wait | None) -> None:
+        """This thread is that of one task from now on, because it may hang again."""
+        while wait is not None and not entry.is_removed:
+            wait_for(wait, entry.stop)
+            if not entry.is_removed:
+                wait = _slice(entry.task, self.SLICE_S)
+        with self._guard:
+            self._entries.pop(entry.task, None)
+        entry.task.close()
+
+    # All below is called with the guard.
+
+    def _next(self, now_s: float) -> tuple[_Entry | None, float]:
+        """The task that is due for longest; without one, for how long nothing is due."""
+        while self._later:
+            due_s, _, serial, entry = self._later[0]
+            if entry.serial != serial or entry.is_removed:
+                heapq.heappop(self._later)
+            elif due_s <= now_s:
+                heapq.heappop(self._later)
+                self._due(entry, due_s, now_s)
+            else:
+                break
+        while self._ready:
+            _, _, serial, entry = heapq.heappop(self._ready)
+            if entry.serial == serial and not entry.is_removed:
+                entry.is_waiting = False
+                self._current = entry, now_s
+                return entry, 0.0
+        if not self._later:
+            return None, -1.0
+        return None, min(60.0, self._later[0][0] - now_s)
+
+    def _schedule(self, entry: _Entry, wait: Wait) -> None:
+        now_s = time.monotonic()
+        entry.wait = wait
+        entry.serial += 1
+        entry.is_waiting = True
+        first_s = wait.not_before_s if wait.descriptors else wait.until_s
+        if first_s > now_s:
+            self._push(self._later, entry, first_s)
+        elif wait.descriptors:
+            self._due(entry, now_s, now_s)
+        else:
+            self._make_ready(entry, now_s + self.PATIENCE_S)
+
+    def _due(self, entry: _Entry, due_s: float, now_s: float) -> None:
+        """It may run, or from now on also when a descriptor can be read."""
+        wait = entry.wait
+        if not wait.descriptors or wait.until_s <= now_s:
+            self._make_ready(entry, due_s)
+            return
+        for descriptor in wait.descriptors:
+            self._by_descriptor[descriptor] = entry
+            self._poll.register(descriptor, select.EPOLLIN)
+        entry.serial += 1
+        if wait.until_s < math.inf:
+            self._push(self._later, entry, wait.until_s)
+
+    def _take(self, events: list[tuple[int, int]]) -> None:
+        now_s = time.monotonic()
+        for descriptor, _ in events:
+            if descriptor == self._wake:
+                os.eventfd_read(self._wake)
+            elif (entry := self._by_descriptor.get(descriptor)) is not None:
+                self._make_ready(entry, now_s)
+
+    def _make_ready(self, entry: _Entry, due_s: float) -> None:
+        self._forget(entry)
+        entry.is_waiting = True
+        self._push(self._ready, entry, due_s)
+
+    def _forget(self, entry: _Entry) -> None:
+        """It does not wait any more."""
+        entry.serial += 1
+        for descriptor in entry.wait.descriptors:
+            if self._by_descriptor.pop(descriptor, None) is not None:
+                self._poll.unregister(descriptor)
+
+    def _push(
+        self, heap: list[tuple[float, int, int, _Entry]], entry: _Entry, due_s: float
+    ) -> None:
+        self._number += 1
+        heapq.heappush(heap, (due_s, self._number, entry.serial, entry))
+
+
+def _slice(task: Task, seconds: float) -> Wait | None:
+    """Steps until it waits, at most for about so long."""
+    end_s = time.monotonic() + seconds
+    while True:
+        try:
+            wait = task.step()
+        except Exception:
+            log.exception("internal error", extra={"machine": task.name})
+            return None
+        if wait is None or wait.descriptors:
+            return wait
+        now_s = time.monotonic()
+        if wait.until_s > now_s or now_s >= end_s:
+            return wait
