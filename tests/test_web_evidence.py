@@ -132,6 +132,22 @@ def test_a_browser_that_has_the_file_gets_no_second_copy(running: Served) -> Non
     assert running.get(CLIP, headers=old).status_code == 200
 
 
+@pytest.mark.parametrize("accepted", ["gzip", "br, GZIP", "identity", "gzip;q=0"])
+def test_arrays_and_scripts_are_compressed_for_who_takes_it(running: Served, accepted: str) -> None:
+    """The page of an alert would be heavy, or unreadable for a program without gzip."""
+    write_piece(running.state_dir)
+    for path in (f"/evidence/{EVIDENCE_ID}/arrays.bin", "/static/chart.js"):
+        plain = running.get(path, headers={"Accept-Encoding": "identity"})
+        answer = running.get(path, headers={"Accept-Encoding": accepted})
+        assert answer.content == plain.content
+        is_packed = answer.headers.get("content-encoding") == "gzip"
+        assert is_packed is (accepted in {"gzip", "br, GZIP"})
+        if is_packed:
+            assert int(answer.headers["content-length"]) < len(plain.content)
+            known = {"Accept-Encoding": accepted, "If-None-Match": answer.headers["etag"]}
+            assert running.get(path, headers=known).status_code == 304
+
+
 def test_head_tells_the_size_without_the_file(running: Served) -> None:
     """Players ask for the size first."""
     with running.client() as client:

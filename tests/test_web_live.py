@@ -106,6 +106,25 @@ def test_a_stream_ends_with_its_session(tmp_path: Path, monkeypatch: pytest.Monk
         assert {name for name, _ in received} <= {"heartbeat"}
 
 
+def test_a_busy_stream_ends_with_its_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sound of a machine never pauses: whoever looks at it could look for ever."""
+    monkeypatch.setattr(EventStream, "HEARTBEAT_S", 0.3)
+    monkeypatch.setattr("monitor.web.live._Overview.INTERVAL_S", 0.01)
+    monkeypatch.setattr("monitor.web.daemon_link.DaemonLink.LEAST_INTERVAL_S", 0.0)
+    with (
+        served(tmp_path, users={"anna": Role.VIEWER}) as protected,
+        protected.logged_in() as client,
+        events(client, "/api/live/overview") as received,
+    ):
+        cookie = protected.context.doorkeeper.sessions.cookie
+        protected.context.doorkeeper.sessions.end(client.cookies[cookie])
+        for n_received, _ in enumerate(received):
+            assert n_received < 2000
+            protected.daemon.machines[0]["score"]["ratio"] += 0.1
+
+
 def test_only_so_many_streams_are_open(running: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """One program could take all connections and the memory."""
     monkeypatch.setattr(Channels, "MOST_PER_ADDRESS", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Request, expect
 
 from monitor.domain import FloatArray
 from monitor.features.mel_filterbank import band_corners_hz
@@ -15,6 +15,7 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
+LIGHT_BYTES = 300_000
 CENTRES_HZ = band_corners_hz(SPEC.f_min_hz, SPEC.f_max_hz, SPEC.n_mels)[1:-1]
 
 
@@ -93,6 +94,24 @@ def test_the_clip_contains_the_fault_and_its_comparison_does_not(viewer: Viewer)
     assert level_at(*healthy, FAULT_HZ) < 15.0
     phone = samples_of(viewer, f"evidence/{alert_id}-0/clip.opus")
     assert level_at(*phone, FAULT_HZ) > 20.0
+
+
+def test_the_page_of_an_alert_is_light_and_loads_its_sound_when_it_is_played(
+    viewer: Viewer,
+) -> None:
+    """A phone in a hall would wait for sound that nobody plays."""
+    finished: list[Request] = []
+    viewer.page.on("requestfinished", lambda request: finished.append(request))  # noqa: PLW0108 - Playwright marks it
+    open_alert(viewer)
+    viewer.page.wait_for_load_state("networkidle")
+    asked = [request.url.rsplit("/", 1)[1] for request in finished]
+    assert "arrays.bin" in asked
+    assert [name for name in asked if name.startswith("clip.")] == []
+    n_bytes = sum(request.sizes()["responseBodySize"] for request in finished)
+    assert n_bytes < LIGHT_BYTES, n_bytes  # with the page of alerts before it
+    viewer.page.locator("#player .picture-frame").first.click()
+    audio = viewer.page.locator("#player audio")
+    wait_for(lambda: audio.evaluate("(audio) => audio.currentTime") > 1.0, what="the clip plays")
 
 
 def test_the_clip_plays_and_a_click_on_the_picture_seeks(viewer: Viewer) -> None:

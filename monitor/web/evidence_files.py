@@ -14,7 +14,7 @@ from monitor.evidence.folder import Piece
 from monitor.web.alerts import piece_document
 from monitor.web.answers import json_answer
 from monitor.web.context import context_of
-from monitor.web.file_answer import file_answer
+from monitor.web.file_answer import file_answer, packed_answer
 
 FILES = ("clip.flac", "clip.opus", "arrays.bin", "picture.png", "metadata.json")
 """What each piece may have."""
@@ -63,6 +63,10 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
         return Response(
             content, media_type="audio/ogg", headers={"Cache-Control": "private, max-age=3600"}
         )
+    if file == "arrays.bin":
+        packed = await packed_answer(request, path, _TYPES[file], context.workers)
+        if packed is not None:
+            return packed
     file_name = _UNSAFE.sub("-", name) + path.suffix
     return await file_answer(request, path, _TYPES[file], context.workers, file_name=file_name)
 

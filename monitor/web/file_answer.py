@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from collections.abc import AsyncIterator
@@ -14,9 +15,14 @@ from starlette.responses import Response, StreamingResponse
 
 from monitor.errors import MissingInputError
 from monitor.text.regular_files import open_regular
+from monitor.web.answers import accepts_gzip
 from monitor.web.work import Workers
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
+
+
+MOST_PACKED_BYTES = 4 * 1024 * 1024
+"""A larger file is sent as it is: it would have to be in memory."""
 
 
 @dataclass(slots=True)
@@ -98,6 +104,33 @@ async def file_answer(
             file.close()
 
     return StreamingResponse(parts(), 206 if is_part else 200, headers, media_type)
+
+
+async def packed_answer(
+    request: Request, path: Path, media_type: str, workers: Workers
+) -> Response | None:
+    """The whole file, compressed. None if the browser wants something else, or it is too large."""
+    if not accepts_gzip(request) or "range" in request.headers or request.method != "GET":
+        return None
+    file = await workers.run(open_file, path)
+    try:
+        if file.n_bytes > MOST_PACKED_BYTES:
+            return None
+        headers = {"ETag": f"W/{file.tag}", "Cache-Control": "private, max-age=3600"}
+        headers["Vary"] = "Accept-Encoding"
+        if file.tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        content = await workers.run(_packed, file)
+    finally:
+        file.close()
+    return Response(content, media_type=media_type, headers={**headers, "Content-Encoding": "gzip"})
+
+
+def _packed(file: OpenFile) -> bytes:
+    content = bytearray()
+    while part := file.read(len(content), file.n_bytes):
+        content += part
+    return gzip.compress(content, mtime=0)
 
 
 def range_of(header: str, n_bytes: int) -> tuple[int, int, bool] | None:

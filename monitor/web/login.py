@@ -18,11 +18,11 @@ from monitor.web.scope import caller_of, prefix_of, viewer_of
 
 
 async def login_page(request: Request) -> Response:
-    """``GET login``: the form; ``next`` is where it leads."""
+    """``GET login``: the form; ``next`` is where it leads, ``ended`` says why it is shown."""
     wanted = request.query_params.get("next", "")
     if viewer_of(request) is not None:
         return RedirectResponse(_address(request, wanted), 303)
-    return _form(request, wanted)
+    return _form(request, wanted, "ended" if "ended" in request.query_params else "")
 
 
 async def log_in(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from monitor.web.answers import accepts_gzip
+
 _FOLDER = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".json": "application/json"}
 
@@ -17,6 +20,7 @@ _TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".json": "applicati
 @dataclass(frozen=True, slots=True)
 class _File:
     content: bytes
+    packed: bytes
     media_type: str
     tag: str
 
@@ -42,14 +46,20 @@ class StaticFiles:
         if file is None:
             return PlainTextResponse("not found", 404)
         # "no-cache" lets the browser keep the file, and ask whether it has changed.
-        headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+        headers = {"ETag": file.tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
         if file.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(file.content, media_type=file.media_type, headers=headers)
+        if not accepts_gzip(request):
+            return Response(file.content, media_type=file.media_type, headers=headers)
+        headers["Content-Encoding"] = "gzip"
+        return Response(file.packed, media_type=file.media_type, headers=headers)
 
 
 def _read(path: Path) -> _File:
     content = path.read_bytes()
     guessed = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return _File(content, guessed or "application/octet-stream", tag)
+    # A weak tag: it is the same for both forms of the content.
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'
+    return _File(
+        content, gzip.compress(content, mtime=0), guessed or "application/octet-stream", tag
+    )

@@ -72,7 +72,7 @@ class Client:
 class EventStream(Response):
     """An answer that lasts until the browser or the server ends it.
 
-    ``may_continue``: asked with each heartbeat; a session may have ended.
+    ``may_continue``: asked every ``HEARTBEAT_S``; a session may have ended.
     """
 
     media_type = "text/event-stream"
@@ -105,12 +105,15 @@ class EventStream(Response):
             self._closed()
 
     async def _send_events(self, send: Send) -> None:
-        client = self._client
+        client, loop = self._client, asyncio.get_running_loop()
         message: bytes | None = b"retry: 3000\n\n"
+        asked_s = loop.time()
         while not client.is_over:
-            if message is None:
+            if message is None or loop.time() - asked_s >= self.HEARTBEAT_S:
                 if not self._may_continue():
                     return
+                asked_s = loop.time()
+            if message is None:
                 message = event("heartbeat", {})
             await send({"type": "http.response.body", "body": message, "more_body": True})
             message = await client.next(self.HEARTBEAT_S)

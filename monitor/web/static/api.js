@@ -43,7 +43,7 @@ export async function post(path, body) {
 /** Go to the page for the password, and come back afterwards. */
 function logIn() {
   const back = location.href.slice(base.href.length) + location.hash;
-  location.assign(address(`login?next=${part(back)}`));
+  location.assign(address(`login?ended=1&next=${part(back)}`));
 }
 
 async function send(path, options) {
