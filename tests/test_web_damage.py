@@ -24,7 +24,7 @@ def test_random_requests_give_no_internal_error(tmp_path: Path, with_users: bool
     fuzzer, errors = fuzz(tmp_path, 3.0, seed=7, with_users=with_users)
     assert fuzzer.failures == []
     assert errors == []
-    assert sum(fuzzer.statuses.values()) > 100
+    assert sum(fuzzer.statuses.values()) > 30  # a clip that is converted takes a second
     assert len(fuzzer.statuses) >= 6  # many different answers
 
 
