@@ -124,28 +124,31 @@ class MachinePlan:
 
 
 class _Bundles:
-    """Bundles that are loaded, each once."""
+    """Bundles that are loaded, each once. Machines with the same bundle share it."""
 
     def __init__(self, threads: int, running: Iterable[MachinePlan]) -> None:
         self._threads = threads
-        self._loaded = {
-            plan.bundle.sha256: (plan.bundle, plan.network)
-            for plan in running
-            if plan.bundle and plan.network and plan.inference_threads == threads
-        }
+        self._by_path: dict[Path, Bundle] = {}
+        self._bundles: dict[str, Bundle] = {}
+        self._networks: dict[str, Network] = {}
+        for plan in running:
+            if plan.bundle and plan.network and plan.inference_threads == threads:
+                self._bundles[plan.bundle.sha256] = plan.bundle
+                self._networks[plan.bundle.sha256] = plan.network
 
     def load(
         self, path: Path, machine: MachineSettings, detector: DetectorSettings
     ) -> tuple[Bundle, Network]:
         """A bundle that can be used. Raises ``BundleError``."""
-        bundle = load_bundle(path)
+        bundle = self._by_path.get(path) or load_bundle(path, self._bundles)
         thresholds_of(bundle.calibration, detector)
         check_operation(machine.operation, bundle)
-        if bundle.sha256 not in self._loaded:
+        if bundle.sha256 not in self._networks:
             network = Network(bundle, self._threads)
             run_selftest(bundle, network)
-            self._loaded[bundle.sha256] = (bundle, network)
-        return self._loaded[bundle.sha256]
+            self._networks[bundle.sha256] = network
+        self._by_path[path] = self._bundles[bundle.sha256] = bundle
+        return bundle, self._networks[bundle.sha256]
 
     def first_of(
         self, paths: Sequence[Path], machine: MachineSettings, detector: DetectorSettings
