@@ -16,6 +16,8 @@ import numpy as np
 
 from monitor.audio.cells import SoundCells
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.features.fourier import transform
+from monitor.features.prominence import hann
 from monitor.workspace import workspaces
 
 CODEC_SHARE = 0.015
@@ -76,7 +78,8 @@ class _Plane:
     def __init__(self, shape: _Shape) -> None:
         n_frames, n_fft, first_bin, n_bins = shape
         self._strides = n_fft // 2 * np.float32().itemsize, np.float32().itemsize
-        self._window = np.hanning(n_fft + 1)[:-1].astype(np.float32)
+        # The transform divides by the length.
+        self._window = hann(n_fft) * np.float32(n_fft)
         self._frames = np.empty((n_frames, n_fft), dtype=np.float32)
         self._spectrum = np.empty((n_frames, n_fft // 2 + 1), dtype=np.complex64)
         parts = self._spectrum.view(np.float32)[:, 2 * first_bin : 2 * (first_bin + n_bins)]
@@ -105,7 +108,7 @@ class _Plane:
         shape = self._frames.shape
         frames = np.ndarray(shape, cell.dtype, cell, strides=self._strides)
         np.multiply(frames, self._window, self._frames)
-        np.fft.rfft(self._frames, out=self._spectrum)  # type: ignore[arg-type]  # complex64
+        transform(self._frames, self._spectrum)
         np.multiply(self._parts, self._parts, self._parts)
         np.add(self._real, self._imaginary, self._squares)
         np.add(self._squares, _FLOOR, self._power)

@@ -14,12 +14,15 @@ import numpy as np
 
 from monitor.domain import AudioBlock, DoubleArray
 from monitor.features.envelope_transform import envelope_spectra, envelope_transforms
+from monitor.features.fourier import ROWS
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.prominence import ProminenceWindow, chance_db2
-from monitor.features.sample_tiles import SampleTiles, Tile, group_size, in_groups
+from monitor.features.prominence import ProminenceWindow, chance_db2, prominence_windows
+from monitor.features.sample_tiles import SampleTiles, Tiles, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
 
 _ENVELOPE_HZ = 500.0
+_AT_ONCE = 4
+"""So many windows are transformed together."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,8 @@ class EnvelopeStream:
         self._tiles = SampleTiles(spec.sample_rate_hz, length=spec.window_samples, hop=self._hop)
         self._envelopes = np.zeros((spec.n_bands, spec.hop_frames), dtype=np.float32)
         self._shape = spec.n_bands, spec.hop_frames, spec.first_bin, spec.neighbours
-        # The rounding of a transform may depend on whether its number of rows is even.
-        odd = spec.n_bands % 2
-        self._at_once = 1 if odd else group_size(2 * spec.n_bands * spec.hop_frames)
+        # The rounding of a transform may depend on how many rows are transformed together.
+        self._at_once = 1 if spec.n_bands % ROWS else _AT_ONCE
 
     def push(self, block: AudioBlock) -> list[ProminenceWindow]:
         """The windows that ``block`` completes, in order.
@@ -153,23 +155,24 @@ class EnvelopeStream:
         """
         return self.of(self._tiles.push(block))
 
-    def of(self, tiles: list[Tile]) -> list[ProminenceWindow]:
+    def of(self, tiles: Tiles) -> list[ProminenceWindow]:
         """The windows of tiles, which must be all those of the stream."""
+        if not tiles.count:
+            return []
         spec, windows = self._spec, []
-        for group in in_groups(tiles, self._at_once):
+        if not tiles.number:
+            with envelope_transforms(spec.frame_hop, spec.hop_frames) as transform:
+                older = tiles.parts(spec.offset_samples, self._hop + spec.frame_hop)
+                transform(older[0], self._envelopes)
+        newest = tiles.parts(spec.offset_samples + self._hop, self._hop + spec.frame_hop)
+        for group in in_groups(tiles.count, self._at_once):
             with (
                 envelope_transforms(spec.frame_hop, spec.hop_frames) as transform,
-                envelope_spectra(*self._shape, len(group)) as spectra,
+                envelope_spectra(*self._shape, group.stop - group.start) as spectra,
             ):
-                for tile, (older, newer) in zip(group, spectra.halves, strict=True):
-                    used = tile.samples[spec.offset_samples :]
-                    if tile.number == 0:
-                        transform(used[: -self._hop], self._envelopes)
+                for samples, (older, newer) in zip(newest[group], spectra.halves, strict=True):
                     np.multiply(self._envelopes, spectra.rising, older)
-                    transform(used[self._hop :], self._envelopes)
+                    transform(samples, self._envelopes)
                     np.multiply(self._envelopes, spectra.falling, newer)
-                values_db = spectra.values_db()
-            for tile, values in zip(group, values_db, strict=True):
-                end_sample = tile.first_sample + spec.window_samples
-                windows.append(ProminenceWindow(values, tile.first_sample, end_sample))
-        return windows
+                windows += list(spectra.values_db())
+        return prominence_windows(windows, tiles)

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.domain import FloatArray
+from monitor.features.fourier import transform
 from monitor.features.prominence import Prominences, hann
 from monitor.workspace import workspaces
 
@@ -89,7 +90,8 @@ class EnvelopeSpectra:
     ) -> None:
         """``hop``: half the frames of a window. ``first_bin``: the lowest one that is kept."""
         n_rows, n_bins = n_windows * n_bands, hop + 1 - first_bin
-        self.rising, self.falling = np.split(hann(2 * hop), 2)
+        # The transform divides by the length.
+        self.rising, self.falling = np.split(hann(2 * hop) * np.float32(2 * hop), 2)
         self._windowed = np.zeros((n_rows, 2 * hop), dtype=np.float32)
         windows = self._windowed.reshape(n_windows, n_bands, 2 * hop)
         self.halves = [(window[:, :hop], window[:, hop:]) for window in windows]
@@ -104,7 +106,7 @@ class EnvelopeSpectra:
 
     def values_db(self) -> FloatArray:
         """Shape: ``(n_windows, n_bands, n_bins)``."""
-        np.fft.rfft(self._windowed, out=self._transform)  # type: ignore[arg-type]  # complex64
+        transform(self._windowed, self._transform)
         np.multiply(self._parts, self._parts, self._parts)
         np.add(self._parts[::2], self._parts[1::2], self._power)
         np.multiply(self._constant, self._share, self._constant)

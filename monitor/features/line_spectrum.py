@@ -15,9 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.features.fourier import ROWS, transform
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.prominence import Prominences, ProminenceWindow, chance_db2, hann
-from monitor.features.sample_tiles import SampleTiles, Tile, group_size, in_groups
+from monitor.features.prominence import (
+    Prominences,
+    ProminenceWindow,
+    chance_db2,
+    hann,
+    prominence_windows,
+)
+from monitor.features.sample_tiles import SampleTiles, Tiles, in_groups
 from monitor.features.spec_values import check_number, check_whole, spec_of
 from monitor.workspace import workspaces
 
@@ -25,6 +32,8 @@ _BIN_HZ = 2.0
 _HIGHEST = 0.95
 """Above this share of the Nyquist frequency, resamplers and codecs remove sound."""
 _FLOOR = np.float32(1e-12)
+_AT_ONCE = 2
+"""So many windows are transformed together."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,6 @@ class LineStream:
 
     def __init__(self, spec: LineSpec) -> None:
         self._spec = spec
-        self._at_once = group_size(spec.n_fft)
         self._tiles = SampleTiles(
             spec.sample_rate_hz, length=spec.window_samples, hop=spec.hop_samples
         )
@@ -118,35 +126,37 @@ class LineStream:
         """
         return self.of(self._tiles.push(block))
 
-    def of(self, tiles: list[Tile]) -> list[ProminenceWindow]:
+    def of(self, tiles: Tiles) -> list[ProminenceWindow]:
         """The windows of tiles, which must be all those of the stream."""
+        if not tiles.count:
+            return []
         spec, windows = self._spec, []
-        for group in in_groups(tiles, self._at_once):
-            newest = [tile.samples[spec.window_samples - spec.n_fft :] for tile in group]
-            with _spectra(spec, len(group)) as spectra:
-                values_db = spectra.of(newest)
-            for tile, values in zip(group, values_db, strict=True):
-                end_sample = tile.first_sample + spec.window_samples
-                windows.append(ProminenceWindow(values, tile.first_sample, end_sample))
-        return windows
+        newest = tiles.parts(spec.window_samples - spec.n_fft, spec.n_fft)
+        for group in in_groups(tiles.count, _AT_ONCE):
+            with _spectra(spec, group.stop - group.start) as spectra:
+                windows += list(spectra.of(newest[group]))
+        return prominence_windows(windows, tiles)
 
 
 class _Spectra:
     """Line spectra of a fixed number of windows, with arrays that are used again and again.
 
-    numpy transforms two rows in little more time than one. So the even and the odd samples are
-    transformed, to ``e`` and ``o``. Then bin k is ``e_k + w^k o_k`` with ``w = exp(-2 pi i /
-    n_fft)``, and bin ``n_fft / 2 - k`` is the conjugate of ``e_k - w^k o_k``.
+    numpy transforms four rows in little more time than one. So the even and the odd samples are
+    transformed, to ``e`` and ``o``. A single window has two more rows that do not count. Bin k is
+    ``e_k + w^k o_k`` with ``w = exp(-2 pi i / n_fft)``, and bin ``n_fft / 2 - k`` is the conjugate
+    of ``e_k - w^k o_k``.
     """
 
     def __init__(self, spec: LineSpec, n_windows: int) -> None:
         half, n_bins = spec.n_fft // 2, spec.n_fft // 4 + 1
-        self._window = hann(spec.n_fft)
-        self._windowed = np.zeros((n_windows, spec.n_fft), dtype=np.float32)
-        self._rows = list(self._windowed)
-        self._even_and_odd = self._windowed.reshape(n_windows, half, 2).transpose(0, 2, 1)
-        self._transforms = np.zeros((n_windows, 2, n_bins), dtype=np.complex64)
-        self._even, self._odd = self._transforms[:, 0], self._transforms[:, 1]
+        # The transform divides by the length.
+        self._window = hann(spec.n_fft) * np.float32(half)
+        n_rows = 2 * n_windows + -2 * n_windows % ROWS
+        rows = np.zeros((n_rows // 2, spec.n_fft), dtype=np.float32)
+        self._windowed = rows[:n_windows]
+        self._even_and_odd = rows.reshape(n_rows // 2, half, 2).transpose(0, 2, 1)
+        self._transforms = np.zeros((n_rows // 2, 2, n_bins), dtype=np.complex64)
+        self._even, self._odd = self._transforms[:n_windows, 0], self._transforms[:n_windows, 1]
         self._powers_of_w = _powers_of_w(spec.n_fft)
         self._bins = np.zeros((2, n_windows, n_bins), dtype=np.complex64)
         self._parts = self._bins.view(np.float32)
@@ -157,11 +167,10 @@ class _Spectra:
         self._kept = power[:, spec.bin_slice]
         self._prominences = Prominences(n_windows, self._kept.shape[1], spec.neighbours)
 
-    def of(self, windows: list[FloatArray]) -> FloatArray:
-        """Shape: each ``(n_fft,)``, to ``(n_windows, 1, n_bins)``."""
-        for samples, row in zip(windows, self._rows, strict=True):
-            np.multiply(samples, self._window, row)
-        np.fft.rfft(self._even_and_odd, out=self._transforms)  # type: ignore[arg-type]  # complex64
+    def of(self, windows: FloatArray) -> FloatArray:
+        """Shape: ``(n_windows, n_fft)`` to ``(n_windows, 1, n_bins)``."""
+        np.multiply(windows, self._window, self._windowed)
+        transform(self._even_and_odd, self._transforms)
         np.multiply(self._odd, self._powers_of_w, self._odd)
         np.add(self._even, self._odd, self._bins[0])
         np.subtract(self._even, self._odd, self._bins[1])

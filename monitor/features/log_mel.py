@@ -12,8 +12,10 @@ import numpy as np
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
+from monitor.features.fourier import transform
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.features.sample_tiles import SampleTiles, Tile, check_block
+from monitor.features.prominence import hann
+from monitor.features.sample_tiles import SampleTiles, Tiles, check_block
 from monitor.workspace import workspaces
 
 __all__ = [
@@ -26,27 +28,32 @@ __all__ = [
 ]
 
 _FRAMES_AT_ONCE = 16
-"""The arrays of so many frames fit into the processor's cache."""
+_TILES_AT_ONCE = 2
+"""The arrays of so many tiles of frames fit into the processor's cache."""
 _BAND_GROUPS = 4
 """The bands of a group have few bins in common, so that several small products are faster."""
 
 
-class _FrameTile:
-    """Arrays for the frames of a tile that are used again and again.
+class _FrameTiles:
+    """Arrays for the frames of some tiles that are used again and again.
 
-    ``frames``: samples under the window. ``levels_db``: what :meth:`transform` makes of them.
+    ``frames``: samples under the window. ``levels_db``: what :meth:`transform` makes of them. Shape
+    of both: one row for each frame.
     """
 
-    def __init__(self, spec: LogMelSpec) -> None:
-        n_frames, n_bins = _FRAMES_AT_ONCE, spec.n_fft // 2 + 1
-        self.hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(spec.n_fft) / spec.n_fft)
-        self.frames = np.zeros((n_frames, spec.n_fft))
-        self._spectrum = np.zeros((n_frames, n_bins), dtype=np.complex128)
-        parts = self._spectrum.view(np.float64)
-        self._parts, self._real, self._imaginary = parts, parts[:, ::2], parts[:, 1::2]
-        power = np.zeros((n_frames, n_bins), dtype=np.float32)
-        self._power, self._floor = power, np.float32(spec.power_floor)
-        self.levels_db = np.zeros((n_frames, spec.n_mels), dtype=np.float32)
+    def __init__(self, spec: LogMelSpec, n_tiles: int) -> None:
+        shape, n_bins = (n_tiles, _FRAMES_AT_ONCE), spec.n_fft // 2 + 1
+        n_frames = n_tiles * _FRAMES_AT_ONCE
+        # The transform divides by the length.
+        self.window = hann(spec.n_fft) * np.float32(spec.n_fft)
+        self.frames = np.zeros((n_frames, spec.n_fft), dtype=np.float32)
+        self._spectrum = np.zeros((n_frames, n_bins), dtype=np.complex64)
+        parts = self._spectrum.reshape(-1).view(np.float32)
+        self._parts, self._real, self._imaginary = parts, parts[::2], parts[1::2]
+        power = np.zeros((*shape, n_bins), dtype=np.float32)
+        self._power, self._floor = power.reshape(-1), np.float32(spec.power_floor)
+        levels_db = np.zeros((*shape, spec.n_mels), dtype=np.float32)
+        self.levels_db = levels_db.reshape(n_frames, spec.n_mels)
         self._products: list[tuple[FloatArray, FloatArray, FloatArray]] = []
         filterbank = spec.mel_filterbank.astype(np.float32)
         for bands in np.array_split(np.arange(spec.n_mels), min(_BAND_GROUPS, spec.n_mels)):
@@ -54,12 +61,12 @@ class _FrameTile:
             bins = np.flatnonzero(filterbank[bands].any(axis=0))
             first, end = (bins[0], bins[-1] + 1) if bins.size else (0, 1)
             weights = np.ascontiguousarray(filterbank[bands, first:end].T)
-            into = self.levels_db[:, bands[0] : bands[-1] + 1]
-            self._products.append((power[:, first:end], weights, into))
+            into = levels_db[..., bands[0] : bands[-1] + 1]
+            self._products.append((power[..., first:end], weights, into))
 
     def transform(self) -> None:
         """``frames`` to ``levels_db``."""
-        np.fft.rfft(self.frames, out=self._spectrum)
+        transform(self.frames, self._spectrum)
         np.multiply(self._parts, self._parts, self._parts)
         np.add(self._real, self._imaginary, self._power)
         for power, weights, into in self._products:
@@ -69,7 +76,7 @@ class _FrameTile:
         np.multiply(self.levels_db, np.float32(10.0), self.levels_db)
 
 
-_tiles = workspaces(_FrameTile)
+_tiles = workspaces(_FrameTiles)
 
 
 def log_mel_frames(samples: FloatArray, spec: LogMelSpec) -> FloatArray:
@@ -92,16 +99,19 @@ def _frames_from(samples: FloatArray, first_frame: int, spec: LogMelSpec) -> Flo
     if n_frames == 0:
         return frames_db
     frames = _overlapping(samples, n_frames, spec)
-    with _tiles(spec) as tile:
-        done = 0
-        while done < n_frames:
-            place = (first_frame + done) % _FRAMES_AT_ONCE
-            end = min(n_frames, done + _FRAMES_AT_ONCE - place)
-            rows = slice(place, place + end - done)
-            np.multiply(frames[done:end], tile.hann, tile.frames[rows])
-            tile.transform()
-            frames_db[done:end] = tile.levels_db[rows]
-            done = end
+    done = 0
+    while done < n_frames:
+        place = (first_frame + done) % _FRAMES_AT_ONCE
+        most = _TILES_AT_ONCE * _FRAMES_AT_ONCE
+        if place or n_frames - done < most:
+            most = _FRAMES_AT_ONCE
+        end = min(n_frames, done + most - place)
+        rows = slice(place, place + end - done)
+        with _tiles(spec, most // _FRAMES_AT_ONCE) as tiles:
+            np.multiply(frames[done:end], tiles.window, tiles.frames[rows])
+            tiles.transform()
+            frames_db[done:end] = tiles.levels_db[rows]
+        done = end
     return frames_db
 
 
@@ -227,22 +237,33 @@ class LogMelStream:
         """
         return self.of(self._tiles.push(block))
 
-    def of(self, tiles: list[Tile]) -> list[LogMelWindow]:
+    def of(self, tiles: Tiles) -> list[LogMelWindow]:
         """The windows of tiles, which must be all those of the stream."""
         spec = self._spec
-        windows = []
-        for tile in tiles:
-            n_new = spec.window_hop_frames if tile.number else spec.window_frames
-            n_kept = spec.window_frames - n_new
-            number = n_kept + tile.number * spec.window_hop_frames
-            new_db = _frames_from(tile.samples[n_kept * spec.hop_length :], number, spec)
-            self._frames_db = np.concatenate(
-                (self._frames_db[len(self._frames_db) - n_kept :], new_db)
-            )
-            values_db = np.ascontiguousarray(self._frames_db.T)
-            end_sample = tile.first_sample + spec.window_samples
-            windows.append(LogMelWindow(values_db, tile.first_sample, end_sample))
-        return windows
+        if not tiles.count:
+            return []
+        n_kept = spec.window_frames - spec.window_hop_frames if tiles.number else 0
+        n_frames = spec.window_frames + (tiles.count - 1) * spec.window_hop_frames
+        first = n_kept + tiles.number * spec.window_hop_frames
+        begin = n_kept * spec.hop_length
+        end = (n_frames - 1) * spec.hop_length + spec.n_fft
+        new_db = _frames_from(tiles.samples[begin:end], first, spec)
+        kept_db = self._frames_db[len(self._frames_db) - n_kept :]
+        frames_db = np.concatenate((kept_db, new_db)) if n_kept else new_db
+        self._frames_db = frames_db[-spec.window_frames :]
+        values_db = _windows_of(frames_db, tiles.count, spec)
+        return [
+            LogMelWindow(values, first_sample, first_sample + spec.window_samples)
+            for values, first_sample in zip(values_db, tiles.first_samples, strict=True)
+        ]
+
+
+def _windows_of(frames_db: FloatArray, n_windows: int, spec: LogMelSpec) -> FloatArray:
+    """Shape: ``(n_frames, n_mels)`` to ``(n_windows, n_mels, window_frames)``, a copy."""
+    frame, value = frames_db.strides
+    shape = n_windows, spec.n_mels, spec.window_frames
+    strides = spec.window_hop_frames * frame, value, frame
+    return np.ndarray(shape, frames_db.dtype, frames_db, strides=strides).copy()
 
 
 def window_tiles(spec: LogMelSpec) -> SampleTiles:

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from monitor.domain import FloatArray
+from monitor.features.sample_tiles import Tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,14 @@ class ProminenceWindow:
     values_db: FloatArray = field(repr=False)
     first_sample: int
     end_sample: int
+
+
+def prominence_windows(values_db: list[FloatArray], tiles: Tiles) -> list[ProminenceWindow]:
+    """One window for each tile. Shape: each of ``values_db`` is ``(n_bands, n_bins)``."""
+    return [
+        ProminenceWindow(values, first_sample, first_sample + tiles.length)
+        for values, first_sample in zip(values_db, tiles.first_samples, strict=True)
+    ]
 
 
 def prominence_db(spectrum_db: FloatArray, neighbours: int) -> FloatArray:

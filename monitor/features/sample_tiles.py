@@ -7,7 +7,7 @@ tiles gives the same bits for every cutting of the stream into blocks.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,29 +28,41 @@ def check_block(block: AudioBlock, sample_rate_hz: int) -> None:
         raise SourceFault("audio holds NaN or infinite samples")
 
 
-class Tile(NamedTuple):
-    """Samples of the stream. ``number``: from 0 since the start or the last gap."""
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Successive tiles of the stream.
+
+    ``samples``: from the first sample of the first tile on. ``first_sample``: the position of the
+    first of them. ``number``: of the first tile, from 0 since the start or the last gap.
+    ``count``: how many there are.
+    """
 
     samples: FloatArray
     first_sample: int
     number: int
+    count: int
+    length: int
+    hop: int
+
+    @property
+    def first_samples(self) -> range:
+        """Where each tile begins."""
+        return range(self.first_sample, self.first_sample + self.count * self.hop, self.hop)
+
+    def parts(self, start: int, length: int) -> FloatArray:
+        """``length`` samples of each tile from ``start`` on, a view. Shape: ``(count, length)``."""
+        step = self.samples.itemsize
+        shape, strides = (self.count, length), (self.hop * step, step)
+        return np.ndarray(shape, self.samples.dtype, self.samples, start * step, strides)
 
 
-def group_size(n_values: int) -> int:
-    """How many tiles to transform together, if one makes ``n_values`` values: 1 to 4.
-
-    Each call of numpy takes time, but arrays must fit into the processor's cache.
-    """
-    return min(4, max(1, 32_768 // n_values))
-
-
-def in_groups(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
-    """The same tiles in order: as many as possible in groups of ``size``, the others alone."""
-    alone = len(tiles) - len(tiles) % size
+def in_groups(count: int, size: int) -> Iterator[slice]:
+    """``count`` tiles: as many as possible in groups of ``size``, the others alone."""
+    alone = count - count % size
     for first in range(0, alone, size):
-        yield tiles[first : first + size]
-    for tile in tiles[alone:]:
-        yield [tile]
+        yield slice(first, first + size)
+    for first in range(alone, count):
+        yield slice(first, first + 1)
 
 
 class SampleTiles:
@@ -78,8 +90,8 @@ class SampleTiles:
         """How many samples the next tile still needs."""
         return self._to_skip + self._length - self._n_held
 
-    def push(self, block: AudioBlock) -> list[Tile]:
-        """The tiles that ``block`` completes, in order.
+    def push(self, block: AudioBlock) -> Tiles:
+        """The tiles that ``block`` completes.
 
         Raises as ``check_block``; the state is then as it was before the call.
         """
@@ -89,24 +101,19 @@ class SampleTiles:
         new = block.samples[self._to_skip :]
         self._to_skip -= len(block.samples) - len(new)
         n_held, n_samples = self._n_held, self._n_held + len(new)
-        if n_samples < self._length:
+        length, hop = self._length, self._hop
+        count = max(0, 1 + (n_samples - length) // hop)
+        if not count:
             self._held[n_held:n_samples] = new
             self._n_held = n_samples
-            return []
-        # All tiles that begin in held samples end in these.
-        joined = np.concatenate((self._held[:n_held], new[: self._length])) if n_held else new
-        tiles: list[Tile] = []
-        start = 0
-        while start + self._length <= n_samples:
-            samples = joined[start:] if start < n_held else new[start - n_held :]
-            tiles.append(
-                Tile(samples[: self._length], self._first_sample, self._number + len(tiles))
-            )
-            start += self._hop
-            self._first_sample += self._hop
-        self._number += len(tiles)
-        rest = joined[start:] if start < n_held else new[start - n_held :]
+            return Tiles(new[:0], self._first_sample, self._number, 0, length, hop)
+        joined = np.concatenate((self._held[:n_held], new)) if n_held else np.ascontiguousarray(new)
+        tiles = Tiles(joined, self._first_sample, self._number, count, length, hop)
+        used = count * hop
+        rest = joined[used:]
         self._n_held = len(rest)
         self._held[: len(rest)] = rest
-        self._to_skip = max(0, start - n_samples)
+        self._to_skip = max(0, used - n_samples)
+        self._first_sample += used
+        self._number += count
         return tiles

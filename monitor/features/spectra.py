@@ -83,7 +83,7 @@ class WindowStream:
         """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
         tiles = self._tiles.push(block)
         windows = self._log_mel.of(tiles)
-        if self._spectra is None or not tiles:
+        if self._spectra is None or not windows:
             return windows
         envelope, lines = (stream.of(tiles) for stream in self._spectra)
         return [
