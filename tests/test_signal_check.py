@@ -155,3 +155,23 @@ def test_no_recording_of_a_working_microphone_is_reported_as_broken() -> None:
                 if state.reason:
                     wrong[path.name] = state
     assert wrong == {}
+
+
+@settings(max_examples=60)
+@given(
+    rms=st.floats(1e-6, 2.0),
+    offset=st.sampled_from([0.0, 0.03, 0.059, 0.061, 0.09, 0.2]),
+    seed=st.integers(0, 1000),
+    clip=st.booleans(),
+)
+def test_a_cell_that_is_taken_for_usual_is_near_no_limit(
+    rms: float, offset: float, seed: int, clip: bool
+) -> None:
+    """The short check of usual cells overlooks a fault of the microphone."""
+    samples = noise(6, rms, seed) + np.float32(offset)
+    samples = np.clip(samples, -1, 1) if clip else samples
+    quick, thorough = SignalCheck(), SignalCheck()
+    thorough._usual_power = np.inf  # noqa: SLF001 - no cell is usual then
+    for start in range(0, len(samples), 4_000):
+        block = AudioBlock(samples[start : start + 4_000], RATE_HZ, start)
+        assert quick.push(block) == thorough.push(block)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -19,6 +20,9 @@ _OK = SourceState(SourceStatus.OK)
 _FULL_SCALE = 0.999
 _REACH = 0.7
 _REACH_DB = 3.0
+_USUAL_REACH = 0.6
+_USUAL_ABOVE_DB = 13.0
+_USUAL_SHARE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,12 @@ class SignalCheck:
         self._quiet = self._latch(limits.quiet_after_s)
         self._clipping = self._latch(limits.clipped_after_s)
         self._dc_offset = self._latch(limits.dc_after_s)
+        self._latches = (
+            *(self._not_finite, self._stuck, self._zero),
+            *(self._quiet, self._clipping, self._dc_offset),
+        )
         self._cell = np.empty(0, dtype=np.float32)
+        self._usual_power = 10.0 ** ((limits.quiet_dbfs + _USUAL_ABOVE_DB) / 10.0)
         self._filled = 0
         self._whole = True
         self.state = _OK
@@ -128,10 +137,47 @@ class SignalCheck:
             self._not_finite.push(bad=True, good=False)
             self._become("not_finite", "samples that are not numbers (NaN or infinity)")
         if self._filled == len(cell):
-            if self._whole:
+            if self._whole and not self._take_usual(cell):
                 self._check_cell(cell)
             self._filled, self._whole = 0, True
         return self.state
+
+    def take_usual(self, samples: FloatArray) -> int:
+        """Take the whole cells at the beginning of ``samples`` that are far from every limit.
+
+        How many samples these are: none unless the state is ``OK`` and no cell is unfinished.
+        :meth:`take` gives the same state for each.
+        """
+        taken, length = 0, len(self._cell)
+        while taken + length <= len(samples) and self._take_usual(samples[taken : taken + length]):
+            taken += length
+        return taken
+
+    def _take_usual(self, cell: FloatArray) -> bool:
+        """Take a cell that is far from every limit; false for another, which is not taken."""
+        if self._filled % len(cell) or self.state is not _OK or not self._is_usual(cell):
+            return False
+        for latch in self._latches:
+            latch.push(bad=False, good=True)
+        return True
+
+    def _is_usual(self, cell: FloatArray) -> bool:
+        """Whether two sums show that a cell is far from every limit. Shape: ``(cell_samples,)``.
+
+        The power around the mean is far above the limit, and so large a share of the whole that
+        rounding does not matter: the cell is neither quiet nor constant. The mean is far below its
+        limit. The power is too small for as many samples at full scale as the limit allows.
+        """
+        limits = self._limits
+        power = float(np.dot(cell, cell)) / len(cell)
+        mean = float(np.dot(cell, _ones(len(cell)))) / len(cell)
+        centred = power - mean * mean
+        return (
+            centred >= _USUAL_SHARE * power
+            and centred >= self._usual_power
+            and abs(mean) < _USUAL_REACH * limits.dc_offset
+            and power < _USUAL_REACH * limits.clipped_share
+        )
 
     def _latch(self, after_s: float) -> _Latch:
         def cells(seconds: float) -> int:
@@ -185,6 +231,11 @@ class SignalCheck:
             self.state = SourceState(status, reason, detail)
 
 
+@lru_cache(maxsize=4)
+def _ones(n: int) -> FloatArray:
+    return np.ones(n, dtype=np.float32)
+
+
 def _push_above(latch: _Latch, value: float, limit: float) -> None:
     latch.push(bad=value >= limit, good=value < _REACH * limit)
 
@@ -199,6 +250,10 @@ def scorable_parts(check: SignalCheck, block: AudioBlock) -> Iterator[AudioBlock
     cell_samples, left = check.cell_samples(block.sample_rate_hz), check.begin(block)
     run_start, start, n_samples = 0, 0, len(block.samples)
     while start < n_samples:
+        if left == cell_samples:
+            start += check.take_usual(block.samples[start:])
+            if start == n_samples:
+                break
         end = min(n_samples, start + left)
         before, after = check.state, check.take(block.samples[start:end])
         flows = before.status is SourceStatus.OK and after.reason != "not_finite"
