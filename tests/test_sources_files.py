@@ -63,6 +63,15 @@ def test_every_bit_depth_and_rate_is_read_at_full_scale(
     assert np.abs(read - written[:, 0]).max() <= tolerance
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.aiff", "a.caf", "a.au"])
+def test_16_bits_are_read_as_the_decoder_converts_them(name: str, tmp_path: Path) -> None:
+    """The samples of one format differ from those of another by a factor."""
+    soundfile.write(tmp_path / name, noise(5_000, channels=2) * 1.1, RATE_HZ, subtype="PCM_16")
+    expected, _ = soundfile.read(tmp_path / name, dtype="float32")
+    for channel in (0, 1):
+        assert np.array_equal(sound_of(tmp_path / name, channel, 0.1), expected[:, channel])
+
+
 @pytest.mark.parametrize("name", ["a.ogg", "a.mp3"])
 def test_lossy_recordings_are_not_shifted(name: str, tmp_path: Path) -> None:
     """The sound would be shifted against its reported times."""
