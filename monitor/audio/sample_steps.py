@@ -41,4 +41,4 @@ def _step(cell: FloatArray) -> float:
 
 def _is_at_steps(cell: FloatArray, bits: int) -> bool:
     steps = cell * np.float32(2.0 ** (bits - 1))
-    return np.array_equal(steps, np.rint(steps))
+    return bool((steps == np.rint(steps)).all())

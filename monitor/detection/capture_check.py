@@ -167,7 +167,7 @@ class CaptureCheck:
         return waiting
 
     def _add(self, window: LogMelWindow) -> None:
-        levels_db = window.values_db.mean(axis=1)
+        levels_db = window.values_db.sum(axis=1) / np.float32(window.values_db.shape[1])
         self._levels_db.append(levels_db)
         self._leak.add(window.end_sample, levels_db)
         self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)

@@ -50,7 +50,7 @@ class OffsetLeak:
 
     def measure(self, end_sample: int, cell: FloatArray) -> None:
         """Measure a cell of sound at the rate of the features that ends at ``end_sample``."""
-        self._waiting.append((end_sample, float(cell.mean(dtype=np.float64))))
+        self._waiting.append((end_sample, float(cell.sum()) / len(cell)))
 
     def add(self, end_sample: int, levels_db: FloatArray) -> None:
         """Check a window that ends at ``end_sample``. Shape: ``levels_db`` is ``(n_mels,)``."""

@@ -21,7 +21,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.low_level import REMEMBERED_S, LowLevelStream
 from monitor.model.operation import Operation
 
-_KINDS = tuple(SoundKind)
+_N_KINDS = len(SoundKind)
 _FALL_DB = 3.0
 _FALL_S = 8.0
 """A fall of the mean level by this much within this time may be a machine that stops."""
@@ -82,8 +82,7 @@ class OperationFollower:
         self.status: OperationStatus | None = None
         self._was_off = False
         self._held: list[LogMelWindow] = []
-        self._with = dict.fromkeys(SoundKind, 0)
-        self._without = dict.fromkeys(SoundKind, 0)
+        self._with, self._without = [0] * _N_KINDS, [0] * _N_KINDS
         self._in_status = 0
 
     @property
@@ -137,12 +136,14 @@ class OperationFollower:
     def _change_at(self, window: LogMelWindow) -> OperationChange | None:
         """The change that this window makes certain."""
         level_db = self._levels.push(window)
-        if not self._levels.is_complete:
+        if level_db is None:
             return None
-        kind = self._kind_of(np.asarray(level_db, dtype=np.float64))
-        for one in _KINDS:
-            self._with[one] = self._with[one] + 1 if one is kind else 0
-            self._without[one] = self._without[one] + 1 if one is not kind else 0
+        kind = self._kind_of(level_db.astype(np.float64))
+        lasted = self._with[kind] + 1
+        self._with = [0] * _N_KINDS
+        self._with[kind] = lasted
+        self._without = [n + 1 for n in self._without]
+        self._without[kind] = 0
         self._in_status += 1
         status = self._next_status(kind)
         return None if status is self.status else self._changed(status, window)
@@ -178,11 +179,10 @@ class OperationFollower:
         return OperationChange(status, first.first_sample, window.end_sample, is_start)
 
     def _forget_kinds(self) -> None:
-        self._with = dict.fromkeys(SoundKind, 0)
-        self._without = dict.fromkeys(SoundKind, 0)
+        self._with, self._without = [0] * _N_KINDS, [0] * _N_KINDS
 
     def _kind_of(self, level_db: DoubleArray) -> SoundKind:
-        mean_db = float(level_db.mean())
+        mean_db = float(level_db.sum()) / len(level_db)
         fell_db = max(self._means, default=mean_db) - mean_db
         self._means.append(mean_db)
         if self._declared is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntEnum, auto
+from enum import IntEnum
 
 import numpy as np
 
@@ -33,9 +33,9 @@ with faults. Noise beside a machine that is off has 0.15 or more."""
 class SoundKind(IntEnum):
     """The kind of one low level: of the running machine, unclear, or of the machine that is off."""
 
-    LOUD = auto()
-    UNCLEAR = auto()
-    QUIET = auto()
+    LOUD = 0
+    UNCLEAR = 1
+    QUIET = 2
 
 
 def sounds_off(below_db: DoubleArray, shape_db: float) -> bool:

@@ -6,7 +6,6 @@ seconds does not change, because it ignores all sounds that are absent for a ten
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,27 +29,40 @@ def low_level_db(frames_db: FloatArray) -> FloatArray:
 class LowLevelStream:
     """Windows to low levels of the last two seconds, one for each window.
 
-    State: the newest frames of the last windows, as many as two seconds have.
+    State: the newest frames of the last windows, as many as two seconds have: ``_frames_db`` with
+    the frames of a band side by side, the place of the oldest ones, and for how many windows there
+    are some.
     """
 
     def __init__(self, spec: LogMelSpec, n_bands: int) -> None:
-        self._hop, self._n_bands = spec.window_hop_frames, n_bands
+        self._hop = spec.window_hop_frames
         self._needed = max(1, round(LOW_LEVEL_S / spec.window_hop_s))
-        self._parts: deque[FloatArray] = deque(maxlen=self._needed)
+        self._frames_db = np.empty((n_bands, self._needed * self._hop), dtype=np.float32)
+        self.reset()
 
     def reset(self) -> None:
         """Sound was lost: nothing may be joined across the gap."""
-        self._parts.clear()
+        self._oldest = self._n_windows = 0
 
     @property
     def is_complete(self) -> bool:
         """Whether the low level is that of two whole seconds."""
-        return len(self._parts) == self._needed
+        return self._n_windows == self._needed
 
-    def push(self, window: LogMelWindow) -> FloatArray:
-        """The low levels at the end of this window, in dB. Shape: ``(n_bands,)``."""
-        self._parts.append(window.values_db[: self._n_bands, -self._hop :].T)
-        return low_level_db(np.concatenate(self._parts))
+    def push(self, window: LogMelWindow) -> FloatArray | None:
+        """The low levels at the end of this window, in dB; None before they are complete.
+
+        Shape: ``(n_bands,)``.
+        """
+        n_bands, place = len(self._frames_db), self._oldest * self._hop
+        self._frames_db[:, place : place + self._hop] = window.values_db[:n_bands, -self._hop :]
+        self._oldest = (self._oldest + 1) % self._needed
+        self._n_windows = min(self._n_windows + 1, self._needed)
+        if not self.is_complete:
+            return None
+        index = int(_SHARE * self._frames_db.shape[1])
+        lowest: FloatArray = np.partition(self._frames_db, index, axis=1)[:, index]
+        return lowest
 
 
 def low_levels_of(frames_db: FloatArray, spec: LogMelSpec, n_bands: int) -> Iterator[FloatArray]:
@@ -59,5 +71,5 @@ def low_levels_of(frames_db: FloatArray, spec: LogMelSpec, n_bands: int) -> Iter
     for start in range(0, len(frames_db) - spec.window_frames + 1, spec.window_hop_frames):
         window = LogMelWindow(frames_db[start : start + spec.window_frames].T, start, start)
         level_db = stream.push(window)
-        if stream.is_complete:
+        if level_db is not None:
             yield level_db
