@@ -66,7 +66,8 @@ class Pipeline:
     """One machine, from its sound to its decisions.
 
     ``state`` is the present state of the machine. Positions in the output are samples at the
-    rate of the bundle.
+    rate of the bundle. ``decides_only``: while no alert is open, scores over long spans that are
+    too low to decide anything may be upper bounds, which takes less time.
     """
 
     def __init__(
@@ -76,6 +77,8 @@ class Pipeline:
         network: Network | None = None,
         whole: RecordingScore | None = None,
         operation: OperationSettings | None = None,
+        *,
+        decides_only: bool = False,
     ) -> None:
         operation, detector = operation or OperationSettings(), detector or DetectorSettings()
         spec = bundle.spec
@@ -88,6 +91,8 @@ class Pipeline:
         self._stream = WindowStream(spec, bundle.peaks.spec if bundle.peaks is not None else None)
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
+        self._least_levels = self.watch.least_levels if decides_only else None
+        self._scorer.allow_bounds(self._least_levels)
         capture = bundle.manifest.capture
         self._capture = None if capture is None else CaptureCheck(capture, spec)
         states = bundle.manifest.operation
@@ -132,6 +137,7 @@ class Pipeline:
     def push(self, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         """Take the next block. Sound that cannot be judged gives a state and no score."""
         output = PipelineOutput()
+        self._allow_bounds()
         if block.discontinuous:
             self._gap()
         try:
@@ -221,6 +227,7 @@ class Pipeline:
             if decision is not None:
                 output.decisions.append(decision)
                 self._scorer.forget_long()
+            self._allow_bounds()
         elif change.is_start:
             self.watch.machine_started(change.end_sample)
         self._set_state(self._machine_state(), output)
@@ -250,7 +257,12 @@ class Pipeline:
                 output.decisions.append(decision)
                 if decision.kind == "cleared":
                     self._scorer.forget_long()
+                self._allow_bounds()
             self._set_state(self._machine_state(), output)
+
+    def _allow_bounds(self) -> None:
+        """While an alert is open, its scores are part of what is reported."""
+        self._scorer.allow_bounds(None if self.watch.raised else self._least_levels)
 
     def _machine_state(self) -> SourceState:
         """The state of a machine whose source works."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from monitor.model.network import Network
 from monitor.model.peak_evidence import PeakEvidence, pack_peaks, parse_peaks
 from monitor.model.peaks import PeakRule, healthy_peaks
 from monitor.model.scorer import Scorer
+from monitor.pipeline import Pipeline
 from tests.bundles import machine_sound, make_bundle
 
 SPEC = LogMelSpec()
@@ -183,6 +184,40 @@ def test_any_cut_gives_the_same_channel_scores(
     assert plain(actual) == plain(expected)
     ends = [score.end_sample for score in expected]
     assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("level", [0.5, 4.5, 1e9])
+def test_only_scores_below_their_level_are_upper_bounds(bundle: Bundle, level: float) -> None:
+    """A score that would raise an alert is too high, or one that would raise none is too low."""
+    network, windows = Network(bundle), list(windows_of(machine_sound(60.0, seed=9, fault=0.05)))
+    exact = Scorer(bundle, network, min_fault_s=3.5).push(windows)
+    scorer = Scorer(bundle, network, min_fault_s=3.5)
+    scorer.allow_bounds(dict.fromkeys(range(9), level))
+    pairs = list(zip(exact, scorer.push(windows), strict=True))
+    assert any(one.channel in {4, 5, 7, 8} for one, _ in pairs)
+    for one, other in pairs:
+        assert one.channel == other.channel
+        assert other.value == one.value or one.value < other.value < level
+
+
+def test_bounds_change_no_decision(bundle: Bundle) -> None:
+    """An alert is raised, reported or cleared otherwise, to save time."""
+    samples = np.concatenate([machine_sound(25.0, seed=n) for n in range(4)])
+    time_s = np.arange(len(samples)) / RATE_HZ
+    for start_s, end_s, level in ((30.0, 55.0, 0.003), (70.0, 74.0, 0.1)):
+        line = level * np.sin(2 * np.pi * 2_345.0 * time_s)
+        samples += np.where((time_s > start_s) & (time_s < end_s), line, 0.0).astype(np.float32)
+    network = Network(bundle)
+    outputs = [
+        Pipeline(bundle, None, network, decides_only=decides_only).push(
+            AudioBlock(samples, RATE_HZ, 0)
+        )
+        for decides_only in (False, True)
+    ]
+    decided = [[asdict(d) | {"band_error": None} for d in o.decisions] for o in outputs]
+    assert decided[0] == decided[1] != []
+    values = [[score.value for score in output.channel_scores] for output in outputs]
+    assert values[0] != values[1]
 
 
 def test_a_gap_does_not_end_a_long_span(bundle: Bundle) -> None:

@@ -171,7 +171,7 @@ def test_a_cell_that_is_taken_for_usual_is_near_no_limit(
     samples = noise(6, rms, seed) + np.float32(offset)
     samples = np.clip(samples, -1, 1) if clip else samples
     quick, thorough = SignalCheck(), SignalCheck()
-    thorough._usual_power = np.inf  # noqa: SLF001 - no cell is usual then
+    thorough._usual_power = np.inf  # no cell is usual then
     for start in range(0, len(samples), 4_000):
         block = AudioBlock(samples[start : start + 4_000], RATE_HZ, start)
         assert quick.push(block) == thorough.push(block)

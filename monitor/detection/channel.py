@@ -40,6 +40,11 @@ class Channel:
         """Whether its spans are longer than that of the bundle, and continue after a gap."""
         return self.detector.rule.is_long
 
+    @property
+    def least_level(self) -> float:
+        """All scores below this level have the same effect while no alert is open."""
+        return min(min(one.rule.threshold, one.rule.clear_threshold) for one in self._detectors())
+
     def decision(self, decision: Decision | None) -> Decision | None:
         """A decision of the detector, in units of the bundle."""
         if decision is None:

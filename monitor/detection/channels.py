@@ -75,6 +75,14 @@ class Channels:
             return self._cleared(channel, decision, score.end_sample, is_first=is_first)
         return decision if channel is self._owners[0] else None
 
+    @property
+    def least_levels(self) -> dict[int, float]:
+        """By number of a channel, the level below which its scores decide nothing.
+
+        While no alert is open.
+        """
+        return {number: channel.least_level for number, channel in self._channels.items()}
+
     def gap(self) -> None:
         """Sound was lost; long spans continue after it."""
         for channel in self._short:

@@ -68,6 +68,11 @@ class ScoreWatch:
         return self._channels.raised
 
     @property
+    def least_levels(self) -> dict[int, float]:
+        """As in ``Channels``."""
+        return self._channels.least_levels
+
+    @property
     def undecided_since(self) -> int | None:
         """Where the first score ends that may still be part of the next decision to raise.
 

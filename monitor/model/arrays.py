@@ -178,7 +178,7 @@ def pack_arrays(arrays: Mapping[str, npt.ArrayLike]) -> bytes:
             # With a fixed date, equal arrays have equal hashes.
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(entry, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
+                np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
     return buffer.getvalue()
 
 

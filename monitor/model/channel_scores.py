@@ -7,7 +7,8 @@ spectrum over the span of the bundle or a long one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +67,9 @@ class ChannelScorer:
         channels = calibration.channels if calibration is not None and is_distance else ()
         self._bundle = bundle
         self._above: deque[FloatArray] = deque(maxlen=bundle.span_windows)
+        self._below: Mapping[int, float] | None = None
         self._short: list[_Member] = []
-        self._long: list[tuple[SpanMean, list[_Member]]] = []
+        self._long: list[_Long] = []
         by_span: dict[tuple[float, float], list[_Member]] = {}
         for number, channel in enumerate(channels, start=1):
             spectrum = None
@@ -88,7 +90,7 @@ class ChannelScorer:
                 has_peaks = any(one.spectrum is not None for one in members)
                 head = bundle.head if has_distance else None
                 peaks = self._peaks.scores if has_peaks else None
-                self._long.append((SpanMean(span, head, peaks), members))
+                self._long.append(_Long(SpanMean(span, head, peaks), members))
 
     def reset(self) -> None:
         """Sound was lost: scores over the bundle's span need a whole new one."""
@@ -96,8 +98,28 @@ class ChannelScorer:
 
     def forget(self) -> None:
         """No later score over a long span may depend on the sound so far."""
-        for mean, _ in self._long:
-            mean.forget()
+        for long in self._long:
+            long.mean.forget()
+
+    def allow_bounds(self, below: Mapping[int, float] | None) -> None:
+        """A score over a long span may be an upper bound if it is below the level of its channel.
+
+        ``below``: by number; any score of a channel that is not in it may be a bound. None: every
+        score is exact, as in the beginning. A bound takes a fraction of the time.
+        """
+        if below is self._below:
+            return
+        self._below = below
+        for long in self._long:
+            long.enough = None
+            if below is not None:
+                long.enough = [
+                    min(
+                        (below.get(m.number, np.inf) for m in long.members if m.spectrum == index),
+                        default=np.inf,
+                    )
+                    for index in range(len(SPECTRA))
+                ]
 
     def push(
         self, row: DoubleArray, above: FloatArray | None, window: LogMelWindow, score: Score | None
@@ -116,27 +138,27 @@ class ChannelScorer:
                 self._above.clear()
             if score is not None and len(self._above) == self._above.maxlen:
                 scores += self._over_span(score)
-        for mean, members in self._long:
-            if mean.push(row, above, window.first_sample):
-                scores += self._over_long_span(mean, members, window)
+        for long in self._long:
+            if long.mean.push(row, above, window.first_sample):
+                scores += self._over_long_span(long, window)
         return scores
 
     def _over_span(self, base: Score) -> list[Score]:
-        n_windows = len(self._above)
-        total = self._above[0].copy()
-        for number in range(1, n_windows):
-            total += self._above[number]
-        total *= np.float32(1.0 / n_windows)
-        values = self._peaks.scores.of(total, n_windows)
+        values = self._peaks.scores.of_rows(self._above)
         return [
-            self._score(base, member, values[member.spectrum], total, n_windows)
+            self._score(base, member, values[member.spectrum], self._mean_above)
             for member in self._short
             if member.spectrum is not None
         ]
 
-    def _over_long_span(
-        self, mean: SpanMean, members: Sequence[_Member], last: LogMelWindow
-    ) -> list[Score]:
+    def _mean_above(self) -> tuple[FloatArray, int]:
+        """The mean of the rows of spectra over the span of the bundle, and of how many windows."""
+        n_windows = len(self._above)
+        total: FloatArray = np.sum(self._above, axis=0)
+        return total * np.float32(1.0 / n_windows), n_windows
+
+    def _over_long_span(self, long: _Long, last: LogMelWindow) -> list[Score]:
+        mean = long.mean
         spec, row = self._bundle.spec, mean.mean_row
         base = Score(
             value=0.0,
@@ -148,14 +170,12 @@ class ChannelScorer:
         )
         scores = []
         peaks: list[float] | None = None
-        for member in members:
+        for member in long.members:
             if member.spectrum is None:
-                scores.append(self._score(base, member, mean.distance(), None, 0))
+                scores.append(self._score(base, member, mean.distance(), long.mean_above))
             elif mean.has_spectra:
-                peaks = peaks or mean.peaks()
-                value = peaks[member.spectrum]
-                above = mean.mean_above if value > member.least_threshold else None
-                scores.append(self._score(base, member, value, above, mean.span.n_windows))
+                peaks = peaks or mean.peaks(long.enough)
+                scores.append(self._score(base, member, peaks[member.spectrum], long.mean_above))
         return scores
 
     def _score(
@@ -163,13 +183,12 @@ class ChannelScorer:
         base: Score,
         member: _Member,
         value: float,
-        above: FloatArray | None,
-        n_windows: int,
+        mean_above: Callable[[], tuple[FloatArray, int]],
     ) -> Score:
-        """The score of a channel. ``above``: the mean over ``n_windows``, to find the bands in."""
+        """The score of a channel. ``mean_above``: gives what the bands are found in."""
         bands_hz: tuple[tuple[float, float], ...] = ()
-        if above is not None and member.spectrum is not None and value > member.least_threshold:
-            place = self._peaks.scores.highest(member.spectrum, above, n_windows)
+        if member.spectrum is not None and value > member.least_threshold:
+            place = self._peaks.scores.highest(member.spectrum, *mean_above())
             bands_hz = (self._peaks.spec.band_hz(member.spectrum, *place),)
         return Score(
             value,
@@ -198,3 +217,16 @@ class _Member(NamedTuple):
     number: int
     spectrum: int | None
     least_threshold: float
+
+
+@dataclass(slots=True)
+class _Long:
+    """A long span with its channels. ``enough``: as in ``SpanMean.peaks``."""
+
+    mean: SpanMean
+    members: list[_Member]
+    enough: list[float] | None = None
+
+    def mean_above(self) -> tuple[FloatArray, int]:
+        """The mean of the rows of spectra, and of how many windows."""
+        return self.mean.mean_above, self.mean.span.n_windows

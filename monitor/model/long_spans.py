@@ -9,7 +9,7 @@ raise an alert. So no such sound can raise one, however loud it is.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
@@ -19,7 +19,7 @@ import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.head import Head, distances_between, larger_distance, whitened
+from monitor.model.head import Head, distances_between, larger_distance
 from monitor.model.peak_scores import PeakScores
 
 _PARTS = {10.0: 9, 15.0: 8, 120.0: 8, 900.0: 8}
@@ -93,8 +93,8 @@ class SpanMean:
 
     ``head``: needed for :meth:`distance`. ``peaks``: needed for :meth:`peaks`. State: the sums of
     the part being filled, and the last whole parts. What is pushed is a row of whatever is averaged
-    in double precision, which ends with the evidence, and a row of ``peaks``, which is averaged in
-    single precision. Windows without spectra give parts without them.
+    in double precision, which ends with the whitened evidence, and a row of ``peaks``, which is
+    averaged in single precision. Windows without spectra give parts without them.
     """
 
     def __init__(
@@ -115,19 +115,16 @@ class SpanMean:
     def forget(self) -> None:
         """The next score needs a whole new span."""
         n_parts = self.span.n_parts
-        self._n_windows = self._n_with_spectra = 0
+        self._n_windows = self._n_with_spectra = self._n_parts = 0
         self._filling = 0  # the place of the part being filled, which is that of the oldest one
-        self._row: DoubleArray | float = 0.0
-        self._rows: deque[DoubleArray] = deque(maxlen=n_parts)
-        self._evidence: DoubleArray | None = None
-        self._first_sample = 0
-        self._firsts: deque[int] = deque(maxlen=n_parts)
-        self._parts_have_spectra: deque[bool] = deque(maxlen=n_parts)
+        self._rows: DoubleArray | None = None
+        self._firsts = [0] * n_parts
+        self._parts_have_spectra = [False] * n_parts
 
     @property
     def first_sample(self) -> int:
-        """Where the first of the whole parts begins."""
-        return self._firsts[0]
+        """Where the first of the whole parts begins, right after a part has ended."""
+        return self._firsts[self._filling]
 
     def push(self, row: DoubleArray, above: FloatArray | None, first_sample: int = 0) -> bool:
         """Take one window; whether it ends a part and there are enough parts for a score.
@@ -135,40 +132,43 @@ class SpanMean:
         ``above``: of the spectra of the window, None if it has none. ``first_sample``: of the
         window.
         """
-        if not self._n_windows:
-            self._first_sample = first_sample
-        self._row = self._row + row
+        place = self._filling
+        if self._rows is None:
+            self._rows = np.zeros((self.span.n_parts, len(row)))
+        if self._n_windows:
+            part = self._rows[place]
+            np.add(part, row, part)
+        else:
+            self._rows[place] = row
+            self._firsts[place] = first_sample
         self._n_windows += 1
         if above is not None and self._above is not None:
-            part = self._above[self._filling]
             if self._n_with_spectra:
-                part += above
+                spectra = self._above[place]
+                np.add(spectra, above, spectra)
             else:
-                part[...] = above
+                self._above[place] = above
             self._n_with_spectra += 1
         if self._n_windows < self.span.part_windows:
             return False
-        self._end_part(np.asarray(self._row) / self._n_windows)
-        return len(self._rows) == self.span.n_parts
-
-    def _end_part(self, row: DoubleArray) -> None:
-        n_parts = self.span.n_parts
-        self._rows.append(row)
-        self._firsts.append(self._first_sample)
-        self._parts_have_spectra.append(self._n_with_spectra == self._n_windows)
-        if self._head is not None:
-            evidence = whitened(row[-self._head.centres.shape[1] :], self._head)
-            if self._evidence is None:
-                self._evidence = np.zeros((n_parts, len(evidence)))
-            self._evidence[self._filling] = evidence
-        self._row, self._n_windows, self._n_with_spectra = 0.0, 0, 0
-        self._filling = (self._filling + 1) % n_parts
+        self._rows[place] /= self._n_windows
+        self._parts_have_spectra[place] = self._n_with_spectra == self._n_windows
+        self._n_windows = self._n_with_spectra = 0
+        self._n_parts = min(self._n_parts + 1, self.span.n_parts)
+        self._filling = (place + 1) % self.span.n_parts
+        return self._n_parts == self.span.n_parts
 
     @property
     def mean_row(self) -> DoubleArray:
-        """The mean of the whole parts. Shape: that of a row."""
-        mean: DoubleArray = np.mean(self._rows, axis=0)
+        """The mean of the whole parts, right after a part has ended. Shape: that of a row."""
+        mean: DoubleArray = self._whole_rows.sum(axis=0) / self.span.n_parts
         return mean
+
+    @property
+    def _whole_rows(self) -> DoubleArray:
+        if self._rows is None:
+            raise ValueError("there is no whole part")
+        return self._rows
 
     @property
     def has_spectra(self) -> bool:
@@ -177,26 +177,31 @@ class SpanMean:
 
     def distance(self) -> float:
         """The score of the evidence, >= 0, right after a part has ended."""
-        if self._head is None or self._evidence is None:
-            raise ValueError("a distance needs a head and whole parts")
-        kept = self._weights.of_parts[self._filling, :-1] @ self._evidence
+        if self._head is None:
+            raise ValueError("a distance needs a head")
+        evidence = self._whole_rows[:, -len(self._head.whitener) :]
+        kept = self._weights.of_parts[self._filling, :-1] @ evidence
         distances = distances_between(kept, self._head.whitened_centres)
         return float(larger_distance(*distances, self._head).min())
 
-    def peaks(self) -> list[float]:
+    def peaks(self, enough: Sequence[float] | None = None) -> list[float]:
         """The score of each spectrum, >= 0, right after a part has ended.
 
         The score of all parts, but at most that of the parts without a stretch, times what a
         lasting fault loses with the stretch: chance hides peaks by the root of the time. The
         factor is at most 1.25. So a short sound can give little more than the healthy sound
-        beside it. All parts must have spectra.
+        beside it. All parts must have spectra. ``enough``: if the score of all parts is below this
+        for every spectrum, it is returned as it is, an upper bound.
         """
         if self._peaks is None or self._above is None:
             raise ValueError("peaks need healthy spectra")
-        weights = self._weights.of_sums[self._filling]
-        scores = self._peaks.of_means(weights, self._above, self._windows_of_means)
-        least = scores[:-1].min(axis=0)
-        limited: list[float] = np.minimum(scores[-1], self._most_gain * least).tolist()
+        weights, n_windows = self._weights.of_sums[self._filling], self._windows_of_means
+        of_all = self._peaks.of_means(weights[-1:], self._above, n_windows[-1:])[0]
+        if enough is not None and (of_all < enough).all():
+            bounds: list[float] = of_all.tolist()
+            return bounds
+        least = self._peaks.of_means(weights[:-1], self._above, n_windows[:-1]).min(axis=0)
+        limited: list[float] = np.minimum(of_all, self._most_gain * least).tolist()
         return limited
 
     @property

@@ -40,7 +40,7 @@ class PeakScores:
         self._places = [slice(*pair) for pair in zip([0, *ends], ends, strict=False)]
         self._levels_db = [one.level_db.astype(np.float32) for one in self._healthy]
         self.n_values: int = ends[-1]
-        self._kept: dict[int, FloatArray] = {}
+        self._kept: dict[tuple[int, int], FloatArray] = {}
 
     def above(self, spectra: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
         """The row of a window, or of means of windows. Shape: each ``(n_bands, n_bins)``."""
@@ -52,8 +52,17 @@ class PeakScores:
     def of(self, mean: npt.NDArray[np.floating], n_windows: int) -> tuple[float, ...]:
         """The score of each spectrum, >= 0, from the mean of the rows of ``n_windows``."""
         with _works(1, self.n_values) as work:
-            work.deviations[0] = mean
-            return tuple(self._scores(work, [n_windows])[0].tolist())
+            np.multiply(mean, self._per_db(n_windows), out=work.deviations[0], casting="same_kind")
+            return tuple(self._scores(work)[0].tolist())
+
+    def of_rows(self, rows: Sequence[FloatArray]) -> tuple[float, ...]:
+        """As :meth:`of`, from the row of each window."""
+        with _works(1, self.n_values) as work:
+            total = rows[0]
+            for index in range(1, len(rows)):
+                total = np.add(total, rows[index], out=work.deviations[0])
+            np.multiply(total, self._per_db_of_sum(len(rows)), out=work.deviations[0])
+            return tuple(self._scores(work)[0].tolist())
 
     def of_means(
         self, weights: FloatArray, rows: FloatArray, n_windows: Sequence[int]
@@ -65,7 +74,9 @@ class PeakScores:
         """
         with _works(len(weights), self.n_values) as work:
             np.matmul(weights, rows, out=work.deviations)
-            return self._scores(work, n_windows)
+            for row, n in zip(work.deviations, n_windows, strict=True):
+                np.multiply(row, self._per_db(n), out=row)
+            return self._scores(work)
 
     def highest(self, number: int, mean: FloatArray, n_windows: int) -> tuple[int, int]:
         """The band and the bin with the largest ``z`` of the spectrum ``number``.
@@ -78,11 +89,9 @@ class PeakScores:
         band, in_band = divmod(at, self._healthy[number].level_db.shape[1])
         return band, in_band
 
-    def _scores(self, work: _Work, n_windows: Sequence[int]) -> DoubleArray:
-        """The scores of the means in ``work.deviations``. Shape: ``(n_means, n_spectra)``."""
+    def _scores(self, work: _Work) -> DoubleArray:
+        """The scores of ``work.deviations``, which may be negative. ``(n_means, n_spectra)``."""
         values, powers = work.deviations, work.powers
-        for row, n in zip(values, n_windows, strict=True):
-            np.multiply(row, self._per_db(n), out=row)
         # Twice what is above 0. The maximum of two numbers takes longer.
         np.abs(values, out=powers)
         np.add(values, powers, out=values)
@@ -102,18 +111,26 @@ class PeakScores:
 
     def _per_db(self, n_windows: int) -> FloatArray:
         """``1 / sqrt(variance)`` for means of ``n_windows``. Shape: ``(n_values,)``."""
-        per_db = self._kept.get(n_windows)
+        return self._keep((n_windows, 1))
+
+    def _per_db_of_sum(self, n_windows: int) -> FloatArray:
+        """The same, divided by the number."""
+        return self._keep((n_windows, n_windows))
+
+    def _keep(self, key: tuple[int, int]) -> FloatArray:
+        per_db = self._kept.get(key)
         if per_db is None:
+            n_windows, divisor = key
             variances = [
                 one.variance_db2 * (1.0 + 1.0 / one.n_recordings) + one.chance_db2 / n_windows
                 for one in self._healthy
             ]
-            per_db = np.concatenate([(1.0 / np.sqrt(one)).reshape(-1) for one in variances])
-            per_db = per_db.astype(np.float32)
+            each = [(1.0 / np.sqrt(one) / divisor).reshape(-1) for one in variances]
+            per_db = np.concatenate(each).astype(np.float32)
             # A recording that grows has another number at each window.
             if len(self._kept) >= _KEPT_NUMBERS:
                 self._kept.clear()
-            self._kept[n_windows] = per_db
+            self._kept[key] = per_db
         return per_db
 
 

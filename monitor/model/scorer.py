@@ -7,7 +7,7 @@ random variation cancels over some seconds, and the shift of a fault remains.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
 from monitor.model.channel_scores import ChannelScorer
+from monitor.model.head import Head, whitened_in_tiles
 from monitor.model.network import Network, NetworkOutput
 from monitor.model.recording_score import RecordingScore
 
@@ -28,7 +29,7 @@ class Scorer:
     """One machine's scores.
 
     State: the graph's output for the last windows of unbroken sound, fewer than a span
-    (``_rows``: one row for each window, with loss, level, residual and evidence), the start of
+    (``_rows``: one row for each window, with loss, level, residual, evidence), the start of
     the last window, and whether there was a score since the last gap. The first score comes
     after a whole span; :meth:`flush` scores a shorter recording over its own length. ``whole``
     receives every window. ``min_fault_s``: no shorter sound can raise the scores of long spans.
@@ -61,6 +62,10 @@ class Scorer:
         """No later score over a long span may depend on the sound so far."""
         self._channels.forget()
 
+    def allow_bounds(self, below: Mapping[int, float] | None) -> None:
+        """As :meth:`ChannelScorer.allow_bounds`, and for the windows that follow."""
+        self._channels.allow_bounds(below)
+
     def push(self, windows: Sequence[LogMelWindow]) -> list[Score]:
         """All scores of :meth:`scores`."""
         return list(self.scores(windows))
@@ -79,7 +84,7 @@ class Scorer:
         above = [self._above(window) for window in windows]
         if self._whole is not None:
             self._whole.extend(output.evidence, output.loss, above)
-        rows = _rows(output)
+        rows = _rows(output, self._head)
         hop = self._spec.window_hop_samples
         firsts = [window.first_sample for window in windows]
         begins = [n for n in range(1, len(firsts)) if firsts[n] != firsts[n - 1] + hop]
@@ -99,7 +104,7 @@ class Scorer:
         """End the recording: one score over its own length if it was shorter than a span."""
         scores: list[Score] = []
         if self._rows is not None and self._last_first_sample is not None and not self._scored:
-            scores.append(self._score(self._rows, len(self._rows), self._last_first_sample))
+            scores += self._scores(self._rows, len(self._rows), self._last_first_sample)
         self.reset()
         return scores
 
@@ -112,40 +117,46 @@ class Scorer:
     def _push_rows(self, new: DoubleArray, last_first_sample: int) -> list[Score]:
         """Take windows that follow the last ones; the newest begins at ``last_first_sample``."""
         rows = new if self._rows is None else np.concatenate((self._rows, new))
-        n_scores = max(0, len(rows) - self._span + 1)
-        hop = self._spec.window_hop_samples
-        scores = [
-            self._score(
-                rows[index : index + self._span],
-                self._span,
-                last_first_sample - (n_scores - 1 - index) * hop,
-            )
-            for index in range(n_scores)
-        ]
+        scores = self._scores(rows, self._span, last_first_sample)
         self._rows = rows[max(0, len(rows) - self._span + 1) :]
         self._last_first_sample = last_first_sample
-        self._scored = self._scored or n_scores > 0
+        self._scored = self._scored or bool(scores)
         return scores
 
-    def _score(self, rows: DoubleArray, n_windows: int, last_first_sample: int) -> Score:
-        """The score of ``n_windows`` rows; the newest window begins at ``last_first_sample``."""
-        mean = rows.sum(axis=0) / n_windows
-        n_mels = self._spec.n_mels
-        hop = self._spec.window_hop_samples
-        return Score(
-            value=self._head.score(mean[_BANDS + n_mels :], float(mean[_LOSS])),
-            loss=float(rows[-1, _LOSS]),
-            first_sample=last_first_sample - (n_windows - 1) * hop,
-            end_sample=last_first_sample + self._spec.window_samples,
-            band_error=mean[_BANDS : _BANDS + n_mels].astype(np.float32),
-            level_db=float(mean[_LEVEL]),
-        )
+    def _scores(self, rows: DoubleArray, n_windows: int, last_first_sample: int) -> list[Score]:
+        """The scores of each ``n_windows`` rows; the newest window begins at the sample."""
+        n_scores = len(rows) - n_windows + 1
+        if n_scores <= 0:
+            return []
+        means = rows[:n_scores].copy()
+        for number in range(1, n_windows):
+            np.add(means, rows[number : number + n_scores], means)
+        np.divide(means, n_windows, means)
+        n_before, hop = _BANDS + self._spec.n_mels, self._spec.window_hop_samples
+        values = self._head.scores(means[:, n_before:], means[:, _LOSS]).tolist()
+        losses = rows[n_windows - 1 :, _LOSS].tolist()
+        levels_db = means[:, _LEVEL].tolist()
+        band_errors = means[:, _BANDS:n_before].astype(np.float32)
+        end_sample = last_first_sample + self._spec.window_samples - (n_scores - 1) * hop
+        first_sample = last_first_sample - (n_scores + n_windows - 2) * hop
+        return [
+            Score(
+                values[number],
+                losses[number],
+                first_sample + number * hop,
+                end_sample + number * hop,
+                band_errors[number],
+                levels_db[number],
+            )
+            for number in range(n_scores)
+        ]
 
 
-def _rows(output: NetworkOutput) -> DoubleArray:
-    """One row for each window: loss, level, residual of each band, evidence."""
+def _rows(output: NetworkOutput, head: Head) -> DoubleArray:
+    """One row for each window: loss, level, residual of each band, whitened evidence."""
     columns = (output.loss[:, None], output.level_db[:, None], output.band_residual)
-    return np.concatenate((*columns, output.evidence), axis=1, dtype=np.float64)
+    evidence = whitened_in_tiles(output.evidence, head)
+    return np.concatenate((*columns, evidence), axis=1, dtype=np.float64)
 
 
 def run_selftest(bundle: Bundle, network: Network) -> None:

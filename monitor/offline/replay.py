@@ -97,7 +97,7 @@ def replay_recording(
     of the part that could be read. Exceptions of the sinks are passed on.
     """
     whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, detector, network, whole, operation)
+    pipeline = Pipeline(bundle, detector, network, whole, operation, decides_only=True)
     threshold = pipeline.thresholds.recording
     alerts, seconds = 0, 0.0
     not_judged: SourceState | None = None

@@ -17,7 +17,7 @@ from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA
 from monitor.model.channel_calibration import EvidenceKind
-from monitor.model.head import Head
+from monitor.model.head import Head, whitened
 from monitor.model.long_spans import LongSpan, SpanMean
 from monitor.model.peak_scores import PeakScores
 from monitor.model.peaks import HealthyPeaks
@@ -90,8 +90,9 @@ class _Group:
         self._total = self._total + row
         self._n_windows += 1
         self._spectra.add(above)
+        evidence = whitened(row, self._own.head) if self._spans else row
         for mean in self._spans:
-            if mean.push(row, above):
+            if mean.push(evidence, above):
                 peaks = mean.peaks() if self._own.peaks is not None else []
                 self._keep(mean.span, [mean.distance(), *peaks])
 
