@@ -32,6 +32,7 @@ _BIN_HZ = 2.0
 _HIGHEST = 0.95
 """Above this share of the Nyquist frequency, resamplers and codecs remove sound."""
 _FLOOR = np.float32(1e-12)
+_I = np.complex64(1j)
 _AT_ONCE = 2
 """So many windows are transformed together."""
 
@@ -59,8 +60,8 @@ class LineSpec:
         """Raise ``ValueError`` with the name of the field and its range."""
         check_whole("sample_rate_hz", self.sample_rate_hz, 1_000, 768_000)
         check_whole("n_fft", self.n_fft, 256, 1_048_576)
-        if self.n_fft % 2:
-            raise ValueError(f"n_fft must be even, not {self.n_fft}")
+        if self.n_fft % ROWS:
+            raise ValueError(f"n_fft must be a multiple of {ROWS}, not {self.n_fft}")
         check_whole("hop_samples", self.hop_samples, 1, 100_000_000)
         check_whole("window_samples", self.window_samples, self.n_fft, 100_000_000)
         check_number("f_min_hz", self.f_min_hz, 0.0, self.sample_rate_hz / 8)
@@ -141,41 +142,54 @@ class LineStream:
 class _Spectra:
     """Line spectra of a fixed number of windows, with arrays that are used again and again.
 
-    numpy transforms four rows in little more time than one. So the even and the odd samples are
-    transformed, to ``e`` and ``o``. A single window has two more rows that do not count. Bin k is
-    ``e_k + w^k o_k`` with ``w = exp(-2 pi i / n_fft)``, and bin ``n_fft / 2 - k`` is the conjugate
-    of ``e_k - w^k o_k``.
+    numpy transforms four rows in little more time than one. So every fourth sample is one of four
+    rows of ``m`` samples. With ``g_j``, the transform of row ``j`` times ``exp(-2 pi i j k /
+    n_fft)``, bin ``k`` is ``(g_0 + g_2) + (g_1 + g_3)``, bin ``m + k`` is
+    ``(g_0 - g_2) - i (g_1 - g_3)``, bin ``m - k`` is the conjugate of the latter with the other
+    sign, and bin ``2 m - k`` is that of the first.
     """
 
     def __init__(self, spec: LineSpec, n_windows: int) -> None:
-        half, n_bins = spec.n_fft // 2, spec.n_fft // 4 + 1
+        m = spec.n_fft // ROWS
+        n_bins = m // 2 + 1
         # The transform divides by the length.
-        self._window = hann(spec.n_fft) * np.float32(half)
-        n_rows = 2 * n_windows + -2 * n_windows % ROWS
-        rows = np.zeros((n_rows // 2, spec.n_fft), dtype=np.float32)
-        self._windowed = rows[:n_windows]
-        self._even_and_odd = rows.reshape(n_rows // 2, half, 2).transpose(0, 2, 1)
-        self._transforms = np.zeros((n_rows // 2, 2, n_bins), dtype=np.complex64)
-        self._even, self._odd = self._transforms[:n_windows, 0], self._transforms[:n_windows, 1]
-        self._powers_of_w = _powers_of_w(spec.n_fft)
-        self._bins = np.zeros((2, n_windows, n_bins), dtype=np.complex64)
+        self._window = hann(spec.n_fft) * np.float32(m)
+        self._windowed = np.zeros((n_windows, spec.n_fft), dtype=np.float32)
+        self._rows = self._windowed.reshape(n_windows, m, ROWS).transpose(0, 2, 1)
+        self._transforms = np.zeros((n_windows, ROWS, n_bins), dtype=np.complex64)
+        self._factors = _factors(spec.n_fft)
+        self._turned = self._transforms[:, 1:]
+        self._first, self._second = self._transforms[:, :2], self._transforms[:, 2:]
+        self._sums = np.zeros((2, n_windows, 2, n_bins), dtype=np.complex64)
+        self._even, self._odd = self._sums[:, :, 0], self._sums[:, :, 1]
+        self._bins = np.zeros((2, 2, n_windows, n_bins), dtype=np.complex64)
         self._parts = self._bins.view(np.float32)
-        low, high = self._parts
-        power = np.zeros((n_windows, half + 1), dtype=np.float32)
-        self._low = low[:, ::2], low[:, 1::2], power[:, :n_bins]
-        self._high = high[:, -2::-2], high[:, ::-2], power[:, -n_bins:]
+        power = np.zeros((n_windows, spec.n_fft // 2 + 1), dtype=np.float32)
+        places = (
+            (0, 0, power[:, :n_bins]),
+            (0, 1, power[:, m : m - n_bins : -1]),
+            (1, 1, power[:, m : m + n_bins]),
+            (1, 0, power[:, 2 * m : 2 * m - n_bins : -1]),
+        )
+        self._powers = [
+            (self._parts[sign, kind, :, ::2], self._parts[sign, kind, :, 1::2], place)
+            for sign, kind, place in places
+        ]
         self._kept = power[:, spec.bin_slice]
         self._prominences = Prominences(n_windows, self._kept.shape[1], spec.neighbours)
 
     def of(self, windows: FloatArray) -> FloatArray:
         """Shape: ``(n_windows, n_fft)`` to ``(n_windows, 1, n_bins)``."""
         np.multiply(windows, self._window, self._windowed)
-        transform(self._even_and_odd, self._transforms)
-        np.multiply(self._odd, self._powers_of_w, self._odd)
+        transform(self._rows, self._transforms)
+        np.multiply(self._turned, self._factors, self._turned)
+        np.add(self._first, self._second, self._sums[0])
+        np.subtract(self._first, self._second, self._sums[1])
+        np.multiply(self._odd[1], _I, self._odd[1])
         np.add(self._even, self._odd, self._bins[0])
         np.subtract(self._even, self._odd, self._bins[1])
         np.multiply(self._parts, self._parts, self._parts)
-        for real, imaginary, power in (self._low, self._high):
+        for real, imaginary, power in self._powers:
             np.add(real, imaginary, power)
         np.add(self._kept, _FLOOR, self._kept)
         np.log10(self._kept, self._prominences.spectrum)
@@ -186,7 +200,7 @@ _spectra = workspaces(_Spectra)
 
 
 @lru_cache(maxsize=8)
-def _powers_of_w(n_fft: int) -> npt.NDArray[np.complex64]:
-    """``exp(-2 pi i k / n_fft)``. Shape: ``(n_fft // 4 + 1,)``."""
-    powers = np.exp(-2j * np.pi * np.arange(n_fft // 4 + 1) / n_fft)
-    return np.asarray(powers, dtype=np.complex64)
+def _factors(n_fft: int) -> npt.NDArray[np.complex64]:
+    """``exp(-2 pi i j k / n_fft)``, ``j`` from 1. Shape: ``(3, n_fft // 8 + 1)``."""
+    rows, bins = np.arange(1, ROWS)[:, np.newaxis], np.arange(n_fft // ROWS // 2 + 1)
+    return np.asarray(np.exp(-2j * np.pi * rows * bins / n_fft), dtype=np.complex64)
