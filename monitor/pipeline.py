@@ -164,6 +164,7 @@ class Pipeline:
     def finish(self) -> PipelineOutput:
         """End a recording: flush the resampler, and score a recording shorter than a span."""
         output = PipelineOutput()
+        self._allow_bounds()
         rest = self._resampler.flush()
         if rest is not None and (windows := self._windows(rest)):
             self._score(windows, output)

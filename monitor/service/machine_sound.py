@@ -160,7 +160,11 @@ class MachineSound:
             UnscoredPipeline(plan.problem)
             if plan.bundle is None
             else Pipeline(
-                plan.bundle, plan.detector, plan.network, operation=plan.settings.operation
+                plan.bundle,
+                plan.detector,
+                plan.network,
+                operation=plan.settings.operation,
+                decides_only=True,
             )
         )
 
