@@ -8,14 +8,14 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from monitor.clock import rfc3339
 from monitor.history.records import Event
 from monitor.history.store import HistoryStore
 from monitor.history.tally import Tally
 from monitor.web.context import Context
-from tests.browser import DESKTOP, Viewer
+from tests.browser import DESKTOP, PHONE, Viewer
 from tests.histories import tally
 from tests.web_app import ALERT_ID, Served, served
 
@@ -127,5 +127,71 @@ def test_the_chart_marks_the_alert_and_describes_itself(app: Served, browser: Br
     assert viewer.barriers() == []
     flag.click()
     expect(page.locator("#status")).to_have_text("Alert, cleared")
+    viewer.close()
+    assert viewer.troubles == []
+
+
+def test_fingers_move_and_zoom_the_chart(app: Served, browser: Browser) -> None:
+    """On a phone, only the buttons would work."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, timezone_id="Europe/Berlin")
+    page = context.new_page()
+    page.goto(f"{app.url}/machine/pump-7")
+    expect(page.locator(".chart-summary")).to_contain_text("highest ratio")
+    before = shown_s(press(page, "24 h"))
+    page.locator(".u-over").scroll_into_view_if_needed()
+    box = page.locator(".u-over").bounding_box()
+    assert box is not None
+    fingers = context.new_cdp_session(page)
+    y = box["y"] + box["height"] / 2
+
+    def touch(kind: str, *places: float) -> None:
+        points = [
+            {"x": box["x"] + place * box["width"], "y": y, "id": number}
+            for number, place in enumerate(places)
+        ]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    with page.expect_response("**/history?*") as answer:
+        touch("touchStart", 0.4, 0.6)
+        touch("touchMove", 0.3, 0.7)
+        touch("touchMove", 0.2, 0.8)
+        touch("touchEnd")
+    zoomed = answer.value
+    assert shown_s(zoomed) == pytest.approx(before / 3.0, rel=0.05)
+    with page.expect_response("**/history?*") as answer:
+        touch("touchStart", 0.3)
+        touch("touchMove", 0.5)
+        touch("touchMove", 0.8)
+        touch("touchEnd")
+    moved = answer.value
+    assert shown_s(moved) == pytest.approx(shown_s(zoomed), abs=2.0)
+    assert since_s(zoomed) - since_s(moved) == pytest.approx(0.5 * shown_s(zoomed), rel=0.1)
+    context.close()
+
+
+def since_s(response: Response) -> float:
+    return float(parse_qs(urlsplit(response.url).query)["since"][0])
+
+
+def test_the_flag_of_a_new_alert_is_whole(app: Served, browser: Browser) -> None:
+    """An alert of this moment is at the right edge: nobody could read or touch its flag."""
+    viewer = Viewer(browser, app.url, PHONE)
+
+    def just_raised(route: Route) -> None:
+        answer = route.fetch().json()
+        for alert in answer["alerts"]:
+            alert.update(raised_unix_s=answer["until"] - 2.0, cleared_unix_s=None)
+        route.fulfill(json=answer)
+
+    viewer.page.route("**/history?*", just_raised)
+    page = viewer.open("machine/pump-7")
+    flag = page.locator(".alert-flag")
+    expect(flag).to_have_count(1)
+    chart, box = page.locator(".u-over").bounding_box(), flag.bounding_box()
+    assert chart is not None
+    assert box is not None
+    assert box["x"] >= chart["x"]
+    assert box["x"] + box["width"] <= chart["x"] + chart["width"] + 1.0
+    page.unroute_all(behavior="wait")
     viewer.close()
     assert viewer.troubles == []

@@ -5,20 +5,20 @@
  * changes, the data are loaded again at the resolution that fits.
  */
 
+import { ratioAxis, timeAxis } from "./chart_axes.js";
 import { alertMarks, paintOperation, paintThresholds } from "./chart_marks.js";
+import { alone, columns, withGaps } from "./chart_rows.js";
+import { touchGestures } from "./chart_touch.js";
 import { fill, h, setText } from "./dom.js";
-import { moment, number, ratioText } from "./format.js";
+import { moment, ratioText } from "./format.js";
 import { onSchemeChange, themeColour } from "./palette.js";
-import { position, ratioAt, TICKS } from "./ratio.js";
-import { language, t, word } from "./texts.js";
+import { t, word } from "./texts.js";
 
 const HOUR_S = 3600;
 const DAY_S = 24 * HOUR_S;
 const SHORTEST_S = 10 * 60;
 const REFRESH_S = 60;
 const RANGES_S = { hour: HOUR_S, six_hours: 6 * HOUR_S, day: DAY_S, week: 7 * DAY_S, month: 30 * DAY_S, year: 365 * DAY_S };
-const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const date = new Intl.DateTimeFormat(language, { day: "numeric", month: "short" });
 
 /**
  * load(sinceS, untilS, points) gives {rows, alerts, warningRatio}: rows of ratio_min, ratio_mean,
@@ -94,6 +94,12 @@ export class HistoryChart {
     this.show(middle - half, middle + half);
   }
 
+  /** Show a time that the viewer has chosen: it does not follow the present. */
+  showFixed(since, until) {
+    this.isFixed = true;
+    this.show(since, until);
+  }
+
   show(since, until) {
     const length = Math.min(Math.max(until - since, SHORTEST_S), 2 * RANGES_S.year);
     const now = Date.now() / 1000;
@@ -167,7 +173,7 @@ export class HistoryChart {
         draw: [(plot) => paintThresholds(plot, this.data.warningRatio)],
         setSelect: [(plot) => this.select(plot)],
         setCursor: [(plot) => this.read(plot)],
-        ready: [(plot) => alertMarks(plot, () => this.data.alerts, this.alertId)],
+        ready: [(plot) => alertMarks(plot, () => this.data.alerts, this.alertId), (plot) => touchGestures(plot, (from, to) => this.showFixed(from, to))],
       },
     };
     this.plot = new window.uPlot(options, columns(this.data.rows), this.plotArea);
@@ -188,8 +194,7 @@ export class HistoryChart {
     if (width < 5) return;
     const [from, to] = [plot.posToVal(left, "x"), plot.posToVal(left + width, "x")];
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    this.isFixed = true;
-    this.show(from, to);
+    this.showFixed(from, to);
   }
 
   read(plot) {
@@ -214,64 +219,4 @@ export class HistoryChart {
 function legend() {
   const entries = ["mean", "threshold", "warning", "running", "off"];
   return h("ul", { class: "legend", "aria-label": t("chart.legend") }, ...entries.map((name) => h("li", { class: name }, t(`chart.legend_${name}`))));
-}
-
-function columns(rows) {
-  const points = withGaps(rows);
-  const of = (name) => points.map((row) => (row[name] === null ? null : position(row[name])));
-  return [points.map((row) => row.start_s), of("ratio_max"), of("ratio_min"), of("ratio_mean")];
-}
-
-/** The rows, and an empty one in each gap, so that no line is drawn across it. */
-function withGaps(rows) {
-  const points = [];
-  for (const row of rows) {
-    const last = points[points.length - 1];
-    if (last && row.start_s > last.start_s + 1.5 * last.step_s) {
-      points.push({ ...EMPTY, start_s: last.start_s + last.step_s, step_s: last.step_s });
-    }
-    points.push(row);
-  }
-  return points;
-}
-
-/** The indices of values without a neighbour: no line leads to them, so they need a point. */
-function alone(plot, series) {
-  const values = plot.data[series];
-  const isMissing = (value) => value === null || value === undefined;
-  return [...values.keys()].filter((at) => !isMissing(values[at]) && isMissing(values[at - 1]) && isMissing(values[at + 1]));
-}
-
-const EMPTY = { ratio_min: null, ratio_mean: null, ratio_max: null, operation: null };
-
-function timeAxis() {
-  return {
-    ...axisColours(),
-    space: 70,
-    values: (_plot, splits, _axis, _space, step) =>
-      splits.map((at, index) => {
-        const moment_ = new Date(at * 1000);
-        if (step >= DAY_S) return date.format(moment_);
-        const isNewDay = index === 0 || new Date(splits[index - 1] * 1000).getDate() !== moment_.getDate();
-        return isNewDay ? `${clock.format(moment_)}\n${date.format(moment_)}` : clock.format(moment_);
-      }),
-  };
-}
-
-function ratioAxis() {
-  return {
-    ...axisColours(),
-    size: 36,
-    splits: () => TICKS.map(position),
-    values: (_plot, splits) => splits.map((place) => number(ratioAt(place))),
-  };
-}
-
-function axisColours() {
-  return {
-    stroke: themeColour("--text-soft"),
-    font: `12px ${themeColour("--font")}`,
-    grid: { stroke: themeColour("--grid"), width: 1 },
-    ticks: { stroke: themeColour("--grid"), width: 1, size: 4 },
-  };
 }

@@ -8,6 +8,7 @@ import { position } from "./ratio.js";
 import { t } from "./texts.js";
 
 const STRIP_PX = 6;
+const FLAG_PX = 20;
 
 /** Lines at the alarm threshold and, if there is one, the warning threshold. */
 export function paintThresholds(plot, warningRatio) {
@@ -72,7 +73,10 @@ export function alertMarks(plot, alertsOf, highlighted) {
       },
       "!",
     );
-    link.style.left = `${Math.min(Math.max(0, from), width - 2)}px`;
+    // At the right edge, the flag is on the other side of its line.
+    const isFlipped = left > width - FLAG_PX;
+    link.classList.toggle("flipped", isFlipped);
+    link.style.left = `${isFlipped ? left - FLAG_PX : left}px`;
     return [area, link];
   }
 }
