@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts import Alert
+from monitor.alerts import Alert, AlertKind
 from monitor.errors import AuscultError
 from monitor.history.pending import Pending
 from monitor.history.reader import HistoryReader
@@ -65,9 +65,12 @@ def in_history(path: Path) -> list[str]:
     return []
 
 
-def settles(outbox: RecordedOutbox) -> bool:
+KINDS: tuple[AlertKind, ...] = ("raised", "updated", "cleared")
+
+
+def settles(outbox: RecordedOutbox, but: int = 0) -> bool:
     outbox.turn()
-    return outbox.health().unrecorded == 0
+    return outbox.health().unrecorded == but
 
 
 DELIVERS = """
@@ -226,3 +229,31 @@ def test_a_message_that_comes_late_does_not_open_an_alert_again(tmp_path: Path) 
     assert found.cleared_at == messages[2].at
     assert (found.raised_at, found.n_updates) == (messages[0].at, 1)
     assert found.payload == messages[2].payload
+
+
+def test_an_alert_is_kept_until_its_evidence_is_settled(outbox_path: Path) -> None:
+    """If the history is destroyed before a kill, nobody would know of its evidence."""
+    with recorded(outbox_path) as outbox:
+        sent = [outbox.append(replace(draft(kind), evidence_number=0)) for kind in KINDS]
+        for one in sent:
+            outbox.acknowledge(one.event_id)
+        other = outbox.append(draft("raised", machine="other"))
+        outbox.acknowledge(other.event_id)
+        wait_for(lambda: settles(outbox, but=len(sent)))
+        assert [one.event_id for one in outbox.unrecorded(9)] == [one.event_id for one in sent]
+        assert {one.evidence.id for one in sent if one.evidence} == {f"{sent[0].alert_id}-0"}
+        outbox.settle(f"{sent[0].alert_id}-0")
+        wait_for(lambda: settles(outbox))
+        late = outbox.append(replace(draft("updated"), evidence_number=0))
+        assert late.evidence is not None
+
+
+def test_evidence_that_is_never_settled_is_not_waited_for(
+    outbox_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delivered alerts would fill the outbox."""
+    monkeypatch.setattr(RecordedOutbox, "LONGEST_PROMISE_S", 0.05)
+    with recorded(outbox_path) as outbox:
+        sent = outbox.append(replace(draft("raised"), evidence_number=0))
+        outbox.acknowledge(sent.event_id)
+        wait_for(lambda: settles(outbox))

@@ -32,6 +32,8 @@ from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.queue import Outbox
 from monitor.outbox.store import OutboxStore
 from monitor.pipeline import Pipeline, PipelineOutput
+from monitor.service.machine import Machine
+from monitor.sources.waiting import Wait
 
 _SPEC = LogMelSpec()
 
@@ -91,7 +93,8 @@ def now() -> dict[str, float | str]:
 
 def attend(witness: Witness) -> None:
     """Insert the record between detector and outbox, and the points into the program."""
-    push, finish = Pipeline.push, Pipeline.finish
+    push, finish, step = Pipeline.push, Pipeline.finish, Machine.step
+    stepping = threading.local()
     append, acknowledge = Outbox.append, Outbox.acknowledge
     corrected = OutboxMemory.corrected
     dated_s: dict[str, tuple[float, float]] = {}
@@ -100,11 +103,10 @@ def attend(witness: Witness) -> None:
     def record(output: PipelineOutput) -> PipelineOutput:
         """Only decisions about alerts: the detector of warnings decides too."""
         for decision in output.decisions:
-            machine = threading.current_thread().name.removeprefix("machine-")
             bands_hz = loud_bands_hz(decision.band_error, _SPEC)
             witness.write(
                 "decided",
-                machine=machine,
+                machine=stepping.machine,
                 kind=decision.kind,
                 score=decision.score,
                 threshold=decision.threshold,
@@ -112,6 +114,10 @@ def attend(witness: Witness) -> None:
             )
             witness.reached("decided")
         return output
+
+    def watched_step(self: Machine) -> Wait | None:
+        stepping.machine = self.id
+        return step(self)
 
     def watched_push(self: Pipeline, block: AudioBlock | LogMelBlock) -> PipelineOutput:
         return record(push(self, block))
@@ -171,6 +177,7 @@ def attend(witness: Witness) -> None:
         return watched_transaction(self)
 
     for owner, name, function in (
+        (Machine, "step", watched_step),
         (Pipeline, "push", watched_push),
         (Pipeline, "finish", watched_finish),
         (Outbox, "append", watched_append),

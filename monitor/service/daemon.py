@@ -196,7 +196,9 @@ def _open_delivery(
     state_dir = outbox.path.parent
     operators = OperatorLog(state_dir / "operators.sqlite3")
     stack.callback(operators.close)
-    evidence = open_evidence(settings, delivery, state_dir, history, operators)
+    evidence = open_evidence(
+        settings, delivery, state_dir, history, operators, settle=outbox.settle
+    )
     stack.callback(evidence.stop)
     muting = Muting(evidence, operators, expired=partial(history.event, "unmute"))
     evidence.is_muted = muting.is_muted

@@ -196,8 +196,13 @@ def open_evidence(
     state_dir: Path,
     history: HistoryFeed,
     operators: OperatorLog,
+    *,
+    settle: Callable[[str], None] = lambda _evidence_id: None,
 ) -> Evidence:
-    """The evidence of a daemon; what is kept and lost is in the history."""
+    """The evidence of a daemon; what is kept and lost is in the history.
+
+    ``settle``: called with the id of evidence that was kept or lost.
+    """
 
     def is_labelled(alert_id: str) -> bool:
         known = operators.alerts.get(alert_id)
@@ -217,6 +222,7 @@ def open_evidence(
                 "bytes": event.n_bytes,
             },
         )
+        settle(request.evidence_id)
         known = operators.alerts.get(request.alert_id)
         if event.what == "kept" and known is not None and known.label == "false-alarm":
             evidence.false_alarm_kept(request.machine)
