@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from monitor.config.settings import load_config
+from monitor.config.state_folder import companion_dir, state_dir
 from tests.example_broker import PASSWORDS, Client, ExampleBroker, example_broker
 from tests.installer import run_installer
 from tests.waiting import wait_for
@@ -219,7 +221,7 @@ def test_the_container_is_built_from_existing_files() -> None:
 def test_the_compose_file_mounts_existing_files() -> None:
     """`docker compose up` would create an empty folder in place of a missing file."""
     services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert set(services) == {"auscult", "mosquitto"}
+    assert set(services) == {"auscult", "mosquitto", "web", "notify"}
     for service in services.values():
         assert service["read_only"] is True
         assert "no-new-privileges:true" in service["security_opt"]
@@ -227,6 +229,32 @@ def test_the_compose_file_mounts_existing_files() -> None:
             source = volume.partition(":")[0]
             if source.startswith("./") and not source.startswith(("./secrets", "./etc")):
                 assert (DEPLOY / source).exists()
+
+
+@pytest.mark.parametrize("name", ["web", "notify"])
+def test_a_companion_in_a_container_reads_the_state_and_writes_its_own(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would show nothing, start without being wanted, or change the alerts of the daemon."""
+    document = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    service = document["services"][name]
+    assert service["profiles"] == [name]
+    assert service["command"] == [name, "--config", "/etc/auscult/config.toml"]
+    volumes = dict(volume.split(":", 1) for volume in service["volumes"])
+    assert volumes == {
+        "./etc": "/etc/auscult:ro",
+        "state": "/var/lib/auscult:ro",
+        name: f"/var/lib/auscult-{name}",
+    }
+    assert set(volumes) - {"./etc"} <= set(document["volumes"])
+    for variable, value in service["environment"].items():
+        monkeypatch.setenv(variable, value)
+    config = tmp_path / "config.toml"
+    config.write_text('[[machine]]\nid = "m"\nbundle = "b"\n[machine.source]\nkind = "simulated"\n')
+    settings = load_config(config)
+    assert state_dir(settings, config) == Path("/var/lib/auscult")
+    assert companion_dir(settings, config, name).is_relative_to(f"/var/lib/auscult-{name}")
+    assert f"/var/lib/auscult-{name}" in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
