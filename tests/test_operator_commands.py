@@ -14,11 +14,11 @@ from monitor.control.dispatcher import Dispatcher
 from monitor.control.labels import LABELS
 from monitor.control.operator_log import OperatorLog
 from monitor.learning.learner import Learner
-from monitor.learning.relearning.reviews import Clip
+from monitor.learning.relearning.labelled_alerts import Clip
 from monitor.outbox.queue import Outbox
+from monitor.service.alert_labels import AlertLabels
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
-from monitor.service.reviews import ReviewedAlerts
 from monitor.service.supervisor import Supervisor
 from tests.alert_drafts import draft
 from tests.scripted_machines import RecordingOutlet
@@ -179,7 +179,7 @@ def test_relearning_by_commands(operated: Operated, tmp_path: Path) -> None:
     assert operated.ask("relearn", machine="pump-7")["error"]["status"] == 64
     assert operated.ask("relearn", machine="pump-7", collect_s=1)["error"]["status"] == 64
     assert operated.ask("relearn_accept", machine="pump-7")["error"]["status"] == 64
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     assert operated.ask("relearn", machine="pump-7")["ok"]
     machine.trains()
     machine.compares(n1=(2.5, 0.8))
@@ -196,7 +196,9 @@ def test_relearning_by_commands(operated: Operated, tmp_path: Path) -> None:
     machine.learner.stop()
 
 
-def test_reviews_join_the_labels_with_the_kept_sound(operated: Operated, tmp_path: Path) -> None:
+def test_alert_labels_join_the_labels_with_the_kept_sound(
+    operated: Operated, tmp_path: Path
+) -> None:
     """A false alarm would be relearned without its sound, or a fault with it."""
     heard, silent = operated.alert(), operated.alert()
     operated.ask("label", alert_id=heard, label="false-alarm")
@@ -212,11 +214,11 @@ def test_reviews_join_the_labels_with_the_kept_sound(operated: Operated, tmp_pat
         }
         (folder / f"{number}-raised.json").write_text(json.dumps(metadata))
         (folder / f"{number}-raised.flac").write_bytes(b"fLaC")
-    reviews = ReviewedAlerts(operated.muting, tmp_path)
-    (alert,) = reviews.of("pump-7")
+    labelled = AlertLabels(operated.muting, tmp_path)
+    (alert,) = labelled.of("pump-7")
     assert (alert.alert_id, alert.label) == (heard, "false-alarm")
     assert alert.clips == (Clip(f"{heard}-0", folder / "0-raised.flac", 1795428915.25),)
-    assert reviews.of("another") == []
+    assert labelled.of("another") == []
     assert silent != heard
 
 

@@ -24,7 +24,7 @@ from monitor.learning.relearning.comparison import (
     Comparison,
     comparison_of,
 )
-from monitor.learning.relearning.reviews import Clip, ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import Clip, LabelledAlert
 from monitor.learning.relearning.scoring import (
     BundleFigures,
     MonitoredBy,
@@ -36,7 +36,7 @@ from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Result
 from tests.clocks import FakeClock
 from tests.command_line import auscult
-from tests.reviewed_alerts import LATER_S, Reviewed, alert_id
+from tests.labelled_alerts import LATER_S, Labelled, alert_id
 from tests.test_learning import (
     DAY_S,
     RATE_HZ,
@@ -80,7 +80,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reviews = Reviewed(folder / "evidence")
+        self.labelled = Labelled(folder / "evidence")
         self.clock = FakeClock()
         self.made: list[Learner] = []
         self.monitored_by = MonitoredBy()
@@ -97,7 +97,7 @@ class Machine:
             folder_of(self.folder, "m"),
             trainer=self.trainer,
             scoring=self.scoring,
-            reviews=self.reviews,
+            labelled=self.labelled,
             monitored_by=self.monitored_by,
             check_bundle=self.check_bundle,
             clock=self.clock,
@@ -160,8 +160,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 def test_a_false_alarm_is_relearned_compared_and_accepted(machine: Machine) -> None:
     """A false alarm would come again and again, whatever an operator says."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
-    machine.reviews.add(2, "fault")
+    machine.labelled.add(1, "false-alarm")
+    machine.labelled.add(2, "fault")
     machine.learner.labels_changed()
     assert "nothing changes until you accept it" in machine.learner.relearn("anna")
     machine.trains()
@@ -203,7 +203,7 @@ def test_a_false_alarm_is_relearned_compared_and_accepted(machine: Machine) -> N
 def test_a_new_bundle_can_be_discarded(machine: Machine) -> None:
     """A bundle that misses a fault could not be refused."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     machine.trains()
     machine.compares(n1=(2.5, 0.8))
@@ -223,7 +223,7 @@ def test_a_fault_that_would_be_missed_is_named(machine: Machine) -> None:
     """An operator would accept a bundle that does not detect the fault of last month."""
     machine.arm()
     for number, label in ((1, "false-alarm"), (2, "fault"), (3, "fault"), (4, "false-alarm")):
-        machine.reviews.add(number, label)
+        machine.labelled.add(number, label)
     machine.learner.relearn("anna")
     machine.trains()
     machine.compares(n1=(2.5, 0.8), n2=(3.0, 0.9), n3=(0.7, 0.6), n4=(2.0, 1.4))
@@ -235,7 +235,7 @@ def test_a_fault_that_would_be_missed_is_named(machine: Machine) -> None:
         ),
         f"alert {alert_id(2)} is labelled fault, and the new bundle would not raise it",
     ]
-    machine.reviews.labels[4] = "ignore"  # after the training
+    machine.labelled.labels[4] = "ignore"  # after the training
     warnings = machine.learner.relearning()
     assert warnings is not None
     assert warnings["comparison"]["warnings"][-1].startswith("labels have changed since")
@@ -265,7 +265,7 @@ def test_an_alert_with_several_clips_counts_by_the_highest(tmp_path: Path) -> No
         f"{alert_id(1)}-1": Ratios(None, None, 5.0, "too short"),
         f"{alert_id(1)}-2": Ratios(0.4, 1.2, 20.0),
     }
-    alerts = [ReviewedAlert(alert_id(1), "", clips)]
+    alerts = [LabelledAlert(alert_id(1), "", clips)]
     made = comparison_of(Scores(FIGURES, FIGURES, scores, []), alerts, [], "")
     assert made.alerts == [ComparedAlert(alert_id(1), 3.0, 1.2, 30.0)]
 
@@ -276,7 +276,7 @@ def test_the_command_shows_what_would_change(
     """A technician at a terminal would have to decide without the comparison."""
     machine.arm()
     for number, label in ((1, "false-alarm"), (2, "fault"), (3, "")):
-        machine.reviews.add(number, label)
+        machine.labelled.add(number, label)
 
     def ask(command: str, **arguments: Any) -> dict[str, Any]:
         assert command == "relearn"
@@ -322,7 +322,7 @@ def test_two_decisions_at_once_are_refused() -> None:
 def test_relearning_goes_on_after_a_kill_at_every_step(machine: Machine) -> None:
     """A power cut would leave the machine between two bundles, or lose the work of a day."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     machine.start()
     wait_for(lambda: machine.learner.turn() or machine.trainer.is_running, 5)
@@ -358,7 +358,7 @@ def test_a_discarded_bundle_does_not_come_back_after_a_restart(machine: Machine)
 def test_a_failed_training_is_shown_and_can_be_tried_again(machine: Machine) -> None:
     """The operator would wait for a bundle that never comes."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     wait_for(lambda: machine.learner.turn() or machine.trainer.is_running, 5)
     machine.trainer.results.append(Result(error="disk full"))
@@ -378,7 +378,7 @@ def test_a_part_that_cannot_be_trained_is_removed_and_the_training_begins_again(
     """One damaged file would end every relearning."""
     machine.arm()
     for number in (1, 2):
-        machine.reviews.add(number, "false-alarm")
+        machine.labelled.add(number, "false-alarm")
     machine.learner.relearn("anna")
     wait_for(lambda: machine.learner.turn() or machine.trainer.is_running, 5)
     damaged = next((machine.path / "relearn" / f"{alert_id(1)}-0").iterdir())
@@ -393,7 +393,7 @@ def test_a_part_that_cannot_be_trained_is_removed_and_the_training_begins_again(
 def test_a_failed_comparison_and_an_unusable_bundle_are_shown(machine: Machine) -> None:
     """The machine would be left with a bundle that nobody can judge."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     machine.trains()
     machine.reach("comparing")
@@ -416,7 +416,7 @@ def test_a_full_disk_changes_nothing_when_a_bundle_is_accepted(
 ) -> None:
     """The machine would be monitored by half a bundle."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     machine.trains()
     machine.compares()
@@ -438,7 +438,7 @@ def test_a_full_disk_changes_nothing_when_a_bundle_is_accepted(
 def test_a_rollback_ends_a_comparison_with_the_bundle_before(machine: Machine) -> None:
     """The operator would decide by a comparison with a bundle that is not in use."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     for name in ("second", "third"):
         machine.learner.relearn("anna")
         machine.trains(name)
@@ -456,7 +456,7 @@ def test_a_rollback_ends_a_comparison_with_the_bundle_before(machine: Machine) -
 def test_a_new_learning_forgets_the_sound_of_earlier_alerts(machine: Machine) -> None:
     """After an overhaul, the sound of the old machine would be learned as healthy."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")
     wait_for(lambda: machine.learner.turn() or machine.trainer.is_running, 5)
     machine.clock.now_s += 5_000.0
@@ -483,7 +483,7 @@ def test_what_cannot_be_relearned_is_refused_with_what_to_do(machine: Machine) -
     machine.settings = {"keep": False}
     machine.start()
     machine.learner.turn()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     with pytest.raises(
         UsageError, match=r"no piece of healthy sound \(keep = false .* relearn m --collect 7d"
     ):
@@ -497,7 +497,7 @@ def test_sound_is_collected_beside_the_monitoring(machine: Machine) -> None:
     machine.arm()
     machine.learner.turn()
     assert machine.learner.status()["pieces"] == 0
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     assert "machine must be healthy meanwhile" in machine.learner.relearn("anna", 240.0)
     assert machine.learner.relearn("anna").endswith("still needed: 4 minutes of sound")
     with pytest.raises(UsageError, match="is being relearned already"):
@@ -574,7 +574,7 @@ def test_a_machine_with_a_bundle_of_its_own_is_relearned_and_rolled_back(machine
 def test_by_hand_the_advice_names_both_folders(machine: Machine) -> None:
     """The person at the other computer would train without the confirmed sound."""
     machine.arm()
-    machine.reviews.add(1, "false-alarm")
+    machine.labelled.add(1, "false-alarm")
     machine.learner.stop()
     learner = Learner(
         "m",
@@ -582,7 +582,7 @@ def test_by_hand_the_advice_names_both_folders(machine: Machine) -> None:
         machine.path,
         trainer=ByHand(machine.path / "work"),
         scoring=machine.scoring,
-        reviews=machine.reviews,
+        labelled=machine.labelled,
         clock=machine.clock,
         day_s=DAY_S,
     )

@@ -18,40 +18,40 @@ from monitor.learning.relearning.scoring import Ratios, Scores, ScoringJob, scor
 from monitor.learning.relearning.scoring_process import ScoringProcess
 from monitor.model.bundle import load_bundle, write_manifest
 from tests.bundles import SPEC, machine_sound, make_bundle
-from tests.reviewed_alerts import Reviewed, alert_id
+from tests.labelled_alerts import Labelled, alert_id
 from tests.waiting import wait_for
 
 # The relearning set.
 
 
-def followed(sound: ConfirmedSound, reviews: Reviewed) -> list[str]:
+def followed(sound: ConfirmedSound, labelled: Labelled) -> list[str]:
     """The numbers of the alerts in the folder when everything is done."""
     sound.labels_changed()
     while sound.is_behind:
-        sound.follow(reviews)
+        sound.follow(labelled)
     return [name[-3] for name in sound.clips]
 
 
 def test_the_sound_follows_the_labels(tmp_path: Path) -> None:
     """Sound of a fault would be learned after somebody has corrected the label."""
-    reviews = Reviewed(tmp_path / "evidence")
+    labelled = Labelled(tmp_path / "evidence")
     for number, label in enumerate(("false-alarm", "fault", "", "sensor", "ignore")):
-        reviews.add(number, label)
+        labelled.add(number, label)
     sound = ConfirmedSound(tmp_path / "relearn", 1e9, {})
-    assert followed(sound, reviews) == ["0"]
-    reviews.labels |= {0: "fault", 1: "false-alarm"}
-    assert followed(sound, reviews) == ["1"]
-    reviews.labels.clear()  # too old for the list of alerts, or its evidence is deleted
+    assert followed(sound, labelled) == ["0"]
+    labelled.labels |= {0: "fault", 1: "false-alarm"}
+    assert followed(sound, labelled) == ["1"]
+    labelled.labels.clear()  # too old for the list of alerts, or its evidence is deleted
     shutil.rmtree(tmp_path / "evidence")
-    assert followed(sound, reviews) == ["1"]
+    assert followed(sound, labelled) == ["1"]
 
 
 def test_a_clip_is_kept_in_parts_with_its_time(tmp_path: Path) -> None:
     """One long clip would raise the threshold, and a clip without a day is of no day."""
-    reviews = Reviewed(tmp_path / "evidence")
-    reviews.add(7, "false-alarm", seconds=31.0)
+    labelled = Labelled(tmp_path / "evidence")
+    labelled.add(7, "false-alarm", seconds=31.0)
     sound = ConfirmedSound(tmp_path / "relearn", 1e9, {})
-    followed(sound, reviews)
+    followed(sound, labelled)
     parts = sorted((tmp_path / "relearn" / f"{alert_id(7)}-0").iterdir())
     lengths = [soundfile.info(path).duration for path in parts]
     assert len(lengths) == 6
@@ -64,41 +64,45 @@ def test_a_clip_is_kept_in_parts_with_its_time(tmp_path: Path) -> None:
 
 def test_space_for_confirmed_sound_is_limited_and_the_newest_stays(tmp_path: Path) -> None:
     """The sound of false alarms would fill the disk."""
-    reviews = Reviewed(tmp_path / "evidence")
+    labelled = Labelled(tmp_path / "evidence")
     for number in range(5):
-        reviews.add(number, "false-alarm", seconds=10.0)
+        labelled.add(number, "false-alarm", seconds=10.0)
     one = (tmp_path / "evidence" / alert_id(0) / "0-raised.flac").stat().st_size
     sound = ConfirmedSound(tmp_path / "relearn", 3.3 * one, {})
-    assert followed(sound, reviews) == ["2", "3", "4"]
+    assert followed(sound, labelled) == ["2", "3", "4"]
     assert sound.n_bytes <= 3.3 * one
-    assert followed(ConfirmedSound(tmp_path / "relearn", 3.3 * one, {}), reviews) == ["2", "3", "4"]
-    reviews.add(5, "false-alarm", seconds=10.0)
-    assert followed(sound, reviews) == ["3", "4", "5"]
+    assert followed(ConfirmedSound(tmp_path / "relearn", 3.3 * one, {}), labelled) == [
+        "2",
+        "3",
+        "4",
+    ]
+    labelled.add(5, "false-alarm", seconds=10.0)
+    assert followed(sound, labelled) == ["3", "4", "5"]
 
 
 def test_a_clip_that_cannot_be_read_does_not_stop_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One damaged file would end relearning for ever."""
-    reviews = Reviewed(tmp_path / "evidence")
+    labelled = Labelled(tmp_path / "evidence")
     for number in range(3):
-        reviews.add(number, "false-alarm", seconds=10.0)
+        labelled.add(number, "false-alarm", seconds=10.0)
     (tmp_path / "evidence" / alert_id(2) / "0-raised.flac").write_bytes(b"fLaC half")
     (tmp_path / "evidence" / alert_id(1) / "0-raised.flac").unlink()
-    assert followed(ConfirmedSound(tmp_path / "relearn", 1e9, {}), reviews) == ["0"]
+    assert followed(ConfirmedSound(tmp_path / "relearn", 1e9, {}), labelled) == ["0"]
     assert f"the sound of alert {alert_id(2)} cannot be relearned" in caplog.text
 
 
 def test_a_kill_while_a_clip_is_copied_leaves_no_half_clip(tmp_path: Path) -> None:
     """Half a clip would count as the whole one."""
-    reviews = Reviewed(tmp_path / "evidence")
-    reviews.add(0, "false-alarm", seconds=10.0)
+    labelled = Labelled(tmp_path / "evidence")
+    labelled.add(0, "false-alarm", seconds=10.0)
     half = tmp_path / "relearn" / f"{alert_id(0)}-0.part-1"
     half.mkdir(parents=True)
     (half / "20261123T101530_0.flac").write_bytes(b"fLaC")
     sound = ConfirmedSound(tmp_path / "relearn", 1e9, {})
     assert sound.clips == []
-    assert followed(sound, reviews) == ["0"]
+    assert followed(sound, labelled) == ["0"]
 
 
 # Scores of two bundles.

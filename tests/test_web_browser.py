@@ -163,7 +163,7 @@ def test_a_muted_machine_sends_no_alert(viewer: Viewer, kind: Kind, site: Site) 
 
 
 def test_a_label_is_stored_and_shown_by_the_history(viewer: Viewer, kind: Kind, site: Site) -> None:
-    """The review of an alert would be lost."""
+    """The label of an alert would be lost."""
     alert_id = alert_of(viewer, ENDED)
     page = viewer.page
     note = f"bearing replaced ({kind.name})"

@@ -66,7 +66,7 @@ def test_labels_have_the_words_of_the_commands() -> None:
     """The page would promise another effect of a label than the command and the manual."""
     for label, (meaning, effect) in LABELS.items():
         expected = f"{meaning[0].upper()}{meaning[1:]}. {effect}"
-        assert Texts().text(f"review.{label}_effect") == expected
+        assert Texts().text(f"labelling.{label}_effect") == expected
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])

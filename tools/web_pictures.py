@@ -95,7 +95,7 @@ def take(browser: Browser, address: str, out: Path) -> None:
     save(page, out / "web-overview.png", until="#others")
     page.goto(f"{address}alert/{alert_id}")
     page.wait_for_timeout(SETTLE_MS)
-    save(page, out / "web-alert.png", until=".alert-review")
+    save(page, out / "web-alert.png", until=".alert-label")
 
 
 def main() -> int:

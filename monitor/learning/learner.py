@@ -17,7 +17,7 @@ from monitor.learning.piece_writer import PieceWriter
 from monitor.learning.progress import Progress
 from monitor.learning.reception import Reception
 from monitor.learning.relearning.actions import RelearnActions
-from monitor.learning.relearning.reviews import Reviews, no_reviews
+from monitor.learning.relearning.labelled_alerts import LabelledAlerts, no_labelled_alerts
 from monitor.learning.relearning.scoring import MonitoredBy
 from monitor.learning.relearning.scoring_process import Scoring, ScoringProcess
 from monitor.learning.relearning.view import RelearnView
@@ -59,13 +59,13 @@ class Learner:
         check_bundle: Callable[[Path], object] = Path.exists,
         trainer: Trainer | None = None,
         scoring: Scoring | None = None,
-        reviews: Reviews = no_reviews,
+        labelled: LabelledAlerts = no_labelled_alerts,
         clock: Clock = SYSTEM_CLOCK,
         day_s: float = DAY_S,
     ) -> None:
         """``check_bundle`` raises ``AuscultError`` for a bundle that cannot be used.
 
-        ``per_week``: the budget of false alarms. ``reviews``: the alerts of the machine. Raises
+        ``per_week``: the budget of false alarms. ``labelled``: the alerts of the machine. Raises
         ``OSError`` where ``folder`` cannot be used.
         """
         self.state = LearningState(
@@ -86,7 +86,7 @@ class Learner:
             check_bundle,
             config,
             monitored_by=monitored_by,
-            reviews=reviews,
+            labelled=labelled,
             scoring=scoring or ScoringProcess(folder / "scoring"),
         )
         self._operators = OperatorActions(self.state, self._reception, self._steps)

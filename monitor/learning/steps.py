@@ -12,7 +12,7 @@ from monitor.backoff import Backoff
 from monitor.errors import AuscultError
 from monitor.learning.journal import LearnedBundle
 from monitor.learning.learned_bundles import store_bundle
-from monitor.learning.relearning.reviews import Reviews
+from monitor.learning.relearning.labelled_alerts import LabelledAlerts
 from monitor.learning.relearning.scoring import MonitoredBy
 from monitor.learning.relearning.scoring_process import Scoring
 from monitor.learning.relearning.steps import RelearnSteps
@@ -46,7 +46,7 @@ class Steps:
         config: Path | None,
         *,
         monitored_by: MonitoredBy,
-        reviews: Reviews,
+        labelled: LabelledAlerts,
         scoring: Scoring,
     ) -> None:
         self._state = state
@@ -64,7 +64,7 @@ class Steps:
             check_bundle=check_bundle,
             config=config,
             monitored_by=monitored_by,
-            reviews=reviews,
+            labelled=labelled,
             scoring=scoring,
         )
 

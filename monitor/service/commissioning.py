@@ -15,7 +15,7 @@ from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import thresholds_of
 from monitor.learning.journal import folder_of
 from monitor.learning.learner import DAY_S, Learner
-from monitor.learning.relearning.reviews import ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import LabelledAlert
 from monitor.learning.relearning.scoring import MonitoredBy
 from monitor.learning.settings import LearningSettings
 from monitor.model.bundle import load_bundle
@@ -48,13 +48,13 @@ class Commissioning:
         config: Path | None,
         clock: Clock = SYSTEM_CLOCK,
         *,
-        reviews: Callable[[str], Sequence[ReviewedAlert]] = lambda _machine: (),
+        labelled: Callable[[str], Sequence[LabelledAlert]] = lambda _machine: (),
     ) -> None:
-        """``reviews``: the alerts of a machine."""
+        """``labelled``: the alerts of a machine."""
         self.state_dir = state_dir
         self._config = config
         self._clock = clock
-        self._reviews = reviews
+        self._labelled = labelled
         self._learners: dict[str, tuple[_Wanted, Learner]] = {}
         self._settings: Settings | None = None
         self._retry_s: float | None = None
@@ -107,7 +107,7 @@ class Commissioning:
             config=self._config,
             monitored_by=wanted.monitored_by,
             check_bundle=_check_for(detector),
-            reviews=partial(self._reviews, name),
+            labelled=partial(self._labelled, name),
             clock=self._clock,
             day_s=self.day_s,
         )

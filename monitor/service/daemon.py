@@ -26,6 +26,7 @@ from monitor.process.memory import give_back_memory, share_one_heap, unmap_start
 from monitor.process.secret_files import warn_of_broker_secrets
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
+from monitor.service.alert_labels import AlertLabels
 from monitor.service.commissioning import Commissioning
 from monitor.service.daemon_health import daemon_health
 from monitor.service.delivery import Delivery
@@ -37,7 +38,6 @@ from monitor.service.main_loop import MainLoop, Reading
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
 from monitor.service.recorded_outbox import RecordedOutbox
-from monitor.service.reviews import ReviewedAlerts
 from monitor.service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def run_daemon(
         plans = _first_plans(settings, config)
         history, outbox = _open_outbox(settings, config, stack)
         delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
-        reviews, commissioning = _open_learning(config, outbox, evidence, muting, stack)
+        alert_labels, commissioning = _open_learning(config, outbox, evidence, muting, stack)
         live = LiveFeeds(live_folder(outbox.path.parent))
         supervisor = Supervisor(
             muting,
@@ -129,7 +129,7 @@ def run_daemon(
                 history,
                 partial(daemon_health, delivery, history, evidence),
                 live.watch,
-                reviews.has_sound,
+                alert_labels.has_sound,
             ),
             socket_path(outbox.path.parent),
             stack,
@@ -178,13 +178,13 @@ def _open_outbox(
 
 def _open_learning(
     config: Path, outbox: RecordedOutbox, evidence: Evidence, muting: Muting, stack: ExitStack
-) -> tuple[ReviewedAlerts, Commissioning]:
+) -> tuple[AlertLabels, Commissioning]:
     """The labelled alerts with their sound, and the learning that uses them."""
-    reviews = ReviewedAlerts(muting, outbox.path.parent)
-    commissioning = Commissioning(outbox.path.parent, config.absolute(), reviews=reviews.of)
+    alert_labels = AlertLabels(muting, outbox.path.parent)
+    commissioning = Commissioning(outbox.path.parent, config.absolute(), labelled=alert_labels.of)
     stack.callback(commissioning.stop)
     evidence.false_alarm_kept = commissioning.false_alarm_kept
-    return reviews, commissioning
+    return alert_labels, commissioning
 
 
 def _open_delivery(

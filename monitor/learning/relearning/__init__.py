@@ -1,1 +1,1 @@
-"""A new bundle beside the one in use: trained with reviewed alerts, compared, and then accepted."""
+"""A new bundle beside the one in use: trained with labelled alerts, compared, and then accepted."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.durable import replace_content
-from monitor.learning.relearning.reviews import FALSE_ALARM, FAULT, ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import FALSE_ALARM, FAULT, LabelledAlert
 from monitor.learning.relearning.scoring import BundleFigures, Ratios, Scores
 
 _MUCH_LESS = 0.1
@@ -86,11 +86,11 @@ class Comparison:
 
 
 def comparison_of(
-    scores: Scores, reviews: Sequence[ReviewedAlert], learned: Collection[str], made_at: str
+    scores: Scores, labelled: Sequence[LabelledAlert], learned: Collection[str], made_at: str
 ) -> Comparison:
     """The comparison by the scores of clips and pieces."""
     alerts = []
-    for alert in reversed(reviews):
+    for alert in reversed(labelled):
         found = [scores.clips[c.evidence_id] for c in alert.clips if c.evidence_id in scores.clips]
         if found:
             is_learned = any(clip.evidence_id in learned for clip in alert.clips)

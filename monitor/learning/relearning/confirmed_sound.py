@@ -19,7 +19,12 @@ from typing import ClassVar
 import numpy as np
 import soundfile
 
-from monitor.learning.relearning.reviews import FALSE_ALARM, Clip, ReviewedAlert, Reviews
+from monitor.learning.relearning.labelled_alerts import (
+    FALSE_ALARM,
+    Clip,
+    LabelledAlert,
+    LabelledAlerts,
+)
 from monitor.model.replacement import complete_folder
 from monitor.text.escaping import one_line
 
@@ -69,13 +74,13 @@ class ConfirmedSound:
         """An alert has another label or more sound than before."""
         self._waiting = None
 
-    def follow(self, reviews: Reviews) -> None:
+    def follow(self, labelled: LabelledAlerts) -> None:
         """Do a part of what is due: read the labels, or one clip. Raises ``OSError``.
 
-        Sound of an alert that is not in ``reviews`` stays.
+        Sound of an alert that is not in ``labelled`` stays.
         """
         if self._waiting is None:
-            self._waiting = self._changes(reviews())
+            self._waiting = self._changes(labelled())
         elif self._waiting:
             if self._make_space(self._waiting[0]):
                 self._add(self._waiting[0])
@@ -99,16 +104,16 @@ class ConfirmedSound:
             shutil.rmtree(path)
         return bool(damaged)
 
-    def _changes(self, reviews: Sequence[ReviewedAlert]) -> list[Clip]:
+    def _changes(self, labelled: Sequence[LabelledAlert]) -> list[Clip]:
         """Remove the sound of other labels; the clips that are missing, the newest first."""
-        label = {alert.alert_id: alert.label for alert in reviews}
+        label = {alert.alert_id: alert.label for alert in labelled}
         for name in self.clips:
             if label.get(alert_of(name), FALSE_ALARM) != FALSE_ALARM:
                 shutil.rmtree(self.folder / name)
         present = set(self.clips)
         missing = [
             clip
-            for alert in reviews
+            for alert in labelled
             for clip in alert.clips
             if alert.label == FALSE_ALARM and clip.evidence_id not in present
         ]

@@ -12,7 +12,12 @@ from monitor.errors import AuscultError
 from monitor.learning.journal import CONFIGURED, Relearning
 from monitor.learning.relearning.comparison import Comparison, comparison_of, write_comparison
 from monitor.learning.relearning.confirmed_sound import ConfirmedSound
-from monitor.learning.relearning.reviews import FALSE_ALARM, ReviewedAlert, Reviews, heard_since
+from monitor.learning.relearning.labelled_alerts import (
+    FALSE_ALARM,
+    LabelledAlert,
+    LabelledAlerts,
+    heard_since,
+)
 from monitor.learning.relearning.scoring import MonitoredBy, Scores, ScoringJob
 from monitor.learning.relearning.scoring_process import Scoring
 from monitor.learning.sorting import LEAST_PIECES
@@ -42,7 +47,7 @@ class RelearnSteps:
         check_bundle: Callable[[Path], object],
         config: Path | None,
         monitored_by: MonitoredBy,
-        reviews: Reviews,
+        labelled: LabelledAlerts,
         scoring: Scoring,
     ) -> None:
         self.candidate = state.folder / "candidate"
@@ -56,19 +61,21 @@ class RelearnSteps:
         self._upkeep = upkeep
         self._config = config
         self._monitored_by = monitored_by
-        self._reviews = reviews
+        self._labelled = labelled
         self._scoring = scoring
 
     @property
     def has_false_alarms(self) -> bool:
         """Whether there is sound of an alert that was labelled as a false alarm."""
-        return bool(self.confirmed.clips) or any(one.label == FALSE_ALARM for one in self.reviews())
+        return bool(self.confirmed.clips) or any(
+            one.label == FALSE_ALARM for one in self.labelled()
+        )
 
-    def reviews(self) -> list[ReviewedAlert]:
+    def labelled(self) -> list[LabelledAlert]:
         """The alerts of the machine as it is placed now: since its learning began."""
         began_at = self._state.journal.began_at
         since_s = datetime.fromisoformat(began_at).timestamp() if began_at else 0.0
-        return heard_since(self._reviews(), since_s)
+        return heard_since(self._labelled(), since_s)
 
     def advance(self) -> None:
         """Do what is due for an armed machine. Raises ``OSError``."""
@@ -129,7 +136,7 @@ class RelearnSteps:
 
     def _follow_labels(self) -> None:
         if self.confirmed.is_behind:
-            self.confirmed.follow(self.reviews)
+            self.confirmed.follow(self.labelled)
 
     def _collect(self, relearning: Relearning) -> None:
         state = self._state
@@ -166,7 +173,7 @@ class RelearnSteps:
             return
         relearning.pieces, relearning.clips = len(accepted), self.confirmed.clips
         relearning.false_alarms = [
-            alert.alert_id for alert in self.reviews() if alert.label == FALSE_ALARM
+            alert.alert_id for alert in self.labelled() if alert.label == FALSE_ALARM
         ]
         state.noted(
             f"training a new bundle with {counted(len(accepted), 'piece')} and the sound of "
@@ -206,7 +213,7 @@ class RelearnSteps:
         if in_use is None or not self.candidate.exists():
             self._fail(relearning, "a bundle was deleted meanwhile")
             return
-        alerts = self.reviews()[-Comparison.MOST_ALERTS :]
+        alerts = self.labelled()[-Comparison.MOST_ALERTS :]
         pieces = [one for one in self._state.store.accepted if one.kind == "running"]
         folder = self._state.store.accepted_folder
         self._scoring.start(
@@ -222,7 +229,7 @@ class RelearnSteps:
 
     def _compared(self, relearning: Relearning, scores: Scores) -> None:
         state = self._state
-        comparison = comparison_of(scores, self.reviews(), relearning.clips, state.now())
+        comparison = comparison_of(scores, self.labelled(), relearning.clips, state.now())
         write_comparison(self.comparison_file, comparison)
         relearning.step = "ready"
         state.noted("a new bundle is ready: see auscult relearn")

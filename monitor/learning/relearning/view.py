@@ -6,7 +6,7 @@ from typing import Any
 
 from monitor.learning.journal import Relearning
 from monitor.learning.relearning.comparison import read_comparison
-from monitor.learning.relearning.reviews import FALSE_ALARM, ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import FALSE_ALARM, LabelledAlert
 from monitor.learning.relearning.steps import RelearnSteps
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.protocol import Trainer
@@ -44,10 +44,10 @@ class RelearnView:
         comparison = read_comparison(self._steps.comparison_file)
         if comparison is None:
             return None
-        reviews = self._steps.reviews()
-        label = {alert.alert_id: alert.label for alert in reviews}
+        labelled = self._steps.labelled()
+        label = {alert.alert_id: alert.label for alert in labelled}
         warnings = comparison.warnings(label)
-        if _labels_differ(reviews, relearning):
+        if _labels_differ(labelled, relearning):
             warnings.append(
                 "labels have changed since this bundle was trained: discard it and relearn"
             )
@@ -78,7 +78,7 @@ class RelearnView:
         return f"a new bundle waits for {missing}" if missing else "a new bundle is trained"
 
 
-def _labels_differ(reviews: list[ReviewedAlert], relearning: Relearning) -> bool:
+def _labels_differ(labelled: list[LabelledAlert], relearning: Relearning) -> bool:
     """Whether an alert became a false alarm, or is none any more, after the training began."""
     before = set(relearning.false_alarms)
-    return any((one.label == FALSE_ALARM) != (one.alert_id in before) for one in reviews)
+    return any((one.label == FALSE_ALARM) != (one.alert_id in before) for one in labelled)

@@ -11,7 +11,7 @@ import { mayChange, pageData, showBanners, showConnection } from "../page.js";
 import { ClipPlayer } from "../player.js";
 import { ratioBar, showRatio } from "../ratio.js";
 import { showResidual } from "../residual.js";
-import { reviewButtons } from "../review.js";
+import { labelButtons } from "../labelling.js";
 import { t, word } from "../texts.js";
 
 const BESIDE_S = 1800;
@@ -24,13 +24,13 @@ const id = first.alert_id;
 const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const areas = { acknowledgeArea: place("acknowledge"), labelArea: place("labels") };
-const review = mayChange ? reviewButtons(areas, id, changed) : null;
+const labels = mayChange ? labelButtons(areas, id, changed) : null;
 let player = null;
 let nPieces = -1;
 let newest = pageData();
 let accepted = {};
 
-place("review").hidden = !mayChange;
+place("labelling").hidden = !mayChange;
 fill(place("ratio"), bar.element, ratio);
 show(newest);
 const raisedS = unixSeconds(first.raised_at);
@@ -69,7 +69,7 @@ function show(next) {
   bar.update(alert.peak_ratio, true);
   showRatio(ratio, alert.peak_ratio, true);
   fill(place("facts"), ...facts(alert, isOpen));
-  review?.update(alert);
+  labels?.update(alert);
   setText(place("verdict"), verdict(alert));
   if (pieces.length !== nPieces && !player?.isPlaying) {
     showEvidence(alert, pieces, healthy);

@@ -11,22 +11,22 @@ const LABELS = ["fault", "false-alarm", "sensor", "ignore"];
  * The buttons with their effects. update(alert) shows what is stored. changed({label, note}) or
  * changed({acknowledged}) is called when the daemon has accepted a change.
  */
-export function reviewButtons({ acknowledgeArea, labelArea }, alertId, changed) {
-  const note = h("textarea", { id: "note", rows: 2, maxlength: 500, placeholder: t("review.note_example") });
+export function labelButtons({ acknowledgeArea, labelArea }, alertId, changed) {
+  const note = h("textarea", { id: "note", rows: 2, maxlength: 500, placeholder: t("labelling.note_example") });
   const error = h("p", { class: "form-error", role: "alert" });
   const stored = h("p", { class: "stored", role: "status" });
-  const acknowledge = choice("acknowledge", t("action.acknowledge"), t("review.acknowledge_effect"), () => send("acknowledge", {}));
+  const acknowledge = choice("acknowledge", t("action.acknowledge"), t("labelling.acknowledge_effect"), () => send("acknowledge", {}));
   const labels = LABELS.map((label) => ({
     label,
-    ...choice(label, t(`label.${label}`), t(`review.${label}_effect`), () => send("label", { label })),
+    ...choice(label, t(`label.${label}`), t(`labelling.${label}_effect`), () => send("label", { label })),
   }));
   acknowledge.button.classList.add("primary");
   fill(acknowledgeArea, ...acknowledge.element.childNodes);
   fill(
     labelArea,
-    h("label", { class: "field", for: "note" }, t("review.note"), note),
+    h("label", { class: "field", for: "note" }, t("labelling.note"), note),
     ...labels.map((one) => one.element),
-    h("p", { class: "hint" }, t("review.nothing_adapts")),
+    h("p", { class: "hint" }, t("labelling.nothing_adapts")),
     stored,
     error,
   );
@@ -36,14 +36,14 @@ export function reviewButtons({ acknowledgeArea, labelArea }, alertId, changed) 
     acknowledgeArea.hidden = alert.acknowledged;
     for (const one of labels) one.press(one.label === alert.label);
     if (!note.value) note.value = alert.note ?? "";
-    setText(stored, alert.label ? t("review.stored", { label: word("label", alert.label) }) : "");
+    setText(stored, alert.label ? t("labelling.stored", { label: word("label", alert.label) }) : "");
   }
 
   async function send(action, body) {
     setText(error, "");
     try {
       await post(`api/alert/${part(alertId)}/${action}`, { ...body, note: note.value.trim() });
-      announce(action === "label" ? t("review.stored", { label: word("label", body.label) }) : t("review.acknowledged"));
+      announce(action === "label" ? t("labelling.stored", { label: word("label", body.label) }) : t("labelling.acknowledged"));
       changed(action === "label" ? { ...body, note: note.value.trim() } : { acknowledged: true });
     } catch (problem) {
       setText(error, problem.message);

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import soundfile
 
-from monitor.learning.relearning.reviews import Clip, ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import Clip, LabelledAlert
 from tests.clocks import START_UNIX_S
 from tests.test_learning import RATE_HZ, noise
 
@@ -18,7 +18,7 @@ def alert_id(number: int) -> str:
     return f"019abf2f-0000-7000-8000-{number:012d}"
 
 
-class Reviewed:
+class Labelled:
     """Alerts whose labels a test sets."""
 
     def __init__(self, folder: Path) -> None:
@@ -32,10 +32,10 @@ class Reviewed:
         soundfile.write(folder / "0-raised.flac", noise(seconds, seed=number), RATE_HZ, "PCM_24")
         self.labels[number] = label
 
-    def __call__(self) -> list[ReviewedAlert]:
+    def __call__(self) -> list[LabelledAlert]:
         found = []
         for number, label in self.labels.items():
             path = self._folder / alert_id(number) / "0-raised.flac"
             clip = Clip(f"{alert_id(number)}-0", path, LATER_S + number)
-            found.append(ReviewedAlert(alert_id(number), label, (clip,)))
+            found.append(LabelledAlert(alert_id(number), label, (clip,)))
         return found

@@ -21,7 +21,7 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class ReviewedAlert:
+class LabelledAlert:
     """An alert, what operators noted that it was (or ``NO_LABEL``), and its clips in order."""
 
     alert_id: str
@@ -29,21 +29,21 @@ class ReviewedAlert:
     clips: tuple[Clip, ...]
 
 
-Reviews = Callable[[], Sequence[ReviewedAlert]]
+LabelledAlerts = Callable[[], Sequence[LabelledAlert]]
 """The alerts of one machine, the oldest first. It may be called from any thread."""
 
 
-def no_reviews() -> Sequence[ReviewedAlert]:
+def no_labelled_alerts() -> Sequence[LabelledAlert]:
     """Without evidence of alerts."""
     return ()
 
 
-def heard_since(reviews: Sequence[ReviewedAlert], unix_s: float) -> list[ReviewedAlert]:
+def heard_since(labelled: Sequence[LabelledAlert], unix_s: float) -> list[LabelledAlert]:
     """The alerts that have sound from after a time, with this sound only."""
     kept = [
-        ReviewedAlert(
+        LabelledAlert(
             alert.alert_id, alert.label, tuple(c for c in alert.clips if c.unix_s >= unix_s)
         )
-        for alert in reviews
+        for alert in labelled
     ]
     return [alert for alert in kept if alert.clips]

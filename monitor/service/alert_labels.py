@@ -8,20 +8,20 @@ from datetime import datetime
 from pathlib import Path
 
 from monitor.evidence.folder import EvidenceFolder
-from monitor.learning.relearning.reviews import Clip, ReviewedAlert
+from monitor.learning.relearning.labelled_alerts import Clip, LabelledAlert
 from monitor.service.muting import Muting
 
 log = logging.getLogger(__name__)
 
 
-class ReviewedAlerts:
-    """The reviewed alerts of all machines. ``state_dir``: has the folder ``evidence``."""
+class AlertLabels:
+    """The labelled alerts of all machines. ``state_dir``: has the folder ``evidence``."""
 
     def __init__(self, muting: Muting, state_dir: Path) -> None:
         self._muting = muting
         self._evidence = EvidenceFolder(state_dir / "evidence")
 
-    def of(self, machine: str) -> list[ReviewedAlert]:
+    def of(self, machine: str) -> list[LabelledAlert]:
         """The newest alerts of a machine that have sound, the oldest first."""
         with self._muting.guard:
             known = [
@@ -30,7 +30,7 @@ class ReviewedAlerts:
                 if alert.machine == machine
             ]
         found = [
-            ReviewedAlert(alert_id, label, tuple(self._clips(alert_id)))
+            LabelledAlert(alert_id, label, tuple(self._clips(alert_id)))
             for alert_id, label in known
         ]
         return [alert for alert in found if alert.clips]
