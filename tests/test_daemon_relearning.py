@@ -14,10 +14,10 @@ from tests.command_line import auscult
 from tests.daemons import documents
 from tests.mosquitto import Mosquitto, Subscriber
 from tests.payload_check import check_message
-from tests.test_daemon_learning import LearningDaemon, newest
+from tests.test_daemon_learning import TRAINED_S, LearningDaemon, newest
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_false_alarm_is_relearned_and_is_not_raised_again(
             watched.wait_for_log("training a new bundle with")
             watched.end(signal.SIGKILL)
             watched.start()
-            shown = wait_for(lambda: comparison(socket), 120)
+            shown = wait_for(lambda: comparison(socket), TRAINED_S)
             (alert,) = shown["alerts"]
             assert (alert["alert_id"], alert["label"]) == (alert_id, "false-alarm")
             assert alert["alarm_before"]
@@ -73,7 +73,9 @@ def test_a_false_alarm_is_relearned_and_is_not_raised_again(
 
 
 def arms(socket: Path, subscriber: Subscriber) -> None:
-    wait_for(lambda: newest(subscriber).get("learning", {}).get("stage") == "provisional", 90)
+    wait_for(
+        lambda: newest(subscriber).get("learning", {}).get("stage") == "provisional", TRAINED_S
+    )
     assert "armed" in auscult("arm", "m", "--socket", socket).out
     wait_for(lambda: newest(subscriber).get("state") == "ok")
 

@@ -39,8 +39,8 @@ def watched(tmp_path: Path) -> Iterator[Daemon]:
             soundfile.write(path, machine_sound(15.0, seed=seed), SPEC.sample_rate_hz, "PCM_24")
         make_bundle(tmp_path / "bundle")
         keep_as_learned(recordings, one.folder, "m")
-        for name, fault in (("healthy", 0.0), ("faulty", 0.3)):
-            sound = machine_sound(60, fault=fault).astype("<f4").tobytes()
+        for name, seed, fault in (("healthy", 50, 0.0), ("faulty", 51, 0.3)):
+            sound = machine_sound(60, seed=seed, fault=fault).astype("<f4").tobytes()
             (one.folder / f"{name}.f32").write_bytes(sound)
         files = [str(one.folder / name) for name in ("healthy.f32", "faulty.f32", "fault")]
         one.machine(
