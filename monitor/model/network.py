@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -13,30 +13,56 @@ from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
 
-_OUTPUTS = ("loss", "evidence", "band_residual", "level_db")
+_INPUT = "windows"
+_LEAN = ("row", "residual_db")
+_NAMED = ("loss", "level_db", "band_residual", "evidence", "reconstruction")
+"""The outputs of bundles of earlier versions and of other programs."""
+_BATCHES: Final = (16, 4)
+_TEST_NOISE_DB = 3.0
+_LOSS, _LEVEL, _BANDS = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkOutput:
     """The output of the graph for ``n`` windows.
 
-    ``loss``: float32 ``(n,)``, mean squared reconstruction error, standardised.
-    ``evidence``: float32 ``(n, d)``. ``band_residual``: float32 ``(n, n_mels)``, the
-    signed residual in healthy standard deviations. ``level_db``: float32 ``(n,)``.
+    ``rows``: float32 ``(n, 2 + n_mels + d)``, one row for each window with its loss, level,
+    residual of each band, and evidence.
     """
 
-    loss: FloatArray
-    evidence: FloatArray
-    band_residual: FloatArray
-    level_db: FloatArray
+    rows: FloatArray
+    n_mels: int = field(repr=False)
+
+    @property
+    def loss(self) -> FloatArray:
+        """The mean squared reconstruction error, standardised. Shape: ``(n,)``."""
+        return self.rows[:, _LOSS]
+
+    @property
+    def level_db(self) -> FloatArray:
+        """The mean level of each window. Shape: ``(n,)``."""
+        return self.rows[:, _LEVEL]
+
+    @property
+    def band_residual(self) -> FloatArray:
+        """The signed residual in healthy standard deviations. Shape: ``(n, n_mels)``."""
+        return self.rows[:, _BANDS : _BANDS + self.n_mels]
+
+    @property
+    def evidence(self) -> FloatArray:
+        """What the score is computed from. Shape: ``(n, d)``."""
+        return self.rows[:, _BANDS + self.n_mels :]
 
 
 class Network:
-    """One inference session.
+    """One inference session, which several threads and machines can use.
 
-    ``threads``: the threads of ONNX Runtime; with 1, many machines share a node fairly. Windows
-    are run one by one, because some kernels round differently for other batch sizes and live
-    sound arrives in other batches than a recording.
+    ``threads``: the threads of ONNX Runtime; with 1, many machines share a node fairly.
+
+    The results do not depend on how many windows are given together. They are run in batches of
+    a few fixed sizes. A size is used only if it is found to give the same bits as one window at
+    a time, because a processor may round differently in batches. Graphs without ``row`` are run
+    one window at a time.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -57,48 +83,88 @@ class Network:
         except Exception as error:  # ONNX Runtime's exceptions share no other base
             reason = (str(error) or repr(error)).splitlines()[0][:200]
             raise BundleError(f"{bundle.path}/model.onnx: cannot be loaded ({reason})") from error
-        self._check(bundle)
+        self._n_mels = bundle.spec.n_mels
+        self._tested_db = bundle.selftest.windows_db
+        shapes: dict[str, Any] = {
+            output.name: output.shape for output in self._session.get_outputs()
+        }
+        self._is_lean = _LEAN[0] in shapes
+        self._outputs = list(_LEAN[:1] if self._is_lean else _NAMED[:-1])
+        self._batches: tuple[int, ...] | None = None if self._is_lean else ()
+        self._check(bundle, shapes)
 
     def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
-        """Shape: ``n`` times ``(n_mels, n_frames)`` float32 in dB to arrays of ``n`` rows."""
-        rows = [
-            self._session.run(list(_OUTPUTS), {"windows": window[np.newaxis, np.newaxis]})
-            for window in windows_db
-        ]
-        if len(rows) == 1:
-            return NetworkOutput(*rows[0])
-        return NetworkOutput(*(np.concatenate(arrays) for arrays in zip(*rows, strict=True)))
+        """Shape: ``n`` times ``(n_mels, n_frames)`` float32 in dB to ``n`` rows."""
+        if len(windows_db) == 1:
+            return NetworkOutput(self._rows(windows_db[0][np.newaxis]), self._n_mels)
+        rows = [self._rows(np.asarray(part)) for part in self._parts(windows_db)]
+        return NetworkOutput(np.concatenate(rows), self._n_mels)
 
     def reconstruct(self, window_db: FloatArray) -> FloatArray:
-        """The reconstruction in dB of one window. Shape: ``(n_mels, n_frames)`` to the same."""
-        (reconstruction,) = self._session.run(
-            ["reconstruction"], {"windows": window_db[np.newaxis, np.newaxis]}
-        )
-        return cast("FloatArray", reconstruction[0])
+        """The reconstruction in dB of one window. Shape: ``(n_mels, n_frames)`` to the same.
 
-    def _check(self, bundle: Bundle) -> None:
+        In bands that are not scored, it is the window itself.
+        """
+        name = (_LEAN if self._is_lean else _NAMED)[-1]
+        (output,) = self._session.run([name], {_INPUT: window_db[np.newaxis, np.newaxis]})
+        reconstruction: FloatArray = output[0]
+        if self._is_lean:
+            residual_db = reconstruction[0]
+            reconstruction = window_db.copy()
+            reconstruction[: len(residual_db)] -= residual_db
+        return reconstruction
+
+    def _parts(
+        self, windows_db: FloatArray | Sequence[FloatArray]
+    ) -> Iterator[FloatArray | Sequence[FloatArray]]:
+        """The windows in batches of sizes that may be used, the largest first."""
+        if self._batches is None:
+            self._batches = tuple(filter(self._is_exact, _BATCHES))
+        first = 0
+        for size in (*self._batches, 1):
+            while len(windows_db) - first >= size:
+                yield windows_db[first : first + size]
+                first += size
+
+    def _is_exact(self, size: int) -> bool:
+        """Whether a batch of this size gives the same bits as its windows one by one."""
+        shape = (size, *self._tested_db.shape[1:])
+        noise_db = np.random.default_rng(size).normal(0.0, _TEST_NOISE_DB, shape)
+        tested_db = np.resize(self._tested_db, shape) + noise_db.astype(np.float32)
+        alone = [self._rows(window[np.newaxis]) for window in tested_db]
+        try:
+            together = self._rows(tested_db)
+        except Exception:  # noqa: BLE001  # a graph for one window only; the classes share no other base
+            return False
+        return np.array_equal(together, np.concatenate(alone))
+
+    def _rows(self, windows_db: FloatArray) -> FloatArray:
+        """One row for each window. Shape: ``(n, n_mels, n_frames)`` to ``(n, length)``."""
+        found = self._session.run(self._outputs, {_INPUT: windows_db[:, np.newaxis]})
+        if self._is_lean:
+            rows: FloatArray = found[0]
+            return rows
+        loss, level_db, *others = found
+        return np.concatenate((loss[:, np.newaxis], level_db[:, np.newaxis], *others), axis=1)
+
+    def _check(self, bundle: Bundle, shapes: dict[str, Any]) -> None:
         """Compare the signature of the graph with the manifest and the head."""
         where = f"{bundle.path}/model.onnx"
         spec = bundle.spec
         inputs = self._session.get_inputs()
         shape = inputs[0].shape if len(inputs) == 1 else None
-        if not shape or inputs[0].name != "windows" or shape[1:] != _window_shape(bundle):
+        window = [1, spec.n_mels, spec.window_frames]
+        if not shape or inputs[0].name != _INPUT or shape[1:] != window:
             raise BundleError(
                 f"{where}: takes {shape}, the features make "
                 f"(batch, 1, {spec.n_mels}, {spec.window_frames})"
             )
-        shapes: dict[str, Any] = {
-            output.name: output.shape for output in self._session.get_outputs()
-        }
-        missing = [name for name in (*_OUTPUTS, "reconstruction") if name not in shapes]
+        missing = [name for name in (_LEAN if self._is_lean else _NAMED) if name not in shapes]
         if missing:
             raise BundleError(f"{where}: has no output {missing[0]!r}")
         wanted = bundle.head.centres.shape[1]
-        if wanted and shapes["evidence"][1:] != [wanted]:
+        name, before = ("row", _BANDS + spec.n_mels) if self._is_lean else ("evidence", 0)
+        if wanted and shapes[name][1:] != [before + wanted]:
             raise BundleError(
-                f"{where}: evidence {shapes['evidence']} does not fit head.npz of {wanted} numbers"
+                f"{where}: {name} {shapes[name]} does not fit head.npz of {wanted} numbers"
             )
-
-
-def _window_shape(bundle: Bundle) -> list[int]:
-    return [1, bundle.spec.n_mels, bundle.spec.window_frames]

@@ -154,9 +154,9 @@ class Scorer:
 
 def _rows(output: NetworkOutput, head: Head) -> DoubleArray:
     """One row for each window: loss, level, residual of each band, whitened evidence."""
-    columns = (output.loss[:, None], output.level_db[:, None], output.band_residual)
     evidence = whitened_in_tiles(output.evidence, head)
-    return np.concatenate((*columns, evidence), axis=1, dtype=np.float64)
+    before = output.rows[:, : _BANDS + output.n_mels]
+    return np.concatenate((before, evidence), axis=1, dtype=np.float64)
 
 
 def run_selftest(bundle: Bundle, network: Network) -> None:
