@@ -16,10 +16,11 @@ from monitor.domain import FloatArray
 from monitor.offline.html_page import page
 from tests.tiny_sound import SETTINGS, SPEC, simulated_frames, write_machine
 from training.sound.alterations import ALTERATIONS
+from training.sound.band_network import BandAutoencoder
 from training.sound.crossfit import DayVariation, HealthySound, fit_statistics, gather
 from training.sound.day_variation import changes_to_try, day_variation
 from training.sound.evidence_graph import EvidenceGraph
-from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.network import SoundNetworkSpec
 from training.sound.recording_days import days_of
 from training.sound.recording_evidence import RecordingEvidence
 from training.sound.recordings import Recording, cut_into, read_recording
@@ -190,7 +191,7 @@ def graph() -> EvidenceGraph:
     shape = SoundNetworkSpec(
         n_mels=SPEC.n_mels, n_frames=SPEC.window_frames, channels=(4, 8), bottleneck=4
     )
-    return EvidenceGraph(SoundAutoencoder(shape)).eval()
+    return EvidenceGraph(BandAutoencoder(shape)).eval()
 
 
 def machine(seed: int, seconds: float, rate_hz: int = RATE_HZ) -> FloatArray:

@@ -25,7 +25,8 @@ from monitor.model.operation import Operation
 from monitor.model.peak_evidence import PeakEvidence
 from training.sound.controls import Control
 from training.sound.evidence_graph import EvidenceGraph
-from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.network import SoundAutoencoder
+from training.sound.network_kinds import described_network, description_of
 from training.sound.onnx_export import export_onnx
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice
@@ -71,7 +72,7 @@ def write_bundle(
         peaks=model.peaks,
         selftest=_selftest(graph, sample_db, model),
         network={
-            **graph.network.spec.to_dict(),
+            **description_of(graph.network),
             "parameters": sum(p.numel() for p in _weights(graph.network).values()),
         },
         provenance={**provenance, "versions": _versions()},
@@ -82,7 +83,7 @@ def write_bundle(
 def network_of(bundle: Bundle) -> SoundAutoencoder:
     """The network of a bundle. Raises ``BundleError`` if the bundle does not contain it."""
     shape = {k: v for k, v in bundle.manifest.network.items() if k != "parameters"}
-    network = SoundAutoencoder(SoundNetworkSpec.from_dict(shape))
+    network = described_network(shape)
     if WEIGHTS not in bundle.manifest.files:
         raise BundleError(f"{bundle.path}: has no {WEIGHTS}, so its training cannot be continued")
     try:

@@ -74,7 +74,7 @@ class EvidenceLayout:
 
 
 class WindowEvidence(NamedTuple):
-    """The outputs of a bundle's graph for ``B`` windows, see ``docs/bundles.md``."""
+    """What a bundle's graph computes for ``B`` windows, see ``docs/bundles.md``."""
 
     loss: Tensor
     evidence: Tensor
@@ -88,7 +88,7 @@ class EvidenceGraph(nn.Module):
 
     Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_bands,)`` of healthy spans, by
     which ``band_residual`` is standardised. Bands that are not scored are not in loss, evidence
-    and level, and their ``band_residual`` is 0.
+    and level, their ``band_residual`` is 0, and their reconstruction is the window itself.
     """
 
     grouping: Tensor
@@ -106,17 +106,20 @@ class EvidenceGraph(nn.Module):
     def forward(self, windows: Tensor) -> WindowEvidence:
         """Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
         seen = self.network(windows)
-        scored = seen.windows[:, : self.layout.n_bands]
-        residual = scored - seen.reconstructed[:, : self.layout.n_bands]
+        residual = seen.windows - seen.reconstructed
         mean_residual = residual.mean(dim=2)
-        evidence = torch.cat((mean_residual, scored.mean(dim=2), self._flutter(residual)), dim=1)
+        evidence = torch.cat(
+            (mean_residual, seen.windows.mean(dim=2), self._flutter(residual)), dim=1
+        )
         band_residual = (mean_residual - self.residual_mean) / self.residual_deviation
+        residual_db = residual * self.network.deviation_db
         return WindowEvidence(
             loss=residual.square().mean(dim=(1, 2)),
             evidence=evidence,
-            band_residual=self._with_unscored(band_residual),
+            band_residual=nn.functional.pad(band_residual, (0, self._n_unscored)),
             level_db=seen.level_db,
-            reconstruction=self.network.to_db(seen.reconstructed, seen.level_db),
+            reconstruction=windows[:, 0]
+            - nn.functional.pad(residual_db, (0, 0, 0, self._n_unscored)),
         )
 
     def without_network(self, windows: Tensor) -> Tensor:
@@ -124,14 +127,12 @@ class EvidenceGraph(nn.Module):
 
         Shape: ``(B, 1, n_mels, n_frames)`` in dB to ``(B, n_bands + n_groups)``.
         """
-        level_db = self.network.level_db(windows)
-        seen = self.network.standardise(windows, level_db).squeeze(1)[:, : self.layout.n_bands]
+        seen = self.network.standardise(windows, self.network.level_db(windows))
         return torch.cat((seen.mean(dim=2), self._flutter(seen)), dim=1)
 
-    def _with_unscored(self, values: Tensor) -> Tensor:
-        """0 for the bands that are not scored. Shape: ``(B, n_bands)`` to ``(B, n_mels)``."""
-        n_unscored = self.network.spec.n_mels - self.layout.n_bands
-        return nn.functional.pad(values, (0, n_unscored)) if n_unscored else values
+    @property
+    def _n_unscored(self) -> int:
+        return self.network.spec.n_mels - self.layout.n_bands
 
     def _flutter(self, values: Tensor) -> Tensor:
         """Shape: ``(B, n_bands, n_frames)`` to ``(B, n_groups)``."""

@@ -14,13 +14,13 @@ from monitor.features.log_mel_spec import LogMelSpec
 from training.device import seed_everything
 from training.history import FitResult, TrainingProgress
 from training.loop import LoopSettings, fit
+from training.sound.band_network import BandAutoencoder
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.recordings import Recording, WindowBatch, WindowBatches
 from training.sound.settings import NetworkSettings
 
 VALIDATION_SHARE = 6
 LEAST_TO_VALIDATE = 6
-_COVERINGS = 2
 _MOST_WINDOWS = 2048
 _MOST_VALIDATION_WINDOWS = 512
 
@@ -99,9 +99,12 @@ def train_network(
 def _windows_per_epoch(
     machines: Sequence[Sequence[Recording]], features: LogMelSpec, settings: NetworkSettings
 ) -> int:
-    """Twice as many as cover the sound: with more, the network memorises short recordings."""
-    n_frames = sum(len(r.frames_db) for machine in machines for r in machine)
-    covering = _COVERINGS * n_frames // features.window_frames
+    """From each machine as many as cover the sound of the one with the least.
+
+    With more, the network memorises that sound, and reconstructs faults as well.
+    """
+    least = min(sum(len(r.frames_db) for r in machine) for machine in machines)
+    covering = len(machines) * least // features.window_frames
     return min(settings.most_windows_per_epoch, max(settings.batch_size, covering))
 
 
@@ -111,7 +114,7 @@ def _new_network(
     settings: NetworkSettings,
     scored_bands: int | None,
 ) -> SoundAutoencoder:
-    network = SoundAutoencoder(
+    network = BandAutoencoder(
         SoundNetworkSpec(
             n_mels=features.n_mels,
             n_frames=features.window_frames,

@@ -35,13 +35,14 @@ class NetworkSettings(BaseModel):
     """Seconds of sound that one score is made from."""
     scored_share: float = Field(default=0.95, gt=0.0, le=1.0)
     """Bands above this share of the lowest Nyquist frequency are not scored."""
-    epochs: int = Field(default=10, ge=1, le=10_000)
+    epochs: int = Field(default=40, ge=1, le=10_000)
     most_windows_per_epoch: int = Field(default=2048, ge=16, le=1_000_000)
-    """An epoch takes every frame about twice, but no more windows than this."""
+    """An epoch covers the sound of the machine with the least once, with no more windows than this.
+    """
     batch_size: int = Field(default=64, ge=2, le=4096)
-    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
-    channels: tuple[int, ...] = Field(default=(8, 16, 32, 32), min_length=1, max_length=6)
+    channels: tuple[int, ...] = Field(default=(32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
     day_variation: bool = True
     """Whether altered copies of the recordings add variation between days to the covariance, where
