@@ -15,11 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import BadInputError
 from monitor.history.file import database_bytes
 from monitor.history.pending import Pending
 from monitor.history.reader import HistoryReader
-from monitor.history.records import Event
 from monitor.history.retention import Limits
 from monitor.history.store import HistoryStore
 from monitor.history.writer import HistoryWriter
@@ -88,82 +86,6 @@ def test_a_file_that_is_overwritten_while_open(path: Path) -> None:
         assert raise_alert(writer, 2)
     newest, *_ = HistoryReader(path).events()
     assert (newest.alert_id, newest.position > before) == ("a2", True)
-
-
-def spoil(path: Path, table: str) -> None:
-    """Overwrite the first page of a table."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
-        (root,) = connection.execute(query, (table,)).fetchone()
-    with path.open("r+b") as file:
-        file.seek((root - 1) * 4096)
-        file.write(b"\xff" * 4096)
-
-
-def spoil_a_leaf(path: Path, table: str) -> None:
-    """Overwrite the first page below the root of a table: writing at its end does not read it."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        query = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
-        (root,) = connection.execute(query, (table,)).fetchone()
-    content = path.read_bytes()
-    page = content[(root - 1) * 4096 : root * 4096]
-    assert page[0] in {2, 5}, "a page that names other pages"
-    cell = int.from_bytes(page[12:14], "big")
-    leaf = int.from_bytes(page[cell : cell + 4], "big")
-    with path.open("r+b") as file:
-        file.seek((leaf - 1) * 4096)
-        file.write(b"\xff" * 4096)
-
-
-def read_all(path: Path) -> list[Event]:
-    """All events; every alert of them can be read too."""
-    reader = HistoryReader(path)
-    found = reader.events_after(0, limit=9999)
-    assert len(reader.alerts(limit=9999)) == len(found)
-    return found
-
-
-def test_events_of_a_damaged_file_are_kept(path: Path) -> None:
-    """A notification that is not sent yet would be lost with one bad block of the disk."""
-    store = HistoryStore(path)
-    store.begin_positions_at(1_000_000)
-    minutes = {("m", START + number): tally(0.5) for number in range(3000)}
-    events = [alert("raised", START_UNIX_S + number, name=f"a{number}") for number in range(1500)]
-    store.write(minutes, [*events, event("label", alert_id="a7", value="fault")], durable=True)
-    store.close()
-    before = HistoryReader(path).events_after(0, limit=9999)
-    spoil(path, "minutes")
-    with writing(path) as writer:
-        writer.add_minute("m", START, tally(0.5))
-        wait_for(lambda: settled(writer) and not writer.health().trouble)
-        assert raise_alert(writer, 5000)
-    *after, newest = HistoryReader(path).events_after(0, limit=9999)
-    assert after == before
-    assert newest.position > before[-1].position
-    record = HistoryReader(path).alert("a7")
-    assert record is not None
-    assert record.label == "fault"
-
-
-@pytest.mark.parametrize("table", ["events", "alerts"])
-def test_damage_that_writing_does_not_notice_is_found(path: Path, table: str) -> None:
-    """The page and the messages to people could read nothing for as long as the node lives."""
-    store = HistoryStore(path)
-    events = [
-        alert("raised", START_UNIX_S + number, name=f"a{number:04}") for number in range(2000)
-    ]
-    store.write({}, events, durable=True)
-    store.close()
-    spoil_a_leaf(path, table)
-    with pytest.raises(BadInputError):
-        read_all(path)
-    with writing(path) as writer:
-        assert raise_alert(writer, 9999)
-        wait_for(lambda: path.with_name(path.name + ".damaged").exists())
-        wait_for(lambda: settled(writer))
-    found = read_all(path)
-    assert len(found) > 1500  # a part of 500 is lost with its damaged page
-    assert found[-1].alert_id == "a9999"
 
 
 def test_a_file_of_a_later_version_stays_as_it_is(path: Path) -> None:

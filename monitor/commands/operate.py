@@ -107,6 +107,7 @@ def _history_trouble(daemon: Mapping[str, Any]) -> str:
     parts = (
         f"history in memory ({health['trouble']})" if health.get("trouble") else "",
         f"{counted(lost, 'value')} of the history lost" if lost else "",
+        "history was damaged and replaced" if health.get("n_replaced") else "",
     )
     return "".join(f"; {part}" for part in parts if part)
 

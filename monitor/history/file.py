@@ -13,7 +13,7 @@ from monitor.clock import Clock, StepWatch
 from monitor.durable import check_header, is_damaged
 from monitor.history.pending import Batch
 from monitor.history.retention import Limits, Retention
-from monitor.history.salvage import move_aside, salvaged_events
+from monitor.history.salvage import move_aside, salvaged_events, salvaged_tallies
 from monitor.history.space import space_at
 from monitor.history.store import HistoryStore
 
@@ -24,10 +24,14 @@ class HistoryFile:
     """Used by one thread; ``limits`` and ``monitored`` may be set by any.
 
     ``monitored``: the machines that are monitored. ``upkeep_due_s``: when to call ``upkeep``, by
-    the monotonic clock. ``n_begun``: how often a new file was begun.
+    the monotonic clock. ``n_begun``: how often a new file was begun. ``n_damaged``: how often a
+    damaged one was renamed.
     """
 
     UPKEEP_S: ClassVar[float] = 3600.0
+    CHECK_S: ClassVar[float] = 60.0
+    """How often a part of the values is read again, to find a damaged page: a full year of one
+    machine in five hours, a file of 500 MB in two days."""
     TRUSTED_AFTER_S: ClassVar[float] = 6 * 3600.0
     """Nothing is deleted for its age before the system clock was right for this time: a clock that
     is set years ahead for a moment would delete everything."""
@@ -37,12 +41,14 @@ class HistoryFile:
         self.monitored: frozenset[str] = frozenset()
         self.upkeep_due_s = float("inf")
         self.n_begun = 0
+        self.n_damaged = 0
         self._path = path
         self._clock = clock
         self._steps = StepWatch(clock)
         self._set_s = clock.steady_s()
         """When the clock was set last, by the steady clock."""
         self._expiry_due_s = 0.0
+        self._check_due_s = 0.0
         self._store: HistoryStore | None = None
         self._damaged: Path | None = None
         self._last_position = 0
@@ -74,11 +80,17 @@ class HistoryFile:
         return (Batch(), "") if space.for_all else (others, space.trouble)
 
     def upkeep(self) -> None:
-        """Delete a part of what is too much or too old. Raises ``sqlite3.Error``."""
+        """Delete a part of what is too much or too old, and look for damage in a part.
+
+        Raises ``sqlite3.Error``.
+        """
         if self._store is None or time.monotonic() < self.upkeep_due_s:
             return
         has_more = self._store.shrink(self.limits) or self._expire(self._store)
-        self.upkeep_due_s = 0.0 if has_more else self._expiry_due_s
+        if time.monotonic() >= self._check_due_s:
+            self._check_due_s = time.monotonic() + self.CHECK_S
+            self._store.check_tallies()
+        self.upkeep_due_s = 0.0 if has_more else min(self._expiry_due_s, self._check_due_s)
 
     def replaced(self, error: Exception) -> bool:
         """Close the file after an error of the disk; whether a new one takes its place."""
@@ -90,6 +102,7 @@ class HistoryFile:
             self._damaged = move_aside(self._path)
         except OSError:
             return False
+        self.n_damaged += 1
         with contextlib.suppress(sqlite3.Error, OSError):  # the next write tries it again
             self._opened()
         return True
@@ -101,7 +114,7 @@ class HistoryFile:
             return self._store
         self.close()
         self._store = store = HistoryStore(self._path)
-        self.upkeep_due_s = self._expiry_due_s = 0.0
+        self.upkeep_due_s = self._expiry_due_s = self._check_due_s = 0.0
         if store.is_new:
             try:
                 self._begin(store)
@@ -112,15 +125,20 @@ class HistoryFile:
         return store
 
     def _begin(self, store: HistoryStore) -> None:
-        """Begin a new file, with the events that a damaged one still has."""
+        """Begin a new file, with what a damaged one still has."""
         if self._damaged is not None:
-            number = 0
+            number = n_rows = 0
             for events in salvaged_events(self._damaged):
                 store.write({}, events, durable=False)
                 number += len(events)
+            for table, machine, rows in salvaged_tallies(self._damaged):
+                if not space_at(self._path.parent).for_all:
+                    break
+                store.restore(table, machine, rows)
+                n_rows += len(rows)
             log.error(
-                "history %s: begins again; events read from %s: %d",
-                *(self._path, self._damaged.name, number),
+                "history %s: begins again; read from %s: %d events, %d rows of values",
+                *(self._path, self._damaged.name, number, n_rows),
             )
             self._damaged = None
         # Readers keep positions: new ones are above all that were ever given.

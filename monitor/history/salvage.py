@@ -6,12 +6,17 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from monitor.history.records import Event
+from monitor.history.schema import PERIODS
+from monitor.history.tally_check import is_tally_row
 
 _MOST_EVENTS = 20_000
+_MOST_TALLIES = 100_000
+"""Of each table. Reading and writing all of them takes a few seconds."""
 _AT_ONCE = 500
 
 
@@ -41,6 +46,44 @@ def salvaged_events(path: Path) -> Iterator[list[Event]]:
                 found = _events(connection, start, start + _AT_ONCE)
                 if found:
                     yield found
+
+
+def salvaged_tallies(path: Path) -> Iterator[tuple[str, str, list[tuple[Any, ...]]]]:
+    """The newest values of each machine that can be read from a damaged file, in parts.
+
+    Each with its table and its machine: rows of ``start`` and ``COLUMNS``. The tables with the
+    longest periods come first.
+    """
+    with contextlib.suppress(sqlite3.Error):
+        connection = sqlite3.connect(path, isolation_level=None)
+        with contextlib.closing(connection):
+            machines = connection.execute("SELECT machine_id, name FROM machines").fetchall()
+            for table in reversed(PERIODS):
+                for machine_id, name in machines:
+                    most = _MOST_TALLIES // len(machines)
+                    rows = _tallies(connection, table, machine_id, most)
+                    while part := list(islice(rows, _AT_ONCE)):
+                        yield table, str(name), part
+
+
+def _tallies(
+    connection: sqlite3.Connection, table: str, machine_id: int, most: int
+) -> Iterator[tuple[Any, ...]]:
+    """The rows after the last damaged page, newest first, and those before the first one."""
+    last = None
+    for order, condition in (("DESC", "1"), ("ASC", "start < ?1")):
+        with contextlib.suppress(sqlite3.Error):
+            query = (
+                f"SELECT * FROM {table} WHERE machine_id = ?2 AND {condition}"  # noqa: S608 - constants
+                f" ORDER BY start {order} LIMIT ?3"
+            )
+            end = 2**63 - 1 if last is None else last
+            for row in connection.execute(query, (end, machine_id, most)):
+                if not is_tally_row(row):
+                    break
+                last = row[1] if order == "DESC" else last
+                most -= 1
+                yield row[1:]
 
 
 def _events(connection: sqlite3.Connection, start: int, stop: int) -> list[Event]:

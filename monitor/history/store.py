@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from monitor.history.records import ALERT_KINDS, Event
 from monitor.history.retention import Limits, Retention
 from monitor.history.schema import PERIODS, open_to_write
 from monitor.history.tally import COLUMNS, Tally
+from monitor.history.tally_check import TallyCheck
 from monitor.text.json_objects import json_object
 
 _VALUES = ", ".join("?" * (2 + len(COLUMNS)))
@@ -50,6 +51,7 @@ class HistoryStore:
         self._connection, self.is_new = open_to_write(path)
         self._machines: dict[str, int] = {}
         self._retention = Retention(self._connection)
+        self._tally_check = TallyCheck(self._connection)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -91,15 +93,27 @@ class HistoryStore:
     def check(self) -> None:
         """Raise ``sqlite3.DatabaseError`` if events or alerts cannot be read.
 
-        Writing at the end of a table does not notice a damaged page in its middle. Minutes are not
-        checked: there are too many of them.
+        Writing at the end of a table does not notice a damaged page in its middle.
         """
-        for table in ("events", "alerts", "machines"):
+        for table in ("events", "alerts", "machines", "kept_from"):
             found = self._connection.execute(f"PRAGMA quick_check({table})").fetchone()[0]
             if found != "ok":
                 error = sqlite3.DatabaseError(f"table {table}: {found.splitlines()[-1]}")
                 error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
                 raise error
+
+    def check_tallies(self) -> None:
+        """Raise ``sqlite3.DatabaseError`` if the next part of the tallies cannot be read."""
+        self._tally_check.step()
+
+    def restore(self, table: str, machine: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add rows of tallies that were read from another file: ``start`` and ``COLUMNS``."""
+        with transaction(self._connection):
+            machine_id = self._machine_id(machine)
+            self._connection.executemany(
+                f"INSERT OR IGNORE INTO {table} VALUES ({_VALUES})",  # noqa: S608 - constants
+                [(machine_id, *row) for row in rows],
+            )
 
     def last_position(self) -> int:
         """The position of the event that was written last; 0 without any."""

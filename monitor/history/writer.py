@@ -28,13 +28,15 @@ class HistoryHealth:
 
     ``n_waiting``: values of minutes and events that are not written yet. ``n_lost``: those that
     were lost since this process started, because the disk did not accept them in time.
-    ``n_bytes``: of the file and its log.
+    ``n_bytes``: of the file and its log. ``n_replaced``: the damaged files that were renamed and
+    replaced since this process started.
     """
 
     trouble: str
     n_waiting: int
     n_lost: int
     n_bytes: int
+    n_replaced: int
 
 
 class HistoryWriter:
@@ -124,7 +126,9 @@ class HistoryWriter:
         with self._changed:
             n_waiting = len(self._pending) + len(self._writing)
             n_lost = self._pending.n_lost
-        return HistoryHealth(self._trouble, n_waiting, n_lost, database_bytes(self._path))
+        return HistoryHealth(
+            self._trouble, n_waiting, n_lost, database_bytes(self._path), self._file.n_damaged
+        )
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, if the disk accepts it in time, and end."""

@@ -72,6 +72,7 @@ OF_THE_DAEMON = (
     _total("broker_connections", "Connections to the broker.", "broker", "connections"),
     _gauge("broker_connected", "1 while the broker is connected.", "broker", "connected"),
     _gauge("history_bytes", "Size of the history.", "history", "n_bytes"),
+    _total("history_replaced_files", "Damaged files replaced.", "history", "n_replaced"),
     _total("history_lost_records", "Values and events that were lost.", "history", "n_lost"),
     _gauge("evidence_bytes", "Size of the evidence.", "evidence", "n_bytes"),
     _gauge("evidence_limit_bytes", "Most bytes of evidence.", "evidence", "max_bytes"),
