@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import argon2
 import httpx
 import pytest
 import uvicorn
@@ -38,6 +39,7 @@ from monitor.web.context import Context
 from monitor.web.protocol import Protocol
 from monitor.web.users import Role, set_password
 
+_CHEAP_HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse"  # noqa: S105 - of the users of these tests
 ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -153,19 +155,23 @@ def served(
 ) -> Iterator[Served]:
     """The application with ``[web]`` as given, beside a stand-in for the daemon.
 
+    Hashes of passwords are cheap here: those of the product are in ``test_web_users.py``.
     ``users``: all with ``PASSWORD``. ``prepare``: called before the server starts.
     """
     state_dir = folder / "state"
     state_dir.mkdir(parents=True, exist_ok=True)
-    for name, role in (users or {}).items():
-        set_password(state_dir / "web" / "users.json", name, role, PASSWORD)
     config = folder / "config.toml"
     daemon = StandIn([machine()])
     dispatcher = Dispatcher(config)
     daemon.register(dispatcher)
     with ExitStack() as stack:
         runtime = stack.enter_context(tempfile.TemporaryDirectory(prefix="auscult-"))
-        stack.enter_context(pytest.MonkeyPatch.context()).setenv("RUNTIME_DIRECTORY", runtime)
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("RUNTIME_DIRECTORY", runtime)
+        patch.setattr("monitor.web.users._HASHER", _CHEAP_HASHER)
+        patch.setattr("monitor.web.users._NOBODY", _CHEAP_HASHER.hash("of nobody"))
+        for name, role in (users or {}).items():
+            set_password(state_dir / "web" / "users.json", name, role, PASSWORD)
         control = ControlServer(socket_path(state_dir), dispatcher)
         control.start()
         stack.callback(control.stop)

@@ -39,8 +39,8 @@ class Claim:
         """The attack succeeds without the protection, and only then."""
         for is_removed in (True, False):
             with (
-                pytest.MonkeyPatch.context() as patch,
                 served(folder / str(is_removed), users=self.users, **self.settings) as running,
+                pytest.MonkeyPatch.context() as patch,
             ):
                 if is_removed:
                     self.remove(patch, running)
