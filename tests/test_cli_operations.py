@@ -20,6 +20,7 @@ from monitor.domain import AudioBlock
 from monitor.model.bundle import Bundle
 from monitor.outbox.queue import Outbox
 from monitor.pipeline import Pipeline
+from tests.alert_drafts import draft
 from tests.bundles import SPEC, machine_sound
 from tests.command_line import RATE_HZ, Outcome, auscult, configured, write_recordings
 from tests.daemons import ROOT, daemon
@@ -113,6 +114,24 @@ def test_outbox_lists_what_waits(bundle: Bundle, recordings: Path, tmp_path: Pat
         shown = auscult("outbox", "--config", config, "--json").json["alerts"]
     assert [alert["kind"] for alert in shown] == ["raised", "cleared"]
     assert "2 alerts not acknowledged" in auscult("outbox", "--config", config).out
+
+
+def test_outbox_names_what_is_delivered_and_not_in_the_history(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """An alert that the broker has would be taken for one that it has not, or not be seen."""
+    config = configured(tmp_path, bundle.path)
+    with Outbox(tmp_path / "state" / "outbox.sqlite3") as outbox:
+        delivered, waiting = outbox.append(draft("raised")), outbox.append(draft("updated"))
+        outbox.acknowledge(delivered.event_id, is_recorded=False)
+        shown = auscult("outbox", "--config", config, "--json").json
+        lines = auscult("outbox", "--config", config).out.splitlines()
+    ids = {key: [one["event_id"] for one in shown[key]] for key in ("alerts", "unrecorded")}
+    assert ids == {"alerts": [waiting.event_id], "unrecorded": [delivered.event_id]}
+    assert waiting.event_id in lines[0]
+    assert lines[1] == "1 alert not acknowledged"
+    assert delivered.event_id in lines[2]
+    assert lines[3] == "1 alert delivered, not in the history yet (unrecorded)"
 
 
 def test_record_gives_recordings_for_training(bundle: Bundle, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monitor.alerts import alert_to_dict
+from monitor.alerts import Alert, alert_to_dict
 from monitor.commands.output import columns, emit
 from monitor.config.settings import load_config
 from monitor.config.state_folder import daemon_state_dir, outbox_path
@@ -14,24 +14,41 @@ from monitor.text.wording import counted
 
 
 def outbox(config: Path, *, as_json: bool) -> None:
-    """Print the alerts that the broker has not acknowledged, oldest first."""
+    """Print the alerts that the broker has not acknowledged, oldest first.
+
+    Then those that it has acknowledged and the history does not have.
+    """
     listing = read_outbox(outbox_path(daemon_state_dir(load_config(config), config)))
-    rows = [
-        (alert.at, alert.machine, alert.kind, f"score {alert.score:.4g}", alert.event_id)
-        for alert in listing.alerts
-    ]
     dropped = ", ".join(f"{number} {kind}" for kind, number in sorted(listing.dropped.items()))
     emit(
         {
             "alerts": [alert_to_dict(alert) for alert in listing.alerts],
             "dropped": listing.dropped,
+            "unrecorded": [alert_to_dict(alert) for alert in listing.unrecorded],
         },
         [
-            *columns(rows),
-            f"{counted(len(rows), 'alert')} not acknowledged"
+            *_rows(listing.alerts),
+            f"{counted(len(listing.alerts), 'alert')} not acknowledged"
             + (f"; dropped so far: {dropped}" if dropped else ""),
+            *_unrecorded(listing.unrecorded),
         ],
         as_json=as_json,
+    )
+
+
+def _unrecorded(alerts: list[Alert]) -> list[str]:
+    if not alerts:
+        return []
+    number = counted(len(alerts), "alert")
+    return [*_rows(alerts), f"{number} delivered, not in the history yet (unrecorded)"]
+
+
+def _rows(alerts: list[Alert]) -> list[str]:
+    return columns(
+        [
+            (alert.at, alert.machine, alert.kind, f"score {alert.score:.4g}", alert.event_id)
+            for alert in alerts
+        ]
     )
 
 

@@ -13,20 +13,18 @@ import logging
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from monitor.alerts import Alert
 from monitor.clock import Clock
 from monitor.errors import ConfigError
 from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.rows import StoredAlert, to_stored_alert, to_stored_machine
 from monitor.outbox.salvage import check_header, move_aside, salvage
-from monitor.outbox.schema import StoreDamagedError, StoreError, StoreTooNewError, is_damage
+from monitor.outbox.schema import StoreError, StoreTooNewError, is_damage
 from monitor.outbox.store import OutboxStore
-from monitor.outbox.unwritten import AlertKey, Unwritten
+from monitor.outbox.unwritten import Unwritten
 
 _T = TypeVar("_T")
 
@@ -37,7 +35,7 @@ _DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
 
 
 class OutboxDisk:
-    """Writes ``memory`` to the disk, and reads alerts from both.
+    """Writes ``memory`` to the disk. ``OutboxReads`` reads alerts from both.
 
     Not thread-safe: the caller must hold a lock. Only ``open`` raises errors of the disk.
     Otherwise ``trouble`` is set: the reason, in one line, why the queue is in memory.
@@ -92,85 +90,13 @@ class OutboxDisk:
         if self.memory.is_changed() and time.monotonic() >= self._next_try_s:
             self.flush()
 
-    def read(self, limit: int, machine: str | None) -> list[Alert]:
-        """The oldest alerts, of one machine or of all, in order."""
-        most = limit + len(self.memory.unwritten.removed)
-        alerts = self._query(
-            lambda store: [self._alert(row) for row in self._kept(store.alerts(most, machine))]
-        )[:limit]
-        unwritten = self.memory.unwritten
-        added = islice(unwritten.added(machine), max(0, limit - len(alerts)))
-        moments = unwritten.alerts
-        return [*alerts, *(self.memory.corrected(one, moments[one.event_id][1]) for one in added)]
-
-    def after(self, position: int, limit: int) -> tuple[list[Alert], int]:
-        """The next alerts on the disk in order, and where to go on; 0 if these are the last."""
-        found = self._query(lambda store: [store.alerts_after(position, limit)])
-        rows, last = found[0] if found else ([], 0)
-        return self._query(lambda _: [self._alert(row) for row in self._kept(rows)]), last
-
-    def keep_unrecorded(self, event_id: str) -> None:
-        """Add an alert to those that were delivered and are not recorded."""
-        memory = self.memory
-        if (added := memory.unwritten.alerts.get(event_id)) is not None:
-            memory.unrecorded.put(*added)
-            return
-        for row in self._query(lambda store: [store.alert(event_id)]):
-            if row is not None and row.alert is not None and self._kept([row]):
-                memory.unrecorded.put(row.alert, row.appended)
-
-    def unrecorded(self, limit: int) -> list[Alert]:
-        """The oldest alerts that were delivered and are not recorded, in order."""
-        unrecorded = self.memory.unrecorded
-        most = limit + len(unrecorded.removed)
-        stored = self._query(
-            lambda store: [
-                self._alert(row)
-                for row in store.unrecorded(most)
-                if row.event_id not in unrecorded.removed
-            ]
-        )
-        added = (self.memory.corrected(*one) for one in unrecorded.added.values())
-        return [*stored, *added][:limit]
-
-    def excess_unrecorded(self) -> list[str]:
-        """The alerts to drop because too many are not recorded."""
-        unrecorded = self.memory.unrecorded
-        if len(unrecorded) <= unrecorded.MOST:
-            return []
-        return unrecorded.excess(self._query(lambda store: store.unrecorded(-1)))
-
-    def oldest(self, number: int, *, only_updated: bool) -> list[AlertKey]:
-        """The oldest alerts."""
-        most = number + len(self.memory.unwritten.removed)
-        stored = self._keys(lambda store: store.oldest(most, only_updated=only_updated))
-        return (stored + self.memory.unwritten.oldest(number, only_updated=only_updated))[:number]
-
-    def older_than(self, age_s: float) -> list[AlertKey]:
-        """The alerts of earlier boots that are older than ``age_s``."""
-        now = self._clock.now()
-        return self._keys(lambda store: store.older_than(age_s, now) if store.writable else [])
-
-    def _keys(self, rows: Callable[[OutboxStore], Iterable[StoredAlert]]) -> list[AlertKey]:
-        kept = self._query(lambda store: self._kept(rows(store)))
-        return [(row.event_id, row.machine, row.kind) for row in kept]
-
-    def _query(self, query: Callable[[OutboxStore], list[_T]]) -> list[_T]:
+    def query(self, query: Callable[[OutboxStore], list[_T]]) -> list[_T]:
         """What is on the disk; empty if the disk cannot be read."""
         try:
             return [] if self._store is None else query(self._store)
         except _DISK_ERRORS as error:
             self._failed(error)
             return []
-
-    def _kept(self, rows: Iterable[StoredAlert]) -> list[StoredAlert]:
-        """The alerts that are not removed."""
-        return [row for row in rows if row.event_id not in self.memory.unwritten.removed]
-
-    def _alert(self, row: StoredAlert) -> Alert:
-        if (alert := row.alert) is None:
-            raise StoreDamagedError("a row is not an alert")
-        return self.memory.corrected(alert, row.appended)
 
     def _write(self) -> None:
         store = self._writable_store()

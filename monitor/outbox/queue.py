@@ -16,6 +16,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.lock import locked
+from monitor.outbox.reads import OutboxReads
 from monitor.outbox.unwritten import AlertKey
 
 _log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Outbox:
         self._lock_file = locked(path.with_name(path.name + ".lock"))
         self._disk = OutboxDisk(path, clock)
         self._memory = self._disk.memory
+        self._reads = OutboxReads(self._disk, clock)
         try:
             self._disk.open()
         except BaseException:
@@ -130,7 +132,7 @@ class Outbox:
         with self._guard:
             self._check_open()
             self._disk.flush_if_due()
-            return self._disk.read(limit, machine)
+            return self._reads.read(limit, machine)
 
     def machines_waiting(self) -> list[str]:
         """The machines that have alerts to deliver."""
@@ -149,7 +151,7 @@ class Outbox:
         with self._guard:
             self._check_open()
             if not is_recorded:
-                self._disk.keep_unrecorded(event_id)
+                self._reads.keep_unrecorded(event_id)
             self._memory.remove([event_id])
             self._disk.flush()
             if not is_recorded:
@@ -159,7 +161,7 @@ class Outbox:
         """The oldest alerts that were acknowledged and not recorded, in that order."""
         with self._guard:
             self._check_open()
-            return self._disk.unrecorded(limit) if len(self._memory.unrecorded) else []
+            return self._reads.unrecorded(limit) if len(self._memory.unrecorded) else []
 
     def recorded(self, event_ids: Collection[str]) -> None:
         """Remove alerts from ``unrecorded``: now they are recorded."""
@@ -175,7 +177,7 @@ class Outbox:
         """
         with self._guard:
             self._check_open()
-            return self._disk.after(position, limit)
+            return self._reads.after(position, limit)
 
     def open_alert(self, machine: str) -> Alert | None:
         """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
@@ -231,15 +233,15 @@ class Outbox:
     def _enforce_number(self) -> None:
         excess = self._memory.depth() - self._max_alerts
         if excess > 0:
-            entries = self._disk.oldest(excess, only_updated=True)
-            self._drop(entries or self._disk.oldest(excess, only_updated=False))
+            entries = self._reads.oldest(excess, only_updated=True)
+            self._drop(entries or self._reads.oldest(excess, only_updated=False))
         excess = len(self._memory.unwritten.alerts) - self._max_in_memory
         if excess > 0:
             entries = self._memory.unwritten.oldest(excess, only_updated=True)
             self._drop(entries or self._memory.unwritten.oldest(excess, only_updated=False))
 
     def _limit_unrecorded(self) -> None:
-        event_ids = self._disk.excess_unrecorded()
+        event_ids = self._reads.excess_unrecorded()
         if not event_ids:
             return
         self._memory.unrecorded.remove(event_ids)
@@ -253,7 +255,7 @@ class Outbox:
     def _enforce_age(self) -> None:
         if time.monotonic() >= self._next_age_check_s:
             self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
-            self._drop(self._disk.older_than(self._max_age_s))
+            self._drop(self._reads.older_than(self._max_age_s))
 
     def _drop(self, entries: list[AlertKey]) -> None:
         if not entries:

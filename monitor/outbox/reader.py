@@ -16,10 +16,15 @@ from monitor.outbox.store import OutboxStore
 
 @dataclass(frozen=True, slots=True)
 class OutboxListing:
-    """The waiting alerts, oldest first, and the number of dropped alerts by kind."""
+    """The waiting alerts, oldest first, and the number of dropped alerts by kind.
+
+    ``unrecorded``: alerts that the broker has and that are kept because the history does not have
+    them, oldest first.
+    """
 
     alerts: list[Alert]
     dropped: dict[str, int]
+    unrecorded: list[Alert]
 
 
 def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
@@ -41,6 +46,7 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
         store = OutboxStore.open_read_only(path)
         try:
             alerts = [parse_alert(row.body) for row in store.alerts(limit)]
+            unrecorded = [parse_alert(row.body) for row in store.unrecorded(limit)]
             dropped: Counter[str] = Counter()
             for (_, kind), number in store.drops().items():
                 dropped[kind] += number
@@ -48,4 +54,8 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
             store.close()
     except (sqlite3.Error, StoreError) as error:
         raise BadInputError(f"outbox {path}: {error}") from error
-    return OutboxListing([alert for alert in alerts if alert is not None], dict(dropped))
+    return OutboxListing(
+        [alert for alert in alerts if alert is not None],
+        dict(dropped),
+        [alert for alert in unrecorded if alert is not None],
+    )
