@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import statistics
 import subprocess
 import sys
@@ -225,6 +226,27 @@ def seconds_of(run: Callable[[], None]) -> float:
     return time.process_time() - started
 
 
+def two_processes(recording: Path, bundle: Path) -> tuple[float, float]:
+    """Of ``auscult replay --jobs 2``, relative to ``--jobs 1``: speed and processor time.
+
+    The speed is that of the wall clock, so two cores must be idle. The median of three pairs.
+    """
+    pairs = []
+    for _ in range(3):
+        times = []
+        for jobs in ("1", "2"):
+            auscult = [sys.executable, "-m", "monitor", "replay", str(bundle), str(recording)]
+            before, begun_s = os.times(), time.perf_counter()
+            subprocess.run([*auscult, "--jobs", jobs], check=True, stdout=subprocess.DEVNULL)
+            wall_s, after = time.perf_counter() - begun_s, os.times()
+            used = after.children_user + after.children_system
+            times.append((wall_s, used - before.children_user - before.children_system))
+        (one_s, one_cpu_s), (two_s, two_cpu_s) = times
+        pairs.append((one_s / two_s, two_cpu_s / one_cpu_s))
+    speeds, costs = zip(*pairs, strict=True)
+    return statistics.median(speeds), statistics.median(costs)
+
+
 def peak_megabytes(recording: Path, bundle: Path) -> float:
     """Peak resident memory of ``auscult replay`` on a file, as reported by the kernel."""
     program = (
@@ -275,9 +297,10 @@ def main() -> None:
         long_mb = short_mb = 0.0
         if options.hours:
             short_mb = peak_megabytes(recording, bundle)
-            long_mb = peak_megabytes(
-                write_recording(Path(folder) / "long.wav", options.hours * 3600), bundle
-            )
+            long = write_recording(Path(folder) / "long.wav", options.hours * 3600)
+            long_mb = peak_megabytes(long, bundle)
+        an_hour = write_recording(Path(folder) / "hour.wav", 3600)
+        faster, cost = two_processes(an_hour, bundle)
     for name, title in (
         ("auscult", "auscult replay"),
         ("field", "librosa + dense autoencoder in torch"),
@@ -295,6 +318,10 @@ def main() -> None:
     ):
         ratio = statistics.median(r[name] / r["auscult"] for r in rounds)
         print(f"{title:38} {ratio:8.2f} x{target}")
+    print(
+        f"{'--jobs 2 over --jobs 1, an hour (median)':38} {faster:8.2f} x   target 1.8, "
+        f"{cost:.2f} x the processor time"
+    )
     if options.hours:
         print(f"{'peak memory, short / long recording':38} {short_mb:8.0f} MB / {long_mb:.0f} MB")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.audio.spectral_gaps import ShareOfGaps, share_of_gaps
 from monitor.detection.capture_check import CaptureCheck
 from monitor.detection.operation import (
     OperationChange,
@@ -32,9 +33,9 @@ from monitor.domain import (
 )
 from monitor.errors import SourceFault
 from monitor.features.log_mel import FrameWindows
-from monitor.features.spectra import WindowStream
+from monitor.features.spectra import Transform, WindowStream
 from monitor.model.bundle import Bundle
-from monitor.model.network import Network
+from monitor.model.network import RunsWindows
 from monitor.model.recording_score import RecordingScore
 from monitor.model.scorer import Scorer
 
@@ -74,12 +75,15 @@ class Pipeline:
         self,
         bundle: Bundle,
         detector: DetectorSettings | None = None,
-        network: Network | None = None,
+        network: RunsWindows | None = None,
         whole: RecordingScore | None = None,
         operation: OperationSettings | None = None,
         *,
         decides_only: bool = False,
+        transform: Transform | None = None,
+        share: ShareOfGaps = share_of_gaps,
     ) -> None:
+        """``transform`` makes windows of samples, in place of the usual one; ``share`` as well."""
         operation, detector = operation or OperationSettings(), detector or DetectorSettings()
         spec = bundle.spec
         self.bundle = bundle
@@ -88,13 +92,14 @@ class Pipeline:
         self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
-        self._stream = WindowStream(spec, bundle.peaks.spec if bundle.peaks is not None else None)
+        spectra = bundle.peaks.spec if bundle.peaks is not None else None
+        self._stream = WindowStream(spec, spectra, transform)
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
         self._least_levels = self.watch.least_levels if decides_only else None
         self._scorer.allow_bounds(self._least_levels)
         capture = bundle.manifest.capture
-        self._capture = None if capture is None else CaptureCheck(capture, spec)
+        self._capture = None if capture is None else CaptureCheck(capture, spec, share)
         states = bundle.manifest.operation
         is_followed = states is not None or operation.topic or operation.off_below_db is not None
         self._operation = OperationFollower(states, spec, operation) if is_followed else None

@@ -9,6 +9,7 @@ of the time-frequency plane, whatever the machine, healthy or not. MP3 at 32 kbi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,6 +29,10 @@ _HIGH_SHARE = 0.875
 _DEEP = 0.003
 _FRAMES_AROUND, _BINS_AROUND = 11, 17
 _FLOOR = np.float32(1e-12)
+
+
+ShareOfGaps = Callable[[FloatArray, int], float]
+"""As ``share_of_gaps``."""
 
 
 class SpectralGaps:

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from monitor.cli.options import BundlePath, Recordings, file_option, output_option
-from monitor.text.arguments import AsJson, CommandApp, number
+from monitor.text.arguments import AsJson, CommandApp, number, whole_number
 
 
 def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
@@ -60,6 +61,15 @@ def replay(
     fail_on_alert: Annotated[
         bool, typer.Option(help="Exit with status 1 if an alert was raised.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that share the work; the results are the same. By default as many as "
+            "there are processor cores.",
+            metavar="NUMBER",
+            parser=whole_number(1),
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -95,6 +105,7 @@ def replay(
             start=start,
             fail_on_alert=fail_on_alert,
             as_json=as_json,
+            jobs=jobs or len(os.sched_getaffinity(0)),
             draw_alerts=draw_alerts,
         )
     )

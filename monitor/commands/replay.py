@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.mqtt.one_shot import publish_alerts
+from monitor.offline.ahead import Ahead
 from monitor.offline.replay import (
     DrawAlerts,
     RaisedAlert,
@@ -36,6 +38,8 @@ from monitor.offline.replay import (
 from monitor.text.wording import counted
 
 EXIT_ALERT = 1
+_LEAST_SHARED_BYTES = 1_000_000
+"""About a minute of sound as FLAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class ReplayRequest:
     start: str | None = None
     fail_on_alert: bool = False
     as_json: bool = False
+    jobs: int = 1
+    """How many processes share the work."""
     draw_alerts: DrawAlerts | None = None
 
 
@@ -79,20 +85,22 @@ def replay(request: ReplayRequest) -> int:
     threshold = thresholds_of(bundle.calibration, detector).alarm
     with replay_results(bundle, machine, paths, first_sequence, threshold) as results:
         network = Network(bundle)
-        for number, recording in enumerate(recordings, 1):
-            progress(f"{number} of {len(recordings)}  {recording}")
-            results.add(
-                replay_recording(
-                    recording,
-                    bundle,
-                    network,
-                    detector,
-                    ReplaySinks(results.score, results.alert),
-                    machine=machine,
-                    start_unix_s=starts[recording] or 0.0,
-                    operation=operation,
+        with _ahead(bundle, network, recordings, request.jobs) as ahead:
+            for number, recording in enumerate(recordings, 1):
+                progress(f"{number} of {len(recordings)}  {recording}")
+                results.add(
+                    replay_recording(
+                        recording,
+                        bundle,
+                        network,
+                        detector,
+                        ReplaySinks(results.score, results.alert),
+                        machine=machine,
+                        start_unix_s=starts[recording] or 0.0,
+                        operation=operation,
+                        ahead=ahead,
+                    )
                 )
-            )
         progress("")
         _report_unjudged(results.summaries)
         _report_off(results.summaries)
@@ -107,6 +115,16 @@ def replay(request: ReplayRequest) -> int:
         return BadInputError.exit_status
     raised = any(alert.kind == "raised" for alert in results.alerts)
     return EXIT_ALERT if request.fail_on_alert and raised else 0
+
+
+def _ahead(
+    bundle: Bundle, network: Network, recordings: Iterable[Path], jobs: int
+) -> AbstractContextManager[Ahead | None]:
+    """The processes that share the work; none for little sound, which is done before they start."""
+    n_bytes = sum(path.stat().st_size for path in recordings if path.is_file())
+    if jobs < 2 or n_bytes < _LEAST_SHARED_BYTES:
+        return nullcontext()
+    return Ahead(bundle, network, jobs)
 
 
 def _report_unjudged(summaries: Sequence[RecordingSummary]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.cells import CELL_S, SoundCells
-from monitor.audio.spectral_gaps import CODEC_SHARE, share_of_gaps
+from monitor.audio.spectral_gaps import CODEC_SHARE, ShareOfGaps, share_of_gaps
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
@@ -68,7 +68,11 @@ class CaptureCheck:
     shares (two seconds, which a score needs in any case).
     """
 
-    def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
+    def __init__(
+        self, capture: Capture, spec: LogMelSpec, share: ShareOfGaps = share_of_gaps
+    ) -> None:
+        """``share``: computes the share of gaps of a cell."""
+        self._share = share
         self._capture, self._spec = capture, spec
         self._low_db = np.array(capture.low_db)
         self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
@@ -136,7 +140,7 @@ class CaptureCheck:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
         for end_sample, cell in self._sound.push(block):
-            share = share_of_gaps(cell, self._spec.sample_rate_hz)
+            share = self._share(cell, self._spec.sample_rate_hz)
             self._gap_shares.append((end_sample, share))
             self._leak.measure(end_sample, cell)
 

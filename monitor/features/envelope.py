@@ -135,7 +135,8 @@ class EnvelopeStream:
     """Audio blocks of any size to envelope spectra.
 
     The first window comes when the last sample of its log-mel window has arrived, and no window
-    contains a discontinuity. State: the envelopes of the newer half of the last window.
+    contains a discontinuity. State: the envelopes of the newer half of the last window, and
+    the number of the next one.
     """
 
     def __init__(self, spec: EnvelopeSpec) -> None:
@@ -143,6 +144,7 @@ class EnvelopeStream:
         self._hop = spec.hop_frames * spec.frame_hop
         self._tiles = SampleTiles(spec.sample_rate_hz, length=spec.window_samples, hop=self._hop)
         self._envelopes = np.zeros((spec.n_bands, spec.hop_frames), dtype=np.float32)
+        self._next_number = 0
         self._shape = spec.n_bands, spec.hop_frames, spec.first_bin, spec.neighbours
         # The rounding of a transform may depend on how many rows are transformed together.
         self._at_once = 1 if spec.n_bands % ROWS else _AT_ONCE
@@ -156,11 +158,13 @@ class EnvelopeStream:
         return self.of(self._tiles.push(block))
 
     def of(self, tiles: Tiles) -> list[ProminenceWindow]:
-        """The windows of tiles, which must be all those of the stream."""
+        """The windows of tiles. Those that do not follow the last ones begin without them."""
         if not tiles.count:
             return []
         spec, windows = self._spec, []
-        if not tiles.number:
+        follows = tiles.number and tiles.number == self._next_number
+        self._next_number = tiles.number + tiles.count
+        if not follows:
             with envelope_transforms(spec.frame_hop, spec.hop_frames) as transform:
                 older = tiles.parts(spec.offset_samples, self._hop + spec.frame_hop)
                 transform(older[0], self._envelopes)

@@ -221,13 +221,14 @@ class LogMelStream:
     """Audio blocks of any size to log-mel windows.
 
     The first window comes when its last sample has arrived, and no window contains a
-    discontinuity. State: the frames of the last window.
+    discontinuity. State: the frames of the last window, and the number of the next one.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
         self._spec = spec
         self._tiles = window_tiles(spec)
         self._frames_db = np.empty((0, spec.n_mels), dtype=np.float32)
+        self._next_number = 0
 
     def push(self, block: AudioBlock) -> list[LogMelWindow]:
         """The windows that ``block`` completes, in order.
@@ -238,11 +239,13 @@ class LogMelStream:
         return self.of(self._tiles.push(block))
 
     def of(self, tiles: Tiles) -> list[LogMelWindow]:
-        """The windows of tiles, which must be all those of the stream."""
+        """The windows of tiles. Those that do not follow the last ones begin without them."""
         spec = self._spec
         if not tiles.count:
             return []
-        n_kept = spec.window_frames - spec.window_hop_frames if tiles.number else 0
+        follows = tiles.number and tiles.number == self._next_number
+        self._next_number = tiles.number + tiles.count
+        n_kept = spec.window_frames - spec.window_hop_frames if follows else 0
         n_frames = spec.window_frames + (tiles.count - 1) * spec.window_hop_frames
         first = n_kept + tiles.number * spec.window_hop_frames
         begin = n_kept * spec.hop_length

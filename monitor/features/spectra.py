@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from monitor.features.envelope import EnvelopeSpec, EnvelopeStream
 from monitor.features.line_spectrum import LineSpec, LineStream
 from monitor.features.log_mel import LogMelStream, window_tiles
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.features.sample_tiles import Tiles
 
 SPECTRA: Final = ("envelope", "lines")
 """The names of the spectra of a window, in their order."""
@@ -56,17 +58,19 @@ class SpectraSpec:
         return cls(EnvelopeSpec.from_dict(values["envelope"]), LineSpec.from_dict(values["lines"]))
 
 
-class WindowStream:
-    """Audio blocks of any size to log-mel windows, with their spectra if there are any.
+Transform = Callable[[Tiles], list[LogMelWindow]]
+"""As ``WindowTransform.of``."""
 
-    The first window comes when its last sample has arrived, and no window contains a
-    discontinuity. All is computed when a window is complete, because many small calls cost more.
+
+class WindowTransform:
+    """Tiles of samples to log-mel windows, with their spectra if there are any.
+
+    State: what windows that follow the last ones have in common with these.
     """
 
     def __init__(self, spec: LogMelSpec, spectra: SpectraSpec | None = None) -> None:
         if spectra not in {None, SpectraSpec.for_log_mel(spec)}:
             raise ValueError("the spectra do not belong to these log-mel windows")
-        self._tiles = window_tiles(spec)
         self._log_mel = LogMelStream(spec)
         self._spectra = (
             None
@@ -74,14 +78,8 @@ class WindowStream:
             else (EnvelopeStream(spectra.envelope), LineStream(spectra.lines))
         )
 
-    @property
-    def n_missing(self) -> int:
-        """How many samples the next window still needs."""
-        return self._tiles.n_missing
-
-    def push(self, block: AudioBlock) -> list[LogMelWindow]:
-        """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
-        tiles = self._tiles.push(block)
+    def of(self, tiles: Tiles) -> list[LogMelWindow]:
+        """One window for each tile."""
         windows = self._log_mel.of(tiles)
         if self._spectra is None or not windows:
             return windows
@@ -95,3 +93,30 @@ class WindowStream:
             )
             for window, one, other in zip(windows, envelope, lines, strict=True)
         ]
+
+
+class WindowStream:
+    """Audio blocks of any size to log-mel windows, with their spectra if there are any.
+
+    The first window comes when its last sample has arrived, and no window contains a
+    discontinuity. All is computed when a window is complete, because many small calls cost more.
+    """
+
+    def __init__(
+        self,
+        spec: LogMelSpec,
+        spectra: SpectraSpec | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        """``transform``: in place of the usual one."""
+        self._tiles = window_tiles(spec)
+        self._transform = transform or WindowTransform(spec, spectra).of
+
+    @property
+    def n_missing(self) -> int:
+        """How many samples the next window still needs."""
+        return self._tiles.n_missing
+
+    def push(self, block: AudioBlock) -> list[LogMelWindow]:
+        """The windows that ``block`` completes, in order. Raises as ``LogMelStream.push``."""
+        return self._transform(self._tiles.push(block))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -52,6 +52,13 @@ class NetworkOutput:
     def evidence(self) -> FloatArray:
         """What the score is computed from. Shape: ``(n, d)``."""
         return self.rows[:, _BANDS + self.n_mels :]
+
+
+class RunsWindows(Protocol):
+    """What a scorer needs of a network."""
+
+    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+        """As ``Network.run``."""
 
 
 class Network:

@@ -17,7 +17,7 @@ from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
 from monitor.model.channel_scores import ChannelScorer
 from monitor.model.head import Head, whitened_in_tiles
-from monitor.model.network import Network, NetworkOutput
+from monitor.model.network import Network, NetworkOutput, RunsWindows
 from monitor.model.recording_score import RecordingScore
 
 SELFTEST_TOLERANCE = 1e-3
@@ -38,7 +38,7 @@ class Scorer:
     def __init__(
         self,
         bundle: Bundle,
-        network: Network | None = None,
+        network: RunsWindows | None = None,
         whole: RecordingScore | None = None,
         min_fault_s: float = 0.0,
     ) -> None:

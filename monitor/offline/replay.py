@@ -9,6 +9,7 @@ from pathlib import Path
 from monitor.alerts import Alert, AlertDraft
 from monitor.audio.channel_choice import Channel
 from monitor.audio.recordings import recording_blocks
+from monitor.audio.spectral_gaps import share_of_gaps
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationStatus
 from monitor.detection.settings import DetectorSettings, OperationSettings
@@ -16,6 +17,7 @@ from monitor.domain import Score, SourceState, block_times_s
 from monitor.errors import BadInputError, MissingInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
+from monitor.offline.ahead import Ahead
 from monitor.pipeline import Pipeline, PipelineOutput
 
 
@@ -90,14 +92,29 @@ def replay_recording(
     start_unix_s: float,
     operation: OperationSettings | None = None,
     channel: Channel = "mix",
+    ahead: Ahead | None = None,
 ) -> RecordingSummary:
     """Score one recording as one stream that began at ``start_unix_s``.
 
     A recording that cannot be read to its end gives a summary with an error, after the scores
-    of the part that could be read. Exceptions of the sinks are passed on.
+    of the part that could be read. Exceptions of the sinks are passed on. ``ahead``: processes that
+    share the work; the results are the same.
     """
     whole = bundle.recording_score()
-    pipeline = Pipeline(bundle, detector, network, whole, operation, decides_only=True)
+    blocks = recording_blocks(recording, bundle.spec, channel=channel)
+    shared = ahead.recording() if ahead is not None else None
+    pipeline = Pipeline(
+        bundle,
+        detector,
+        shared or network,
+        whole,
+        operation,
+        decides_only=True,
+        transform=shared.windows if shared is not None else None,
+        share=shared.share_of_gaps if shared is not None else share_of_gaps,
+    )
+    if shared is not None:
+        blocks = shared.blocks(blocks)
     threshold = pipeline.thresholds.recording
     alerts, seconds = 0, 0.0
     not_judged: SourceState | None = None
@@ -113,7 +130,7 @@ def replay_recording(
         return sum(decision.kind == "raised" for decision in output.decisions)
 
     try:
-        for block in recording_blocks(recording, bundle.spec, channel=channel):
+        for block in blocks:
             _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
             alerts += take(pipeline.push(block))
             not_judged = not_judged or pipeline.capture_fault
