@@ -34,7 +34,12 @@ class Operated:
         self.outlet = RecordingOutlet(outbox)
         self.operators = OperatorLog(folder / "operators" / "operators.sqlite3")
         self.muting = Muting(self.outlet, self.operators)
-        machine = SimpleNamespace(publish_state=self.publish, computed_s=0.5)
+        self.monitored_s = 10.0
+        machine = SimpleNamespace(
+            publish_state=self.publish,
+            computed_s=0.5,
+            coverage=lambda: {"monitored_s": self.monitored_s, "degraded_s": 0.0, "lost_s": 0.0},
+        )
         supervisor = cast("Supervisor", SimpleNamespace(machines={"pump-7": machine}))
         self.learners: dict[str, Learner] = {}
         self.heard: set[str] = set()
@@ -75,6 +80,13 @@ def operated(tmp_path: Path) -> Iterator[Operated]:
         one = Operated(tmp_path, outbox)
         yield one
         one.operators.close()
+
+
+def test_the_coverage_is_that_of_now(operated: Operated) -> None:
+    """The page would show numbers that are a minute old beside live sound."""
+    operated.monitored_s = 25.0  # nothing is published meanwhile
+    (machine,) = operated.ask("status")["result"]["machines"]
+    assert machine["state"]["coverage"]["monitored_s"] == 25.0
 
 
 def test_what_operators_did_is_kept_with_user_and_note(operated: Operated) -> None:

@@ -169,9 +169,18 @@ def test_a_label_is_stored_and_shown_by_the_history(viewer: Viewer, kind: Kind, 
     note = f"bearing replaced ({kind.name})"
     page.get_by_label("Note").fill(note)
     expect(page.locator("#labels")).to_contain_text("The machine was healthy")
+    held: list[Route] = []
+    refresh = re.compile(r"/api/alert/[^/]+$")
+    page.route(refresh, lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
     page.get_by_role("button", name="Sensor problem" if kind.is_below_path else "Fault").click()
     expect(page.locator(".stored")).to_have_text(re.compile("Stored: (Fault|Sensor problem)."))
-    expect(page.locator("#events")).to_contain_text(note)
+    event = page.locator("#events .event", has_text=note)
+    expect(event).to_have_count(1)  # at once: the page has not asked the history, or has no answer
+    page.unroute_all()
+    for route in held:
+        route.continue_()
+    expect(event.locator(".event-by")).to_have_count(1)  # as the history has it
+    expect(event).to_have_count(1)
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
     page.reload()

@@ -148,6 +148,19 @@ def test_arrays_and_scripts_are_compressed_for_who_takes_it(running: Served, acc
             assert running.get(path, headers=known).status_code == 304
 
 
+def test_arrays_with_fewer_levels_are_smaller_and_show_the_same(running: Served) -> None:
+    """The page of an alert would be heavy on a phone, or its pictures would show something else."""
+    write_piece(running.state_dir)
+    path = f"/evidence/{EVIDENCE_ID}/arrays.bin"
+    whole, reduced = running.get(path), running.get(f"{path}?levels=64")
+    sizes = [int(one.headers["content-length"]) for one in (whole, reduced)]
+    assert sizes[1] < 0.8 * sizes[0]
+    assert list(reduced.content) == [value - value % 4 for value in whole.content]
+    known = {"If-None-Match": whole.headers["etag"]}
+    assert running.get(f"{path}?levels=64", headers=known).status_code == 200
+    assert running.get(f"{path}?levels=0").status_code == 400
+
+
 def test_head_tells_the_size_without_the_file(running: Served) -> None:
     """Players ask for the size first."""
     with running.client() as client:

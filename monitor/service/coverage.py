@@ -40,8 +40,12 @@ class Coverage:
         self._lost_s += max(absent_s, missing_s)
 
     def seconds(self, now_s: float) -> dict[str, float]:
-        """``monitored_s``, ``degraded_s`` and ``lost_s``, a running absence included."""
-        absent_s = 0.0 if self._absent_since_s is None else now_s - self._absent_since_s
+        """``monitored_s``, ``degraded_s`` and ``lost_s``, a running absence included.
+
+        Any thread may call it.
+        """
+        absent_since_s = self._absent_since_s
+        absent_s = 0.0 if absent_since_s is None else now_s - absent_since_s
         return {
             "monitored_s": round(self._monitored_s, 3),
             "degraded_s": round(self._degraded_s, 3),

@@ -102,14 +102,17 @@ class OperatorCommands:
         newest = self._muting.newest(machine)
         state = newest["state"] or {}
         learner = self._daemon.learner(machine)
-        if learner is not None and "learning" in state:  # published once a minute only
-            state = {**state, "learning": learner.status()}
+        running = self._daemon.supervisor.machines.get(machine)
+        if state:  # published once a minute only
+            if learner is not None and "learning" in state:
+                state = {**state, "learning": learner.status()}
+            if running is not None:
+                state = {**state, "coverage": running.coverage()}
             newest = {**newest, "state": state}
         alert = self._muting.published_alert(machine)
         with self._muting.guard:
             mute = self._operators.mutes.get(machine)
             told = {"by": mute.by, "note": mute.note} if mute and state.get("muted_until") else None
-        running = self._daemon.supervisor.machines.get(machine)
         return {
             "id": machine,
             **newest,

@@ -15,6 +15,7 @@ from monitor.web.alerts import piece_document
 from monitor.web.answers import json_answer
 from monitor.web.context import context_of
 from monitor.web.file_answer import file_answer, packed_answer
+from monitor.web.query import whole_number
 
 FILES = ("clip.flac", "clip.opus", "arrays.bin", "picture.png", "metadata.json")
 """What each piece may have."""
@@ -64,7 +65,8 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
             content, media_type="audio/ogg", headers={"Cache-Control": "private, max-age=3600"}
         )
     if file == "arrays.bin":
-        packed = await packed_answer(request, path, _TYPES[file], context.workers)
+        levels = whole_number(request, "levels", 256, most=256)
+        packed = await packed_answer(request, path, _TYPES[file], context.workers, levels)
         if packed is not None:
             return packed
     file_name = _UNSAFE.sub("-", name) + path.suffix

@@ -5,6 +5,7 @@ import { h, time } from "./dom.js";
 import { length, moment, ratioText, unixSeconds } from "./format.js";
 import { t, word } from "./texts.js";
 
+const SHOWN_S = 15; // the list of events has an end: an older one may have left it
 const LINKED = new Set(["raised", "cleared", "label", "acknowledge"]);
 
 /** Events as rows of a list: time, what happened, by whom and why. */
@@ -25,6 +26,27 @@ export function eventRows(events, { linksAlerts = true } = {}) {
       ),
     ),
   );
+}
+
+/**
+ * Events that the daemon has accepted and the history does not show yet. add(event, events): events
+ * are those of the history at this time. beside(events): those that are missing there, newest first.
+ */
+export function unwrittenEvents() {
+  let waiting = [];
+  const number = (events, kind) => events.filter((one) => one.kind === kind).length;
+  return { add, beside };
+
+  function add(event, events) {
+    const waitsFor = number(events, event.kind) + number(waiting.map((one) => one.event), event.kind) + 1;
+    const untilMs = Date.now() + SHOWN_S * 1000;
+    waiting.unshift({ untilMs, event: { at: new Date().toISOString(), value: "", user: "", note: "", ...event }, waitsFor });
+  }
+
+  function beside(events) {
+    waiting = waiting.filter((one) => number(events, one.event.kind) < one.waitsFor && Date.now() < one.untilMs);
+    return waiting.map((one) => one.event);
+  }
 }
 
 /** One sentence about an event. */

@@ -4,6 +4,8 @@ import { address, getBytes, part } from "./api.js";
 import { moment } from "./format.js";
 import { t, word } from "./texts.js";
 
+/** As many shades as can be told apart: with all 256, the page of an alert is a third heavier. */
+const LEVELS = 64;
 const IMAGES = ["log_mel", "reconstruction", "residual"];
 
 /** A piece of the alert. metadata: as docs/evidence.md describes it. */
@@ -37,7 +39,7 @@ function clip(path, metadata, name) {
 
 /** The images in the order of IMAGES; each one has a byte for each band and frame. */
 async function imagesOf(path, about) {
-  const bytes = new Uint8Array(await getBytes(`${path}/arrays.bin`));
+  const bytes = new Uint8Array(await getBytes(`${path}/arrays.bin?levels=${LEVELS}`));
   const size = about.n_mels * about.n_frames;
   return IMAGES.map((name) => {
     const index = about.images.indexOf(name);

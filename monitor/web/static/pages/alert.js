@@ -3,7 +3,7 @@
 import { getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
 import { fill, h, setText } from "../dom.js";
-import { eventRows } from "../events.js";
+import { eventRows, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
 import { historyOf } from "../machine_history.js";
@@ -16,7 +16,7 @@ import { t, word } from "../texts.js";
 
 const BESIDE_S = 1800;
 const REFRESH_S = 10;
-const WRITTEN_AFTER_S = [1.5, 4];
+const WRITTEN_AFTER_S = [0.2, 1.5, 4];
 
 const place = (name) => document.getElementById(name);
 const { alert: first } = pageData();
@@ -29,6 +29,7 @@ let player = null;
 let nPieces = -1;
 let newest = pageData();
 let accepted = {};
+const unwritten = unwrittenEvents();
 
 place("labelling").hidden = !mayChange;
 fill(place("ratio"), bar.element, ratio);
@@ -54,6 +55,7 @@ async function refresh() {
 /** The daemon has accepted a change. It is in the history some moments later. */
 function changed(values) {
   accepted = { ...accepted, ...values };
+  unwritten.add(values.label ? { kind: "label", value: values.label, note: values.note } : { kind: "acknowledge" }, newest.events);
   show(newest);
   for (const seconds of WRITTEN_AFTER_S) setTimeout(refresh, seconds * 1000);
 }
@@ -76,7 +78,7 @@ function show(next) {
     nPieces = pieces.length;
   }
   showBanners(next.banners);
-  fill(place("events"), ...eventRows(events, { linksAlerts: false }));
+  fill(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
 }
 
 function showEvidence(alert, pieces, healthy) {

@@ -20,7 +20,7 @@ import { Waterfall } from "../waterfall.js";
 const CLOCK_S = 15;
 const SILENT_AFTER_S = 5;
 const EVENTS_S = 30;
-const WRITTEN_AFTER_S = 1.5;
+const WRITTEN_AFTER_S = [0.2, 1.5];
 
 const data = pageData();
 const id = data.machine.id;
@@ -29,7 +29,7 @@ const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const learning = learningProgress(place("learning"));
 const relearning = relearningView(place("relearning"), id);
-const actions = actionButtons(place("actions"), id, () => setTimeout(loadWritten, WRITTEN_AFTER_S * 1000));
+const actions = actionButtons(place("actions"), id, loadSoon);
 const waterfall = new Waterfall(place("live-pictures"));
 let machine = data.machine;
 let header = null;
@@ -51,7 +51,7 @@ function show(next) {
   const shown = [machine.state, machine.acknowledged, machine.muted_until, machine.label].join();
   if (place("state").dataset.shown !== shown) {
     fill(place("state"), stateBadge(machine));
-    setTimeout(loadWritten, WRITTEN_AFTER_S * 1000);
+    loadSoon();
   }
   place("state").dataset.shown = shown;
   setText(place("explanation"), explanation(machine, Date.now() / 1000));
@@ -93,6 +93,11 @@ function add(message) {
     place("live-nothing").hidden = false;
     waterfall.level.show(null, false, false);
   }, SILENT_AFTER_S * 1000);
+}
+
+/** What the daemon has accepted is in the history some moments later. */
+function loadSoon() {
+  for (const seconds of WRITTEN_AFTER_S) setTimeout(loadWritten, seconds * 1000);
 }
 
 function loadWritten() {
