@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from monitor.mqtt.home_assistant_names import object_id
+from monitor.mqtt.home_assistant_sensors import operation_sensors, threshold_sensors
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
 
@@ -93,8 +94,8 @@ class Devices:
                 "expire_after": expire_after_s,
             },
         }
-        components |= self._threshold_sensors(score, expire_after_s)
-        components |= self._operation_sensors(machine)
+        components |= threshold_sensors(score, expire_after_s)
+        components |= operation_sensors(self._topics.operation(machine))
         # Home Assistant removes an entity of which nothing but the platform is left.
         components["picture"] = {"platform": "image"}
         if self._settings.publish_picture:
@@ -123,67 +124,6 @@ class Devices:
         }
         device = {"name": machine, "model": "Monitored machine", "via_device": self._daemon_id()}
         return self._device(unique, device, components, availability=running)
-
-    def _threshold_sensors(self, score: str, expire_after_s: int) -> dict[str, dict[str, Any]]:
-        """The score in percent of the alarm threshold, and both thresholds."""
-        sensor = {
-            "platform": "sensor",
-            "state_topic": score,
-            "state_class": "measurement",
-            "suggested_display_precision": 1,
-        }
-        diagnostic = {**sensor, "entity_category": "diagnostic", "icon": "mdi:speedometer"}
-        return {
-            "ratio": {
-                **sensor,
-                "name": "Relative score",
-                "icon": "mdi:gauge",
-                "unit_of_measurement": "%",
-                "suggested_display_precision": 0,
-                "value_template": "{{ value_json.ratio * 100 }}",
-                "expire_after": expire_after_s,
-            },
-            "threshold": {
-                **diagnostic,
-                "name": "Alarm threshold",
-                "value_template": "{{ value_json.threshold }}",
-            },
-            "warning_threshold": {
-                **diagnostic,
-                "name": "Warning threshold",
-                "value_template": "{{ value_json.warning_threshold }}",
-            },
-        }
-
-    def _operation_sensors(self, machine: str) -> dict[str, dict[str, Any]]:
-        """Whether the machine runs, and how much it has."""
-        topic = self._topics.operation(machine)
-        counter = {"platform": "sensor", "state_topic": topic, "state_class": "total_increasing"}
-        return {
-            "running": {
-                "platform": "binary_sensor",
-                "name": "Running",
-                "device_class": "running",
-                "state_topic": topic,
-                "value_template": "{{ 'ON' if value_json.operation in ['running', 'idle'] "
-                "else 'OFF' }}",
-                "json_attributes_topic": topic,
-            },
-            "running_hours": {
-                **counter,
-                "name": "Running time",
-                "device_class": "duration",
-                "unit_of_measurement": "h",
-                "suggested_display_precision": 1,
-                "value_template": "{{ value_json.running_s / 3600 }}",
-            },
-            "starts": {
-                **counter,
-                "name": "Starts",
-                "icon": "mdi:restart",
-                "value_template": "{{ value_json.starts }}",
-            },
-        }
 
     def daemon(self) -> dict[str, Any]:
         """The device of the daemon."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,14 +13,9 @@ from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
+from monitor.outbox.limits import OutboxLimits
 from monitor.outbox.lock import locked
 from monitor.outbox.reads import OutboxReads
-from monitor.outbox.unwritten import AlertKey
-
-_log = logging.getLogger(__name__)
-
-_AGE_CHECK_S = 60.0
-_DAY_S = 86_400.0
 
 OutboxState = Literal["ok", "memory"]
 
@@ -76,15 +69,14 @@ class Outbox:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.path = path
-        self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
-        self._max_in_memory = max_in_memory
         self._guard = threading.RLock()
-        self._next_age_check_s = 0.0
         self._closed = False
         self._lock_file = locked(path.with_name(path.name + ".lock"))
         self._disk = OutboxDisk(path, clock)
         self._memory = self._disk.memory
         self._reads = OutboxReads(self._disk, clock)
+        self._limits = OutboxLimits(self._disk, self._reads, f"outbox {path}", max_in_memory)
+        self._limits.set(max_alerts, max_age_days)
         try:
             self._disk.open()
         except BaseException:
@@ -94,9 +86,8 @@ class Outbox:
     def set_limits(self, *, max_alerts: int, max_age_days: float) -> None:
         """Change the limits."""
         with self._guard:
-            self._max_alerts, self._max_age_s = max_alerts, max_age_days * _DAY_S
-            self._next_age_check_s = 0.0
-            self._enforce_number()
+            self._limits.set(max_alerts, max_age_days)
+            self._limits.enforce_number()
 
     def watch(self, machines: Collection[str]) -> list[str]:
         """Store the monitored machines. Returns the other machines that are in this file."""
@@ -124,7 +115,7 @@ class Outbox:
             self._memory.put(alert)
             self._memory.touch(alert.machine)
             self._disk.flush()
-            self._enforce_number()
+            self._limits.enforce_number()
             return alert
 
     def pending(self, limit: int = 100, machine: str | None = None) -> list[Alert]:
@@ -139,7 +130,7 @@ class Outbox:
         with self._guard:
             self._check_open()
             self._disk.flush_if_due()
-            self._enforce_age()
+            self._limits.enforce_age()
             return self._memory.machines_waiting()
 
     def acknowledge(self, event_id: str, *, is_recorded: bool = True) -> None:
@@ -155,7 +146,7 @@ class Outbox:
             self._memory.remove([event_id])
             self._disk.flush()
             if not is_recorded:
-                self._limit_unrecorded()
+                self._limits.enforce_unrecorded()
 
     def unrecorded(self, limit: int) -> list[Alert]:
         """The oldest alerts that were acknowledged and not recorded, in that order."""
@@ -229,38 +220,3 @@ class Outbox:
     def _unlock(self) -> None:
         if self._lock_file is not None:
             self._lock_file.close()
-
-    def _enforce_number(self) -> None:
-        excess = self._memory.depth() - self._max_alerts
-        if excess > 0:
-            entries = self._reads.oldest(excess, only_updated=True)
-            self._drop(entries or self._reads.oldest(excess, only_updated=False))
-        excess = len(self._memory.unwritten.alerts) - self._max_in_memory
-        if excess > 0:
-            entries = self._memory.unwritten.oldest(excess, only_updated=True)
-            self._drop(entries or self._memory.unwritten.oldest(excess, only_updated=False))
-
-    def _limit_unrecorded(self) -> None:
-        event_ids = self._reads.excess_unrecorded()
-        if not event_ids:
-            return
-        self._memory.unrecorded.remove(event_ids)
-        self._memory.unrecorded.n_dropped += len(event_ids)
-        self._disk.flush()
-        _log.error(
-            "outbox %s: too many delivered alerts are not recorded; the oldest are dropped: %d",
-            *(self.path, self._memory.unrecorded.n_dropped),
-        )
-
-    def _enforce_age(self) -> None:
-        if time.monotonic() >= self._next_age_check_s:
-            self._next_age_check_s = time.monotonic() + _AGE_CHECK_S
-            self._drop(self._reads.older_than(self._max_age_s))
-
-    def _drop(self, entries: list[AlertKey]) -> None:
-        if not entries:
-            return
-        self._memory.drops.update((machine, kind) for _, machine, kind in entries)
-        self._memory.remove([event_id for event_id, _, _ in entries], dropped=True)
-        self._disk.flush()
-        _log.warning("outbox %s: over its limits; alerts dropped: %d", self.path, len(entries))

@@ -111,33 +111,18 @@ class OutboxStore:
         )
 
     def insert(self, alerts: Iterable[StoredAlert]) -> None:
-        """Add alerts at the end. An ``event_id`` that exists is not written again: a commit
-        that was reported as failed may have written it."""
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO alerts"
-            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id, dated_by_clock)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [astuple(alert) for alert in alerts],
-        )
+        """Add alerts at the end, but none that exists: a failed commit may have written it."""
+        self._insert("alerts", alerts)
 
     def delete(self, event_ids: Iterable[str]) -> None:
-        self._connection.executemany(
-            "DELETE FROM alerts WHERE event_id = ?", [(event_id,) for event_id in event_ids]
-        )
+        self._delete("alerts", event_ids)
 
     def insert_unrecorded(self, alerts: Iterable[StoredAlert]) -> None:
         """Add alerts that were delivered and are not recorded; one that exists is not added."""
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO unrecorded"
-            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id, dated_by_clock)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [astuple(alert) for alert in alerts],
-        )
+        self._insert("unrecorded", alerts)
 
     def delete_unrecorded(self, event_ids: Iterable[str]) -> None:
-        self._connection.executemany(
-            "DELETE FROM unrecorded WHERE event_id = ?", [(event_id,) for event_id in event_ids]
-        )
+        self._delete("unrecorded", event_ids)
 
     def unrecorded(self, limit: int) -> list[StoredAlert]:
         """The oldest alerts that were delivered and are not recorded, in order."""
@@ -251,3 +236,15 @@ class OutboxStore:
             " number = excluded.number",
             [(machine, kind, number) for (machine, kind), number in drops.items()],
         )
+
+    def _insert(self, table: str, alerts: Iterable[StoredAlert]) -> None:
+        self._connection.executemany(
+            f"INSERT OR IGNORE INTO {table}"  # noqa: S608 - constants
+            " (event_id, machine, kind, appended_unix_s, body, steady_s, boot_id, dated_by_clock)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [astuple(alert) for alert in alerts],
+        )
+
+    def _delete(self, table: str, event_ids: Iterable[str]) -> None:
+        query = f"DELETE FROM {table} WHERE event_id = ?"  # noqa: S608 - constants
+        self._connection.executemany(query, [(event_id,) for event_id in event_ids])
