@@ -13,40 +13,12 @@ import os
 import select
 import threading
 import time
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
+from monitor.service.task import Entry, Task, run_slice
 from monitor.sources.waiting import Wait, wait_for
 
 log = logging.getLogger(__name__)
-
-
-class Task(Protocol):
-    """What the engine runs. Its methods are called by one thread at a time."""
-
-    @property
-    def name(self) -> str:
-        """For the log."""
-
-    def step(self) -> Wait | None:
-        """Do some milliseconds of work; returns when to be called again, None at the end."""
-
-    def close(self) -> None:
-        """Called once, after the last step. It may take a second: others do not wait for it."""
-
-
-class _Entry:
-    """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
-
-    __slots__ = ("due_s", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.wait = Wait.NOW
-        self.due_s = 0.0
-        self.serial = 0
-        self.is_waiting = False
-        self.is_removed = False
-        self.stop = threading.Event()
 
 
 class Engine:
@@ -66,13 +38,13 @@ class Engine:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._entries: dict[Task, _Entry] = {}
-        self._ready: list[tuple[float, int, int, _Entry]] = []
-        self._later: list[tuple[float, int, int, _Entry]] = []
-        self._by_descriptor: dict[int, _Entry] = {}
+        self._entries: dict[Task, Entry] = {}
+        self._ready: list[tuple[float, int, int, Entry]] = []
+        self._later: list[tuple[float, int, int, Entry]] = []
+        self._by_descriptor: dict[int, Entry] = {}
         self._number = 0
         self._loop: threading.Thread | None = None
-        self._current: tuple[_Entry, float] | None = None
+        self._current: tuple[Entry, float] | None = None
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
@@ -80,7 +52,7 @@ class Engine:
     def add(self, task: Task) -> None:
         """Run a task from now on."""
         with self._guard:
-            entry = self._entries[task] = _Entry(task)
+            entry = self._entries[task] = Entry(task)
             self._make_ready(entry, time.monotonic())
             if self._loop is None:
                 self._start_loop()
@@ -138,9 +110,9 @@ class Engine:
             if entry is not None and not self._advance(entry, me):
                 return
 
-    def _advance(self, entry: _Entry, me: threading.Thread) -> bool:
+    def _advance(self, entry: Entry, me: threading.Thread) -> bool:
         """Run a slice of a task; whether this thread is still that of the loop."""
-        wait = _slice(entry.task, self.SLICE_S)
+        wait = run_slice(entry.task, self.SLICE_S)
         with self._guard:
             is_loop = self._loop is me
             if is_loop:
@@ -159,19 +131,19 @@ class Engine:
             entry.task.close()
         return is_loop
 
-    def _go_on_alone(self, entry: _Entry, wait: Wait | None) -> None:
+    def _go_on_alone(self, entry: Entry, wait: Wait | None) -> None:
         """This thread is that of one task from now on, because it may hang again."""
         while wait is not None and not entry.is_removed:
             wait_for(wait, entry.stop)
             if not entry.is_removed:
-                wait = _slice(entry.task, self.SLICE_S)
+                wait = run_slice(entry.task, self.SLICE_S)
         with self._guard:
             self._entries.pop(entry.task, None)
         entry.task.close()
 
     # All below is called with the guard.
 
-    def _next(self, now_s: float) -> tuple[_Entry | None, float]:
+    def _next(self, now_s: float) -> tuple[Entry | None, float]:
         """The task that is due for longest; without one, for how long nothing is due."""
         while self._later:
             due_s, _, serial, entry = self._later[0]
@@ -192,7 +164,7 @@ class Engine:
             return None, -1.0
         return None, min(60.0, self._later[0][0] - now_s)
 
-    def _schedule(self, entry: _Entry, wait: Wait) -> None:
+    def _schedule(self, entry: Entry, wait: Wait) -> None:
         now_s = time.monotonic()
         entry.wait = wait
         entry.serial += 1
@@ -205,7 +177,7 @@ class Engine:
         else:
             self._make_ready(entry, now_s + self.PATIENCE_S)
 
-    def _due(self, entry: _Entry, due_s: float, now_s: float) -> None:
+    def _due(self, entry: Entry, due_s: float, now_s: float) -> None:
         """It may run, or from now on also when a descriptor can be read."""
         wait = entry.wait
         if not wait.descriptors or wait.until_s <= now_s:
@@ -226,36 +198,18 @@ class Engine:
             elif (entry := self._by_descriptor.get(descriptor)) is not None:
                 self._make_ready(entry, now_s)
 
-    def _make_ready(self, entry: _Entry, due_s: float) -> None:
+    def _make_ready(self, entry: Entry, due_s: float) -> None:
         self._forget(entry)
         entry.is_waiting = True
         self._push(self._ready, entry, due_s)
 
-    def _forget(self, entry: _Entry) -> None:
+    def _forget(self, entry: Entry) -> None:
         """It does not wait any more."""
         entry.serial += 1
         for descriptor in entry.wait.descriptors:
             if self._by_descriptor.pop(descriptor, None) is not None:
                 self._poll.unregister(descriptor)
 
-    def _push(
-        self, heap: list[tuple[float, int, int, _Entry]], entry: _Entry, due_s: float
-    ) -> None:
+    def _push(self, heap: list[tuple[float, int, int, Entry]], entry: Entry, due_s: float) -> None:
         self._number += 1
         heapq.heappush(heap, (due_s, self._number, entry.serial, entry))
-
-
-def _slice(task: Task, seconds: float) -> Wait | None:
-    """Steps until it waits, at most for about so long."""
-    end_s = time.monotonic() + seconds
-    while True:
-        try:
-            wait = task.step()
-        except Exception:
-            log.exception("internal error", extra={"machine": task.name})
-            return None
-        if wait is None or wait.descriptors:
-            return wait
-        now_s = time.monotonic()
-        if wait.until_s > now_s or now_s >= end_s:
-            return wait

@@ -1,0 +1,57 @@
+"""What the engine runs: a task, where it waits, and a slice of its work."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Protocol
+
+from monitor.sources.waiting import Wait
+
+log = logging.getLogger(__name__)
+
+
+class Task(Protocol):
+    """What the engine runs. Its methods are called by one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+
+    def step(self) -> Wait | None:
+        """Do some milliseconds of work; returns when to be called again, None at the end."""
+
+    def close(self) -> None:
+        """Called once, after the last step. It may take a second: others do not wait for it."""
+
+
+class Entry:
+    """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
+
+    __slots__ = ("due_s", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.wait = Wait.NOW
+        self.due_s = 0.0
+        self.serial = 0
+        self.is_waiting = False
+        self.is_removed = False
+        self.stop = threading.Event()
+
+
+def run_slice(task: Task, seconds: float) -> Wait | None:
+    """Steps until it waits, at most for about so long."""
+    end_s = time.monotonic() + seconds
+    while True:
+        try:
+            wait = task.step()
+        except Exception:
+            log.exception("internal error", extra={"machine": task.name})
+            return None
+        if wait is None or wait.descriptors:
+            return wait
+        now_s = time.monotonic()
+        if wait.until_s > now_s or now_s >= end_s:
+            return wait
