@@ -51,7 +51,7 @@ function show(next) {
   const shown = [machine.state, machine.acknowledged, machine.muted_until, machine.label].join();
   if (place("state").dataset.shown !== shown) {
     fill(place("state"), stateBadge(machine));
-    loadSoon();
+    setTimeout(loadWritten, WRITTEN_AFTER_S.at(-1) * 1000);
   }
   place("state").dataset.shown = shown;
   setText(place("explanation"), explanation(machine, Date.now() / 1000));
