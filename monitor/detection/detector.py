@@ -135,6 +135,9 @@ class Detector:
         if self.rule.is_long and self._open is None and score.first_sample < self._not_before:
             return None
         is_over = score.value > self.rule.threshold
+        if not is_over and not self._n_over and self._open is None:
+            self._last.append((False, score.end_sample))
+            return None
         if len(self._last) == self.rule.persistence.out_of:
             self._n_over -= self._last[0][0]
         self._n_over += is_over

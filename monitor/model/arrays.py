@@ -78,7 +78,7 @@ def parse_head(path: Path, content: bytes, kind: ScoreKind) -> Head:
         raise BundleError(
             f"{path}: evidence of {centres.shape[1]} numbers, more than {_LARGEST_EVIDENCE}"
         )
-    head = HEADS[kind](centres.astype(np.float64), whitener.astype(np.float64))
+    head = HEADS[kind](centres.astype(np.float64), whitener)
     if head.is_distance and not min(*centres.shape, len(whitener)):
         raise BundleError(f"{path}: holds no centre or no whitener to score with")
     head = _with_healthy(path, _with_references(path, head, arrays), arrays)

@@ -48,7 +48,8 @@ class Head(ABC):
     """The arrays of ``head.npz``, and the score that they give.
 
     ``centres``: ``(n_regimes, d)``, the mean evidence of each healthy operating state.
-    ``whitener``: ``(k, d)``, the matrix of the distance. A loss head has ``(0, d)`` for both.
+    ``whitener``: ``(k, d)``, the matrix of the distance; that of a bundle is in single precision.
+    A loss head has ``(0, d)`` for both.
     ``references``: ``(n_references, d)``, the mean evidence of each healthy operating state of
     the reference machines. ``reference_machines``: ``(n_references,)``, the machine of each row,
     from 0. ``reference_limits``: ``(n_references,)``, the position beyond which sound is that of
@@ -60,7 +61,7 @@ class Head(ABC):
     """
 
     centres: DoubleArray
-    whitener: DoubleArray
+    whitener: npt.NDArray[np.floating]
     references: DoubleArray = field(default_factory=lambda: np.empty((0, 0)))
     reference_machines: npt.NDArray[np.intp] = field(
         default_factory=lambda: np.empty(0, dtype=np.intp)
@@ -72,13 +73,12 @@ class Head(ABC):
 
     is_distance: ClassVar[bool]
     whitened_centres: DoubleArray = field(init=False, repr=False, compare=False)
-    """``(n_regimes, k)``, the whitener times each centre."""
+    """``(n_regimes, k)``, each centre as :func:`whitened` gives it."""
 
     def __post_init__(self) -> None:
         """Prepare what every score needs."""
         # A product of few rows with a matrix takes a third of the time if its columns lie together.
-        columns = np.ascontiguousarray(self.whitener.T, dtype=np.float64)
-        object.__setattr__(self, "whitener", columns.T)
+        object.__setattr__(self, "whitener", np.ascontiguousarray(self.whitener.T).T)
         object.__setattr__(self, "whitened_centres", whitened(self.centres, self))
 
     def score(self, evidence: DoubleArray, loss: float) -> float:
@@ -145,21 +145,27 @@ def larger_distance(distance: DoubleArray, local: DoubleArray, head: Head) -> Do
     return larger
 
 
-def whitened(rows: DoubleArray, head: Head) -> DoubleArray:
-    """``whitener x`` of every row ``x``. Shape: ``(n, d)`` to ``(n, k)``."""
-    product: DoubleArray = rows @ head.whitener.T
-    return product
+def whitened(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
+    """``whitener (x - first centre)`` of every row ``x``. Shape: ``(n, d)`` to ``(n, k)``.
+
+    The difference comes first, so that single precision is enough for the product.
+    """
+    differences = _from_first_centre(rows, head).astype(head.whitener.dtype)
+    return np.asarray(differences @ head.whitener.T, dtype=np.float64)
 
 
 def whitened_in_tiles(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
     """As :func:`whitened`; a row gives the same bits whatever the others are."""
     n_rows, n_numbers = rows.shape
     n_padded = n_rows + -n_rows % _TILE_ROWS
-    padded = np.zeros((n_padded, n_numbers))
-    padded[:n_rows] = rows
-    tiles = padded.reshape(-1, _TILE_ROWS, n_numbers)
-    product: DoubleArray = np.matmul(tiles, head.whitener.T)
-    return product.reshape(n_padded, len(head.whitener))[:n_rows]
+    padded = np.zeros((n_padded, n_numbers), dtype=head.whitener.dtype)
+    padded[:n_rows] = _from_first_centre(rows, head)
+    product = np.matmul(padded.reshape(-1, _TILE_ROWS, n_numbers), head.whitener.T)
+    return np.asarray(product.reshape(n_padded, len(head.whitener))[:n_rows], dtype=np.float64)
+
+
+def _from_first_centre(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
+    return np.asarray(rows - head.centres[0] if len(head.centres) else rows, dtype=np.float64)
 
 
 def distances_between(rows: DoubleArray, centres: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
@@ -189,7 +195,7 @@ def offset(evidence: DoubleArray, head: Head) -> DoubleArray:
     return nearest
 
 
-def squared_lengths(differences: DoubleArray, whitener: DoubleArray) -> DoubleArray:
+def squared_lengths(differences: DoubleArray, whitener: npt.NDArray[np.floating]) -> DoubleArray:
     """``|whitener x|^2`` of every row ``x``. Shape: ``(n, d)`` and ``(k, d)`` to ``(n,)``."""
     squared: DoubleArray = np.square(differences @ whitener.T).sum(axis=1)
     return squared
