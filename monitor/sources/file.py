@@ -6,7 +6,7 @@ import threading
 from collections.abc import Generator
 from dataclasses import replace
 
-from monitor.audio.files import BLOCK_S, read_blocks
+from monitor.audio.files import read_blocks
 from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem, unavailable
@@ -14,6 +14,7 @@ from monitor.sources.settings import FileSettings
 from monitor.sources.waiting import Steps, blocking
 
 _REALTIME_BLOCK_S = 0.1
+_BLOCK_S = 4.0
 
 
 class FileSource:
@@ -39,7 +40,7 @@ class FileSource:
         if not settings.path.is_file():
             raise MissingInputError(f"{settings.path}: no such file")
         pacer = Pacer(realtime=settings.realtime)
-        block_s = _REALTIME_BLOCK_S if settings.realtime else BLOCK_S
+        block_s = _REALTIME_BLOCK_S if settings.realtime else _BLOCK_S
         position = 0
         while True:
             begun = position
