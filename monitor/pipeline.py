@@ -66,9 +66,10 @@ class PipelineOutput:
 class Pipeline:
     """One machine, from its sound to its decisions.
 
-    ``state`` is the present state of the machine. Positions in the output are samples at the
-    rate of the bundle. ``decides_only``: while no alert is open, scores over long spans that are
-    too low to decide anything may be upper bounds, which takes less time.
+    ``state`` is the present state of the machine. ``not_judged``: why the first windows were not
+    scored whose recording chain the bundle cannot judge, if there were any. Positions in the
+    output are samples at the rate of the bundle. ``decides_only``: while no alert is open, scores
+    over long spans that are too low to decide anything may be upper bounds, which takes less time.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pipeline:
         spec = bundle.spec
         self.bundle = bundle
         self.state = _WARMING
+        self.not_judged: SourceState | None = None
         self.watch = ScoreWatch(bundle, detector, operation)
         self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
@@ -207,6 +209,7 @@ class Pipeline:
         self._set_state(check.fault or self._machine_state(), output)
         for run in check.scorable(windows):
             if isinstance(run, SourceState):
+                self.not_judged = self.not_judged or run
                 self._interrupt()
                 self._set_state(run, output)
             else:

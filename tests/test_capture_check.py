@@ -98,6 +98,18 @@ def test_a_narrower_sound_is_degraded_and_named(bundle: Bundle, to_hz: int, end_
     assert named_khz == pytest.approx(end_hz / 1000, rel=0.08)
 
 
+def test_a_part_that_is_not_judged_is_named_in_blocks_of_any_length(bundle: Bundle) -> None:
+    """A replay passes over a part of the recording in silence, because the next part is sound."""
+    sound = machine_sound(40.0, seed=50)
+    sound[20 * RATE_HZ : 21 * RATE_HZ] = narrowed(sound[20 * RATE_HZ : 21 * RATE_HZ], 8_000)
+    for cuts in ([], list(range(0, len(sound), RATE_HZ // 2))):
+        pipeline = Pipeline(bundle)
+        output_of(pipeline, sound, cuts)
+        assert pipeline.capture_fault is None
+        assert pipeline.not_judged is not None
+        assert pipeline.not_judged.reason == "bandwidth"
+
+
 def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
     """Healthy sound over a telephone raises an alert."""
     output = output_of(Pipeline(bundle), telephone(machine_sound(30.0, seed=50)), [])

@@ -133,7 +133,7 @@ def replay_recording(
         for block in blocks:
             _, seconds = block_times_s(block, bundle.spec.frame_rate_hz)
             alerts += take(pipeline.push(block))
-            not_judged = not_judged or pipeline.capture_fault
+            not_judged = not_judged or pipeline.not_judged or pipeline.capture_fault
         alerts += take(pipeline.finish())
         if whole.empty and not pipeline.is_stopped:
             raise BadInputError(nothing_to_score(recording, pipeline, seconds))
