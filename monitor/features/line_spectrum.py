@@ -33,7 +33,7 @@ _HIGHEST = 0.95
 """Above this share of the Nyquist frequency, resamplers and codecs remove sound."""
 _FLOOR = np.float32(1e-12)
 _I = np.complex64(1j)
-_AT_ONCE = 2
+_AT_ONCE = 4
 """So many windows are transformed together."""
 
 

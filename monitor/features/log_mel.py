@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 _FRAMES_AT_ONCE = 16
-_TILES_AT_ONCE = 2
+_TILES_AT_ONCE = 4
 """The arrays of so many tiles of frames fit into the processor's cache."""
 _BAND_GROUPS = 4
 """The bands of a group have few bins in common, so that several small products are faster."""
