@@ -23,7 +23,6 @@ from monitor.domain import DoubleArray, FloatArray
 from monitor.model.manifest import ScoreKind
 
 LOCAL_NUMBERS = 8
-_TILE_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +149,18 @@ def whitened(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
 
     The difference comes first, so that single precision is enough for the product.
     """
-    differences = _from_first_centre(rows, head).astype(head.whitener.dtype)
-    return np.asarray(differences @ head.whitener.T, dtype=np.float64)
+    return np.asarray(_from_first_centre(rows, head) @ head.whitener.T, dtype=np.float64)
 
 
-def whitened_in_tiles(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
+def whitened_one_by_one(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
     """As :func:`whitened`; a row gives the same bits whatever the others are."""
-    n_rows, n_numbers = rows.shape
-    n_padded = n_rows + -n_rows % _TILE_ROWS
-    padded = np.zeros((n_padded, n_numbers), dtype=head.whitener.dtype)
-    padded[:n_rows] = _from_first_centre(rows, head)
-    product = np.matmul(padded.reshape(-1, _TILE_ROWS, n_numbers), head.whitener.T)
-    return np.asarray(product.reshape(n_padded, len(head.whitener))[:n_rows], dtype=np.float64)
+    differences = _from_first_centre(rows, head)[:, np.newaxis]
+    return np.asarray((differences @ head.whitener.T)[:, 0], dtype=np.float64)
 
 
-def _from_first_centre(rows: FloatArray | DoubleArray, head: Head) -> DoubleArray:
-    return np.asarray(rows - head.centres[0] if len(head.centres) else rows, dtype=np.float64)
+def _from_first_centre(rows: FloatArray | DoubleArray, head: Head) -> npt.NDArray[np.floating]:
+    differences = rows - head.centres[0] if len(head.centres) else rows
+    return differences.astype(head.whitener.dtype)
 
 
 def distances_between(rows: DoubleArray, centres: DoubleArray) -> tuple[DoubleArray, DoubleArray]:

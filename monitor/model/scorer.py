@@ -16,7 +16,7 @@ from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
 from monitor.errors import BundleError
 from monitor.model.bundle import Bundle
 from monitor.model.channel_scores import ChannelScorer
-from monitor.model.head import Head, whitened_in_tiles
+from monitor.model.head import Head, whitened_one_by_one
 from monitor.model.network import Network, NetworkOutput, RunsWindows
 from monitor.model.recording_score import RecordingScore
 
@@ -154,7 +154,7 @@ class Scorer:
 
 def _rows(output: NetworkOutput, head: Head) -> DoubleArray:
     """One row for each window: loss, level, residual of each band, whitened evidence."""
-    evidence = whitened_in_tiles(output.evidence, head)
+    evidence = whitened_one_by_one(output.evidence, head)
     before = output.rows[:, : _BANDS + output.n_mels]
     return np.concatenate((before, evidence), axis=1, dtype=np.float64)
 
