@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, Route, expect
+from playwright.sync_api import Browser, Page, Request, Response, Route, expect
 
 from monitor.clock import rfc3339
 from monitor.history.records import Event
@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
 DAYS = 10
 ALERT_AGO_S = 2 * 3600.0
+VALUES = "**/history?*"
+"""Requests for values. The answer to an earlier request may arrive after an action."""
 
 
 def fill(context: Context) -> None:
@@ -71,14 +73,30 @@ def row_minutes(response: Response) -> int:
 
 def press(page: Page, name: str) -> Response:
     """Press a button of the chart, and wait for the values that it loads."""
-    with page.expect_response("**/history?*") as answer:
+    with page.expect_request(VALUES) as asked:
         page.get_by_role("button", name=name, exact=True).click()
-    return answer.value
+    return answer_to(asked.value)
+
+
+def answer_to(request: Request) -> Response:
+    response = request.response()
+    assert response is not None
+    return response
+
+
+def without_refresh(page: Page) -> None:
+    """Let the chart not load newer values from time to time: only the tests cause requests."""
+    page.add_init_script(
+        """const repeat = window.setInterval;
+        window.setInterval = (call, ms, ...rest) => (ms === 60000 ? 0 : repeat(call, ms, ...rest));
+        """
+    )
 
 
 def test_zooming_loads_finer_values(app: Served, browser: Browser) -> None:
     """A month would be a blur, or an hour of it could not be seen."""
     viewer = Viewer(browser, app.url, DESKTOP)
+    without_refresh(viewer.page)
     page = viewer.open("machine/pump-7")
     expect(page.locator(".chart-summary")).to_contain_text("highest ratio")
     month = press(page, "30 days")
@@ -88,12 +106,12 @@ def test_zooming_loads_finer_values(app: Served, browser: Browser) -> None:
     box = chart.bounding_box()
     assert box is not None
     middle = box["y"] + box["height"] / 2
-    with page.expect_response("**/history?*") as answer:
+    with page.expect_request(VALUES) as asked:
         page.mouse.move(box["x"] + 0.88 * box["width"], middle)
         page.mouse.down()
         page.mouse.move(box["x"] + 0.90 * box["width"], middle, steps=5)
         page.mouse.up()
-    zoomed = answer.value
+    zoomed = answer_to(asked.value)
     assert shown_s(zoomed) == pytest.approx(0.02 * 30 * 86_400.0, rel=0.2)
     assert row_minutes(zoomed) == 1
     assert shown_s(press(page, "Zoom out")) == pytest.approx(2 * shown_s(zoomed), rel=0.01)
@@ -118,6 +136,7 @@ def test_the_last_day_has_a_value_for_each_quarter_of_an_hour(app: Served) -> No
 def test_the_chart_marks_the_alert_and_describes_itself(app: Served, browser: Browser) -> None:
     """Somebody who cannot see the chart would not know what it shows."""
     viewer = Viewer(browser, app.url, DESKTOP)
+    without_refresh(viewer.page)
     page = viewer.open("machine/pump-7")
     expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.40")
     press(page, "7 days")
@@ -135,6 +154,7 @@ def test_fingers_move_and_zoom_the_chart(app: Served, browser: Browser) -> None:
     """On a phone, only the buttons would work."""
     context = browser.new_context(viewport=PHONE, has_touch=True, timezone_id="Europe/Berlin")
     page = context.new_page()
+    without_refresh(page)
     page.goto(f"{app.url}/machine/pump-7")
     expect(page.locator(".chart-summary")).to_contain_text("highest ratio")
     before = shown_s(press(page, "24 h"))
@@ -151,19 +171,19 @@ def test_fingers_move_and_zoom_the_chart(app: Served, browser: Browser) -> None:
         ]
         fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
-    with page.expect_response("**/history?*") as answer:
+    with page.expect_request(VALUES) as asked:
         touch("touchStart", 0.4, 0.6)
         touch("touchMove", 0.3, 0.7)
         touch("touchMove", 0.2, 0.8)
         touch("touchEnd")
-    zoomed = answer.value
+    zoomed = answer_to(asked.value)
     assert shown_s(zoomed) == pytest.approx(before / 3.0, rel=0.05)
-    with page.expect_response("**/history?*") as answer:
+    with page.expect_request(VALUES) as asked:
         touch("touchStart", 0.3)
         touch("touchMove", 0.5)
         touch("touchMove", 0.8)
         touch("touchEnd")
-    moved = answer.value
+    moved = answer_to(asked.value)
     assert shown_s(moved) == pytest.approx(shown_s(zoomed), abs=2.0)
     assert since_s(zoomed) - since_s(moved) == pytest.approx(0.5 * shown_s(zoomed), rel=0.1)
     context.close()
