@@ -40,7 +40,7 @@ class NetworkSettings(BaseModel):
     """An epoch covers the sound of the machine with the least once, with no more windows than this.
     """
     batch_size: int = Field(default=64, ge=2, le=4096)
-    learning_rate: float = Field(default=5e-3, gt=0.0, le=1.0)
+    learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
     channels: tuple[int, ...] = Field(default=(32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
