@@ -632,7 +632,7 @@ def page_url(node: Node) -> Iterator[str]:
 
 def set_password(node: Node, user: str, role: str) -> None:
     """As docs/web.md describes it for a service."""
-    command = f"echo {PASSWORD} | STATE_DIRECTORY=/var/lib/auscult-web {SETTING}"
+    command = f"echo {PASSWORD} | {SETTING}"
     node.system.run(["sh", "-c", f"{command} --user {user} --role {role}"])
 
 

@@ -250,3 +250,60 @@ def test_the_file_of_users_names_its_format(node: Daemon) -> None:
     document = json.loads(users_file(node).read_text())
     assert document["version"] == 1
     assert list(document["users"]) == ["anna"]
+
+
+# As a service: /etc/auscult and /var/lib.
+
+
+@pytest.fixture
+def service(node: Daemon, tmp_path: Path) -> Iterator[Path]:
+    """The folder of the services' states. ``node`` has the configuration of a service."""
+    states = tmp_path / "var"
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("monitor.config.state_folder", "monitor.commands.web"):
+            patch.setattr(f"{module}.SERVICE_CONFIGS", node.folder)
+        patch.setattr("monitor.config.state_folder.SERVICE_STATES", states)
+        patch.delenv("STATE_DIRECTORY", raising=False)
+        yield states
+
+
+def test_a_password_by_hand_protects_the_page_of_the_service(node: Daemon, service: Path) -> None:
+    """It would be in a file that no page reads: the page stays open to everybody."""
+    done = set_by_command(node, f"{PASSWORD}\n", "--user", "anna")
+    path = service / "auscult-web" / "web" / "users.json"
+    assert (done.status, path.is_file()) == (0, True)
+    assert done.err.splitlines() == [
+        f"anna may now log in as operator ({path}, read by auscult-web.service)"
+    ]
+    machines = node.folder / "machines"
+    machines.mkdir()
+    other = machines / "pump-8.toml"
+    other.write_text(node.config.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+        done = auscult("web", "--set-password", "--config", other)
+    assert "auscult-web@pump-8.service" in done.err
+    assert (service / "auscult-web-pump-8" / "web" / "users.json").is_file()
+
+
+def test_passwords_in_a_place_that_the_page_does_not_read_are_reported(
+    node: Daemon, service: Path, tmp_path: Path
+) -> None:
+    """A user would believe that the page is protected by them."""
+    stale = users_file(node)
+    set_password(stale, "ben", Role.VIEWER, PASSWORD)
+    assert f"warning: {stale} also has passwords, which are not used here" in (
+        set_by_command(node, f"{PASSWORD}\n").err
+    )
+    stale.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(tmp_path / "elsewhere"))
+        done = set_by_command(node, f"{PASSWORD}\n")
+    assert "read by auscult web --config" in done.err
+    assert f"warning: auscult-web.service reads {service}/auscult-web/web/users.json" in done.err
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("monitor.config.state_folder", "monitor.commands.web"):
+            patch.setattr(f"{module}.SERVICE_CONFIGS", tmp_path / "etc")
+        done = set_by_command(node, f"{PASSWORD}\n")
+    assert f"({stale}, read by auscult web --config {node.config}" in done.err
+    assert "warning: auscult-web.service reads" in done.err

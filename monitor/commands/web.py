@@ -6,13 +6,21 @@ import contextlib
 import getpass
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from monitor.commands.extras import needs_extra
 from monitor.commands.output import message
-from monitor.config.settings import load_config
-from monitor.config.state_folder import companion_dir, state_dir
+from monitor.config.settings import Settings, load_config
+from monitor.config.state_folder import (
+    SERVICE_CONFIGS,
+    companion_dir,
+    daemon_state_dir,
+    service_companion_dir,
+    service_instance,
+    state_dir,
+)
 from monitor.config.web import WebSettings
 from monitor.errors import MissingInputError, UsageError
 from monitor.process.logs import set_up_logging
@@ -42,7 +50,7 @@ def web(config: Path) -> None:
     app, context = assemble(
         web_settings,
         config=config,
-        state_dir=state_dir(settings, config),
+        state_dir=daemon_state_dir(settings, config),
         own_dir=companion_dir(settings, config, "web"),
         others=others,
     )
@@ -81,7 +89,7 @@ def with_credentials(settings: WebSettings) -> WebSettings:
 
 
 def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -> None:
-    """Ask for a password, and store it.
+    """Ask for a password, store it where the page of ``config`` reads it, and name that page.
 
     Raises ``UsageError`` for a name or a password that cannot be used, and what reading the
     configuration and writing the file raise.
@@ -91,7 +99,44 @@ def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -
         from monitor.web import users  # noqa: PLC0415 - needs the extra
     path = companion_dir(settings, config, "web") / users.FILE_NAME
     users.set_password(path, user, users.Role(role), _read_password(user))
-    message(f"{user} may now log in as {role} ({path})")
+    message(f"{user} may now log in as {role} ({path}, read by {_reader_of(path, config)})")
+    for line in _other_places(path, settings, config):
+        message(f"warning: {line}")
+
+
+def _reader_of(path: Path, config: Path) -> str:
+    """The process that lets in the users of this file."""
+    folder = service_companion_dir(config, "web")
+    if folder is None or path.parent != folder:
+        return f"auscult web --config {config}, started by hand or with the same STATE_DIRECTORY"
+    return _service_of(config)
+
+
+def _service_of(config: Path) -> str:
+    instance = service_instance(config)
+    return f"auscult-web@{instance[1:]}.service" if instance else "auscult-web.service"
+
+
+def _other_places(path: Path, settings: Settings, config: Path) -> Iterator[str]:
+    """Sentences on the other places in which a page could look for its users."""
+    own = service_companion_dir(config, "web")
+    if own is not None and own != path.parent:
+        yield (
+            f"{_service_of(config)} reads {own / path.name}, which was not changed: "
+            "run this command without STATE_DIRECTORY to set its passwords"
+        )
+    main = SERVICE_CONFIGS / "config.toml"
+    service = service_companion_dir(main, "web")
+    if own is None and service is not None and os.path.lexists(service.parent):
+        yield (
+            f"auscult-web.service reads {service / path.name}, which was not changed: "
+            f"use --config {main} to set its passwords"
+        )
+    places = {config.absolute().parent / "state" / "web", state_dir(settings, config) / "web"}
+    for place in sorted(places - {path.parent, own}):
+        with contextlib.suppress(OSError):  # only another user may know what is there
+            if (other := place / path.name).exists():
+                yield f"{other} also has passwords, which are not used here: delete it"
 
 
 def _read_password(user: str) -> str:

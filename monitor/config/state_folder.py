@@ -29,22 +29,40 @@ def daemon_state_dir(settings: Settings, config_path: Path) -> Path:
     systemd gives the service its folder in the environment, which the command does not have.
     """
     if settings.service.state_dir is None and "STATE_DIRECTORY" not in os.environ:
-        path = config_path.absolute()
-        if path == SERVICE_CONFIGS / "config.toml":
-            return SERVICE_STATES / "auscult"
-        if path.parent == SERVICE_CONFIGS / "machines":
-            return SERVICE_STATES / f"auscult-{path.stem}"
+        instance = service_instance(config_path)
+        if instance is not None:
+            return SERVICE_STATES / f"auscult{instance}"
     return state_dir(settings, config_path)
 
 
 def companion_dir(settings: Settings, config_path: Path, name: str) -> Path:
-    """The folder that ``auscult NAME``, beside the daemon, may write.
+    """The folder that ``auscult NAME``, beside the daemon, may write, also if it is run by hand.
 
-    ``name`` in systemd's ``StateDirectory=`` of this process, or else in the state folder.
+    ``name`` in systemd's ``StateDirectory=`` of this process, or of the unit of the configuration,
+    or else in the state folder.
     """
     if from_systemd := os.environ.get("STATE_DIRECTORY"):
         return Path(from_systemd.split(":")[0]) / name
-    return state_dir(settings, config_path) / name
+    return service_companion_dir(config_path, name) or state_dir(settings, config_path) / name
+
+
+def service_companion_dir(config_path: Path, name: str) -> Path | None:
+    """The ``companion_dir`` of ``auscult-NAME.service``; None if it reads another configuration."""
+    instance = service_instance(config_path)
+    return None if instance is None else SERVICE_STATES / f"auscult-{name}{instance}" / name
+
+
+def service_instance(config_path: Path) -> str | None:
+    """What a service of this configuration adds to its name: nothing, or ``-NAME``.
+
+    None if no unit reads this file.
+    """
+    path = config_path.absolute()
+    if path == SERVICE_CONFIGS / "config.toml":
+        return ""
+    if path.parent == SERVICE_CONFIGS / "machines" and path.suffix == ".toml":
+        return f"-{path.stem}"
+    return None
 
 
 def outbox_path(state_dir: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 from monitor.config.notify import NotifySettings
 from monitor.config.settings import Settings, load_config
-from monitor.config.state_folder import companion_dir, history_path, state_dir
+from monitor.config.state_folder import companion_dir, daemon_state_dir, history_path
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
@@ -115,7 +115,7 @@ class _Service:
         """Start the threads of all targets."""
         log_format = self._log_format or settings.service.log_format
         set_up_logging(settings.service.log_level, log_format)
-        state = state_dir(settings, self._config)
+        state = daemon_state_dir(settings, self._config)
         history = HistoryReader(history_path(state))
         evidence = EvidenceFolder(state / "evidence")
         sending = Sending()
