@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,20 @@ def test_the_day_of_a_recording_is_that_of_its_name_or_folder(
     """Recordings of one day count as several, or a speed or a number counts as a day."""
     days = days_of([Path(name) for name in names])
     assert (None if days is None else days.tolist()) == expected
+
+
+def test_days_are_local_days_where_a_name_states_the_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working day of a machine far from Greenwich would be divided into two."""
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    try:
+        names = ["20261122T173000Z", "20261123T003000Z", "20261122T235900", "20261123T173000Z"]
+        days = days_of([Path(f"{name}-000162300000.flac") for name in names])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert days is not None
+    assert days.tolist() == [0, 0, 0, 1]
 
 
 def sound_of(rows: npt.NDArray[np.float64]) -> HealthySound:

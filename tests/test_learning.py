@@ -7,11 +7,13 @@ import importlib.util
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -669,6 +671,10 @@ def test_a_machine_is_learned_again_when_it_was_off_at_first(make: Make, tmp_pat
     assert learner.state.journal.newest is not None
     assert "off before" in learner.state.journal.newest.reason
     pieces = learner.state.store.pieces
+    for one in pieces:
+        stamp = re.sub(r"[-:]|\.\d+", "", one.recorded_at)
+        assert one.name == f"{stamp}-{round(one.heard_s * 1000):012d}.flac"
+        assert one.hour == datetime.fromisoformat(one.recorded_at).astimezone().hour
     assert {one.kind for one in pieces if one.level_dbfs < -40} == {"quiet"}
     assert {one.kind for one in pieces if one.level_dbfs > -40} == {"running"}
     assert {(one.aside, one.ratio) for one in pieces} == {("", None)}

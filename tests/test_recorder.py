@@ -114,12 +114,12 @@ def test_an_unfinished_file_of_a_killed_recorder_is_kept(
 ) -> None:
     """What can still be saved of it is overwritten."""
     monkeypatch.setattr(flac_recorder, "datetime", StoppedClock)
-    part = tmp_path / "pump-7-20260101T000000-001.flac.part"
+    part = tmp_path / "pump-7-20260101T000000Z-001.flac.part"
     part.write_bytes(b"fLaC")
     with FlacRecorder(tmp_path, "pump-7", 10.0) as recorder:
         recorder.push(AudioBlock(np.full(10_000, 0.1, np.float32), 1000, 0))
     assert part.read_bytes() == b"fLaC"
-    assert [path.name for path in recorder.files] == ["pump-7-20260101T000000-002.flac"]
+    assert [path.name for path in recorder.files] == ["pump-7-20260101T000000Z-002.flac"]
 
 
 @pytest.fixture

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from monitor.learning.relearning.scoring import Ratios, Scores, ScoringJob, scor
 from monitor.learning.relearning.scoring_process import ScoringProcess
 from monitor.model.bundle import load_bundle, write_manifest
 from tests.bundles import SPEC, machine_sound, make_bundle
-from tests.labelled_alerts import Labelled, alert_id
+from tests.labelled_alerts import LATER_S, Labelled, alert_id
 from tests.waiting import wait_for
 
 # The relearning set.
@@ -59,7 +62,7 @@ def test_a_clip_is_kept_in_parts_with_its_time(tmp_path: Path) -> None:
     whole = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in parts])
     clip = soundfile.read(tmp_path / "evidence" / alert_id(7) / "0-raised.flac", dtype="float32")
     assert np.array_equal(whole, clip[0])
-    assert {start_unix_s(path) for path in parts} != {None}
+    assert {start_unix_s(path) for path in parts} == {math.floor(LATER_S + 7)}
 
 
 def test_space_for_confirmed_sound_is_limited_and_the_newest_stays(tmp_path: Path) -> None:
@@ -78,6 +81,27 @@ def test_space_for_confirmed_sound_is_limited_and_the_newest_stays(tmp_path: Pat
     ]
     labelled.add(5, "false-alarm", seconds=10.0)
     assert followed(sound, labelled) == ["3", "4", "5"]
+
+
+def test_the_oldest_sound_is_found_among_names_of_earlier_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names were in local time: the newest sound of a machine would be removed as the oldest."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    labelled = Labelled(tmp_path / "evidence")
+    for number in range(3):
+        labelled.add(number, "false-alarm", seconds=10.0)
+    sound = ConfirmedSound(tmp_path / "relearn", 1e9, {})
+    try:
+        assert followed(sound, labelled) == ["0", "1", "2"]
+        for part in (tmp_path / "relearn" / f"{alert_id(0)}-0").iterdir():
+            began = datetime.fromtimestamp(LATER_S).astimezone()
+            part.rename(part.with_name(f"{began:%Y%m%dT%H%M%S}_{part.name.partition('_')[2]}"))
+        assert followed(sound, labelled) == ["0", "1", "2"]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_clip_that_cannot_be_read_does_not_stop_the_others(

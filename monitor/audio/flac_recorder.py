@@ -22,8 +22,9 @@ class FlacRecorder:
     Training needs several files, because it uses some recordings only for validation and
     calibration. ``seconds`` are divided into up to 12 files of at least 10 s, more if a
     file would be longer than 300 s. A rest of less than 10 s is added to the last file.
-    A file gets its final name when it is complete. An existing file is never replaced,
-    also when other programs write to ``folder`` or the clock is wrong.
+    Names have the time in UTC, with ``Z``. A file gets its final name when it is complete.
+    An existing file is never replaced, also when other programs write to ``folder`` or the
+    clock is wrong.
 
     Raises ``MissingInputError`` when ``folder`` cannot be written, and
     ``ServiceUnavailableError`` when the disk is full; the incomplete file is then removed.
@@ -133,7 +134,7 @@ class FlacRecorder:
         The name of the complete file is looked up after the file is made: another recorder gives
         its file the final name before the temporary name is free again.
         """
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         for number in count(len(self.files) + 1):
             path = self._folder / f"{self._name}-{now}-{number:03d}.flac.part"
             try:

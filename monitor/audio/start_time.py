@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ _TIME_IN_NAME = re.compile(
     (?P<hour>\d\d) (?P<time_separator>[-_:]?)
     (?P<minute>\d\d) (?P=time_separator) (?P<second>\d\d)
     (?:[.,](?P<fraction>\d{1,6}))?
-    (?P<zone>[+-]\d\d:?\d\d)?
+    (?P<zone>[+-]\d\d:?\d\d|[Zz](?![A-Za-z]))?
     (?!\d)
     """,
     re.VERBOSE | re.ASCII,
@@ -60,8 +60,7 @@ def start_times(recordings: Sequence[Path], given: str | None) -> dict[Path, flo
         ) from None
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise UsageError(f"--start {given}: the year must be {_FIRST_YEAR} to {_LAST_YEAR}")
-    dated = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return dict.fromkeys(recordings, dated.timestamp())
+    return dict.fromkeys(recordings, _in_utc(moment).timestamp())
 
 
 def start_unix_s(recording: Path) -> float | None:
@@ -73,6 +72,27 @@ def start_unix_s(recording: Path) -> float | None:
     3285). Times without a zone are taken as UTC. A file that cannot be read gives None, and so do
     the dates of clocks that were never set (before 1990, and January 2000).
     """
+    found = _start(recording)
+    return None if found is None else _in_utc(found).timestamp()
+
+
+def start_day(recording: Path) -> date | None:
+    """The day on which a recording began, None where nothing shows its start.
+
+    The day of this computer's zone where the start has a zone, otherwise the day that is stated.
+    """
+    found = _start(recording)
+    if found is None:
+        return None
+    return found.date() if found.tzinfo is None else found.astimezone().date()
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _start(recording: Path) -> datetime | None:
+    """The start as it is stated, with a zone only if one is stated."""
     named = _start_in_name(recording.stem)
     if named is None:
         with suppress(OSError, ValueError, BadInputError):
@@ -82,7 +102,7 @@ def start_unix_s(recording: Path) -> float | None:
                 named = _origination(broadcast_extension(descriptor, recording))
             finally:
                 os.close(descriptor)
-    return None if named is None else named.timestamp()
+    return named
 
 
 def _start_in_name(name: str) -> datetime | None:
@@ -96,7 +116,7 @@ def _start_in_name(name: str) -> datetime | None:
     return None
 
 
-def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
+def _moment(parts: Iterable[str | bytes], zone: timezone | None) -> datetime | None:
     """Year, month, day, hour, minute and second as a time, None where there is no such time.
 
     None too for the dates of clocks that were never set. A leap second (60) is the
@@ -113,22 +133,24 @@ def _moment(parts: Iterable[str | bytes], zone: timezone) -> datetime | None:
     return moment + timedelta(seconds=is_leap)
 
 
-def _zone(match: re.Match[str]) -> timezone:
+def _zone(match: re.Match[str]) -> timezone | None:
     """The zone after a time. ``-0100`` after ``_`` is a counter; after ``T`` it is a zone."""
     zone = match["zone"]
-    if zone is None or not (":" in zone or match["separator"] in "Tt"):
+    if zone in ("Z", "z"):
         return UTC
+    if zone is None or not (":" in zone or match["separator"] in "Tt"):
+        return None
     hours, minutes = int(zone[1:3]), int(zone[-2:])
     if hours > 14 or minutes not in (0, 15, 30, 45):
-        return UTC
+        return None
     offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if zone[0] == "-" else offset)
 
 
 def _origination(bext: bytes) -> datetime | None:
     """The origination date and time of a Broadcast Wave file, None where it has none."""
-    date = _BEXT_DATE.fullmatch(bext[_BEXT_DATE_AT:_BEXT_TIME_AT])
+    day = _BEXT_DATE.fullmatch(bext[_BEXT_DATE_AT:_BEXT_TIME_AT])
     time = _BEXT_TIME.fullmatch(bext[_BEXT_TIME_AT:_BEXT_END])
-    if date is None or time is None:
+    if day is None or time is None:
         return None
-    return _moment((*date.groups(), *time.groups()), UTC)
+    return _moment((*day.groups(), *time.groups()), None)

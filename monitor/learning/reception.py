@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from monitor.clock import rfc3339
 from monitor.detection.duty_cycle import DutyPart
@@ -174,15 +174,15 @@ class Reception:
         state = self._state
         ago_s = Collector.AFTER_S + sound.seconds
         start_unix_s = state.clock.unix_s() - ago_s
-        start = datetime.fromtimestamp(start_unix_s).astimezone()
+        start = datetime.fromtimestamp(start_unix_s, UTC)
         uncounted_s = sum(one.seconds for one in list(self._uncounted))
         heard_s = state.journal.heard_s + uncounted_s - ago_s
         piece = Piece(
-            name=f"{start:%Y%m%dT%H%M%S}-{round(heard_s * 1000):012d}.flac",
+            name=f"{start:%Y%m%dT%H%M%SZ}-{round(heard_s * 1000):012d}.flac",
             recorded_at=rfc3339(start_unix_s),
             heard_s=heard_s,
             day=int(heard_s // state.day_s),
-            hour=start.hour,
+            hour=start.astimezone().hour,
             kind=sound.kind,
             level_dbfs=round(sound.level_dbfs, 1),
             seconds=sound.seconds,

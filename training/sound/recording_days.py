@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from monitor.audio.start_time import start_unix_s
+from monitor.audio.start_time import start_day
 
 _DATE = re.compile(r"(?<!\d)(19[7-9]\d|2[01]\d\d)([-_.]?)(\d\d)\2(\d\d)(?!\d)", re.ASCII)
 _MONTH_AND_DAY = re.compile(r"(\d\d)-?(\d\d)", re.ASCII)
@@ -21,7 +21,7 @@ def days_of(paths: Sequence[Path]) -> npt.NDArray[np.intp] | None:
     """The number of each recording's day, from 0. Shape: ``(n,)``.
 
     None if a recording shows no day, or all are of one day. A day is shown by the time at which
-    a recording began, as :func:`start_unix_s` finds it, by a date in its name or in the name of
+    a recording began, as :func:`start_day` finds it, by a date in its name or in the name of
     its folder (``20261123``, ``2026-11-23``), or by the month and day as the name of its folder
     (``1123``).
     """
@@ -33,9 +33,9 @@ def days_of(paths: Sequence[Path]) -> npt.NDArray[np.intp] | None:
 
 
 def _day_of(path: Path) -> date | None:
-    started = start_unix_s(path)
+    started = start_day(path)
     if started is not None:
-        return datetime.fromtimestamp(started, UTC).date()
+        return started
     folder = path.absolute().parent.name
     for name in (path.stem, folder):
         for match in _DATE.finditer(name):

@@ -9,10 +9,11 @@ threshold would be raised above a single one that is unlike all others
 from __future__ import annotations
 
 import logging
+import math
 import re
 import shutil
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,7 +32,9 @@ from monitor.text.escaping import one_line
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[0-9a-f-]{36}-[0-9]{1,6}")
-_TIME = "%Y%m%dT%H%M%S"
+_TIME = "%Y%m%dT%H%M%SZ"
+_LOCAL_TIME = "%Y%m%dT%H%M%S"
+"""Of files that earlier versions have written: the time of the zone of the computer."""
 
 
 class ConfirmedSound:
@@ -125,10 +128,10 @@ class ConfirmedSound:
             needed = clip.path.stat().st_size
         except OSError:  # its evidence was deleted meanwhile
             return False
-        time = _time(clip)
+        time_s = math.floor(clip.unix_s)
         while self.n_bytes + needed > self._most_bytes:
             oldest = next(iter(self.clips), None)
-            if oldest is None or self._time_of(oldest) >= time:
+            if oldest is None or self._time_of(oldest) >= time_s:
                 log.warning(
                     "the sound of alert %s is not relearned: the sound of newer alerts already "
                     "needs relearn_max_mb",
@@ -174,8 +177,8 @@ class ConfirmedSound:
             return []
         return [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
 
-    def _time_of(self, name: str) -> str:
-        return min((path.name for path in (self.folder / name).glob("*.flac")), default="")[:15]
+    def _time_of(self, name: str) -> float:
+        return min(map(_unix_s, (self.folder / name).glob("*.flac")), default=0.0)
 
 
 def alert_of(evidence_id: str) -> str:
@@ -184,7 +187,18 @@ def alert_of(evidence_id: str) -> str:
 
 
 def _time(clip: Clip) -> str:
-    return f"{datetime.fromtimestamp(clip.unix_s).astimezone():{_TIME}}"
+    return f"{datetime.fromtimestamp(clip.unix_s, UTC):{_TIME}}"
+
+
+def _unix_s(part: Path) -> float:
+    """The time in the name of a part, to the second; 0 where there is none."""
+    text = part.name.partition("_")[0]
+    try:
+        if text.endswith("Z"):
+            return datetime.strptime(text, _TIME).replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(text, _LOCAL_TIME).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        return 0.0
 
 
 def _size(folder: Path) -> int:
