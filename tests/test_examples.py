@@ -18,7 +18,7 @@ import pytest
 
 from monitor.alerts import AlertKind, AlertSeries
 from monitor.mqtt.home_assistant import Discovery
-from monitor.mqtt.payloads import alert_payload, encode, schema
+from monitor.mqtt.payloads import alert_payload, encode, schema, short_alert_payloads
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
@@ -48,17 +48,23 @@ def test_python_subscriber_prints_each_alert_once(tmp_path: Path) -> None:
             raised = outbox.append(draft("raised"))
             publisher.wake()
             wait_for(lambda: outbox.depth() == 0)
+            short = list(short_alert_payloads(identified()))
+            for number, payload in enumerate(short):
+                message = encode(payload | {"event_id": f"short-{number}"})
+                bystander.publish("auscult/test/pump-7/alert", message)
             bystander.publish("auscult/test/pump-7/alert", encode(alert_payload(raised)))
             outbox.append(draft("cleared"))
             publisher.wake()
             wait_for(lambda: outbox.depth() == 0)
             assert program.stdout is not None
-            lines = [program.stdout.readline() for _ in range(2)]
+            lines = [program.stdout.readline() for _ in range(len(short) + 2)]
             publisher.stop()
         finally:
             program.send_signal(signal.SIGKILL)
             program.communicate()
-        assert ["pump-7 raised" in lines[0], "pump-7 cleared" in lines[1]] == [True, True]
+        assert all("pump-7 raised" in line for line in lines[:-1])
+        assert "pump-7 cleared" in lines[-1]
+        assert lines[-2].endswith("pump-7 raised\n")  # the shortest form
         assert "1800-2100 Hz, 3950-4300 Hz" in lines[0]
 
 
@@ -89,22 +95,25 @@ def test_node_red_function_passes_each_event_once() -> None:
         pytest.skip("node is not installed")
     alert = alert_payload(identified(event_id="e1"))
     other = alert_payload(identified("cleared", "e2"))
+    *_, short = short_alert_payloads(identified(event_id="e3"))
     program = f"""
         const store = {{}};
         const context = {{ get: (k) => store[k], set: (k, v) => {{ store[k] = v; }} }};
         const once = new Function("msg", "context", {json.dumps(_function_node())});
-        const alerts = {json.dumps([alert, alert, other])};
-        const given = alerts.map((payload) => once({{ payload }}, context));
+        const alerts = {json.dumps([alert, alert, other, short])};
+        const topic = "auscult/test/pump-7/alert";
+        const given = alerts.map((payload) => once({{ payload, topic }}, context));
         for (let i = 0; i < 3000; i++) {{
             once({{ payload: {{ ...alerts[0], event_id: "x" + i }} }}, context);
         }}
         console.log(JSON.stringify([given, store.seen.length]));
     """
     done = subprocess.run(["node", "-e", program], capture_output=True, text=True, check=True)
-    (first, again, second), kept = json.loads(done.stdout)
+    (first, again, second, third), kept = json.loads(done.stdout)
     assert first["text"] == "pump-7: raised, score 41.2 of 17.5, 1800-2100 Hz, 3950-4300 Hz"
     assert again is None
     assert second["payload"]["kind"] == "cleared"
+    assert third["text"] == "pump-7: raised"
     assert kept == 1000
 
 
@@ -161,6 +170,11 @@ def test_telegraf_reads_fields_that_exist() -> None:
                 fields = fields[parent]["properties"]
             assert leaf in fields, f"{name} has no {path}"
         assert consumer["topic_parsing"][0]["topic"] == consumer["topics"][0]
+        if name == "alert":
+            *_, shortest = short_alert_payloads(identified())
+            (parser,) = consumer["json_v2"]
+            required = {field["path"] for field in parser["field"] if not field.get("optional")}
+            assert required <= set(shortest)
     assert names == {"score", "alert", "state", "health"}
 
 
@@ -230,6 +244,40 @@ def test_home_assistant_message_is_right_for_every_kind(
     assert message == f"{expected} since 10:15:24."
 
 
+@pytest.mark.parametrize("kind", ["raised", "cleared"])
+def test_home_assistant_sends_a_message_for_every_short_form(kind: AlertKind) -> None:
+    """A broker with a small limit would silence the phone."""
+    yaml = pytest.importorskip("yaml")
+    sandbox = pytest.importorskip("jinja2.sandbox")
+    environment = sandbox.ImmutableSandboxedEnvironment()
+    environment.globals["as_timestamp"] = str
+    environment.filters["timestamp_custom"] = lambda at, _format: at[11:19]
+    sound, picture, _ = yaml.safe_load((EXAMPLES / "home-assistant/automation.yaml").read_text())
+    for alert in short_alert_payloads(identified(kind)):
+        attributes = alert | {"event_type": kind}
+        trigger = {"to_state": {"attributes": attributes, "name": "pump-7 Alert"}}
+        environment.globals["state_attr"] = lambda _entity, name, found=attributes: found.get(name)
+        for automation in (sound, picture):
+            data = automation["actions"][0]["data"]
+            texts = [data["title"], data["message"], data["data"]["url"]]
+            title, message, url = (
+                environment.from_string(text).render(trigger=trigger) for text in texts
+            )
+            assert title.startswith("pump-7")
+            assert title.endswith(f": {kind}")
+            assert message.endswith(".")
+            assert "mostly at  Hz" not in message
+            assert url == "/lovelace"
+    ended = "The machine sounds wrong." if kind == "raised" else "The alert has ended."
+    template = environment.from_string(sound["actions"][0]["data"]["message"])
+    assert template.render(trigger=trigger) == ended
+    attributes["bands_hz"] = []
+    attributes["evidence"] = {"url": None}
+    assert template.render(trigger=trigger) == ended
+    url = environment.from_string(sound["actions"][0]["data"]["data"]["url"])
+    assert url.render(trigger=trigger) == "/lovelace"
+
+
 @pytest.mark.parametrize("web_url", ["", "https://node.example"])
 def test_messages_of_one_alert_replace_each_other_on_a_phone(web_url: str) -> None:
     """A phone would show three messages for one alert, or the picture would miss its alert."""
@@ -256,8 +304,10 @@ def test_messages_of_one_alert_replace_each_other_on_a_phone(web_url: str) -> No
         page = f"{web_url}/alert/{attributes['alert_id']}" if web_url else "/lovelace"
         assert rendered["url"] == rendered["clickAction"] == page
     assert data["image"] == "/api/image_proxy/image.pump_7_alert_picture"
-    attributes["event_type"] = "cleared"
-    assert shown.render() == "False"
+    attributes["event_type"] = "cleared"  # before the picture came
+    assert shown.render() == "True"
+    title = environment.from_string(picture["actions"][0]["data"]["title"])
+    assert title.render() == "pump-7: cleared"
 
 
 @pytest.mark.parametrize("name", ["automation.yaml", "dashboard.yaml"])
@@ -276,6 +326,6 @@ def test_home_assistant_examples_name_entities_that_are_announced(name: str) -> 
     used = set(re.findall(r"\b(?:binary_sensor|sensor|event|image)\.pump_7_\w+", text))
     assert used
     assert used <= announced
-    attributes = set(re.findall(r"attributes\.(\w+)", text))
+    attributes = set(re.findall(r"(?:attributes|\ba)\.(\w+)", text))
     attributes |= set(re.findall(r"state_attr\('event.pump_7_alert', '(\w+)'\)", text))
     assert attributes <= set(schema("alert")["properties"]) | {"event_type"}

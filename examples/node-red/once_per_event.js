@@ -7,8 +7,11 @@ if (typeof id !== "string" || seen.includes(id)) {
 seen.push(id);
 context.set("seen", seen.slice(-1000));
 const a = msg.payload;
-// A cleared message has no bands_hz.
+// A cleared message has no bands_hz. The short form of an alert has fewer fields; the machine is
+// also in the topic.
 const bands = (a.bands_hz || []).map((band) => `, ${band.join("-")} Hz`).join("");
-msg.machine = a.machine;
-msg.text = `${a.machine}: ${a.kind}, score ${a.score.toFixed(1)} of ${a.threshold.toFixed(1)}${bands}`;
+const score = a.score === undefined ? "" : `, score ${a.score.toFixed(1)}`;
+const threshold = a.threshold === undefined ? "" : ` of ${a.threshold.toFixed(1)}`;
+msg.machine = a.machine || msg.topic.split("/").slice(-2)[0];
+msg.text = `${msg.machine}: ${a.kind}${score}${threshold}${bands}`;
 return msg;

@@ -33,12 +33,23 @@ class Alerts:
         self.seen[alert["event_id"]] = None
         if len(self.seen) > REMEMBERED:
             self.seen.popitem(last=False)
-        bands = ", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in alert.get("bands_hz", ()))
-        print(
-            f"{alert['at']} {alert['machine']} {alert['kind']}"
-            f" score {alert['score']:.1f} of {alert['threshold']:.1f} {bands}".rstrip(),
-            flush=True,
-        )
+        print(line(alert, topic=message.topic), flush=True)
+
+
+def line(alert: dict[str, Any], topic: str) -> str:
+    """One line for an alert.
+
+    The short form ("short": true), for brokers that limit the packet size, leaves fields out. Only
+    event_id, alert_id, kind, at and sequence are always there; the machine is also in the topic.
+    """
+    parts = [alert["at"], alert.get("machine") or topic.split("/")[-2], alert["kind"]]
+    if "score" in alert:
+        parts.append(f"score {alert['score']:.1f}")
+    if "threshold" in alert:
+        parts.append(f"of {alert['threshold']:.1f}")
+    if bands := alert.get("bands_hz"):
+        parts.append(", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in bands))
+    return " ".join(parts)
 
 
 def main() -> None:
