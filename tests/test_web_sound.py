@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import count
+from pathlib import Path
+
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Request, expect
+from playwright.sync_api import Browser, Locator, Request, expect
 
 from monitor.domain import FloatArray
 from monitor.features.mel_filterbank import band_corners_hz
+from monitor.live.feed import LiveFeed
 from tests.browser import Viewer
 from tests.browser_site import ENDED, FAULT_HZ, HEALTHY, LIVE
 from tests.bundles import SPEC
+from tests.test_live import play, tone
 from tests.waiting import wait_for
+from tests.web_app import served
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -76,6 +83,34 @@ def test_the_live_pictures_show_the_fault_at_its_frequency(viewer: Viewer) -> No
     expect(page.locator("#live-nothing")).to_be_hidden()
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
+
+
+def test_the_level_says_when_a_microphone_is_too_quiet_or_clips(
+    browser: Browser, tmp_path: Path
+) -> None:
+    """Who places a microphone would not know how to set its gain."""
+    feed = LiveFeed("pump-7", tmp_path / "live" / "pump-7.ring")
+    n_blocks = count()
+    with served(tmp_path) as app:
+        app.daemon.watch, app.daemon.ring = feed.watch, feed.path
+        viewer = Viewer(browser, app.url)
+        page = viewer.open("machine/pump-7")
+
+        def says(words: str, sound: FloatArray) -> bool:
+            play(feed, sound, at=next(n_blocks) * len(sound))
+            return page.locator(".level-verdict").text_content() == words
+
+        for amplitude, words in (
+            (0.0, "Too quiet: raise the gain"),
+            (0.1, "good"),
+            (3.0, "Clipping: lower the gain"),
+            (0.1, "good"),
+        ):
+            sound = tone(1.0, amplitude=amplitude).clip(-1.0, 1.0)
+            wait_for(partial(says, words, sound), what=words)
+        viewer.close()
+        assert viewer.troubles == []
+    feed.end()
 
 
 def test_a_machine_without_sound_says_so(viewer: Viewer) -> None:

@@ -102,6 +102,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
     out: Path = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)  # before the minutes of waiting
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "demo.log")
         command = [sys.executable, "-m", "monitor", "demo", "--web"]
