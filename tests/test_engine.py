@@ -35,6 +35,7 @@ class Impatient(Engine):
     """An engine that waits no longer than a test may take."""
 
     HANGS_AFTER_S = 0.1
+    MOST_HANGS = 1
 
 
 @pytest.fixture
@@ -109,6 +110,79 @@ def test_a_task_that_hangs_delays_the_others_once_and_goes_on_alone() -> None:
     assert len(set(done)) == 2
     engine.remove(other)
     assert other.closed.wait(5)
+
+
+def test_a_task_that_hung_comes_back_to_the_others() -> None:
+    """After a disk that hung for a moment, each machine would keep a thread for ever."""
+    release, threads = threading.Event(), []
+    engine = Impatient()
+    engine.MOST_HANGS = 3  # type: ignore[misc]  # for this engine only
+
+    def hanging() -> Iterator[Wait]:
+        release.wait(30)
+        while True:
+            threads.append(threading.current_thread())
+            yield Wait(time.monotonic() + 0.01)
+
+    ticks: list[threading.Thread] = []
+    stuck = Steps(hanging(), "stuck")
+    other = Steps(ticking(lambda: ticks.append(threading.current_thread())), "other")
+    engine.add(stuck)
+    engine.add(other)
+
+    def is_relieved() -> bool:
+        engine.relieve()
+        return bool(ticks)
+
+    wait_for(is_relieved)
+    release.set()
+    wait_for(lambda: len(threads) > 3)
+    assert threads[-1] is ticks[-1]
+    for task in (stuck, other):
+        engine.remove(task)
+        assert task.closed.wait(5)
+
+
+@pytest.mark.parametrize("ends", ["by itself", "removed"])
+def test_an_error_while_closing_ends_no_other_task(
+    ends: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in the end of one machine would end the monitoring of all, without a message."""
+
+    class Bad(Steps):
+        def close(self) -> None:
+            super().close()
+            raise RuntimeError("a bug in closing")
+
+    ticks: list[int] = []
+    engine, good = Engine(), Steps(ticking(lambda: ticks.append(1)))
+    bad = Bad(iter([Wait.NOW] if ends == "by itself" else [Wait(math.inf)]))
+    engine.add(good)
+    engine.add(bad)
+    if ends == "removed":
+        engine.remove(bad)
+    assert bad.closed.wait(5)
+    before = len(ticks)
+    wait_for(lambda: len(ticks) > before + 3)
+    wait_for(lambda: "a bug in closing" in caplog.text)
+    engine.remove(good)
+
+
+def test_a_loop_that_a_bug_has_ended_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon would run and monitor nothing."""
+    monkeypatch.setattr(threading, "excepthook", lambda _args: None)
+    ticks: list[int] = []
+    engine, task = Engine(), Steps(ticking(lambda: ticks.append(1)))
+    engine.add(task)
+    wait_for(lambda: ticks)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_schedule", lambda *_: 1 / 0)
+        wait_for(lambda: engine._loop is not None and not engine._loop.is_alive())
+    before = len(ticks)
+    engine.relieve()
+    wait_for(lambda: len(ticks) > before + 3)
+    engine.remove(task)
+    assert task.closed.wait(5)
 
 
 def test_a_task_that_hangs_can_be_removed() -> None:

@@ -13,6 +13,7 @@ import os
 import select
 import threading
 import time
+from contextlib import suppress
 from typing import ClassVar
 
 from monitor.service.task import Entry, Task, run_slice
@@ -24,12 +25,13 @@ log = logging.getLogger(__name__)
 class Engine:
     """Runs tasks. Every method may be called from any thread.
 
-    A task whose step hangs delays the others for ``HANGS_AFTER_S``, once. Then its thread is its
-    own, and another thread continues with the others. :meth:`relieve` must be called about every
-    second for this.
+    A task whose step hangs delays the others for ``HANGS_AFTER_S``. Then another thread continues
+    with the others. When the step is over, the task comes back; after ``MOST_HANGS`` it keeps the
+    thread. :meth:`relieve` must be called about every second for this.
     """
 
     HANGS_AFTER_S: ClassVar[float] = 2.0
+    MOST_HANGS: ClassVar[int] = 3
     SLICE_S: ClassVar[float] = 0.01
     """A task that never waits lets others have their turn after this time."""
 
@@ -69,13 +71,19 @@ class Engine:
             if not entry.is_waiting:
                 return  # its thread closes it
             self._forget(entry)
-        threading.Thread(target=task.close, name=f"closing-{task.name}", daemon=True).start()
+        close_aside(entry.task)
         self._wake_up()
 
     def relieve(self) -> None:
         """Let another thread continue if a step hangs."""
         with self._guard:
             current = self._current
+            if self._loop is not None and not self._loop.is_alive():  # a bug ended it
+                self._current = None
+                if current is not None:
+                    self._make_ready(current[0], current[1])
+                self._start_loop()
+                return
             if current is None or time.monotonic() - current[1] < self.HANGS_AFTER_S:
                 return
             name = current[0].task.name
@@ -97,16 +105,16 @@ class Engine:
             with self._guard:
                 if self._loop is not me:
                     return
-                entry, pause_s = self._next(time.monotonic())
-                if entry is None and not self._entries:
+                pause_s = self._pause_s(time.monotonic())
+                if pause_s is None:
                     self._loop = None
                     return
-            events = self._poll.poll(0.0 if entry is not None else pause_s)
-            if events:
-                with self._guard:
-                    if self._loop is not me:
-                        return
-                    self._take(events)
+            events = self._poll.poll(pause_s)
+            with self._guard:
+                if self._loop is not me:
+                    return
+                self._take(events)
+                entry = self._next(time.monotonic())
             if entry is not None and not self._advance(entry, me):
                 return
 
@@ -115,54 +123,74 @@ class Engine:
         wait = run_slice(entry.task, self.SLICE_S)
         with self._guard:
             is_loop = self._loop is me
+            if wait is not None and not entry.is_removed and (is_loop or self._may_return(entry)):
+                self._schedule(entry, wait)
+                if is_loop:
+                    self._current = None
+                else:
+                    self._wake_up()
+                return is_loop
             if is_loop:
                 self._current = None
-                if wait is not None and not entry.is_removed:
-                    self._schedule(entry, wait)
-                    return True
+            if wait is None or entry.is_removed:
                 self._entries.pop(entry.task, None)
-        if not is_loop:
-            self._go_on_alone(entry, wait)
-        elif entry.is_removed:
-            threading.Thread(
-                target=entry.task.close, name=f"closing-{entry.task.name}", daemon=True
-            ).start()
+        if wait is None or entry.is_removed:
+            close_aside(entry.task)
         else:
-            entry.task.close()
+            self._go_on_alone(entry, wait)
         return is_loop
 
-    def _go_on_alone(self, entry: Entry, wait: Wait | None) -> None:
-        """This thread is that of one task from now on, because it may hang again."""
-        while wait is not None and not entry.is_removed:
-            wait_for(wait, entry.stop)
+    def _may_return(self, entry: Entry) -> bool:
+        """Whether a task that hung comes back to the others. Called with the guard."""
+        entry.hangs += 1
+        return entry.hangs < self.MOST_HANGS
+
+    def _go_on_alone(self, entry: Entry, wait: Wait) -> None:
+        """This thread is that of one task from now on, because it hangs again and again."""
+        left: Wait | None = wait
+        while left is not None and not entry.is_removed:
+            wait_for(left, entry.stop)
             if not entry.is_removed:
-                wait = run_slice(entry.task, self.SLICE_S)
+                left = run_slice(entry.task, self.SLICE_S)
         with self._guard:
             self._entries.pop(entry.task, None)
-        entry.task.close()
+        close_aside(entry.task)
 
     # All below is called with the guard.
 
-    def _next(self, now_s: float) -> tuple[Entry | None, float]:
-        """The task that is due for longest; without one, for how long nothing is due."""
-        while self._later:
-            due_s, _, serial, entry = self._later[0]
-            if entry.serial != serial or entry.is_removed:
-                heapq.heappop(self._later)
-            elif due_s <= now_s:
-                heapq.heappop(self._later)
-                self._due(entry, due_s, now_s)
-            else:
-                break
+    def _pause_s(self, now_s: float) -> float | None:
+        """For how long nothing is due, -1 for ever; None if there is no task."""
+        self._look_at_later(now_s)
+        while self._ready and not self._is_valid(self._ready[0]):
+            heapq.heappop(self._ready)
+        if self._ready:
+            return 0.0
+        if not self._entries:
+            return None
+        return min(60.0, self._later[0][0] - now_s) if self._later else -1.0
+
+    def _look_at_later(self, now_s: float) -> None:
+        """What is due by now can run, or its descriptors are looked at."""
+        while self._later and (self._later[0][0] <= now_s or not self._is_valid(self._later[0])):
+            item = heapq.heappop(self._later)
+            if self._is_valid(item):
+                self._due(item[3], item[0], now_s)
+
+    def _next(self, now_s: float) -> Entry | None:
+        """The task that is due for longest."""
+        self._look_at_later(now_s)
         while self._ready:
-            _, _, serial, entry = heapq.heappop(self._ready)
-            if entry.serial == serial and not entry.is_removed:
+            item = heapq.heappop(self._ready)
+            if self._is_valid(item):
+                entry = item[3]
                 entry.is_waiting = False
                 self._current = entry, now_s
-                return entry, 0.0
-        if not self._later:
-            return None, -1.0
-        return None, min(60.0, self._later[0][0] - now_s)
+                return entry
+        return None
+
+    @staticmethod
+    def _is_valid(item: tuple[float, int, int, Entry]) -> bool:
+        return item[3].serial == item[2] and not item[3].is_removed
 
     def _schedule(self, entry: Entry, wait: Wait) -> None:
         now_s = time.monotonic()
@@ -185,7 +213,11 @@ class Engine:
             return
         for descriptor in wait.descriptors:
             self._by_descriptor[descriptor] = entry
-            self._poll.register(descriptor, select.EPOLLIN)
+            try:
+                self._poll.register(descriptor, select.EPOLLIN)
+            except OSError:  # it cannot be waited for: the task finds out why
+                self._make_ready(entry, due_s)
+                return
         entry.serial += 1
         if wait.until_s < math.inf:
             self._push(self._later, entry, wait.until_s)
@@ -208,7 +240,8 @@ class Engine:
         entry.serial += 1
         for descriptor in entry.wait.descriptors:
             if self._by_descriptor.pop(descriptor, None) is not None:
-                self._poll.unregister(descriptor)
+                with suppress(OSError):  # closed already
+                    self._poll.unregister(descriptor)
 
     def _push(self, heap: list[tuple[float, int, int, Entry]], entry: Entry, due_s: float) -> None:
         self._number += 1

@@ -29,12 +29,12 @@ class Task(Protocol):
 class Entry:
     """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
 
-    __slots__ = ("due_s", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
+    __slots__ = ("hangs", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.wait = Wait.NOW
-        self.due_s = 0.0
+        self.hangs = 0
         self.serial = 0
         self.is_waiting = False
         self.is_removed = False
@@ -55,3 +55,15 @@ def run_slice(task: Task, seconds: float) -> Wait | None:
         now_s = time.monotonic()
         if wait.until_s > now_s or now_s >= end_s:
             return wait
+
+
+def close_aside(task: Task) -> None:
+    """Close it in a thread of its own: it may wait for a program or a disk."""
+
+    def close() -> None:
+        try:
+            task.close()
+        except Exception:
+            log.exception("internal error", extra={"machine": task.name})
+
+    threading.Thread(target=close, name=f"closing-{task.name}", daemon=True).start()
