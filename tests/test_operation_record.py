@@ -187,6 +187,7 @@ def test_the_number_of_days_is_limited(tmp_path: Path, clock: FakeClock) -> None
     for _ in range(30):
         run(record, clock, 0.1)
         clock.now_s += DAY_S
+    record.save()
     assert path.stat().st_size < 600
 
 

@@ -19,10 +19,12 @@ from hypothesis import strategies as st
 from monitor.audio.files import read_blocks
 from monitor.backoff import Backoff
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
+from monitor.sources.child_process import ChildProcess
+from monitor.sources.command import CommandSource
 from monitor.sources.pcm import PcmStream
 from monitor.sources.settings import CommandSettings, SampleFormat
 from monitor.sources.supervised_child import SupervisedChild
-from monitor.sources.waiting import blocking
+from monitor.sources.waiting import Wait, blocking
 from tests.sounds import noise
 from tests.source_reader import SourceReader
 
@@ -352,3 +354,27 @@ def test_an_error_with_a_changing_address_is_one_state_and_one_line(
     assert "Connection timed out" in state.detail
     assert "[tcp @ 0x" in state.detail
     assert len(psutil.Process().children()) == begun
+
+
+@pytest.mark.parametrize(("bytes_per_s", "pipe_bytes"), [(32_000, 131_072), (3_000_000, 1 << 20)])
+def test_a_pipe_is_as_large_as_the_sound_needs(bytes_per_s: int, pipe_bytes: int) -> None:
+    """All pipes of a user have a limit together: large ones would leave tiny ones for others."""
+    child = ChildProcess(["sleep", "60"], bytes_per_s)
+    try:
+        assert child.pipe_bytes == pipe_bytes
+    finally:
+        child.end()
+
+
+def test_a_small_pipe_is_reported_and_looked_at_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program whose pipe is full drops sound, and nobody would know."""
+    monkeypatch.setattr("monitor.sources.child_process._pipe_of", lambda *_: 8192)
+    settings = CommandSettings(command=("sleep", "60"), sample_rate_hz=48_000)
+    steps = CommandSource(settings).steps()
+    wait = next(steps)
+    assert isinstance(wait, Wait)
+    assert wait.longest_s == pytest.approx(8192 / 96_000 / 3)
+    assert "holds only 0.09 s of sound" in caplog.text
+    steps.close()

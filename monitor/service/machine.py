@@ -195,6 +195,7 @@ class Machine:
         """See ``Task``."""
         try:
             self._steps.close()
+            self._process_joined()
         finally:
             self._sound.end()
             self._report.end()
@@ -283,7 +284,7 @@ class Machine:
         if not self._may_join:
             return wait
         missing_s = self._sound.wanted_s - self._joiner.seconds
-        wanted_s = self._last_item_s + missing_s / self._speed
+        wanted_s = self._last_item_s + min(missing_s / self._speed, wait.longest_s)
         if wait.descriptors:
             return replace(wait, not_before_s=wanted_s)
         return replace(wait, until_s=max(wait.until_s, wanted_s))

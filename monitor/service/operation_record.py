@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, rfc3339
 from monitor.detection.operation import OperationChange, OperationStatus
-from monitor.durable import replace_content
+from monitor.service.write_behind import WRITE_BEHIND
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class OperationRecord:
     """
 
     WRITE_INTERVAL_S: ClassVar[float] = 60.0
+    LONGEST_SAVE_S: ClassVar[float] = 0.5
     KEPT_DAYS: ClassVar[int] = 4
 
     def __init__(self, path: Path | None, bundle_sha256: str, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -101,10 +102,12 @@ class OperationRecord:
                 self._write()
 
     def save(self) -> None:
-        """Write the counts now, because counting ends."""
+        """Write the counts now, because counting ends. A disk that hangs is not waited for."""
         with self._guard:
             if self._status is not None:
                 self._write()
+        if self._path is not None:
+            WRITE_BEHIND.flush(self._path, self.LONGEST_SAVE_S)
 
     def payload(self) -> dict[str, Any] | None:
         """``BASE/<machine>/operation``; None before the state is known."""
@@ -154,6 +157,7 @@ class OperationRecord:
         fresh = _Counts(bundle_sha256)
         if self._path is None:
             return fresh
+        WRITE_BEHIND.flush(self._path, self.LONGEST_SAVE_S)  # those of the bundle before
         try:
             counts = _FILE.validate_json(self._path.read_bytes())
         except FileNotFoundError:
@@ -171,11 +175,11 @@ class OperationRecord:
         self._write_due_s = self._clock.steady_s() + self.WRITE_INTERVAL_S
         if self._path is None:
             return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            replace_content(self._path, json.dumps(asdict(self._counts)).encode())
-        except OSError as error:
-            self._complain(f"they are kept only in memory: {error}")
+        content = json.dumps(asdict(self._counts)).encode()
+        WRITE_BEHIND.put(self._path, content, self._not_written)
+
+    def _not_written(self, error: OSError) -> None:
+        self._complain(f"they are kept only in memory: {error}")
 
     def _complain(self, reason: str) -> None:
         if not self._is_complaint_made:

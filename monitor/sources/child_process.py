@@ -13,8 +13,10 @@ from collections.abc import Iterator, Sequence
 from monitor.sources.waiting import Wait
 
 _READ_BYTES = 1 << 18
-_PIPE_BYTES = 1 << 20
-"""Holds 5 s of mono sound at 48 kHz in floats, for pauses in reading."""
+_LEAST_PIPE_BYTES, _MOST_PIPE_BYTES = 1 << 16, 1 << 20
+_PIPE_S = 4.0
+"""A pipe should hold so much sound, for pauses in reading. All pipes of a user together may hold
+``/proc/sys/fs/pipe-user-pages-soft`` pages, so none is larger than it needs to be."""
 _KEPT_STDERR_BYTES = 4096
 _TERMINATE_S = 0.2
 _KILL_S = 0.2
@@ -31,7 +33,8 @@ class ChildProcess:
     its number.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], bytes_per_s: int = 0) -> None:
+        """``bytes_per_s``: how much it writes in a second; 0 if that is not known."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE_VARIABLES)}
         self._process = subprocess.Popen(  # noqa: S603  # the configured command, without a shell
             list(arguments),
@@ -48,8 +51,8 @@ class ChildProcess:
         self._stdout, self._stderr = (pipe.fileno() for pipe in self._pipes)
         self.descriptors: tuple[int, ...] = (self._stdout, self._stderr)
         """Those that still give output or errors."""
-        with contextlib.suppress(OSError):  # more than this user's limit: a smaller pipe is enough
-            fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        self.pipe_bytes = _pipe_of(self._stdout, bytes_per_s)
+        """How much output may wait."""
         for descriptor in self.descriptors:
             os.set_blocking(descriptor, False)
 
@@ -121,6 +124,15 @@ class ChildProcess:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+def _pipe_of(descriptor: int, bytes_per_s: int) -> int:
+    """Make a pipe as large as it should be, if that is allowed; its size."""
+    wanted = round(_PIPE_S * bytes_per_s) if bytes_per_s else _MOST_PIPE_BYTES
+    wanted = min(_MOST_PIPE_BYTES, max(_LEAST_PIPE_BYTES, wanted))
+    with contextlib.suppress(OSError):  # more than this user's limit
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, wanted)
+    return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
 
 
 def _available(descriptor: int) -> bytes | None:

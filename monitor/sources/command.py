@@ -41,13 +41,14 @@ class CommandSource:
     def steps(self) -> Steps[SourceItem]:
         """See ``SteppedSource``."""
         settings = self._settings
+        output = _Output(settings)
         child = SupervisedChild(
             settings.command,
             name=PurePath(settings.command[0]).name,
             timeout_s=settings.silence_timeout_s,
             backoff=Backoff(_FIRST_PAUSE_S, _LONGEST_PAUSE_S),
+            bytes_per_s=settings.sample_rate_hz * output.frame_bytes,
         )
-        output = _Output(settings)
         for item in child.steps():
             if isinstance(item, Wait):
                 yield item
@@ -72,6 +73,7 @@ class _Output:
         self._stream = PcmStream(
             settings.sample_rate_hz, settings.channels, settings.sample_format, settings.channel
         )
+        self.frame_bytes = self._stream.frame_bytes
         self._last_data_s: float | None = None
         self._down: ChildEnded | None = None
         self._begin()

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _TERMINATE_S = 0.2
 _MAX_LINE_CHARS = 200
+_USUAL_BYTES_PER_S = 4 * 48_000
+_LEAST_HELD_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,8 @@ class SupervisedChild:
 
     ``arguments``: the program and its arguments, without a shell. ``timeout_s``: a
     child that writes nothing for this time is ended; ``first_timeout_s``: the same
-    before its first output. ``quoted_lines``: how many of its last lines on standard
-    error are reported.
+    before its first output. ``bytes_per_s``: how much it writes in a second. ``quoted_lines``:
+    how many of its last lines on standard error are reported.
     """
 
     HEALTHY_AFTER_S: ClassVar[float] = 2.0
@@ -80,12 +82,15 @@ class SupervisedChild:
         backoff: Backoff,
         first_timeout_s: float | None = None,
         quoted_lines: int = 3,
+        bytes_per_s: int = _USUAL_BYTES_PER_S,
     ) -> None:
         self._arguments = list(arguments)
         self._name = name
         self._timeout_s = timeout_s
         self._first_timeout_s = timeout_s if first_timeout_s is None else first_timeout_s
         self._quoted_lines = quoted_lines
+        self._bytes_per_s = bytes_per_s
+        self._is_pipe_reported = False
         self._backoff = backoff
         self._masking = Masking(arguments)
         self._left_behind: ChildProcess | None = None
@@ -135,7 +140,7 @@ class SupervisedChild:
             # A new child would hang in the same driver.
             return ChildEnded("stalled", f"{self._name} hangs and cannot be killed")
         try:
-            child = ChildProcess(self._arguments)
+            child = ChildProcess(self._arguments, self._bytes_per_s)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "not a command line"
             return ChildEnded("not_started", f"{self._name} cannot be started: {why}")
@@ -150,6 +155,15 @@ class SupervisedChild:
     def _read(self, child: ChildProcess) -> Generator[bytes | Wait, None, ChildEnded]:
         last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
         any_data = False
+        held_s = child.pipe_bytes / self._bytes_per_s
+        if held_s < _LEAST_HELD_S and not self._is_pipe_reported:
+            self._is_pipe_reported = True
+            log.warning(
+                "the pipe of %s holds only %.2f s of sound: while the computer is busy, sound may "
+                "be lost; raise /proc/sys/fs/pipe-user-pages-soft",
+                self._name,
+                held_s,
+            )
         while True:
             data = child.read()
             if data:
@@ -165,7 +179,7 @@ class SupervisedChild:
                 detail = f"{self._name} gave no data for {timeout_s:g} s"
                 return ChildEnded("stalled", self._quoting(detail, child))
             else:
-                yield Wait(last_data_s + timeout_s, child.descriptors)
+                yield Wait(last_data_s + timeout_s, child.descriptors, longest_s=held_s / 3)
 
     def _exited(self, child: ChildProcess) -> Generator[Wait, None, ChildEnded]:
         yield from child.exits_within(_TERMINATE_S)

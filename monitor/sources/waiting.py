@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import select
 import threading
 import time
@@ -20,14 +21,16 @@ Item = TypeVar("Item")
 class Wait:
     """Nothing can be done before ``until_s``, or before one of ``descriptors`` can be read.
 
-    Both times are on the monotonic clock. ``until_s``: infinity for any time. ``not_before_s``: the
-    descriptors need not be looked at before, because nobody needs their data earlier. A longer or
-    shorter wait is allowed: what continues looks again.
+    ``until_s`` and ``not_before_s`` are on the monotonic clock. ``until_s``: infinity for any time.
+    ``not_before_s``: the descriptors need not be looked at before, because nobody needs their data
+    earlier. ``longest_s``: how long data may lie there. A longer or shorter wait is allowed: what
+    continues looks again.
     """
 
     until_s: float
     descriptors: tuple[int, ...] = ()
     not_before_s: float = 0.0
+    longest_s: float = math.inf
 
     NOW: ClassVar[Wait]
     """Continue as soon as others have had their turn."""
@@ -66,6 +69,7 @@ def wait_for(wait: Wait, stop: threading.Event) -> None:
     if not wait.descriptors:
         stop.wait(max(0.0, min(wait.until_s - time.monotonic(), threading.TIMEOUT_MAX)))
         return
+    stop.wait(max(0.0, min(wait.not_before_s, wait.until_s) - time.monotonic()))
     poll = select.poll()
     for descriptor in wait.descriptors:
         poll.register(descriptor, select.POLLIN)
