@@ -12,6 +12,10 @@ from monitor.service.write_behind import WriteBehind
 from tests.waiting import wait_for
 
 
+def fail(error: OSError) -> None:
+    raise AssertionError(error)
+
+
 def test_a_disk_that_hangs_delays_nobody_and_gets_the_newest_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -27,7 +31,7 @@ def test_a_disk_that_hangs_delays_nobody_and_gets_the_newest_content(
     monkeypatch.setattr(write_behind, "replace_content", slow)
     writer, path = WriteBehind(), tmp_path / "a"
     for number in range(100):
-        writer.put(path, b"%d" % number, pytest.fail)
+        writer.put(path, b"%d" % number, fail)
     assert hanging.wait(5)
     assert not writer.flush(path, 0.05)
     release.set()
@@ -54,7 +58,7 @@ def test_the_thread_ends_when_there_is_nothing_to_write(
     writer = WriteBehind()
     for number in range(3):
         path = tmp_path / str(number)
-        writer.put(path, b"1", pytest.fail)
+        writer.put(path, b"1", fail)
         assert writer.flush(path, 5)
         assert path.read_bytes() == b"1"
         wait_for(lambda: writer._thread is None)

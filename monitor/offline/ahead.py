@@ -34,11 +34,11 @@ from monitor.model.network import Network, NetworkOutput
 
 log = logging.getLogger(__name__)
 
-_TILES = 8
+_TILES = 16
 _SLOTS = 3
 """So many pieces wait at each process, or are computed by it."""
 _MOST_OUTPUTS = 512
-_CELLS = 12
+_CELLS = 20
 """So many cells of sound are looked at for gaps together with a piece."""
 _MESSAGE = struct.Struct("<iqqii")
 

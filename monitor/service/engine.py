@@ -16,7 +16,7 @@ import time
 from contextlib import suppress
 from typing import ClassVar
 
-from monitor.service.task import Entry, Task, run_slice
+from monitor.service.task import Entry, Task, close_aside, run_slice
 from monitor.sources.waiting import Wait, wait_for
 
 log = logging.getLogger(__name__)
