@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from monitor.alerts import AlertKind
 from monitor.clock import rfc3339
 from monitor.control.operator_log import OperatorLog
+from monitor.control.operator_store import Entry
 from monitor.outbox.queue import Outbox
 from monitor.service.muting import Muting
 from tests.alert_drafts import draft
@@ -300,6 +301,42 @@ def test_a_machine_that_was_removed_while_the_daemon_was_down(node: Node) -> Non
     node.clock.now_s += HOUR_S
     node.muting.turn()
     assert node.published == []
+
+
+def test_muted_since_is_when_the_mute_began(node: Node) -> None:
+    """ "Muted since" would be the time since when the machine was healthy, hours before."""
+    before = rfc3339(node.clock.unix_s())
+    node.clock.now_s += HOUR_S
+    began = rfc3339(node.clock.unix_s())
+
+    def mute() -> None:
+        now = node.clock.now()
+        node.operators.add(Entry(now, "anna", "mute", "pump-7", value=f"{HOUR_S:g}"))
+        node.mute()
+
+    def since() -> object:
+        node.muting.state("pump-7", OK | {"since": before})
+        return node.outlet.last_state("pump-7")["since"]
+
+    assert since() == before
+    mute()
+    assert since() == began
+    node.clock.now_s += 1800.0
+    mute()  # with another end
+    assert since() == began
+    node.kill()
+    node.clock.now_s += 60.0
+    assert since() == began
+    node.clock.set_by_s = 7200.0
+    assert since() == rfc3339(node.clock.unix_s() - 1860.0)
+    node.clock.set_by_s = 0.0
+    node.operators.add(Entry(node.clock.now(), "anna", "unmute", "pump-7"))
+    node.muting.unmute("pump-7")
+    assert since() == before
+    node.clock.now_s += 60.0
+    mute()
+    node.kill()
+    assert since() == rfc3339(node.clock.unix_s())
 
 
 @pytest.mark.parametrize("name", ["ok", "anomaly", "warming", "no_signal", "unavailable", "off"])

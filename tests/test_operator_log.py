@@ -23,7 +23,16 @@ def path(tmp_path: Path) -> Path:
 
 
 def mute(clock: Clock, machine: str = "pump-7") -> Mute:
-    return Mute(machine, 3600.0, clock.now(), note="oil\nchange", by="anna", alerts=2, held="{}")
+    return Mute(
+        machine,
+        3600.0,
+        clock.now(),
+        note="oil\nchange",
+        by="anna",
+        alerts=2,
+        held="{}",
+        began=clock.now(),
+    )
 
 
 def entries(path: Path) -> list[tuple[str, ...]]:

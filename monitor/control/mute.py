@@ -16,7 +16,8 @@ class Mute:
     Only the time for which the computer runs counts, because the system clock may be set and may
     be wrong after a start. A mute therefore never ends early. ``alerts``: how many alerts it has
     held back. ``held``: the alert that is raised when the mute ends, as text, empty without one;
-    ``held_since``: when its times were set.
+    ``held_since``: when its times were set. ``began``: when the machine was muted; it stays if the
+    mute gets another end.
     """
 
     machine: str
@@ -27,6 +28,7 @@ class Mute:
     alerts: int = 0
     held: str = ""
     held_since: Moment = _NEVER
+    began: Moment = _NEVER
 
     def remaining_s(self, clock: Clock) -> float:
         """Seconds until the mute ends; 0 or less if it has ended."""
@@ -34,6 +36,11 @@ class Mute:
         if self.as_of.boot_id == clock.boot_id and now_s >= self.as_of.steady_s:
             return self.left_s - (now_s - self.as_of.steady_s)
         return self.left_s - now_s  # since then the computer was started, ``now_s`` seconds ago
+
+    def began_unix_s(self, clock: Clock) -> float:
+        """When the mute began, by the system clock as it is set now."""
+        began_s = self.began.unix_s + clock.set_since_s(self.began)
+        return min(max(0.0, began_s), clock.unix_s())
 
     def is_older_than(self, age_s: float, clock: Clock) -> bool:
         """Whether ``as_of`` is longer ago, or from before the computer was started."""

@@ -94,8 +94,25 @@ class OperatorStore:
         for row in self._connection.execute("SELECT * FROM mutes"):
             machine, left_s, unix_s, steady_s, boot_id, note, user, alerts, held, *since = row
             as_of = Moment(unix_s, steady_s, boot_id)
-            found.append(Mute(machine, left_s, as_of, note, user, alerts, held, Moment(*since)))
+            held_since, began = Moment(*since), self._mute_began(machine) or as_of
+            found.append(Mute(machine, left_s, as_of, note, user, alerts, held, held_since, began))
         return found
+
+    def _mute_began(self, machine: str) -> Moment | None:
+        """When the mute that lasts was begun, from the entries; None if they are deleted."""
+        rows = self._connection.execute(
+            "SELECT CAST(at_unix_s AS REAL), CAST(steady_s AS REAL), CAST(boot_id AS TEXT), action,"
+            " CAST(value AS REAL) FROM entries"
+            " WHERE machine = ? AND action IN ('mute', 'unmute') ORDER BY position DESC",
+            (machine,),
+        )
+        began: Moment | None = None
+        for unix_s, steady_s, boot_id, action, length_s in rows:
+            has_ended = began is not None and unix_s + length_s < began.unix_s
+            if action == "unmute" or has_ended:
+                break
+            began = Moment(unix_s, steady_s, boot_id)  # later entries gave it another end
+        return began
 
     def put_mute(self, mute: Mute) -> None:
         row = (mute.machine, mute.left_s, *astuple(mute.as_of), mute.note, mute.by, mute.alerts)

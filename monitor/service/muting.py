@@ -107,6 +107,8 @@ class Muting:
             payload = {**payload, **self._told(machine)}
             if payload["muted_until"] is not None and payload.get("state") in _REPLACED:
                 payload |= {"state": MUTED, "state_without_mute": payload["state"]}
+                began_s = self.operators.mutes[machine].began_unix_s(self._clock)
+                payload["since"] = rfc3339(began_s)
             self._states[machine] = payload
         self._outlet.state(machine, payload)
 
@@ -151,8 +153,10 @@ class Muting:
         """Hold back the alerts of a machine from now on. A mute that lasts gets the new end."""
         with self.guard:
             earlier = self._live_mute(machine)
-            mute = Mute(machine, for_s, self._clock.now(), note, by)
+            now = self._clock.now()
+            mute = Mute(machine, for_s, now, note, by, began=now)
             if earlier is not None:
+                mute.began = earlier.began
                 mute.alerts = earlier.alerts
                 mute.held, mute.held_since = earlier.held, earlier.held_since
             self.operators.put_mute(mute)
