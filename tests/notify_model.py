@@ -1,11 +1,11 @@
-"""A history in memory, a target that fails and is killed, and what the messages told."""
+"""A history in memory, and a target that fails and is killed."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, time
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,32 @@ from monitor.errors import MissingInputError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
 from monitor.history.records import Event
+from monitor.notify.folding import Interest
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile, decoded, encoded
 from monitor.notify.plan import Plan
+from monitor.notify.quiet_hours import QuietTime
+from monitor.notify.schedule import Schedule
 from monitor.notify.sending import Outcome
 from monitor.notify.target import Target
 from monitor.notify.wording import Message
 from tests.clocks import START_UNIX_S, FakeClock
 
-_LINE = re.compile(
-    r"(?P<machine>\S+): alarm (?:since (?P<since>.+)|from (?P<begin>.+) to (?P<end>.+)"
-    r"|ended at (?P<ended>.+))"
-)
+ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"
+QUIET = QuietTime(start=time(8, 30), end=time(11), zone=UTC)
+"""The clock of the tests begins at 08:00."""
+
+
+def plan(
+    quiet: QuietTime | None = None, *, ended: bool = True, min_interval_s: float = 0.0
+) -> Plan:
+    """A plan for alerts of all machines."""
+    return Plan(
+        name="phone",
+        interest=Interest(ended=ended),
+        schedule=Schedule(quiet=quiet, min_interval_s=min_interval_s),
+        zone=UTC,
+    )
 
 
 class MemoryHistory(HistoryReader):
@@ -75,47 +89,6 @@ class MemoryLedger(LedgerFile):
         self.content = encoded(ledger)
         if self.kill == "after save":
             raise Killed
-
-
-@dataclass(frozen=True)
-class Told:
-    """One line of a message: which alert, from when, and until when it lasted.
-
-    Minutes since the start of the clock; ``begin`` is None if the line only says that it ended.
-    """
-
-    machine: str
-    begin: int | None
-    end: int | None
-
-    @property
-    def newest(self) -> int:
-        return self.end if self.end is not None else self.begin or 0
-
-
-def told_by(message: Message, now_unix_s: float) -> list[Told]:
-    """What a message tells, and told at a time: dates of the same day are left out."""
-    lines = [message.title] if _LINE.match(message.title) else message.body.splitlines()
-    found = [match for line in lines if (match := _LINE.match(line))]
-    assert found, message
-    return [
-        Told(
-            one["machine"],
-            _minute(one["since"] or one["begin"], now_unix_s),
-            _minute(one["end"] or one["ended"], now_unix_s),
-        )
-        for one in found
-    ]
-
-
-def _minute(text: str | None, now_unix_s: float) -> int | None:
-    if text is None:
-        return None
-    match = re.match(r"(\d{4}-\d\d-\d\d )?(\d\d:\d\d)(?: UTC)?", text)
-    assert match, text
-    day = match[1] or datetime.fromtimestamp(now_unix_s, UTC).strftime("%Y-%m-%d ")
-    at = datetime.fromisoformat(f"{day}{match[2]}:00+00:00")
-    return round((at.timestamp() - START_UNIX_S) / 60)
 
 
 @dataclass
@@ -275,3 +248,17 @@ class World:
         if self.kill == "after send":
             raise Killed
         return Outcome(ok=True)
+
+
+def titles(world: World) -> list[str]:
+    """Of the messages so far."""
+    return [sent.message.title for sent in world.sent]
+
+
+def keep_picture(folder: Path, alert_id: str) -> None:
+    """The evidence of an alert appears."""
+    piece = folder / alert_id
+    piece.mkdir()
+    (piece / "0-raised.png").write_bytes(b"picture of " + alert_id.encode())
+    metadata = {"machine": "pump-7", "moment": "raised", "at": "", "starts_at": ""}
+    (piece / "0-raised.json").write_text(json.dumps(metadata))

@@ -257,8 +257,9 @@ def _told(history: WrittenHistory, hook: Hook) -> list[tuple[str, str]]:
 
 def _lines(history: WrittenHistory, one: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
-    is_single = ": alarm" in one["title"]
-    for line in [one["title"]] if is_single else one["message"].splitlines():
+    for line in [*one["message"].splitlines(), one["title"]]:
+        if ": alarm" not in line:
+            continue
         what = re.search(r"since|from|ended", line)
         at = re.search(r"\d\d:\d\d", line)
         assert what, line

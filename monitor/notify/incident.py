@@ -61,6 +61,11 @@ class Incident:
         """Whether there is something that was not sent."""
         return not self.is_sent or self.has_ended
 
+    @property
+    def is_new_alert(self) -> bool:
+        """Whether it is an alert that continues, and of which nothing was sent."""
+        return self.kind == "alert" and not self.is_sent and not self.has_ended
+
     def lasted_s(self) -> float:
         """From its beginning to its end in seconds, by the dates; 0 if one of them is none."""
         try:

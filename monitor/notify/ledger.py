@@ -44,14 +44,17 @@ class Ledger:
         waiting = (one for one in self.incidents.values() if one.is_pending)
         return sorted(waiting, key=lambda one: one.position)
 
-    def sent(self, incidents: Iterable[Incident], now: Moment) -> None:
-        """A message about these incidents, and about those that were left out, was sent."""
+    def sent(self, incidents: Iterable[Incident], now: Moment, *, holds_rest: bool = False) -> None:
+        """A message about these incidents, and about those that were left out, was sent.
+
+        ``holds_rest``: what still waits is sent together.
+        """
         for one in incidents:
             one.is_sent = True
             if one.has_ended:
                 self.forget(one)
         self.left_out.clear()
-        self.is_held = False
+        self.is_held = holds_rest and bool(self.pending())
         self.last_sent = now
 
     def forget(self, incident: Incident) -> None:

@@ -18,6 +18,7 @@ from monitor.notify.incident import Incident
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
 from monitor.notify.plan import Plan
+from monitor.notify.schedule import Due
 from monitor.notify.sending import Outcome
 from monitor.notify.wording import Message, Wording
 
@@ -100,7 +101,7 @@ class Target:
         pause_s = self._retry_at_s - self._clock.steady_s()
         if pause_s > 0.0:
             return pause_s
-        return self._notify(ledger, due.incidents)
+        return self._notify(ledger, due)
 
     def _opened(self) -> Ledger:
         if self._ledger is not None:
@@ -174,11 +175,11 @@ class Target:
         for key in self._first_seen_s.keys() - ledger.incidents.keys():
             del self._first_seen_s[key]
 
-    def _notify(self, ledger: Ledger, incidents: tuple[Incident, ...]) -> float:
+    def _notify(self, ledger: Ledger, due: Due) -> float:
         now = datetime.fromtimestamp(self._clock.unix_s(), UTC)
         wording = Wording(now, self.plan.zone, self.plan.web_url)
-        message = wording.message(incidents, ledger.left_out)
-        outcome = self._attempt(message, self._picture(incidents))
+        message = wording.message(due.incidents, ledger.left_out)
+        outcome = self._attempt(message, self._picture(due.incidents))
         if not outcome.ok:
             pause_s = self._backoff.next_s()
             self._retry_at_s = self._clock.steady_s() + pause_s
@@ -190,7 +191,7 @@ class Target:
             log.warning("%s: messages are sent again", self.plan.name)
         self._trouble = ""
         self._backoff.reset()
-        ledger.sent(incidents, self._clock.now())
+        ledger.sent(due.incidents, self._clock.now(), holds_rest=due.holds_rest)
         self._save(ledger)
         return 0.0
 
@@ -226,10 +227,12 @@ class Target:
         return None if piece is None else piece.picture_path or Path()
 
     def _picture(self, incidents: tuple[Incident, ...]) -> bytes | None:
-        """The picture of a new alert."""
-        if len(incidents) != 1 or incidents[0].is_sent or not self._wants_picture(incidents[0]):
+        """The picture of the new alert; None if the message is about several of them."""
+        is_single = len(incidents) == 1
+        new = [one for one in incidents if one.is_new_alert or (is_single and not one.is_sent)]
+        if len(new) != 1 or not self._wants_picture(new[0]):
             return None
-        piece = self._evidence.piece(incidents[0].evidence_id)
+        piece = self._evidence.piece(new[0].evidence_id)
         if piece is None or piece.picture_path is None:
             return None
         try:

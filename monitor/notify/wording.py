@@ -43,9 +43,17 @@ class Wording:
     web_url: str = ""
 
     def message(self, incidents: Sequence[Incident], left_out: Mapping[str, int]) -> Message:
-        """The message about these incidents, and the number of those that were left out."""
-        if len(incidents) == 1 and not left_out:
-            return self._single(incidents[0])
+        """The message about these incidents, and the number of those that were left out.
+
+        A new alert is a message of its own, with a line for each incident of the same machine
+        that waited before it.
+        """
+        *earlier, newest = incidents
+        new_alerts = [one for one in incidents if one.is_new_alert]
+        is_of_one_machine = all(one.machine == newest.machine for one in earlier)
+        is_single = not earlier and not left_out
+        if is_single or (new_alerts == [newest] and is_of_one_machine):
+            return self._single(newest, earlier, left_out)
         return self._several(incidents, left_out)
 
     def test(self, name: str) -> Message:
@@ -57,26 +65,33 @@ class Wording:
             "info",
         )
 
-    def _single(self, one: Incident) -> Message:
+    def _single(
+        self, one: Incident, earlier: Sequence[Incident], left_out: Mapping[str, int]
+    ) -> Message:
         mood: Literal["failure", "success", "warning"] = (
             "success" if one.has_ended else "failure" if one.severity == "alarm" else "warning"
         )
-        return Message(self._line(one), "\n".join(self._details(one)), mood)
+        lines = self._details(one)
+        if earlier:
+            lines += ["Before that:", *self._list(earlier)]
+        return Message(self._line(one), "\n".join(lines + _left_out(left_out)), mood)
 
     def _several(self, incidents: Sequence[Incident], left_out: Mapping[str, int]) -> Message:
         machines = list(dict.fromkeys(one.machine for one in incidents))
         are_alerts = all(one.kind == "alert" for one in incidents)
         what = counted(len(incidents), "alert" if are_alerts else "message")
         where = quoted(machines[0]) if len(machines) == 1 else counted(len(machines), "machine")
-        lines = [self._line(one) + self._short(one) for one in incidents[:MOST_LINES]]
-        if more := _by_machine(incidents[MOST_LINES:]):
-            lines.append(f"And {more}.")
-        if left_out:
-            lines.append(f"Before that, alerts that have ended: {_numbers(left_out)}.")
+        lines = self._list(incidents) + _left_out(left_out)
         if self.web_url:
             lines.append(f"{self.web_url}/alerts")
         open_alarm = any(one.severity == "alarm" and not one.has_ended for one in incidents)
         return Message(f"{what}, {where}", "\n".join(lines), "failure" if open_alarm else "info")
+
+    def _list(self, incidents: Sequence[Incident]) -> list[str]:
+        lines = [self._line(one) + self._short(one) for one in incidents[:MOST_LINES]]
+        if more := _by_machine(incidents[MOST_LINES:]):
+            lines.append(f"And {more}.")
+        return lines
 
     def _line(self, one: Incident) -> str:
         """``pump-7: alarm since 03:12 CET``."""
@@ -165,6 +180,12 @@ def _by_machine(incidents: Sequence[Incident]) -> str:
     for one in incidents:
         numbers[one.machine] = numbers.get(one.machine, 0) + 1
     return f"{len(incidents)} more: {_numbers(numbers)}" if incidents else ""
+
+
+def _left_out(by_machine: Mapping[str, int]) -> list[str]:
+    if not by_machine:
+        return []
+    return [f"Before that, alerts that have ended: {_numbers(by_machine)}."]
 
 
 def _numbers(by_machine: Mapping[str, int]) -> str:

@@ -1,0 +1,124 @@
+"""When a target is told, what waits, and what is told together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from monitor.notify.folding import Interest
+from tests.notify_model import ALERT_ID, QUIET, World, keep_picture, plan, titles
+
+
+@pytest.fixture
+def world() -> World:
+    """One target without quiet hours."""
+    return World(plan())
+
+
+def test_pauses_between_attempts_grow(world: World) -> None:
+    """A service that is overloaded would be asked again at once, and for ever."""
+    world.is_down = True
+    world.raised("pump-7")
+    pauses = []
+    for _ in range(12):
+        pause_s = world.turn()
+        assert pause_s
+        pauses.append(pause_s)
+        world.clock.now_s += pause_s
+    assert 3.75 <= pauses[0] <= 5.0
+    assert all(450.0 <= pause_s <= 600.0 for pause_s in pauses[-3:])
+
+
+def test_many_alerts_are_one_message(world: World) -> None:
+    """After a power failure, a phone would ring for every machine."""
+    world.is_down = True
+    for number in range(30):
+        world.raised(f"pump-{number}")
+    world.turn()
+    world.is_down = False
+    world.settle()
+    (sent,) = world.sent
+    assert sent.message.title == "30 alerts, 30 machines"
+    lines = sent.message.body.splitlines()
+    assert len(lines) == 21
+    assert lines[-1].startswith("And 10 more: pump-20 1, pump-21 1")
+
+
+def test_too_many_that_wait_are_counted(world: World) -> None:
+    """A machine that is between healthy and faulty would fill the memory."""
+    world.is_down = True
+    for _ in range(600):
+        world.happens("cleared", world.raised("pump-7"))
+    world.raised("fan-2")
+    world.turn()
+    world.is_down = False
+    world.settle()
+    (sent,) = world.sent
+    assert sent.message.title == "500 alerts, 2 machines"
+    assert "Before that, alerts that have ended: pump-7 101." in sent.message.body
+
+
+def test_quiet_hours_send_together_at_their_end() -> None:
+    """A phone would ring at night, or many times in the morning."""
+    world = World(plan(QUIET))
+    world.clock.now_s += 45 * 60
+    first = world.raised("pump-7")
+    world.turn()
+    world.raised("fan-2")
+    world.turn()
+    world.happens("cleared", first)
+    assert world.turn() == 30.0
+    assert world.sent == []
+    world.clock.now_s += 2 * 3600
+    world.settle()
+    (sent,) = world.sent
+    assert sent.message.title == "2 alerts, 2 machines"
+    assert sent.message.body.splitlines() == [
+        "pump-7: alarm from 08:46 to 08:48 UTC",
+        "fan-2: alarm since 08:47 UTC",
+    ]
+
+
+def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> None:
+    """The picture would be missing, or an alarm would wait for one that never comes."""
+    world = World(plan(), evidence=tmp_path)
+    alert = world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    assert world.turn() == 1.0
+    world.clock.now_s += 30.0
+    assert world.turn() == 1.0
+    keep_picture(tmp_path, ALERT_ID)
+    world.turn()
+    assert world.sent[0].picture == b"picture of " + ALERT_ID.encode()
+    world.happens("cleared", alert)
+    world.settle()
+    assert world.sent[1].picture is None
+    world.raised("fan-2", evidence={"id": f"{ALERT_ID}-1"})
+    assert world.turn() == 1.0
+    world.clock.now_s += 60.0
+    world.turn()
+    assert len(world.sent) == 3
+
+
+def test_a_source_that_fails_is_told_if_it_lasts() -> None:
+    """Nobody would know that a machine is not monitored, or each unplugged cable would ring."""
+    wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)
+    world = World(replace(plan(), interest=wanted))
+    for state in ("no_signal", "warming", "ok"):
+        world.state("pump-7", state)
+        world.turn()
+    assert world.sent == []
+    world.state("pump-7", "unavailable", detail="no microphone found")
+    pause_s = world.turn()
+    assert pause_s == 120.0
+    world.clock.now_s += pause_s
+    world.settle()
+    world.state("pump-7", "ok")
+    world.settle()
+    assert titles(world) == [
+        "pump-7: its sound cannot be judged since 08:04 UTC",
+        "pump-7: its sound can be judged again since 08:07 UTC",
+    ]
+    assert world.sent[0].message.body.splitlines()[0] == "no microphone found"
+    assert world.sent[0].message.mood == "warning"
