@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from monitor.clock import rfc3339
 from monitor.history.retention import Limits
 from monitor.history.store import HistoryStore
+from monitor.history.tally import Tally
 from tests.command_line import auscult
 from tests.histories import alert, event, tally
 
@@ -228,6 +231,32 @@ def test_without_a_machine_all_machines_are_listed(store: HistoryStore, config: 
     fan, pump = auscult("history", *since, "--json").json["machines"]
     assert (fan["machine"], fan["scored_s"], fan["alerts"]) == ("fan-1", 900.0, 0)
     assert (pump["machine"], pump["ratio_max"], pump["open_alerts"]) == ("pump-7", 2.5, 1)
+
+
+@pytest.mark.parametrize("since", ["1h", "24h", "30d", "400d"])
+def test_the_last_value_has_its_own_time(store: HistoryStore, config: Path, since: str) -> None:
+    """It would be the start of a long row: a time at which the machine did not exist."""
+    last = MINUTE - 31
+    minutes = {("fan-1", last - one): tally(0.5) for one in range(90)}
+    minutes["fan-1", MINUTE - 5] = Tally(lost_time=600)  # no sound
+    store.write(minutes, [], durable=True)
+    shown = auscult("history", "--since", since, "--config", config)
+    (row,) = [line for line in shown.out.splitlines() if line.startswith("fan-1 ")]
+    assert row.endswith(local(60.0 * last))
+    fan, pump = auscult("history", "--since", since, "--config", config, "--json").json["machines"]
+    assert fan["last_at"] == rfc3339(60.0 * last)
+    assert pump["last_at"] == rfc3339(60.0 * (MINUTE - 1))
+    before = ("--since", "400d", "--until", rfc3339(60.0 * (MINUTE - 5000)), "--config", config)
+    fan, _ = auscult("history", *before, "--json").json["machines"]
+    assert fan["last_at"] is None
+
+
+def test_without_minutes_the_last_value_is_in_an_hour(store: HistoryStore, config: Path) -> None:
+    """A machine whose minutes are deleted would look as if it never had values."""
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("DELETE FROM minutes")
+    (pump,) = auscult("history", "--config", config, "--json").json["machines"]
+    assert pump["last_at"] == rfc3339(3600.0 * ((MINUTE - 1) // 60))
 
 
 @pytest.mark.usefixtures("store")

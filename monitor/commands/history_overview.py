@@ -18,7 +18,7 @@ _MOST_ALERTS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """A machine in a time. ``last_s``: the newest row with sound or scores; None without any."""
+    """A machine in a time. ``last_s``: the newest minute with sound or scores; None without any."""
 
     machine: str
     scored_s: float
@@ -69,7 +69,6 @@ def _of_machine(reader: HistoryReader, name: str, since_s: float, until_s: float
     rows = reader.overview(name, since_s, until_s)
     alerts = reader.alerts(machine=name, since_s=since_s, until_s=until_s, limit=_MOST_ALERTS)
     knows_operation = any(row.operation is not None for row in rows)
-    received = [row for row in rows if row.received_s > 0 or row.n_scores]
     return _Machine(
         name,
         round(sum(row.scored_s for row in rows), 1),
@@ -78,7 +77,7 @@ def _of_machine(reader: HistoryReader, name: str, since_s: float, until_s: float
         max((row.ratio_max for row in rows if row.ratio_max is not None), default=None),
         len(alerts),
         sum(alert.cleared_unix_s is None for alert in alerts),
-        received[-1].start_s if received else None,
+        reader.last_value_s(name, since_s, until_s),
     )
 
 

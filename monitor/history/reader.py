@@ -73,6 +73,24 @@ class HistoryReader:
                     return rows
                 least = length * 1.1 + 1.0  # because the time begins inside of a row
 
+    def last_value_s(self, machine: str, since_s: float, until_s: float) -> float | None:
+        """When the newest minute with sound or scores began; None without any.
+
+        If the minutes of this time are deleted already: the newest hour, or the newest day.
+        """
+        end = math.ceil(until_s / 60.0)
+        with opened_to_read(self.path) as connection:
+            for table in PERIODS:
+                row = connection.execute(
+                    f"SELECT start FROM {table} WHERE start >= ? AND start < ?"  # noqa: S608 - constants
+                    " AND machine_id = (SELECT machine_id FROM machines WHERE name = ?)"
+                    " AND (received_time > 0 OR n_scores > 0) ORDER BY start DESC LIMIT 1",
+                    (_first(table, since_s), end, machine),
+                ).fetchone()
+                if row is not None:
+                    return max(60.0 * int(row[0]), since_s)
+        return None
+
     def events(
         self,
         *,
