@@ -55,6 +55,7 @@ def test_every_alarm_of_a_machine_is_a_full_message_in_quiet_hours(
         f"Alert {second.alert_id}",
         "Before that:",
         "pump-7: alarm ended at 08:47 UTC (score 3.0 x threshold)",
+        f"Alert {first.alert_id}",
     ]
     assert night.turn() is None
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.notify.folding import Interest
-from tests.notify_model import World, plan, titles
+from tests.notify_model import QUIET, World, plan, titles
 
 
 @pytest.fixture
@@ -94,3 +94,33 @@ def test_what_operators_note_is_in_the_message(world: World) -> None:
     lines = world.sent[0].message.body.splitlines()
     assert "Acknowledged by anna: I go there" in lines
     assert "Labelled fault by ben" in lines
+
+
+def test_what_operators_note_is_in_a_message_about_several_alerts(world: World) -> None:
+    """After a failure of the network, two people would go to the same machine."""
+    world.is_down = True
+    alerts = [world.raised(f"pump-{number}") for number in range(30)]
+    world.noted("acknowledge", alerts[3], user="anna", note="I go there")
+    world.noted("label", alerts[28], value="fault", user="ben")
+    world.turn()
+    world.is_down = False
+    world.settle()
+    (sent,) = world.sent
+    lines = sent.message.body.splitlines()
+    assert lines[lines.index("Acknowledged by anna: I go there") - 1].startswith("pump-3: alarm")
+    assert lines[lines.index("Labelled fault by ben") - 1].startswith("pump-28: alarm")
+    assert lines[-1].startswith("And 9 more: pump-20 1")
+
+
+def test_what_was_noted_about_an_earlier_alert_is_in_the_next_alarm() -> None:
+    """A technician at night would not know what was found an hour ago."""
+    world = World(plan(replace(QUIET, alarms=True)))
+    world.clock.now_s += 45 * 60
+    first = world.raised("pump-7")
+    world.turn()
+    world.noted("label", first, value="fault", user="anna", note="bearing")
+    world.happens("cleared", first)
+    world.raised("pump-7")
+    world.turn()
+    lines = world.sent[1].message.body.splitlines()
+    assert "Labelled fault by anna: bearing" in lines[lines.index("Before that:") :]

@@ -66,7 +66,7 @@ def test_quiet_hours_send_together_at_their_end() -> None:
     world.clock.now_s += 45 * 60
     first = world.raised("pump-7")
     world.turn()
-    world.raised("fan-2")
+    second = world.raised("fan-2")
     world.turn()
     world.happens("cleared", first)
     assert world.turn() == 30.0
@@ -77,7 +77,9 @@ def test_quiet_hours_send_together_at_their_end() -> None:
     assert sent.message.title == "2 alerts, 2 machines"
     assert sent.message.body.splitlines() == [
         "pump-7: alarm from 08:46 to 08:48 UTC",
+        f"Alert {first.alert_id}",
         "fan-2: alarm since 08:47 UTC",
+        f"Alert {second.alert_id}",
     ]
 
 

@@ -94,7 +94,9 @@ def test_a_message_about_several_alerts_names_each() -> None:
     assert message.title == "2 alerts, 2 machines"
     assert message.body.splitlines() == [
         "pump-7: alarm since 03:12 CET (score 3.1 x threshold)",
+        "Alert 019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02",
         "fan-2: alarm from 03:12 to 04:00 CET (score 3.1 x threshold)",
+        "Alert b",
         "Before that, alerts that have ended: press 3.",
         "https://auscult.example/alerts",
     ]
@@ -107,14 +109,13 @@ def test_text_of_others_is_one_line_and_calls_nobody(machine: str, note: str) ->
     hostile = replace(
         ALERT, machine=machine, operation=note or "x", remarks=[note + "@everyone<!here>"]
     )
-    for message in (told(hostile), told(hostile, hostile)):
+    for message, n_lines in ((told(hostile), 5), (told(hostile, hostile), 6)):
         message.title.encode()
         message.body.encode()
         assert len(message.title.splitlines()) == 1
         assert "@everyone" not in message.body
         assert "<!here>" not in message.body
-        lines = message.body.splitlines()
-        assert len(lines) == (5 if message is not None and lines[-1].startswith("Alert") else 2)
+        assert len(message.body.splitlines()) == n_lines
 
 
 class Answers:

@@ -16,7 +16,9 @@ from monitor.text.escaping import one_line
 from monitor.text.wording import bands_text, counted, duration, rounded
 
 MOST_LINES = 20
-"""Of a message about several incidents; the others are counted."""
+"""Of a message about several incidents; the others are counted, except those with notes."""
+_MOST_WITH_ID = 5
+"""If a message is about more alerts, their ids would take the space of other lines."""
 _MOST_CHARACTERS = 200
 _SPECIAL = re.compile(r"[@<]|\](?=[(\[])")
 """Some services take "@everyone" and "<!channel>" for a call, and "[text](address)" for a link,
@@ -88,8 +90,17 @@ class Wording:
         return Message(f"{what}, {where}", "\n".join(lines), "failure" if open_alarm else "info")
 
     def _list(self, incidents: Sequence[Incident]) -> list[str]:
-        lines = [self._line(one) + self._short(one) for one in incidents[:MOST_LINES]]
-        if more := _by_machine(incidents[MOST_LINES:]):
+        """A line for each, and below it what operators noted about it."""
+        listed = [n for n, one in enumerate(incidents) if n < MOST_LINES or one.remarks]
+        has_id = len(incidents) <= _MOST_WITH_ID
+        lines = []
+        for one in map(incidents.__getitem__, listed):
+            lines.append(self._line(one) + self._short(one))
+            lines += _noted(one)
+            if has_id and one.kind == "alert":
+                lines.append(f"Alert {quoted(one.key)}")
+        others = [one for n, one in enumerate(incidents) if n not in set(listed)]
+        if more := _by_machine(others):
             lines.append(f"And {more}.")
         return lines
 
@@ -125,7 +136,7 @@ class Wording:
             lines.append(f"It came back {counted(one.times - 1, 'time')} after a stop")
         if one.provisional:
             lines.append("The threshold is not yet tested on enough sound")
-        lines += [_capitalised(quoted(remark)) for remark in one.remarks]
+        lines += _noted(one)
         if one.kind == "alert":
             if self.web_url:
                 lines.append(f"{self.web_url}/alert/{one.key}")
@@ -180,6 +191,10 @@ def _by_machine(incidents: Sequence[Incident]) -> str:
     for one in incidents:
         numbers[one.machine] = numbers.get(one.machine, 0) + 1
     return f"{len(incidents)} more: {_numbers(numbers)}" if incidents else ""
+
+
+def _noted(one: Incident) -> list[str]:
+    return [_capitalised(quoted(remark)) for remark in one.remarks]
 
 
 def _left_out(by_machine: Mapping[str, int]) -> list[str]:
