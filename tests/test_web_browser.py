@@ -7,6 +7,7 @@ import re
 import signal
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Route, expect
 
@@ -172,7 +173,12 @@ def test_a_label_is_stored_and_shown_by_the_history(viewer: Viewer, kind: Kind, 
     held: list[Route] = []
     refresh = re.compile(r"/api/alert/[^/]+$")
     page.route(refresh, lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
-    page.get_by_role("button", name="Sensor problem" if kind.is_below_path else "Fault").click()
+    label = "Sensor problem" if kind.is_below_path else "Fault"
+    page.get_by_role("button", name=label).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("You can choose another label later")
+    assert viewer.barriers() == []
+    dialog.get_by_role("button", name=label).click()
     expect(page.locator(".stored")).to_have_text(re.compile("Stored: (Fault|Sensor problem)."))
     event = page.locator("#events .event", has_text=note)
     expect(event).to_have_count(1)  # at once: the page has not asked the history, or has no answer
@@ -198,11 +204,36 @@ def test_an_alert_is_acknowledged(viewer: Viewer, kind: Kind, site: Site) -> Non
     page = viewer.open(f"machine/{kind.waiting}")
     page.get_by_role("link", name="Listen to the alert").click()
     page.get_by_role("button", name="Acknowledge").click()
-    expect(page.locator("#verdict")).to_contain_text("Acknowledged")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Everybody sees")
+    dialog.get_by_role("button", name="Cancel").click()  # a wrong tap changes nothing
+    expect(page.locator("#verdict")).to_contain_text("Not acknowledged")
+    page.get_by_role("button", name="Acknowledge").click()
+    dialog.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator("#verdict")).to_have_text("Acknowledged")
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
     page.get_by_role("link", name="Machines").click()
     tile = page.locator(f'.tile[data-machine="{kind.waiting}"]')
     expect(tile).to_contain_text("acknowledged")
+
+
+def test_a_wrong_tap_on_a_label_changes_nothing(viewer: Viewer, site: Site) -> None:
+    """A finger that slips would label an alert, and its sound would be relearned as healthy."""
+    alert_id = alert_of(viewer, OPEN)
+    page = viewer.page
+    for label in ("Fault", "False alarm", "Sensor problem", "Ignore"):
+        page.get_by_role("button", name=label).click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    found = httpx.get(f"{site.plain.url}/api/alert/{alert_id}", timeout=20).json()
+    assert found["alert"]["label"] == ""
+
+
+def test_a_cleared_alert_says_that_it_has_ended(viewer: Viewer) -> None:
+    """The page would say that a healthy machine still has an open alert."""
+    alert_of(viewer, ENDED)
+    area = viewer.page.locator("#acknowledge")
+    expect(area).to_contain_text("The alert has already ended.")
+    expect(area).not_to_contain_text("stays open")
 
 
 def test_the_health_shows_what_is_not_about_sound(viewer: Viewer) -> None:

@@ -66,6 +66,7 @@ def test_an_operator_relearns_a_false_alarm_in_the_browser(
         viewer = Viewer(browser, served.url)
         page = viewer.open(f"alert/{raises_an_alert(watched)}")
         page.get_by_role("button", name="False alarm").click()
+        page.get_by_role("dialog").get_by_role("button", name="False alarm").click()
         expect(page.locator("#labels")).to_contain_text("Stored: False alarm")
         page = viewer.open("machine/m")
         press(page, "Relearn")
