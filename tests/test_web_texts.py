@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.control.labels import LABELS
+from monitor.notify.wording import PROVISIONAL
 from monitor.web.texts import Texts
 
 WEB = Path(__file__).resolve().parent.parent / "monitor" / "web"
@@ -67,6 +68,11 @@ def test_labels_have_the_words_of_the_commands() -> None:
     for label, (meaning, effect) in LABELS.items():
         expected = f"{meaning[0].upper()}{meaning[1:]}. {effect}"
         assert Texts().text(f"labelling.{label}_effect") == expected
+
+
+def test_a_threshold_that_is_not_tested_is_called_so_as_in_messages() -> None:
+    """A person would read of a fault of the threshold in a message, and not on the page."""
+    assert Texts().text("common.provisional") == PROVISIONAL
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, "0 days"), (1, "1 day"), (2, "2 days")])

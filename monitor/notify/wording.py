@@ -19,6 +19,11 @@ MOST_LINES = 20
 """Of a message about several incidents; the others are counted, except those with notes."""
 _MOST_WITH_ID = 5
 """If a message is about more alerts, their ids would take the space of other lines."""
+PROVISIONAL = (
+    "The threshold is not yet tested on enough sound: "
+    "there can be more false alarms than the budget allows"
+)
+"""The web page says the same of a machine and of an alert."""
 _MOST_CHARACTERS = 200
 _SPECIAL = re.compile(r"[@<]|\](?=[(\[])")
 """Some services take "@everyone" and "<!channel>" for a call, and "[text](address)" for a link,
@@ -135,7 +140,7 @@ class Wording:
         if one.times > 1:
             lines.append(f"It came back {counted(one.times - 1, 'time')} after a stop")
         if one.provisional:
-            lines.append("The threshold is not yet tested on enough sound")
+            lines.append(PROVISIONAL)
         lines += _noted(one)
         if one.kind == "alert":
             if self.web_url:

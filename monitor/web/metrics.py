@@ -88,14 +88,15 @@ def _machine_values(machine: Values) -> dict[str, Any]:
     state: Values = machine.get("state") or {}
     name = str(state.get("state", "starting"))
     operation = (machine.get("operation") or {}).get("operation")
+    summary = machine_summary(machine)
     return {
         **machine,
-        "summary": machine_summary(machine),
+        "summary": summary,
         "state_number": STATES.index(name) if name in STATES else -1,
         "is_running": None if operation is None else operation == "running",
         "is_alert_open": state.get("alert_id") is not None,
         "is_muted": state.get("muted_until") is not None,
-        "is_provisional": bool(state.get("provisional")),
+        "is_provisional": summary["provisional"],
         "n_warnings": len(state.get("warnings", ())),
     }
 

@@ -69,7 +69,8 @@ def _state(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _score(document: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("score", "ratio", "threshold", "warning_threshold", "level_dbfs")
-    return {key: _number(document.get(key)) for key in keys}
+    numbers = {key: _number(document.get(key)) for key in keys}
+    return numbers | {"provisional": document.get("provisional") is True}
 
 
 def _operation(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ function facts(alert, isOpen) {
   if (ranges.length) lines.push([t("alert.frequencies"), bands(ranges)]);
   const span = alert.payload?.span_s;
   if (span) lines.push([t("alert.span"), length(span)]);
+  if (alert.payload?.provisional) lines.push([t("alert.threshold"), t("common.provisional")]);
   if (alert.payload?.reason) lines.push([t("alert.reason"), word("reason", alert.payload.reason)]);
   return lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
 }

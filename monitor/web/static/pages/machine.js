@@ -62,6 +62,7 @@ function show(next) {
   const alert = place("open-alert");
   alert.hidden = !machine.alert_id;
   if (machine.alert_id) alert.href = address(`alert/${part(machine.alert_id)}`);
+  place("provisional").hidden = !machine.provisional;
   learning.update(machine.learning);
   actions.update(machine);
   showBanners(machine.banners);
