@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.history.store import HistoryStore
 from monitor.web.file_answer import OpenFile, open_file, range_of
 from monitor.web.transcoding import Transcoder
+from tests.histories import alert
 from tests.web_app import ALERT_ID, Served, served
 
 EVIDENCE_ID = f"{ALERT_ID}-0"
@@ -74,6 +77,35 @@ def test_an_alert_without_a_history_is_shown_by_its_evidence(running: Served) ->
     document = running.get(f"/api/alert/{ALERT_ID}").json()
     assert document["alert"]["peak_ratio"] == 2.4
     assert document["alert"]["raised_at"] == "2026-11-23T10:15:30.250Z"
+
+
+@pytest.mark.parametrize(
+    ("after_s", "ago_s", "least", "most"),
+    [
+        (15.0, 3.0, 6.0, 12.0),
+        (15.0, 17.0, 0.0, 0.0),  # it is written
+        (15.0, 60.0, None, None),
+        (15.0, -3600.0, None, None),  # of a recording with a clock of its own
+        (None, 3.0, None, None),  # nothing is kept
+    ],
+)
+def test_sound_that_is_still_recorded_is_announced(
+    tmp_path: Path, after_s: float | None, ago_s: float, least: float | None, most: float | None
+) -> None:
+    """Who listens at once would read that no sound is kept, and leave."""
+    with served(tmp_path, sound_after_s=after_s) as one:
+        store = HistoryStore(one.state_dir / "history.sqlite3")
+        raised = alert("raised", time.time() - ago_s, ALERT_ID, machine="pump-7")
+        store.write({}, [raised], durable=True)
+        store.close()
+        left_s = one.get(f"/api/alert/{ALERT_ID}").json()["sound_ready_in_s"]
+        assert (left_s is None) == (least is None)
+        if least is not None and most is not None:
+            assert least <= left_s <= most
+        write_piece(one.state_dir)
+        document = one.get(f"/api/alert/{ALERT_ID}").json()
+        assert document["sound_ready_in_s"] is None
+        assert document["pieces"]
 
 
 @pytest.mark.parametrize(

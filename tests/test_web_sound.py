@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -12,13 +14,17 @@ from playwright.sync_api import Browser, Locator, Request, expect
 
 from monitor.domain import FloatArray
 from monitor.features.mel_filterbank import band_corners_hz
+from monitor.history.store import HistoryStore
 from monitor.live.feed import LiveFeed
+from monitor.web.context import Context
 from tests.browser import Viewer
 from tests.browser_site import ENDED, FAULT_HZ, HEALTHY, LIVE
 from tests.bundles import SPEC
+from tests.histories import alert
 from tests.test_live import play, tone
+from tests.test_web_evidence import write_piece
 from tests.waiting import wait_for
-from tests.web_app import served
+from tests.web_app import ALERT_ID, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -181,3 +187,24 @@ def test_the_pictures_of_the_alert_show_the_fault_and_healthy_sound_does_not(
     expect(page.locator("#player audio")).to_have_attribute("aria-label", "Healthy, to compare")
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
+
+
+def test_the_page_of_a_new_alert_counts_down_to_its_sound(browser: Browser, tmp_path: Path) -> None:
+    """Who listens at once would read that no sound is kept, and leave."""
+
+    def raise_alert(context: Context) -> None:
+        store = HistoryStore(context.state_dir / "history.sqlite3")
+        raised = alert("raised", time.time(), ALERT_ID, machine="pump-7")
+        store.write({}, [raised], durable=True)
+        store.close()
+
+    with served(tmp_path, prepare=raise_alert, sound_after_s=3.0) as app:
+        viewer = Viewer(browser, app.url)
+        page = viewer.open(f"alert/{ALERT_ID}")
+        text = page.locator("#no-evidence")
+        expect(text).to_have_text(re.compile(r"still being recorded, ready in (\d+ s|a moment)"))
+        expect(text).to_have_text(re.compile("ready in a moment"), timeout=10_000)
+        write_piece(app.state_dir)
+        expect(text).to_contain_text("No sound", timeout=10_000)  # the piece has no pictures
+        assert viewer.troubles == []
+        viewer.close()

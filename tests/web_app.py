@@ -151,6 +151,7 @@ def served(
     *,
     users: Mapping[str, Role] | None = None,
     prepare: Callable[[Context], None] = lambda _context: None,
+    sound_after_s: float | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
     """The application with ``[web]`` as given, beside a stand-in for the daemon.
@@ -180,6 +181,7 @@ def served(
             config=config,
             state_dir=state_dir,
             own_dir=state_dir / "web",
+            sound_after_s=sound_after_s,
         )
         prepare(context)
         url = stack.enter_context(running(app))

@@ -53,6 +53,7 @@ def web(config: Path) -> None:
         state_dir=daemon_state_dir(settings, config),
         own_dir=companion_dir(settings, config, "web"),
         others=others,
+        sound_after_s=settings.evidence.after_s if settings.evidence.is_on else None,
     )
     follower.start()
     with Notifier() as manager, contextlib.closing(follower):

@@ -25,6 +25,10 @@ from monitor.web.query import unix_time, whole_number
 _DAY_S = 86_400.0
 _BESIDE_S = 3600.0
 _MOST_ALERTS = 1000
+_WRITTEN_WITHIN_S = 20.0
+"""A piece of evidence is complete at most this long after its last sound, or is not kept."""
+_DECIDED_WITHIN_S = 5.0
+"""The time of an alert is that of its sound, which the clock may be behind by so much."""
 _MOST_EVENTS = 200
 
 
@@ -66,6 +70,7 @@ async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "banners": banners(context, status),
         "alert": document,
+        "sound_ready_in_s": None if pieces else _sound_ready_in_s(context, document),
         "pieces": [piece_document(piece) for piece in pieces],
         "healthy": piece_document(healthy) if healthy is not None else None,
         "events": [event_document(event) for event in events],
@@ -128,6 +133,17 @@ def _bands(payload: Mapping[str, Any], events: Sequence[Event]) -> list[Any]:
         if isinstance(bands, list) and bands:
             return bands
     return []
+
+
+def _sound_ready_in_s(context: Context, document: Mapping[str, Any]) -> float | None:
+    """Seconds until the sound is complete, 0 while it is written; None if none is expected."""
+    raised_s = document["raised_unix_s"]
+    if raised_s is None or context.sound_after_s is None:
+        return None
+    left_s = float(raised_s) + context.sound_after_s - SYSTEM_CLOCK.unix_s()
+    if not -_WRITTEN_WITHIN_S < left_s <= context.sound_after_s + _DECIDED_WITHIN_S:
+        return None  # an earlier alert, or one of a recording
+    return max(0.0, round(left_s, 1))
 
 
 def _healthy(context: Context, machine: str, pieces: Sequence[Piece]) -> Piece | None:

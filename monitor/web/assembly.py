@@ -35,12 +35,13 @@ def assemble(
     state_dir: Path,
     own_dir: Path,
     others: Others | None = None,
+    sound_after_s: float | None = None,
 ) -> tuple[ASGIApp, Context]:
     """The application and its parts.
 
     ``config`` and ``state_dir``: of the daemon. ``own_dir``: what this process may write.
-    ``others``: the machines of other nodes. Raises ``ConfigError`` if other computers could use the
-    page without a password, or read it on the way.
+    ``others``: the machines of other nodes. ``sound_after_s``: as in ``Context``. Raises
+    ``ConfigError`` if other computers could use the page without a password, or read it on the way.
     """
     users = Users(own_dir / FILE_NAME)
     check_exposure(settings, has_password=users.are_required)
@@ -60,6 +61,7 @@ def assemble(
         static=StaticFiles(),
         channels=Channels(),
         others=others or Others(),
+        sound_after_s=sound_after_s,
     )
     return make_app(context), context
 

@@ -22,7 +22,10 @@ from monitor.web.work import Workers
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts of one ``auscult web``."""
+    """The parts of one ``auscult web``.
+
+    ``sound_after_s``: how long the sound of an alert goes on after it; None if none is kept.
+    """
 
     settings: WebSettings
     state_dir: Path
@@ -36,6 +39,7 @@ class Context:
     static: StaticFiles
     channels: Channels
     others: Others
+    sound_after_s: float | None
 
 
 def context_of(request: Request) -> Context:

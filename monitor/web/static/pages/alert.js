@@ -16,6 +16,7 @@ import { t, word } from "../texts.js";
 
 const BESIDE_S = 1800;
 const REFRESH_S = 10;
+const COLLECTING_REFRESH_S = 2;
 const WRITTEN_AFTER_S = [0.2, 1.5, 4];
 
 const place = (name) => document.getElementById(name);
@@ -28,6 +29,7 @@ const labels = mayChange ? labelButtons(areas, id, changed) : null;
 let player = null;
 let nPieces = -1;
 let newest = pageData();
+let readyAtMs = null; // when the sound is complete, by the clock of this browser; null if none comes
 let accepted = {};
 const unwritten = unwrittenEvents();
 
@@ -42,6 +44,8 @@ new HistoryChart(place("history-chart"), historyOf(first.machine), {
   alertId: id,
 });
 setInterval(() => document.hidden || refresh(), REFRESH_S * 1000);
+setInterval(showCollecting, 1000);
+setInterval(() => document.hidden || readyAtMs === null || Date.now() < readyAtMs || refresh(), COLLECTING_REFRESH_S * 1000);
 
 async function refresh() {
   try {
@@ -77,6 +81,8 @@ function show(next) {
     showEvidence(alert, pieces, healthy);
     nPieces = pieces.length;
   }
+  readyAtMs = next.sound_ready_in_s === null ? null : Date.now() + next.sound_ready_in_s * 1000;
+  showCollecting();
   showBanners(next.banners);
   fill(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
 }
@@ -93,6 +99,14 @@ function showEvidence(alert, pieces, healthy) {
   const { band_residual_db: residual, log_mel: about } = shown[0];
   place("residual-section").hidden = !residual;
   if (residual) showResidual(place("residual"), residual, about.mel_hz, ranges);
+}
+
+/** Why there is no sound: it is still recorded, or none is kept. */
+function showCollecting() {
+  const leftS = readyAtMs === null ? null : Math.ceil((readyAtMs - Date.now()) / 1000);
+  const text =
+    leftS === null ? t("alert.no_evidence") : leftS > 0 ? t("alert.collecting", { seconds: leftS }) : t("alert.collecting_soon");
+  setText(place("no-evidence"), text);
 }
 
 function facts(alert, isOpen) {
