@@ -80,7 +80,7 @@ def sources(folder: Path, sound: Path, count: int, *, microphones: int) -> list[
     found = []
     for number in range(count):
         if number < microphones:
-            found.append('kind = "microphone"\ndevice = "default"\nsample_rate_hz = 16000')
+            found.append('kind = "microphone"\nsample_rate_hz = 16000')
         elif number % 2:
             path = json.dumps(str(folder / f"sound_{number % _VARIANTS}.wav"))
             found.append(f'kind = "file"\npath = {path}\nrealtime = true\nloop = true')
