@@ -145,7 +145,7 @@ def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace)
         if microphones:
             sub = folder / "pulse"
             sub.mkdir()
-            pulse = stack.enter_context(PulseAudio(sub))
+            pulse = stack.enter_context(PulseAudio(sub, RATE_HZ))
             samples, rate_hz = soundfile.read(sound, dtype="float32")
             pulse.play(np.tile(samples, 4), rate_hz)
             os.environ.update(pulse.environment)

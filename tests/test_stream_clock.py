@@ -20,10 +20,10 @@ class Stream:
         self.begun_s = self.system.now_s
         self.clock = StreamClock(self.system)
 
-    def arrive(self, end_s: float, at_s: float, *, after_gap: bool = False) -> None:
+    def arrive(self, end_s: float, at_s: float, *, after_gap: bool = False) -> float:
         """A block that ends at ``end_s`` arrives ``at_s`` seconds after the beginning."""
         self.system.now_s = self.begun_s + at_s
-        self.clock.observe(end_s, after_gap=after_gap)
+        return self.clock.observe(end_s, after_gap=after_gap)
 
 
 @pytest.fixture
@@ -53,6 +53,18 @@ def test_a_recording_has_its_own_time(stream: Stream) -> None:
     assert stream.clock.unix_s(30.0) == START - 86_370.0
     stream.clock.observe(120.0, recorded_start_unix_s=START + 86_400.0)
     assert stream.clock.unix_s(90.0) == stream.system.unix_s()
+
+
+@pytest.mark.parametrize(("speed", "counted"), [(1.0, 30.0), (20.0, 0.0)])
+def test_sound_that_a_program_drops_is_counted(
+    stream: Stream, speed: float, counted: float
+) -> None:
+    """A program whose pipe was full loses sound, and nobody would know."""
+    lost_s = 0.0
+    for second in range(1, 200):
+        pause_s = 30.0 if second > 60 else 0.0
+        lost_s += stream.arrive(float(second), second / speed + pause_s)
+    assert lost_s == pytest.approx(counted)
 
 
 def test_a_stream_that_stays_behind_gets_a_new_start(stream: Stream) -> None:

@@ -125,12 +125,12 @@ class MachineReport:
         """A block arrived: set its time, and count the sound missing before it as lost."""
         start_s, end_s = block_times_s(block, self._frame_rate_hz)
         recorded = block.recorded_unix_s if isinstance(block, AudioBlock) else None
-        self._clock.observe(
+        late_s = self._clock.observe(
             end_s,
             after_gap=block.discontinuous,
             recorded_start_unix_s=None if recorded is None else recorded - start_s,
         )
-        self._missing_s = max(0.0, start_s - self._end_s)
+        self._missing_s = max(0.0, start_s - self._end_s) + late_s
         self._coverage.present(time.monotonic(), self._missing_s)
         self._end_s = end_s
         if isinstance(block, AudioBlock):

@@ -42,8 +42,11 @@ class StreamClock:
 
     def observe(
         self, end_s: float, *, after_gap: bool = False, recorded_start_unix_s: float | None = None
-    ) -> None:
+    ) -> float:
         """A block that ends ``end_s`` seconds into the stream arrives now.
+
+        Returns how many seconds of sound must be missing although the source does not say so,
+        because the stream stays behind the clock.
 
         ``recorded_start_unix_s``: the Unix time of position 0 by what the recording states.
         """
@@ -53,11 +56,15 @@ class StreamClock:
         if self._start_s is None:
             self._begin(offset_s, end_s, now_s)
         elif offset_s - self._start_s > self.MAX_LATE_S:
+            before_s = self._start_s
+            is_real_time = end_s - self._period_end_s < now_s - self._period_start_s
             self._late(offset_s, end_s, now_s, after_gap=after_gap)
+            return self._start_s - before_s if is_real_time and not after_gap else 0.0
         else:
             self._start_s = min(self._start_s, offset_s)
             self._late_since_s = None
             self._follow_drift(offset_s, end_s, now_s)
+        return 0.0
 
     @property
     def is_recorded(self) -> bool:
