@@ -134,14 +134,21 @@ def test_notes_have_singular_and_plural() -> None:
         "2 false alarms",
         "0.5 false alarms",
     ]
-    assert [duration(s) for s in (1, 45, 100, 240, 3600, 7200, 108_000)] == [
+    lengths_s = (1, 45, 90, 119.6, 150, 240, 3600, 7169, 7170, 7200, 108_000, 171_000, 604_800)
+    assert [duration(s) for s in lengths_s] == [
         "1 second",
         "45 seconds",
+        "90 seconds",
         "2 minutes",
+        "3 minutes",
         "4 minutes",
         "60 minutes",
+        "119 minutes",
+        "2 hours",
         "2 hours",
         "30 hours",
+        "2 days",
+        "7 days",
     ]
 
 

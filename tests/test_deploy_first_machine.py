@@ -163,7 +163,7 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     daemon = system.unit(SERVICE, "MainPID")
     fresh.wait_for_training()
     system.run(["systemctl", "reload", SERVICE])
-    fresh.wait_for_status("still needed: 168 hours of sound", 180)
+    fresh.wait_for_status("still needed: 7 days of sound", 180)
     assert system.unit(SERVICE, "MainPID") == daemon
     wait_for(lambda: newest(subscriber)["state"] == "ok", 30, "the machine in the state ok")
     assert newest(subscriber)["provisional"] is True

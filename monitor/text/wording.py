@@ -26,9 +26,14 @@ def bands_text(bands_hz: Iterable[Sequence[float]]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """``45 seconds``, ``4 minutes`` or ``30 hours``."""
-    if seconds < 90:
-        return counted(round(seconds), "second")
-    if seconds < 90 * 60:
-        return counted(round(seconds / 60), "minute")
-    return counted(round(seconds / 3600), "hour")
+    """``90 seconds``, ``4 minutes``, ``30 hours`` or ``7 days``: rounded, in the largest unit of
+    which there are at least two. ``length`` in ``format.js`` is the same for the web page.
+    """
+    units_s = (1, 60, 3600, 86_400)
+    in_units = (math.floor(max(0.0, seconds) / unit_s + 0.5) for unit_s in units_s)
+    whole_s, minutes, hours, days = in_units
+    if whole_s < 120:
+        return counted(whole_s, "second")
+    if minutes < 120:
+        return counted(minutes, "minute")
+    return counted(hours, "hour") if hours < 48 else counted(days, "day")

@@ -31,17 +31,15 @@ export function ratioText(ratio) {
   return t("common.ratio", { value: ratio < 9.95 ? fixed(ratio, ratio < 0.995 ? 2 : 1) : number(ratio, 2) });
 }
 
-/** A length of time in its largest unit: "25 min", "3 days". */
+/**
+ * A length of time, rounded, in the largest unit of which there are at least two: "90 s", "25 min",
+ * "30 h", "3 days". Messages and commands use the same rule (duration in monitor/text/wording.py).
+ */
 export function length(seconds) {
-  const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return t("length.seconds", { count: s });
-  if (s < 3600) return t("length.minutes", { count: Math.floor(s / 60) });
-  if (s < DAY_S) {
-    const minutes = Math.floor((s % 3600) / 60);
-    const hours = t("length.hours", { count: Math.floor(s / 3600) });
-    return s < 6 * 3600 && minutes ? `${hours} ${t("length.minutes", { count: minutes })}` : hours;
-  }
-  return t("length.days", { count: Math.floor(s / DAY_S) });
+  const [s, minutes, hours, days] = [1, 60, 3600, DAY_S].map((unit) => Math.round(Math.max(0, seconds) / unit));
+  if (s < 120) return t("length.seconds", { count: s });
+  if (minutes < 120) return t("length.minutes", { count: minutes });
+  return hours < 48 ? t("length.hours", { count: hours }) : t("length.days", { count: days });
 }
 
 /**
