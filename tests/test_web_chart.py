@@ -215,3 +215,23 @@ def test_the_flag_of_a_new_alert_is_whole(app: Served, browser: Browser) -> None
     page.unroute_all(behavior="wait")
     viewer.close()
     assert viewer.troubles == []
+
+
+def test_every_page_says_that_nothing_is_monitored(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A green "live" would make everybody believe that the machines are monitored."""
+    nowhere = [tmp_path / "nobody.sock"]
+    monkeypatch.setattr(
+        "monitor.web.daemon_link.possible_paths", lambda _folder, **_options: nowhere
+    )
+    with served(tmp_path, prepare=fill) as app:
+        viewer = Viewer(browser, app.url)
+        for path in ("", "machine/pump-7", "alerts", f"alert/{ALERT_ID}", "health"):
+            page = viewer.open(path)
+            expect(page.locator("#connection")).to_have_text("monitoring has stopped")
+            expect(page.locator("#connection")).to_have_attribute("data-live", "false")
+            expect(page.locator("#banners")).to_contain_text("Monitoring has stopped")
+            expect(page.locator("#banners")).not_to_contain_text(".sock")
+        assert viewer.troubles == []
+        viewer.close()

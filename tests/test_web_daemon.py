@@ -71,10 +71,11 @@ def test_without_a_daemon_the_page_says_so(watched: Daemon, bundle: Bundle) -> N
         assert document["daemon"] is None
         assert document["machines"] == []
         (banner,) = document["banners"]
-        assert banner.startswith("no daemon is running")
+        assert banner.startswith("Monitoring has stopped: the daemon does not run.")
         shown = httpx.get(page.url + "/")
         assert shown.status_code == 200
-        assert "no daemon is running" in shown.text
+        assert "Monitoring has stopped" in shown.text
+        assert ".sock" not in shown.text
 
 
 def test_after_the_daemon_the_page_shows_its_history(watched: Daemon, bundle: Bundle) -> None:
@@ -98,7 +99,10 @@ def test_after_the_daemon_the_page_shows_its_history(watched: Daemon, bundle: Bu
         change = {"Origin": page.url, "X-Auscult": "1"}
         refused = httpx.post(page.url + "/api/machine/m/unmute", headers=change, timeout=20)
         assert refused.status_code == 503
-        assert refused.json()["error"]["message"].startswith("no daemon is running")
+        assert refused.json()["error"]["message"].startswith("Monitoring has stopped")
+        for path in ("overview", "machine/m", "alerts", f"alert/{alert['alert_id']}", "health"):
+            document = httpx.get(f"{page.url}/api/{path}", timeout=20).json()
+            assert document["monitoring"] == "stopped", path
 
 
 def test_killing_the_page_does_not_affect_the_daemon(watched: Daemon, bundle: Bundle) -> None:

@@ -39,6 +39,10 @@ _ERRORS: dict[int, type[AuscultError]] = {
 }
 
 
+class NoDaemonError(ServiceUnavailableError):
+    """No daemon listens on any of the paths."""
+
+
 class _NobodyListensError(Exception):
     """No daemon listens on a path."""
 
@@ -61,7 +65,7 @@ def ask(
     With ``config``, only a daemon that runs with this file answers. ``on_behalf_of``: the person
     who asks, if it is not the user of this process. Raises the error with which
     the daemon refuses, ``UsageError`` for arguments that it could not read, and
-    ``ServiceUnavailableError`` if no daemon runs, if the user may not use
+    ``ServiceUnavailableError`` if no daemon runs (``NoDaemonError``), if the user may not use
     the socket, or if there is no valid answer within ``timeout_s``.
     """
     request = Request.of(
@@ -79,7 +83,7 @@ def ask(
             continue
         except (_NoPermissionError, OtherDaemonError) as error:
             problem = problem or error
-    raise problem or ServiceUnavailableError(
+    raise problem or NoDaemonError(
         "no daemon is running: start it with `auscult run` or `sudo systemctl start auscult` "
         f"(no daemon listens on {', '.join(map(str, paths))})"
     )

@@ -44,6 +44,7 @@ async def alerts_document(request: Request) -> dict[str, Any]:
     status = await context.daemon.status()
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
+        "monitoring": context.daemon.monitoring,
         "banners": banners(context, status),
         "alerts": [alert_document(alert) for alert in alerts],
     }
@@ -68,6 +69,7 @@ async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]
     document["bands_hz"] = _bands(document["payload"], events)
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
+        "monitoring": context.daemon.monitoring,
         "banners": banners(context, status),
         "alert": document,
         "sound_ready_in_s": None if pieces else _sound_ready_in_s(context, document),

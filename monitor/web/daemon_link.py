@@ -7,11 +7,16 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from monitor.control.address import possible_paths
-from monitor.control.client import ask
+from monitor.control.client import NoDaemonError, ask
 from monitor.errors import AuscultError
+
+_STOPPED = (
+    "Monitoring has stopped: the daemon does not run. Start it on the node with "
+    "`sudo systemctl start auscult` or `auscult run`."
+)
 
 
 class DaemonLink:
@@ -33,6 +38,8 @@ class DaemonLink:
         self._lock = asyncio.Lock()
         self._threads = ThreadPoolExecutor(self.MOST_QUESTIONS, "daemon")
         self.trouble = ""
+        self.monitoring: Literal["running", "stopped", "unknown"] = "unknown"
+        """Whether a daemon runs; unknown if it does not answer."""
 
     async def status(self) -> dict[str, Any] | None:
         """The newest ``status`` of the daemon; None if it does not answer."""
@@ -40,9 +47,11 @@ class DaemonLink:
             if time.monotonic() - self._asked_s >= self.LEAST_INTERVAL_S:
                 try:
                     self._status = await self.ask("status")
-                    self.trouble = ""
+                    self.trouble, self.monitoring = "", "running"
                 except AuscultError as error:
+                    has_stopped = isinstance(error, NoDaemonError)
                     self._status = None
+                    self.monitoring = "stopped" if has_stopped else "unknown"
                     self.trouble = error.lines[0]
                 self._asked_s = time.monotonic()
             return self._status
@@ -54,7 +63,10 @@ class DaemonLink:
         *,
         on_behalf_of: str = "",
     ) -> dict[str, Any]:
-        """The result of a user's command. Raises as ``monitor.control.client.ask``."""
+        """The result of a user's command. Raises as ``monitor.control.client.ask``.
+
+        Without a daemon, the message names no paths: who looks at the page has another computer.
+        """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._threads, self._ask, command, dict(arguments or {}), on_behalf_of
@@ -65,11 +77,14 @@ class DaemonLink:
         self._asked_s = float("-inf")
 
     def _ask(self, command: str, arguments: Mapping[str, Any], on_behalf_of: str) -> dict[str, Any]:
-        return ask(
-            possible_paths(self._state_dir, instances=True),
-            command,
-            arguments,
-            config=self._config,
-            timeout_s=self.TIMEOUT_S,
-            on_behalf_of=on_behalf_of,
-        )
+        try:
+            return ask(
+                possible_paths(self._state_dir, instances=True),
+                command,
+                arguments,
+                config=self._config,
+                timeout_s=self.TIMEOUT_S,
+                on_behalf_of=on_behalf_of,
+            )
+        except NoDaemonError:
+            raise NoDaemonError(_STOPPED) from None

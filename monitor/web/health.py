@@ -34,6 +34,7 @@ async def health_document(context: Context) -> dict[str, Any]:
     machines = status["machines"] if status else ()
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
+        "monitoring": context.daemon.monitoring,
         "banners": banners(context, status),
         "daemon": {**status["daemon"], **daemon} if status else None,
         "web": {

@@ -127,7 +127,8 @@ class _Machine:
             document = await machine_document(self._context, self._machine)
         except AuscultError:  # it is not known any more, or nobody answers
             return None
-        machine = {**document["machine"], "banners": document["banners"], "sparkline": None}
+        about = {key: document[key] for key in ("banners", "monitoring")}
+        machine = {**document["machine"], **about, "sparkline": None}
         message = event("machine", machine)
         if message == self._state:
             return None

@@ -44,6 +44,7 @@ async def overview_document(context: Context, *, sparklines: bool = True) -> dic
         status["daemon"] if status else None,
         [*banners(context, status), *context.others.banners(), *silent(list(found.values()))],
         machines,
+        monitoring=context.daemon.monitoring,
     )
 
 
@@ -62,6 +63,7 @@ async def machine_document(context: Context, name: str) -> dict[str, Any]:
     machine["sparkline"] = (await context.past.sparklines([name])).get(name)
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
+        "monitoring": context.daemon.monitoring,
         "banners": banners(context, status),
         "machine": machine,
     }

@@ -25,12 +25,17 @@ _ORDER = (
 
 
 def overview(
-    daemon: Mapping[str, Any] | None, banners: Sequence[str], machines: list[dict[str, Any]]
+    daemon: Mapping[str, Any] | None,
+    banners: Sequence[str],
+    machines: list[dict[str, Any]],
+    *,
+    monitoring: str = "running",
 ) -> dict[str, Any]:
     """The document of ``api/overview``. ``daemon``: None if it does not answer."""
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "daemon": daemon,
+        "monitoring": monitoring,
         "banners": list(banners),
         "machines": sorted(machines, key=_badness),
     }

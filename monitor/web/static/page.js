@@ -13,16 +13,36 @@ export function pageData() {
 /** Whether this viewer may change something. */
 export const mayChange = document.body.dataset.role === "operator";
 
+let connected = null;
+let monitors = "running";
+
 /** Show whether live data arrive. Without this call, nothing is shown. */
 export function showConnection(isLive) {
-  const element = document.getElementById("connection");
-  element.hidden = false;
-  element.dataset.live = String(isLive);
-  setText(element, isLive ? t("common.live") : t("common.not_live"));
+  connected = isLive;
+  showStatus();
 }
 
-/** Show lines of trouble above the page; the list is empty when there is none. */
-export function showBanners(lines) {
+function showStatus() {
+  if (connected === null) return;
+  const element = document.getElementById("connection");
+  const isMonitored = monitors === "running";
+  element.hidden = false;
+  element.dataset.live = String(connected && isMonitored);
+  const text = isMonitored ? t("common.live") : t(`common.monitoring_${monitors}`);
+  setText(element, connected ? text : t("common.not_live"));
+}
+
+/**
+ * Show what a document says about the whole node: lines of trouble above the page, and whether the
+ * daemon runs.
+ */
+export function showNode({ banners, monitoring }) {
+  monitors = monitoring;
+  showStatus();
+  showBanners(banners);
+}
+
+function showBanners(lines) {
   const area = document.getElementById("banners");
   const shown = [...area.children].map((one) => one.textContent);
   if (shown.join("\n") === lines.join("\n")) return;

@@ -7,7 +7,7 @@ import { eventRows, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
 import { historyOf } from "../machine_history.js";
-import { mayChange, pageData, showBanners, showConnection } from "../page.js";
+import { mayChange, pageData, showConnection, showNode } from "../page.js";
 import { ClipPlayer } from "../player.js";
 import { ratioBar, showRatio } from "../ratio.js";
 import { showResidual } from "../residual.js";
@@ -36,6 +36,7 @@ const unwritten = unwrittenEvents();
 place("labelling").hidden = !mayChange;
 fill(place("ratio"), bar.element, ratio);
 show(newest);
+showConnection(true);
 const raisedS = unixSeconds(first.raised_at);
 const endsS = first.cleared_at ? unixSeconds(first.cleared_at) : raisedS;
 new HistoryChart(place("history-chart"), historyOf(first.machine), {
@@ -83,7 +84,7 @@ function show(next) {
   }
   readyAtMs = next.sound_ready_in_s === null ? null : Date.now() + next.sound_ready_in_s * 1000;
   showCollecting();
-  showBanners(next.banners);
+  showNode(next);
   fill(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
 }
 

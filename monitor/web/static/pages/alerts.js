@@ -3,24 +3,31 @@
 import { getJson } from "../api.js";
 import { fill, setText } from "../dom.js";
 import { alertRow } from "../events.js";
-import { pageData } from "../page.js";
+import { pageData, showConnection, showNode } from "../page.js";
 import { t } from "../texts.js";
 
 const REFRESH_S = 30;
 const list = document.getElementById("alerts");
 const only = document.getElementById("only-unlabelled");
-let alerts = pageData().alerts;
+const first = pageData();
+let alerts = first.alerts;
 
 only.addEventListener("change", render);
 render();
+showNode(first);
+showConnection(true);
 setInterval(refresh, REFRESH_S * 1000);
 
 async function refresh() {
   if (document.hidden) return;
   try {
-    alerts = (await getJson("api/alerts")).alerts;
+    const next = await getJson("api/alerts");
+    alerts = next.alerts;
     render();
+    showNode(next);
+    showConnection(true);
   } catch (error) {
+    showConnection(false);
     setText(document.getElementById("nothing"), error.message);
   }
 }

@@ -3,7 +3,7 @@
 import { getJson } from "../api.js";
 import { fill, h, setText, time } from "../dom.js";
 import { ago, bytes, length, moment, number } from "../format.js";
-import { pageData, showBanners, showConnection } from "../page.js";
+import { pageData, showConnection, showNode } from "../page.js";
 import { t } from "../texts.js";
 
 const REFRESH_S = 10;
@@ -24,7 +24,7 @@ async function refresh() {
 }
 
 function show(health) {
-  showBanners(health.banners);
+  showNode(health);
   facts("processes", [...ofDaemon(health.daemon), ...ofWeb(health.web)]);
   facts("delivery", ofDelivery(health.daemon));
   facts("disk", ofDisk(health.disk, health.daemon));

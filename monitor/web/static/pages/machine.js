@@ -10,7 +10,7 @@ import { ago, moment } from "../format.js";
 import { learningProgress } from "../learning.js";
 import { follow } from "../live.js";
 import { historyOf } from "../machine_history.js";
-import { pageData, showBanners, showConnection } from "../page.js";
+import { pageData, showConnection, showNode } from "../page.js";
 import { ratioBar, showRatio } from "../ratio.js";
 import { relearningView } from "../relearning.js";
 import { explanation, kind, stateBadge } from "../state.js";
@@ -37,7 +37,7 @@ let silence = 0;
 
 fill(place("ratio"), bar.element, ratio);
 place("level").append(waterfall.level.element);
-show({ ...data.machine, banners: data.banners });
+show({ ...data.machine, banners: data.banners, monitoring: data.monitoring });
 const chart = new HistoryChart(place("history-chart"), historyOf(id, warningRatio));
 follow(`api/live/machine/${part(id)}`, { machine: show, header: begin, columns: add }, showConnection);
 loadEvents();
@@ -65,7 +65,7 @@ function show(next) {
   place("provisional").hidden = !machine.provisional;
   learning.update(machine.learning);
   actions.update(machine);
-  showBanners(machine.banners);
+  showNode(machine);
   showSince();
 }
 

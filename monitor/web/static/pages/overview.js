@@ -3,7 +3,7 @@
 import { fill, h, setText } from "../dom.js";
 import { unixSeconds } from "../format.js";
 import { follow } from "../live.js";
-import { pageData, showBanners, showConnection } from "../page.js";
+import { pageData, showConnection, showNode } from "../page.js";
 import { kind, needsAttention, rank } from "../state.js";
 import { t } from "../texts.js";
 import { tile } from "../tile.js";
@@ -41,7 +41,7 @@ function render() {
   const now = Date.now() / 1000 + clockError;
   const machines = [...overview.machines].sort(byNeed);
   const showsNode = machines.some((one) => one.node);
-  showBanners(overview.banners);
+  showNode(overview);
   showSummary(machines);
   search.parentElement.hidden = machines.length < MANY;
   document.body.classList.toggle("dense", machines.length >= MANY);
