@@ -49,10 +49,14 @@ class Viewer:
     that are not below that of the page.
     """
 
-    def __init__(self, browser: Browser, url: str, window: ViewportSize = DESKTOP) -> None:
+    def __init__(
+        self, browser: Browser, url: str, window: ViewportSize = DESKTOP, *, locale: str = "en-US"
+    ) -> None:
         self._url = url
         self.troubles: list[str] = []
-        self._context = browser.new_context(viewport=window, timezone_id="Europe/Berlin")
+        self._context = browser.new_context(
+            viewport=window, timezone_id="Europe/Berlin", locale=locale
+        )
         self.page: Page = self._context.new_page()
         self.page.on("pageerror", lambda error: self.troubles.append(f"script: {error}"))
         self.page.on("console", self._console)

@@ -58,7 +58,7 @@ def test_the_overview_shows_the_machines_of_the_daemon_the_worst_first(
         assert worst["severity"] == "alarm"
         assert worst["alert_id"]
         (banner,) = document["banners"]
-        assert banner.startswith("no connection to the broker")
+        assert banner["text"].startswith("no connection to the broker")
         assert "b-faulty" in httpx.get(page.url + "/").text
 
 
@@ -71,7 +71,7 @@ def test_without_a_daemon_the_page_says_so(watched: Daemon, bundle: Bundle) -> N
         assert document["daemon"] is None
         assert document["machines"] == []
         (banner,) = document["banners"]
-        assert banner.startswith("Monitoring has stopped: the daemon does not run.")
+        assert banner["text"].startswith("Monitoring has stopped: the daemon does not run.")
         shown = httpx.get(page.url + "/")
         assert shown.status_code == 200
         assert "Monitoring has stopped" in shown.text

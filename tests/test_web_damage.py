@@ -71,7 +71,7 @@ def test_a_damaged_history_is_said_and_the_rest_is_shown(running: Served, conten
         assert answer.status_code in {200, 404}, path
     document = running.get("/api/overview").json()
     assert [one["id"] for one in document["machines"]] == ["pump-7"]
-    assert any("history" in line for line in document["banners"])
+    assert any("history" in line["text"] for line in document["banners"])
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"machine": 5}', '{"machine": "x", "at": "y"}'])

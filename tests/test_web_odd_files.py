@@ -61,7 +61,7 @@ def test_the_history(tmp_path: Path, kind: str) -> None:
     with served(tmp_path / "page") as running:
         put(running.state_dir / "history.sqlite3", kind)
         document = running.get("/api/overview").json()
-        assert any("history" in line for line in document["banners"])
+        assert any("history" in line["text"] for line in document["banners"])
         assert [one["id"] for one in document["machines"]] == ["pump-7"]
 
 

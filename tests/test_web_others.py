@@ -64,7 +64,7 @@ def test_a_node_that_is_gone_shows_no_healthy_machines(others: Others, status: s
     others.receive("auscult/hall-2/status", status.encode())
     (shown,) = others.machines()
     assert (shown["state"], shown["ratio"]) == ("unknown", None)
-    assert status in shown["detail"]
+    assert shown["reason"] == f"node_{status}"
     assert shown["last_seen"]
 
 

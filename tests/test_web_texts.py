@@ -14,7 +14,7 @@ from monitor.notify.wording import PROVISIONAL
 from monitor.web.texts import Texts
 
 WEB = Path(__file__).resolve().parent.parent / "monitor" / "web"
-USED = re.compile(r"""\b(?:t|text|word)\(\s*["`']([a-z_.\-{}$]+)["`']""", re.IGNORECASE)
+USED = re.compile(r"""\b(?:t|text|word|Sentence)\(\s*["`']([a-z_.\-{}$]+)["`']""", re.IGNORECASE)
 """A call with a key; ``${name}`` in it stands for any part."""
 PLURALS = {"one", "other"}
 
@@ -29,9 +29,9 @@ def keys(node: dict[str, Any], above: str = "") -> Iterator[str]:
 
 
 def used_keys() -> set[str]:
-    """The keys in scripts and templates, as regular expressions."""
+    """The keys in scripts, templates and modules, as regular expressions."""
     files = [*WEB.rglob("static/*.js"), *WEB.rglob("static/pages/*.js")]
-    files += [*WEB.rglob("templates/*.html")]
+    files += [*WEB.rglob("templates/*.html"), *WEB.glob("*.py")]
     found = {key for path in files for key in USED.findall(path.read_text(encoding="utf-8"))}
     assert "common.skip" in found
     return {_pattern(key) for key in found}
@@ -39,7 +39,7 @@ def used_keys() -> set[str]:
 
 def _pattern(key: str) -> str:
     fixed = re.sub(r"([.\-])", r"\\\1", key)
-    any_part = re.sub(r"\$\{.*?\}", r"[^.]+", fixed)
+    any_part = re.sub(r"\$?\{.*?\}", r"[^.]+", fixed)
     return any_part + "[^.]+" if key.endswith((".", "_")) else any_part
 
 

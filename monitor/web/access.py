@@ -7,10 +7,11 @@ change: it needs an operator, the header ``X-Auscult`` and the origin of this pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
@@ -19,8 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from monitor.web.answers import refusal
 from monitor.web.callers import Caller, Callers, RefusedError, has_origin
 from monitor.web.doorkeeper import Doorkeeper, TooManyError
+from monitor.web.pages import IN_A_LANGUAGE
 from monitor.web.scope import CALLER, PREFIX, VIEWER
 from monitor.web.sessions import Viewer
+from monitor.web.texts import Languages, Sentence, Texts
 from monitor.web.users import Role
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
@@ -49,11 +52,13 @@ class Access:
         routes: Sequence[BaseRoute],
         callers: Callers,
         doorkeeper: Doorkeeper,
+        languages: Languages,
     ) -> None:
         self._app = app
         self._routes = routes
         self._callers = callers
         self._doorkeeper = doorkeeper
+        self._languages = languages
         self._users = doorkeeper.users
         self._sessions = doorkeeper.sessions
 
@@ -70,7 +75,8 @@ class Access:
             answer = await self._answer_before_route(scope, caller)
         except RefusedError as error:
             challenge = {"WWW-Authenticate": 'Basic realm="auscult"'} if error.asks else {}
-            answer = refusal(error.status, str(error), challenge)
+            message = self._texts(scope).of(error.message)
+            answer = refusal(error.status, message, IN_A_LANGUAGE | challenge)
         with_headers = _sender(send, in_frame=caller is not None and caller.in_frame)
         await (answer or self._app)(scope, receive, with_headers)
 
@@ -100,6 +106,9 @@ class Access:
             _check_change(scope, viewer)
         return None
 
+    def _texts(self, scope: Scope) -> Texts:
+        return self._languages.accepted(Headers(scope=scope).get("accept-language", ""))
+
     def _viewer(self, scope: Scope) -> Viewer | None:
         if not self._users.are_required:
             return _LOCAL
@@ -116,7 +125,9 @@ class Access:
         try:
             user = await self._doorkeeper.basic(caller.address, header)
         except TooManyError as error:
-            raise RefusedError(429, f"too many tries: wait {error.wait_s:.0f} s") from None
+            raise RefusedError(
+                429, Sentence("login.too_many", seconds=math.ceil(error.wait_s))
+            ) from None
         if user is None:
             message = "log in first, or send user and password (HTTP Basic)"
             raise RefusedError(401, message, asks=True)
@@ -127,7 +138,7 @@ class Access:
         headers = dict(scope["headers"])
         is_page = b"text/html" in headers.get(b"accept", b"") and not path.startswith("/api/")
         if not is_page or scope["method"] not in _SAFE_METHODS:
-            raise RefusedError(401, "log in first")
+            raise RefusedError(401, Sentence("refusal.log_in"))
         has_session = self._sessions.cookie.encode() in headers.get(b"cookie", b"")
         if headers.get(b"sec-fetch-site") == b"cross-site" and not has_session:
             # A link on another page: the browser leaves out a strict cookie, and sends it when this
@@ -145,7 +156,7 @@ def _check_change(scope: Scope, viewer: Viewer) -> None:
     if not any(name == b"x-auscult" for name, _ in scope["headers"]):
         raise RefusedError(403, "a change needs the header X-Auscult")
     if viewer.role is not Role.OPERATOR and scope["path"] != "/logout":
-        raise RefusedError(403, "only operators may change something")
+        raise RefusedError(403, Sentence("refusal.only_operators"))
 
 
 def _without_prefix(path: str, prefix: str) -> str:

@@ -21,6 +21,7 @@ from monitor.web.context import Context, context_of
 from monitor.web.machines import banners
 from monitor.web.past import alert_document, event_document
 from monitor.web.query import unix_time, whole_number
+from monitor.web.texts import Sentence, sentence_document
 
 _DAY_S = 86_400.0
 _BESIDE_S = 3600.0
@@ -45,7 +46,7 @@ async def alerts_document(request: Request) -> dict[str, Any]:
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "monitoring": context.daemon.monitoring,
-        "banners": banners(context, status),
+        "banners": [*map(sentence_document, banners(context, status))],
         "alerts": [alert_document(alert) for alert in alerts],
     }
 
@@ -53,7 +54,7 @@ async def alerts_document(request: Request) -> dict[str, Any]:
 async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]:
     """One alert with its evidence. Raises ``MissingInputError`` if nobody knows it."""
     if not is_alert_id(alert_id):
-        raise MissingInputError(f'no alert "{one_line(alert_id)}" is known')
+        raise MissingInputError(Sentence("refusal.no_alert", alert=one_line(alert_id)))
     record = await context.past.alert(alert_id)
     pieces = await context.workers.run(context.evidence.pieces, alert_id)
     status = await context.daemon.status()
@@ -63,14 +64,14 @@ async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]
         else _of_daemon(status, alert_id) or _of_evidence(alert_id, pieces)
     )
     if document is None:
-        raise MissingInputError(f"no alert {alert_id} is known")
+        raise MissingInputError(Sentence("refusal.no_alert", alert=alert_id))
     healthy = await context.workers.run(_healthy, context, document["machine"], pieces)
     events = await _events(context, record)
     document["bands_hz"] = _bands(document["payload"], events)
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "monitoring": context.daemon.monitoring,
-        "banners": banners(context, status),
+        "banners": [*map(sentence_document, banners(context, status))],
         "alert": document,
         "sound_ready_in_s": None if pieces else _sound_ready_in_s(context, document),
         "pieces": [piece_document(piece) for piece in pieces],

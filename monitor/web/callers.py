@@ -36,6 +36,7 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, message: str, *, asks: bool = False) -> None:
         super().__init__(message)
+        self.message = message
         self.status = status
         self.asks = asks
 

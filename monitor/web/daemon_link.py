@@ -12,11 +12,7 @@ from typing import Any, ClassVar, Literal
 from monitor.control.address import possible_paths
 from monitor.control.client import NoDaemonError, ask
 from monitor.errors import AuscultError
-
-_STOPPED = (
-    "Monitoring has stopped: the daemon does not run. Start it on the node with "
-    "`sudo systemctl start auscult` or `auscult run`."
-)
+from monitor.web.texts import Sentence
 
 
 class DaemonLink:
@@ -52,7 +48,8 @@ class DaemonLink:
                     has_stopped = isinstance(error, NoDaemonError)
                     self._status = None
                     self.monitoring = "stopped" if has_stopped else "unknown"
-                    self.trouble = error.lines[0]
+                    # A sentence stays one, unlike a line of the error.
+                    self.trouble = error.args[0] if has_stopped else error.lines[0]
                 self._asked_s = time.monotonic()
             return self._status
 
@@ -87,4 +84,4 @@ class DaemonLink:
                 on_behalf_of=on_behalf_of,
             )
         except NoDaemonError:
-            raise NoDaemonError(_STOPPED) from None
+            raise NoDaemonError(Sentence("banner.stopped")) from None

@@ -16,6 +16,7 @@ from monitor.web.answers import json_answer
 from monitor.web.context import context_of
 from monitor.web.file_answer import file_answer, packed_answer
 from monitor.web.query import whole_number
+from monitor.web.texts import Sentence
 
 FILES = ("clip.flac", "clip.opus", "arrays.bin", "picture.png", "metadata.json")
 """What each piece may have."""
@@ -53,12 +54,12 @@ def of_healthy(file: str) -> Callable[[Request], Awaitable[Response]]:
 
 async def _answer(request: Request, piece: Piece | None, file: str, name: str) -> Response:
     if piece is None:
-        raise MissingInputError("this evidence is not kept, or not any more")
+        raise MissingInputError(Sentence("refusal.no_evidence"))
     if file == "metadata.json":
         return json_answer(piece_document(piece))
     context, path = context_of(request), _path(piece, file)
     if path is None:
-        raise MissingInputError(f"this evidence has no {file}")
+        raise MissingInputError(Sentence("refusal.no_evidence_file", file=file))
     if file == "clip.opus":
         content = await context.transcoder.opus(path)
         return Response(

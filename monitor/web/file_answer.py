@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from monitor.errors import MissingInputError
 from monitor.text.regular_files import open_regular
 from monitor.web.answers import accepts_gzip
+from monitor.web.texts import Sentence
 from monitor.web.work import Workers
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII | re.IGNORECASE)
@@ -54,7 +55,7 @@ def open_file(path: Path) -> OpenFile:
     try:
         descriptor = open_regular(path, follow_links=False)
     except OSError:
-        raise MissingInputError("this file is not kept any more") from None
+        raise MissingInputError(Sentence("refusal.no_file")) from None
     about = os.fstat(descriptor)
     return OpenFile(descriptor, about.st_size, f'"{about.st_mtime_ns:x}-{about.st_size:x}"')
 

@@ -18,6 +18,7 @@ from monitor.web.answers import json_answer
 from monitor.web.context import Context, context_of
 from monitor.web.machines import banners
 from monitor.web.past import FILE_NAME
+from monitor.web.texts import sentence_document
 
 _STARTED_S = SYSTEM_CLOCK.steady_s()
 
@@ -35,7 +36,7 @@ async def health_document(context: Context) -> dict[str, Any]:
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "monitoring": context.daemon.monitoring,
-        "banners": banners(context, status),
+        "banners": [*map(sentence_document, banners(context, status))],
         "daemon": {**status["daemon"], **daemon} if status else None,
         "web": {
             "version": __version__,

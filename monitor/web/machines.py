@@ -12,12 +12,12 @@ from starlette.responses import Response
 from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
 from monitor.text.escaping import one_line
-from monitor.text.wording import counted
 from monitor.web.answers import json_answer
 from monitor.web.context import Context, context_of
 from monitor.web.overview import machine_summary, overview
 from monitor.web.past import alert_document, event_document, minute_document
 from monitor.web.query import unix_time, whole_number
+from monitor.web.texts import Sentence, sentence_document
 
 _DAY_S = 86_400.0
 _WITHOUT_SOUND = frozenset({"unavailable", "no_signal", "degraded"})
@@ -57,14 +57,14 @@ async def machine_document(context: Context, name: str) -> dict[str, Any]:
         if one["id"] == name:
             machine = machine_summary(one)
     if machine is None and name in await context.past.machines():
-        machine = unknown_machine(name, trouble or "it is not monitored now")
+        machine = unknown_machine(name, trouble)
     if machine is None:
         raise _unknown(context, name)
     machine["sparkline"] = (await context.past.sparklines([name])).get(name)
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "monitoring": context.daemon.monitoring,
-        "banners": banners(context, status),
+        "banners": [*map(sentence_document, banners(context, status))],
         "machine": machine,
     }
 
@@ -83,8 +83,10 @@ async def check_known(context: Context, name: str) -> None:
 
 def _unknown(context: Context, name: str) -> AuscultError:
     if trouble := context.daemon.trouble or context.past.trouble:
-        return ServiceUnavailableError(f'machine "{one_line(name)}" is not known now: {trouble}')
-    return MissingInputError(f'no machine "{one_line(name)}" is known')
+        return ServiceUnavailableError(
+            Sentence("refusal.machine_unknown_now", machine=one_line(name), trouble=trouble)
+        )
+    return MissingInputError(Sentence("refusal.no_machine", machine=one_line(name)))
 
 
 def banners(context: Context, status: Mapping[str, Any] | None) -> list[str]:
@@ -98,13 +100,17 @@ def silent(machines: Sequence[Mapping[str, Any]]) -> list[str]:
     names = [one["id"] for one in machines if one["state"] in _WITHOUT_SOUND]
     if not names:
         return []
-    shown = ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
-    return [f"{counted(len(names), 'machine')} without usable sound: {shown}"]
+    shown = ", ".join(names[:_MOST_NAMED])
+    if len(names) > _MOST_NAMED:
+        return [Sentence("banner.more_without_sound", count=len(names), names=shown)]
+    return [Sentence("banner.without_sound", count=len(names), names=shown)]
 
 
-def unknown_machine(name: str, detail: str) -> dict[str, Any]:
-    """A machine about which only the history knows something."""
-    state: Mapping[str, Any] = {"state": "unknown", "reason": "no_daemon", "detail": detail}
+def unknown_machine(name: str, trouble: str) -> dict[str, Any]:
+    """A machine about which only the history knows something. ``trouble``: of the daemon."""
+    reason = "no_daemon" if trouble else "not_monitored"
+    detail = "" if isinstance(trouble, Sentence) else trouble
+    state: Mapping[str, Any] = {"state": "unknown", "reason": reason, "detail": detail}
     return machine_summary({"id": name, "state": state})
 
 

@@ -14,10 +14,12 @@ from monitor.mqtt.topics import ONLINE
 from monitor.text.escaping import one_line
 from monitor.web.overview import machine_summary
 from monitor.web.payload_check import CLEANERS, json_object
+from monitor.web.texts import Sentence
 
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LONGEST_NODE = 200
 _LONGEST_PAYLOAD = 64 * 1024
+_GONE = frozenset({"offline", "stopped"})
 _COMMON_PREFIX = "auscult/"
 
 
@@ -69,11 +71,11 @@ class Others:
 
     def banners(self) -> list[str]:
         """What does not work, one sentence each."""
-        found = []
+        found: list[str] = []
         if self.trouble:
-            found.append(f"machines of other nodes are not up to date: {self.trouble}")
+            found.append(Sentence("banner.others_trouble", trouble=self.trouble))
         if self._are_too_many:
-            found.append(f"only {self.MOST_MACHINES} machines of other nodes are shown")
+            found.append(Sentence("banner.others_limit", count=self.MOST_MACHINES))
         return found
 
     def _receive_status(self, node: str, payload: bytes) -> None:
@@ -111,10 +113,9 @@ class Others:
         shown = machine_summary({"id": machine, **payloads}, node=node.removeprefix(_COMMON_PREFIX))
         is_stale = bool(self.trouble) or age_s > self.STALE_S
         if status != ONLINE or is_stale:
-            detail = (
-                "no message from this node" if is_stale else f"the node is {status or 'silent'}"
-            )
-            shown |= {"state": "unknown", "reason": "node_offline", "detail": detail}
+            is_known = not is_stale and status in _GONE
+            reason = f"node_{status}" if is_known else "node_silent"
+            shown |= {"state": "unknown", "reason": reason, "detail": ""}
             shown |= {"ratio": None, "score": None, "level_dbfs": None, "alert_id": None}
             newest_s = max(one.at_s.values(), default=now_s)
             shown["last_seen"] = rfc3339(self._clock.unix_at(newest_s))

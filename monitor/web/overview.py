@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.clock import SYSTEM_CLOCK, rfc3339
+from monitor.web.texts import sentence_document
 
 _JUDGED = frozenset({"ok", "warning", "anomaly", "muted"})
 _ORDER = (
@@ -36,7 +37,7 @@ def overview(
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "daemon": daemon,
         "monitoring": monitoring,
-        "banners": list(banners),
+        "banners": [*map(sentence_document, banners)],
         "machines": sorted(machines, key=_badness),
     }
 

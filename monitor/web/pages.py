@@ -13,17 +13,19 @@ from starlette.responses import HTMLResponse
 
 from monitor import __version__
 from monitor.web.scope import prefix_of, viewer_of
-from monitor.web.texts import Texts
+from monitor.web.texts import Languages, Texts
 from monitor.web.users import Role
 
+IN_A_LANGUAGE = {"Vary": "Accept-Language"}
+"""A header of answers that depend on the language."""
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Pages:
-    """The templates. Text in them is escaped; an unknown name is an error."""
+    """The templates, in all languages. Text in them is escaped; an unknown name is an error."""
 
     def __init__(self) -> None:
-        self._texts = Texts()
+        self.languages = Languages()
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_TEMPLATES),
             autoescape=True,
@@ -47,14 +49,14 @@ class Pages:
         begin with. ``user`` is empty without a log-in; only the ``role`` ``operator`` may change
         something.
         """
-        prefix, viewer = prefix_of(request), viewer_of(request)
+        prefix, viewer, texts = prefix_of(request), viewer_of(request), self.texts(request)
         text = self._environment.get_template(template).render(
             {
                 "page": template.removesuffix(".html"),
                 "url": lambda path="": link(prefix, path),
-                "t": self._texts.text,
-                "texts": self._texts.document,
-                "language": self._texts.language,
+                "t": texts.text,
+                "texts": texts.document,
+                "language": texts.language,
                 "version": __version__,
                 "user": viewer.name if viewer is not None else "",
                 "role": viewer.role if viewer is not None else Role.VIEWER,
@@ -62,7 +64,11 @@ class Pages:
                 **(values or {}),
             }
         )
-        return HTMLResponse(text, status)
+        return HTMLResponse(text, status, IN_A_LANGUAGE)
+
+    def texts(self, request: Request) -> Texts:
+        """The texts in the language that a browser asks for."""
+        return self.languages.accepted(request.headers.get("accept-language", ""))
 
 
 def link(prefix: str, path: str) -> str:

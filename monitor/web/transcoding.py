@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from monitor.errors import ServiceUnavailableError
 from monitor.web.file_answer import OpenFile, open_file
+from monitor.web.texts import Sentence
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Transcoder:
         cannot be converted now.
         """
         if self._n_waiting >= self.MOST_WAITING:
-            raise ServiceUnavailableError("too many clips are being converted: try again later")
+            raise ServiceUnavailableError(Sentence("refusal.converting"))
         self._n_waiting += 1
         try:
             async with self._lock:
@@ -74,5 +75,5 @@ class Transcoder:
             await process.wait()
         if not content:
             log.warning("a clip could not be converted: %s", path.name)
-            raise ServiceUnavailableError("this clip cannot be converted: use clip.flac")
+            raise ServiceUnavailableError(Sentence("refusal.not_converted"))
         return content

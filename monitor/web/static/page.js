@@ -42,7 +42,9 @@ export function showNode({ banners, monitoring }) {
   showBanners(banners);
 }
 
-function showBanners(lines) {
+/** A text of the daemon has no key. */
+function showBanners(banners) {
+  const lines = banners.map(({ text, key, values }) => (key ? t(key, values) : text));
   const area = document.getElementById("banners");
   const shown = [...area.children].map((one) => one.textContent);
   if (shown.join("\n") === lines.join("\n")) return;
