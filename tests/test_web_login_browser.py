@@ -74,7 +74,7 @@ def test_a_session_that_ends_is_said_and_the_login_leads_back(
     expect(page.locator("#log-out")).to_be_visible()
     running.context.doorkeeper.sessions._sessions.clear()
     page.clock.run_for(45_000)
-    expect(page.locator(".form-error")).to_contain_text("The session has ended")
+    expect(page.locator(".login .form-error")).to_contain_text("The session has ended")
     log_in(viewer)
     expect(page.locator("#log-out")).to_be_visible()
     assert page.url == f"{url}/{path}"
@@ -92,6 +92,6 @@ def test_a_change_after_the_session_has_ended_is_said(
     page.get_by_role("button", name="Mute").click()
     running.context.doorkeeper.sessions._sessions.clear()
     page.get_by_role("dialog").get_by_role("button", name="Mute").click()
-    expect(page.locator(".form-error")).to_contain_text("The session has ended")
+    expect(page.locator(".login .form-error")).to_contain_text("The session has ended")
     assert running.daemon.received == []
     viewer.close()
