@@ -288,9 +288,11 @@ def test_the_command_shows_what_would_change(
         relearn_command(target, "m", None, accept=False, discard=False, as_json=False)
         return capsys.readouterr().out
 
-    assert shown().startswith("m: a new bundle is trained beside the one in use; nothing changes")
+    assert shown().startswith(
+        "m: a new bundle is being trained beside the one in use; nothing changes"
+    )
     machine.trains()
-    assert shown() == "m: a new bundle is trained\n"
+    assert shown() == "m: a new bundle is being trained\n"
     machine.compares(n1=(2.5, 0.8), n2=(3.0, 0.9), n3=(None, None))
     machine.reach("ready")
     lines = shown().splitlines()

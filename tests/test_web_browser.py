@@ -239,7 +239,7 @@ def test_a_cleared_alert_says_that_it_has_ended(viewer: Viewer) -> None:
 def test_the_health_shows_what_is_not_about_sound(viewer: Viewer) -> None:
     """A full disk or a lost broker would not be seen."""
     page = viewer.open("health")
-    expect(page.locator("#processes")).to_contain_text("runs for")
+    expect(page.locator("#processes")).to_contain_text("has been running for")
     expect(page.locator("#delivery")).to_contain_text("MQTT 5")
     expect(page.locator("#disk")).to_contain_text("GB")
     expect(page.locator("#coverage")).to_contain_text(OPEN)

@@ -121,6 +121,30 @@ def test_zooming_loads_finer_values(app: Served, browser: Browser) -> None:
     assert viewer.troubles == []
 
 
+@pytest.mark.parametrize(("minutes", "range_name"), [(30, "1 h"), (90, "6 h")])
+def test_the_chart_of_a_fresh_machine_shows_an_hour(
+    browser: Browser, tmp_path: Path, minutes: int, range_name: str
+) -> None:
+    """A user who has just installed it would see an empty chart with a dot at its end."""
+
+    def fill_some(context: Context) -> None:
+        now_min = int(time.time() // 60)
+        store = HistoryStore(context.state_dir / "history.sqlite3")
+        values = {("pump-7", now_min - ago): tally(0.4) for ago in range(1, minutes)}
+        store.write(values, [], durable=False)
+        store.close()
+
+    with served(tmp_path, prepare=fill_some) as app:
+        viewer = Viewer(browser, app.url)
+        page = viewer.open("machine/pump-7")
+        button = page.get_by_role("button", name=range_name, exact=True)
+        expect(button).to_have_attribute("aria-pressed", "true")
+        expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.40")
+        expect(button).to_have_attribute("aria-pressed", "true")
+        assert viewer.troubles == []
+        viewer.close()
+
+
 def test_the_last_day_has_a_value_for_each_quarter_of_an_hour(app: Served) -> None:
     """The overview would have gaps that look like a source that failed."""
     (machine,) = app.get("/api/overview").json()["machines"]

@@ -135,7 +135,7 @@ def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
     since = state.get("since")
     return (
         str(machine["id"]),
-        str(state.get("state", "starting")),
+        str(state.get("state", "warming")),
         duration(_seconds_between(since, now)) if since else "",
         "" if ratio is None else f"{rounded(ratio, 2)} x threshold",
         "; ".join(_remarks(machine, now)),

@@ -86,7 +86,7 @@ async def metrics(request: Request) -> Response:
 
 def _machine_values(machine: Values) -> dict[str, Any]:
     state: Values = machine.get("state") or {}
-    name = str(state.get("state", "starting"))
+    name = str(state.get("state", "warming"))
     operation = (machine.get("operation") or {}).get("operation")
     summary = machine_summary(machine)
     return {

@@ -55,7 +55,7 @@ def machine_summary(machine: Mapping[str, Any], *, node: str = "") -> dict[str, 
     return {
         "id": machine["id"],
         "node": node,
-        "state": state.get("state", "starting"),
+        "state": state.get("state", "warming"),
         "state_without_mute": state.get("state_without_mute"),
         "reason": state.get("reason") or "",
         "detail": state.get("detail") or "",

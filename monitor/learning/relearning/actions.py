@@ -46,7 +46,10 @@ class RelearnActions:
                 f"collects {duration(collect_s)} of sound beside the monitoring, then trains a new "
                 "bundle; the machine must be healthy meanwhile"
             )
-        return "a new bundle is trained beside the one in use; nothing changes until you accept it"
+        return (
+            "a new bundle is being trained beside the one in use; "
+            "nothing changes until you accept it"
+        )
 
     def accept(self, by: str) -> str:
         """Use the new bundle from now on."""

@@ -113,7 +113,7 @@ class RelearnSteps:
         if isinstance(self._trainer, ByHand):
             self._trainer.taken()
         relearning.step = "comparing"
-        self._state.noted("a new bundle is trained, and is compared with the one in use")
+        self._state.noted("a new bundle is being trained, and will be compared with the one in use")
 
     def bundle_in_use_changed(self) -> None:
         """A comparison with the earlier bundle is worth nothing."""

@@ -75,7 +75,7 @@ class RelearnView:
 
     def _training(self) -> str:
         missing = self._state.missing
-        return f"a new bundle waits for {missing}" if missing else "a new bundle is trained"
+        return f"a new bundle waits for {missing}" if missing else "a new bundle is being trained"
 
 
 def _labels_differ(labelled: list[LabelledAlert], relearning: Relearning) -> bool:

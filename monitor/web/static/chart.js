@@ -32,6 +32,7 @@ export class HistoryChart {
     this.isFixed = this.home !== null;
     this.until = until ?? Date.now() / 1000;
     this.since = since ?? this.until - RANGES_S.six_hours;
+    this.isFirst = this.home === null;
     this.data = { rows: [], alerts: [], warningRatio: null };
     this.request = 0;
     this.plotArea = h("div", { class: "chart-area" });
@@ -126,6 +127,12 @@ export class HistoryChart {
     try {
       const data = await this.load(this.since, this.until, points);
       if (request !== this.request) return;
+      if (this.isFirst && isFresh(data.rows, this.until)) {
+        this.isFirst = false;
+        this.showLast(RANGES_S.hour);
+        return;
+      }
+      this.isFirst = false;
       this.data = data;
       this.plot.setData(columns(data.rows), false);
       this.plot.setScale("x", { min: this.since, max: this.until });
@@ -214,6 +221,11 @@ export class HistoryChart {
   points() {
     return withGaps(this.data.rows);
   }
+}
+
+/** Whether there are values, and all of them are of the last hour: six hours would be empty. */
+function isFresh(rows, until) {
+  return rows.length > 0 && rows.every((row) => row.start_s >= until - HOUR_S - row.step_s);
 }
 
 function legend() {
