@@ -137,6 +137,31 @@ def test_the_picture_of_the_only_new_alarm_is_sent_with_several_alerts(tmp_path:
     assert sent.picture is not None
 
 
+def test_an_alarm_that_is_soon_over_has_its_picture(tmp_path: Path) -> None:
+    """A person would not see what a short alarm looks like."""
+    world = World(plan(), evidence=tmp_path)
+    alert = world.raised("pump-7", **with_evidence(ALERT_ID))
+    assert world.turn() == 1.0
+    world.clock.now_s -= 55.0
+    world.happens("cleared", alert)
+    assert world.turn() == 1.0
+    keep_picture(tmp_path, ALERT_ID)
+    world.settle()
+    (sent,) = world.sent
+    assert sent.message.title.startswith("pump-7: alarm from")
+    assert sent.picture is not None
+
+
+def test_nobody_looks_all_night_for_a_picture_that_does_not_come(tmp_path: Path) -> None:
+    """An alarm that waits for the end of the quiet hours would wake the computer each second."""
+    world = World(plan(QUIET), evidence=tmp_path)
+    world.clock.now_s += 45 * 60
+    world.raised("pump-7", **with_evidence(ALERT_ID))
+    assert world.turn() == 1.0
+    world.clock.now_s += 60.0
+    assert world.turn() == 30.0
+
+
 def test_what_comes_after_an_alarm_waits_with_it_for_its_picture(tmp_path: Path) -> None:
     """A person would read of a warning, and a minute later of the alarm before it."""
     wanted = Interest(kinds=frozenset({"alert", "warning"}), least_s=0.0)

@@ -83,6 +83,19 @@ def test_quiet_hours_send_together_at_their_end() -> None:
     ]
 
 
+def test_what_quiet_hours_held_stays_together_after_a_kill() -> None:
+    """A message that had arrived would arrive again as one for each alert."""
+    world = World(plan(QUIET))
+    world.clock.now_s += 45 * 60
+    for name in ("pump-7", "fan-2"):
+        world.happens("cleared", world.raised(name))
+    world.turn()
+    world.clock.now_s += 3 * 3600
+    world.turn(kill="after send")
+    world.settle()
+    assert titles(world) == ["2 alerts, 2 machines"] * 2
+
+
 def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> None:
     """The picture would be missing, or an alarm would wait for one that never comes."""
     world = World(plan(), evidence=tmp_path)

@@ -111,20 +111,25 @@ def _untold(world: World) -> list[Alert]:
 
 
 def _check_order(world: World) -> None:
-    """Of each machine, messages tell what happened in its order; only a kill repeats a message."""
+    """Of each machine, messages tell what happened in its order; only a kill repeats a message.
+
+    A message about several machines may be repeated in parts: pictures are waited for again.
+    """
     for machine in {alert.machine for alert in world.alerts}:
         before: list[Told] = []
+        was_killed = False
         for told, sent in zip(_lines(world), world.sent, strict=True):
             lines = [line for line in told if line.machine == machine]
             times = [line.newest for line in lines]
             assert times == sorted(times)
+            was_killed |= sent.after_kill
             if not lines:
                 continue
-            if before and sent.after_kill:
+            if before and was_killed:
                 assert times[0] >= before[0].newest
             elif before:
                 assert times[0] > before[-1].newest
-            before = lines
+            before, was_killed = lines, False
 
 
 TestNotifications = pytest.mark.slow(Notifications.TestCase)

@@ -94,7 +94,10 @@ class Target:
         if self._is_unsaved:
             self._save(ledger)
         self._is_watching = False
+        was_held = ledger.is_held
         due = self.plan.schedule.due(ledger, self._clock, self._wait_s)
+        if ledger.is_held and not was_held:  # or after a kill, one message is sent again as several
+            self._save(ledger)
         self._remember_waits(ledger)
         if not due.incidents:
             return min(due.again_s or 0.0, self.WATCH_S) if self._is_watching else due.again_s
@@ -154,21 +157,23 @@ class Target:
 
     def _wait_s(self, incident: Incident) -> float:
         """How long an incident should wait: for its picture, or whether it lasts."""
-        if incident.is_sent or incident.has_ended:
+        is_alert = incident.kind == "alert"
+        if incident.is_sent or (incident.has_ended and not is_alert):
             return 0.0
-        if incident.kind == "alert":
+        if is_alert:
             if not self._wants_picture(incident) or self._piece(incident) is not None:
                 return 0.0
             wait_s = self.PICTURE_WAIT_S
-            self._is_watching = True
         else:
             wait_s = self.plan.interest.least_s
         now_s = self._clock.steady_s()
         if incident.key not in self._first_seen_s:
             self._first_seen_s[incident.key] = now_s
-            what = "its picture" if incident.kind == "alert" else "its end"
+            what = "its picture" if is_alert else "its end"
             log.info("%s: %s waits up to %g s for %s", self.plan.name, incident.key, wait_s, what)
-        return self._first_seen_s[incident.key] + wait_s - now_s
+        left_s = self._first_seen_s[incident.key] + wait_s - now_s
+        self._is_watching |= is_alert and left_s > 0.0
+        return left_s
 
     def _remember_waits(self, ledger: Ledger) -> None:
         """Forget when incidents were first seen that are no longer there."""
