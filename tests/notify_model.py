@@ -234,7 +234,7 @@ class World:
             pause_s = self.turn()
             if pause_s is None:
                 return
-            self.clock.now_s += pause_s
+            self.clock.now_s += max(pause_s, 0.001)  # a rest of rounding would not move it
         raise AssertionError("the target is never idle")
 
     def _send(self, message: Message, picture: bytes | None) -> Outcome:
