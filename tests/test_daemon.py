@@ -38,6 +38,7 @@ def test_a_fault_is_raised_and_cleared_and_the_end_is_orderly(
     with Subscriber(broker) as subscriber:
         watched.start()
         wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 20)
+        wait_for(lambda: states(subscriber)[-1:] == ["ok"], 20)
         began_s = time.monotonic()
         assert watched.end(signal.SIGTERM) == 0
         assert time.monotonic() - began_s < 2.0

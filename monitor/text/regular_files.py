@@ -27,7 +27,8 @@ def open_regular(path: Path, *, follow_links: bool = True) -> int:
 def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> bytes:
     """The content of a regular file. Raises ``OSError``, and ``ValueError`` if it is larger."""
     with os.fdopen(open_regular(path, follow_links=follow_links), "rb") as file:
-        content = file.read(most_bytes + 1)
+        # As much memory as asked for would be taken at once.
+        content = file.read(min(most_bytes, os.fstat(file.fileno()).st_size) + 1)
     if len(content) > most_bytes:
         raise ValueError(f"{path}: is larger than {most_bytes} bytes")
     return content

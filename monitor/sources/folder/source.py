@@ -21,6 +21,9 @@ from monitor.text.escaping import one_line
 
 log = logging.getLogger(__name__)
 
+_BLOCK_S = 4.0
+"""A longer block would delay the other machines."""
+
 
 class FolderSource:
     """The recordings of a folder, then every new one when it is complete.
@@ -132,7 +135,13 @@ class FolderSource:
         # everything is decided; that alert may be one from the last block before a kill.
         goes_on = is_next_part or not self._needed_s
         skip_frames = progress.n_frames if goes_on else progress.decided_frames
-        blocks = read_blocks(path, self._settings.channel, skip_frames=skip_frames, growing=True)
+        blocks = read_blocks(
+            path,
+            self._settings.channel,
+            block_s=_BLOCK_S,
+            skip_frames=skip_frames,
+            growing=True,
+        )
         began_unix_s = start_unix_s(path)
         for block in blocks:
             if stop.is_set():
