@@ -63,9 +63,9 @@ class Scores:
         self.machines.add(message.topic.split("/")[-2])
 
 
-def configuration(folder: Path, port: int, sources: list[str]) -> Path:
-    """A configuration with one machine for each source."""
-    bundle = trained_bundle()
+def configuration(folder: Path, port: int, sources: list[str], bundle: Path | None = None) -> Path:
+    """One machine for each source; every score is published. ``bundle``: None for the usual one."""
+    bundle = bundle or trained_bundle()
     tables = [
         f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nbase_topic = "bench"\nscore_interval_s = 0.1\n'
     ]

@@ -32,7 +32,7 @@ import soundfile
 from paho.mqtt.enums import CallbackAPIVersion
 
 from benchmarks._machine import RATE_HZ, RUNS, machine_sound, one_thread, trained_bundle
-from benchmarks.daemon import Scores, broker, daemon
+from benchmarks.daemon import Scores, broker, configuration, daemon
 from benchmarks.detection.cases import DATA, files
 from monitor.model.bundle import load_bundle
 from tests.pulseaudio import PulseAudio
@@ -96,20 +96,6 @@ def sources(folder: Path, sound: Path, count: int, *, microphones: int) -> list[
     return found
 
 
-def configuration(folder: Path, port: int, bundle: Path, made: list[str]) -> Path:
-    """One machine for each source; every score is published."""
-    tables = [
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nbase_topic = "bench"\nscore_interval_s = 0.1\n'
-    ]
-    tables += [
-        f'[[machine]]\nid = "m{number}"\nbundle = "{bundle}"\n[machine.source]\n{source}\n'
-        for number, source in enumerate(made)
-    ]
-    path = folder / "config.toml"
-    path.write_text("\n".join(tables), encoding="utf-8")
-    return path
-
-
 @contextmanager
 def feeder(sound: Path, folder: Path, count: int) -> Iterator[psutil.Process]:
     """The program that writes into the pipes."""
@@ -152,7 +138,7 @@ def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace)
         made = sources(folder, sound, count, microphones=microphones)
         feeding = stack.enter_context(feeder(sound, folder, count))
         process, ready_s = stack.enter_context(
-            daemon(configuration(folder, port, bundle, made), folder)
+            daemon(configuration(folder, port, made, bundle), folder)
         )
         if options.cores == 1:
             process.cpu_affinity([max(process.cpu_affinity())])

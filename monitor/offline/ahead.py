@@ -1,6 +1,6 @@
 """Windows and what the network makes of them, computed ahead by other processes.
 
-Both depend only on the samples of a window, so whoever computes them gives the same bits. The
+Both depend only on the samples of a window, so every process computes the same bits. The
 process of the replay does all that depends on what came before. It looks up each window by its
 place and its samples; one that was not computed ahead, after a gap for instance, it computes
 itself. So the results are those of one process, whatever the recording contains.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -32,8 +31,8 @@ _MOST_OUTPUTS = 512
 class Ahead:
     """Processes that compute ahead for the recordings of one bundle. A context manager.
 
-    ``of``: the recordings, one after another. Use it in the main thread of a process that has no
-    other threads: the processes are copies of this one.
+    ``recording`` is called for one recording after another. Use it in the main thread of a process
+    that has no other threads: the processes are copies of this one.
     """
 
     def __init__(self, bundle: Bundle, network: Network, jobs: int) -> None:
@@ -49,12 +48,7 @@ class Ahead:
         self._workers = [Worker(self.bundle, self.network, self._layout) for _ in range(self._jobs)]
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """End the processes."""
         for worker in self._workers:
             worker.end()
