@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from monitor.clock import rfc3339
 from monitor.history.records import Event
 from monitor.history.tally import Tally
+from monitor.history.writer import HistoryWriter
 from tests.clocks import START_UNIX_S
 
 START = int(START_UNIX_S) // 60
@@ -39,3 +43,23 @@ def alert(
 
 def alert_event_id(kind: str, unix_s: float, name: str = "a") -> str:
     return f"{name}-{kind}-{unix_s:.0f}"
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[HistoryWriter]:
+    """A writer that ends with the ``with`` block."""
+    writer = HistoryWriter(path)
+    yield writer
+    writer.close(10.0)
+
+
+def settled(writer: HistoryWriter) -> bool:
+    """Whether nothing waits to be written."""
+    return writer.health().n_waiting == 0
+
+
+def raise_alert(writer: HistoryWriter, number: int, timeout_s: float = 10.0) -> bool:
+    """Add an alert; whether it is written within the time."""
+    unix_s = START_UNIX_S + number
+    writer.add_event(alert("raised", unix_s, name=f"a{number}"))
+    return writer.is_written(alert_event_id("raised", unix_s, f"a{number}"), timeout_s)

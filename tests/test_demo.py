@@ -82,7 +82,7 @@ def test_a_daemon_that_does_not_start_is_quoted(tmp_path: Path) -> None:
 
 
 def test_the_configuration_of_the_page_is_short(tmp_path: Path) -> None:
-    """Whoever looks into it would see hundreds of lines of faults."""
+    """A reader would see hundreds of lines of faults."""
     text = configuration(
         1883, tmp_path / "bundle", machines(0), listen="x", relearned=["demo-pump"]
     )

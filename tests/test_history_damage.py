@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,15 @@ from monitor.history.store import HistoryStore
 from monitor.history.tally_check import TallyCheck
 from monitor.history.writer import HistoryWriter
 from tests.clocks import START_UNIX_S
-from tests.histories import START, alert, alert_event_id, event, tally
+from tests.histories import (
+    START,
+    alert,
+    event,
+    raise_alert,
+    settled,
+    tally,
+    writing,
+)
 from tests.waiting import wait_for
 
 
@@ -31,23 +38,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "history.sqlite3"
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[HistoryWriter]:
-    writer = HistoryWriter(path)
-    yield writer
-    writer.close(10.0)
-
-
-def settled(writer: HistoryWriter) -> bool:
-    return writer.health().n_waiting == 0
-
-
-def raise_alert(writer: HistoryWriter, number: int, timeout_s: float = 10.0) -> bool:
-    unix_s = START_UNIX_S + number
-    writer.add_event(alert("raised", unix_s, name=f"a{number}"))
-    return writer.is_written(alert_event_id("raised", unix_s, f"a{number}"), timeout_s)
 
 
 def spoil(path: Path, table: str) -> None:

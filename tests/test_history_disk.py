@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,15 @@ from tests.alert_drafts import draft
 from tests.clocks import START_UNIX_S
 from tests.daemons import ROOT
 from tests.disks import fill, small_disk_at
-from tests.histories import START, alert, alert_event_id, event, tally
+from tests.histories import (
+    START,
+    alert_event_id,
+    event,
+    raise_alert,
+    settled,
+    tally,
+    writing,
+)
 from tests.waiting import wait_for
 
 
@@ -42,23 +49,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "history.sqlite3"
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[HistoryWriter]:
-    writer = HistoryWriter(path)
-    yield writer
-    writer.close(10.0)
-
-
-def settled(writer: HistoryWriter) -> bool:
-    return writer.health().n_waiting == 0
-
-
-def raise_alert(writer: HistoryWriter, number: int, timeout_s: float = 10.0) -> bool:
-    unix_s = START_UNIX_S + number
-    writer.add_event(alert("raised", unix_s, name=f"a{number}"))
-    return writer.is_written(alert_event_id("raised", unix_s, f"a{number}"), timeout_s)
 
 
 @pytest.mark.parametrize(

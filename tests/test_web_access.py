@@ -205,7 +205,7 @@ def test_the_cookie_is_closed_to_scripts_and_other_sites(protected: Served) -> N
 
 
 def test_a_log_out_ends_only_its_own_session(protected: Served) -> None:
-    """Whoever logs out on a phone would be logged out at the desk."""
+    """A person who logs out on a phone would be logged out at the desk."""
     with protected.logged_in() as one, protected.logged_in() as other:
         answer = one.post("/logout", headers={"X-Auscult": "1", "Origin": protected.url})
         assert answer.status_code == 200

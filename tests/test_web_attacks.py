@@ -85,7 +85,7 @@ def form(victim: Served) -> str:
 def test_a_form_of_another_site_mutes_nothing(
     window: BrowserContext, victim: Served, monkeypatch: pytest.MonkeyPatch, evil: Evil
 ) -> None:
-    """Whoever opens a mail on the node would mute its machines without a click."""
+    """A person who opens a mail on the node would mute its machines without a click."""
     page = evil.visit(window, form(victim))
     expect(page.locator("body")).to_contain_text("403")
     assert victim.daemon.received == []

@@ -97,7 +97,7 @@ def read_beside_the_evidence(running: Served) -> bool:
 
 
 def read_through_a_link(file: str, running: Served) -> bool:
-    """Whoever can write the folder of evidence would publish other files of the daemon."""
+    """A program that can write the folder of evidence would publish other files of the daemon."""
     clip = write_piece(running.state_dir)
     content = clip.read_bytes()
     hidden = running.state_dir / "hidden.flac"
@@ -209,7 +209,7 @@ def shown_by(running: Served, user: str) -> str:
 
 @pytest.mark.parametrize("user", ["anna", "victor"])
 def test_no_answer_and_no_line_of_the_log_has_a_secret(tmp_path: Path, user: str) -> None:
-    """Whoever may look could log in as an operator, or use the broker."""
+    """A viewer could log in as an operator, or use the broker."""
     with served(tmp_path, users=USERS, **BEHIND_PROXY) as running:
         write_piece(running.state_dir)
         users = running.context.doorkeeper.users

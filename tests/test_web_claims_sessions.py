@@ -79,7 +79,7 @@ def use_after_its_time(running: Served) -> bool:
 
 
 def set_the_clock_back(running: Served) -> bool:
-    """Whoever sets the time of the node would keep a session for ever."""
+    """A person who sets the time of the node would keep a session for ever."""
     clock = FakeClock()
     install(running, clock)
     with running.logged_in() as thief:
@@ -169,7 +169,7 @@ def store_passwords_as_they_are(patch: pytest.MonkeyPatch, running: Served) -> N
 
 
 def delete_the_users(running: Served) -> bool:
-    """Whoever can delete a file would open the page to everybody."""
+    """A person who can delete a file would open the page to everybody."""
     running.context.doorkeeper.users.path.unlink()
     with running.client() as client:
         return may_look(client)

@@ -122,7 +122,7 @@ def test_killing_the_page_does_not_affect_the_daemon(watched: Daemon, bundle: Bu
 
 
 def test_no_secret_is_shown(watched: Daemon, bundle: Bundle) -> None:
-    """Whoever may look could take over the broker or the cameras."""
+    """A viewer could take over the broker or the cameras."""
     secrets = {"broker-secret", "camera-secret", "argon2", "a long password"}
     watched.mqtt(username="hall-2")
     watched.environment |= {"AUSCULT_MQTT__PASSWORD": "broker-secret"}

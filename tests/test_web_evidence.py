@@ -280,7 +280,7 @@ def test_no_address_leads_to_another_file(running: Served, path: str) -> None:
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
 @pytest.mark.parametrize("ending", ["flac", "bin", "png", "json"])
 def test_only_regular_files_are_evidence(running: Served, ending: str, kind: str) -> None:
-    """Whoever can write the folder could publish other files of the daemon, or stop the page."""
+    """A program that can write the folder could publish other files, or stop the page."""
     path = running.state_dir / "evidence" / ALERT_ID / f"0-raised.{ending}"
     path.rename(running.state_dir / "moved")
     if kind == "link":

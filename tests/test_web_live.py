@@ -109,7 +109,7 @@ def test_a_stream_ends_with_its_session(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_busy_stream_ends_with_its_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sound of a machine never pauses: whoever looks at it could look for ever."""
+    """The sound of a machine never pauses: a viewer could look for ever."""
     monkeypatch.setattr(EventStream, "HEARTBEAT_S", 0.3)
     monkeypatch.setattr("monitor.web.live._Overview.INTERVAL_S", 0.01)
     monkeypatch.setattr("monitor.web.daemon_link.DaemonLink.LEAST_INTERVAL_S", 0.0)

@@ -55,7 +55,7 @@ class ResultFile:
         """Append ``text``; return the number of characters."""
         try:
             return self._file.write(text)
-        except BrokenPipeError:  # whoever reads standard output wants no more
+        except BrokenPipeError:  # the program that reads standard output wants no more
             raise
         except OSError as error:
             raise self._full(error) from None
