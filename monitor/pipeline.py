@@ -94,8 +94,7 @@ class Pipeline:
         self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
-        spectra = bundle.peaks.spec if bundle.peaks is not None else None
-        self._stream = WindowStream(spec, spectra, transform)
+        self._stream = WindowStream(spec, bundle.spectra, transform)
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
         self._least_levels = self.watch.least_levels if decides_only else None

@@ -63,6 +63,11 @@ class Bundle:
         return self.spec.windows_in(self.manifest.span_s)
 
     @property
+    def spectra(self) -> SpectraSpec | None:
+        """How sound becomes the fine spectra of a window; None for a bundle without peaks."""
+        return self.peaks.spec if self.peaks is not None else None
+
+    @property
     def actual_span_s(self) -> float:
         """Seconds of sound that the windows of one score cover, near ``span_s``."""
         return self.spec.seconds_of(self.span_windows)

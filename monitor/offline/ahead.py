@@ -73,7 +73,7 @@ class AheadRecording:
 
     def __init__(self, bundle: Bundle, network: Network, workers: Sequence[Worker]) -> None:
         self._spec = bundle.spec
-        self._spectra = bundle.peaks.spec if bundle.peaks is not None else None
+        self._spectra = bundle.spectra
         self._network = network
         self._workers = deque(workers)
         self._pieces: dict[int, Piece] = {}

@@ -89,11 +89,10 @@ class Layout:
     def of(cls, bundle: Bundle, network: Network) -> Layout:
         """Found by computing a window of silence."""
         spec = bundle.spec
-        spectra = bundle.peaks.spec if bundle.peaks is not None else None
         tiles = window_tiles(spec).push(
             AudioBlock(np.zeros(spec.window_samples, np.float32), spec.sample_rate_hz, 0)
         )
-        (window,) = WindowTransform(spec, spectra).of(tiles)
+        (window,) = WindowTransform(spec, bundle.spectra).of(tiles)
         output = network.run([window.values_db])
         return cls(
             window.values_db.shape,
@@ -230,7 +229,6 @@ class Worker:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             layout, spec = self._layout, bundle.spec
-            spectra = bundle.peaks.spec if bundle.peaks is not None else None
             poll = select.poll()
             poll.register(self._commands, select.POLLIN)
             slots = cycle(range(_SLOTS))
@@ -243,7 +241,7 @@ class Worker:
                 n_samples = layout.length + (count - 1) * layout.hop
                 samples = self._samples[slot, :n_samples]
                 tiles = Tiles(samples, first_sample, number, count, layout.length, layout.hop)
-                windows = WindowTransform(spec, spectra).of(tiles)
+                windows = WindowTransform(spec, bundle.spectra).of(tiles)
                 outputs = network.run([window.values_db for window in windows]).rows
                 for row, window, output in zip(self._rows[slot], windows, outputs, strict=False):
                     layout.write(row, window, output)
