@@ -64,9 +64,8 @@ class Engine:
         """Close a task, after the step that it is in. Does not wait for it."""
         with self._guard:
             entry = self._entries.pop(task, None)
-            if entry is None or entry.is_removed:
+            if entry is None:
                 return
-            entry.is_removed = True
             entry.stop.set()
             if not entry.is_waiting:
                 return  # its thread closes it

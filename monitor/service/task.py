@@ -29,7 +29,7 @@ class Task(Protocol):
 class Entry:
     """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
 
-    __slots__ = ("hangs", "is_removed", "is_waiting", "serial", "stop", "task", "wait")
+    __slots__ = ("hangs", "is_waiting", "serial", "stop", "task", "wait")
 
     def __init__(self, task: Task) -> None:
         self.task = task
@@ -37,8 +37,12 @@ class Entry:
         self.hangs = 0
         self.serial = 0
         self.is_waiting = False
-        self.is_removed = False
         self.stop = threading.Event()
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether nothing more is wanted of it."""
+        return self.stop.is_set()
 
 
 def run_slice(task: Task, seconds: float) -> Wait | None:
