@@ -4,9 +4,10 @@
 
 A real daemon monitors simulated machines in real time, and `auscult web` serves them. First nobody
 looks, then so many browsers show the overview with live data, then they show the live sound of one
-machine. The figures are shares of one core. The exit status is 1 if the page takes more than 10 %,
-or if the daemon takes more than two percentage points more than without viewers. The columns of
-one machine are measured alone, because their share is too small to be seen here.
+machine, then nobody looks again. The figures are shares of one core. The exit status is 1 if the
+page takes more than 10 %, or if the daemon takes more than two percentage points more than without
+viewers (the larger of the two times, because the simulation alone varies by more than the viewers
+cost). The columns of one machine are measured alone: their share is too small to be seen here.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from tests.web_server import WebServer, web_server
 MOST_WEB = 0.10
 MOST_DAEMON_MORE = 0.02
 MOST_COLUMNS = 0.001
-_SETTLE_S = 10.0
+_SETTLE_S = 20.0
 
 
 def measure(
@@ -62,6 +63,8 @@ def measure(
             ):
                 with _browsers(page, path, n_browsers):
                     found[name] = _shares(one, page, seconds)
+            time.sleep(_SETTLE_S)
+            found["nobody again"] = _shares(one, page, seconds)
             return found
 
 
@@ -149,7 +152,7 @@ def main() -> int:
             print(f"{name:20} daemon {shares['daemon']:.1%}  web {shares['web']:.1%}")
         for name, share in alone.items():
             print(f"{name:26} {share:.3%}")
-    idle = found["nobody"]["daemon"]
+    idle = max(found[name]["daemon"] for name in ("nobody", "nobody again"))
     is_good = (
         max(shares["web"] for shares in found.values()) <= MOST_WEB
         and max(shares["daemon"] for shares in found.values()) <= idle + MOST_DAEMON_MORE

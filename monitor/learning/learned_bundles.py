@@ -1,8 +1,8 @@
-"""Keeps the bundles that were learned, each in a folder of its own with the date in its name."""
+"""Keeps the bundles that were learned, each in a folder of its own with the date (UTC) in its name."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from monitor.learning.state import LearningState
@@ -21,7 +21,7 @@ def store_bundle(state: LearningState, source: Path) -> str:
 
 
 def _new_name(state: LearningState) -> str:
-    date = f"{datetime.fromtimestamp(state.clock.unix_s()).astimezone():%Y-%m-%d}"
+    date = f"{datetime.fromtimestamp(state.clock.unix_s(), UTC):%Y-%m-%dZ}"
     folder = state.folder / "bundles"
     folder.mkdir(exist_ok=True)
     taken = {path.name for path in folder.iterdir()}
