@@ -36,7 +36,8 @@ _LEAST_RANGE_DB = 60.0
 _SATURATED_SHARE = 0.1
 _RESIDUAL_DB = 20.0
 _WITHOUT_WINDOW_S = 3.0
-_UNBUNDLED = LogMelSpec(n_mels=64)
+_UNBUNDLED = LogMelSpec(n_mels=64, hop_length=1024)
+"""Frames without overlap: a column is the mean of several in any case."""
 
 
 @dataclass(slots=True)
@@ -192,6 +193,8 @@ class LiveFeed:
         low_db, high_db = float(np.min(columns_db)), float(np.max(columns_db))
         if writer is not None:
             layout = writer.layout
+            if low_db >= layout.low_db and high_db <= layout.high_db:
+                return writer
             outside = (columns_db < layout.low_db) | (columns_db > layout.high_db)
             if float(np.mean(outside)) <= _SATURATED_SHARE:
                 return writer
