@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, time
 from pathlib import Path
 from typing import Any
 
+from monitor.alerts import Alert as RealAlert
 from monitor.clock import rfc3339
 from monitor.errors import MissingInputError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
-from monitor.history.records import Event
+from monitor.history.records import ALERT_KINDS, Event
 from monitor.notify.folding import Interest
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile, decoded, encoded
@@ -23,6 +24,7 @@ from monitor.notify.schedule import Schedule
 from monitor.notify.sending import Outcome
 from monitor.notify.target import Target
 from monitor.notify.wording import Message
+from monitor.outbox.waiting import WaitingAlerts
 from tests.clocks import START_UNIX_S, FakeClock
 
 ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"
@@ -52,6 +54,10 @@ class MemoryHistory(HistoryReader):
         """After which position events were asked for."""
         self.exists = True
 
+    def _check(self) -> None:
+        if not self.exists:
+            raise MissingInputError("no history")
+
     def events_after(
         self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
     ) -> list[Event]:
@@ -60,12 +66,34 @@ class MemoryHistory(HistoryReader):
         return [one for one in later if not kinds or one.kind in kinds][:limit]
 
     def events(self, *, since_s: float | None = None, **_: Any) -> list[Event]:
+        self._check()
         return [one for one in self.written if one.at_unix_s >= (since_s or 0.0)][:1]
 
+    def recorded(self, event_ids: Collection[str]) -> set[str]:
+        self._check()
+        return {one.event_id for one in self.written} & set(event_ids)
+
     def last_position(self) -> int:
-        if not self.exists:
-            raise MissingInputError("no history")
+        self._check()
         return self.written[-1].position if self.written else 0
+
+
+class MemoryOutbox(WaitingAlerts):
+    """Alerts in a list."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("no file"))
+        self.kept: dict[str, RealAlert] = {}
+        self.sequences: dict[str, int] = {}
+
+    def event_ids(self) -> list[str]:
+        return list(self.kept)
+
+    def alerts(self, event_ids: Sequence[str]) -> list[RealAlert]:
+        return [self.kept[name] for name in event_ids if name in self.kept]
+
+    def last_sequences(self) -> dict[str, int]:
+        return dict(self.sequences)
 
 
 class Killed(BaseException):
@@ -124,6 +152,7 @@ class World:
         self.clock = FakeClock()
         self.history = MemoryHistory()
         self.history.exists = exists
+        self.outbox = MemoryOutbox()
         self.ledger: LedgerFile = MemoryLedger()
         self.plan = plan
         self.alerts: list[Alert] = []
@@ -131,7 +160,14 @@ class World:
         self.is_down = False
         self.kill = ""
         self.n_kills = 0
+        self.refuses = False
+        """Whether the disk refuses the history."""
+        self.broker_is_down = False
+        """Whether the outbox keeps all alerts."""
+        self._held: list[Event] = []
+        """What the history gets when the disk accepts it."""
         self._sequences: dict[str, int] = {}
+        self._n_events = 0
         self.start()
         self.target.turn()
 
@@ -140,6 +176,7 @@ class World:
         self.target = Target(
             self.plan,
             history=self.history,
+            outbox=self.outbox,
             evidence=self.evidence,
             ledger=self.ledger,
             send=self._send,
@@ -192,18 +229,56 @@ class World:
     ) -> None:
         self.clock.now_s += 60.0
         at_unix_s = START_UNIX_S + 60.0 * (self.minute - minutes_ago)
-        written = self.history.written
         event = Event(
             at=rfc3339(at_unix_s),
             at_unix_s=at_unix_s,
             machine=machine,
             kind=kind,
             alert_id=alert_id,
-            position=written[-1].position + 1 if written else 1,
+            event_id=f"event {self._n_events}" if kind in ALERT_KINDS else "",
             **{"payload": {}} | values,
         )
+        self._n_events += 1
         event.payload.update(alert_id=alert_id, at=event.at)
-        written.append(event)
+        if kind in ALERT_KINDS:
+            self._keep(event)
+        self._held.append(event)
+        if not self.refuses:
+            self.accept()
+
+    def _keep(self, event: Event) -> None:
+        """The outbox has an alert."""
+        self.outbox.sequences[event.machine] = event.payload["sequence"]
+        self.outbox.kept[event.event_id] = RealAlert(
+            kind=event.kind,  # type: ignore[arg-type]  # it is one of an alert
+            machine=event.machine,
+            at=event.at,
+            started_at=event.payload["started_at"],
+            score=2.0,
+            peak_score=2.0,
+            threshold=1.0,
+            loss=0.0,
+            false_alarms_per_week=1.0,
+            bundle_sha256="",
+            event_id=event.event_id,
+            alert_id=event.alert_id,
+            sequence=event.payload["sequence"],
+        )
+
+    def accept(self, *, newest_first: bool = False) -> None:
+        """The disk accepts the history again."""
+        self.refuses = False
+        written = self.history.written
+        for event in self._held[::-1] if newest_first else self._held:
+            position = written[-1].position + 1 if written else 1
+            written.append(replace(event, position=position))
+            if not self.broker_is_down:
+                self.outbox.kept.pop(event.event_id, None)
+        self._held = []
+
+    def kill_daemon(self) -> None:
+        """What is only in memory is lost; the outbox is compared with the history at the start."""
+        self._held = [one for one in self._held if one.kind in ALERT_KINDS]
 
     def open_alert(self, machine: str) -> Alert | None:
         """The alert of a machine that has not ended."""

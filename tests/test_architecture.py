@@ -69,7 +69,7 @@ FORBIDDEN = {
     "live": SIDE_EFFECTS | {"learning", "evidence", "detection", "pipeline"},
     "process": SIDE_EFFECTS - {"process"} | {"model", "learning", "commands"},
     "service": {"web", "notify", "commands", "demo", "offline"},
-    "notify": {"outbox", "service", "web", "control", "pipeline", "offline", "commands"},
+    "notify": {"service", "web", "control", "pipeline", "offline", "commands"},
     "web": {"sources", "outbox", "service", "model", "features", "audio", "pipeline", "detection"}
     | {"calibration", "learning", "offline", "commands", "cli", "demo", "domain"},
     "offline": {"service", "mqtt", "outbox", "config"},

@@ -116,6 +116,18 @@ def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> Non
     assert len(world.sent) == 3
 
 
+@pytest.mark.parametrize("lost", ["0", "1"])
+def test_a_message_does_not_wait_for_evidence_that_is_lost(lost: str) -> None:
+    """On a full disk, each alarm would wait a minute for a picture that cannot be written."""
+    world = World(plan())
+    alert = world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    world.noted("evidence", alert, value="lost", payload={"evidence_id": f"{ALERT_ID}-{lost}"})
+    world.turn()
+    assert len(world.sent) == (1 if lost == "0" else 0)  # another piece of the alert is lost
+    world.settle()
+    assert len(world.sent) == 1
+
+
 def test_a_source_that_fails_is_told_if_it_lasts() -> None:
     """Nobody would know that a machine is not monitored, or each unplugged cable would ring."""
     wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)

@@ -53,6 +53,25 @@ class Notifications(RuleBasedStateMachine):
     def fail_or_recover(self) -> None:
         self.world.is_down = not self.world.is_down
 
+    @rule()
+    def refuse_or_accept_the_history(self) -> None:
+        if self.world.refuses:
+            self.world.accept()
+        else:
+            self.world.refuses = True
+
+    @rule()
+    def hide_or_show_the_history(self) -> None:
+        self.world.history.exists = not self.world.history.exists
+
+    @rule()
+    def lose_or_find_the_broker(self) -> None:
+        self.world.broker_is_down = not self.world.broker_is_down
+
+    @rule()
+    def kill_the_daemon(self) -> None:
+        self.world.kill_daemon()
+
     @rule(minutes=st.integers(1, 200))
     def wait(self, minutes: int) -> None:
         self.world.clock.now_s += 60.0 * minutes
@@ -80,9 +99,17 @@ class Notifications(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "world"):
             return
+        # Also if the disk never accepts the history again.
+        for accepts_at_last in (False, True):
+            self._check_all(accepts_at_last=accepts_at_last)
+
+    def _check_all(self, *, accepts_at_last: bool) -> None:
         world = self.world
         world.clock.set_by_s = 0.0
         world.is_down = False
+        world.history.exists = True
+        if accepts_at_last:
+            world.accept()
         for _ in range(5):  # through the quiet hours
             world.settle()
             world.clock.now_s += 3600.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,16 @@ class HistoryReader:
         where, values = _conditions(("position > ?", position), kinds=kinds)
         query = f"{_EVENT} {where} ORDER BY position LIMIT ?"
         return [_event(row) for row in self._rows(query, (*values, limit))]
+
+    def recorded(self, event_ids: Collection[str]) -> set[str]:
+        """Those messages of alerts that the history has, by their ``event_id``."""
+        if not event_ids:
+            return set()
+        query = (
+            "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?))"
+            " AND event_id != ''"
+        )
+        return {row[0] for row in self._rows(query, (json.dumps(list(event_ids)),))}
 
     def last_position(self) -> int:
         """The position of the event that was written last; 0 without any."""

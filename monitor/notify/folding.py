@@ -37,7 +37,7 @@ class Interest:
     @property
     def event_kinds(self) -> Sequence[str]:
         """The kinds of events in the history that matter."""
-        alerts = (*ALERT_KINDS, *_REMARKS) if "alert" in self.kinds else ()
+        alerts = (*ALERT_KINDS, *_REMARKS, "evidence") if "alert" in self.kinds else ()
         states = ("state",) if self.kinds & {"source", "warning"} else ()
         return (*alerts, *states, *(("warning",) if "warning" in self.kinds else ()))
 
@@ -47,19 +47,49 @@ def fold(ledger: Ledger, event: Event, interest: Interest) -> None:
     ledger.position = max(ledger.position, event.position)
     if _is_wanted(ledger, event, interest):
         if event.kind in ALERT_KINDS:
-            _fold_alert(ledger, event)
+            _fold_alert(ledger, event, event.position)
         elif event.kind in _REMARKS:
             _fold_remark(ledger, event)
+        elif event.kind == "evidence":
+            _fold_evidence(ledger, event)
         else:
             _fold_state(ledger, event, interest)
-        if not interest.ended:
-            _leave_out_ends(ledger)
-        ledger.make_room()
+        _limit(ledger, interest)
     if event.position > ledger.recheck_until:
-        if event.kind in ALERT_KINDS:
-            sequence = whole(event.payload.get("sequence"))
-            ledger.seen[event.machine] = max(ledger.seen.get(event.machine, 0), sequence)
-        ledger.newest_s = max(ledger.newest_s, event.at_unix_s)
+        _note_seen(ledger, event)
+    if event.kind in ALERT_KINDS:
+        ledger.confirm(event.alert_id, whole(event.payload.get("sequence")))
+
+
+def fold_early(ledger: Ledger, event: Event, interest: Interest) -> bool:
+    """Take an alert that the history does not have yet; whether the ledger has changed.
+
+    It comes after all that was taken from the history. When the history has it, ``fold`` knows it
+    by its ``sequence``.
+    """
+    sequence = whole(event.payload.get("sequence"))
+    is_old = sequence <= ledger.not_taken.get(event.machine, 0)
+    if is_old or not interest.covers(event.machine):
+        return False
+    ledger.n_early += 1
+    _fold_alert(ledger, event, ledger.position, order=ledger.n_early)
+    ledger.early[event.alert_id] = max(ledger.early.get(event.alert_id, 0), sequence)
+    _limit(ledger, interest)
+    _note_seen(ledger, event)
+    return True
+
+
+def _limit(ledger: Ledger, interest: Interest) -> None:
+    if not interest.ended:
+        _leave_out_ends(ledger)
+    ledger.make_room()
+
+
+def _note_seen(ledger: Ledger, event: Event) -> None:
+    if event.kind in ALERT_KINDS:
+        sequence = whole(event.payload.get("sequence"))
+        ledger.seen[event.machine] = max(ledger.seen.get(event.machine, 0), sequence)
+    ledger.newest_s = max(ledger.newest_s, event.at_unix_s)
 
 
 def _is_wanted(ledger: Ledger, event: Event, interest: Interest) -> bool:
@@ -72,7 +102,7 @@ def _is_wanted(ledger: Ledger, event: Event, interest: Interest) -> bool:
     return event.kind in ALERT_KINDS and sequence > ledger.seen.get(event.machine, 0)
 
 
-def _fold_alert(ledger: Ledger, event: Event) -> None:
+def _fold_alert(ledger: Ledger, event: Event, position: int, *, order: int = 0) -> None:
     sequence = whole(event.payload.get("sequence"))
     key = event.alert_id or f"event {event.position}"
     incident = ledger.incidents.get(key)
@@ -80,9 +110,12 @@ def _fold_alert(ledger: Ledger, event: Event) -> None:
     if 0 < sequence <= known:
         return  # repeated, or written late
     if incident is None:
-        incident = alert_incident(key, event.machine, event.position, event.payload)
+        incident = alert_incident(key, event.machine, position, event.payload)
+        incident.order = order
         ledger.incidents[key] = incident
-    incident.take_alert(event.kind, event.position, event.payload)
+    elif not incident.is_pending:
+        incident.order = order
+    incident.take_alert(event.kind, position, event.payload)
 
 
 def _fold_remark(ledger: Ledger, event: Event) -> None:
@@ -93,6 +126,12 @@ def _fold_remark(ledger: Ledger, event: Event) -> None:
     note = f": {event.note}" if event.note else ""
     what = "acknowledged" if event.kind == "acknowledge" else f"labelled {event.value}"
     incident.remarks = [*incident.remarks, f"{what}{by}{note}"][-_MOST_REMARKS:]
+
+
+def _fold_evidence(ledger: Ledger, event: Event) -> None:
+    incident = ledger.incidents.get(event.alert_id)
+    if incident is not None and event.value == "lost":
+        incident.lost_evidence_id = text(event.payload, "evidence_id")
 
 
 def _fold_state(ledger: Ledger, event: Event, interest: Interest) -> None:

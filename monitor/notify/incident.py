@@ -20,6 +20,8 @@ class Incident:
 
     Times are RFC 3339 in UTC; ``ended_at`` is empty while it continues. ``position``: that of the
     oldest event in the history that was not sent; below 0 if that was in an earlier file.
+    ``order``: of what the outbox had before the history, in its order; those with the same position
+    are sent in this order.
     ``sequence``: that of the newest message of an alert; 0 without one. ``is_sent``: whether its
     beginning was sent.
     """
@@ -29,6 +31,7 @@ class Incident:
     machine: str
     position: int
     started_at: str
+    order: int = 0
     sequence: int = 0
     ended_at: str = ""
     is_sent: bool = False
@@ -46,6 +49,8 @@ class Incident:
     operation: str = ""
     provisional: bool = False
     evidence_id: str = ""
+    lost_evidence_id: str = ""
+    """Evidence of which the daemon reported that it is lost."""
     text: str = ""
     """Of a warning and of a trouble of the source: one line for people."""
     remarks: list[str] = field(default_factory=list)

@@ -22,11 +22,17 @@ class Ledger:
     ``left_out``: how many incidents of each machine ended and were removed unsent, because too many
     waited; the number is sent. ``seen``: the highest ``sequence`` of each machine. ``newest_s``:
     the latest time of an event, Unix time. ``recheck_until``: events up to this position may have
-    been sent already, because another file has replaced the history.
+    been sent already, because another file has replaced the history. ``began_unix_s``: the position
+    is that of the first event since then, because there was no history yet; None if it is known.
+    ``not_taken``: alerts of the outbox up to this ``sequence`` of each machine are older than the
+    target. ``early``: alerts that came from the outbox, with their newest ``sequence``, until the
+    history has it; ``n_early`` counts their messages.
     """
 
     MOST_PENDING: ClassVar[int] = 500
     MOST_DONE: ClassVar[int] = 500
+    MOST_EARLY: ClassVar[int] = 5000
+    """As many as the daemon keeps for a history that refuses them."""
 
     position: int = 0
     incidents: dict[str, Incident] = field(default_factory=dict)
@@ -38,11 +44,20 @@ class Ledger:
     is_held: bool = False
     """Whether quiet hours have held something back, which is then sent together."""
     last_sent: Moment | None = None
+    began_unix_s: float | None = None
+    not_taken: dict[str, int] = field(default_factory=dict)
+    early: dict[str, int] = field(default_factory=dict)
+    n_early: int = 0
 
     def pending(self) -> list[Incident]:
         """What is not sent yet, in the order in which it happened."""
         waiting = (one for one in self.incidents.values() if one.is_pending)
-        return sorted(waiting, key=lambda one: one.position)
+        return sorted(waiting, key=lambda one: (one.position, one.order))
+
+    def confirm(self, alert_id: str, sequence: int) -> None:
+        """The history has a message of an alert."""
+        if self.early.get(alert_id, sequence + 1) <= sequence:
+            del self.early[alert_id]
 
     def sent(self, incidents: Iterable[Incident], now: Moment, *, holds_rest: bool = False) -> None:
         """A message about these incidents, and about those that were left out, was sent.
@@ -62,8 +77,14 @@ class Ledger:
         self.incidents.pop(incident.key, None)
         self.done.pop(incident.key, None)
         self.done[incident.key] = incident.sequence
-        while len(self.done) > self.MOST_DONE:
-            del self.done[next(iter(self.done))]
+        # Those that the history will have are known until then, or they would be sent again.
+        while len(self.early) > self.MOST_EARLY:
+            del self.early[next(iter(self.early))]
+        excess = max(0, len(self.done) - self.MOST_DONE)
+        if excess > 0:
+            old = [key for key in list(self.done)[:-1] if key not in self.early]
+            for key in old[:excess]:
+                del self.done[key]
 
     def make_room(self) -> None:
         """Only count the oldest of what has ended, if too much waits."""
@@ -78,8 +99,8 @@ class Ledger:
 
         What waits comes before all that the new file has, whose positions may be lower.
         """
-        known = sorted(self.incidents.values(), key=lambda one: one.position)
+        known = sorted(self.incidents.values(), key=lambda one: (one.position, one.order))
         for number, one in enumerate(known):
-            one.position = number - len(known)
+            one.position, one.order = number - len(known), 0
         self.position = 0
         self.recheck_until = last_position

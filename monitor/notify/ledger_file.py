@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,10 +20,13 @@ _FORMER_IS_SENT = "is_told"
 
 
 class LedgerFile:
-    """The file of one target's ledger."""
+    """The file of one target's ledger, and beside it some space for the time of a full disk."""
+
+    RESERVE_BYTES: ClassVar[int] = 1 << 18
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._reserve_path = path.with_suffix(".reserve")
 
     def load(self) -> Ledger | None:
         """The ledger; None if there is none yet.
@@ -40,7 +44,25 @@ class LedgerFile:
 
     def save(self, ledger: Ledger) -> None:
         """Write it; it is on the disk when this returns. Raises ``OSError``."""
-        replace_content(self.path, encoded(ledger))
+        content = encoded(ledger)
+        try:
+            replace_content(self.path, content)
+        except OSError:
+            if not self._reserve_path.exists():
+                raise
+            self._reserve_path.unlink()
+            replace_content(self.path, content)
+        else:
+            self._reserve()
+
+    def _reserve(self) -> None:
+        if self._reserve_path.exists():
+            return
+        try:
+            with self._reserve_path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, self.RESERVE_BYTES)
+        except OSError:  # there is no space for it
+            self._reserve_path.unlink(missing_ok=True)
 
     def written_s(self) -> float:
         """When it was written, Unix time. Raises ``OSError``."""

@@ -14,7 +14,12 @@ from typing import ClassVar, Literal
 
 from monitor.config.notify import NotifySettings
 from monitor.config.settings import Settings, load_config
-from monitor.config.state_folder import companion_dir, daemon_state_dir, history_path
+from monitor.config.state_folder import (
+    companion_dir,
+    daemon_state_dir,
+    history_path,
+    outbox_path,
+)
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
@@ -25,6 +30,7 @@ from monitor.notify.sending import Outcome, Sending
 from monitor.notify.target import Target
 from monitor.notify.wording import Message
 from monitor.notify.workers import Workers
+from monitor.outbox.waiting import WaitingAlerts
 from monitor.process.logs import set_up_logging
 from monitor.process.secret_files import warn_of_readers
 from monitor.process.signals import SignalQueue
@@ -98,7 +104,7 @@ class _Service:
     """What runs with one configuration after the other."""
 
     TICK_S: ClassVar[float] = 1.0
-    """How often the history is looked at."""
+    """How often the history and the outbox are looked at."""
     MARGIN_S: ClassVar[float] = 120.0
     """A thread has stopped working if one turn takes this much longer than an attempt may."""
 
@@ -117,6 +123,7 @@ class _Service:
         set_up_logging(settings.service.log_level, log_format)
         state = daemon_state_dir(settings, self._config)
         history = HistoryReader(history_path(state))
+        outbox = WaitingAlerts(outbox_path(state))
         evidence = EvidenceFolder(state / "evidence")
         sending = Sending()
         targets = [
@@ -124,6 +131,7 @@ class _Service:
                 Target(
                     plan_of(one, settings),
                     history=history,
+                    outbox=outbox,
                     evidence=evidence,
                     ledger=LedgerFile(self._folder / f"{one.name}.json"),
                     send=partial(send, one, sending),
@@ -132,7 +140,7 @@ class _Service:
             )
             for one in settings.notify
         ]
-        self._workers = Workers(targets, history, sending)
+        self._workers = Workers(targets, history, outbox, sending)
         log.info("ready: %s", counted(len(targets), "target"))
 
     def run(self, signals: SignalQueue) -> None:

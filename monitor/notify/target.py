@@ -1,4 +1,4 @@
-"""One target: takes what the history has about its machines, and sends what is due."""
+"""One target: takes what is new about its machines, and sends what is due."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.clock import SYSTEM_CLOCK, Clock
-from monitor.errors import BadInputError, ConfigError, MissingInputError
+from monitor.errors import ConfigError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
-from monitor.notify.folding import fold, forget_unwanted
 from monitor.notify.incident import Incident
+from monitor.notify.intake import Intake
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
 from monitor.notify.plan import Plan
 from monitor.notify.schedule import Due
 from monitor.notify.sending import Outcome
 from monitor.notify.wording import Message, Wording
+from monitor.outbox.waiting import WaitingAlerts
 
 log = logging.getLogger(__name__)
 
 _MOST_PICTURE_BYTES = 2_000_000
-_DAMAGED_OVERLAP_S = 3600.0
 
 
 Sender = Callable[[Message, bytes | None], Outcome]
@@ -41,7 +41,6 @@ class Target:
     An event is sent at least once: what was sent is noted after it was sent.
     """
 
-    BATCH: ClassVar[int] = 500
     PICTURE_WAIT_S: ClassVar[float] = 60.0
     """How long a new alert waits for its picture, which shows also the sound after it."""
     WATCH_S: ClassVar[float] = 1.0
@@ -53,13 +52,13 @@ class Target:
         plan: Plan,
         *,
         history: HistoryReader,
+        outbox: WaitingAlerts,
         evidence: EvidenceFolder,
         ledger: LedgerFile,
         send: Sender,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.plan = plan
-        self._history = history
         self._evidence = evidence
         self._file = ledger
         self._send = send
@@ -71,28 +70,36 @@ class Target:
         self._first_seen_s: dict[str, float] = {}
         self._is_watching = False
         self._trouble = ""
-        self._began_unix_s = clock.unix_s()
-        self._found_none = False
+        self._unread = ""
+        self._intake = Intake(
+            plan.name, plan.interest, history=history, outbox=outbox, ledger=ledger, clock=clock
+        )
 
     @property
     def status(self) -> str:
         """One line: how many messages wait, and why."""
         waiting = len(self._ledger.pending()) if self._ledger is not None else 0
-        if not self._trouble:
+        troubles = [one for one in (self._trouble, self._unread) if one]
+        if not troubles:
             return f"{self.plan.name}: ok" + (f", {waiting} waiting" if waiting else "")
-        return f"{self.plan.name}: {waiting} waiting, {self._trouble}"
+        return f"{self.plan.name}: {waiting} waiting, {', '.join(troubles)}"
 
     def turn(self) -> float | None:
         """Do what is due. Returns after how many seconds to call it again; None: at new events."""
         try:
             ledger = self._opened()
-            self._take(ledger)
-        except MissingInputError as error:
-            return self._failed(str(error), self.DISK_RETRY_S, is_expected=True)
-        except (BadInputError, OSError) as error:
+        except OSError as error:
             return self._failed(str(error), self.DISK_RETRY_S)
+        self._is_unsaved |= self._intake.take(ledger)
+        self._report_unread()
         if self._is_unsaved:
             self._save(ledger)
+        pauses = [self._send_due(ledger), self._intake.due_in_s()]
+        pauses += [self.DISK_RETRY_S] if self._unread else []
+        return min((one for one in pauses if one is not None), default=None)
+
+    def _send_due(self, ledger: Ledger) -> float | None:
+        """Send what is due. Returns after how many seconds something else is; None: never."""
         self._is_watching = False
         was_held = ledger.is_held
         due = self.plan.schedule.due(ledger, self._clock, self._wait_s)
@@ -107,53 +114,16 @@ class Target:
         return self._notify(ledger, due)
 
     def _opened(self) -> Ledger:
-        if self._ledger is not None:
-            return self._ledger
-        try:
-            ledger = self._file.load()
-        except BadInputError as error:
-            position = self._position_at(self._file.written_s() - _DAMAGED_OVERLAP_S)
-            self._file.set_aside()
-            log.error("%s: %s: some messages may be sent again", self.plan.name, error)
-            ledger = Ledger(position=position)
-        if ledger is None:
-            ledger = Ledger(position=self._first_position())
-            self._is_unsaved = True
-        forget_unwanted(ledger, self.plan.interest)
-        self._ledger = ledger
-        return ledger
+        if self._ledger is None:
+            self._ledger, self._is_unsaved = self._intake.opened()
+        return self._ledger
 
-    def _take(self, ledger: Ledger) -> None:
-        """Fold the new events."""
-        last = self._history.last_position()
-        if last < ledger.position:
-            log.warning("%s: the history is another file than before", self.plan.name)
-            ledger.begin_again(last)
-        kinds = self.plan.interest.event_kinds
-        while last > ledger.position:
-            events = self._history.events_after(ledger.position, kinds=kinds, limit=self.BATCH)
-            for event in events:
-                fold(ledger, event, self.plan.interest)
-                self._is_unsaved = True
-            if len(events) < self.BATCH:
-                ledger.position = max(ledger.position, last)  # others are not read again
-
-    def _first_position(self) -> int:
-        """Where a new target begins: what happened before it is not sent.
-
-        Raises ``MissingInputError`` while there is no history.
-        """
-        try:
-            last = self._history.last_position()
-        except MissingInputError:
-            self._found_none = True
-            raise
-        return self._position_at(self._began_unix_s) if self._found_none else last
-
-    def _position_at(self, unix_s: float) -> int:
-        """The position before the first event since a time."""
-        later = self._history.events(since_s=unix_s, limit=1, newest_first=False)
-        return later[0].position - 1 if later else self._history.last_position()
+    def _report_unread(self) -> None:
+        """Log that the history cannot be read, once, and that it can be read again."""
+        before, self._unread = self._unread, self._intake.trouble
+        if self._unread and self._unread != before:
+            level = logging.INFO if self._intake.is_expected else logging.WARNING
+            log.log(level, "%s: %s", self.plan.name, self._unread)
 
     def _wait_s(self, incident: Incident) -> float:
         """How long an incident should wait: for its picture, or whether it lasts."""
@@ -216,15 +186,16 @@ class Target:
         else:
             self._is_unsaved = False
 
-    def _failed(self, reason: str, again_s: float, *, is_expected: bool = False) -> float:
+    def _failed(self, reason: str, again_s: float) -> float:
         if reason != self._trouble:
-            level = logging.INFO if is_expected else logging.WARNING
-            log.log(level, "%s: %s", self.plan.name, reason)
+            log.warning("%s: %s", self.plan.name, reason)
         self._trouble = reason
         return again_s
 
     def _wants_picture(self, incident: Incident) -> bool:
-        return self.plan.attach_picture and bool(incident.evidence_id)
+        """Whether there is a picture, or will be."""
+        is_lost = incident.evidence_id == incident.lost_evidence_id
+        return self.plan.attach_picture and bool(incident.evidence_id) and not is_lost
 
     def _piece(self, incident: Incident) -> Path | None:
         """The folder or file that shows that the evidence is complete; None until then."""

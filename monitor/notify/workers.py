@@ -12,6 +12,7 @@ from monitor.errors import AuscultError
 from monitor.history.reader import HistoryReader
 from monitor.notify.sending import Sending
 from monitor.notify.target import Target
+from monitor.outbox.waiting import WaitingAlerts
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +71,18 @@ class Workers:
     """The threads of all targets."""
 
     def __init__(
-        self, targets: Sequence[tuple[Target, float]], history: HistoryReader, sending: Sending
+        self,
+        targets: Sequence[tuple[Target, float]],
+        history: HistoryReader,
+        outbox: WaitingAlerts,
+        sending: Sending,
     ) -> None:
-        """``targets``: each with the longest time of a turn in seconds. ``history``: is looked at
-        for new events. ``sending``: is stopped first."""
+        """``targets``: each with the longest time of a turn in seconds. ``history`` and ``outbox``:
+        are looked at for what is new. ``sending``: is stopped first."""
         self._history = history
+        self._outbox = outbox
         self._sending = sending
-        self._position = -1
+        self._looked_at: tuple[int, object] = -1, None
         self._workers = [Worker(target, longest_s) for target, longest_s in targets]
 
     @property
@@ -85,13 +91,14 @@ class Workers:
         return "; ".join(worker.target.status for worker in self._workers)
 
     def look(self) -> bool:
-        """Wake the targets if there are new events. Returns whether all threads work."""
+        """Wake the targets if there is something new. Returns whether all threads work."""
         try:
             position = self._history.last_position()
         except AuscultError:  # each target reports it
             position = -1
-        if position != self._position:
-            self._position = position
+        looked_at = position, self._outbox.stamp()
+        if looked_at != self._looked_at:
+            self._looked_at = looked_at
             for worker in self._workers:
                 worker.wake()
         hanging = [worker.target.plan.name for worker in self._workers if worker.hangs()]

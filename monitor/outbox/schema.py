@@ -9,6 +9,7 @@ from pathlib import Path
 
 from monitor.durable import is_damaged
 
+BUSY_TIMEOUT_S = 2.0
 _APPLICATION_ID = 0x41554F42  # "AUOB"
 _SCHEMA_VERSION = 1
 _SCHEMA = f"""
@@ -93,6 +94,29 @@ def verify(connection: sqlite3.Connection, *, check_pages: bool = True) -> None:
         check_result = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check_result != "ok":
             raise StoreDamagedError(check_result.splitlines()[0])
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """A connection for reading, beside a running daemon or on a read-only disk.
+
+    Raises ``sqlite3.Error`` and ``StoreError``.
+    """
+    # Without a log the file is complete. A plain open would then create a log and its index, or
+    # fail in a read-only folder.
+    has_log = path.with_name(path.name + "-wal").exists()
+    connection = sqlite3.connect(
+        path.resolve().as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        verify(connection, check_pages=False)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def alert_columns(connection: sqlite3.Connection) -> str:

@@ -14,7 +14,9 @@ from monitor.clock import Moment
 from monitor.durable import connect, reserve_space, transaction, use_log
 from monitor.outbox.rows import StoredAlert, StoredMachine
 from monitor.outbox.schema import (
+    BUSY_TIMEOUT_S,
     alert_columns,
+    connect_to_read,
     create,
     extend,
     machines_query,
@@ -22,7 +24,6 @@ from monitor.outbox.schema import (
     verify,
 )
 
-_BUSY_TIMEOUT_S = 2.0
 _RESERVE_BYTES = 3 << 19
 _CHECKPOINT_PAGES = 128  # keeps the write-ahead log much smaller than the reserve
 _MOST_BOOTS = 1000
@@ -51,7 +52,7 @@ class OutboxStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             create(path)
-        connection = connect(path, timeout_s=_BUSY_TIMEOUT_S)
+        connection = connect(path, timeout_s=BUSY_TIMEOUT_S)
         try:
             verify(connection)
             use_log(connection, checkpoint_pages=_CHECKPOINT_PAGES)
@@ -66,22 +67,7 @@ class OutboxStore:
     @classmethod
     def open_read_only(cls, path: Path) -> Self:
         """Open for reading, beside a running daemon or on a read-only disk."""
-        # Without a log the file is complete. A plain open would then create a log and its
-        # index, or fail in a read-only folder.
-        has_log = path.with_name(path.name + "-wal").exists()
-        connection = sqlite3.connect(
-            path.resolve().as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
-            uri=True,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            verify(connection, check_pages=False)
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection, writable=False)
+        return cls(connect_to_read(path), writable=False)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
