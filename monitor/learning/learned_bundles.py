@@ -1,4 +1,4 @@
-"""Keeps the bundles that were learned, each in a folder of its own with the date (UTC) in its name."""
+"""Keeps the bundles that were learned, each in a folder with the date (UTC) in its name."""
 
 from __future__ import annotations
 
