@@ -1,4 +1,4 @@
-"""Measure whether running and off are told apart, and whether a stop is never an alert.
+"""Measure whether running and off are distinguished, and whether a stop is never an alert.
 
     python -m benchmarks.operation [--only compressor|fan|simulated|noises]
 

@@ -23,8 +23,8 @@ from benchmarks._page import write_section
 from benchmarks.detection.command import exit_without
 from benchmarks.recall import rows
 from benchmarks.recall.figures import MachineFigures, figures_of
-from benchmarks.recall.heard import heard, learned
 from benchmarks.recall.machines import NAMES, machines
+from benchmarks.recall.replayed import learned, replayed
 from training.sound.injected_faults import LEVELS_DB
 
 
@@ -53,7 +53,7 @@ def main() -> None:
         for seed in range(options.seeds):
             for machine in machines(Path(scratch), seed, options.only):
                 known = learned(machine)
-                sounds = heard(machine, known, options.levels)
+                sounds = replayed(machine, known, options.levels)
                 results.append(figures_of(machine.name, seed, known, sounds))
                 print(f"{machine.name}, seed {seed}: measured", flush=True)
     text = tables(results, options.levels)

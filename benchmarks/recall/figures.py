@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.recall.heard import Heard, Learned
+from benchmarks.recall.replayed import Learned, Replayed
 from training.metrics import partial_auc, roc_auc
 
 
@@ -70,7 +70,9 @@ class MachineFigures:
         ]
 
 
-def figures_of(machine: str, seed: int, known: Learned, sounds: Sequence[Heard]) -> MachineFigures:
+def figures_of(
+    machine: str, seed: int, known: Learned, sounds: Sequence[Replayed]
+) -> MachineFigures:
     """Compare every sound with the thresholds."""
     calibration = known.bundle.calibration
     highest = max(sound.score for sound in sounds if sound.role == "piece" and not sound.kind)

@@ -1,4 +1,4 @@
-"""The machines: what each is trained on, and the sound that it has not heard.
+"""The machines: what each is trained on, and the sound that was not used for it.
 
 Every split is made by a rule from names and a seed, never from labels.
 """
@@ -42,14 +42,14 @@ class Machine:
 
     ``pieces``: healthy sound that was not trained on, into which faults are mixed. ``joined``:
     the same sound joined to five minutes each, in several orders; empty for short clips.
-    ``unheard``: all of it, for counting false alarms. ``faulty``: recordings of real faults.
+    ``unused``: all of it, for counting false alarms. ``faulty``: recordings of real faults.
     """
 
     name: str
     seed: int
     train: tuple[Path, ...]
     references: tuple[Path, ...]
-    unheard: tuple[Path, ...]
+    unused: tuple[Path, ...]
     faulty: tuple[Path, ...]
     pieces: Callable[[LogMelSpec], Sequence[Piece]] = field(repr=False)
     joined: Callable[[LogMelSpec], Sequence[Piece]] = field(repr=False)
@@ -119,7 +119,7 @@ def _motors(_scratch: Path, seed: int) -> Iterator[Machine]:
 
 
 def _compressor(_scratch: Path, seed: int) -> Iterator[Machine]:
-    """The machine at rest on two days; the third day is not heard. The seed chooses the day."""
+    """The machine at rest on two days; the third day is not used. The seed chooses the day."""
     days = folders(DATA / "compressor" / "rest")
     left_out = days[(len(days) - 1 - seed) % len(days)]
     train = tuple(path for day in days if day != left_out for path in files(day))

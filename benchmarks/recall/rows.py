@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.recall.figures import MachineFigures, Outcome, areas
-from benchmarks.recall.heard import FALSE_CLIPS, LOUDEST_JOINED_DB, NOMINAL
+from benchmarks.recall.replayed import FALSE_CLIPS, LOUDEST_JOINED_DB, NOMINAL
 from monitor.calibration.blocks import WEEK_S
 from training.sound.injected_faults import FAULTS
 
@@ -65,13 +65,13 @@ def machines(results: Sequence[MachineFigures]) -> str:
     lines = list(_header(_MACHINE))
     for machine, rows in _by_machine(results):
         kinds = ", ".join(sorted({row.score_kind for row in rows}))
-        unheard = _each(rows, "unheard", "")
+        unused = _each(rows, "unused", "")
         cells = (
             f"{len(rows)}, {kinds}",
             f"{np.mean([row.healthy_s for row in rows]) / 60:.1f} min",
             f"{np.mean([row.over_healthy for row in rows]):.2f}",
-            false_alarms(sum(one.alerts for one in unheard), sum(one.seconds for one in unheard)),
-            f"{_share(unheard, lambda one: one.at_nominal)} of {len(unheard)}",
+            false_alarms(sum(one.alerts for one in unused), sum(one.seconds for one in unused)),
+            f"{_share(unused, lambda one: one.at_nominal)} of {len(unused)}",
         )
         lines.append(f"| {machine} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -86,7 +86,7 @@ def real(results: Sequence[MachineFigures]) -> str:
     for machine, rows in _by_machine(with_real):
         faulty = _each(rows, "real", "")
         supported = np.mean([row.supported_per_week for row in rows])
-        pairs = [(row.of("unheard", ""), row.of("real", "")) for row in rows]
+        pairs = [(row.of("unused", ""), row.of("real", "")) for row in rows]
         cells = (
             str(len(faulty)),
             _areas(pairs),

@@ -156,13 +156,13 @@ def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
     if label := state.get("label"):
         yield f"labelled {label}"
     if until := state.get("muted_until"):
-        told = machine["mute"] or {}
-        yield f"muted until {_local(until)}" + (f" by {told['by']}" if told.get("by") else "")
+        muted = machine["mute"] or {}
+        yield f"muted until {_local(until)}" + (f" by {muted['by']}" if muted.get("by") else "")
         if without := state.get("state_without_mute"):
             yield f"without the mute: {without}"
         if number := state.get("muted_alerts"):
             yield f"{counted(number, 'alert')} held back"
-        if note := told.get("note"):
+        if note := muted.get("note"):
             yield str(note)
     details = state.get("warning_details", {})
     yield from (str(details.get(name) or name) for name in state.get("warnings", ()))

@@ -100,7 +100,7 @@ class ScoreWatch:
         return decision
 
     def without_spectra(self) -> None:
-        """The machine is heard as log-mel: there are no scores of other evidence."""
+        """The source delivers log-mel: there are no scores of other evidence."""
         self._channels.leave_out(self._of_spectra)
         self._of_spectra = []
 

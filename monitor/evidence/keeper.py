@@ -78,7 +78,7 @@ class EvidenceKeeper:
 
         ``judges``: by machine. ``expected``: gives the pieces of earlier messages, which must be
         there; it is asked once, because later messages name pieces that are not complete.
-        ``on_open``: told when the pieces so far were kept, by machine. Both are called in the
+        ``on_open``: called when the pieces so far were kept, by machine. Both are called in the
         thread.
         """
         known = functools.cache(lambda: tuple(expected()))

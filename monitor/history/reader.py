@@ -242,7 +242,7 @@ def _alert(row: Sequence[Any]) -> AlertRecord:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A payload; empty if it is damaged, because its event and all others are still told."""
+    """A payload; empty if it is damaged, because its event and all others are still used."""
     try:
         return json_object(text)
     except ValueError:

@@ -71,7 +71,7 @@ class Reception:
         """See ``Learner.push``."""
         journal = self._state.journal
         stage = journal.stage
-        if self._generation != self._state.generation:  # what was heard before is not learned
+        if self._generation != self._state.generation:  # what was received before is not learned
             self._begin_collecting()
         if not journal.collects:
             return

@@ -66,7 +66,7 @@ def _troubles(parts: Mapping[str, Any]) -> list[str]:
 
 
 def _memory_bytes() -> int | None:
-    """The memory that is in use; None where the system does not tell."""
+    """The memory that is in use; None where the system does not report it."""
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -22,7 +22,7 @@ class Shared(Protocol):
     def note(self, by: str, action: str, machine: str, *, value: str = "") -> None:
         """Write what a user did."""
 
-    def told(self, machine: str) -> dict[str, Any]:
+    def reply(self, machine: str) -> dict[str, Any]:
         """Publish the state; the part of the result that is about it."""
 
 
@@ -59,7 +59,7 @@ class LearningCommands:
         with _disk_errors():
             message = do(learner, by)
         self._shared.note(by, do.__name__, machine)
-        return {"message": message, **self._shared.told(machine)}
+        return {"message": message, **self._shared.reply(machine)}
 
     def _relearn(self, arguments: RelearnArguments, by: str) -> Mapping[str, Any]:
         """Begin, or show what is under way."""
@@ -71,7 +71,7 @@ class LearningCommands:
             after = learner.relearning()
         if before is None or before["step"] == "failed":
             self._shared.note(by, "relearn", machine, value="begin")
-        return {"message": message, "relearning": after, **self._shared.told(machine)}
+        return {"message": message, "relearning": after, **self._shared.reply(machine)}
 
     def _show(self, arguments: MachineArguments, _by: str) -> Mapping[str, Any]:
         """What is under way, without a change."""
@@ -93,7 +93,7 @@ class LearningCommands:
         with _disk_errors():
             message = do(learner, by)
         self._shared.note(by, "relearn", machine, value=name)
-        return {"message": message, "relearning": None, **self._shared.told(machine)}
+        return {"message": message, "relearning": None, **self._shared.reply(machine)}
 
     def _learner_of(self, machine: str) -> Learner:
         learner = self._learner(machine)

@@ -31,8 +31,8 @@ _BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
 class MachineSound:
     """Processes the blocks of one machine. Used by one thread at a time.
 
-    ``set_needed``: told how many seconds of the newest sound are needed again after a restart.
-    ``is_abandoned``: whether nothing may be published any more.
+    ``set_needed``: called with how many seconds of the newest sound are needed again after a
+    restart. ``is_abandoned``: whether nothing may be published any more.
     """
 
     LONGEST_WANTED_S: ClassVar[float] = 0.6

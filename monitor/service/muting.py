@@ -53,7 +53,7 @@ class Muting:
         *,
         expired: Callable[[str], None] = lambda _machine: None,
     ) -> None:
-        """``expired``: told the machine whose mute has ended because its time is over."""
+        """``expired``: called with the machine whose mute has ended because its time is over."""
         self._expired = expired
         self.guard = threading.RLock()
         """Held while ``operators`` is used."""

@@ -112,14 +112,16 @@ class OperatorCommands:
         alert = self._muting.published_alert(machine)
         with self._muting.guard:
             mute = self._operators.mutes.get(machine)
-            told = {"by": mute.by, "note": mute.note} if mute and state.get("muted_until") else None
+            muted_by = (
+                {"by": mute.by, "note": mute.note} if mute and state.get("muted_until") else None
+            )
         return {
             "id": machine,
             **newest,
             "alerts_raised": self._muting.n_raised[machine],
             "computed_s": round(running.computed_s, 3) if running is not None else 0.0,
             "alert": alert_to_dict(alert) if alert else None,
-            "mute": told,
+            "mute": muted_by,
         }
 
     def _mute(self, arguments: MuteArguments, by: str) -> Mapping[str, Any]:
@@ -131,14 +133,14 @@ class OperatorCommands:
             duration(arguments.for_s),
             extra={"machine": machine, "user": by, "note": one_line(arguments.note)},
         )
-        return self.told(machine)
+        return self.reply(machine)
 
     def _unmute(self, arguments: MachineArguments, by: str) -> Mapping[str, Any]:
         machine = self.known(arguments.machine)
         suppressed = self._muting.unmute(machine)
         if suppressed is not None:
             self.note(by, "unmute", machine)
-        return {"suppressed": suppressed, **self.told(machine)}
+        return {"suppressed": suppressed, **self.reply(machine)}
 
     def _acknowledge(self, arguments: AlertArguments, by: str) -> Mapping[str, Any]:
         with self._muting.guard:
@@ -146,7 +148,7 @@ class OperatorCommands:
             alert.acknowledged = True
             self._operators.put_alert(alert)
             self.note(by, "acknowledge", alert.machine, alert.alert_id, note=arguments.note)
-        return {"alert_id": alert.alert_id, **self.told(alert.machine)}
+        return {"alert_id": alert.alert_id, **self.reply(alert.machine)}
 
     def _label(self, arguments: LabelArguments, by: str) -> Mapping[str, Any]:
         with self._muting.guard:
@@ -165,7 +167,7 @@ class OperatorCommands:
             "label": alert.label,
             "effect": LABELS[arguments.label].effect,
             "remark": self._remark(alert),
-            **self.told(alert.machine),
+            **self.reply(alert.machine),
         }
 
     def _remark(self, alert: KnownAlert) -> str:
@@ -230,7 +232,7 @@ class OperatorCommands:
                 note=note,
             )
 
-    def told(self, machine: str) -> dict[str, Any]:
+    def reply(self, machine: str) -> dict[str, Any]:
         """Publish the state; returns mute and acknowledgement, with a warning of the disk."""
         running = self._daemon.supervisor.machines.get(machine)
         if running is not None:

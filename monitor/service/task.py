@@ -27,7 +27,7 @@ class Task(Protocol):
 
 
 class Entry:
-    """A task and where it waits. ``serial`` tells which of its entries in the heaps is valid."""
+    """A task and where it waits. ``serial``: of its valid entry in the heaps."""
 
     __slots__ = ("hangs", "is_waiting", "serial", "stop", "task", "wait")
 

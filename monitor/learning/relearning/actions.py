@@ -38,7 +38,7 @@ class RelearnActions:
             state.journal.relearning = begun
             if collect_s is not None:
                 begun.collect_s = collect_s
-                state.generation += 1  # what was heard before is no part of a piece
+                state.generation += 1  # what was received before is no part of a piece
             self._steps.confirmed.labels_changed()
             state.noted(f"relearning begins, by {by}")
         if collect_s is not None:

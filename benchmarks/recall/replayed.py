@@ -58,10 +58,10 @@ class Learned:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Replayed:
     """What a replay of one sound gives.
 
-    ``role``: ``piece`` or ``joined``, ``unheard``, or ``real`` for a real fault. ``source``: the
+    ``role``: ``piece`` or ``joined``, ``unused``, or ``real`` for a real fault. ``source``: the
     number of the piece or recording. ``kind`` and ``level_db``: of the fault that was mixed in.
     ``score``: of the whole sound. ``alerts``: at one false alarm a week, with ``span_s`` of the
     first one, 0 without. ``supported``: the same at the supported budget.
@@ -84,7 +84,7 @@ class Heard:
         return {"label": np.array([self.role, self.kind]), "numbers": np.array([*numbers, *found])}
 
     @classmethod
-    def of(cls, arrays: Arrays) -> Heard:
+    def of(cls, arrays: Arrays) -> Replayed:
         """From what is kept on disk."""
         role, kind = arrays["label"].tolist()
         source, level_db, seconds, score, alerts, span_s, supported = arrays["numbers"].tolist()
@@ -147,27 +147,27 @@ def _calibrated(
     )
 
 
-def heard(machine: Machine, known: Learned, levels_db: Sequence[float]) -> list[Heard]:
+def replayed(machine: Machine, known: Learned, levels_db: Sequence[float]) -> list[Replayed]:
     """Everything that was not learned: healthy, with real faults, and with mixed-in faults."""
-    hearing = _Hearing(machine, known)
-    found = kept(machine, "as it is", partial(_made, hearing.as_it_is))
+    replays = _Replays(machine, known)
+    found = kept(machine, "as it is", partial(_made, replays.as_it_is))
     for level_db in levels_db:
-        disturbed = partial(hearing.with_faults, level_db)
+        disturbed = partial(replays.with_faults, level_db)
         found += kept(machine, f"faults at {level_db:g} dB", partial(_made, disturbed))
-    return [Heard.of(arrays) for arrays in found]
+    return [Replayed.of(arrays) for arrays in found]
 
 
-class _Hearing:
+class _Replays:
     """Replays the sound of one machine."""
 
     def __init__(self, machine: Machine, known: Learned) -> None:
         self._machine, self._known = machine, known
         self._network = Network(known.bundle)
 
-    def as_it_is(self) -> Iterator[Heard]:
+    def as_it_is(self) -> Iterator[Replayed]:
         """All sound without a mixed-in fault."""
         machine = self._machine
-        for role, paths in (("unheard", machine.unheard), ("real", machine.faulty)):
+        for role, paths in (("unused", machine.unused), ("real", machine.faulty)):
             for number, path in enumerate(paths):
                 sound = (
                     read_recording(path, self._known.bundle.spec).frames_db
@@ -178,7 +178,7 @@ class _Hearing:
         for role, number, piece in self._pieces():
             yield self._replayed(role, number, _sound(piece))
 
-    def with_faults(self, level_db: float) -> Iterator[Heard]:
+    def with_faults(self, level_db: float) -> Iterator[Replayed]:
         """Every piece with every kind of fault, one of its own for each piece."""
         spec = self._known.bundle.spec
         for role, number, piece in self._pieces():
@@ -198,7 +198,7 @@ class _Hearing:
 
     def _replayed(
         self, role: str, number: int, sound: FloatArray, kind: str = "", level_db: float = 0.0
-    ) -> Heard:
+    ) -> Replayed:
         known, spec = self._known, self._known.bundle.spec
         whole = known.bundle.recording_score()
         pipeline = Pipeline(known.bundle, network=self._network, whole=whole)
@@ -210,7 +210,7 @@ class _Hearing:
                 decision = watch.push(score)
                 supported += decision is not None and decision.kind == "raised"
         seconds = len(sound) / (spec.sample_rate_hz if sound.ndim == 1 else spec.frame_rate_hz)
-        return Heard(
+        return Replayed(
             role,
             number,
             kind,
@@ -245,5 +245,5 @@ def _place(score: Score) -> tuple[int, int]:
     return score.end_sample, score.channel
 
 
-def _made(sounds: Callable[[], Iterator[Heard]]) -> Iterator[Arrays]:
+def _made(sounds: Callable[[], Iterator[Replayed]]) -> Iterator[Arrays]:
     return (sound.arrays() for sound in sounds())
