@@ -1,13 +1,13 @@
 """How many real streams a node carries: share of a core, latency, memory.
 
-    python -m benchmarks.streams [--streams 1 10 100 300 500] [--seconds 60] [--cores 2]
+    python -m benchmarks.streams [--streams 1 10 100 300 500] [--seconds 60] [--cores 2] [--log-mel]
 
 The real daemon with a real mosquitto hears real sound: recordings of a desk fan (of the simulated
 machine where they are not installed), half of the streams as `file` in real time and half as
 `command` from named pipes; from ten streams on, two are microphones where PulseAudio is installed.
 Every score is published. The latency is the time from the last sample of a window to its score at
 a subscriber. The processor time of what feeds the daemon is printed apart. `--cores 1`: the daemon
-runs on one core.
+runs on one core. `--log-mel`: every stream is a `logmel` source in real time.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from benchmarks.daemon import Scores, broker, configuration, daemon
 from benchmarks.detection.cases import DATA, files
 from monitor.model.bundle import load_bundle
 from tests.pulseaudio import PulseAudio
+from training.sound.recordings import read_recording
 
 _SOUND_S = 300.0
 _VARIANTS = 16
@@ -89,11 +90,28 @@ def sources(folder: Path, sound: Path, count: int, *, microphones: int) -> list[
             os.mkfifo(pipe)
             command = json.dumps(["cat", str(pipe)])
             found.append(f'kind = "command"\ncommand = {command}\nsample_rate_hz = {RATE_HZ}')
+    write_sounds(folder, sound)
+    return found
+
+
+def write_sounds(folder: Path, sound: Path) -> None:
+    """The recordings of the `file` sources: the same sound with other beginnings."""
     samples, rate_hz = soundfile.read(sound, dtype="float32")
     for variant in range(_VARIANTS):
         turned = np.roll(samples, variant * len(samples) // _VARIANTS)
         soundfile.write(folder / f"sound_{variant}.wav", turned, rate_hz, subtype="PCM_16")
-    return found
+
+
+def log_mel_sources(folder: Path, sound: Path, count: int, bundle: Path) -> list[str]:
+    """The source of each machine, if all deliver log-mel."""
+    spec = load_bundle(bundle).spec
+    frames_db = read_recording(sound, spec).frames_db
+    for variant in range(_VARIANTS):
+        turned = np.roll(frames_db, variant * len(frames_db) // _VARIANTS, axis=0)
+        np.save(folder / f"log_mel_{variant}.npy", turned)
+    rate = f"frame_rate_hz = {spec.frame_rate_hz}\nrealtime = true"
+    paths = (json.dumps(str(folder / f"log_mel_{n % _VARIANTS}.npy")) for n in range(count))
+    return [f'kind = "logmel"\npath = {path}\n{rate}' for path in paths]
 
 
 @contextmanager
@@ -127,7 +145,8 @@ def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         port = stack.enter_context(broker(folder))
-        microphones = _MICROPHONES if count >= 10 and shutil.which("pulseaudio") else 0
+        has_microphones = count >= 10 and not options.log_mel and shutil.which("pulseaudio")
+        microphones = _MICROPHONES if has_microphones else 0
         if microphones:
             sub = folder / "pulse"
             sub.mkdir()
@@ -135,7 +154,10 @@ def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace)
             samples, rate_hz = soundfile.read(sound, dtype="float32")
             pulse.play(np.tile(samples, 4), rate_hz)
             os.environ.update(pulse.environment)
-        made = sources(folder, sound, count, microphones=microphones)
+        if options.log_mel:
+            made = log_mel_sources(folder, sound, count, bundle)
+        else:
+            made = sources(folder, sound, count, microphones=microphones)
         feeding = stack.enter_context(feeder(sound, folder, count))
         process, ready_s = stack.enter_context(
             daemon(configuration(folder, port, made, bundle), folder)
@@ -171,6 +193,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--settle", type=float, default=20.0, help="before it is measured")
     parser.add_argument("--cores", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--log-mel", action="store_true", help="every stream is log-mel")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bundle, samples, origin = real_machine(Path(name))

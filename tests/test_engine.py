@@ -316,3 +316,38 @@ def test_it_has_no_thread_while_there_is_nothing_to_do() -> None:
             engine.remove(task)
         assert all(task.closed.wait(5) for task in tasks)
     wait_for(lambda: not {one for one in threading.enumerate() if one.is_alive()} - before)
+
+
+def test_no_step_begins_after_the_stop_and_every_task_is_closed() -> None:
+    """A daemon with a thousand machines would need longer to end than systemd waits."""
+    ticks: list[int] = []
+    before, engine = set(threading.enumerate()), Engine()
+    tasks = [Steps(ticking(lambda: ticks.append(1), 0.0)) for _ in range(20)]
+    for task in tasks:
+        engine.add(task)
+    wait_for(lambda: len(ticks) > 20)
+    engine.stop()
+    loops = [one for one in set(threading.enumerate()) - before if one.name == "engine"]
+    wait_for(lambda: not any(one.is_alive() for one in loops))
+    n_ticks = len(ticks)
+    engine.relieve()
+    engine.add(late := Steps(ticking(lambda: ticks.append(1))))
+    for task in (*tasks, late):
+        engine.remove(task)
+    assert all(task.closed.wait(5) for task in (*tasks, late))
+    assert len(ticks) == n_ticks
+
+
+def test_many_tasks_are_closed_although_one_of_them_hangs() -> None:
+    """A program that does not end would keep all other machines from ending."""
+    engine = Engine()
+    tasks = [Steps(ticking(lambda: None, 60.0), closing_s=0.001) for _ in range(500)]
+    tasks.insert(0, hanging := Steps(ticking(lambda: None, 60.0), closing_s=3.0))
+    for task in tasks:
+        engine.add(task)
+    engine.stop()
+    for task in tasks:
+        engine.remove(task)
+    assert all(task.closed.wait(2) for task in tasks[1:])
+    assert not hanging.closed.is_set()
+    assert hanging.closed.wait(10)

@@ -175,6 +175,7 @@ class Supervisor:
     def stop(self) -> None:
         """End every machine; its last state is published."""
         machines = list(self.machines.values())
+        self._engine.stop()
         self._end(machines)
         self.log_coverage()
         for machine in machines:

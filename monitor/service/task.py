@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Protocol
+from collections import deque
+from typing import ClassVar, Protocol
 
 from monitor.sources.waiting import Wait
 
@@ -61,13 +62,45 @@ def run_slice(task: Task, seconds: float) -> Wait | None:
             return wait
 
 
-def close_aside(task: Task) -> None:
-    """Close it in a thread of its own: it may wait for a program or a disk."""
+class Closers:
+    """Closes tasks in threads of their own. Every method may be called from any thread.
 
-    def close() -> None:
-        try:
-            task.close()
-        except Exception:
-            log.exception("internal error", extra={"machine": task.name})
+    Many tasks share these threads: to start one takes longer than most tasks take to close.
+    """
 
-    threading.Thread(target=close, name=f"closing-{task.name}", daemon=True).start()
+    MOST_THREADS: ClassVar[int] = 64
+    """As many programs that do not end at once do not delay the others."""
+
+    STAYS_S: ClassVar[float] = 0.5
+    """How long a thread waits for another task to close."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Condition()
+        self._waiting: deque[Task] = deque()
+        self._n_threads = self._n_closing = 0
+
+    def close(self, task: Task) -> None:
+        """Close a task soon. Does not wait for it."""
+        with self._guard:
+            self._waiting.append(task)
+            n_needed = min(self._n_closing + len(self._waiting), self.MOST_THREADS)
+            if self._n_threads >= n_needed:
+                self._guard.notify()
+                return
+            self._n_threads += 1
+        threading.Thread(target=self._run, name="closing", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._guard:
+                if not self._guard.wait_for(lambda: self._waiting, self.STAYS_S):
+                    self._n_threads -= 1
+                    return
+                task = self._waiting.popleft()
+                self._n_closing += 1
+            try:
+                task.close()
+            except Exception:
+                log.exception("internal error", extra={"machine": task.name})
+            with self._guard:
+                self._n_closing -= 1
