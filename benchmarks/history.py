@@ -36,6 +36,8 @@ DAY_S = 86_400.0
 START_S = 1_767_225_600.0
 """2026-01-01."""
 N_CALLS = 50
+ALL_DAY = "the last day of all machines, 96 points each"
+ALL_YEAR = "a year of all machines, a point a day"
 TARGET_DAY_MS, TARGET_YEAR_MS = 50.0, 300.0
 _VALUES = {
     "ratio_min": "1000 + abs(random()) % 2000",
@@ -81,7 +83,7 @@ def fill(path: Path, machines: int, days: int) -> None:
         f"({name})"
         for name in COLUMNS
     )
-    for table, length in (("hours", 60), ("days", 1440)):
+    for table, length in (("quarters", 15), ("hours", 60), ("days", 1440)):
         connection.execute(
             f"INSERT INTO {table} (machine_id, start, {columns})"  # noqa: S608 - constants
             f" SELECT machine_id, start - start % {length}, {joined} FROM minutes GROUP BY 1, 2"
@@ -130,6 +132,7 @@ def measure(path: Path, machines: int, days: int) -> dict[str, list[tuple[float,
     """What ``timed`` gives for each call, by what is read; the first call of each is cold."""
     reader, numbers = HistoryReader(path), random.Random(1)  # noqa: S311 - no secret
     end_s = START_S + days * DAY_S
+    everyone = [name_of(one) for one in range(machines)]
 
     def machine() -> str:
         return name_of(numbers.randrange(machines))
@@ -141,9 +144,8 @@ def measure(path: Path, machines: int, days: int) -> dict[str, list[tuple[float,
     calls: dict[str, Callable[[], object]] = {
         "a day of a machine, every minute": day,
         "a year of a machine, 1000 points": lambda: reader.overview(machine(), START_S, end_s),
-        "the last day of all machines, 96 points each": lambda: [
-            reader.overview(name_of(one), end_s - DAY_S, end_s, 96) for one in range(machines)
-        ],
+        ALL_DAY: lambda: reader.overviews(everyone, end_s - DAY_S, end_s, 96),
+        ALL_YEAR: lambda: reader.overviews(everyone, START_S, end_s, 366),
         "the newest 200 alerts": reader.alerts,
         "the newest 1000 events of a machine": lambda: reader.events(machine=machine()),
         "the next 1000 events for a notification": lambda: reader.events_after(
@@ -204,8 +206,12 @@ def main() -> int:
         spent_ms, written_kb = write_minutes(path, options.machines, options.days)
         print(f"writing a minute of all: {spent_ms:.1f} ms of the processor, {written_kb:.0f} kB")
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-        day, year, *_ = (statistics.median(one for one, _ in times) for times in found.values())
-    return 0 if day < TARGET_DAY_MS and year < TARGET_YEAR_MS else 1
+        medians = {
+            name: statistics.median(one for one, _ in times) for name, times in found.items()
+        }
+        day, year, *_ = medians.values()
+    is_quick = max(day, medians[ALL_DAY]) < TARGET_DAY_MS
+    return 0 if is_quick and max(year, medians[ALL_YEAR]) < TARGET_YEAR_MS else 1
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def test_the_table_has_every_minute(config: Path, tmp_path: Path) -> None:
     assert max(float(row["ratio_max"]) for row in rows) == 2.5
 
 
-def test_the_table_has_hours_where_minutes_are_deleted(
+def test_the_table_has_longer_rows_where_minutes_are_deleted(
     store: HistoryStore, config: Path, tmp_path: Path
 ) -> None:
     """The export would begin where the minutes begin, without a reason."""
@@ -144,7 +144,7 @@ def test_the_table_has_hours_where_minutes_are_deleted(
     path = tmp_path / "values.csv"
     auscult("history", "pump-7", "--since", "9999d", "--csv", path, "--config", config)
     rows = table(path)
-    assert {row["minutes"] for row in rows} == {"1", "60"}
+    assert {row["minutes"] for row in rows} == {"1", "15"}
     assert sum(int(row["n_scores"]) for row in rows) == 2879 * 2 + 1
     assert len({row["at"] for row in rows}) == len(rows)
 

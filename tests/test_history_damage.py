@@ -12,6 +12,7 @@ from monitor.errors import BadInputError
 from monitor.history.file import HistoryFile
 from monitor.history.reader import HistoryReader
 from monitor.history.records import Event
+from monitor.history.schema import PERIODS
 from monitor.history.store import HistoryStore
 from monitor.history.tally_check import TallyCheck
 from monitor.history.writer import HistoryWriter
@@ -167,11 +168,12 @@ def test_rows_of_impossible_values_are_damage(path: Path) -> None:
     """Bits that fell over leave a page that can be read, and values that are none."""
     store = filled(path, 10)
     check = TallyCheck(store._connection)
-    for _ in range(3):
+    for _ in PERIODS:
         check.step()
     assert check.n_rounds == 1
     store._connection.execute("UPDATE hours SET n_scores = 'x' WHERE machine_id = 2")
-    check.step()
+    for _ in ("minutes", "quarters"):
+        check.step()
     with pytest.raises(sqlite3.DatabaseError, match="hours") as found:
         check.step()
     assert found.value.sqlite_errorcode == sqlite3.SQLITE_CORRUPT
@@ -189,5 +191,6 @@ def test_a_step_of_the_check_reads_few_rows_and_all_are_read_in_turn(
     while not check.n_rounds:
         check.step()
         steps += 1
-    assert steps == 250 // 50 + 1 + 1 + 1  # minutes, and the empty end of them; hours; days
+    # Minutes, and the empty end of them; quarters, hours and days.
+    assert steps == 250 // 50 + 1 + 1 + 1 + 1
     store.close()

@@ -143,7 +143,7 @@ def _write_csv(file: ResultFile, rows: Iterable[Minute]) -> int:
 
 
 def _row_object(row: Minute) -> dict[str, Any]:
-    values = asdict(row)
+    values = row._asdict()
     del values["minute"]
     return {"at": rfc3339(row.start_s), **values}
 

@@ -32,6 +32,8 @@ class HistoryFile:
     CHECK_S: ClassVar[float] = 60.0
     """How often a part of the values is read again, to find a damaged page: a full year of one
     machine in five hours, a file of 500 MB in two days."""
+    FILL_S: ClassVar[float] = 1.0
+    """How often a part of the quarters is made for a file of an earlier version."""
     TRUSTED_AFTER_S: ClassVar[float] = 6 * 3600.0
     """Nothing is deleted for its age before the system clock was right for this time: a clock that
     is set years ahead for a moment would delete everything."""
@@ -91,6 +93,8 @@ class HistoryFile:
             self._check_due_s = time.monotonic() + self.CHECK_S
             self._store.check_tallies()
         self.upkeep_due_s = 0.0 if has_more else min(self._expiry_due_s, self._check_due_s)
+        if not has_more and space_at(self._path.parent).for_all and self._store.fill():
+            self.upkeep_due_s = min(self.upkeep_due_s, time.monotonic() + self.FILL_S)
 
     def replaced(self, error: Exception) -> bool:
         """Close the file after an error of the disk; whether a new one takes its place."""
@@ -127,7 +131,7 @@ class HistoryFile:
     def _begin(self, store: HistoryStore) -> None:
         """Begin a new file, with what a damaged one still has."""
         if self._damaged is not None:
-            number = n_rows = 0
+            number = n_rows = n_quarters = 0
             for events in salvaged_events(self._damaged):
                 store.write({}, events, durable=False)
                 number += len(events)
@@ -136,6 +140,9 @@ class HistoryFile:
                     break
                 store.restore(table, machine, rows)
                 n_rows += len(rows)
+                n_quarters += len(rows) if table == "quarters" else 0
+            if not n_quarters:  # it was a file of an earlier version
+                store.fill_all()
             log.error(
                 "history %s: begins again; read from %s: %d events, %d rows of values",
                 *(self._path, self._damaged.name, number, n_rows),

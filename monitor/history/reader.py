@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from monitor.history.opening import opened_to_read
+from monitor.history.overview import first_row, overview, periods
 from monitor.history.records import AlertRecord, Event, Minute
-from monitor.history.schema import PERIODS
-from monitor.history.values import TALLY_SUMS, minutes_of
 from monitor.text.json_objects import json_object
 
 _EVENT = (
@@ -23,12 +21,6 @@ _EVENT_FIELDS = (
     *("at", "at_unix_s", "machine", "kind", "alert_id", "event_id", "value", "user", "note"),
     *("payload", "position"),
 )
-_TALLY = f"start, state, {', '.join(TALLY_SUMS)}"
-_JOINED = "start - (start - :first) % :length, state, " + ", ".join(
-    f"{'min' if name == 'ratio_min' else 'max' if name == 'ratio_max' else 'sum'}({name})"
-    for name in TALLY_SUMS
-)
-"""As ``_TALLY``, for rows of the same ``:length`` minutes and the same state."""
 _ALERT_FIELDS = (
     *("alert_id", "machine", "raised_at", "raised_unix_s", "cleared_at", "cleared_unix_s"),
     *("peak_ratio", "n_updates", "acknowledged", "label", "note", "payload"),
@@ -54,25 +46,27 @@ class HistoryReader:
     def minutes(self, machine: str, since_s: float, until_s: float) -> list[Minute]:
         """The minutes of a machine, oldest first; those without anything are missing."""
         with opened_to_read(self.path) as connection:
-            return _periods(connection, "minutes", machine, (since_s, until_s), 1)
+            return periods(connection, "minutes", machine, (since_s, until_s), 1)
 
     def overview(
         self, machine: str, since_s: float, until_s: float, most_points: int = 1000
     ) -> list[Minute]:
         """At most ``most_points`` rows for a time of any length, oldest first.
 
-        Rows are whole minutes, hours or days (of UTC), or several of these joined. Where minutes
-        are deleted already, rows are longer than elsewhere.
+        Rows are whole minutes, quarters of an hour, hours or days (of UTC), or several of these
+        joined. Where minutes are deleted already, rows are longer than elsewhere.
         """
-        most_points = max(1, most_points)
-        least = (until_s - since_s) / 60.0 / most_points
+        return self.overviews([machine], since_s, until_s, most_points)[machine]
+
+    def overviews(
+        self, machines: Sequence[str], since_s: float, until_s: float, most_points: int = 1000
+    ) -> dict[str, list[Minute]]:
+        """``overview`` of several machines, with a file that is opened once."""
         with opened_to_read(self.path) as connection:
-            while True:
-                table, length = _resolution(least)
-                rows = _kept(connection, table, machine, (since_s, until_s), length)
-                if len(rows) <= most_points:
-                    return rows
-                least = length * 1.1 + 1.0  # because the time begins inside of a row
+            return {
+                machine: overview(connection, machine, (since_s, until_s), max(1, most_points))
+                for machine in machines
+            }
 
     def last_value_s(self, machine: str, since_s: float, until_s: float) -> float | None:
         """When the newest minute with sound or scores began; None without any.
@@ -81,12 +75,12 @@ class HistoryReader:
         """
         end = math.ceil(until_s / 60.0)
         with opened_to_read(self.path) as connection:
-            for table in PERIODS:
+            for table in ("minutes", "hours", "days"):
                 row = connection.execute(
                     f"SELECT start FROM {table} WHERE start >= ? AND start < ?"  # noqa: S608 - constants
                     " AND machine_id = (SELECT machine_id FROM machines WHERE name = ?)"
                     " AND (received_time > 0 OR n_scores > 0) ORDER BY start DESC LIMIT 1",
-                    (_first(table, since_s), end, machine),
+                    (first_row(table, since_s), end, machine),
                 ).fetchone()
                 if row is not None:
                     return max(60.0 * int(row[0]), since_s)
@@ -163,59 +157,6 @@ class HistoryReader:
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with opened_to_read(self.path) as connection:
             return connection.execute(query, values).fetchall()
-
-
-def _kept(
-    connection: sqlite3.Connection,
-    table: str,
-    machine: str,
-    time_s: tuple[float, float],
-    length: int,
-) -> list[Minute]:
-    """As ``_periods``; what is deleted in the table is read from that with longer rows."""
-    since_s, until_s = time_s
-    row = connection.execute("SELECT start FROM kept_from WHERE period = ?", (table,)).fetchone()
-    kept_s = since_s if row is None else 60.0 * row[0]
-    longer = {"minutes": "hours", "hours": "days"}.get(table)
-    if kept_s <= since_s or longer is None:
-        return _periods(connection, table, machine, time_s, length)
-    longest = -(-length // PERIODS[longer]) * PERIODS[longer]
-    earlier = _kept(connection, longer, machine, (since_s, min(kept_s, until_s)), longest)
-    if until_s <= kept_s:
-        return earlier
-    return earlier + _periods(connection, table, machine, (kept_s, until_s), length)
-
-
-def _periods(
-    connection: sqlite3.Connection,
-    table: str,
-    machine: str,
-    time_s: tuple[float, float],
-    length: int,
-) -> list[Minute]:
-    """Rows of ``table`` joined to ``length`` minutes."""
-    since_s, until_s = time_s
-    is_joined = length != PERIODS[table]
-    query = (
-        f"SELECT {_JOINED if is_joined else _TALLY} FROM {table}"  # noqa: S608 - constants
-        " WHERE machine_id = (SELECT machine_id FROM machines WHERE name = :machine)"
-        f" AND start >= :first AND start < :end {'GROUP BY 1, 2' if is_joined else ''} ORDER BY 1"
-    )
-    first, end = _first(table, since_s), math.ceil(until_s / 60.0)
-    values = {"machine": machine, "first": first, "end": end, "length": length}
-    return list(minutes_of(connection.execute(query, values), length))
-
-
-def _resolution(least: float) -> tuple[str, int]:
-    """The table for rows of at least so many minutes, and their minutes."""
-    table = next((one for one in reversed(PERIODS) if PERIODS[one] <= least), "minutes")
-    return table, max(1, math.ceil(least / PERIODS[table])) * PERIODS[table]
-
-
-def _first(table: str, since_s: float) -> int:
-    """Where the row of ``table`` that contains a time begins."""
-    minute = math.floor(since_s / 60.0)
-    return minute - minute % PERIODS[table]
 
 
 def _conditions(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 ALERT_KINDS = ("raised", "updated", "cleared")
 """The kinds of events that are messages of an alert. Their ``payload`` is the alert's JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Minute:
+class Minute(NamedTuple):
     """What is kept about one machine from ``minute`` (Unix time // 60) for ``minutes`` minutes.
 
     ``ratio_*``: scores divided by the threshold, None without a score. ``level_dbfs``: None

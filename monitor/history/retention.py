@@ -108,15 +108,21 @@ class Retention:
     def _delete_oldest(self) -> bool:
         """Delete the oldest day of minutes, or the oldest hour if there is only one day.
 
-        If hardly any minutes are left, hours, events and alerts are deleted, and then days.
+        If hardly any minutes are left, quarters of an hour are deleted, then hours, events and
+        alerts, and then days.
         """
         oldest, newest = self._ends("minutes", _PLAIN)
         if oldest < newest - _HOUR_MIN:
             step = _DAY_MIN if newest - oldest > 2 * _DAY_MIN else _HOUR_MIN
             return self._delete(("minutes",), _PLAIN, oldest - oldest % step + step)
+        oldest, newest = self._ends("quarters", "0")
+        if oldest < newest - _DAY_MIN:
+            next_day = oldest - oldest % _DAY_MIN + _DAY_MIN
+            return self._delete(("minutes", "quarters"), _PLAIN, next_day)
         oldest, newest = self._ends("hours", "1")
         if oldest < newest - _DAY_MIN:
-            return self._delete(("minutes", "hours"), "1", oldest - oldest % _DAY_MIN + _DAY_MIN)
+            next_day = oldest - oldest % _DAY_MIN + _DAY_MIN
+            return self._delete(("minutes", "quarters", "hours"), "1", next_day)
         oldest, newest = self._ends("days", "0")
         return oldest < newest and self._delete(("days",), "0", oldest + _DAY_MIN)
 

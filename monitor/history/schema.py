@@ -1,41 +1,44 @@
 """The tables of the history, and how its SQLite file is opened.
 
-``minutes``, ``hours`` and ``days`` have the same columns: those of ``Tally``, with ``start`` in
-minutes of Unix time. A day is one of UTC. Every value is in all three, so that years are read as
-quickly as hours. ``events`` has everything that happened, and ``alerts`` one row for each alert.
-``kept_from`` states from when on a table of tallies is complete: what was before is deleted, and
-only in the tables with longer rows.
+``minutes``, ``quarters`` (of an hour), ``hours`` and ``days`` have the same columns: those of
+``Tally``, with ``start`` in minutes of Unix time. A day is one of UTC. Every value is in all of
+them, so that years are read as quickly as hours. ``events`` has everything that happened, and
+``alerts`` one row for each alert. ``kept_from`` states from when on a table of tallies is complete:
+what was before is deleted, and only in the tables with longer rows. In a file of version 1, which
+had no quarters, its row ``filling`` states from when on they are made (``filling.py``).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from pathlib import Path
 
-from monitor.durable import connect, use_log
+from monitor.durable import connect, transaction, use_log
 from monitor.history.tally import COLUMNS
 
 APPLICATION_ID = 0x41554849  # "AUHI"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CHECKPOINT_PAGES = 256
 _LOG_BYTES = 1 << 20
 """The log is cut to this size when it has become longer, for example because of a slow reader."""
 
-PERIODS = {"minutes": 1, "hours": 60, "days": 1440}
+FILLING = "filling"
+PERIODS = {"minutes": 1, "quarters": 15, "hours": 60, "days": 1440}
 """The tables of tallies, with the minutes of one row."""
 
 _TEXTS = {"state": "TEXT NOT NULL", "ratio_min": "INTEGER", "ratio_max": "INTEGER"}
 _TALLY = ", ".join(f"{name} {_TEXTS.get(name, 'INTEGER NOT NULL')}" for name in COLUMNS)
-_TABLES = "".join(
-    f"CREATE TABLE {table} (machine_id INTEGER NOT NULL, start INTEGER NOT NULL, {_TALLY},"
-    " PRIMARY KEY (machine_id, start)) WITHOUT ROWID;\n"
+_TABLES = {
+    table: f"CREATE TABLE {table} (machine_id INTEGER NOT NULL, start INTEGER NOT NULL, {_TALLY},"
+    " PRIMARY KEY (machine_id, start)) WITHOUT ROWID;"
     for table in PERIODS
-)
+}
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE machines (machine_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-{_TABLES}
+{" ".join(_TABLES.values())}
 CREATE TABLE events (
     position INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, at_unix_s REAL NOT NULL,
     machine TEXT NOT NULL, kind TEXT NOT NULL, alert_id TEXT NOT NULL, event_id TEXT NOT NULL,
@@ -79,10 +82,38 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
         if is_new:
             connection.executescript(_SCHEMA)
         check_version(connection)
+        if _identity(connection)[1] == 1:
+            _add_quarters(connection)
     except BaseException:
         connection.close()
         raise
     return connection, is_new
+
+
+def _add_quarters(connection: sqlite3.Connection) -> None:
+    """Change a file of version 1; its quarters are made later, from its minutes."""
+    newest = connection.execute(
+        "SELECT max((SELECT max(start) FROM minutes WHERE machine_id = machines.machine_id))"
+        " FROM machines"
+    ).fetchone()[0]
+    with transaction(connection):
+        connection.execute(_TABLES["quarters"])
+        if newest is not None:
+            connection.execute("INSERT INTO kept_from VALUES (?, ?)", (FILLING, after(newest)))
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def after(minute: int) -> int:
+    """The end of the quarter of a minute: the beginning of the next one."""
+    return minute - minute % PERIODS["quarters"] + PERIODS["quarters"]
+
+
+def quarters_from(connection: sqlite3.Connection) -> float:
+    """From which minute on there are quarters, or will be no more; infinite without any."""
+    if _identity(connection)[1] == 1:
+        return math.inf
+    row = connection.execute("SELECT start FROM kept_from WHERE period = ?", (FILLING,)).fetchone()
+    return -math.inf if row is None else float(row[0])
 
 
 def check_version(connection: sqlite3.Connection) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.durable import transaction
+from monitor.history.filling import Filling
 from monitor.history.records import ALERT_KINDS, Event
 from monitor.history.retention import Limits, Retention
 from monitor.history.schema import PERIODS, open_to_write
@@ -52,6 +53,7 @@ class HistoryStore:
         self._machines: dict[str, int] = {}
         self._retention = Retention(self._connection)
         self._tally_check = TallyCheck(self._connection)
+        self._filling = Filling(self._connection)
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
@@ -106,6 +108,14 @@ class HistoryStore:
         """Raise ``sqlite3.DatabaseError`` if the next part of the tallies cannot be read."""
         self._tally_check.step()
 
+    def fill(self) -> bool:
+        """Make a part of the quarters that an earlier version did not; whether there are more."""
+        return self._filling.step()
+
+    def fill_all(self) -> None:
+        """Make all quarters again, from the minutes."""
+        self._filling.begin()
+
     def restore(self, table: str, machine: str, rows: Iterable[Sequence[Any]]) -> None:
         """Add rows of tallies that were read from another file: ``start`` and ``COLUMNS``."""
         with transaction(self._connection):
@@ -132,6 +142,8 @@ class HistoryStore:
         for table, length in PERIODS.items():
             joined: dict[tuple[int, int], Tally] = {}
             for (machine, minute), tally in minutes.items():
+                if table == "quarters" and minute < (self._filling.until or minute):
+                    continue  # it is made of its minutes, with this one
                 key = self._machine_id(machine), minute - minute % length
                 joined.setdefault(key, Tally()).add(tally)
             self._connection.executemany(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from monitor.history.records import Minute
@@ -13,7 +11,9 @@ from monitor.history.tally import COLUMNS, LEVEL_UNIT_DB, RATIO_UNIT, TIME_UNIT_
 TALLY_SUMS = tuple(name for name in COLUMNS if name != "state")
 """The fields of a tally without its state."""
 
-_START = itemgetter(0)
+_RATIOS = round(1.0 / RATIO_UNIT)
+_TIMES = round(1.0 / TIME_UNIT_S)
+"""So many units are 1, and a second."""
 _STATE, _MIN, _SUM, _MAX, _N, _LEVEL, _LEVEL_TIME, _STATE_TIME = range(1, 9)
 _RUNNING, _OFF, _SCORED, _RECEIVED, _LOST = range(9, 14)
 
@@ -23,12 +23,19 @@ def minutes_of(rows: Iterable[Sequence[Any]], length: int) -> Iterator[Minute]:
 
     Rows of the same start, one for each state, are joined. ``length``: the minutes of a row.
     """
-    for start, group in groupby(rows, _START):
-        first, *others = group
-        yield _minute(_joined(first, others) if others else first, start, length)
+    same: list[Sequence[Any]] = []
+    for row in rows:
+        if same and row[0] != same[0][0]:
+            yield minute_of(same[0] if len(same) == 1 else _joined(same), length)
+            same = [row]
+        else:
+            same.append(row)
+    if same:
+        yield minute_of(same[0] if len(same) == 1 else _joined(same), length)
 
 
-def _joined(first: Sequence[Any], others: Iterable[Sequence[Any]]) -> Sequence[Any]:
+def _joined(rows: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    first, *others = rows
     joined = list(first)
     longest = first[_STATE_TIME]
     for row in others:
@@ -42,29 +49,38 @@ def _joined(first: Sequence[Any], others: Iterable[Sequence[Any]]) -> Sequence[A
     return joined
 
 
-def _minute(row: Sequence[Any], start: int, length: int) -> Minute:
-    running, off, n_scores, level_time = row[_RUNNING], row[_OFF], row[_N], row[_LEVEL_TIME]
-    is_known = running or off
+def minute_of(row: Sequence[Any], length: int) -> Minute:
+    """The values of one row, as in ``minutes_of``."""
+    # Without keywords and calls for each value: a page shows tens of thousands of rows. A quotient
+    # of whole numbers is the number that is nearest to the decimal one.
+    (
+        start,
+        state,
+        ratio_min,
+        ratio_sum,
+        ratio_max,
+        n_scores,
+        level_sum,
+        level_time,
+        _state_time,
+        running,
+        off,
+        scored,
+        received,
+        lost,
+    ) = row
     return Minute(
-        minute=start,
-        minutes=length,
-        ratio_min=_ratio(row[_MIN]),
-        ratio_mean=_ratio(row[_SUM] / n_scores) if n_scores else None,
-        ratio_max=_ratio(row[_MAX]),
-        level_dbfs=round(row[_LEVEL] / level_time * LEVEL_UNIT_DB, 2) if level_time else None,
-        operation=("running" if running >= off else "off") if is_known else None,
-        state=row[_STATE],
-        scored_s=_seconds(row[_SCORED]),
-        received_s=_seconds(row[_RECEIVED]),
-        lost_s=_seconds(row[_LOST]),
-        running_s=_seconds(running),
-        n_scores=n_scores,
+        start,
+        length,
+        None if ratio_min is None else ratio_min / _RATIOS,
+        round(ratio_sum / n_scores / _RATIOS, 5) if n_scores else None,
+        None if ratio_max is None else ratio_max / _RATIOS,
+        round(level_sum / level_time * LEVEL_UNIT_DB, 2) if level_time else None,
+        ("running" if running >= off else "off") if running or off else None,
+        state,
+        scored / _TIMES,
+        received / _TIMES,
+        lost / _TIMES,
+        running / _TIMES,
+        n_scores,
     )
-
-
-def _ratio(units: float | None) -> float | None:
-    return None if units is None else round(units * RATIO_UNIT, 5)
-
-
-def _seconds(units: int) -> float:
-    return round(units * TIME_UNIT_S, 1)

@@ -84,23 +84,16 @@ class Past:
             ends_s = min(now_s, alert.cleared_unix_s or now_s)
             quarters = range(int(begins_s // quarter_s), int(ends_s // quarter_s) + 1)
             positions.setdefault(alert.machine, set()).update(one - first for one in quarters)
+        since_s = first * SPARK_MINUTES * 60.0
+        # Two more points than needed: otherwise the rows would be longer than a quarter.
+        rows = self._reader.overviews(machines, since_s, now_s, SPARK_POINTS + 2)
         return {
             one: {
-                "ratio_max": self._ratios(one, first, now_s),
+                "ratio_max": _ratios(rows[one], first),
                 "alerts": sorted(positions.get(one, ())),
             }
             for one in machines
         }
-
-    def _ratios(self, machine: str, first: int, now_s: float) -> list[float | None]:
-        found: list[float | None] = [None] * SPARK_POINTS
-        since_s = first * SPARK_MINUTES * 60.0
-        # Two more points than needed: otherwise the rows would be longer than a quarter.
-        for row in self._reader.overview(machine, since_s, now_s, SPARK_POINTS + 2):
-            position = row.minute // SPARK_MINUTES - first
-            if row.ratio_max is not None and 0 <= position < SPARK_POINTS:
-                found[position] = max(row.ratio_max, found[position] or 0.0)
-        return found
 
     async def _read(self, read: Callable[[], T], otherwise: T) -> T:
         try:
@@ -113,9 +106,19 @@ class Past:
         return found
 
 
+def _ratios(rows: Sequence[Minute], first: int) -> list[float | None]:
+    """The highest ratio of each quarter of an hour from ``first`` on."""
+    found: list[float | None] = [None] * SPARK_POINTS
+    for row in rows:
+        position = row.minute // SPARK_MINUTES - first
+        if row.ratio_max is not None and 0 <= position < SPARK_POINTS:
+            found[position] = max(row.ratio_max, found[position] or 0.0)
+    return found
+
+
 def minute_document(row: Minute) -> dict[str, Any]:
     """A row of the history as JSON."""
-    return asdict(row)
+    return row._asdict()
 
 
 def event_document(event: Event) -> dict[str, Any]:
