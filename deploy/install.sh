@@ -4,13 +4,15 @@
 #   sudo deploy/install.sh               install or upgrade; safe to run again
 #   sudo deploy/install.sh --train       also install the trainer (torch, CPU build)
 #   sudo deploy/install.sh --no-train    remove the trainer
+#   sudo deploy/install.sh --rollback    use the release before again; once more: the newer one
 #   sudo deploy/install.sh --uninstall   remove the program; keep configuration, bundles and state
 #   sudo deploy/install.sh --uninstall --purge      remove everything
 #
 # Without --train or --no-train, an installed trainer is kept.
 #
 # Paths:
-#   /opt/auscult                    the program: one folder per release, `venv` links to the current
+#   /opt/auscult                    the program: one folder per release, `venv` links to the current,
+#                                   `previous` to the one before
 #   /usr/local/bin/auscult          the command
 #   /usr/local/lib/systemd/system   the units
 #   /etc/auscult                    config.toml, mqtt_password, notify, web, bundles; never overwritten
@@ -38,7 +40,7 @@ say() { printf '%s\n' "$*" >&2; }
 fail() { say "install.sh: $*"; exit 69; }
 usage() {
     say "install.sh: $*"
-    sed -n '4,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '4,11s/^# \{0,1\}//p' "$0" >&2
     exit 64
 }
 systemd_runs() { [ -d /run/systemd/system ]; }
@@ -102,23 +104,58 @@ install_program() {
         "$release/bin/auscult" --help >/dev/null || fail "the installed command does not start"
         touch "$release/.complete"
     fi
-    [ "$(readlink "$PREFIX/venv" 2>/dev/null)" = "$release" ] || touch "$RESTART_DUE"
-    ln -sfn "$release" "$PREFIX/venv.new"
-    mv -T "$PREFIX/venv.new" "$PREFIX/venv"
+    # What --rollback needs beside the program.
+    rm -rf "$release/deploy.new"
+    mkdir "$release/deploy.new"
+    for unit in $UNIT_FILES; do
+        cp "$HERE/$unit" "$release/deploy.new/"
+    done
+    cp -r "$HERE/README.md" "$HERE/drop-ins" "$HERE/mosquitto" "$ROOT/config.toml" \
+        "$release/deploy.new/"
+    rm -rf "$release/deploy"
+    mv "$release/deploy.new" "$release/deploy"
+    use_release "$release"
     mkdir -p "$(dirname "$COMMAND")"
     ln -sfn "$PREFIX/venv/bin/auscult" "$COMMAND"
     # The root directory of auscult-replay.service: systemd mounts there what a replay may read.
     mkdir -p "$PREFIX/root"
+}
+
+# Make $1 the current release, and the one that was current the previous one.
+use_release() {
+    current=$(readlink "$PREFIX/venv" 2>/dev/null) || current=
+    if [ "$current" != "$1" ]; then
+        touch "$RESTART_DUE"
+        [ ! -d "$current" ] || link "$current" "$PREFIX/previous"
+    fi
+    link "$1" "$PREFIX/venv"
     rm -rf "$PREFIX/share"
-    mkdir -p "$PREFIX/share"
-    cp -r "$HERE/README.md" "$HERE/drop-ins" "$HERE/mosquitto" "$ROOT/config.toml" "$PREFIX/share/"
+    cp -r "$1/deploy" "$PREFIX/share"
+    for unit in $UNIT_FILES; do
+        rm -f "$PREFIX/share/$unit"
+    done
+}
+
+# Replace the link $2 in one step.
+link() {
+    ln -sfn "$1" "$2.new"
+    mv -T "$2.new" "$2"
 }
 
 remove_old_releases() {
     current=$(readlink "$PREFIX/venv")
+    previous=$(readlink "$PREFIX/previous" 2>/dev/null) || previous=
     for release in "$PREFIX"/releases/*; do
-        [ "$release" = "$current" ] || rm -rf "$release"
+        [ "$release" = "$current" ] || [ "$release" = "$previous" ] || rm -rf "$release"
     done
+}
+
+roll_back() {
+    previous=$(readlink "$PREFIX/previous" 2>/dev/null) || previous=
+    if [ ! -e "$previous/.complete" ] || [ ! -d "$previous/deploy" ]; then
+        fail "$PREFIX has no earlier release: there was no upgrade since this one was installed"
+    fi
+    use_release "$previous"
 }
 
 # The group whose members may use the control socket: the units name it.
@@ -147,8 +184,12 @@ install_configuration() {
 install_units() {
     install -d -m 0755 "$UNITS"
     for unit in $UNIT_FILES; do
-        cmp -s "$HERE/$unit" "$UNITS/$unit" || touch "$RESTART_DUE"
-        install -m 0644 "$HERE/$unit" "$UNITS/$unit"
+        if [ -e "$PREFIX/venv/deploy/$unit" ]; then
+            cmp -s "$PREFIX/venv/deploy/$unit" "$UNITS/$unit" || touch "$RESTART_DUE"
+            install -m 0644 "$PREFIX/venv/deploy/$unit" "$UNITS/$unit"
+        else
+            rm -f "$UNITS/$unit" # a release from before this unit
+        fi
     done
     systemd_runs || { say "systemd is not running: the units are installed but not started"; return; }
     systemctl daemon-reload
@@ -208,23 +249,30 @@ uninstall() {
 }
 
 TRAIN=
+ROLLBACK=no
 UNINSTALL=no
 PURGE=no
 for argument in "$@"; do
     case $argument in
         --train) TRAIN=yes ;;
         --no-train) TRAIN=no ;;
+        --rollback) ROLLBACK=yes ;;
         --uninstall) UNINSTALL=yes ;;
         --purge) PURGE=yes ;;
         *) usage "unknown option: $argument" ;;
     esac
 done
 [ "$PURGE" = no ] || [ "$UNINSTALL" = yes ] || usage "--purge needs --uninstall"
+[ "$ROLLBACK" = no ] || [ $# = 1 ] || usage "--rollback takes no other option"
 [ "$(id -u)" = 0 ] || fail "must be root: sudo $0 $*"
 umask 022
 
 if [ "$UNINSTALL" = yes ]; then
     uninstall
+elif [ "$ROLLBACK" = yes ]; then
+    roll_back
+    install_units
+    say "using $(readlink "$PREFIX/venv") again; --rollback once more uses the newer release"
 else
     choose_extras
     make_group

@@ -51,18 +51,29 @@ for options in "$@"; do
     echo "$status" >"$folder/$run.status"
     readlink /opt/auscult/venv >"$folder/$run.release" || true
     ls -d /opt/auscult/venv/lib/*/site-packages/torch >"$folder/$run.torch" 2>/dev/null || true
+    ls /opt/auscult/releases >"$folder/$run.kept" 2>/dev/null || true
+    tail -n 1 /usr/local/lib/systemd/system/auscult.service >"$folder/$run.unit" 2>/dev/null || true
+    # As if each release had a unit of its own.
+    unit=/opt/auscult/venv/deploy/auscult.service
+    [ ! -e "$unit" ] || grep -q "^# unit of run" "$unit" || echo "# unit of run $run" >>"$unit"
 done
 """
 
 
 @dataclass(frozen=True, slots=True)
 class InstallerRun:
-    """The outcome of one run of install.sh."""
+    """The outcome of one run of install.sh.
+
+    ``kept``: the names of the releases that are there after it. ``unit``: the last line of the
+    unit that it installed.
+    """
 
     status: int
     output: str
     release: str
     has_trainer: bool
+    kept: tuple[str, ...]
+    unit: str
 
 
 def run_installer(folder: Path, *options_of_runs: str) -> list[InstallerRun]:
@@ -97,6 +108,8 @@ def run_installer(folder: Path, *options_of_runs: str) -> list[InstallerRun]:
             output=text(run, "output"),
             release=text(run, "release"),
             has_trainer=bool(text(run, "torch")),
+            kept=tuple(text(run, "kept").split()),
+            unit=text(run, "unit"),
         )
         for run in runs
     ]

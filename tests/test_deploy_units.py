@@ -331,3 +331,39 @@ def test_the_trainer_is_not_installed_by_default(tmp_path: Path) -> None:
     assert run.status == 0
     assert not run.has_trainer
     assert "trainer" not in run.output
+
+
+def test_rollback_uses_the_release_before_with_its_units(tmp_path: Path) -> None:
+    """After a bad upgrade, a node would stay without monitoring until somebody mends it."""
+    runs = run_installer(tmp_path, "", "", "--rollback", "--rollback", "", "--rollback")
+    assert [run.status for run in runs] == [0] * 6
+    first, second, back, forward, third, back_again = runs
+    assert (back.release, forward.release) == (first.release, second.release)
+    assert (back.unit, forward.unit) == ("# unit of run 1", "# unit of run 2")
+    assert f"using {first.release} again" in back.output
+    assert back_again.release == second.release
+    expected = {Path(one.release).name for one in (second, third)}
+    assert set(third.kept) == set(back_again.kept) == expected
+
+
+@pytest.mark.parametrize("before", [[], [""]])
+def test_rollback_without_an_earlier_release_changes_nothing(
+    tmp_path: Path, before: list[str]
+) -> None:
+    """A node would be left without a program."""
+    runs = run_installer(tmp_path, *before, "--rollback")
+    assert runs[-1].status == 69
+    assert "no earlier release" in runs[-1].output
+    assert runs[-1].release == (runs[0].release if before else "")
+
+
+def test_rollback_takes_no_other_option() -> None:
+    """A removal or an installation would be done in addition, or not at all."""
+    done = subprocess.run(
+        ["sh", DEPLOY / "install.sh", "--rollback", "--train"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 64
+    assert "--rollback takes no other option" in done.stderr
