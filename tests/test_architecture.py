@@ -49,10 +49,7 @@ SIDE_EFFECTS = {
     *("sources", "outbox", "mqtt", "history", "config", "control", "process", "service"),
     *("web", "notify"),
 }
-"""Packages with devices, network, clocks or threads.
-
-``diagnosis`` does not exist yet: the rules here are for a later package.
-"""
+"""Packages with devices, network, clocks or threads."""
 FORBIDDEN = {
     **dict.fromkeys(
         ["features", "model", "detection", "calibration", "diagnosis", "pipeline"], SIDE_EFFECTS

@@ -17,6 +17,7 @@ from monitor.config.notify import QuietHours
 from monitor.config.settings import Settings, load_config
 from monitor.config.state_folder import state_dir
 from monitor.detection.settings import OperationSettings
+from monitor.diagnosis.settings import ShaftSettings
 from monitor.errors import AuscultError, ConfigError, MissingInputError, UsageError
 from monitor.sources.settings import FileSettings, SourceSettings
 
@@ -486,6 +487,7 @@ def models() -> dict[str, type[BaseModel]]:
     }
     kinds = get_args(get_args(SourceSettings)[0])
     tables["machine.operation"] = OperationSettings
+    tables["machine.shaft"] = ShaftSettings
     tables["notify.quiet_hours"] = QuietHours
     return tables | {f"machine.source {kind.model_fields['kind'].default}": kind for kind in kinds}
 
@@ -499,7 +501,7 @@ def test_the_documented_file_is_valid() -> None:
 def test_every_key_is_documented_in_place(table: str) -> None:
     """The documented configuration would lack a key."""
     hidden = {("mqtt", "password"), ("notify", "quiet_hours")}
-    hidden |= {("machine", one) for one in ("source", "detector", "operation", "learning")}
+    hidden |= {("machine", one) for one in ("source", "detector", "operation", "learning", "shaft")}
     keys = {key for in_table, key, _, _ in documented() if in_table == table}
     expected = {key for key in models()[table].model_fields if (table, key) not in hidden}
     assert expected == keys

@@ -23,6 +23,7 @@ from monitor.config.notify import NotifySettings
 from monitor.config.toml_lines import KeyPath
 from monitor.config.web import WebSettings
 from monitor.detection.settings import DetectorSettings, OperationSettings
+from monitor.diagnosis.settings import ShaftSettings
 from monitor.errors import ConfigError, UsageError
 from monitor.evidence.settings import EvidenceSettings
 from monitor.learning.settings import LearningSettings
@@ -78,6 +79,8 @@ class MachineSettings(BaseModel):
     detector: DetectorSettings | None = None
     """``[machine.detector]``: its keys replace those of ``[detector]`` for this machine."""
     operation: OperationSettings = Field(default_factory=OperationSettings)
+    shaft: ShaftSettings = Field(default_factory=ShaftSettings)
+    """``[machine.shaft]``: what a diagnosis compares rates with."""
     learning: LearningSettings | None = None
     """``[machine.learning]``: its keys replace those of ``[learning]`` for this machine."""
 

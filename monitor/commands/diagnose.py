@@ -1,0 +1,190 @@
+"""``auscult diagnose``: what repeats in a recording, and which fault that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monitor.audio.files import read_blocks
+from monitor.audio.recordings import AUDIO_SUFFIXES, read_each, recording_files
+from monitor.audio.resampling import StreamResampler
+from monitor.commands.output import columns, emit, message
+from monitor.config.settings import MachineSettings, load_config
+from monitor.diagnosis.bearings import known_bearing
+from monitor.diagnosis.diagnose import LONGEST_S, Diagnosis, diagnosed
+from monitor.diagnosis.report import described
+from monitor.diagnosis.settings import BearingSettings, ShaftSettings
+from monitor.domain import FloatArray
+from monitor.errors import UsageError
+from monitor.model.bundle import load_bundle
+
+_MOST_FILES = 60
+_MOST_S = 600.0
+"""Of each healthy recording."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseRequest:
+    """What to compare, and what is known of the machine. ``start_s``: in the recording."""
+
+    recording: Path
+    healthy: tuple[Path, ...] = ()
+    bundle: Path | None = None
+    config: Path | None = None
+    machine: str | None = None
+    shaft_hz: float | None = None
+    bearings: tuple[str, ...] = ()
+    start_s: float = 0.0
+    as_json: bool = False
+
+
+def diagnose(request: DiagnoseRequest) -> None:
+    """Print the findings and the spectra. Raises the errors of reading and of configuration."""
+    machine = _machine_of(request)
+    shaft = _shaft_of(request, machine)
+    bundle = request.bundle or (machine.bundle if machine is not None else None)
+    files = _healthy_files(request, bundle)
+    samples, rate_hz = _read(request.recording, request.start_s + LONGEST_S)
+    samples = samples[round(request.start_s * rate_hz) :]
+    sounds = read_each(files, lambda path: _read(path, _MOST_S))
+    lowest_hz = min([rate_hz, *(one for _, one in sounds)])
+    healthy = [_at_rate(sound, one, lowest_hz) for sound, one in sounds]
+    result = diagnosed(_at_rate(samples, rate_hz, lowest_hz), lowest_hz, healthy, shaft)
+    document = {"file": str(request.recording), "healthy": len(files), **described(result)}
+    emit(document, _lines(result, document), as_json=request.as_json)
+
+
+def _machine_of(request: DiagnoseRequest) -> MachineSettings | None:
+    if request.config is None:
+        if request.machine is not None:
+            raise UsageError("--machine needs --config: name the file in which it is configured")
+        return None
+    settings = load_config(request.config)
+    if request.machine is not None:
+        return settings.machine(request.machine)
+    if request.bundle is not None and (found := settings.machine_with(request.bundle)):
+        return found
+    if len(settings.machines) > 1:
+        names = ", ".join(one.id for one in settings.machines)
+        raise UsageError(f"{request.config}: has several machines: add --machine, one of {names}")
+    return settings.machines[0]
+
+
+def _shaft_of(request: DiagnoseRequest, machine: MachineSettings | None) -> ShaftSettings:
+    """``[machine.shaft]`` with what the command line states in its place."""
+    shaft = machine.shaft if machine is not None else ShaftSettings()
+    update: dict[str, Any] = {}
+    if request.shaft_hz is not None:
+        update |= {"speed_hz": (request.shaft_hz, request.shaft_hz), "rpm": None}
+    if request.bearings:
+        try:
+            known = [known_bearing(name) for name in request.bearings]
+        except ValueError as error:
+            raise UsageError(f"--bearing: {error} in [machine.shaft] of --config") from None
+        update["bearings"] = tuple(
+            BearingSettings(
+                name=one.name,
+                balls=one.balls,
+                ball_mm=one.ball_mm,
+                pitch_mm=one.pitch_mm,
+                angle_deg=one.angle_deg,
+            )
+            for one in known
+        )
+    return shaft.model_copy(update=update)
+
+
+def _healthy_files(request: DiagnoseRequest, bundle: Path | None) -> list[Path]:
+    """The given recordings, or those that the bundle was trained on, as far as they are there."""
+    files: list[Path] = []
+    if request.healthy:
+        files = recording_files(request.healthy, AUDIO_SUFFIXES)
+    elif bundle is not None:
+        trained_on = load_bundle(bundle).manifest.provenance.get("recordings")
+        names = [
+            str(one["name"])
+            for one in (trained_on if isinstance(trained_on, list) else [])
+            if isinstance(one, dict) and "name" in one
+        ]
+        files = [path for name in names if (path := _found(name, bundle)) is not None]
+        if not files:
+            message(
+                f"{bundle}: its healthy recordings are not here: name them, or others, with "
+                "--healthy to compare with healthy sound"
+            )
+    same = request.recording.resolve()
+    files = [path for path in files if path.resolve() != same]
+    if len(files) > _MOST_FILES:
+        chosen = np.linspace(0, len(files) - 1, _MOST_FILES).round().astype(int)
+        files = [files[number] for number in chosen]
+    return files
+
+
+def _found(name: str, bundle: Path) -> Path | None:
+    """A recording by the name in a bundle: as it was named, or beside the bundle."""
+    for folder in (Path(), bundle.parent):
+        path = folder / name
+        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+            return path
+    return None
+
+
+def _read(path: Path, most_s: float) -> tuple[FloatArray, int]:
+    """The beginning of a recording, and its rate. Shape: ``(n_samples,)``."""
+    parts: list[FloatArray] = []
+    rate_hz = 0
+    for block in read_blocks(path):
+        rate_hz = block.sample_rate_hz
+        parts.append(block.samples)
+        if block.end_s >= most_s:
+            break
+    return np.concatenate(parts)[: round(most_s * rate_hz)], rate_hz
+
+
+def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
+    """The samples at another rate. Shape: ``(n_samples,)`` to ``(m_samples,)``."""
+    from monitor.domain import AudioBlock  # noqa: PLC0415 - only other rates need it
+
+    resampler = StreamResampler(to_hz)
+    parts = [resampler.push(AudioBlock(samples, from_hz, 0)), resampler.flush()]
+    return np.concatenate([one.samples for one in parts if one is not None])
+
+
+def _lines(result: Diagnosis, document: dict[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    if not result.findings:
+        yield "nothing is certain"
+    for one in result.findings:
+        rate = ""
+        if one.rate_hz is not None and one.rate_uncertainty_hz is not None:
+            rate = f", rate {one.rate_hz:.2f} Hz +- {one.rate_uncertainty_hz:.2f} Hz"
+        yield f"{one.kind}: {one.text} (by {one.level_db:.0f} dB{rate})"
+    for note in result.notes:
+        yield f"note: {note}"
+    speed = document["speed"]
+    if speed is not None:
+        how = "heard" if speed["heard"] else "as given"
+        yield f"speed: {speed['hz']:.3f} rev/s +- {speed['uncertainty_hz']:.3f}, {how}"
+    envelope = document["envelope_spectrum"]
+    if envelope is not None:
+        low, high = envelope["band_hz"]
+        yield f"envelope spectrum, {low} to {high} Hz, kurtosis {envelope['kurtosis']:g}"
+        yield from _table(envelope["peaks"])
+    if document["order_spectrum"]:
+        yield "order spectrum"
+        yield from _table(document["order_spectrum"])
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Rows with the names of their columns, without empty columns."""
+    if not rows:
+        yield "  no rate stands out"
+        return
+    names = [name for name in rows[0] if rows[0][name] is not None]
+    cells = [tuple(f"{row[name]:g}" for name in names) for row in rows]
+    for line in columns([tuple(name.replace("_", " ") for name in names), *cells]):
+        yield f"  {line}"

@@ -1,0 +1,161 @@
+"""A diagnosis: the sound of an alert against healthy sound of the same machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from monitor.diagnosis.blows import blows
+from monitor.diagnosis.causes import Causes
+from monitor.diagnosis.findings import Finding
+from monitor.diagnosis.groups import line_findings
+from monitor.diagnosis.healthy import FEW, Healthy
+from monitor.diagnosis.noise import louder_noise
+from monitor.diagnosis.repeats import new_repeats
+from monitor.diagnosis.segments import LEAST_S, SegmentPlan
+from monitor.diagnosis.settings import ShaftSettings
+from monitor.diagnosis.sound import Spectra, segments_of
+from monitor.diagnosis.speed import ShaftSpeed, shaft_speed
+from monitor.domain import FloatArray
+
+LONGEST_S = 60.0
+"""Of the sound of an alert, and of each healthy piece."""
+MOST_HEALTHY = 60
+_FULL_SCALE = 0.985
+_CLIPPED_SHARE = 3e-4
+_SILENT_DB = -110.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The findings, most certain first; empty if nothing is certain.
+
+    ``notes``: why nothing, or less, could be stated. ``speed``: of the shaft, None if unknown.
+    ``sound``, ``healthy``: what was compared, None if the sound could not be used.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    speed: ShaftSpeed | None = None
+    sound: Spectra | None = field(default=None, repr=False)
+    healthy: Healthy | None = field(default=None, repr=False)
+
+
+def pieces_of(samples: FloatArray, rate_hz: int, length_s: float) -> list[FloatArray]:
+    """A recording as pieces of about ``length_s``. Shape: ``(n_samples,)``, views."""
+    count = max(1, round(len(samples) / rate_hz / length_s))
+    return [part for part in np.array_split(samples, count) if len(part)]
+
+
+def healthy_reference(
+    recordings: Sequence[FloatArray], plan: SegmentPlan, length_s: float
+) -> Healthy | None:
+    """The reference from healthy recordings at the rate of ``plan``; None if all are too short.
+
+    ``length_s``: of the alert's sound; longer recordings are cut into pieces of about that.
+    """
+    parts = [
+        piece
+        for samples in recordings
+        for piece in pieces_of(samples, plan.rate_hz, max(length_s, LEAST_S))
+    ]
+    if len(parts) > MOST_HEALTHY:
+        chosen = np.linspace(0, len(parts) - 1, MOST_HEALTHY).round().astype(int)
+        parts = [parts[number] for number in chosen]
+    spectra = [
+        one
+        for part in parts
+        if (segments := segments_of(part, plan)) is not None
+        and (one := segments.averaged()) is not None
+    ]
+    return Healthy(spectra) if spectra else None
+
+
+def trouble_with(samples: FloatArray, rate_hz: int) -> str:
+    """Why nothing is stated about this sound; empty if it can be used."""
+    seconds = len(samples) / rate_hz
+    if seconds < LEAST_S:
+        return f"{seconds:.1f} s of sound are too short: at least {LEAST_S:g} s are needed"
+    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    return "the sound is silent" if 10.0 * np.log10(power + 1e-30) < _SILENT_DB else ""
+
+
+def is_clipped(samples: FloatArray) -> bool:
+    """Whether many samples are at the limit of the range."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    share = float((np.abs(samples) >= _FULL_SCALE * peak).mean())
+    return peak >= _FULL_SCALE and share > _CLIPPED_SHARE
+
+
+def diagnosed(
+    samples: FloatArray,
+    rate_hz: int,
+    healthy: Sequence[FloatArray],
+    shaft: ShaftSettings | None = None,
+) -> Diagnosis:
+    """Compare the sound of an alert with healthy recordings at the same rate.
+
+    Shape: ``(n_samples,)`` each. Sound beyond ``LONGEST_S`` is not used. Without healthy sound,
+    only rhythms and halves of the speed are named, which a healthy machine seldom has.
+    """
+    samples = samples[: round(LONGEST_S * rate_hz)]
+    if trouble := trouble_with(samples, rate_hz):
+        return Diagnosis(notes=(trouble,))
+    seconds = len(samples) / rate_hz
+    plan = SegmentPlan.for_sound(seconds, rate_hz)
+    usable = [one for one in healthy if not trouble_with(one, rate_hz)]
+    return compared(samples, plan, healthy_reference(usable, plan, seconds), shaft)
+
+
+def compared(
+    samples: FloatArray,
+    plan: SegmentPlan,
+    reference: Healthy | None,
+    shaft: ShaftSettings | None = None,
+) -> Diagnosis:
+    """The same with a reference that was made before, for the same plan."""
+    segments = segments_of(samples, plan)
+    sound = segments.averaged() if segments is not None else None
+    if sound is None:
+        return Diagnosis(notes=("the sound is too short",))
+    shaft = shaft or ShaftSettings()
+    reference = reference or Healthy.featureless(sound)
+    others = reference.pieces if reference.is_heard else ()
+    causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz))
+    findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)
+    if is_clipped(samples):
+        findings = [one for one in findings if one.kind == "impacts"]
+    else:
+        findings += line_findings(sound, reference, causes)
+        findings += _apart(louder_noise(sound, reference), findings)
+    if not reference.is_heard:
+        findings = [one for one in findings if one.kind in _SELDOM or (one.rate_hz and one.band)]
+    findings.sort(key=lambda one: -one.certainty)
+    notes = tuple(_notes(samples, reference, causes))
+    return Diagnosis(tuple(findings), notes, causes.speed, sound, reference)
+
+
+_SELDOM = frozenset({"impacts", "subharmonics"})
+
+
+def _notes(samples: FloatArray, reference: Healthy, causes: Causes) -> Iterator[str]:
+    if not reference.is_heard:
+        yield "without healthy sound: what is named may be normal for this machine"
+    elif len(reference.pieces) < FEW:
+        yield "there is little healthy sound, so only what is far above it is named"
+    if causes.speed is None and causes.shaft.speed_range_hz is not None:
+        yield "the sound repeats at another rate than the given speed, which is not used"
+    if is_clipped(samples):
+        yield "the sound is clipped, which adds tones and noise: only impacts are named"
+
+
+def _apart(noise: list[Finding], others: list[Finding]) -> list[Finding]:
+    """The noise that no other finding explains, because it is in another band."""
+    bands = [one.band for one in others if one.band is not None]
+    return [
+        one
+        for one in noise
+        if one.band is not None and not any(one.band.overlaps(band) for band in bands)
+    ]

@@ -1,0 +1,175 @@
+"""Healthy sound as a reference: what of an alert is new, and how much counts.
+
+A line or rate is new only as far as it is above the loudest of all healthy pieces, a little up
+and down in frequency. How far above that is chance is learned from the pieces themselves: each is
+compared with the others, over all frequencies, rates and bands, exactly as the alert is. The
+largest excess so found, and a margin, is the limit. So a machine whose healthy sound varies much
+has high limits, and the search over many rates is paid for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.diagnosis.segments import background_of, widest
+from monitor.diagnosis.sound import Spectra
+from monitor.domain import DoubleArray, FloatArray
+
+_SPEED_SHARE = 0.004
+"""By how much healthy lines may lie beside those of the alert: load changes the speed."""
+KNOWN_LINE_DB = 10.0
+"""A healthy line that stands out so far is known: it is compared with its own level."""
+_LEAST_NEW_DB, _LEAST_KNOWN_DB = 7.0, 3.0
+_LEAST_COMB = 7.0
+_LEAST_THIRD_DB = 3.0
+_MARGIN = 3.0
+"""Of the limit over the largest excess among healthy pieces, in their deviations."""
+FEW = 3
+"""With fewer pieces their variation is unknown, and all limits are twice as high."""
+
+
+class _Ceiling:
+    """The largest of several spectra in each bin, also without one of them."""
+
+    def __init__(self, spectra: Sequence[FloatArray]) -> None:
+        stacked = np.stack(spectra)
+        self._which = stacked.argmax(axis=0)
+        self._first: FloatArray = stacked.max(axis=0)
+        self._second = np.full_like(self._first, -np.inf)
+        for number, one in enumerate(stacked):
+            np.maximum(
+                self._second,
+                np.where(self._which == number, np.float32(-np.inf), one),
+                out=self._second,
+            )
+
+    def without(self, number: int | None) -> FloatArray:
+        """The ceiling without the piece of that number; of all for None."""
+        if number is None:
+            return self._first
+        others: FloatArray = np.where(self._which == number, self._second, self._first)
+        return others
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From which excess over the ceiling something counts.
+
+    ``new_db``: a line where healthy sound has none; ``known_db``: a healthy line that has become
+    louder; ``comb``: a rate, in deviations; ``third_db``: a third octave.
+    """
+
+    new_db: float
+    known_db: float
+    comb: float
+    third_db: float
+
+
+class Healthy:
+    """Healthy pieces of sound in one operating state.
+
+    ``is_heard``: false if there is no healthy sound and the only piece is ``featureless``. Raises
+    ``ValueError`` without any piece, and for pieces that were cut in another way.
+    """
+
+    def __init__(self, pieces: Sequence[Spectra], *, is_heard: bool = True) -> None:
+        if not pieces or any(one.plan != pieces[0].plan for one in pieces):
+            raise ValueError("healthy pieces of one plan are needed")
+        self.pieces = tuple(pieces)
+        self.is_heard = is_heard
+        self.plan = pieces[0].plan
+        n_bins = len(pieces[0].density_db)
+        self.reach = (1 + _SPEED_SHARE * np.arange(n_bins)).astype(np.intp)
+        self._density = _Ceiling([widest(one.density_db, self.reach) for one in pieces])
+        self._prominence = _Ceiling([widest(one.prominence_db, self.reach) for one in pieces])
+        combs = [one.combs.values for one in pieces]
+        comb_reach = (4 + _SPEED_SHARE * np.arange(combs[0].shape[-1])).astype(np.intp)
+        self._combs = _Ceiling([widest(one, comb_reach) for one in combs])
+        self.median_density_db = np.median(
+            np.stack([widest(one.density_db, self.reach) for one in pieces]), axis=0
+        ).astype(np.float32)
+        self.least_prominence_db: FloatArray = np.min(
+            np.stack([widest(one.prominence_db, self.reach) for one in pieces]), axis=0
+        )
+        """What every piece has at least, a little up and down in frequency."""
+        self._thirds_db = np.stack([one.noise_thirds_db for one in pieces])
+        self.limits = self._limits()
+
+    @classmethod
+    def featureless(cls, sound: Spectra) -> Healthy:
+        """In place of healthy sound: the same noise without any line or rhythm."""
+        flat = replace(
+            sound,
+            density_db=sound.background_db,
+            envelope_db=background_of(sound.envelope_db, sound.plan.bin_hz),
+            kurtosis=np.zeros_like(sound.kurtosis),
+        )
+        return cls([flat], is_heard=False)
+
+    def line_excess_db(self, sound: Spectra, without: int | None = None) -> FloatArray:
+        """How far each bin is above all healthy pieces, in level and in prominence.
+
+        Shape: ``(n_bins,)``. The smaller of both: a higher gain raises levels only, less noise
+        raises prominences only.
+        """
+        level = sound.density_db - self._density.without(without)
+        prominence = sound.prominence_db - self._prominence.without(without)
+        smaller: FloatArray = np.minimum(level, prominence)
+        return smaller
+
+    def is_known_line(self, without: int | None = None) -> npt.NDArray[np.bool_]:
+        """Where healthy sound has a line. Shape: ``(n_bins,)``."""
+        return np.asarray(self._prominence.without(without) >= KNOWN_LINE_DB)
+
+    def comb_excess(self, sound: Spectra, without: int | None = None) -> FloatArray:
+        """How far each rate of each band is above all healthy pieces.
+
+        Shape: ``(n_bands, n_rates)``, in deviations.
+        """
+        ceiling = np.maximum(self._combs.without(without), 0.0)
+        return np.asarray(sound.combs.values - ceiling, dtype=np.float32)
+
+    def third_excess_db(self, sound: Spectra, without: int | None = None) -> DoubleArray:
+        """How far each third octave of noise is above all healthy pieces, less a change of gain.
+
+        Shape: ``(n_thirds,)``, 0 for bands that are too narrow.
+        """
+        others = self._thirds_db
+        if without is not None:
+            others = np.delete(others, without, axis=0)
+        above = sound.noise_thirds_db - others.max(axis=0)
+        gain = np.nanmedian(sound.noise_thirds_db - np.median(others, axis=0))
+        return np.asarray(np.nan_to_num(above - max(0.0, float(gain)), nan=0.0))
+
+    def line_level_db(self, sound: Spectra, peak: int) -> float:
+        """The level of a line over the median of the healthy pieces there."""
+        return float(sound.density_db[peak] - self.median_density_db[peak])
+
+    def _limits(self) -> Limits:
+        new, known, combs, thirds = [], [], [], []
+        for number, one in enumerate(self.pieces if len(self.pieces) > 1 else ()):
+            excess = self.line_excess_db(one, number)
+            stands_out = one.prominence_db >= 5.0 * one.deviation_db
+            is_known = self.is_known_line(number)
+            new.append(float(excess.max(initial=0.0, where=stands_out & ~is_known)))
+            known.append(float(excess.max(initial=0.0, where=stands_out & is_known)))
+            combs.append(float(self.comb_excess(one, number).max(initial=0.0)))
+            thirds.append(float(self.third_excess_db(one, number).max(initial=0.0)))
+        scale = 1.0 if len(self.pieces) >= FEW else 2.0
+        return Limits(
+            _limit(new, _LEAST_NEW_DB * scale),
+            _limit(known, _LEAST_KNOWN_DB * scale),
+            _limit(combs, _LEAST_COMB * scale),
+            _limit(thirds, _LEAST_THIRD_DB * scale),
+        )
+
+
+def _limit(largest: list[float], least: float) -> float:
+    """Above the largest excess among healthy pieces, and never below ``least``."""
+    if len(largest) < 2:
+        return least
+    return max(least, max(largest) + _MARGIN * min(float(np.std(largest)), least))

@@ -1,0 +1,153 @@
+"""The speed of the shaft, from the comb of lines that its turns make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitor.diagnosis.combs import fitted_comb
+from monitor.diagnosis.segments import widest
+from monitor.diagnosis.sound import Spectra
+from monitor.domain import DoubleArray, FloatArray
+
+SLOWEST_HZ, FASTEST_HZ = 5.0, 70.0
+"""Where a speed that nobody has given is looked for. A comb above is more often one of blades."""
+_STEP = 0.0005
+_ORDERS = 20
+_LIMIT_DB = 12.0
+_MISSED_DB = 3.0
+_HIGHEST_HZ = 1_500.0
+_MUST_HAVE = 4
+_RELATED = tuple(a / b for a in range(1, 7) for b in range(1, 7))
+_ADVANTAGE = 1.25
+_ASKED = 5
+_SAME = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class ShaftSpeed:
+    """Revolutions per second and their uncertainty.
+
+    ``is_heard``: found in the sound; otherwise it is only what the configuration states.
+    ``is_given``: within what the configuration states.
+    """
+
+    hz: float
+    uncertainty_hz: float
+    is_heard: bool
+    is_given: bool
+
+    @property
+    def relative(self) -> float:
+        """The uncertainty as a share."""
+        return self.uncertainty_hz / self.hz
+
+
+def heard_speed(
+    sound: Spectra, low_hz: float, high_hz: float, *, must_have: int = _MUST_HAVE
+) -> tuple[float, float] | None:
+    """The speed from ``low_hz`` to ``high_hz`` whose multiples stand out, and its uncertainty.
+
+    None if the first order or fewer than ``must_have`` of the first eight stand out, or if a speed
+    that is no simple multiple or fraction of it fits nearly as well.
+    """
+    evidence = _evidence(sound)
+    grid = np.geomspace(low_hz, max(high_hz, low_hz * (1 + 2 * _STEP)), _steps(low_hz, high_hz))
+    scores, matched = _scores(evidence, grid / sound.plan.bin_hz)
+    has_first = evidence[np.rint(grid / sound.plan.bin_hz).astype(np.intp)] > 0.0
+    scores[~has_first & (must_have >= _MUST_HAVE)] = -np.inf
+    best = int(scores.argmax())
+    if scores[best] <= 0.0 or matched[best] < must_have:
+        return None
+    ratios = grid / grid[best]
+    related = np.abs(ratios[:, np.newaxis] / np.array(_RELATED) - 1.0).min(axis=1) < 0.012
+    if (scores[~related] * _ADVANTAGE > scores[best]).any():
+        return None
+    fit = fitted_comb(
+        sound.prominence_db,
+        sound.plan.bin_hz,
+        float(grid[best]),
+        max(4.0, 4.0 * sound.deviation_db),
+        _ORDERS,
+    )
+    if not fit.harmonics:
+        return None
+    return fit.rate_hz, fit.uncertainty_hz
+
+
+def _steps(low_hz: float, high_hz: float) -> int:
+    return max(3, int(np.log(high_hz / low_hz) / _STEP) + 1)
+
+
+def _evidence(sound: Spectra) -> FloatArray:
+    """How far each bin and its neighbours stand out, limited, 0 for noise. Shape: ``(n_bins,)``."""
+    above = sound.prominence_db - np.float32(4.0 * sound.deviation_db)
+    limited = np.clip(above, 0.0, _LIMIT_DB)
+    return widest(limited, np.ones(len(limited), dtype=np.intp))
+
+
+def _scores(evidence: FloatArray, speeds: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """For each speed, in bins: the evidence at its orders less that by chance, and how many of
+    the first eight stand out. Shape: ``(n_speeds,)`` each."""
+    orders = np.arange(1, _ORDERS + 1)
+    places = np.rint(np.outer(speeds, orders)).astype(np.intp)
+    inside = places < len(evidence)
+    values = np.where(inside, evidence[np.minimum(places, len(evidence) - 1)], 0.0)
+    chance = float(evidence[: max(1, int(speeds[-1] * _ORDERS))].mean())
+    weights = 1.0 / np.sqrt(np.maximum(1.0, orders / 6.0))
+    missed = (values <= 0.0) & (orders <= 6)
+    scores = ((values - chance - _MISSED_DB * missed) * weights).sum(axis=1)
+    return scores, (values[:, :8] > 0.0).sum(axis=1).astype(np.float64)
+
+
+def shaft_speed(
+    alert: Spectra, healthy: Sequence[Spectra], given_hz: tuple[float, float] | None
+) -> ShaftSpeed | None:
+    """The speed in the alert, from its sound, healthy sound and what is given.
+
+    A given range is where the speed is looked for. If the sound has a clear comb elsewhere only,
+    the given range is not believed: then None. Without a range, the healthy sound must have a
+    clear comb, the same in most pieces, and the alert one within 3 % of it.
+    """
+    if given_hz is not None:
+        return _near(alert, healthy, *given_hz)
+    base = _agreed([heard_speed(one, SLOWEST_HZ, FASTEST_HZ) for one in healthy[:_ASKED]])
+    if base is None:
+        return None
+    found = heard_speed(alert, base[0] * 0.97, base[0] * 1.03, must_have=2)
+    hz, uncertainty_hz = found or (base[0], max(base[1], 0.01 * base[0]))
+    return ShaftSpeed(hz, uncertainty_hz, is_heard=True, is_given=False)
+
+
+def _agreed(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """The speed that most pieces have within one percent; None if there is none."""
+    heard = [one for one in found if one is not None]
+    for hz, uncertainty_hz in heard:
+        same = [other for other, _ in heard if abs(other / hz - 1.0) < _SAME]
+        if len(same) * 2 > len(found):
+            return float(np.median(same)), max(uncertainty_hz, float(np.std(same)))
+    return None
+
+
+def _near(
+    alert: Spectra, healthy: Sequence[Spectra], low_hz: float, high_hz: float
+) -> ShaftSpeed | None:
+    for sound in (alert, *healthy[:_ASKED]):
+        found = heard_speed(sound, low_hz, high_hz, must_have=3)
+        if found is not None:
+            inside = heard_speed(alert, found[0] * 0.99, found[0] * 1.01, must_have=1)
+            hz, uncertainty_hz = inside or (found[0], max(found[1], 0.005 * found[0]))
+            return ShaftSpeed(hz, uncertainty_hz, is_heard=True, is_given=True)
+    for sound in (alert, *healthy[:_ASKED]):
+        other = heard_speed(sound, SLOWEST_HZ, FASTEST_HZ)
+        if other is not None and not _is_related(other[0], low_hz, high_hz):
+            return None
+    middle, half = (low_hz + high_hz) / 2.0, (high_hz - low_hz) / 2.0
+    return ShaftSpeed(middle, half, is_heard=False, is_given=True)
+
+
+def _is_related(hz: float, low_hz: float, high_hz: float) -> bool:
+    """Whether a comb may be that of blades, or of a half, of a speed in the range."""
+    return any(low_hz * 0.99 <= hz / n <= high_hz * 1.01 for n in (*range(1, 13), 0.5))
