@@ -18,8 +18,8 @@ from monitor.diagnosis.bearings import known_bearing
 from monitor.diagnosis.diagnose import LONGEST_S, Diagnosis, diagnosed
 from monitor.diagnosis.report import described
 from monitor.diagnosis.settings import BearingSettings, ShaftSettings
-from monitor.domain import FloatArray
-from monitor.errors import UsageError
+from monitor.domain import AudioBlock, FloatArray
+from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import load_bundle
 
 _MOST_FILES = 60
@@ -49,7 +49,11 @@ def diagnose(request: DiagnoseRequest) -> None:
     bundle = request.bundle or (machine.bundle if machine is not None else None)
     files = _healthy_files(request, bundle)
     samples, rate_hz = _read(request.recording, request.start_s + LONGEST_S)
-    samples = samples[round(request.start_s * rate_hz) :]
+    first = round(request.start_s * rate_hz)
+    if first >= len(samples):
+        length_s = len(samples) / rate_hz
+        raise BadInputError(f"{request.recording}: is {length_s:.1f} s long: --start must be less")
+    samples = samples[first:]
     sounds = read_each(files, lambda path: _read(path, _MOST_S))
     lowest_hz = min([rate_hz, *(one for _, one in sounds)])
     healthy = [_at_rate(sound, one, lowest_hz) for sound, one in sounds]
@@ -147,8 +151,6 @@ def _read(path: Path, most_s: float) -> tuple[FloatArray, int]:
 
 def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
     """The samples at another rate. Shape: ``(n_samples,)`` to ``(m_samples,)``."""
-    from monitor.domain import AudioBlock  # noqa: PLC0415 - only other rates need it
-
     resampler = StreamResampler(to_hz)
     parts = [resampler.push(AudioBlock(samples, from_hz, 0)), resampler.flush()]
     return np.concatenate([one.samples for one in parts if one is not None])

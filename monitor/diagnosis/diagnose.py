@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ MOST_HEALTHY = 60
 _FULL_SCALE = 0.985
 _CLIPPED_SHARE = 3e-4
 _SILENT_DB = -110.0
+_SAME_RATE = 0.01
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ def compared(
     if is_clipped(samples):
         findings = [one for one in findings if one.kind == "impacts"]
     else:
-        findings += line_findings(sound, reference, causes)
+        findings = _joined(findings, line_findings(sound, reference, causes, findings))
         findings += _apart(louder_noise(sound, reference), findings)
     if not reference.is_heard:
         findings = [one for one in findings if one.kind in _SELDOM or (one.rate_hz and one.band)]
-    findings.sort(key=lambda one: -one.certainty)
+    # Louder noise without a rhythm is the least specific.
+    findings.sort(key=lambda one: (one.kind == "broadband" and not one.rate_hz, -one.certainty))
     notes = tuple(_notes(samples, reference, causes))
     return Diagnosis(tuple(findings), notes, causes.speed, sound, reference)
 
@@ -149,6 +151,26 @@ def _notes(samples: FloatArray, reference: Healthy, causes: Causes) -> Iterator[
         yield "the sound repeats at another rate than the given speed, which is not used"
     if is_clipped(samples):
         yield "the sound is clipped, which adds tones and noise: only impacts are named"
+
+
+def _joined(repeats: list[Finding], lines: list[Finding]) -> list[Finding]:
+    """Both, without lines at the multiples of a rhythm: regular impacts make them too."""
+    joined = []
+    for one in repeats:
+        same = [other for other in lines if _is_same(one, other)]
+        lines = [other for other in lines if other not in same]
+        # A comb of lines up to high frequencies is impulsive even if the envelope is smooth.
+        pulses = [other for other in same if other.kind == "impacts"]
+        first = pulses[0] if one.kind != "impacts" and pulses else one
+        certainty = max(other.certainty for other in (one, *same))
+        joined.append(replace(first, certainty=certainty))
+    return joined + lines
+
+
+def _is_same(rhythm: Finding, lines: Finding) -> bool:
+    if lines.kind not in {"impacts", "harmonics"} or not rhythm.rate_hz or not lines.rate_hz:
+        return False
+    return abs(rhythm.rate_hz / lines.rate_hz - 1.0) < _SAME_RATE
 
 
 def _apart(noise: list[Finding], others: list[Finding]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -23,16 +24,32 @@ from monitor.diagnosis.sound import Spectra
 
 _EXACT = 0.0005
 _MOST_TONES = 2
+_LOW_ORDER = 3.0
 _CARRIER_DB = 15.0
+_PULSE_LINES, _PULSE_HIGHEST = 8, 10
+"""So many multiples of a rate, up to so high a one, are short pulses."""
 _LEAST_SIDEBANDS = 2
 _SIDEBANDS_FROM = 5.0
 """A carrier is at least so many times the distance of its sidebands."""
 
 
-def line_findings(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Finding]:
-    """All that the lines of the spectrum show."""
+def line_findings(
+    sound: Spectra, healthy: Healthy, causes: Causes, rhythms: Sequence[Finding] = ()
+) -> list[Finding]:
+    """All that the lines of the spectrum show.
+
+    ``rhythms``: found before. Lines at their multiples are theirs, because regular impacts make
+    lines too, except at the speed of the shaft.
+    """
     bin_hz = sound.plan.bin_hz
     rest = new_lines(sound, healthy)
+    for rhythm in rhythms:
+        rate_hz, error_hz = rhythm.rate_hz, rhythm.rate_uncertainty_hz
+        if not rate_hz or not error_hz or _is_shaft(rate_hz, causes):
+            continue
+        own = multiples(rest, rate_hz, max(_EXACT, error_hz / rate_hz), bin_hz)
+        if len(own) >= 3:
+            rest = without(rest, own.values())
     findings: list[Finding] = []
     for find in (_hum, _orders, _harmonics):
         found = find(rest, causes, bin_hz)
@@ -46,6 +63,10 @@ def line_findings(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Find
     strongest = sorted(rest, key=lambda line: -line.strength)[:_MOST_TONES]
     findings += [_tone(line, causes, bin_hz) for line in strongest]
     return findings + [_missing(line, causes, bin_hz) for line in lines_gone(sound, healthy)[:1]]
+
+
+def _is_shaft(rate_hz: float, causes: Causes) -> bool:
+    return causes.speed is not None and abs(rate_hz / causes.speed.hz - 1.0) < 0.01
 
 
 _Found = tuple[Finding, LineComb] | None
@@ -78,7 +99,8 @@ def _orders(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
     relative = max(_EXACT, speed.relative)
     halves = multiples(lines, speed.hz / 2.0, relative, bin_hz)
     odd = sorted(number / 2 for number in halves if number % 2)
-    if len(odd) >= 3:
+    # Multiples of 5.5 orders only are those of another rate that happens to be near.
+    if len(odd) >= 3 and math.gcd(*halves) == 1 and odd[0] < _LOW_ORDER:
         comb = LineComb.of(halves, bin_hz)
         fits = causes.looseness()
         orders = ", ".join(f"{order:g}" for order in odd[:6])
@@ -118,13 +140,16 @@ def _harmonics(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
     if len(best) < 4:
         return None
     comb = LineComb.of(best, bin_hz)
-    fits = causes.of_lines(comb.rate_hz, comb.uncertainty_hz)
+    rate_hz, error_hz = comb.rate_hz, comb.uncertainty_hz
+    if len(best) >= _PULSE_LINES and max(best) >= _PULSE_HIGHEST:
+        fits = causes.of_impacts(rate_hz, error_hz)
+        text = f"{rate_hz:.1f} impacts per second, strictly regular, with tones at their multiples "
+        text += f"up to {max(best) * rate_hz:.0f} Hz: {fits_text(fits, causes, rate_hz)}"
+        return _finding("impacts", comb, causes, fits, text), comb
+    fits = causes.of_lines(rate_hz, error_hz)
     numbers = ", ".join(map(str, sorted(best)))
-    text = f"tones at {numbers} times {comb.rate_hz:.2f} Hz: "
-    return (
-        _finding("harmonics", comb, causes, fits, text + fits_text(fits, causes, comb.rate_hz)),
-        comb,
-    )
+    text = f"tones at {numbers} times {rate_hz:.2f} Hz: {fits_text(fits, causes, rate_hz)}"
+    return _finding("harmonics", comb, causes, fits, text), comb
 
 
 def _sidebands(

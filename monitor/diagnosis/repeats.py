@@ -16,17 +16,18 @@ from monitor.diagnosis.sound import Spectra
 
 _MOST = 2
 _LEAST_VALUE = 7.0
-_SECOND_SHARE = 0.5
+_SECOND_SHARE = 0.7
 _LEAST_RISE_DB = 3.0
 _STANDS_OUT = 3.5
 """A harmonic counts if it is so many deviations above the background."""
 _RELATED = tuple(a / b for a in range(1, 9) for b in range(1, 9))
-_RELATED_SHARE = 0.012
+_RELATED_SHARE, _RELATED_BINS = 0.012, 1.5
 _WEAKER_DB = 10.0
 _FIRST_HARMONICS, _LEAST_HARMONICS = 6, 3
 """Impacts have so many of the first harmonics within ``_WEAKER_DB`` of the strongest."""
 _IMPULSIVE = 1.0
-"""Kurtosis of a band above healthy sound from which it is impulsive."""
+_BLOWS = 6.0
+"""Kurtosis of a band above healthy sound from which it may be, and from which it is impulsive."""
 
 
 def new_repeats(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Finding]:
@@ -45,8 +46,10 @@ def new_repeats(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Findin
         prominence_db = sound.envelope_prominence_db[number]
         least_db = _STANDS_OUT * sound.deviation_db
         fit = fitted_comb(prominence_db, sound.plan.bin_hz, float(rates_hz[at]), least_db)
-        ratios = rates_hz[:, np.newaxis] / (fit.rate_hz * np.array(_RELATED))
-        excess[:, (np.abs(ratios - 1.0) < _RELATED_SHARE).any(axis=1)] = 0.0
+        related_hz = fit.rate_hz * np.array(_RELATED)
+        apart_hz = np.abs(rates_hz[:, np.newaxis] - related_hz)
+        near_hz = np.maximum(_RELATED_SHARE * related_hz, _RELATED_BINS * sound.plan.bin_hz)
+        excess[:, (apart_hz < near_hz).any(axis=1)] = 0.0
         fit = _lowest_certain(fit)
         if fit.harmonics:
             place = _Place(sound, healthy, int(number), bands[number])
@@ -88,11 +91,16 @@ class _Place:
             if harmonic <= _FIRST_HARMONICS
         ]
         strong = sum(level_db >= max(first) - _WEAKER_DB for level_db in first)
-        falls_slowly = strong >= _LEAST_HARMONICS
         calm = max(float(one.kurtosis[self.number]) for one in self.healthy.pieces)
-        if 2.0 * fit.rate_hz <= HIGHEST_RATE_HZ:
-            return falls_slowly
-        return float(self.sound.kurtosis[self.number]) >= calm + _IMPULSIVE
+        over = float(self.sound.kurtosis[self.number]) - calm
+        is_peaked = over >= _IMPULSIVE
+        if over >= _BLOWS:
+            return True
+        if 2.0 * fit.rate_hz > HIGHEST_RATE_HZ:
+            return is_peaked
+        if strong >= _LEAST_HARMONICS or len(first) > _LEAST_HARMONICS:
+            return True
+        return is_peaked and len(first) == _LEAST_HARMONICS
 
     def rise_db(self, rate_hz: float) -> float:
         """How much more the band's loudness varies at this rate than in healthy sound."""
