@@ -128,7 +128,9 @@ class Machine:
         wait_for(lambda: self.learner.turn() or self.trainer.is_running, 5)
         self.trainer.gives(name)
 
-    def compares(self, **clips: tuple[float | None, float | None]) -> None:
+    def compares(
+        self, trained: list[str] | None = None, **clips: tuple[float | None, float | None]
+    ) -> None:
         """The comparison gives these ratios by ``n`` and the number of the alert."""
         self.reach("comparing")
         wait_for(lambda: self.learner.turn() or self.scoring.is_running, 5)
@@ -137,7 +139,11 @@ class Machine:
                 FIGURES,
                 FIGURES,
                 {f"{alert_id(int(key[1:]))}-0": Ratios(*two, 30.0) for key, two in clips.items()},
-                [Ratios(0.5, 0.6, 3.0)] * len(self.scoring.jobs[-1].pieces),
+                [
+                    Ratios(0.5 + 0.01 * number, 1.2 - 0.01 * number, 3.0, name=Path(one).name)
+                    for number, one in enumerate(self.scoring.jobs[-1].pieces)
+                ],
+                trained,
             )
         )
 
@@ -184,7 +190,14 @@ def test_a_false_alarm_is_relearned_compared_and_accepted(machine: Machine) -> N
     assert (oldest["alarm_before"], oldest["alarm_after"], oldest["learned"]) == (True, False, True)
     assert found["warnings"] == []
     assert found["budget"] == 1.0
-    assert found["healthy"]["above_after"] == 0.0
+    healthy = found["healthy"]
+    ratios = [one["ratio_after"] for one in healthy["worst"]]
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[0] == 1.2
+    assert len(ratios) == min(healthy["pieces"], 50)
+    known = {piece.name: piece.recorded_at for piece in machine.learner.state.store.pieces}
+    assert all(known[one["name"]] == one["recorded_at"] for one in healthy["worst"])
+    assert [one["above_after"] for one in healthy["worst"]] == [one > 1.0 for one in ratios]
     assert text_in_use(machine.folder) == "first"  # nothing adapts by itself
     assert machine.learner.relearn_accept("anna").startswith("uses the new bundle")
     assert machine.learner.turn()
@@ -198,6 +211,26 @@ def test_a_false_alarm_is_relearned_compared_and_accepted(machine: Machine) -> N
     machine.learner.rollback("anna")
     assert machine.learner.turn()
     assert text_in_use(machine.folder) == "first"
+
+
+def test_a_clip_that_the_training_left_out_is_not_learned(machine: Machine) -> None:
+    """An operator would think that the new bundle knows the sound of a copy."""
+    machine.arm()
+    machine.labelled.add(1, "false-alarm")
+    machine.learner.relearn("anna")
+    machine.trains()
+    machine.compares([], n1=(2.5, 0.8))
+    (alert,) = machine.reach("ready")["comparison"]["alerts"]
+    assert not alert["learned"]
+
+
+def test_the_highest_scores_of_each_bundle_are_listed() -> None:
+    """Sound that only the bundle in use reports would be missing among thousands of pieces."""
+    pieces = [Ratios(0.001 * one, 1.0 - 0.001 * one, 3.0, name=str(one)) for one in range(300)]
+    scores = Scores(FIGURES, FIGURES, {}, pieces)
+    worst = comparison_of(scores, [], [], "", {"7": "then"}).healthy.worst
+    assert [int(one.name) for one in worst] == [*range(25), *range(275, 300)]
+    assert [one.recorded_at for one in worst if one.recorded_at] == ["then"]
 
 
 def test_a_new_bundle_can_be_discarded(machine: Machine) -> None:
@@ -253,8 +286,8 @@ def test_fewer_detected_faults_are_named() -> None:
 def test_healthy_sound_above_each_threshold_is_counted() -> None:
     """The operator would not see that the new bundle raises more false alarms."""
     pieces = [Ratios(1.2, 0.9, 60.0), Ratios(0.5, 1.1, 30.0), Ratios(None, 2.0, 60.0)]
-    made = comparison_of(Scores(FIGURES, FIGURES, {}, pieces), [], [], "")
-    assert made.healthy == ComparedSound(2, 90.0, 60.0, 30.0)
+    made = comparison_of(Scores(FIGURES, FIGURES, {}, pieces), [], [], "", {})
+    assert replace(made.healthy, worst=[]) == ComparedSound(2, 90.0, 60.0, 30.0)
 
 
 def test_an_alert_with_several_clips_counts_by_the_highest(tmp_path: Path) -> None:
@@ -266,7 +299,7 @@ def test_an_alert_with_several_clips_counts_by_the_highest(tmp_path: Path) -> No
         f"{alert_id(1)}-2": Ratios(0.4, 1.2, 20.0),
     }
     alerts = [LabelledAlert(alert_id(1), "", clips)]
-    made = comparison_of(Scores(FIGURES, FIGURES, scores, []), alerts, [], "")
+    made = comparison_of(Scores(FIGURES, FIGURES, scores, []), alerts, [], "", {})
     assert made.alerts == [ComparedAlert(alert_id(1), 3.0, 1.2, 30.0)]
 
 

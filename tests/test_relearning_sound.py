@@ -148,7 +148,7 @@ def test_ratios_of_two_bundles_say_which_sound_raises_an_alert(tmp_path: Path) -
     assert faulty.before is not None
     assert healthy.before < 1.0 < faulty.before
     assert faulty.after == pytest.approx(faulty.before / 100.0)
-    assert found.pieces == [healthy]
+    assert found.pieces == [replace(healthy, name="healthy.flac")]
     assert found.after.threshold == pytest.approx(100.0 * found.before.threshold)
     assert (found.clips["short"].before, found.clips["missing"].after) == (None, None)
     assert "too short" in found.clips["short"].reason
@@ -194,7 +194,8 @@ def test_a_bundle_judges_what_it_was_trained_on_without_itself(tmp_path: Path) -
         [str(pieces / "a.flac"), str(pieces / "b.flac")],
     )
     found = scores_of(job)
-    assert found.pieces[0] == Ratios(1.5, 1.5, 12.0)
+    assert found.pieces[0] == Ratios(1.5, 1.5, 12.0, name="a.flac")
+    assert found.trained == ["X-0"]
     assert found.pieces[1].before is not None
     assert found.pieces[1].before < 1.0
     assert found.clips["X-0"].before == 1.25

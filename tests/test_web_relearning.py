@@ -22,6 +22,18 @@ LEARNING: dict[str, Any] = {
     "set_aside": 0,
     "text": "armed",
 }
+WORST = [
+    {
+        "recorded_at": f"2026-11-22T03:1{number}:00.000Z",
+        "name": f"{number}.flac",
+        "seconds": 10.0,
+        "ratio_before": ratio_before,
+        "ratio_after": 0.9 - 0.1 * number,
+        "above_before": ratio_before > 1.0,
+        "above_after": False,
+    }
+    for number, ratio_before in enumerate([0.9, 0.8, 0.7, 0.6, 1.2])
+]
 READY: dict[str, Any] = {
     "step": "ready",
     "text": "a new bundle is ready",
@@ -30,7 +42,7 @@ READY: dict[str, Any] = {
         "made_at": "2026-11-23T10:15:30.250Z",
         "thresholds": {"before": 17.5, "after": 18.1},
         "injected_faults": {"before": 0.83, "after": None},
-        "healthy": {"minutes": 50.0, "above_before": 0.2, "above_after": 0.0},
+        "healthy": {"minutes": 50.0, "above_before": 0.2, "above_after": 0.0, "worst": WORST},
         "alerts": [
             {
                 "alert_id": ALERT_ID,
@@ -85,6 +97,9 @@ def test_the_new_bundle_is_used_only_after_both_were_compared(viewer: Viewer, ap
     row = section.locator("tr", has_text="False alarm")
     expect(row).to_contain_text("2.4 \u00d7 alert")
     expect(row).to_contain_text("0.83 \u00d7 no alert")
+    pieces = section.locator("tr", has_text="Healthy sound of")
+    expect(pieces).to_have_count(4)  # three with the highest scores, and one above a threshold
+    expect(pieces.last).to_contain_text("1.2 \u00d7")
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
     page.get_by_role("button", name="Use the new bundle").click()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from monitor.commands.history_text import local
 from monitor.commands.operate import Target
 from monitor.commands.output import columns, emit, message
 from monitor.text.wording import counted, rounded
 
 _HEADER = ("ALERT", "LABEL", "IN USE", "NEW")
+_PIECE_HEADER = ("HEALTHY SOUND OF", "LENGTH", "IN USE", "NEW")
+_LEAST_PIECES = 3
 
 
 def relearn(
@@ -53,6 +57,9 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterator[str]:
         f"healthy sound above the threshold: {before:g} of {counted(minutes, 'minute')} with the "
         f"bundle in use, {after:g} with the new one"
     )
+    if shown := _shown(healthy.get("worst", [])):
+        yield "healthy sound with the highest scores, divided by the threshold:"
+        yield from columns([_PIECE_HEADER, *map(_piece_row, shown)])
     faults = comparison["injected_faults"]
     if None not in faults.values():
         yield (
@@ -61,6 +68,28 @@ def _comparison(comparison: Mapping[str, Any]) -> Iterator[str]:
         )
     for warning in comparison["warnings"]:
         yield f"WARNING: {warning}"
+
+
+def _shown(worst: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The pieces that one of the bundles puts above its threshold, and always some of the worst."""
+    return [
+        one
+        for number, one in enumerate(worst)
+        if number < _LEAST_PIECES or one["above_before"] or one["above_after"]
+    ]
+
+
+def _piece_row(piece: Mapping[str, Any]) -> tuple[str, ...]:
+    at = str(piece["recorded_at"])
+    try:
+        at = local(datetime.fromisoformat(at).timestamp())
+    except ValueError:  # it is not known any more
+        at = str(piece["name"])
+    ratios = (
+        f"{rounded(piece[f'ratio_{when}'], 2)}, " + ("above" if piece[f"above_{when}"] else "below")
+        for when in _WHEN
+    )
+    return (at, f"{piece['seconds']:g} s", *ratios)
 
 
 def _row(alert: Mapping[str, Any]) -> tuple[str, ...]:

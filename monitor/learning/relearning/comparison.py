@@ -34,6 +34,20 @@ class ComparedAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedPiece:
+    """A piece of healthy sound, with its highest scores divided by the thresholds.
+
+    ``recorded_at``: when it began, RFC 3339; empty if that is not known any more.
+    """
+
+    name: str
+    recorded_at: str
+    seconds: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
 class ComparedSound:
     """Healthy sound that both bundles can score, and how much of it is above their thresholds."""
 
@@ -41,6 +55,8 @@ class ComparedSound:
     seconds: float = 0.0
     above_before_s: float = 0.0
     above_after_s: float = 0.0
+    worst: list[ComparedPiece] = field(default_factory=list)
+    """The pieces with the highest scores of the new bundle, the highest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,7 @@ class Comparison:
     """The bundle in use (``before``) and the new one (``after``). ``alerts``: the newest first."""
 
     MOST_ALERTS: ClassVar[int] = 200
+    MOST_PIECES: ClassVar[int] = 50
 
     made_at: str
     before: BundleFigures
@@ -69,6 +86,7 @@ class Comparison:
                 "minutes": round(healthy.seconds / 60.0, 1),
                 "above_before": round(healthy.above_before_s / 60.0, 1),
                 "above_after": round(healthy.above_after_s / 60.0, 1),
+                "worst": [_piece_fields(one) for one in healthy.worst],
             },
             "alerts": [_alert_fields(one, label.get(one.alert_id, "")) for one in self.alerts],
         }
@@ -86,16 +104,25 @@ class Comparison:
 
 
 def comparison_of(
-    scores: Scores, labelled: Sequence[LabelledAlert], learned: Collection[str], made_at: str
+    scores: Scores,
+    labelled: Sequence[LabelledAlert],
+    learned: Collection[str],
+    made_at: str,
+    recorded_at: Mapping[str, str],
 ) -> Comparison:
-    """The comparison by the scores of clips and pieces."""
+    """The comparison by the scores of clips and pieces.
+
+    ``learned``: the clips that were given to the training. ``recorded_at``: of pieces, by name.
+    """
     alerts = []
+    learned = [one for one in learned if scores.trained is None or one in scores.trained]
     for alert in reversed(labelled):
         found = [scores.clips[c.evidence_id] for c in alert.clips if c.evidence_id in scores.clips]
         if found:
             is_learned = any(clip.evidence_id in learned for clip in alert.clips)
             alerts.append(_compared(alert.alert_id, found, is_learned=is_learned))
-    return Comparison(made_at, scores.before, scores.after, _healthy(scores.pieces), alerts)
+    healthy = _healthy(scores.pieces, recorded_at)
+    return Comparison(made_at, scores.before, scores.after, healthy, alerts)
 
 
 @cache
@@ -126,18 +153,46 @@ def _compared(alert_id: str, found: Sequence[Ratios], *, is_learned: bool) -> Co
     )
 
 
-def _healthy(pieces: Sequence[Ratios]) -> ComparedSound:
-    both = [one for one in pieces if one.before is not None and one.after is not None]
+def _healthy(pieces: Sequence[Ratios], recorded_at: Mapping[str, str]) -> ComparedSound:
+    both = [
+        ComparedPiece(one.name, recorded_at.get(one.name, ""), one.seconds, one.before, one.after)
+        for one in pieces
+        if one.before is not None and one.after is not None
+    ]
+    worst = sorted(both, key=lambda one: (one.after, one.before), reverse=True)
     return ComparedSound(
         len(both),
         sum(one.seconds for one in both),
         sum(one.seconds for one in both if _is_above(one.before)),
         sum(one.seconds for one in both if _is_above(one.after)),
+        _worst(worst, Comparison.MOST_PIECES),
     )
+
+
+def _worst(pieces: list[ComparedPiece], most: int) -> list[ComparedPiece]:
+    """The first of these, but not without the highest scores of the bundle in use."""
+    by_before = sorted(pieces, key=lambda one: one.before, reverse=True)
+    wanted = {one.name for one in pieces[: most // 2]}
+    for one in (*by_before[: most // 2], *pieces):
+        if len(wanted) < most:
+            wanted.add(one.name)
+    return [one for one in pieces if one.name in wanted]
 
 
 def _is_above(ratio: float | None) -> bool:
     return ratio is not None and ratio > 1.0
+
+
+def _piece_fields(piece: ComparedPiece) -> dict[str, Any]:
+    return {
+        "recorded_at": piece.recorded_at,
+        "name": piece.name,
+        "seconds": round(piece.seconds, 1),
+        "ratio_before": round(piece.before, 3),
+        "ratio_after": round(piece.after, 3),
+        "above_before": _is_above(piece.before),
+        "above_after": _is_above(piece.after),
+    }
 
 
 def _alert_fields(alert: ComparedAlert, label: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ A folder has ``scoring.json`` with the job and gets ``scores.json`` with the res
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -51,12 +51,16 @@ class ScoringJob:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """The alarm ratios of a recording, see ``AlarmRatio``; None if it has no score."""
+    """The alarm ratios of a recording, see ``AlarmRatio``; None if it has no score.
+
+    ``name``: of the file of a piece.
+    """
 
     before: float | None
     after: float | None
     seconds: float
     reason: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +80,16 @@ class BundleFigures:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The result of a job: ``clips`` by their evidence ids, ``pieces`` in the order of the job."""
+    """The result of a job: ``clips`` by their evidence ids, ``pieces`` in the order of the job.
+
+    ``trained``: the clips of which the new bundle was trained on a part; None if it is not known.
+    """
 
     before: BundleFigures
     after: BundleFigures
     clips: dict[str, Ratios]
     pieces: list[Ratios]
+    trained: list[str] | None = None
 
 
 @cache
@@ -123,8 +131,12 @@ def scores_of(job: ScoringJob) -> Scores:
         name: _both(before.clip(name, Path(path)), after.clip(name, Path(path)))
         for name, path in job.clips.items()
     }
-    pieces = [_both(before.piece(Path(path)), after.piece(Path(path))) for path in job.pieces]
-    return Scores(before.figures, after.figures, clips, pieces)
+    pieces = [
+        replace(_both(before.piece(path), after.piece(path)), name=path.name)
+        for path in map(Path, job.pieces)
+    ]
+    trained = [name for name in job.clips if after.was_trained_on(name)]
+    return Scores(before.figures, after.figures, clips, pieces, trained)
 
 
 def _both(before: AlarmRatio, after: AlarmRatio) -> Ratios:
@@ -152,7 +164,13 @@ class _Judge:
             float(share) if isinstance(share, float | int) else None,
         )
         is_its_budget = per_week == calibration.false_alarms_per_week
-        self._held_out = _held_out(provenance.get("recordings")) if is_its_budget else {}
+        recordings = provenance.get("recordings")
+        self._held_out = _held_out(recordings) if is_its_budget else {}
+        self._trained = _names(recordings)
+
+    def was_trained_on(self, evidence_id: str) -> bool:
+        """Whether a part of a clip is in the training: not if all were left out as copies."""
+        return any(key.startswith(f"{evidence_id}/") for key in self._trained)
 
     def clip(self, evidence_id: str, path: Path) -> AlarmRatio:
         """A clip: at least as high as the parts of it that the bundle was trained on."""
@@ -188,6 +206,16 @@ def _held_out(recordings: object) -> dict[str, AlarmRatio]:
         highest = max(float(ratio), earlier.ratio or 0.0)
         found[key] = AlarmRatio(highest, earlier.seconds + float(seconds))
     return found
+
+
+def _names(recordings: object) -> set[str]:
+    """The recordings that a bundle states."""
+    found = (
+        [one.get("name") for one in recordings if isinstance(one, dict)]
+        if isinstance(recordings, list)
+        else []
+    )
+    return {_key(Path(_SECTION.sub("", str(name)))) for name in found}
 
 
 def _key(path: Path) -> str:

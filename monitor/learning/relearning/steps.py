@@ -229,7 +229,10 @@ class RelearnSteps:
 
     def _compared(self, relearning: Relearning, scores: Scores) -> None:
         state = self._state
-        comparison = comparison_of(scores, self.labelled(), relearning.clips, state.now())
+        recorded_at = {piece.name: piece.recorded_at for piece in state.store.pieces}
+        comparison = comparison_of(
+            scores, self.labelled(), relearning.clips, state.now(), recorded_at
+        )
         write_comparison(self.comparison_file, comparison)
         relearning.step = "ready"
         state.noted("a new bundle is ready: see auscult relearn")

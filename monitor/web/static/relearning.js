@@ -2,7 +2,7 @@
  * Relearning: a new bundle that knows the false alarms.
  *
  * The daemon trains it beside the one in use. When it is ready, the operator sees which stored
- * alerts and how much healthy sound each of the two would report, and decides.
+ * alerts and which healthy sound each of the two would report, and decides.
  */
 
 import { address, getJson, part, post } from "./api.js";
@@ -12,6 +12,7 @@ import { fixed, length, moment, number, ratioText } from "./format.js";
 import { mayChange } from "./page.js";
 import { t, word } from "./texts.js";
 
+const LEAST_PIECES = 3;
 const COLLECT_S = [0, 86_400, 7 * 86_400];
 
 /** The part of the page about the relearning of a machine. refresh() loads it again. */
@@ -94,11 +95,21 @@ function comparison({ thresholds, healthy, injected_faults: injected, alerts, wa
   const rows = [
     row("th", ["", t("relearning.before"), t("relearning.after")]),
     row("td", [t("relearning.healthy", { total: fixed(healthy.minutes, 0) }), number(healthy.above_before), number(healthy.above_after)]),
+    ...worst(healthy.worst ?? []).map((piece) => row("td", [pieceName(piece), ratioText(piece.ratio_before), ratioText(piece.ratio_after)])),
     row("td", [t("relearning.injected"), share(injected.before), share(injected.after)]),
     row("td", [t("relearning.threshold"), number(thresholds.before, 3), number(thresholds.after, 3)]),
     ...alerts.map((alert) => row("td", [alertName(alert), verdict(alert.ratio_before, alert.alarm_before), verdict(alert.ratio_after, alert.alarm_after)])),
   ];
   return h("div", {}, ...warnings.map((text) => h("p", { class: "banner" }, text)), h("div", { class: "scroll" }, h("table", {}, ...rows)));
+}
+
+/** The healthy sound that one of the bundles puts above its threshold, and always some of the highest. */
+function worst(pieces) {
+  return pieces.filter((piece, number) => number < LEAST_PIECES || piece.above_before || piece.above_after);
+}
+
+function pieceName(piece) {
+  return t("relearning.piece", { at: piece.recorded_at ? moment(piece.recorded_at) : piece.name, length: length(piece.seconds) });
 }
 
 function alertName(alert) {
