@@ -286,6 +286,24 @@ def test_a_password_by_hand_protects_the_page_of_the_service(node: Daemon, servi
     assert (service / "auscult-web-pump-8" / "web" / "users.json").is_file()
 
 
+def test_a_password_in_a_folder_without_a_configuration_is_for_the_service(
+    service: Path, tmp_path: Path
+) -> None:
+    """The other commands find the service, and this one would refuse to work."""
+    with pytest.MonkeyPatch.context() as patch:
+        (tmp_path / "empty").mkdir()
+        patch.chdir(tmp_path / "empty")
+        patch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\n"))
+        done = auscult("web", "--set-password")
+        assert "read by auscult-web.service" in done.err
+        assert (service / "auscult-web" / "web" / "users.json").is_file()
+        for module in ("monitor.config.state_folder", "monitor.commands.web"):
+            patch.setattr(f"{module}.SERVICE_CONFIGS", tmp_path / "etc")
+        done = auscult("web", "--set-password")
+    assert done.status == 66
+    assert "--config FILE" in done.err
+
+
 def test_passwords_in_a_place_that_the_page_does_not_read_are_reported(
     node: Daemon, service: Path, tmp_path: Path
 ) -> None:

@@ -4,16 +4,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from monitor.cli.options import DEFAULT_CONFIG, Config
+from monitor.cli.options import DEFAULT_CONFIG
 from monitor.text.arguments import CommandApp
 
 
 def web(
-    config: Config = DEFAULT_CONFIG,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Configuration file, by default config.toml in the current folder. With "
+            "--set-password, that of the service if this folder has none.",
+            metavar="FILE",
+            readable=False,
+        ),
+    ] = None,
     set_password: Annotated[
         bool,
         typer.Option(
@@ -40,7 +50,7 @@ def web(
     if set_password:
         set_password_command(config, user, role)
     else:
-        web_command(config)
+        web_command(config or DEFAULT_CONFIG)
 
 
 def register(app: CommandApp) -> None:

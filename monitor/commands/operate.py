@@ -18,6 +18,7 @@ from monitor.text.wording import counted, duration, rounded
 
 _DEFAULT_CONFIG = Path("config.toml")
 _JUDGED = frozenset({"ok", "warning", "anomaly", "muted"})
+_NEW_SCORE_S = 120.0
 _HEADER = ("MACHINE", "STATE", "SINCE", "SCORE", "REMARKS")
 
 
@@ -130,6 +131,15 @@ def _ratio(machine: Mapping[str, Any]) -> float | None:
     return float(score["ratio"])
 
 
+def _age(machine: Mapping[str, Any], now: str) -> str:
+    """The time of a score that is not new, for example of a folder that was read to its end."""
+    at = str(machine["score"].get("at") or now)
+    try:
+        return "" if _seconds_between(at, now) < _NEW_SCORE_S else f" at {_local(at)}"
+    except (ValueError, OverflowError):
+        return ""
+
+
 def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
     state, ratio = machine["state"] or {}, _ratio(machine)
     since = state.get("since")
@@ -137,7 +147,7 @@ def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
         str(machine["id"]),
         str(state.get("state", "warming")),
         duration(_seconds_between(since, now)) if since else "",
-        "" if ratio is None else f"{rounded(ratio, 2)} x threshold",
+        "" if ratio is None else f"{rounded(ratio, 2)} x threshold{_age(machine, now)}",
         "; ".join(_remarks(machine, now)),
     )
 

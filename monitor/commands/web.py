@@ -89,12 +89,14 @@ def with_credentials(settings: WebSettings) -> WebSettings:
     return settings.model_copy(update=update)
 
 
-def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -> None:
+def set_password(config: Path | None, user: str, role: Literal["viewer", "operator"]) -> None:
     """Ask for a password, store it where the page of ``config`` reads it, and name that page.
 
-    Raises ``UsageError`` for a name or a password that cannot be used, and what reading the
-    configuration and writing the file raise.
+    Without ``config``: that of config.toml in this folder, or else that of the service. Raises
+    ``MissingInputError`` if there is neither, ``UsageError`` for a name or a password that cannot
+    be used, and what reading the configuration and writing the file raise.
     """
+    config = config or _found_config()
     settings = load_config(config)
     with needs_extra("auscult web", "web"):
         from monitor.web import users  # noqa: PLC0415 - needs the extra
@@ -103,6 +105,26 @@ def set_password(config: Path, user: str, role: Literal["viewer", "operator"]) -
     message(f"{user} may now log in as {role} ({path}, read by {_reader_of(path, config)})")
     for line in _other_places(path, settings, config):
         message(f"warning: {line}")
+
+
+def _found_config() -> Path:
+    """config.toml in this folder, or else that of the service. Raises ``MissingInputError``."""
+    here, service = Path("config.toml"), SERVICE_CONFIGS / "config.toml"
+    for path in (here, service):
+        if _may_exist(path):
+            return path
+    raise MissingInputError(
+        f"this folder has no {here}, and {service}, of the service, does not exist. Name the "
+        "configuration of the daemon with --config FILE"
+    )
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there is a file; also if only others may know. Reading it then gives the reason."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
 
 
 def _reader_of(path: Path, config: Path) -> str:

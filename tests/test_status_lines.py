@@ -1,0 +1,52 @@
+"""What `auscult status` prints about a machine."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from monitor.commands.operate import Target, status
+
+OLD = datetime.fromisoformat("2026-11-23T08:02:00.000Z").astimezone()
+NOW = "2026-11-23T10:15:30.250Z"
+
+
+class Answered(Target):
+    """A daemon with one machine, whose newest score is of a given time."""
+
+    score_at: str = ""
+
+    def ask(self, command: str, **_: Any) -> dict[str, Any]:
+        assert command == "status"
+        machine = {
+            "id": "pump-7",
+            "state": {"state": "ok", "since": NOW},
+            "alert": None,
+            "mute": None,
+            "score": {"at": self.score_at, "ratio": 0.41},
+        }
+        daemon = {"started_at": NOW, "version": "1", "config": "c", "delivery": "outbox 0"}
+        return {"now": NOW, "machines": [machine], "daemon": daemon}
+
+
+@pytest.mark.parametrize(
+    ("score_at", "shown"),
+    [
+        ("2026-11-23T10:15:20.000Z", "0.41 x threshold"),
+        ("2026-11-23T10:15:40.000Z", "0.41 x threshold"),
+        ("2026-11-23T08:02:00.000Z", f"0.41 x threshold at {OLD:%Y-%m-%d %H:%M}"),
+        ("", "0.41 x threshold"),
+        ("no time", "0.41 x threshold"),
+    ],
+)
+def test_an_old_score_has_its_time(
+    score_at: str, shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a folder was read to its end, its last score would be taken for one of now."""
+    target = Answered(None, None)
+    monkeypatch.setattr(Answered, "score_at", score_at)
+    status(target, as_json=False)
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.partition("0.41")[1] + line.partition("0.41")[2].rstrip() == shown
