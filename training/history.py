@@ -6,12 +6,15 @@ import csv
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """One epoch, counted from 1. ``validation_loss`` is None if it is not computed."""
+    """One epoch, counted from 1. ``validation_loss`` is None if it is not computed.
+
+    Both losses are in the same quantity.
+    """
 
     epoch: int
     train_loss: float
@@ -33,6 +36,13 @@ class FitResult:
     best_loss: float
     seconds: float
     earlier_seconds: float = 0.0
+
+
+class Validation(NamedTuple):
+    """``loss``: in the quantity of the training loss. ``choice``: its least value is kept."""
+
+    loss: float
+    choice: float
 
 
 class TrainingProgress(Protocol):

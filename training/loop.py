@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from monitor.errors import AuscultError, UsageError
 from training.device import seed_everything
-from training.history import FitResult, HistoryRow, TrainingProgress
+from training.history import FitResult, HistoryRow, TrainingProgress, Validation
 from training.run_state import RunState, resume, save
 
 BatchT = TypeVar("BatchT")
@@ -56,6 +56,21 @@ class LoopSettings:
             raise UsageError(f"learning rate is {self.learning_rate}; it must be positive")
 
 
+class PartialLoss(NamedTuple):
+    """``total`` is minimised. ``reported`` is the part of it that is also validated."""
+
+    total: Tensor
+    reported: Tensor
+
+
+class _TrainedEpoch(NamedTuple):
+    """The means of the batches of an epoch, and its last learning rate."""
+
+    total: float
+    loss: float
+    learning_rate: float
+
+
 class Batches(Protocol[BatchT_co]):
     """A training set in batches; ``len`` is the number of batches in an epoch."""
 
@@ -68,10 +83,10 @@ class Batches(Protocol[BatchT_co]):
 def fit(
     module: nn.Module,
     batches: Batches[BatchT],
-    loss: Callable[[nn.Module, BatchT], Tensor],
+    loss: Callable[[nn.Module, BatchT], Tensor | PartialLoss],
     settings: LoopSettings,
     *,
-    validate: Callable[[nn.Module], float] | None = None,
+    validate: Callable[[nn.Module], float | Validation] | None = None,
     checkpoint: Path | None = None,
     keep_checkpoint: bool = False,
     identity: dict[str, Any] | None = None,
@@ -81,7 +96,8 @@ def fit(
 
     ``loss(module, batch)`` is a scalar to minimise. ``validate(module)`` is called in eval mode and
     without gradients; the best epoch has its smallest value (without it, the smallest training
-    loss). Module and batches must be on one device.
+    loss). It must be in the quantity of the training loss; where another value chooses the epoch,
+    it is a ``Validation``. Module and batches must be on one device.
 
     With ``checkpoint``, the state of the run is written there after every epoch, and the run
     continues from an existing file. At the end the file is removed, unless ``keep_checkpoint`` is
@@ -99,17 +115,18 @@ def fit(
         epoch = len(run.history)
         started = time.monotonic()
         seed_everything(settings.seed, epoch)
-        train_loss, rate = _train_epoch(
+        trained = _train_epoch(
             module, batches, loss, optimizer, settings, epoch=epoch, progress=progress
         )
+        validation = None if validate is None else _validation(module, validate)
         row = HistoryRow(
             epoch=epoch + 1,
-            train_loss=train_loss,
-            validation_loss=None if validate is None else _validation_loss(module, validate),
-            learning_rate=rate,
+            train_loss=trained.loss,
+            validation_loss=None if validation is None else validation.loss,
+            learning_rate=trained.learning_rate,
             seconds=time.monotonic() - started,
         )
-        run.finish_epoch(row, module)
+        run.finish_epoch(row, module, trained.total if validation is None else validation.choice)
         if checkpoint is not None:
             save(checkpoint, run, module, optimizer, run_identity)
         for each in progress:
@@ -126,16 +143,17 @@ def fit(
 def _train_epoch(
     module: nn.Module,
     batches: Batches[BatchT],
-    loss: Callable[[nn.Module, BatchT], Tensor],
+    loss: Callable[[nn.Module, BatchT], Tensor | PartialLoss],
     optimizer: torch.optim.Optimizer,
     settings: LoopSettings,
     *,
     epoch: int,
     progress: Sequence[TrainingProgress],
-) -> tuple[float, float]:
-    """Train for one epoch; return the mean loss of its batches and the last learning rate."""
+) -> _TrainedEpoch:
+    """Train for one epoch."""
     steps, total = len(batches), len(batches) * settings.epochs
     losses: list[float] = []
+    shown: list[float] = []
     rate = settings.learning_rate
     module.train()
     for step, batch in enumerate(batches.epoch(epoch), start=epoch * steps):
@@ -149,12 +167,14 @@ def _train_epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad(set_to_none=True)
-        value = loss(module, batch)
+        found = loss(module, batch)
+        value, reported = found if isinstance(found, PartialLoss) else (found, found)
         value.backward()  # type: ignore[no-untyped-call]  # torch leaves this one unannotated
         if settings.gradient_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
         optimizer.step()
         losses.append(value.item())
+        shown.append(reported.item())
         if not math.isfinite(losses[-1]):
             raise AuscultError(
                 f"training diverged: the loss is {losses[-1]} in epoch {epoch + 1}; "
@@ -164,13 +184,16 @@ def _train_epoch(
             each.on_step(step + 1, total, losses[-1])
     if not losses:
         raise UsageError("nothing to train on: there are fewer examples than one batch needs")
-    return float(np.mean(losses)), rate
+    return _TrainedEpoch(float(np.mean(losses)), float(np.mean(shown)), rate)
 
 
-def _validation_loss(module: nn.Module, validate: Callable[[nn.Module], float]) -> float:
+def _validation(
+    module: nn.Module, validate: Callable[[nn.Module], float | Validation]
+) -> Validation:
     module.eval()
     with torch.no_grad():
-        return float(validate(module))
+        found = validate(module)
+    return found if isinstance(found, Validation) else Validation(float(found), float(found))
 
 
 def _out_of_patience(run: RunState, settings: LoopSettings) -> bool:

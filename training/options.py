@@ -6,10 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
-from monitor.text.arguments import whole_number
+from monitor.text.arguments import number, whole_number
 
 Device = Annotated[
     str, typer.Option(help="Device to train on: auto, cpu, cuda or mps.", metavar="DEVICE")
+]
+
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        help="Highest learning rate of the training. The default depends on the command.",
+        metavar="NUMBER",
+        parser=number(1e-6, 1.0),
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Examples in each step of the training. The default depends on the command.",
+        metavar="NUMBER",
+        parser=whole_number(2, 4096),
+    ),
 ]
 
 

@@ -34,13 +34,12 @@ class RunState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def finish_epoch(self, row: HistoryRow, module: nn.Module) -> None:
-        """Add an epoch, and keep the weights if they are the best so far."""
-        loss = row.train_loss if row.validation_loss is None else row.validation_loss
+    def finish_epoch(self, row: HistoryRow, module: nn.Module, choice: float) -> None:
+        """Add an epoch, and keep the weights if ``choice`` is the smallest so far."""
         self.history.append(row)
         self.seconds += row.seconds
-        if loss < self.best_loss or not self.best_weights:
-            self.best_epoch, self.best_loss = row.epoch, loss
+        if choice < self.best_loss or not self.best_weights:
+            self.best_epoch, self.best_loss = row.epoch, choice
             self.best_weights = module_tensors(module)
 
 
@@ -63,7 +62,7 @@ def resume(
         best_weights=dict(found.best_weights),
     )
     run.seconds = sum(row.seconds for row in run.history)
-    logger.info("%s: continuing after epoch %d", path, len(run.history))
+    logger.info("resuming from epoch %d of %s", len(run.history), path)
     return run
 
 

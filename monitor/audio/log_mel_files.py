@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -21,7 +21,10 @@ _MAX_HEADER_BYTES = 4096
 _MAX_MELS = 1024
 BLOCK_FRAMES = 512
 _DB_RANGE = (-1000.0, 1000.0)
-_EXPECTED = "expected an .npy file of (n_frames, n_mels) float32 in dB, as np.save writes it"
+_EXPECTED = (
+    "expected an .npy file of (n_frames, n_mels) float32 or float64 in dB, as np.save writes it"
+)
+_TYPES = frozenset({"<f4", "<f8"})
 _HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -42,18 +45,19 @@ def read_log_mel_blocks(
     except (OSError, ValueError) as error:
         raise _missing(path, error) from None
     with file:
-        frames_there, mels_there = _shape(file, path)
+        frames_there, mels_there, dtype = _shape(file, path)
         if n_mels is not None and mels_there != n_mels:
             raise BadInputError(f"{path}: has {mels_there} mel bands, {n_mels} are expected")
         first_frame = 0
         while first_frame < frames_there:
             n_frames = min(block_frames, frames_there - first_frame)
-            content = file.read(n_frames * mels_there * 4)
-            if len(content) < n_frames * mels_there * 4:
+            n_bytes = n_frames * mels_there * dtype.itemsize
+            content = file.read(n_bytes)
+            if len(content) < n_bytes:
                 raise BadInputError(
                     f"{path}: truncated, its header gives {frames_there} frames; copy it again"
                 )
-            frames_db = np.frombuffer(content, dtype="<f4").reshape(n_frames, mels_there)
+            frames_db = np.frombuffer(content, dtype).reshape(n_frames, mels_there)
             if not (frames_db.min() >= _DB_RANGE[0] and frames_db.max() <= _DB_RANGE[1]):
                 raise BadInputError(
                     f"{path}: frames {first_frame} to {first_frame + n_frames} contain NaN, "
@@ -86,8 +90,8 @@ class _Limited:
         return content
 
 
-def _shape(file: BinaryIO, path: Path) -> tuple[int, int]:
-    """``(n_frames, n_mels)`` by the header; the file is left at the first frame."""
+def _shape(file: BinaryIO, path: Path) -> tuple[int, int, np.dtype[Any]]:
+    """``n_frames``, ``n_mels`` and type by the header; the file is left at the first frame."""
     head = _Limited(file, 12 + _MAX_HEADER_BYTES)
     try:
         version = np.lib.format.read_magic(head)
@@ -101,11 +105,11 @@ def _shape(file: BinaryIO, path: Path) -> tuple[int, int]:
         )
     except Exception:  # noqa: BLE001  # a damaged header raises errors of many kinds in the parser
         raise BadInputError(f"{path}: its header cannot be read; {_EXPECTED}") from None
-    if dtype.str != "<f4":
+    if dtype.str not in _TYPES:
         raise BadInputError(f"{path}: contains {dtype.str}; {_EXPECTED}")
     if fortran_order:
         raise BadInputError(f"{path}: is in Fortran order; {_EXPECTED}")
     two_axes = [type(length) for length in shape] == [int, int]  # numpy lets booleans pass
     if not two_axes or shape[0] < 1 or not 1 <= shape[1] <= _MAX_MELS:
         raise BadInputError(f"{path}: has the shape {shape}; {_EXPECTED}")
-    return shape[0], shape[1]
+    return shape[0], shape[1], dtype

@@ -69,6 +69,34 @@ class _Command(TyperCommand):
         return [one for one in arguments if not one.hidden]
 
 
+def with_lists(*options: str) -> type[TyperCommand]:
+    """A command whose ``options`` take all values that follow: ``--normal a b`` is two of them.
+
+    The values end at the next option. Arguments must therefore come before these options.
+    """
+
+    class Command(_Command):
+        def parse_args(self, ctx: Any, args: list[str]) -> Any:
+            return super().parse_args(ctx, _one_value_each(args, options))
+
+    return Command
+
+
+def _one_value_each(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
+    """``--normal a b`` as ``--normal a --normal b``. An option without a value stays as it is."""
+    result: list[str] = []
+    option, has_value = "", False
+    for argument in arguments:
+        if argument.startswith("-") and argument != "-":
+            option, has_value = (argument if argument in options else ""), False
+        elif option:
+            if has_value:
+                result.append(option)
+            has_value = True
+        result.append(argument)
+    return result
+
+
 def _name_of(argument: TyperArgument) -> str:
     return argument.display_name_raw + ("..." if argument.nargs != 1 else "")
 
@@ -91,15 +119,15 @@ def number(least: float = -math.inf, most: float = math.inf) -> Callable[[str], 
     return parse
 
 
-def whole_number(least: int | None = None) -> Callable[[str], int]:
-    """A parser of a whole number of at least ``least``. It raises ``typer.BadParameter``."""
+def whole_number(least: int | None = None, most: int | None = None) -> Callable[[str], int]:
+    """A parser of a whole number from ``least`` to ``most``. It raises ``typer.BadParameter``."""
 
     def parse(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
             raise typer.BadParameter(f"must be a whole number, not {text}") from None
-        _within(value, -math.inf if least is None else least, math.inf)
+        _within(value, -math.inf if least is None else least, math.inf if most is None else most)
         return value
 
     return parse

@@ -16,6 +16,7 @@ import typer
 from monitor.errors import UsageError
 from monitor.text.arguments import CommandApp, number
 from training.images.options import RunOptions, read_folder
+from training.run_folder import log_to_standard_error, new_folder
 
 
 class _Report(Protocol):
@@ -139,7 +140,9 @@ def _command(run: Callable[..., _Report], **defaults: Any) -> Callable[..., None
     @wraps(run)
     def command(**values: Any) -> None:
         options = RunOptions(**{one.name: values.pop(one.name) for one in shared})
-        report = run(options, **values)
+        log_to_standard_error()
+        with new_folder(options.out, resumes=True):
+            report = run(options, **values)
         as_json = json.dumps(dict(report.metrics), indent=2)
         typer.echo(as_json if options.as_json else report.table())
 

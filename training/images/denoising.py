@@ -22,7 +22,14 @@ from training.images.density import fit_density
 from training.images.figures import save_grid, save_rows
 from training.images.image_set import ImageSet, add_noise, split_validation
 from training.images.model import ImageModel
-from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
+from training.images.outputs import (
+    compared_with_pca,
+    finish_run,
+    open_output,
+    table,
+    training_record,
+    write_run,
+)
 from training.images.pca import Pca, fit_pca
 from training.images.projection import project
 from training.images.reconstruction import VALIDATION_FRACTION, density_metrics
@@ -118,8 +125,7 @@ def denoise(
         "parameters": model.n_parameters,
         "latent_dim": settings.latent_dim,
         "architecture": settings.architecture,
-        "seed": settings.seed,
-        "best_epoch": result.best_epoch,
+        **training_record(settings, result),
     }
     rows = [("clean", clean), ("noisy", noisy), ("PCA", linear), *classical.items()]
     rows.append((method, denoised))

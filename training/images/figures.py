@@ -104,7 +104,7 @@ def save_latent_space(
 
 
 def save_history(path: Path, history: Sequence[HistoryRow]) -> None:
-    """Draw training loss and validation error over the epochs, each with its own axis.
+    """Draw training and validation loss over the epochs.
 
     A single epoch is drawn as a circle and a cross.
     """
@@ -113,16 +113,15 @@ def save_history(path: Path, history: Sequence[HistoryRow]) -> None:
     epochs = [row.epoch for row in history]
     one = len(epochs) == 1
     train_loss = [row.train_loss for row in history]
-    axes.plot(epochs, train_loss, color="tab:blue", marker="o" if one else "", markersize=9)
+    axes.plot(epochs, train_loss, marker="o" if one else "", markersize=9, label="training")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(FixedLocator(epochs) if one else MaxNLocator(integer=True))
-    axes.set_ylabel("training loss", color="tab:blue")
+    axes.set_ylabel("loss per image")
     validation = [row.validation_loss for row in history]
     if all(value is not None for value in validation):
-        twin = axes.twinx()
-        errors = np.array(validation, dtype=float)
-        twin.plot(epochs, errors, color="tab:orange", marker="x" if one else "", markersize=9)
-        twin.set_ylabel("validation error", color="tab:orange")
+        losses = np.array(validation, dtype=float)
+        axes.plot(epochs, losses, marker="x" if one else "", markersize=9, label="validation")
+        axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=_DPI)
 

@@ -22,7 +22,14 @@ from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
 from training.images.image_set import ImageSet
 from training.images.oneclass import train_anomaly_scorer
-from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
+from training.images.outputs import (
+    compared_with_pca,
+    finish_run,
+    open_output,
+    table,
+    training_record,
+    write_run,
+)
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import ImageSettings
@@ -114,7 +121,7 @@ def find_anomalous_frames(
         "latent_dim": settings.latent_dim,
         "architecture": settings.architecture,
         "parameters": scorer.model.n_parameters,
-        "seed": settings.seed,
+        **training_record(settings, result),
     }
     if with_density:
         metrics |= density_metrics(scorer.density, scorer.model.encode(second.scaled()))

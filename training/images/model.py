@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from monitor.domain import FloatArray
@@ -64,7 +64,7 @@ class ImageModel:
         spec = asdict(self.network.spec)
         metadata = {"spec": json.dumps(spec), "objective": json.dumps(asdict(self.objective))}
         weights = {name: t.contiguous() for name, t in module_tensors(self.network).items()}
-        save_file(weights, path, metadata=metadata)
+        path.write_bytes(save(weights, metadata))  # save_file lets nobody else read the file
 
     def _map(self, function: Callable[[Tensor], Tensor], values: FloatArray) -> FloatArray:
         self.network.eval()

@@ -22,7 +22,13 @@ from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_sco
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
 from training.images.image_set import ImageSet, split_validation
-from training.images.outputs import finish_run, open_output, table, write_run
+from training.images.outputs import (
+    finish_run,
+    open_output,
+    table,
+    training_record,
+    write_run,
+)
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
@@ -98,6 +104,10 @@ def one_class(
         for kind in kinds:
             metrics[f"{kind}auc"][name] = case.auc[kind]
         history += case.result.history
+        trained = training_record(settings, case.result)
+        for key in ("epochs", "best_epoch", "train_loss", "validation_loss"):
+            metrics.setdefault(key, {})[name] = trained.pop(key)
+        metrics |= trained
         write_run(place, case.scorer.model, case.result)
         case.scorer.rotations.save(place / ROTATIONS_WEIGHTS_NAME)
         _write_figures(data, group, case, place)
@@ -115,7 +125,7 @@ def one_class(
     if len(groups) > 1:
         numbered = [replace(row, epoch=i) for i, row in enumerate(history, start=1)]
         write_history(folder / "history.csv", numbered)
-    metrics |= {"architecture": settings.architecture, "seed": settings.seed}
+    metrics["architecture"] = settings.architecture
     metrics["seconds"] = time.monotonic() - started + earlier_seconds
     finish_run(folder, metrics, *places)
     return OneClass(metrics)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from monitor.errors import MissingInputError
-from training.options import Device, tensorboard_option, whole_number_option
+from training.options import (
+    BatchSize,
+    Device,
+    LearningRate,
+    tensorboard_option,
+    whole_number_option,
+)
 
 if TYPE_CHECKING:
     from training.images.datasets import ImageData
@@ -69,6 +75,8 @@ class RunOptions:
     cell: Cell = "gru"
     latent_dim: LatentDim = None
     epochs: Epochs = None
+    learning_rate: LearningRate = None
+    batch_size: BatchSize = None
     seed: Seed = 0
     device: Device = "auto"
     density: Density = "none"
@@ -101,6 +109,8 @@ class RunOptions:
             cell=self.cell,
             latent_dim=self.latent_dim,
             epochs=self.epochs,
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
             seed=self.seed,
             device=self.device,
             **own,

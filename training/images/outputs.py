@@ -11,8 +11,10 @@ from monitor.errors import MissingInputError
 from training.history import FitResult, write_history
 from training.images.figures import save_history
 from training.images.model import ImageModel
+from training.images.train import ImageSettings
 from training.images.transformations import ROTATIONS_CHECKPOINT_NAME
 from training.loop import CHECKPOINT_NAME
+from training.run_folder import versions
 
 METRICS_NAME = "metrics.json"
 WEIGHTS_NAME = "weights.safetensors"
@@ -32,6 +34,21 @@ def write_run(folder: Path, model: ImageModel, result: FitResult) -> None:
     model.save(folder / WEIGHTS_NAME)
     write_history(folder / "history.csv", result.history)
     save_history(folder / "loss.png", result.history)
+
+
+def training_record(settings: ImageSettings, result: FitResult) -> dict[str, Any]:
+    """The keys of ``metrics.json`` about the training. The losses are those of the kept epoch."""
+    kept = result.history[result.best_epoch - 1]
+    return {
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "train_loss": kept.train_loss,
+        "validation_loss": kept.validation_loss,
+        "learning_rate": settings.learning_rate,
+        "batch_size": settings.batch_size,
+        "seed": settings.seed,
+        "versions": versions(),
+    }
 
 
 def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> None:

@@ -21,7 +21,14 @@ from training.images.figures import save_grid, save_latent_space, save_rows
 from training.images.image_set import split_validation
 from training.images.model import ImageModel
 from training.images.networks import VariationalAutoencoder
-from training.images.outputs import compared_with_pca, finish_run, open_output, table, write_run
+from training.images.outputs import (
+    compared_with_pca,
+    finish_run,
+    open_output,
+    table,
+    training_record,
+    write_run,
+)
 from training.images.pca import fit_pca
 from training.images.train import ImageSettings, evidence_lower_bound, train_image_model
 
@@ -92,8 +99,7 @@ def reconstruct(
         "latent_dim": settings.latent_dim,
         "architecture": settings.architecture,
         "dataset": data.name,
-        "seed": settings.seed,
-        "best_epoch": result.best_epoch,
+        **training_record(settings, result),
     }
     codes = model.encode(x_test)
     metrics |= _lower_bound(model, x_test)

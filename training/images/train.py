@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from monitor.domain import FloatArray
 from monitor.errors import UsageError
 from training.device import resolve_device, seed_everything
-from training.history import FitResult
+from training.history import FitResult, Validation
 from training.images.autoencoder import Architecture, Autoencoder, Cell, NetworkSpec
 from training.images.batches import TensorBatches
 from training.images.model import ImageModel
@@ -90,8 +90,8 @@ def train_image_model(
         clean = mirror_half(batch[0]) if settings.mirrored else batch[0]
         return _loss(network, objective, clean if corrupt is None else corrupt(clean), clean)
 
-    def validate(_: nn.Module) -> float:
-        return _validation_error(model, corrupted, v)
+    def validate(_: nn.Module) -> Validation:
+        return _validated(model, corrupted, v)
 
     identity = {
         **asdict(settings),
@@ -175,18 +175,25 @@ def _loss(network: Autoencoder, objective: Objective, seen: Tensor, clean: Tenso
     return objective.losses(raw.float(), clean).mean()
 
 
-def _validation_error(model: ImageModel, seen: Tensor, clean: Tensor) -> float:
-    """Return the squared error per element; of a variational network, the negative lower bound."""
-    total = 0.0
+def _validated(model: ImageModel, seen: Tensor, clean: Tensor) -> Validation:
+    """Return the loss per image. The squared error per element chooses the epoch.
+
+    Of a variational network, both are the negative lower bound.
+    """
+    network, objective = model.network, model.objective
+    loss, error = 0.0, 0.0
     for a, b in zip(
         torch.split(seen, _VALIDATION_BATCH), torch.split(clean, _VALIDATION_BATCH), strict=True
     ):
-        if isinstance(model.network, VariationalAutoencoder):
-            bound = evidence_lower_bound(model.network, model.objective, b, a)
-            total -= float(bound.sum()) * b[0].numel()
-        else:
-            total += float((model.reconstruct_tensor(a) - b).square().sum())
-    return total / clean.numel()
+        if isinstance(network, VariationalAutoencoder):
+            loss -= float(evidence_lower_bound(network, objective, b, a).sum())
+            continue
+        raw = network.reconstruct_raw(objective.prepare(a))
+        loss += float(objective.losses(raw.float(), b).sum())
+        error += float((objective.restore(raw) - b).square().sum())
+    loss /= len(clean)
+    is_variational = isinstance(network, VariationalAutoencoder)
+    return Validation(loss, loss if is_variational else error / clean.numel())
 
 
 def _fixed(corrupt: GaussianNoise, images: Tensor, seed: int) -> Tensor:

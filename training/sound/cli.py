@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from monitor.errors import MissingInputError, UsageError
+from monitor.errors import UsageError
 from monitor.text.arguments import AsJson, number
-from training.options import Device, tensorboard_option, whole_number_option
+from training.options import (
+    BatchSize,
+    Device,
+    LearningRate,
+    tensorboard_option,
+    whole_number_option,
+)
+from training.run_folder import log_to_standard_error, new_folder
 
 if TYPE_CHECKING:
     from training.sound.settings import AudioSettings
@@ -88,6 +92,8 @@ def audio(
         ),
     ] = None,
     epochs: Annotated[int | None, whole_number_option("Number of training epochs.", 1)] = None,
+    learning_rate: LearningRate = None,
+    batch_size: BatchSize = None,
     seed: Annotated[int, whole_number_option("Seed for weights, batches and splits.", 0)] = 0,
     device: Device = "auto",
     config: Annotated[
@@ -113,7 +119,7 @@ def audio(
     from training.sound.report import write_report  # noqa: PLC0415 - as above
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415 - quick --help
 
-    _log_to_standard_error()
+    log_to_standard_error()
     if (out / MANIFEST).exists() and not overwrite:
         raise UsageError(f"--out {out}: is already a bundle; replace it with --overwrite")
     request = AudioRequest(
@@ -128,10 +134,12 @@ def audio(
         continued=continued,
         keep_previous=overwrite,
         keep_outliers=keep_outliers,
-        settings=_settings(config, epochs),
+        settings=_settings(
+            config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+        ),
     )
     board = out / "tensorboard" if tensorboard else None
-    with _folder(out), training_progress("training", tensorboard_dir=board) as progress:
+    with new_folder(out), training_progress("training", tensorboard_dir=board) as progress:
         result = train_audio(request, progress)
     report = write_report(result)
     typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
@@ -142,31 +150,14 @@ def register(app: typer.Typer) -> None:
     app.command("audio")(audio)
 
 
-def _settings(config: Path | None, epochs: int | None) -> AudioSettings:
+def _settings(config: Path | None, **given: float | None) -> AudioSettings:
+    """The settings of the file and the environment, with the options that are given."""
     from training.sound.settings import load_audio_settings  # noqa: PLC0415 - quick --help
 
     settings = load_audio_settings(config)
-    if epochs is None:
-        return settings
-    training = settings.training.model_copy(update={"epochs": epochs})
+    chosen = {name: value for name, value in given.items() if value is not None}
+    training = settings.training.model_copy(update=chosen)
     return settings.model_copy(update={"training": training})
-
-
-@contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    """Make the folder before the training starts. Remove it again if the training fails."""
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MissingInputError(f"--out {folder}: {error.strerror}") from error
-    try:
-        yield
-    except BaseException:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
-        raise
 
 
 def _document(result: AudioResult) -> dict[str, object]:
@@ -196,13 +187,3 @@ def _summary(result: AudioResult, report: Path) -> str:
     lines |= {"Bundle": str(result.bundle.path), "Report": str(report), "Next step": next_step}
     width = max(map(len, lines))
     return "\n".join(f"{name.lower():<{width}}  {text}" for name, text in lines.items())
-
-
-def _log_to_standard_error() -> None:
-    """Log each step to standard error, unless logging is set up already."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger = logging.getLogger("training")
-    if not logger.handlers and not logging.root.handlers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)

@@ -13,7 +13,7 @@ from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from training.device import seed_everything
 from training.history import FitResult, TrainingProgress
-from training.loop import LoopSettings, fit
+from training.loop import LoopSettings, PartialLoss, fit
 from training.sound.band_network import BandAutoencoder
 from training.sound.network import SoundAutoencoder, SoundNetworkSpec
 from training.sound.recordings import Recording, WindowBatch, WindowBatches
@@ -144,15 +144,18 @@ def _windows(recordings: Sequence[Recording], features: LogMelSpec, most: int) -
     return windows_db
 
 
-def _loss(machine_weight: float) -> Callable[[nn.Module, WindowBatch], Tensor]:
-    def loss(network: nn.Module, batch: WindowBatch) -> Tensor:
+def _loss(machine_weight: float) -> Callable[[nn.Module, WindowBatch], PartialLoss]:
+    """The reconstruction error, which is reported, and the classification of the machine."""
+
+    def loss(network: nn.Module, batch: WindowBatch) -> PartialLoss:
         assert isinstance(network, SoundAutoencoder)  # noqa: S101 - the loop passes on its module
         output = network(batch.windows_db)
         error: Tensor = nn.functional.mse_loss(output.reconstructed, output.windows)
-        if network.machine_head is not None and machine_weight:
-            logits = network.machine_head(output.latent)
-            error = error + machine_weight * nn.functional.cross_entropy(logits, batch.machine)
-        return error
+        if network.machine_head is None or not machine_weight:
+            return PartialLoss(error, error)
+        logits = network.machine_head(output.latent)
+        classified = nn.functional.cross_entropy(logits, batch.machine)
+        return PartialLoss(error + machine_weight * classified, error)
 
     return loss
 
