@@ -74,5 +74,5 @@ $(VENV)/.demo: $(WRITTEN_FOR) | python
 $(VENV)/.dev: $(WRITTEN_FOR) | python
 	@echo "setting up $(VENV), some minutes the first time" >&2
 	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" \
-		--extra train --extra demo --extra web --extra notify --extra dev
+		--extra train --extra demo --extra web --extra notify --extra fleet --extra dev
 	@touch $@

@@ -83,14 +83,18 @@ class Pipeline:
         decides_only: bool = False,
         transform: Transform | None = None,
         share: ShareOfGaps = share_of_gaps,
+        watch: ScoreWatch | None = None,
     ) -> None:
-        """``transform`` makes windows of samples, in place of the usual one; ``share`` as well."""
+        """``transform`` makes windows of samples, in place of the usual one; ``share`` as well.
+
+        ``watch`` follows the scores in place of one of ``detector`` and ``operation``.
+        """
         operation, detector = operation or OperationSettings(), detector or DetectorSettings()
         spec = bundle.spec
         self.bundle = bundle
         self.state = _WARMING
         self.not_judged: SourceState | None = None
-        self.watch = ScoreWatch(bundle, detector, operation)
+        self.watch = watch or ScoreWatch(bundle, detector, operation)
         self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)

@@ -42,7 +42,11 @@ LAZY_TRAINERS = {"monitor/cli/bundles.py", "monitor/cli/training.py", "monitor/d
 # Files whose own standard output or exit status is their interface.
 PRINTING = {"monitor/cli/program.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.
-CHILDREN = {"monitor/sources/microphone/child.py", "monitor/offline/ahead_worker.py"}
+CHILDREN = {
+    "monitor/sources/microphone/child.py",
+    "monitor/offline/ahead_worker.py",
+    "training/fleet/worker.py",
+}
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 SIDE_EFFECTS = {

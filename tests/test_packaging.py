@@ -28,11 +28,15 @@ GROUPS = {
     "demo": (["monitor/demo"], ["run", "demo"]),
     "web": (["monitor/web"], ["run", "web"]),
     "notify": (["monitor/notify"], ["run", "notify"]),
-    "dev": (["tests", "benchmarks", "tools"], ["run", "train", "demo", "web", "notify", "dev"]),
+    "fleet": (["training/fleet"], ["run", "train", "fleet"]),
+    "dev": (
+        ["tests", "benchmarks", "tools"],
+        ["run", "train", "demo", "web", "notify", "fleet", "dev"],
+    ),
 }
 """Group of dependencies to the folders that it is for, and to all groups that these may use."""
-OF_EXTRAS = ("monitor/demo", "monitor/web", "monitor/notify")
-"""Folders of the run time that need an extra."""
+OF_EXTRAS = ("monitor/demo", "monitor/web", "monitor/notify", "training/fleet")
+"""Folders that need an extra beside that of their package."""
 NOT_IMPORTED = {
     "pywavelets": "the wavelet denoiser of scikit-image imports it",
     "tensorboard": "torch.utils.tensorboard imports it",
@@ -77,7 +81,7 @@ def test_what_is_imported_is_declared(group: str) -> None:
     """A user who installs an extra would lack a package that its commands import."""
     folders, groups = GROUPS[group]
     allowed = set[str]().union(*map(declared, groups))
-    found = imported(*folders, without=OF_EXTRAS if group == "run" else ())
+    found = imported(*folders, without=OF_EXTRAS if group in {"run", "train"} else ())
     assert not {name: file for name, file in found.items() if name not in allowed}
 
 
@@ -136,7 +140,7 @@ def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -
     assert b"auscult = monitor.cli:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
-    extras = {"train", "demo", "web", "notify", "dev"}
+    extras = {"train", "demo", "web", "notify", "fleet", "dev"}
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == extras
 
 

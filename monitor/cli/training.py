@@ -1,4 +1,4 @@
-"""The commands that train: ``demo``, and ``train`` with the commands of the trainer."""
+"""The commands that train: ``demo``, and ``train`` and ``fleet`` with their own commands."""
 
 # ruff: noqa: PLC0415  # imports inside a command keep the other commands quick
 
@@ -93,6 +93,19 @@ def train(context: typer.Context) -> int:
         return training_app.run("auscult train", context.args)
 
 
+def fleet(context: typer.Context) -> int:
+    """Train and replay many machines."""
+    from monitor.commands.extras import FOR_FLEET, FOR_TRAINING, needs_extra, require_installed
+
+    with needs_extra("auscult fleet", "fleet", "train"):
+        if "--help" not in context.args:
+            packages = (*FOR_FLEET, "ray") if "ray" in context.args else FOR_FLEET
+            require_installed(*FOR_TRAINING, *packages)
+        from training.fleet.cli import app as fleet_app
+
+        return fleet_app.run("auscult fleet", context.args)
+
+
 def train_requests(
     folder: Annotated[
         Path, typer.Argument(help="The folder `training` in the state folder of a daemon.")
@@ -120,7 +133,8 @@ def register(app: CommandApp) -> None:
     app.command()(demo)
     app.command(hidden=True)(train_requests)
     app.command(hidden=True)(score_for_relearning)
-    app.command(
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-        add_help_option=False,
-    )(train)
+    for command in (train, fleet):
+        app.command(
+            context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+            add_help_option=False,
+        )(command)

@@ -11,6 +11,7 @@ from monitor.learning.trainers.train_command import PACKAGES
 
 _OWN = frozenset({"monitor", "training"})
 FOR_DEMO = ("amqtt",)
+FOR_FLEET = ("fsspec", "pyarrow")
 FOR_NOTIFICATIONS = ("apprise",)
 FOR_TRAINING = PACKAGES
 FOR_WEB = ("starlette", "uvicorn", "jinja2", "argon2", "prometheus_client")

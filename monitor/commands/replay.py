@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from monitor.commands.output import (
     report_ignored,
 )
 from monitor.commands.replay_results import replay_results
-from monitor.config.settings import Settings, check_machine_id, load_config
+from monitor.config.machine_id import check_machine_id
+from monitor.config.settings import Settings, load_config
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.detection.thresholds import thresholds_of
@@ -27,7 +27,7 @@ from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.mqtt.one_shot import publish_alerts
-from monitor.offline.ahead import Ahead
+from monitor.offline.ahead import ahead_for
 from monitor.offline.replay import (
     DrawAlerts,
     RaisedAlert,
@@ -38,8 +38,6 @@ from monitor.offline.replay import (
 from monitor.text.wording import counted
 
 EXIT_ALERT = 1
-_LEAST_SHARED_BYTES = 1_000_000
-"""About a minute of sound as FLAC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def replay(request: ReplayRequest) -> int:
     threshold = thresholds_of(bundle.calibration, detector).alarm
     with replay_results(bundle, machine, paths, first_sequence, threshold) as results:
         network = Network(bundle)
-        with _ahead(bundle, network, recordings, request.jobs) as ahead:
+        with ahead_for(bundle, network, recordings, request.jobs) as ahead:
             for number, recording in enumerate(recordings, 1):
                 progress(f"{number} of {len(recordings)}  {recording}")
                 results.add(
@@ -115,16 +113,6 @@ def replay(request: ReplayRequest) -> int:
         return BadInputError.exit_status
     raised = any(alert.kind == "raised" for alert in results.alerts)
     return EXIT_ALERT if request.fail_on_alert and raised else 0
-
-
-def _ahead(
-    bundle: Bundle, network: Network, recordings: Iterable[Path], jobs: int
-) -> AbstractContextManager[Ahead | None]:
-    """The processes that share the work; none for little sound, which is done before they start."""
-    n_bytes = sum(path.stat().st_size for path in recordings if path.is_file())
-    if jobs < 2 or n_bytes < _LEAST_SHARED_BYTES:
-        return nullcontext()
-    return Ahead(bundle, network, jobs)
 
 
 def _report_unjudged(summaries: Sequence[RecordingSummary]) -> None:

@@ -9,7 +9,6 @@ environment variable) and says what would be right.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from monitor.config.document import ConfigDocument, Model, read_document
 from monitor.config.history import HistorySettings
+from monitor.config.machine_id import check_machine_id
 from monitor.config.notify import SECRET_KEYS as NOTIFY_SECRET_KEYS
 from monitor.config.notify import NotifySettings
 from monitor.config.toml_lines import KeyPath
@@ -37,17 +37,6 @@ _TABLES = (
     *("mqtt", "detector", "service", "learning", "history", "evidence", "web", "notify"),
     "machine",
 )
-_MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-
-
-def check_machine_id(value: str) -> str:
-    """The id itself. Raises ``ValueError`` if it cannot be a level of an MQTT topic."""
-    if not _MACHINE_ID.fullmatch(value):
-        raise ValueError(
-            'may contain only letters (a-z, A-Z), digits, "-", "_" and ".", at most 64, and '
-            f"must begin with a letter or digit, not {value!r}"
-        )
-    return value
 
 
 class ServiceSettings(BaseModel):

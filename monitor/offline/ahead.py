@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -26,6 +28,18 @@ from monitor.model.network import Network, NetworkOutput
 from monitor.offline.ahead_worker import CELLS, TILES, Layout, Piece, Worker, part_of
 
 _MOST_OUTPUTS = 512
+_LEAST_SHARED_BYTES = 1_000_000
+"""About a minute of sound as FLAC."""
+
+
+def ahead_for(
+    bundle: Bundle, network: Network, recordings: Iterable[Path], jobs: int
+) -> AbstractContextManager[Ahead | None]:
+    """The processes that share the work; none for little sound, which is done before they start."""
+    n_bytes = sum(path.stat().st_size for path in recordings if path.is_file())
+    if jobs < 2 or n_bytes < _LEAST_SHARED_BYTES:
+        return nullcontext()
+    return Ahead(bundle, network, jobs)
 
 
 class Ahead:

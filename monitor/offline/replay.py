@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from monitor.audio.recordings import recording_blocks
 from monitor.audio.spectral_gaps import share_of_gaps
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationStatus
+from monitor.detection.score_watch import ScoreWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
-from monitor.domain import Score, SourceState, block_times_s
+from monitor.domain import AudioBlock, LogMelBlock, Score, SourceState, block_times_s
 from monitor.errors import BadInputError, MissingInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -93,15 +94,19 @@ def replay_recording(
     operation: OperationSettings | None = None,
     channel: Channel = "mix",
     ahead: Ahead | None = None,
+    watch: ScoreWatch | None = None,
+    blocks: Iterable[AudioBlock | LogMelBlock] | None = None,
 ) -> RecordingSummary:
     """Score one recording as one stream that began at ``start_unix_s``.
 
     A recording that cannot be read to its end gives a summary with an error, after the scores
     of the part that could be read. Exceptions of the sinks are passed on. ``ahead``: processes that
-    share the work; the results are the same.
+    share the work; the results are the same. ``watch``: a new one, in place of one of ``detector``
+    and ``operation``. ``blocks``: what is scored of the recording, by default all of it.
     """
     whole = bundle.recording_score()
-    blocks = recording_blocks(recording, bundle.spec, channel=channel)
+    if blocks is None:
+        blocks = recording_blocks(recording, bundle.spec, channel=channel)
     shared = ahead.recording() if ahead is not None else None
     pipeline = Pipeline(
         bundle,
@@ -112,6 +117,7 @@ def replay_recording(
         decides_only=True,
         transform=shared.windows if shared is not None else None,
         share=shared.share_of_gaps if shared is not None else share_of_gaps,
+        watch=watch,
     )
     if shared is not None:
         blocks = shared.blocks(blocks)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from monitor import __version__
 from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
@@ -23,6 +20,7 @@ from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from monitor.model.operation import Operation
 from monitor.model.peak_evidence import PeakEvidence
+from training.run_folder import versions
 from training.sound.controls import Control
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.network import SoundAutoencoder
@@ -75,7 +73,7 @@ def write_bundle(
             **description_of(graph.network),
             "parameters": sum(p.numel() for p in _weights(graph.network).values()),
         },
-        provenance={**provenance, "versions": _versions()},
+        provenance={**provenance, "versions": versions(*_VERSIONS_OF)},
         extra_files={WEIGHTS: save(_weights(graph.network))},
     )
 
@@ -121,14 +119,6 @@ def _selftest(graph: EvidenceGraph, windows_db: FloatArray, model: SoundModel) -
     return SelfTest(windows_db, loss, evidence, score)
 
 
-def _versions() -> dict[str, str]:
-    return {
-        "auscult": __version__,
-        "python": platform.python_version(),
-        **{name: version(name) for name in _VERSIONS_OF},
-    }
-
-
 def provenance_of(
     request: AudioRequest,
     data: TrainingData,
@@ -152,11 +142,11 @@ def provenance_of(
         ],
         "references": [
             {
-                "name": str(path),
+                "name": reference.name,
                 "recordings": len(machine),
                 "seconds": round(sum(r.seconds(spec) for r in machine), 2),
             }
-            for path, machine in zip(request.references, data.references, strict=True)
+            for reference, machine in zip(request.reference_machines, data.references, strict=True)
         ],
         "continued": data.continued.sha256 if data.continued else None,
         "seed": request.seed,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from monitor.text.wording import counted, rounded
 from training.sound.budget_recall import budget_line
 from training.sound.train import AudioResult
 
 
-def headline(result: AudioResult) -> dict[str, str]:
-    """The first lines: doubtful recordings, threshold, data, scoring and the next step."""
+def headline(result: AudioResult, final: Path | None = None) -> dict[str, str]:
+    """The first lines: doubtful recordings, threshold, data, scoring and the next step.
+
+    ``final``: where the bundle will be, if that is not where it is.
+    """
     calibration = result.bundle.calibration
     budget = budget_line(calibration, result.recall.by_useful_budget(calibration))
     lines = {
@@ -24,7 +29,7 @@ def headline(result: AudioResult) -> dict[str, str]:
         lines["Operating states"] = str(result.n_regimes)
     if result.previous is not None:
         lines["Previous bundle"] = f"kept as {result.previous}"
-    path = result.bundle.path.absolute()
+    path = (final or result.bundle.path).absolute()
     lines["Next step"] = (
         f'set bundle = "{path}" for the machine in config.toml, then run `auscult check`'
     )

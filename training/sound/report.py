@@ -65,15 +65,18 @@ _SEVERAL_STATES = (
 )
 
 
-def write_report(result: AudioResult) -> Path:
-    """Write the page, its figures as files of their own, and ``history.csv`` to the bundle."""
+def write_report(result: AudioResult, final: Path | None = None) -> Path:
+    """Write the page, its figures as files of their own, and ``history.csv`` to the bundle.
+
+    ``final``: where the bundle will be, if that is not where it is.
+    """
     folder = result.bundle.path
     write_history(folder / HISTORY, result.history.history)
     pictures = dict(zip(FIGURES, _pictures(result), strict=True))
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
     path = folder / REPORT
-    path.write_text(page(folder.absolute().name, _parts(result, pictures)), encoding="utf-8")
+    path.write_text(page(folder.absolute().name, _parts(result, pictures, final)), encoding="utf-8")
     return path
 
 
@@ -88,10 +91,10 @@ def _pictures(result: AudioResult) -> list[bytes]:
     ]
 
 
-def _parts(result: AudioResult, pictures: dict[str, bytes]) -> list[Html]:
+def _parts(result: AudioResult, pictures: dict[str, bytes], final: Path | None) -> list[Html]:
     bundle, choice = result.bundle, result.choice
     return [
-        facts(_with_code(headline(result))),
+        facts(_with_code(headline(result, final))),
         *_sections(result),
         heading("Healthy scores and the threshold"),
         picture(pictures["scores.png"], "histogram of healthy scores"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -36,19 +36,29 @@ _LEAST_SECTION_S = 1.5 * BLOCK_S
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceMachine:
+    """Healthy recordings of another machine of the same type: files, or folders of them."""
+
+    name: str
+    recordings: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AudioRequest:
     """The arguments of ``auscult train audio``.
 
-    ``references``: a file or folder for each reference machine. ``score``: used instead of the
-    score that the rule chooses. ``continued``: the bundle whose network is trained further.
-    ``keep_previous``: if there is a bundle at ``out``, keep a copy of it. ``keep_outliers``: also
-    train on recordings that do not fit the others. ``confirmed``: further healthy recordings of
-    the machine, which a person has confirmed: they are used although they do not fit the others.
+    ``references``: a file or folder for each reference machine, or the machine with its files.
+    ``score``: used instead of the score that the rule chooses. ``continued``: the bundle whose
+    network is trained further. ``keep_previous``: if there is a bundle at ``out``, keep a copy of
+    it. ``keep_outliers``: also train on recordings that do not fit the others. ``confirmed``:
+    further healthy recordings of the machine, which a person has confirmed: they are used
+    although they do not fit the others.
+    ``read``: reads a recording in place of ``read_recording``, with the same result.
     """
 
     recordings: tuple[Path, ...]
     out: Path
-    references: tuple[Path, ...] = ()
+    references: tuple[Path | ReferenceMachine, ...] = ()
     false_alarms_per_week: float = 1.0
     seed: int = 0
     device: str = "auto"
@@ -58,6 +68,15 @@ class AudioRequest:
     keep_outliers: bool = False
     confirmed: tuple[Path, ...] = ()
     settings: AudioSettings = field(default_factory=AudioSettings)
+    read: Callable[[Path, LogMelSpec], Recording] = read_recording
+
+    @property
+    def reference_machines(self) -> tuple[ReferenceMachine, ...]:
+        """The reference machines, each with a name."""
+        return tuple(
+            one if isinstance(one, ReferenceMachine) else ReferenceMachine(str(one), (one,))
+            for one in self.references
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +130,16 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     span_s = continued.span_s if continued else training.span_s
     confirmed = recording_files(request.confirmed) if request.confirmed else []
     paths = [[*recording_files(request.recordings), *confirmed]]
-    paths += [recording_files([reference]) for reference in request.references]
-    given = [*request.recordings, *request.confirmed, *request.references]
+    machines = request.reference_machines
+    paths += [recording_files(machine.recordings) for machine in machines]
+    of_references = chain.from_iterable(machine.recordings for machine in machines)
+    given = [*request.recordings, *request.confirmed, *of_references]
     if ignored := describe_ignored(ignored_files(given)):
         logger.warning("%s", ignored)
-    read = read_each(chain.from_iterable(paths), lambda path: read_recording(path, spec))
+    read = read_each(chain.from_iterable(paths), lambda path: request.read(path, spec))
     rest = iter(read)
     own, *references = [list(islice(rest, len(machine))) for machine in paths]
-    distinct = distinct_sound(own, references, request.references, spec)
+    distinct = distinct_sound(own, references, [machine.name for machine in machines], spec)
     numbered = [replace(recording, file=n) for n, recording in enumerate(distinct.own)]
     scored_bands = _scored_bands(
         numbered, distinct.references, spec, continued, training.scored_share

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +35,7 @@ class DistinctSound:
 def distinct_sound(
     own: Sequence[Recording],
     references: Sequence[Sequence[Recording]],
-    reference_paths: Sequence[Path],
+    reference_names: Sequence[str],
     spec: LogMelSpec,
 ) -> DistinctSound:
     """Leave out copies, among the machine's own recordings and among those of each reference.
@@ -57,7 +56,7 @@ def distinct_sound(
         kept = tuple(recording for i, recording in enumerate(once) if i not in copied)
         if not kept:
             raise BadInputError(
-                f"--reference {reference_paths[len(machines) - 1]}: contains only sound of the "
+                f"--reference {reference_names[len(machines) - 1]}: contains only sound of the "
                 "machine itself or of another reference: give recordings of another machine"
             )
         known += kept

@@ -1,0 +1,1 @@
+"""Many machines and long archives: the work of one command, over processes or a cluster."""

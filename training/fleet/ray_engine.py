@@ -1,0 +1,69 @@
+"""The engine ``ray``: workers of a Ray cluster, or of one that is started on this computer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from monitor.errors import ServiceUnavailableError
+from training.fleet.engine import ATTEMPTS, THREADS
+from training.fleet.tasks import Result, Task
+
+# Ray reports its use to its makers unless this is set before it is loaded
+# (docs/decisions/0009-nothing-leaves-the-node.md).
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+_SERVICE_LOST = 69
+
+
+class RayEngine:
+    """One task for each processor core of the cluster at a time.
+
+    ``address``: of a running cluster; None starts one here with ``workers`` workers, which ends
+    with the engine. Raises ``ServiceUnavailableError`` if there is no cluster at the address.
+    """
+
+    def __init__(self, workers: int | None, address: str | None) -> None:
+        import ray  # noqa: PLC0415 - the variable above comes first
+
+        self._ray: Any = ray
+        self._most_at_once = workers
+        try:
+            ray.init(
+                address=address,
+                num_cpus=workers if address is None else None,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                runtime_env={"env_vars": THREADS},
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            where = address or "this computer"
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+            raise ServiceUnavailableError(f"--address {where}: no Ray cluster: {reason}") from None
+
+    def results(self, tasks: Sequence[Task]) -> Iterator[Result]:
+        """See ``Engine``. Ray begins a task again itself if its worker or its node ends."""
+        ray = self._ray
+        from training.fleet.perform import perform  # noqa: PLC0415 - loads torch
+
+        remote = ray.remote(num_cpus=1, max_retries=ATTEMPTS - 1)(perform)
+        waiting = list(reversed(tasks))
+        at_once = self._most_at_once or 10_000
+        running: dict[Any, Task] = {}
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                task = waiting.pop()
+                running[remote.remote(task.to_json())] = task
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            task = running.pop(done)
+            try:
+                yield Result.from_json(ray.get(done))
+            except ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[0]
+                yield Result.failed(task, f"the worker ended: {reason}", _SERVICE_LOST)
+
+    def close(self) -> None:
+        """See ``Engine``. A cluster that was running before goes on."""
+        self._ray.shutdown()
