@@ -68,7 +68,7 @@ class Companions:
         self.viewer = Viewer(f"http://127.0.0.1:{self._port}")
         self._is_over = False
         self._memory_due_s = 0.0
-        self._is_waiting_for_many = False
+        self._is_waiting_for_many = self._is_calm = False
         self._kill_at: tuple[int, float] | None = None
         (folder / f"{TARGET}.url").write_text(self.hook.url + "\n")
 
@@ -100,6 +100,10 @@ class Companions:
             process.kill()
             process.wait()
         self.hook.close()
+
+    def calm_down(self) -> None:
+        """No fault begins any more: what waits for many messages would wait in vain."""
+        self._is_calm = True
 
     def end(self, timeout_s: float) -> None:
         """Stop both normally. The page must answer before."""
@@ -209,7 +213,8 @@ class Companions:
         """Recover when the next message is about several alerts, or after a time."""
         ledger = self._ledger()
         many = ledger is not None and len(ledger.pending()) > MOST_SINGLE
-        self._is_waiting_for_many = not many and time.monotonic() < until_s
+        is_too_late = self._is_calm or time.monotonic() > until_s
+        self._is_waiting_for_many = not many and not is_too_late
         if self._is_waiting_for_many:
             self._after(0.2, lambda: self._recover_when_many_wait(until_s))
             return

@@ -151,6 +151,7 @@ class World:
         """
         self._computer.calm_down()
         self.brokers.calm_down()
+        self.companions.calm_down()
         self._settle(patience_s)
         self._computer.kill()
         self._turn_for(_READ_AGAIN_S)
