@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-# Plays 60 s of sound again and again, ten times as fast, and a fault as long as a file is there.
+# Plays 60 s of sound again and again, twenty times as fast, and a fault as long as a file is there.
 PLAYER = """
 import os, sys, time
 parts = [open(path, "rb").read() for path in sys.argv[1:3]]
@@ -31,7 +31,7 @@ while True:
     at = played % len(data)
     played += sys.stdout.buffer.write(data[at : at + 12800])
     sys.stdout.buffer.flush()
-    time.sleep(max(0.0, begun + played / 4 / 16000 / 10 - time.monotonic()))
+    time.sleep(max(0.0, begun + played / 4 / 16000 / 20 - time.monotonic()))
 """
 TRAINED_S = 240.0
 """A training takes so long on a computer that is very busy."""
