@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,17 @@ AS_UNIT = ["systemd-run", "--quiet", "--setenv=HOME=/run/vmic", f"--setenv={SERV
 SERVICE, TRAINING = "auscult.service", "auscult-train.service"
 DROP_INS = [f"/etc/systemd/system/{unit}.d/quicker.conf" for unit in (SERVICE, TRAINING)]
 LEARNED = "/var/lib/auscult/learning/machine-1"
-# In place of a sound card: the address of the sound server. A first bundle from 36 s of sound.
+# In place of a sound card: the address of the sound server. A first bundle from 36 s of sound,
+# which is kept for the next one. Short clips of alerts.
 QUICKER = f"""[Service]
 Environment={SERVER} AUSCULT_MQTT__PORT={{port}} AUSCULT_MQTT__RECONNECT_MAX_S=1
 Environment=AUSCULT_LEARNING__FIRST_AFTER_MIN=0.6 AUSCULT_LEARNING__PIECE_S=3
-Environment=AUSCULT_LEARNING__EVERY_S=2
+Environment=AUSCULT_LEARNING__EVERY_S=2 AUSCULT_LEARNING__KEEP=true
+Environment=AUSCULT_EVIDENCE__BEFORE_S=5 AUSCULT_EVIDENCE__AFTER_S=2
 """
-QUICKER_TRAINING = "[Service]\nEnvironment=AUSCULT_TRAINING__EPOCHS=3\n"
+QUICKER_TRAINING = """[Service]
+Environment=AUSCULT_TRAINING__EPOCHS=3 AUSCULT_TRAINING__MOST_WINDOWS_PER_EPOCH=256
+"""
 
 
 def first_steps() -> list[str]:
@@ -117,6 +122,11 @@ class FirstMachine:
 
         wait_for(is_training, 120, "a training")
 
+    def wait_for_end_of_training(self) -> None:
+        """Ask systemd: a command of Auscult, asked again and again, would slow the training."""
+        active = partial(self.system.unit, TRAINING, "ActiveState")
+        wait_for(lambda: active() in {"inactive", "failed"}, 180, "the end of the training")
+
 
 @pytest.fixture
 def fresh(booted: BootedSystem) -> Iterator[FirstMachine]:
@@ -156,14 +166,15 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     system = fresh.system
     assert system.unit(SERVICE, "ActiveState") == "active"
     fresh.wait_for_status("  learning  ", 60)
-    assert "pieces, still needed: " in fresh.status()
+    assert re.search(r" learning \d+ %, day 1 of 7, \d+ pieces?, ", fresh.status())
 
     stop_and_kill_during_a_training(fresh)
     system.run(["systemctl", "restart", SERVICE])  # otherwise it tries again after a minute
     daemon = system.unit(SERVICE, "MainPID")
     fresh.wait_for_training()
     system.run(["systemctl", "reload", SERVICE])
-    fresh.wait_for_status("still needed: 7 days of sound", 180)
+    fresh.wait_for_end_of_training()
+    fresh.wait_for_status("still needed: 7 days of sound", 30)
     assert system.unit(SERVICE, "MainPID") == daemon
     wait_for(lambda: newest(subscriber)["state"] == "ok", 30, "the machine in the state ok")
     assert newest(subscriber)["provisional"] is True
@@ -177,6 +188,7 @@ def test_the_first_steps_of_the_readme_lead_to_a_monitored_machine(
     raised = wait_for(lambda: documents(subscriber, "/machine-1/alert"), 60, "an alert")[0]
     assert (raised["kind"], raised["ratio"] > 1.0) == ("raised", True)
     fresh.wait_for_status(raised["alert_id"], 10)
+    relearns_the_alert(fresh, subscriber, raised["alert_id"])
     for message in subscriber.messages():
         check_message(message.topic, message.payload)
 
@@ -191,6 +203,35 @@ def newest(subscriber: Subscriber) -> dict[str, Any]:
     """The newest state of the machine."""
     payloads = subscriber.payloads("/machine-1/state")
     return dict(json.loads(payloads[-1]))
+
+
+def relearns_the_alert(fresh: FirstMachine, subscriber: Subscriber, alert_id: str) -> None:
+    """The alert is a false alarm: the unit trains a new bundle, and the service compares it with
+    the one in use, uses it, and clears the alert."""
+    run = fresh.run
+    before = newest(subscriber)["learning"]["bundle"]
+    run(["auscult", "label", alert_id, "false-alarm"])
+    clip = ["sh", "-c", f"ls {LEARNED}/relearn/{alert_id}-0/*"]
+    wait_for(lambda: run(clip, check=False).returncode == 0, 60, "the sound of the alert")
+    assert "a new bundle is being trained" in run(["auscult", "relearn", "machine-1"]).stdout
+    fresh.wait_for_training()
+
+    def comparison() -> dict[str, Any]:
+        shown = json.loads(run(["auscult", "relearn", "machine-1", "--json"]).stdout)["relearning"]
+        assert shown["step"] != "failed", shown["trouble"]
+        return dict(shown["comparison"] or {})
+
+    fresh.wait_for_end_of_training()
+    compared = wait_for(comparison, 60, "the comparison")
+    (alert,) = compared["alerts"]
+    assert (alert["alert_id"], alert["alarm_before"], alert["learned"]) == (alert_id, True, True)
+    accepted = run(["auscult", "relearn", "machine-1", "--accept"]).stdout
+    assert "uses the new bundle" in accepted
+    wait_for(lambda: newest(subscriber)["learning"]["bundle"] != before, 20, "the new bundle")
+    new = compared["thresholds"]["after"]
+    scores = partial(documents, subscriber, "/machine-1/score")
+    wait_for(lambda: scores()[-1]["threshold"] == new, 30, "a score of the new bundle")
+    assert "cleared" in [one["kind"] for one in documents(subscriber, "/machine-1/alert")]
 
 
 def stop_and_kill_during_a_training(fresh: FirstMachine) -> None:
