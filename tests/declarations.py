@@ -6,6 +6,7 @@ import ast
 import sys
 import tomllib
 from collections.abc import Collection, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -33,13 +34,13 @@ def imported(*folders: str, without: Collection[str] = ()) -> dict[str, str]:
     Imports inside functions and those for type checkers are included. Files below the folders
     ``without`` are left out.
     """
-    distributions = metadata.packages_distributions()
+    distributions = _distributions()
     found: dict[str, str] = {}
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
             if any(path.is_relative_to(ROOT / other) for other in without):
                 continue
-            for module in _modules(ast.parse(path.read_text(encoding="utf-8"))):
+            for module in _modules(path):
                 if module in OWN or module in sys.stdlib_module_names:
                     continue
                 name = pin_constraints.normalised(distributions[module][0])
@@ -47,7 +48,16 @@ def imported(*folders: str, without: Collection[str] = ()) -> dict[str, str]:
     return found
 
 
-def _modules(tree: ast.Module) -> Iterator[str]:
+_distributions = cache(metadata.packages_distributions)
+
+
+@cache
+def _modules(path: Path) -> tuple[str, ...]:
+    """The modules that a file imports, in the order of the file."""
+    return tuple(dict.fromkeys(_imports(ast.parse(path.read_text(encoding="utf-8")))))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

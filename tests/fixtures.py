@@ -30,6 +30,14 @@ def network(bundle: Bundle) -> Network:
     return Network(bundle)
 
 
+@pytest.fixture(scope="module")
+def few_bootstraps() -> Iterator[None]:
+    """Thresholds from a tenth of the usual bootstraps, which need most of a short training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("monitor.calibration.tail._BOOTSTRAPS", 20)
+        yield
+
+
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     """A running broker."""

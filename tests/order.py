@@ -9,13 +9,17 @@ import pytest
 # A test that starts real programs is as slow as they are: these run after the quick ones.
 SLOWER_MARKERS = ("data", "slow", "systemd")
 
+# Half a minute or more each, the longest first: none of them begins when all others have ended.
+LONGEST = ("test_chaos", "test_daemon_relearning", "test_daemon_learning", "test_demo", "test_soak")
+
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, so that a plain mistake shows in seconds.
 
     Where tests run side by side, those that boot a system come first instead, one after another on
-    one worker, then the other slow ones, which mostly wait, and every file stays on one worker.
+    one worker, then the other slow ones, which mostly wait, the longest first. Every file stays on
+    one worker.
     """
     is_beside = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -23,7 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         marked = [i for i, name in enumerate(SLOWER_MARKERS, 1) if item.get_closest_marker(name)]
         return max(marked, default=0)
 
-    items.sort(key=lambda item: -slowness(item) if is_beside else slowness(item))
+    def length(item: pytest.Item) -> int:
+        name = item.path.stem
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    if is_beside:
+        items.sort(key=lambda item: (-slowness(item), length(item)))
+    else:
+        items.sort(key=slowness)
     for item in items:
         group = "systemd" if item.get_closest_marker("systemd") else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))

@@ -19,7 +19,7 @@ from training.sound.injected_faults import FAULTS, LEVELS_DB
 from training.sound.report import write_report
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_bootstraps")]
 
 RATE_HZ = 16_000
 N_RECORDINGS = 8

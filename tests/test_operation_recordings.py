@@ -12,6 +12,7 @@ from benchmarks.operation.simulated import MACHINES, settings, starts_and_stops
 from monitor.detection.operation import OperationStatus
 from monitor.model.network import Network
 from tests.conftest import shared_data
+from tests.real_sound import QUICK
 from tests.stopping_machine import bundle_with_operation
 
 
@@ -36,7 +37,7 @@ def test_a_fan_that_is_switched_off_raises_nothing(tmp_path: Path) -> None:
     """Switching a real machine off raises an alert, or its fault is missed."""
     fan = shared_data("desk_fan")
     name, training, on = next(fan_halves())
-    result, network = trained(training, tmp_path / "fan.bundle")
+    result, network = trained(training, tmp_path / "fan.bundle", QUICK)
     off = sorted((fan / "off").iterdir())
     stopped = each(result, network, off[:4])
     assert stopped.n_alerts == 0

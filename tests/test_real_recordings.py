@@ -15,14 +15,11 @@ from monitor.detection.settings import DetectorSettings
 from monitor.model.network import Network
 from monitor.offline.replay import ReplaySinks, replay_recording
 from tests.conftest import shared_data
+from tests.real_sound import QUICK
 from training.metrics import roc_auc
-from training.sound.settings import AudioSettings, NetworkSettings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
-
-QUICK = AudioSettings(training=NetworkSettings(epochs=2, most_windows_per_epoch=512))
-"""A twentieth of the usual training; the statistics of the evidence do most."""
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.order import LONGEST
+
 ROOT = Path(__file__).resolve().parent.parent
 
 _TESTS = """
@@ -44,3 +46,8 @@ def test_systems_have_one_worker_and_files_stay_whole(tmp_path: Path) -> None:
     }
     assert len(workers["boot"]) == 12
     assert all(len(set(found)) == 1 for found in workers.values())
+
+
+def test_the_longest_files_exist() -> None:
+    """A file that was renamed begins last, and one worker is busy while all others have ended."""
+    assert [name for name in LONGEST if not (ROOT / "tests" / f"{name}.py").exists()] == []

@@ -34,9 +34,9 @@ def test_memory_that_grows_is_a_problem() -> None:
 @pytest.mark.timeout(300)
 def test_folders_stay_within_their_limits_and_evidence_is_there(tmp_path: Path) -> None:
     """After weeks, a node would have a full disk, or alerts without their sound."""
-    found = soak(tmp_path, hours=0.4, speed=50.0)
+    found = soak(tmp_path, hours=0.25, speed=50.0)
     assert found.problems == [TOO_SHORT]
-    assert found.alerts >= 4
-    assert found.evidence_there == found.evidence_named >= 4
+    assert found.alerts >= 2
+    assert found.evidence_there == found.evidence_named >= 2
     assert 0 < found.most_history_bytes <= 10_000_000
     assert 0 < found.most_evidence_bytes <= 10_000_000

@@ -30,7 +30,7 @@ from training.sound.request import read_training_data
 from training.sound.settings import load_audio_settings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_bootstraps")]
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from training.sound.recordings import read_recording
 from training.sound.report import write_report
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_bootstraps")]
 
 FAULT_DB = 12.0
 

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from monitor.model.bundle import Bundle
@@ -80,7 +81,9 @@ def test_without_a_daemon_the_page_says_so(watched: Daemon, bundle: Bundle) -> N
 
 def test_after_the_daemon_the_page_shows_its_history(watched: Daemon, bundle: Bundle) -> None:
     """Who looks for the reason of a stop would find an empty page."""
-    watched.feed("m", bundle.path, healthy_then_faulty(), speed=10)
+    # With less sound after the alert, the evidence would wait for more in real time.
+    sound = np.concatenate([healthy_then_faulty(), machine_sound(20, seed=2, fault=0.3)])
+    watched.feed("m", bundle.path, sound, speed=10)
     watched.start()
     watched.wait_for_log("evidence kept", 60.0)
     watched.end(signal.SIGKILL)

@@ -12,6 +12,7 @@ from benchmarks.operation.following import RATE_HZ, Followed, cut, followed, joi
 from benchmarks.operation.rows import Row, row
 from monitor.detection.operation import OperationStatus
 from monitor.model.network import Network
+from training.sound.settings import AudioSettings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
 RUNNING, OFF = OperationStatus.RUNNING, OperationStatus.OFF
@@ -25,9 +26,12 @@ def compressor_files(state: str) -> list[Path]:
     return list(chain.from_iterable(files(day) for day in folders(DATA / "compressor" / state)))
 
 
-def trained(recordings: Sequence[Path], folder: Path) -> tuple[AudioResult, Network]:
-    """A bundle of these recordings with the default settings."""
-    result = train_audio(AudioRequest(tuple(recordings), folder))
+def trained(
+    recordings: Sequence[Path], folder: Path, settings: AudioSettings | None = None
+) -> tuple[AudioResult, Network]:
+    """A bundle of these recordings, with the default settings unless others are given."""
+    request = AudioRequest(tuple(recordings), folder, settings=settings or AudioSettings())
+    result = train_audio(request)
     return result, Network(result.bundle)
 
 
