@@ -10,6 +10,7 @@ import soundfile as sf
 
 from monitor.calibration.channels import ChannelKey
 from monitor.domain import AudioBlock
+from monitor.errors import BadInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SPECTRA, SpectraSpec, WindowStream
 from monitor.model.long_spans import long_spans
@@ -94,6 +95,23 @@ def test_the_sound_of_a_section_is_that_of_its_frames(tmp_path: Path, rate_hz: i
             ]
         )
         assert np.abs(frames - section.frames_db[: len(frames)]).max() < 0.5
+
+
+@pytest.mark.parametrize("rate_hz", [RATE_HZ, 44_100, 8_000])
+def test_a_recording_that_is_replaced_during_a_training_is_reported(
+    tmp_path: Path, rate_hz: int
+) -> None:
+    """The spectra would be those of another sound than the log-mel, without a word."""
+    rng = np.random.default_rng(5)
+    sound = 0.1 * rng.normal(size=(2, 20 * rate_hz)).astype(np.float32)
+    sound[0, : 6 * rate_hz] = 0.0  # refused as silence: the frames begin later
+    path = written(tmp_path, "a.wav", sound[0], rate_hz)
+    recordings = cut_into([read_recording(path, SPEC)], 3, least_frames=64)
+    sections = sections_of(recordings, [path] * 3)
+    assert len(list(sections.windows())) == sum(sections.n_windows)
+    written(tmp_path, "a.wav", sound[1], rate_hz)
+    with pytest.raises(BadInputError, match=r"a\.wav: its sound has changed"):
+        list(sections.windows())
 
 
 def join(blocks: list[AudioBlock]) -> AudioBlock:

@@ -11,9 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from monitor.domain import FloatArray
+from monitor.errors import BadInputError
 from monitor.features.envelope import EnvelopeStream
 from monitor.features.line_spectrum import LineStream
+from monitor.features.log_mel import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from training.sound.recordings import Recording
@@ -21,6 +25,8 @@ from training.sound.section_sound import section_blocks, sound_of
 
 logger = logging.getLogger(__name__)
 
+_SAME_DB = 1.0
+"""The mean difference of two readings of the same sound is less, also where a resampler begins."""
 Spectra = tuple[FloatArray, ...]
 
 
@@ -49,7 +55,7 @@ class SectionSpectra:
         """The spectra of each window, with the index of its section, file by file.
 
         The windows of one section are in their order. Raises ``BadInputError`` and
-        ``MissingInputError`` for a file that can no longer be read.
+        ``MissingInputError`` for a file that can no longer be read, or that has other sound now.
         """
         of_file: dict[Path, list[int]] = {}
         for index, path in enumerate(self.paths):
@@ -63,9 +69,28 @@ class SectionSpectra:
             (EnvelopeStream(self.spectra.envelope), LineStream(self.spectra.lines)) for _ in indices
         ]
         for number, block in section_blocks(path, self.spec, ranges):
+            if block.first_sample == ranges[number][0]:
+                _check_beginning(path, block.samples, self.recordings[indices[number]], self.spec)
             envelope, lines = (stream.push(block) for stream in streams[number])
             for pair in zip(envelope, lines, strict=True):
                 yield indices[number], tuple(window.values_db for window in pair)
+
+
+def _check_beginning(
+    path: Path, samples: FloatArray, recording: Recording, spec: LogMelSpec
+) -> None:
+    """Raise ``BadInputError`` if the first frame of a recording is another one than before.
+
+    The length is not enough: a recorder may replace a file by one of the same length.
+    """
+    if len(samples) < spec.n_fft:
+        return
+    frame_db = log_mel_frames(samples[: spec.n_fft], spec)[0]
+    if np.abs(frame_db - recording.frames_db[0]).mean() > _SAME_DB:
+        raise BadInputError(
+            f"{path}: its sound has changed since it was read first: do not replace recordings "
+            "during a training"
+        )
 
 
 def section_spectra(
