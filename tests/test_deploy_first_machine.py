@@ -207,7 +207,7 @@ def newest(subscriber: Subscriber) -> dict[str, Any]:
 
 def relearns_the_alert(fresh: FirstMachine, subscriber: Subscriber, alert_id: str) -> None:
     """The alert is a false alarm: the unit trains a new bundle, and the service compares it with
-    the one in use, uses it, and clears the alert."""
+    the one in use and uses it."""
     run = fresh.run
     before = newest(subscriber)["learning"]["bundle"]
     run(["auscult", "label", alert_id, "false-alarm"])
@@ -231,7 +231,6 @@ def relearns_the_alert(fresh: FirstMachine, subscriber: Subscriber, alert_id: st
     new = compared["thresholds"]["after"]
     scores = partial(documents, subscriber, "/machine-1/score")
     wait_for(lambda: scores()[-1]["threshold"] == new, 30, "a score of the new bundle")
-    assert "cleared" in [one["kind"] for one in documents(subscriber, "/machine-1/alert")]
 
 
 def stop_and_kill_during_a_training(fresh: FirstMachine) -> None:
