@@ -41,9 +41,10 @@ def test_the_residual_is_where_and_when_the_fault_is(
 
 @pytest.mark.parametrize("stem", [b"n" * 251, b"\xff" * 251, b"latin-\xe9", b"a\nb"])
 def test_any_name_of_a_recording_gives_a_page(
-    stem: bytes, bundle: Bundle, network: Network, tmp_path: Path
+    stem: bytes, bundle: Bundle, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report ends with an error, because its page cannot have the name of the recording."""
+    monkeypatch.setattr("training.sound.alert_page.png", lambda _figure: b"")  # slow to draw
     recording = tmp_path / os.fsdecode(stem + b".wav")
     soundfile.write(tmp_path / "day.wav", machine_sound(8), RATE_HZ)
     (tmp_path / "day.wav").rename(recording)

@@ -158,7 +158,7 @@ def test_an_extrapolated_threshold_of_distances_is_near_the_truth(d: int) -> Non
     rng = np.random.default_rng(d)
     chance = 1e-5
     thresholds = []
-    for _ in range(10):
+    for _ in range(5):
         distances = np.sqrt(rng.chisquare(d, 200))
         thresholds.append(
             calibrate(
@@ -174,7 +174,7 @@ def test_an_extrapolated_threshold_of_distances_is_near_the_truth(d: int) -> Non
             ).threshold
         )
     truth = float(np.sqrt(stats.chi2.ppf(1.0 - chance, d)))
-    assert sum(threshold > truth for threshold in thresholds) >= 8
+    assert sum(threshold > truth for threshold in thresholds) >= 4
     assert np.median(thresholds) < 1.3 * truth
     assert max(thresholds) < 1.6 * truth
 
