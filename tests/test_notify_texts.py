@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.notify.child import answer
-from monitor.notify.incident import Incident
+from monitor.notify.incident import Incident, alert_incident
 from monitor.notify.secret_words import masked, secret_words
 from monitor.notify.wording import Message, Wording
 from tests.test_escaping import ANY_TEXT
@@ -63,6 +63,16 @@ def test_the_end_of_an_alert_says_how_long_it_lasted() -> None:
     assert message.title == "pump-7: alarm ended at 04:30 CET"
     assert message.mood == "success"
     assert "Lasted 77 minutes, the machine was switched off" in message.body.splitlines()
+
+
+def test_an_alert_names_the_length_of_sound_that_raised_it() -> None:
+    """A person would listen for a moment to a fault that is heard only over minutes."""
+    alert = alert_incident("a", "pump-7", 1, {"started_at": "2026-11-23T02:12:30Z"})
+    alert.take_alert("raised", 1, {"score": 3.0, "threshold": 1.0, "span_s": 900.0})
+    assert "Measured over 15 minutes of sound" in told(alert).body.splitlines()
+    alert.take_alert("updated", 2, {"score": 3.0, "threshold": 1.0, "span_s": "x"})
+    assert "Measured over 15 minutes of sound" in told(alert).body.splitlines()
+    assert "Measured" not in told(ALERT).body
 
 
 def test_an_alert_of_another_day_has_its_date() -> None:

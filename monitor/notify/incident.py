@@ -47,6 +47,8 @@ class Incident:
     peak_ratio: float | None = None
     bands_hz: list[tuple[float, float]] = field(default_factory=list)
     operation: str = ""
+    span_s: float = 0.0
+    """Seconds of sound in the score; 0 if it is unknown."""
     provisional: bool = False
     evidence_id: str = ""
     lost_evidence_id: str = ""
@@ -99,6 +101,7 @@ class Incident:
         self.sequence = max(self.sequence, whole(alert.get("sequence")))
         self.severity = text(alert, "severity") or self.severity
         self.operation = text(alert, "operation") or self.operation
+        self.span_s = _number(alert.get("span_s")) or self.span_s
         self.provisional = alert.get("provisional") is True
         self._measure(alert)
         if kind == "cleared":

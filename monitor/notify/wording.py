@@ -184,6 +184,8 @@ def _measured(one: Incident) -> list[str]:
         lines.append(f"Score {peak if one.has_ended else now} the threshold")
         if not one.has_ended and one.peak_ratio > 1.05 * one.ratio:
             lines[-1] += f", {peak} since it began"
+        if one.span_s > 0.0:
+            lines.append(f"Measured over {duration(one.span_s)} of sound")
     if one.bands_hz:
         lines.append(f"Frequencies {bands_text(one.bands_hz)}")
     if one.operation:
