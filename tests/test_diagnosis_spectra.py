@@ -23,9 +23,7 @@ BAND = 3
 def spectra_of(samples: FloatArray) -> Spectra:
     segments = segments_of(samples, PLAN)
     assert segments is not None
-    spectra = segments.averaged()
-    assert spectra is not None
-    return spectra
+    return segments.averaged()
 
 
 def band_by_scipy(samples: FloatArray) -> np.ndarray:

@@ -15,7 +15,8 @@ from monitor.audio.resampling import StreamResampler
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import MachineSettings, load_config
 from monitor.diagnosis.bearings import known_bearing
-from monitor.diagnosis.diagnose import LONGEST_S, Diagnosis, diagnosed
+from monitor.diagnosis.diagnose import Diagnosis, diagnosed
+from monitor.diagnosis.healthy_sound import LONGEST_S
 from monitor.diagnosis.report import described
 from monitor.diagnosis.settings import BearingSettings, ShaftSettings
 from monitor.domain import AudioBlock, FloatArray

@@ -12,6 +12,7 @@ from monitor.diagnosis.causes import Causes
 from monitor.diagnosis.findings import Finding
 from monitor.diagnosis.groups import line_findings
 from monitor.diagnosis.healthy import FEW, Healthy
+from monitor.diagnosis.healthy_sound import LONGEST_S, HealthySound
 from monitor.diagnosis.noise import louder_noise
 from monitor.diagnosis.repeats import new_repeats
 from monitor.diagnosis.segments import LEAST_S, SegmentPlan
@@ -20,9 +21,6 @@ from monitor.diagnosis.sound import Spectra, segments_of
 from monitor.diagnosis.speed import ShaftSpeed, shaft_speed
 from monitor.domain import FloatArray
 
-LONGEST_S = 60.0
-"""Of the sound of an alert, and of each healthy piece."""
-MOST_HEALTHY = 60
 _FULL_SCALE = 0.985
 _CLIPPED_SHARE = 3e-4
 _SILENT_DB = -110.0
@@ -42,36 +40,6 @@ class Diagnosis:
     speed: ShaftSpeed | None = None
     sound: Spectra | None = field(default=None, repr=False)
     healthy: Healthy | None = field(default=None, repr=False)
-
-
-def pieces_of(samples: FloatArray, rate_hz: int, length_s: float) -> list[FloatArray]:
-    """A recording as pieces of about ``length_s``. Shape: ``(n_samples,)``, views."""
-    count = max(1, round(len(samples) / rate_hz / length_s))
-    return [part for part in np.array_split(samples, count) if len(part)]
-
-
-def healthy_reference(
-    recordings: Sequence[FloatArray], plan: SegmentPlan, length_s: float
-) -> Healthy | None:
-    """The reference from healthy recordings at the rate of ``plan``; None if all are too short.
-
-    ``length_s``: of the alert's sound; longer recordings are cut into pieces of about that.
-    """
-    parts = [
-        piece
-        for samples in recordings
-        for piece in pieces_of(samples, plan.rate_hz, max(length_s, LEAST_S))
-    ]
-    if len(parts) > MOST_HEALTHY:
-        chosen = np.linspace(0, len(parts) - 1, MOST_HEALTHY).round().astype(int)
-        parts = [parts[number] for number in chosen]
-    spectra = [
-        one
-        for part in parts
-        if (segments := segments_of(part, plan)) is not None
-        and (one := segments.averaged()) is not None
-    ]
-    return Healthy(spectra) if spectra else None
 
 
 def trouble_with(samples: FloatArray, rate_hz: int) -> str:
@@ -107,22 +75,30 @@ def diagnosed(
     seconds = len(samples) / rate_hz
     plan = SegmentPlan.for_sound(seconds, rate_hz)
     usable = [one for one in healthy if not trouble_with(one, rate_hz)]
-    return compared(samples, plan, healthy_reference(usable, plan, seconds), shaft)
+    return compared(samples, plan, HealthySound.of(usable, plan, seconds), shaft)
 
 
 def compared(
     samples: FloatArray,
     plan: SegmentPlan,
-    reference: Healthy | None,
+    reference: HealthySound | None,
     shaft: ShaftSettings | None = None,
 ) -> Diagnosis:
     """The same with a reference that was made before, for the same plan."""
     segments = segments_of(samples, plan)
-    sound = segments.averaged() if segments is not None else None
-    if sound is None:
+    if segments is None:
         return Diagnosis(notes=("the sound is too short",))
+    if reference is None:
+        sound, healthy = segments.averaged(), None
+    else:
+        sound, healthy = reference.matched(segments)
+    return _compared(samples, sound, healthy or Healthy.featureless(sound), shaft)
+
+
+def _compared(
+    samples: FloatArray, sound: Spectra, reference: Healthy, shaft: ShaftSettings | None
+) -> Diagnosis:
     shaft = shaft or ShaftSettings()
-    reference = reference or Healthy.featureless(sound)
     others = reference.pieces if reference.is_heard else ()
     causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz))
     findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)

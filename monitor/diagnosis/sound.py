@@ -83,12 +83,10 @@ class SoundSegments:
     envelope_db: FloatArray
     kurtosis: FloatArray
 
-    def averaged(self, chosen: npt.NDArray[np.bool_] | None = None) -> Spectra | None:
-        """The mean over all, or the chosen, segments; None if these are too few."""
+    def averaged(self, chosen: npt.NDArray[np.bool_] | None = None) -> Spectra:
+        """The mean over all, or over the chosen, segments."""
         some = slice(None) if chosen is None else chosen
         kurtosis = self.kurtosis[some]
-        if len(kurtosis) < LEAST_SEGMENTS:
-            return None
         return Spectra(
             self.plan,
             self.density_db[some].mean(axis=0),

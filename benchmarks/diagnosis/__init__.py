@@ -1,0 +1,1 @@
+"""Diagnoses of sounds whose causes are known."""
