@@ -1,11 +1,11 @@
 """Measure whether a diagnosis names the right cause, and nothing where nothing is certain.
 
-    python -m benchmarks.diagnosis [--seeds N] [--only simulated|recorded|cost]
+    python -m benchmarks.diagnosis [--seeds N] [--only simulated|recorded|healthy|cost]
 
 - simulated machines: all faults, three types, severities 1, 0.6 and 0.3, one and two speeds, the
   speed known, known within 5 %, and unknown. The first finding must have the right kind and name
   the right cause. The true rates are in ``truth.py``, which the diagnosis does not see.
-- recordings: the findings and their spectra are printed
+- recordings with a fault, and healthy ones: the findings and their spectra are printed
 - cost: the processor time of a diagnosis of 30 s
 
 Exits with status 1 if one of the simulated figures is not as it must be.
@@ -59,7 +59,7 @@ def main() -> None:
     one_thread()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--only", choices=["simulated", "recorded", "cost"])
+    parser.add_argument("--only", choices=["simulated", "recorded", "healthy", "cost"])
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--states", choices=list(simulated.STATES))
     parser.add_argument("--machine", choices=simulated.MACHINES)
@@ -76,7 +76,9 @@ def main() -> None:
     if options.only in {None, "cost"}:
         wrong += cost()
     if options.only in {None, "recorded"}:
-        wrong += recorded.measured()
+        recorded.suspects()
+    if options.only in {None, "healthy"}:
+        recorded.healthy_ones()
     print(f"{len(wrong)} of these are not as they must be")
     sys.exit(bool(wrong))
 

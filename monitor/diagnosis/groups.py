@@ -42,7 +42,8 @@ def line_findings(
     lines too, except at the speed of the shaft.
     """
     bin_hz = sound.plan.bin_hz
-    rest = new_lines(sound, healthy)
+    speed = causes.speed
+    rest = new_lines(sound, healthy, speed.hz if speed is not None else None)
     for rhythm in rhythms:
         rate_hz, error_hz = rhythm.rate_hz, rhythm.rate_uncertainty_hz
         if not rate_hz or not error_hz or _is_shaft(rate_hz, causes):

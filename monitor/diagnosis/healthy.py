@@ -19,7 +19,7 @@ from monitor.diagnosis.segments import background_of, widest
 from monitor.diagnosis.sound import Spectra
 from monitor.domain import DoubleArray, FloatArray
 
-_SPEED_SHARE = 0.004
+_SPEED_SHARE = 0.008
 """By how much healthy lines may lie beside those of the alert: load changes the speed."""
 KNOWN_LINE_DB = 10.0
 """A healthy line that stands out so far is known: it is compared with its own level."""
@@ -85,6 +85,7 @@ class Healthy:
         n_bins = len(pieces[0].density_db)
         self.reach = (1 + _SPEED_SHARE * np.arange(n_bins)).astype(np.intp)
         self._density = _Ceiling([widest(one.density_db, self.reach) for one in pieces])
+        self._power = _Ceiling([widest(self._around_db(one), self.reach) for one in pieces])
         self._prominence = _Ceiling([widest(one.prominence_db, self.reach) for one in pieces])
         combs = [one.combs.values for one in pieces]
         comb_reach = (4 + _SPEED_SHARE * np.arange(combs[0].shape[-1])).astype(np.intp)
@@ -114,12 +115,25 @@ class Healthy:
         """How far each bin is above all healthy pieces, in level and in prominence.
 
         Shape: ``(n_bins,)``. The smaller of both: a higher gain raises levels only, less noise
-        raises prominences only.
+        raises prominences only. A line that healthy sound has must also have more power with its
+        neighbourhood: a steadier speed makes it narrower and higher, with the same power.
         """
         level = sound.density_db - self._density.without(without)
         prominence = sound.prominence_db - self._prominence.without(without)
         smaller: FloatArray = np.minimum(level, prominence)
+        power = self._around_db(sound) - self._power.without(without)
+        is_known = self.is_known_line(without)
+        smaller[is_known] = np.minimum(smaller, power)[is_known]
         return smaller
+
+    def _around_db(self, sound: Spectra) -> FloatArray:
+        """The power of each bin together with those within reach. Shape: ``(n_bins,)``."""
+        power = 10.0 ** (sound.density_db.astype(np.float64) / 10.0)
+        total = np.concatenate([[0.0], np.cumsum(power)])
+        places = np.arange(len(power))
+        low = np.maximum(places - self.reach, 0)
+        high = np.minimum(places + self.reach + 1, len(power))
+        return np.asarray(10.0 * np.log10(total[high] - total[low] + 1e-30), dtype=np.float32)
 
     def is_known_line(self, without: int | None = None) -> npt.NDArray[np.bool_]:
         """Where healthy sound has a line. Shape: ``(n_bins,)``."""

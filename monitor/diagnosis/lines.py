@@ -19,6 +19,7 @@ _CHANCE_SHARE = 0.12
 _GONE_DB = 10.0
 _ALWAYS_DB = 12.0
 _MOST_GONE = 0.5
+_OTHERS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,22 @@ class Line:
     strength: float
 
 
-def new_lines(sound: Spectra, healthy: Healthy) -> list[Line]:
-    """The lines that no healthy piece has, and healthy ones that are louder, in order."""
+def new_lines(sound: Spectra, healthy: Healthy, speed_hz: float | None = None) -> list[Line]:
+    """The lines that no healthy piece has, and healthy ones that are louder, in order.
+
+    Of the many healthy lines some are always louder than before. At the speed of the shaft, where
+    imbalance shows, a smaller excess counts.
+    """
     least_db = max(_LEAST_PROMINENCE_DB, _DEVIATIONS * sound.deviation_db)
     excess_db = healthy.line_excess_db(sound)
     is_known = healthy.is_known_line()
     lines = []
     for peak in peaks_of(sound.prominence_db, least_db, 2):
-        limit_db = healthy.limits.known_db if is_known[peak] else healthy.limits.new_db
         hz = place_of(sound.prominence_db, int(peak)) * sound.plan.bin_hz
+        limit_db = healthy.limits.new_db
+        if is_known[peak]:
+            is_first = speed_hz is not None and abs(hz - speed_hz) <= sound.plan.bin_hz
+            limit_db = healthy.limits.known_db * (1.0 if is_first else _OTHERS)
         if excess_db[peak] >= limit_db and hz >= LOWEST_HZ:
             strength = float(excess_db[peak]) / limit_db
             lines.append(Line(hz, healthy.line_level_db(sound, int(peak)), strength))

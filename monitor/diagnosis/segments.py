@@ -122,20 +122,26 @@ def _between(
 
 
 def widest(values: FloatArray, reach: npt.NDArray[np.intp]) -> FloatArray:
-    """The largest value within ``reach`` bins or a little more.
+    """The largest value within ``reach`` bins. Shape: ``(..., n)`` and ``(n,)`` to ``(..., n)``.
 
-    Shape: ``(..., n)`` and ``(n,)`` to ``(..., n)``.
+    Maxima over 1, 3, 7, 15 ... bins are made from each other; three of one length cover any reach
+    up to the next length.
     """
+    n = values.shape[-1]
     result = values.copy()
     current, half = values, 0
+    places = np.arange(n)
     while half < int(reach.max(initial=0)):
         step = half + 1
         wider = current.copy()
         np.maximum(wider[..., step:], current[..., :-step], out=wider[..., step:])
         np.maximum(wider[..., :-step], current[..., step:], out=wider[..., :-step])
         current, half = wider, half + step
-        wanted = reach > (half - step)
-        result[..., wanted] = current[..., wanted]
+        at = places[(reach >= half) & (reach < 2 * half + 1)]
+        beside = reach[at] - half
+        before, after = np.maximum(at - beside, 0), np.minimum(at + beside, n - 1)
+        sides = np.maximum(current[..., before], current[..., after])
+        result[..., at] = np.maximum(current[..., at], sides)
     return result
 
 
