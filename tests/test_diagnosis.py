@@ -60,6 +60,44 @@ def test_the_part_of_the_bearing_is_named(
     assert "within" in first.text
 
 
+@pytest.mark.parametrize("level", [0.03, 0.3])
+@pytest.mark.parametrize(
+    ("order", "turning", "part"),
+    [(INNER, 1.0, "inner race of 6205"), (2.0 * 2.3567, 0.39828, "ball of 6205")],
+)
+def test_impacts_that_swell_with_the_load_are_one_finding(
+    healthy: list[FloatArray], order: float, turning: float, part: str, level: float
+) -> None:
+    """A damaged inner race or ball turns through the load: that would be a rub, or many tones."""
+    struck = impacts(SECONDS, order * SHAFT_HZ, 7, level=level)
+    time_s = np.arange(len(struck)) / RATE_HZ
+    load = 1.0 + np.cos(2.0 * np.pi * turning * SHAFT_HZ * time_s)
+    sound = machine(SECONDS, 8) + (struck * load).astype(np.float32)
+    result = diagnosis(sound, healthy, speed_hz=SHAFT_HZ, bearings=["6205"])
+    specific = [one for one in result.findings if one.rate_hz]
+    assert [one.kind for one in specific] == ["impacts"]
+    assert [fit.cause for fit in specific[0].fits] == [part]
+
+
+def test_healthy_sound_of_other_speeds_is_left_out() -> None:
+    """The tones of one speed would be new at another, or hide a fault of it."""
+    speeds = {24.0: 5, 31.0: 5}
+    both = [
+        machine(15.0, 700 + number, shaft_hz=hz)
+        for hz, count in speeds.items()
+        for number in range(count)
+    ]
+    for hz in speeds:
+        quiet = diagnosis(machine(SECONDS, 720, shaft_hz=hz), both, speed_hz=[23.0, 32.0])
+        assert not quiet.findings
+        assert quiet.speed is not None
+        assert quiet.speed.hz == pytest.approx(hz, rel=0.002)
+        loose = machine(SECONDS, 721, shaft_hz=hz, tones=(0.5, 1.5, 2.5, 3.5, 1, 2, 3, 5))
+        found = diagnosis(loose, both, speed_hz=[23.0, 32.0]).findings[0]
+        assert found.kind == "subharmonics"
+        assert found.rate_hz == pytest.approx(hz / 2.0, rel=0.005)
+
+
 def test_two_causes_that_cannot_be_distinguished_are_both_named(healthy: list[FloatArray]) -> None:
     """One of two equal causes would be stated as the cause."""
     bearings = ["6205", {"name": "other", "balls": 9, "ball_mm": 7.9, "pitch_mm": 39.0}]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from monitor.diagnosis.causes import Causes
@@ -44,26 +45,47 @@ def line_findings(
     bin_hz = sound.plan.bin_hz
     speed = causes.speed
     rest = new_lines(sound, healthy, speed.hz if speed is not None else None)
+    loudest = 0.0
     for rhythm in rhythms:
         rate_hz, error_hz = rhythm.rate_hz, rhythm.rate_uncertainty_hz
         if not rate_hz or not error_hz or _is_shaft(rate_hz, causes):
             continue
-        own = multiples(rest, rate_hz, max(_EXACT, error_hz / rate_hz), bin_hz)
-        if len(own) >= 3:
-            rest = without(rest, own.values())
+        loudest = max(loudest, rhythm.certainty)
+        rest = _without_multiples(rest, rate_hz, error_hz, causes, bin_hz)
     findings: list[Finding] = []
     for find in (_hum, _orders, _harmonics):
         found = find(rest, causes, bin_hz)
         if found is not None:
             findings.append(found[0])
             rest = without(rest, found[1].lines.values())
-    sidebands = _sidebands(rest, sound, causes)
+    sidebands = _sidebands(rest, sound, healthy, causes)
     if sidebands is not None:
         findings.append(sidebands[0])
         rest = without(rest, sidebands[1])
+    # Impacts whose strength changes make lines of many frequencies, each weaker than all together.
+    rest = [line for line in rest if line.strength > loudest]
     strongest = sorted(rest, key=lambda line: -line.strength)[:_MOST_TONES]
     findings += [_tone(line, causes, bin_hz) for line in strongest]
     return findings + [_missing(line, causes, bin_hz) for line in lines_gone(sound, healthy)[:1]]
+
+
+def _without_multiples(
+    lines: list[Line], rate_hz: float, error_hz: float, causes: Causes, bin_hz: float
+) -> list[Line]:
+    """The lines that are no multiples of a rate, nor beside one by one or two revolutions.
+
+    Only if at least three are multiples: otherwise the rhythm makes no lines.
+    """
+    relative = max(_EXACT, error_hz / rate_hz)
+    own = multiples(lines, rate_hz, relative, bin_hz)
+    if len(own) < 3:
+        return lines
+    speed_hz = causes.speed.hz if causes.speed is not None else 0.0
+    for shift_hz in (0.0, speed_hz, -speed_hz, 2 * speed_hz, -2 * speed_hz):
+        beside = {replace(line, hz=line.hz - shift_hz): line for line in lines}
+        found = multiples(beside, rate_hz, relative, bin_hz)
+        lines = without(lines, [beside[line] for line in found.values()])
+    return lines
 
 
 def _is_shaft(rate_hz: float, causes: Causes) -> bool:
@@ -154,14 +176,15 @@ def _harmonics(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
 
 
 def _sidebands(
-    lines: Sequence[Line], sound: Spectra, causes: Causes
+    lines: Sequence[Line], sound: Spectra, healthy: Healthy, causes: Causes
 ) -> tuple[Finding, list[Line]] | None:
-    """New lines at equal distances on both sides of a strong line.
+    """New lines at equal distances on both sides of a strong line that healthy sound has too.
 
     One pair may be chance. Two pairs are not, and neither is a pair at the speed of the shaft.
     """
     bin_hz = sound.plan.bin_hz
     peaks = peaks_of(sound.prominence_db, _CARRIER_DB, 2)
+    peaks = peaks[healthy.is_known_line()[peaks]]
     carriers_hz = [place_of(sound.prominence_db, int(peak)) * bin_hz for peak in peaks]
     best: tuple[float, float, list[Line]] = (0.0, 0.0, [])
     for low, high in combinations(lines, 2):

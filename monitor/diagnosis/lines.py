@@ -64,6 +64,12 @@ def lines_gone(sound: Spectra, healthy: Healthy) -> list[Line]:
     floor = healthy.least_prominence_db
     always = peaks_of(floor, _ALWAYS_DB, int(healthy.reach[-1]) // 4 + 2)
     always = always[always * sound.plan.bin_hz >= LOWEST_HZ]
+    mean_db = np.mean([one.density_db for one in healthy.pieces], axis=0)
+    # The least of several maxima is a plateau: the line is where the mean is largest on it.
+    starts = np.maximum(always - healthy.reach[always], 0)
+    ends = always + healthy.reach[always] + 1
+    at = {int(low + mean_db[low:end].argmax()) for low, end in zip(starts, ends, strict=True)}
+    always = np.array(sorted(at), dtype=np.intp)
     gone = []
     for peak in always:
         near = slice(max(0, peak - 3 * healthy.reach[peak]), peak + 3 * healthy.reach[peak] + 1)
