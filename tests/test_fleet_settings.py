@@ -45,8 +45,13 @@ def test_a_thousand_machines_take_a_few_lines(tmp_path: Path) -> None:
     assert (first.id, first.settings.type, first.settings.seed) == ("pump-000", "pump", 4)
     assert first.patterns("healthy") == [str(tmp_path / "plant/pump-000/healthy")]
     assert {machine.settings.false_alarms_per_week for machine in machines} == {3.0}
-    absolute = write_fleet(tmp_path, f'[[machine]]\nfolders = "{tmp_path}/plant/pump-00*"\n')
-    assert len(read_fleet(absolute)) == 10
+    (tmp_path / "other").mkdir()
+    absolute = write_fleet(
+        tmp_path / "other", f'[[machine]]\nfolders = "{tmp_path}/plant/pump-00*"\n'
+    )
+    assert [machine.folder for machine in read_fleet(absolute)] == [
+        tmp_path / "plant" / f"pump-{number:03d}" for number in range(10)
+    ]
 
 
 def test_a_folder_is_a_fleet_without_a_file(tmp_path: Path) -> None:

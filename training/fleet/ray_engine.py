@@ -38,10 +38,13 @@ class RayEngine:
                 logging_level="ERROR",
                 runtime_env={"env_vars": THREADS},
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            where = address or "this computer"
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-            raise ServiceUnavailableError(f"--address {where}: no Ray cluster: {reason}") from None
+        except Exception as error:  # noqa: BLE001 - Ray raises many kinds, also Exception itself
+            ray.shutdown()
+            text = str(error).strip() or repr(error)
+            where = f"--address {address}" if address else "--engine ray"
+            raise ServiceUnavailableError(
+                f"{where}: Ray cannot be used: {text.splitlines()[0]}"
+            ) from None
 
     def results(self, tasks: Sequence[Task]) -> Iterator[Result]:
         """See ``Engine``. Ray begins a task again itself if its worker or its node ends."""

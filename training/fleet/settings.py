@@ -137,21 +137,13 @@ def _of_file(path: Path) -> Iterator[Machine]:
             continue
         if is_url(entry.folders):
             raise ConfigError(f"{where}: folders must be a pattern of local folders, not a URL")
-        below = sorted(one for one in folder.glob(_relative(entry.folders, folder)) if one.is_dir())
+        pattern = Path(absolute(entry.folders, folder))
+        root = Path(pattern.anchor)  # patterns of pathlib are relative
+        below = sorted(one for one in root.glob(str(pattern.relative_to(root))) if one.is_dir())
         if not below:
             raise ConfigError(f"{where}: no folder matches {entry.folders}")
         for one in below:
             yield _machine(one.name, one, settings, where)
-
-
-def _relative(pattern: str, folder: Path) -> str:
-    """``Path.glob`` takes relative patterns only."""
-    if not Path(pattern).is_absolute():
-        return pattern
-    try:
-        return str(Path(pattern).relative_to(folder))
-    except ValueError:
-        return str(Path(*[".."] * (len(folder.parts) - 1), *Path(pattern).parts[1:]))
 
 
 def _machine(name: str, folder: Path, settings: Defaults, where: str) -> Machine:
