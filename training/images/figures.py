@@ -17,6 +17,8 @@ from training.images.pca import fit_pca
 
 _DPI = 80
 _MAX_POINTS = 3000
+_STEP = 1.05
+"""From one image of a row to the next, in widths of an image."""
 
 
 def save_rows(
@@ -31,22 +33,26 @@ def save_rows(
     title_inches = 0.35 if column_titles else 0.0
     rows_inches = 0.75 * len(rows) * height / width
     figure = Figure(figsize=(1.2 + 0.75 * n_columns, rows_inches + title_inches))
-    grid = figure.subplots(len(rows), n_columns, squeeze=False)
-    for axes_row, (name, images) in zip(grid, rows, strict=True):
-        for i, axes in enumerate(axes_row):
-            _hide(axes)
-            if i < len(images):
-                _show(axes, images[i])
-        axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
-    for axes, title in zip(grid[0], column_titles, strict=False):
-        axes.set_title(title, fontsize=7, pad=2)
+    # One pair of axes for each row: a pair for each image takes longer than a short training.
+    every_axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
+    for axes, (name, images) in zip(every_axes, rows, strict=True):
+        _hide(axes)
+        for i, image in enumerate(images):
+            _show(axes, image, (i * _STEP, i * _STEP + 1.0, 0.0, 1.0))
+        axes.set_xlim(0.0, (n_columns - 1) * _STEP + 1.0)
+        axes.set_ylim(0.0, 1.0)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for i, title in enumerate(column_titles[:n_columns]):
+        middle, above = i * _STEP + 0.5, (0.0, 2.0)
+        every_axes[0].annotate(
+            title, (middle, 1.0), above, textcoords="offset points", ha="center", fontsize=7
+        )
     figure.subplots_adjust(
         left=1.2 / figure.get_figwidth(),
         right=0.99,
         bottom=0.01,
         top=0.99 - title_inches / figure.get_figheight(),
-        wspace=0.05,
-        hspace=0.05,
+        hspace=_STEP - 1.0,
     )
     figure.savefig(path, dpi=_DPI)
 
@@ -180,14 +186,21 @@ def _scatter(
     axes.set_title("codes of the test images", fontsize=9)
 
 
-def _show(axes: Axes, image: FloatArray) -> None:
+def _show(
+    axes: Axes, image: FloatArray, extent: tuple[float, float, float, float] | None = None
+) -> None:
+    """``extent``: where the image is: left, right, bottom, top. Otherwise it fills the axes."""
     clipped = np.clip(image, 0.0, 1.0)
-    if len(clipped) == 3:
-        axes.imshow(clipped.transpose(1, 2, 0), interpolation="nearest", aspect="auto")
-    else:
-        axes.imshow(
-            clipped[0], cmap="gray", vmin=0.0, vmax=1.0, interpolation="nearest", aspect="auto"
-        )
+    pixels = clipped.transpose(1, 2, 0) if len(clipped) == 3 else clipped[0]
+    axes.imshow(
+        pixels,
+        cmap="gray",
+        vmin=0.0,
+        vmax=1.0,
+        interpolation="nearest",
+        aspect="auto",
+        extent=extent,
+    )
 
 
 def _hide(axes: Axes) -> None:
