@@ -23,7 +23,7 @@ from tests.daemons import ROOT
 
 COMMANDS = (
     *("run", "check", "inspect", "replay", "calibrate", "devices", "record", "selftest"),
-    *("outbox", "discovery", "demo", "train"),
+    *("outbox", "discovery", "demo", "train", "evaluate", "fleet", "fleet train", "fleet replay"),
 )
 
 
@@ -126,6 +126,10 @@ TRAIN_MESSAGE = (
     "with: pip install '.[train]' (in the folder of the source), or on a node: sudo "
     "deploy/install.sh --train\n"
 )
+FLEET_MESSAGE = (
+    "auscult: auscult fleet needs the extras 'fleet' and 'train' ({package} is not installed): "
+    "install them with: pip install '.[fleet,train]' (in the folder of the source)\n"
+)
 DEMO_MESSAGE = (
     "auscult: auscult demo needs the extras 'demo' and 'train' ({package} is not installed): "
     "install them with: pip install '.[demo,train]' (in the folder of the source)\n"
@@ -141,6 +145,9 @@ DEMO_MESSAGE = (
         ("sklearn", "train denoise --sigma 0.2 --data RECORDINGS --out OUT", TRAIN_MESSAGE),
         ("matplotlib", "train oneclass --data RECORDINGS --out OUT", TRAIN_MESSAGE),
         ("matplotlib", "replay BUNDLE RECORDINGS --report OUT", TRAIN_MESSAGE),
+        ("torch", "evaluate --dcase RECORDINGS --out OUT", TRAIN_MESSAGE),
+        ("pyarrow", "fleet train RECORDINGS --out OUT", FLEET_MESSAGE),
+        ("ray", "fleet replay RECORDINGS --out OUT --engine ray", FLEET_MESSAGE),
         ("torch", "demo --out OUT", DEMO_MESSAGE),
         ("amqtt", "demo --out OUT", DEMO_MESSAGE),
     ],
@@ -154,7 +161,8 @@ def test_a_missing_extra_is_named(
     places = {"RECORDINGS": recordings, "OUT": out, "BUNDLE": bundle.path}
     done = process_without(package, *(places.get(word, word) for word in arguments.split()))
     assert done.returncode == 69
-    command = "replay --report" if arguments.startswith("replay") else "train"
+    first = arguments.split(maxsplit=1)[0]
+    command = {"replay": "replay --report", "evaluate": "evaluate --dcase"}.get(first, "train")
     assert done.stderr == message.format(command=command, package=package)
     assert not out.exists()
 
@@ -170,6 +178,9 @@ def test_help_of_the_trainer_needs_no_extra() -> None:
     """Options could not be looked up before the trainer is installed."""
     for command in ("audio", "mnist", "denoise", "oneclass"):
         done = process_without("torch,matplotlib,sklearn", "train", command, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+    for command in ("train", "replay"):
+        done = process_without("torch,pyarrow,fsspec,ray", "fleet", command, "--help")
         assert (done.returncode, done.stderr) == (0, "")
 
 

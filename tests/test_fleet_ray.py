@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.fleets import InProcess, replayed, start_replay, write_archives
@@ -40,8 +41,8 @@ def expected(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[str]:
-    """Two nodes of Ray on two loopback addresses, each with one core; its address.
+def cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """Two nodes of Ray on two loopback addresses, each with one core: the address, the nodes.
 
     The environment has the token that all of them need.
     """
@@ -68,7 +69,7 @@ def cluster(folder: Path) -> Iterator[str]:
                     )
                 )
             wait_for(lambda: b"Ray runtime started" in log.read_bytes(), 120, f"{log} to start")  # noqa: B023 - called at once
-        yield address
+        yield address, nodes
     finally:
         for node in reversed(nodes):
             node.terminate()
@@ -96,8 +97,26 @@ def test_two_nodes_give_the_results_of_no_engine(
     out = tmp_path / "out"
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    with cluster(tmp_path) as address:
+    with cluster(tmp_path) as (address, _):
         driver = start_replay(plant, out, "--engine", "ray", "--address", address)
+        _, messages = driver.communicate(timeout=500)
+    assert driver.returncode == 0, messages
+    assert replayed(out) == expected
+
+
+def test_a_killed_node_costs_its_tasks_only(
+    plant: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computer that fails would end the work of all the others."""
+    out = tmp_path / "out"
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with cluster(tmp_path) as (address, nodes):
+        driver = start_replay(plant, out, "--engine", "ray", "--address", address)
+        wait_for(lambda: [*out.glob(".tasks/*.json")], 200, "a first result")
+        node = psutil.Process(nodes[1].pid)
+        for process in (*node.children(recursive=True), node):
+            process.kill()
         _, messages = driver.communicate(timeout=500)
     assert driver.returncode == 0, messages
     assert replayed(out) == expected
