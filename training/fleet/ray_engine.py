@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from training.fleet.tasks import Result, Task
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 _SERVICE_LOST = 69
+_REACHABLE_S = 10.0
 
 
 class RayEngine:
@@ -27,6 +29,8 @@ class RayEngine:
     def __init__(self, workers: int | None, address: str | None) -> None:
         import ray  # noqa: PLC0415 - the variable above comes first
 
+        if address is not None:
+            _check_reachable(address)
         self._ray: Any = ray
         self._most_at_once = workers
         try:
@@ -70,3 +74,17 @@ class RayEngine:
     def close(self) -> None:
         """See ``Engine``. A cluster that was running before goes on."""
         self._ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise ``ServiceUnavailableError`` if nothing listens there: Ray would wait for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # such as auto, which Ray looks up
+    try:
+        socket.create_connection((host, int(port)), _REACHABLE_S).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServiceUnavailableError(
+            f"--address {address}: Ray cannot be used: {reason}"
+        ) from None
