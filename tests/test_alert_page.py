@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from monitor.commands.diagnose import AlertDiagnosis
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.replay import RaisedAlert
 from monitor.text.escaping import one_line
 from tests.alert_drafts import identified
 from tests.bundles import SPEC, machine_sound
+from tests.diagnosed_sounds import healthy_pieces, impacts, machine
 from training.sound.alert_page import page_writer, reconstruct_section, write_alert_page
 
 RATE_HZ = SPEC.sample_rate_hz
@@ -67,3 +70,25 @@ def test_the_page_contains_its_picture_and_escapes_names(
     assert "<script>" not in text
     assert "41 &amp; up" in text
     assert "data:image/png;base64,iVBOR" in text
+
+
+def test_the_page_names_what_the_alert_sounds_like(
+    bundle: Bundle, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader would see that something is wrong, and not what."""
+    monkeypatch.chdir(tmp_path)
+    for number, samples in enumerate(healthy_pieces(3, 10.0)):
+        soundfile.write(tmp_path / f"{number}.wav", samples, RATE_HZ)
+    struck = impacts(20.0, 31.0, 1, level=0.3)
+    soundfile.write(tmp_path / "day.wav", machine(20.0, 1) + struck, RATE_HZ)
+    provenance = {"recordings": [{"name": f"{number}.wav"} for number in range(3)]}
+    manifest = bundle.manifest.model_copy(update={"provenance": provenance})
+    alert = RaisedAlert(identified(), tmp_path / "day.wav", 12.0)
+    write = page_writer(tmp_path / "report", AlertDiagnosis())
+    write(replace(bundle, manifest=manifest), network, [alert])
+    (page,) = (tmp_path / "report").glob("001-*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "31.0 impacts per second" in text
+    assert text.count("data:image/png;base64,") == 2
+    write(bundle, network, [alert])
+    assert "compared with healthy recordings" not in page.read_text(encoding="utf-8")

@@ -86,12 +86,13 @@ def replay(
 
     draw_alerts = None
     if report is not None:
+        from monitor.commands.diagnose import AlertDiagnosis
         from monitor.commands.extras import needs_extra
 
         with needs_extra("auscult replay --report", "train"):
             from training.sound.alert_page import page_writer
 
-            draw_alerts = page_writer(report)
+            draw_alerts = page_writer(report, AlertDiagnosis(config))
 
     return replay_command(
         ReplayRequest(

@@ -21,11 +21,14 @@ from monitor.diagnosis.report import described
 from monitor.diagnosis.settings import BearingSettings, ShaftSettings
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import BadInputError, UsageError
-from monitor.model.bundle import load_bundle
+from monitor.model.bundle import Bundle, load_bundle
+from monitor.offline.replay import RaisedAlert
 
 _MOST_FILES = 60
 _MOST_S = 600.0
 """Of each healthy recording."""
+_BEFORE_ALERT_S, _OF_ALERT_S = 5.0, 30.0
+"""Where the diagnosis of an alert begins, and how long its sound is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +52,13 @@ def diagnose(request: DiagnoseRequest) -> None:
     shaft = _shaft_of(request, machine)
     bundle = request.bundle or (machine.bundle if machine is not None else None)
     files = _healthy_files(request, bundle)
-    samples, rate_hz = _read(request.recording, request.start_s + LONGEST_S)
+    samples, rate_hz = read_beginning(request.recording, request.start_s + LONGEST_S)
     first = round(request.start_s * rate_hz)
     if first >= len(samples):
         length_s = len(samples) / rate_hz
         raise BadInputError(f"{request.recording}: is {length_s:.1f} s long: --start must be less")
     samples = samples[first:]
-    sounds = read_each(files, lambda path: _read(path, _MOST_S))
-    lowest_hz = min([rate_hz, *(one for _, one in sounds)])
-    healthy = [_at_rate(sound, one, lowest_hz) for sound, one in sounds]
-    result = diagnosed(_at_rate(samples, rate_hz, lowest_hz), lowest_hz, healthy, shaft)
+    result = diagnosed_with(samples, rate_hz, files, shaft)
     document = {"file": str(request.recording), "healthy": len(files), **described(result)}
     emit(document, _lines(result, document), as_json=request.as_json)
 
@@ -109,13 +109,7 @@ def _healthy_files(request: DiagnoseRequest, bundle: Path | None) -> list[Path]:
     if request.healthy:
         files = recording_files(request.healthy, AUDIO_SUFFIXES)
     elif bundle is not None:
-        trained_on = load_bundle(bundle).manifest.provenance.get("recordings")
-        names = [
-            str(one["name"])
-            for one in (trained_on if isinstance(trained_on, list) else [])
-            if isinstance(one, dict) and "name" in one
-        ]
-        files = [path for name in names if (path := _found(name, bundle)) is not None]
+        files = recordings_of(load_bundle(bundle))
         if not files:
             message(
                 f"{bundle}: its healthy recordings are not here: name them, or others, with "
@@ -123,10 +117,18 @@ def _healthy_files(request: DiagnoseRequest, bundle: Path | None) -> list[Path]:
             )
     same = request.recording.resolve()
     files = [path for path in files if path.resolve() != same]
-    if len(files) > _MOST_FILES:
-        chosen = np.linspace(0, len(files) - 1, _MOST_FILES).round().astype(int)
-        files = [files[number] for number in chosen]
-    return files
+    return _some(files)
+
+
+def recordings_of(bundle: Bundle) -> list[Path]:
+    """The recordings that a bundle was trained on, as far as they are still there."""
+    trained_on = bundle.manifest.provenance.get("recordings")
+    names = [
+        str(one["name"])
+        for one in (trained_on if isinstance(trained_on, list) else [])
+        if isinstance(one, dict) and "name" in one
+    ]
+    return [path for name in names if (path := _found(name, bundle.path)) is not None]
 
 
 def _found(name: str, bundle: Path) -> Path | None:
@@ -138,7 +140,20 @@ def _found(name: str, bundle: Path) -> Path | None:
     return None
 
 
-def _read(path: Path, most_s: float) -> tuple[FloatArray, int]:
+def diagnosed_with(
+    samples: FloatArray, rate_hz: int, healthy: Sequence[Path], shaft: ShaftSettings
+) -> Diagnosis:
+    """Compare with healthy recordings, all at the lowest of their rates: above it, one lacks sound.
+
+    Shape: ``(n_samples,)``.
+    """
+    sounds = read_each(healthy, lambda path: read_beginning(path, _MOST_S))
+    lowest_hz = min([rate_hz, *(one for _, one in sounds)])
+    others = [_at_rate(sound, one, lowest_hz) for sound, one in sounds]
+    return diagnosed(_at_rate(samples, rate_hz, lowest_hz), lowest_hz, others, shaft)
+
+
+def read_beginning(path: Path, most_s: float) -> tuple[FloatArray, int]:
     """The beginning of a recording, and its rate. Shape: ``(n_samples,)``."""
     parts: list[FloatArray] = []
     rate_hz = 0
@@ -155,6 +170,36 @@ def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
     resampler = StreamResampler(to_hz)
     parts = [resampler.push(AudioBlock(samples, from_hz, 0)), resampler.flush()]
     return np.concatenate([one.samples for one in parts if one is not None])
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDiagnosis:
+    """Diagnoses alerts of a replay against the recordings of the bundle.
+
+    ``config``: the file with ``[machine.shaft]`` of the machine with this bundle, if there is one.
+    """
+
+    config: Path | None = None
+
+    def __call__(self, bundle: Bundle, raised: RaisedAlert) -> Diagnosis | None:
+        """None if the recordings of the bundle are not there, or the alert is no sound."""
+        replayed = raised.recording.resolve()
+        healthy = [path for path in recordings_of(bundle) if path.resolve() != replayed]
+        if not healthy or raised.recording.suffix.lower() not in AUDIO_SUFFIXES:
+            return None
+        machine = load_config(self.config).machine_with(bundle.path) if self.config else None
+        begin_s = max(0.0, raised.at_s - _BEFORE_ALERT_S)
+        samples, rate_hz = read_beginning(raised.recording, begin_s + _OF_ALERT_S)
+        shaft = machine.shaft if machine is not None else ShaftSettings()
+        return diagnosed_with(samples[round(begin_s * rate_hz) :], rate_hz, _some(healthy), shaft)
+
+
+def _some(files: list[Path]) -> list[Path]:
+    """At most ``_MOST_FILES``, evenly."""
+    if len(files) <= _MOST_FILES:
+        return files
+    chosen = np.linspace(0, len(files) - 1, _MOST_FILES).round().astype(int)
+    return [files[number] for number in chosen]
 
 
 def _lines(result: Diagnosis, document: dict[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from monitor.audio.recording_frames import frames_of
+from monitor.diagnosis.diagnose import Diagnosis
 from monitor.domain import FloatArray, LogMelWindow, SourceState
 from monitor.errors import MissingInputError
 from monitor.features.log_mel import FrameWindows
@@ -21,6 +22,7 @@ from monitor.model.network import Network
 from monitor.offline.html_page import facts, link, page, picture, table
 from monitor.offline.replay import DrawAlerts, RaisedAlert
 from monitor.text.wording import bands_text, counted, rounded
+from training.sound.diagnosis_figure import diagnosis_figure
 from training.sound.figures import compared_panels, png
 
 
@@ -47,7 +49,11 @@ _MOST_STEM_BYTES = 200
 """Names of files have at most 255 bytes."""
 
 
-def page_writer(folder: Path) -> DrawAlerts:
+Diagnose = Callable[[Bundle, RaisedAlert], Diagnosis | None]
+"""What an alert sounds like; None if there is no healthy sound to compare with."""
+
+
+def page_writer(folder: Path, diagnose: Diagnose = lambda _bundle, _raised: None) -> DrawAlerts:
     """A function that writes a page for each alert into ``folder``, and ``index.html``.
 
     Without an alert it writes nothing and makes no folder. Raises ``MissingInputError`` at once
@@ -65,7 +71,7 @@ def page_writer(folder: Path) -> DrawAlerts:
             raise MissingInputError(f"--report {folder}: {error.strerror}") from error
         names = [_page_name(one, number) for number, one in enumerate(raised, 1)]
         for name, one in zip(names, raised, strict=True):
-            _write_page(folder / name, bundle, network, one)
+            _write_page(folder / name, bundle, network, one, diagnose(bundle, one))
         index = _index(bundle.path.absolute().name, names, raised)
         (folder / INDEX).write_text(index, encoding="utf-8")
 
@@ -79,7 +85,13 @@ def _page_name(raised: RaisedAlert, number: int) -> str:
     return f"{number:03d}-{stem}-{raised.at_s:.1f}s.html"
 
 
-def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAlert) -> None:
+def _write_page(
+    path: Path,
+    bundle: Bundle,
+    network: Network,
+    raised: RaisedAlert,
+    diagnosis: Diagnosis | None,
+) -> None:
     alert = raised.alert
     begin_s = max(0.0, raised.at_s - _BEFORE_S)
     section = reconstruct_section(
@@ -97,6 +109,7 @@ def _write_page(path: Path, bundle: Bundle, network: Network, raised: RaisedAler
             "Budget": f"{counted(alert.false_alarms_per_week, 'false alarm')} a week",
             "Bundle": alert.bundle_sha256,
         },
+        diagnosis=diagnosis,
     )
 
 
@@ -144,10 +157,22 @@ def write_alert_page(
     *,
     title: str,
     values: dict[str, str],
+    diagnosis: Diagnosis | None = None,
 ) -> None:
-    """One HTML file with the picture and the values of the alert."""
-    image = picture(png(_figure(section, spec)), "log-mel, reconstruction and residual")
-    path.write_text(page(title, [facts(values), image]), encoding="utf-8")
+    """One HTML file with the picture and the values of the alert, and what it sounds like."""
+    parts = [
+        facts(values),
+        picture(png(_figure(section, spec)), "log-mel, reconstruction and residual"),
+    ]
+    if diagnosis is not None:
+        texts = [one.text for one in diagnosis.findings] or ["nothing is certain"]
+        named = [("Diagnosis", text) for text in texts]
+        named += [("Note", note) for note in diagnosis.notes]
+        parts.append(table(("", "compared with healthy recordings"), named))
+        if diagnosis.sound is not None:
+            figure = diagnosis_figure(diagnosis, diagnosis.sound)
+            parts.append(picture(png(figure), "long-term spectrum and envelope spectrum"))
+    path.write_text(page(title, parts), encoding="utf-8")
 
 
 def _windows(recording: Path, spec: LogMelSpec, end_s: float) -> list[LogMelWindow]:
