@@ -106,8 +106,11 @@ def envelopes_of(spectra: ComplexArray, plan: SegmentPlan) -> EnvelopeSegments:
         first = round(band.low_hz / plan.bin_hz)
         n = round((band.high_hz - band.low_hz) / plan.bin_hz)
         part = flat[:, first : first + n] * _taper(n)
-        envelope = np.abs(np.fft.ifft(part, axis=1)).astype(np.float32)
-        window = hann(n)
+        # The envelope of a band has rates up to its width. Those that fold back must not be kept.
+        size = 2 * n if n * plan.bin_hz < 4.0 * HIGHEST_RATE_HZ else n
+        signal = np.fft.ifft(part, size, axis=1)
+        envelope = np.sqrt(signal.real**2 + signal.imag**2)
+        window = hann(size)
         kurtosis[:, number] = _kurtosis(envelope, window)
         mean = envelope.sum(axis=1, keepdims=True) / window.sum()
         envelope -= mean * window

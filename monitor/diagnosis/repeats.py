@@ -20,7 +20,7 @@ _SECOND_SHARE = 0.7
 _LEAST_RISE_DB = 3.0
 _STANDS_OUT = 3.5
 """A harmonic counts if it is so many deviations above the background."""
-_RELATED = tuple(a / b for a in range(1, 9) for b in range(1, 9))
+_RELATED = tuple(sorted({a / b for a in range(1, 9) for b in range(1, 9)}))
 _RELATED_SHARE, _RELATED_BINS = 0.012, 1.5
 _WEAKER_DB = 10.0
 _FIRST_HARMONICS, _LEAST_HARMONICS = 6, 3
@@ -46,10 +46,10 @@ def new_repeats(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Findin
         prominence_db = sound.envelope_prominence_db[number]
         least_db = _STANDS_OUT * sound.deviation_db
         fit = fitted_comb(prominence_db, sound.plan.bin_hz, float(rates_hz[at]), least_db)
-        related_hz = fit.rate_hz * np.array(_RELATED)
-        apart_hz = np.abs(rates_hz[:, np.newaxis] - related_hz)
-        near_hz = np.maximum(_RELATED_SHARE * related_hz, _RELATED_BINS * sound.plan.bin_hz)
-        excess[:, (apart_hz < near_hz).any(axis=1)] = 0.0
+        for related_hz in (fit.rate_hz * ratio for ratio in _RELATED):
+            near_hz = max(_RELATED_SHARE * related_hz, _RELATED_BINS * sound.plan.bin_hz)
+            near = np.searchsorted(rates_hz, (related_hz - near_hz, related_hz + near_hz))
+            excess[:, near[0] : near[1]] = 0.0
         fit = _lowest_certain(fit)
         if fit.harmonics:
             place = _Place(sound, healthy, int(number), bands[number])
