@@ -134,6 +134,15 @@ def test_without_the_speed_no_part_is_named() -> None:
     assert not causes(result)
 
 
+def test_a_tone_near_the_rate_of_a_part_is_not_that_part(healthy: list[FloatArray]) -> None:
+    """Any new tone would be near one of five rates of a bearing, each of which may slip."""
+    time_s = np.arange(round(SECONDS * RATE_HZ)) / RATE_HZ
+    tone = (0.01 * np.sin(2.0 * np.pi * 2.3567 * SHAFT_HZ * time_s)).astype(np.float32)
+    result = diagnosis(machine(SECONDS, 24) + tone, healthy, speed_hz=SHAFT_HZ, bearings=["6205"])
+    assert [one.kind for one in result.findings] == ["tone"]
+    assert not causes(result)
+
+
 def test_halves_of_the_speed_are_looseness(healthy: list[FloatArray]) -> None:
     """Looseness would be called imbalance."""
     loose = machine(SECONDS, 13, tones=(0.5, 1.5, 2.5, 3.5, 1, 2, 3, 5))

@@ -56,8 +56,12 @@ class Causes:
         return _matching(self._swelling(rate_hz), rate_hz, uncertainty_hz)
 
     def of_lines(self, rate_hz: float, uncertainty_hz: float) -> tuple[Fit, ...]:
-        """What makes a tone, or a comb of tones, of this frequency."""
-        return _matching(self._sounding(), rate_hz, uncertainty_hz)
+        """What makes a tone, or a comb of tones, of this frequency.
+
+        No part of a bearing: a damaged one makes impacts, and a tone may be near its rate by
+        chance, because it slips.
+        """
+        return _matching(self._fixed(), rate_hz, uncertainty_hz)
 
     def looseness(self) -> tuple[Fit, ...]:
         """The cause of halves of the speed."""
@@ -93,12 +97,6 @@ class Causes:
             yield from self._at_speed(CAVITATION, self.shaft.blades, _EXACT)
         elif self.speed is not None and 2.5 < rate_hz / self.speed.hz < 20.5:
             yield from self._at_speed(CAVITATION, round(rate_hz / self.speed.hz), _EXACT)
-
-    def _sounding(self) -> Iterator[_Candidate]:
-        yield from self._fixed()
-        for bearing in self.shaft.known_bearings():
-            for part, order in bearing.parts():
-                yield from self._at_speed(part, order, SLIP)
 
     def _fixed(self) -> Iterator[_Candidate]:
         shaft = self.shaft
