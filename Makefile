@@ -4,6 +4,7 @@
 #   make demo ARGS=--web   the same on a web page, until stopped
 #   make test     every test               make lint    ruff and mypy
 #   make bench    every benchmark (hours)  make clean   back to a fresh clone
+#   make deb      a Debian package of the service, in dist
 #
 # PYTHON=python3.12        another interpreter (3.11 or newer)
 # TORCH_INDEX=             torch as the Python index has it (on Linux: the build for CUDA)
@@ -27,10 +28,10 @@ WRITTEN_FOR := pyproject.toml constraints.txt $(SETUP) tools/torchaudio_importab
 DEMO_ENVIRONMENT := $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.demo)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean python system-packages
+.PHONY: help demo test lint bench deb clean python system-packages
 
 help:
-	@sed -n '2,12s/^# \{0,1\}//p' Makefile
+	@sed -n '2,13s/^# \{0,1\}//p' Makefile
 
 demo: $(DEMO_ENVIRONMENT)
 	@$(BIN)/auscult demo $(ARGS)
@@ -52,6 +53,9 @@ bench: $(VENV)/.dev system-packages
 		echo "== $$module"; status=0; $(BIN)/python -m "$$module" $(ARGS) || status=$$?; \
 		case $$status in 0) ;; 66) echo "left out";; *) failed=1;; esac; \
 	done; exit $$failed
+
+deb: $(DEMO_ENVIRONMENT)
+	@$(BIN)/python tools/debian_package.py --out dist $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,10 +34,12 @@ def skip_unless_possible() -> None:
 class BootedSystem:
     """A booted system; a context manager that leaves no processes and no mounts.
 
-    ``binds``: folder on the host to path inside, mounted read-only.
+    ``binds``: folder on the host to path inside, mounted read-only. ``machine``: its name, which
+    differs from that of every other system at the same time.
     """
 
-    def __init__(self, folder: Path, binds: dict[Path, str]) -> None:
+    def __init__(self, folder: Path, binds: dict[Path, str], machine: str = "auscult-test") -> None:
+        self._machine = machine
         self.root = folder / "root"
         self._upper = folder / "upper"
         self._work = folder / "work"
@@ -73,7 +75,7 @@ class BootedSystem:
         # A new machine id: otherwise it would write into the journal of the host.
         (self.root / "etc" / "machine-id").write_text("")
         command = ["systemd-nspawn", "--quiet", "--boot", "--settings=no", "--console=pipe"]
-        command += [f"--directory={self.root}", "--machine=auscult-test", "--register=no"]
+        command += [f"--directory={self.root}", f"--machine={self._machine}", "--register=no"]
         if not Path("/run/systemd/system").is_dir():
             command.append("--keep-unit")  # without systemd on the host, nothing can create a scope
         command += [f"--bind-ro={host}:{inside}" for host, inside in self._binds.items()]

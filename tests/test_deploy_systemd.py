@@ -423,6 +423,51 @@ def test_replay_reaches_its_recordings_only(node: Node) -> None:
     assert {what for what, how in reached.items() if how == "reached"} == {"recordings"}
 
 
+def commands_of(heading: str) -> list[list[str]]:
+    """The commands below a heading of deploy/README.md, without sudo: those of each code block."""
+    text = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    section = text.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    return [
+        block.replace("\\\n", " ").replace("sudo ", "").strip().splitlines() for block in blocks
+    ]
+
+
+def test_a_restored_backup_delivers_what_waited_and_keeps_the_configuration(node: Node) -> None:
+    """After the disk of a node breaks, its bundles, its history and waiting alerts would be lost,
+    or the service could not read what was restored."""
+
+    def waiting() -> list[str]:
+        environment = {"STATE_DIRECTORY": "/var/lib/auscult"}
+        command = ["auscult", "outbox", "--json", "--config", "/etc/auscult/config.toml"]
+        done = node.system.run(command, environment=environment, check=False)
+        alerts = json.loads(done.stdout)["alerts"] if done.returncode == 0 else []
+        return [alert["alert_id"] for alert in alerts]
+
+    backup, restore = commands_of("Backup and restore")
+    node.systemctl("stop", "mosquitto.service")
+    try:
+        node.systemctl("start", "auscult.service")
+        wait_for(lambda: bool(waiting()), 60, "an alert that waits for the broker")
+        (waits,) = waiting()[:1]
+        for command in backup:
+            node.system.run(["sh", "-c", f"cd /root && {command}"])
+        node.stop()
+        node.system.run([INSTALL, "--uninstall", "--purge"])
+        node.system.run([INSTALL], timeout_s=300)
+        for command in restore:
+            node.system.run(["sh", "-c", f"cd /root && {command}"])
+    finally:
+        node.systemctl("start", "mosquitto.service")
+    with node.subscriber() as subscriber:
+        wait_for(
+            lambda: waits in [one["alert_id"] for one in pump_alerts(subscriber, "raised")],
+            60,
+            "the alert from before",
+        )
+    assert (node.system.root / "etc/auscult/mqtt_password").read_text() == PASSWORD + "\n"
+
+
 def test_install_again_changes_nothing_and_uninstall_removes_it(node: Node) -> None:
     """A second run would restart the service or overwrite the configuration, or a removal would
     leave units."""
