@@ -182,6 +182,7 @@ def installed(booted: BootedSystem, tmp_path_factory: pytest.TempPathFactory) ->
 def node(installed: Node) -> Iterator[Node]:
     """The installed system with the service stopped and without state."""
     installed.stop()
+    installed.systemctl("start", "mosquitto.service")
     installed.configure(configuration(installed.port))
     yield installed
     print(installed.system.journal("auscult.service"))  # pytest shows it for a failed test

@@ -35,7 +35,8 @@ class RayEngine:
         self._most_at_once = workers
         try:
             ray.init(
-                address=address,
+                # Without an address, Ray would join a cluster that it finds on this computer.
+                address=address or "local",
                 num_cpus=workers if address is None else None,
                 include_dashboard=None if address else False,
                 log_to_driver=False,
