@@ -55,6 +55,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("openssl", lambda: has_program("openssl")),
         Need("chromium", lambda: has_program("chromium")),
         Need("systemd-container", lambda: has_program("systemd-nspawn")),
+        Need("lintian", lambda: has_program("lintian")),
     ),
 }
 WITHOUT = {
