@@ -14,6 +14,8 @@ from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ
 from tests.daemons import ROOT
 from training.fleet.perform import perform
+from training.fleet.run import replay_fleet
+from training.fleet.settings import read_fleet
 from training.fleet.tasks import Result, Task
 
 
@@ -39,6 +41,14 @@ def write_archives(folder: Path, n_machines: int, seconds: float) -> Path:
         soundfile.write(machine / "archive" / "20261130T101500Z.wav", sound, RATE_HZ)
         shutil.copytree(made.path, folder / "bundles" / machine.name)
     return folder
+
+
+def replayed_without_engine(plant: Path, folder: Path) -> dict[str, bytes]:
+    """The results that every engine must give, made in ``folder``."""
+    out = folder / "out"
+    machines = read_fleet(plant / "fleet")
+    assert not replay_fleet(machines, plant / "bundles", out, InProcess(), lambda *_: None).failed
+    return replayed(out)
 
 
 def start_replay(plant: Path, out: Path, *more: object) -> subprocess.Popen[bytes]:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleets import InProcess, replayed, start_replay, write_archives
+from tests.fleets import replayed, replayed_without_engine, start_replay, write_archives
 from tests.waiting import wait_for
 from training.fleet.local_engine import LocalEngine
-from training.fleet.run import replay_fleet
-from training.fleet.settings import read_fleet
 from training.fleet.tasks import Task
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fleet")]
@@ -29,10 +27,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The results without any engine."""
-    out = Path(tmp_path_factory.mktemp("expected")) / "out"
-    machines = read_fleet(plant / "fleet")
-    assert not replay_fleet(machines, plant / "bundles", out, InProcess(), lambda *_: None).failed
-    return replayed(out)
+    return replayed_without_engine(plant, Path(tmp_path_factory.mktemp("expected")))
 
 
 def children_of(process: int) -> list[int]:

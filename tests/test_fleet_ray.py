@@ -15,10 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fleets import InProcess, replayed, start_replay, write_archives
+from tests.fleets import replayed, replayed_without_engine, start_replay, write_archives
 from tests.waiting import wait_for
-from training.fleet.run import replay_fleet
-from training.fleet.settings import read_fleet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("fleet")]
 
@@ -34,10 +32,14 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(plant: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The results without any engine."""
-    out = Path(tmp_path_factory.mktemp("expected")) / "out"
-    machines = read_fleet(plant / "fleet")
-    assert not replay_fleet(machines, plant / "bundles", out, InProcess(), lambda *_: None).failed
-    return replayed(out)
+    return replayed_without_engine(plant, Path(tmp_path_factory.mktemp("expected")))
+
+
+@pytest.fixture
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All programs of a cluster need the same one."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
 @contextlib.contextmanager
@@ -90,13 +92,12 @@ def test_ray_gives_the_results_of_no_engine(
     assert json.loads(printed)["done"] == 0, "another engine knows what is done"
 
 
+@pytest.mark.usefixtures("token")
 def test_two_nodes_give_the_results_of_no_engine(
-    plant: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     """A cluster with a token would be refused, or give other results than one computer."""
     out = tmp_path / "out"
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with cluster(tmp_path) as (address, _):
         driver = start_replay(plant, out, "--engine", "ray", "--address", address)
         _, messages = driver.communicate(timeout=500)
@@ -104,13 +105,12 @@ def test_two_nodes_give_the_results_of_no_engine(
     assert replayed(out) == expected
 
 
+@pytest.mark.usefixtures("token")
 def test_a_killed_node_costs_its_tasks_only(
-    plant: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plant: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     """A computer that fails would end the work of all the others."""
     out = tmp_path / "out"
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with cluster(tmp_path) as (address, nodes):
         driver = start_replay(plant, out, "--engine", "ray", "--address", address)
         wait_for(lambda: [*out.glob(".tasks/*.json")], 200, "a first result")

@@ -23,12 +23,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from setup_environment import CONSTRAINTS, ROOT, copy_sources
+
 DEPLOY = ROOT / "deploy"
 EXTRAS = ("web", "notify")
 LIBRARY = "/usr/lib/auscult"
 SCRIPTS = ("preinst", "postinst", "prerm", "postrm")
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "monitor", "training")
 
 
 class PackageError(Exception):
@@ -57,14 +57,9 @@ def source_version() -> str:
 def make_wheels(folder: Path, given: Path | None) -> None:
     """Put Auscult and everything that it requires into a folder, in the pinned versions."""
     with tempfile.TemporaryDirectory(prefix="auscult-") as copied:
-        for name in SOURCES:  # a build leaves files beside its sources
-            source, target = ROOT / name, Path(copied) / name
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(source, target)
+        copy_sources(Path(copied))
         wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation"]
-        wheel += ["--constraint", str(ROOT / "constraints.txt"), "--wheel-dir", str(folder)]
+        wheel += ["--constraint", str(CONSTRAINTS), "--wheel-dir", str(folder)]
         if given is not None:
             wheel += ["--no-index", "--find-links", str(given)]
         run(*wheel, f"{copied}[{','.join(EXTRAS)}]")

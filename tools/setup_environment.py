@@ -132,6 +132,16 @@ def install_torch(python: Path, torch_index: str) -> None:
     pip_install(python, "--no-deps", *wanted)
 
 
+def copy_sources(folder: Path) -> None:
+    """Copy what a build needs: it leaves files beside its sources."""
+    for name in SOURCES:
+        source, target = ROOT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy(source, target)
+
+
 def install_auscult(python: Path, extras: list[str], *, copy: bool) -> None:
     """Install Auscult and its requirements: editable, or as a copy built outside the checkout."""
     suffix = f"[{','.join(extras)}]" if extras else ""
@@ -139,12 +149,7 @@ def install_auscult(python: Path, extras: list[str], *, copy: bool) -> None:
         pip_install(python, "--no-build-isolation", "--editable", f"{ROOT}{suffix}")
         return
     with tempfile.TemporaryDirectory(prefix="auscult-") as folder:
-        for name in SOURCES:
-            source, target = ROOT / name, Path(folder) / name
-            if source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-            elif source.exists():
-                shutil.copy(source, target)
+        copy_sources(Path(folder))
         pip_install(python, "--no-build-isolation", f"{folder}{suffix}")
 
 

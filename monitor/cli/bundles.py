@@ -14,6 +14,16 @@ from monitor.cli.options import BundlePath, Recordings, file_option, output_opti
 from monitor.errors import UsageError
 from monitor.text.arguments import AsJson, CommandApp, number, whole_number, with_lists
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that share the work; the results are the same. By default as many as "
+        "there are processor cores.",
+        metavar="NUMBER",
+        parser=whole_number(1),
+    ),
+]
+
 
 def inspect(bundle: BundlePath, as_json: AsJson = False) -> None:
     """Show what is in a bundle and whether it is intact."""
@@ -62,15 +72,7 @@ def replay(
     fail_on_alert: Annotated[
         bool, typer.Option(help="Exit with status 1 if an alert was raised.")
     ] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes that share the work; the results are the same. By default as many as "
-            "there are processor cores.",
-            metavar="NUMBER",
-            parser=whole_number(1),
-        ),
-    ] = None,
+    jobs: Jobs = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -201,15 +203,7 @@ def evaluate(
             "'train'."
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes that share the work; the results are the same. By default as many as "
-            "there are processor cores.",
-            metavar="NUMBER",
-            parser=whole_number(1),
-        ),
-    ] = None,
+    jobs: Jobs = None,
     seed: Annotated[
         int,
         typer.Option(

@@ -1,4 +1,4 @@
-"""One task, whoever does it: a process of this computer, or of a cluster."""
+"""Does one task, in a process of this computer or of a cluster."""
 
 from __future__ import annotations
 

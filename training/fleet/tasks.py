@@ -83,9 +83,9 @@ class Task:
 class Result:
     """What a task gave.
 
-    ``values``: JSON, the same whoever does the task. ``files``: SHA-256 by path relative to the
-    output folder. ``error``: why it could not be done; ``status``: its exit status. ``seconds``:
-    how long it took. ``messages``: warnings of the work.
+    ``values``: JSON, which does not depend on the engine. ``files``: SHA-256 by path relative to
+    the output folder. ``error``: why it could not be done; ``status``: its exit status.
+    ``seconds``: how long it took. ``messages``: warnings of the work.
     """
 
     task: str
