@@ -164,12 +164,13 @@ class World:
         """Whether the disk refuses the history."""
         self.broker_is_down = False
         """Whether the outbox keeps all alerts."""
+        self.without_history: set[str] = set()
+        """The alerts that were in the outbox in a turn in which the history could not be read."""
         self._held: list[Event] = []
         """What the history gets when the disk accepts it."""
         self._sequences: dict[str, int] = {}
         self._n_events = 0
         self.start()
-        self.target.turn()
 
     def start(self) -> None:
         """Start the process."""
@@ -182,6 +183,7 @@ class World:
             send=self._send,
             clock=self.clock,
         )
+        self.target.begin()
 
     @property
     def minute(self) -> int:
@@ -289,6 +291,8 @@ class World:
     def turn(self, kill: str = "") -> float | None:
         """One turn, in which the process may be killed; then it is started again."""
         self._place(kill)
+        if not self.history.exists:
+            self.without_history |= {one.alert_id for one in self.outbox.kept.values()}
         try:
             return self.target.turn()
         except Killed:

@@ -35,6 +35,14 @@ def test_what_was_before_the_first_start_is_not_told(world: World) -> None:
     assert titles(world) == ["pump-7: alarm since 08:01 UTC"]
 
 
+def test_an_alert_between_the_start_and_the_first_turn_is_told(world: World) -> None:
+    """It would be lost for a target that notes its place later, also after a kill."""
+    world.raised("pump-7")
+    world.start()
+    world.settle()
+    assert titles(world) == ["pump-7: alarm since 08:01 UTC"]
+
+
 def test_a_history_that_appears_later_is_told_from_the_start_of_the_target() -> None:
     """Alerts that are raised while a daemon starts would be lost, or old ones told."""
     world = World(plan(), exists=False)

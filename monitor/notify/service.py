@@ -140,6 +140,8 @@ class _Service:
             )
             for one in settings.notify
         ]
+        for target, _ in targets:
+            target.begin()
         self._workers = Workers(targets, history, outbox, sending)
         log.info("ready: %s", counted(len(targets), "target"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
@@ -83,6 +84,16 @@ class Target:
         if not troubles:
             return f"{self.plan.name}: ok" + (f", {waiting} waiting" if waiting else "")
         return f"{self.plan.name}: {waiting} waiting, {', '.join(troubles)}"
+
+    def begin(self) -> None:
+        """Note where the history stands: what happens from now on is sent, also after a kill.
+
+        If the disk refuses, ``turn`` tries again and reports it.
+        """
+        with suppress(OSError):
+            ledger = self._opened()
+            if self._is_unsaved:
+                self._save(ledger)
 
     def turn(self) -> float | None:
         """Do what is due. Returns after how many seconds to call it again; None: at new events."""
