@@ -9,7 +9,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from monitor.domain import FloatArray
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from tests.bundles import SPEC, machine_sound, make_bundle
 from training.sound.operation import learn_operation, running_sound

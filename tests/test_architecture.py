@@ -38,7 +38,12 @@ HEAVY = {
     "training",
 }
 # Files of the runtime that may load the trainer, and only inside a function.
-LAZY_TRAINERS = {"monitor/cli/bundles.py", "monitor/cli/training.py", "monitor/demo/run.py"}
+LAZY_TRAINERS = {
+    "monitor/cli/bundles.py",
+    "monitor/cli/evaluation.py",
+    "monitor/cli/training.py",
+    "monitor/demo/run.py",
+}
 # Files whose own standard output or exit status is their interface.
 PRINTING = {"monitor/cli/program.py"}
 # Programs of their own, started as children of the daemon: they end with an exit status.

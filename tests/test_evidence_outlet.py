@@ -23,7 +23,7 @@ from monitor.evidence.keeper import EvidenceKeeper
 from monitor.evidence.piece_work import EvidenceEvent
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.outbox.queue import Outbox

@@ -18,7 +18,7 @@ from monitor.evidence.operating_state import operating_state
 from monitor.evidence.picture import MOST_BYTES, picture_bytes
 from monitor.evidence.piece_files import begun_clip, begun_files, begun_request, files_of
 from monitor.evidence.sound_memory import SoundMemory
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network

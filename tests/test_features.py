@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.errors import SourceFault
-from monitor.features.log_mel import FrameWindows, LogMelStream, log_mel_frames, log_mel_windows
+from monitor.features.log_mel import FrameWindows, LogMelStream, log_mel_windows
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from tests.sounds import noise
 

@@ -25,7 +25,7 @@ from monitor.commands.extras import FOR_TRAINING
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, Decision, Score
 from monitor.errors import BundleError, UsageError
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.learning.collector import Collector, LevelClasses, PieceSound
 from monitor.learning.journal import (

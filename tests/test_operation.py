@@ -19,7 +19,7 @@ from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationStatus
 from monitor.detection.settings import OperationSettings
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.healthy_set import MachineStoppedError, read_healthy_set

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceStatus
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline, PipelineOutput

@@ -13,7 +13,7 @@ from monitor.calibration.machine_match import match_recordings
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import Score
 from monitor.errors import BadInputError
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.healthy_set import score_healthy

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from benchmarks.detection.mixing import RATE_HZ, at_level, read
 from monitor.domain import FloatArray
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from training.sound.recordings import Recording, read_recording
 

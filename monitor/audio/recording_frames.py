@@ -12,7 +12,7 @@ from monitor.audio.recordings import recording_blocks
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.signal_check import SignalCheck, scorable_parts
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceState
-from monitor.features.log_mel import FrameStream
+from monitor.features.log_mel_frames import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec
 
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from monitor.text.arguments import whole_number
+
 # The code that reads a file checks it, with the exit status of that case.
 Config = Annotated[
     Path, typer.Option("--config", help="Configuration file.", metavar="FILE", readable=False)
@@ -20,6 +22,16 @@ Recordings = Annotated[
         help="Recordings, or folders with recordings.",
         metavar="RECORDING",
         readable=False,
+    ),
+]
+
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that share the work; the results are the same. By default as many as "
+        "there are processor cores.",
+        metavar="NUMBER",
+        parser=whole_number(1),
     ),
 ]
 

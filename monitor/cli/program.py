@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
-from monitor.cli import bundles, daemon, diagnosis, notify, operation, training, web
+from monitor.cli import bundles, daemon, diagnosis, evaluation, notify, operation, training, web
 from monitor.cli.stopping import Stopped, end_by, stopped_by_signals
 from monitor.errors import AuscultError, ServiceUnavailableError
 from monitor.text.arguments import CommandApp
@@ -28,7 +28,7 @@ EXIT_INTERRUPTED = 130
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
 
 app = CommandApp(help="Listens to machines and reports when one sounds wrong.")
-for group in (daemon, operation, web, notify, bundles, diagnosis, training):
+for group in (daemon, operation, web, notify, bundles, evaluation, diagnosis, training):
     group.register(app)
 
 _THREADING = {

@@ -13,7 +13,7 @@ from monitor.audio.resampling import StreamResampler
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.evidence.clip import Clip
 from monitor.evidence.sound_memory import as_float
-from monitor.features.log_mel import FrameStream
+from monitor.features.log_mel_frames import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.network import Network
 

@@ -10,7 +10,7 @@ import numpy as np
 from monitor.audio.resampling import StreamResampler
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import SourceFault
-from monitor.features.log_mel import FrameStream
+from monitor.features.log_mel_frames import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec
 
 _COLLECT_S = 0.5

@@ -17,7 +17,7 @@ import torch
 
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.errors import BadInputError, MissingInputError
-from monitor.features.log_mel import FrameStream
+from monitor.features.log_mel_frames import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec
 from training.sound.alterations import ALTERATIONS
 from training.sound.crossfit import DayVariation

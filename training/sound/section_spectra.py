@@ -17,7 +17,7 @@ from monitor.domain import FloatArray
 from monitor.errors import BadInputError
 from monitor.features.envelope import EnvelopeStream
 from monitor.features.line_spectrum import LineStream
-from monitor.features.log_mel import log_mel_frames
+from monitor.features.log_mel_frames import log_mel_frames
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from training.sound.recordings import Recording
