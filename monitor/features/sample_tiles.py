@@ -77,7 +77,8 @@ class SampleTiles:
     def __init__(self, sample_rate_hz: int, *, length: int, hop: int) -> None:
         self._sample_rate_hz = sample_rate_hz
         self._length, self._hop = length, hop
-        self._held = np.empty(length, dtype=np.float32)
+        # Made at the first block: a transform that others give their tiles has no samples.
+        self._held = np.empty(0, dtype=np.float32)
         self.reset()
 
     def reset(self, first_sample: int = 0) -> None:
@@ -98,6 +99,8 @@ class SampleTiles:
         check_block(block, self._sample_rate_hz)
         if block.discontinuous:
             self.reset(block.first_sample)
+        if not len(self._held):
+            self._held = np.empty(self._length, dtype=np.float32)
         new = block.samples[self._to_skip :]
         self._to_skip -= len(block.samples) - len(new)
         n_held, n_samples = self._n_held, self._n_held + len(new)
