@@ -59,7 +59,7 @@ deb: $(DEMO_ENVIRONMENT)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo runs .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find monitor training tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find auscult monitor training tests benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 python:
 	@test -n "$(PYTHON)" || { \

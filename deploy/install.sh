@@ -62,7 +62,7 @@ sys.exit(sys.version_info < (3, 11) or not sys.base_prefix.startswith("/usr"))' 
 fingerprint() {
     (
         cd "$ROOT"
-        find pyproject.toml constraints.txt monitor training tools \
+        find pyproject.toml constraints.txt auscult monitor training tools \
             -type f ! -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum
         printf '%s %s\n' "$1" "$2"
     ) | sha256sum | cut -c1-16

@@ -38,7 +38,7 @@ class AuscultError(Exception):
 
 
 class UsageError(AuscultError):
-    """The command line is not valid."""
+    """The command line, or an argument of the library, is not valid."""
 
     exit_status = 64
 

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OWN = {"monitor", "training", "tests", "benchmarks"} | {
+OWN = {"auscult", "monitor", "training", "tests", "benchmarks"} | {
     path.stem for path in (ROOT / "tools").glob("*.py")
 }
 PART_OF = {"pydantic-core": "pydantic"}

@@ -20,7 +20,7 @@ import monitor
 
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
-PACKAGES = ("monitor", "training")
+PACKAGES = ("auscult", "monitor", "training")
 _PUBLIC = vars(monitor)["_HOME"]
 """Public name to the module that has it."""
 
@@ -39,6 +39,7 @@ HEAVY = {
 }
 # Files of the runtime that may load the trainer, and only inside a function.
 LAZY_TRAINERS = {
+    "auscult/training.py",
     "monitor/cli/bundles.py",
     "monitor/cli/evaluation.py",
     "monitor/cli/training.py",
@@ -91,6 +92,8 @@ FORBIDDEN_TO_ALL = {
 }
 """Package to the only packages that may import it."""
 TRAINING_FORBIDDEN = {"outbox", "mqtt", "control", "service", "web", "notify", "commands", "cli"}
+ALLOWED_TO_THE_LIBRARY = {"monitor.commands.extras"}
+"""It names the extra that is missing, in the words of the commands."""
 MOST_FILES_AT_THE_TOP = 12
 
 
@@ -164,7 +167,7 @@ def module_of(path: Path) -> str:
 
 
 def part_of(module: str) -> str:
-    """The package below ``monitor`` or ``training``, or the file at their top."""
+    """The package below one of ``PACKAGES``, or the file at its top."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -275,15 +278,30 @@ def test_every_kind_of_import_is_found(
     assert module in {found.module for found in imports_of(path)}
 
 
-def test_training_reaches_no_part_of_the_daemon() -> None:
-    """Training could not be used, or tested, without a broker or a service manager."""
+@pytest.mark.parametrize("package", ["training", "auscult"])
+def test_training_and_the_library_reach_no_part_of_the_daemon(package: str) -> None:
+    """They could not be used, or tested, without a broker or a service manager."""
     graph = import_graph(*PACKAGES)
     wrong = [
         " -> ".join(chain)
         for name in graph
-        if name.startswith("training")
+        if name.startswith(package)
         for module, chain in reached(graph, name).items()
-        if module.startswith("monitor.") and part_of(module) in TRAINING_FORBIDDEN
+        if module.startswith("monitor.")
+        and part_of(module) in TRAINING_FORBIDDEN
+        and module not in ALLOWED_TO_THE_LIBRARY
+    ]
+    assert not wrong
+
+
+def test_only_its_users_import_the_library() -> None:
+    """The daemon would depend on the face that it has for others."""
+    graph = import_graph(*PACKAGES)
+    wrong = [
+        f"{name} -> {module}"
+        for name, imported in graph.items()
+        for module in imported
+        if module.startswith("auscult") and not name.startswith("auscult")
     ]
     assert not wrong
 
@@ -342,7 +360,8 @@ def test_the_architecture_page_describes_every_package() -> None:
 
 def test_the_runtime_never_imports_what_training_needs() -> None:
     """A node without torch could not start, or would spend 200 MB on a library it never uses."""
-    found_in_runtime = [found for path in sources("monitor") for found in imports_of(path)]
+    runtime = sources("auscult", "monitor")
+    found_in_runtime = [found for path in runtime for found in imports_of(path)]
     assert any(is_lazy_training(found) for found in found_in_runtime)
     wrong = [
         f"{found.file}:{found.line} imports {found.module}"

@@ -23,7 +23,7 @@ from packaging.requirements import Requirement
 from tests.declarations import PROJECT, ROOT, declared, imported
 
 GROUPS = {
-    "run": (["monitor"], ["run"]),
+    "run": (["auscult", "monitor"], ["run"]),
     "train": (["training"], ["run", "train"]),
     "demo": (["monitor/demo"], ["run", "demo"]),
     "web": (["monitor/web"], ["run", "web"]),
@@ -112,9 +112,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel as `pip install .` builds it, from a copy without build leftovers."""
     source = tmp_path_factory.mktemp("source")
-    files = ["pyproject.toml", "LICENSE", "README.md", "monitor", "training"]
-    present = [name for name in files if (ROOT / name).exists()]
-    subprocess.run(["cp", "-r", *present, str(source)], check=True, cwd=ROOT)
+    setup_environment.copy_sources(source)
     out = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--wheel-dir", str(out), str(source)], check=True)
@@ -125,7 +123,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -
     """An installed Auscult would lack files that are in the checkout."""
     expected = {
         path.relative_to(ROOT).as_posix()
-        for name in ("monitor", "training")
+        for name in setup_environment.SOURCES
         for path in (ROOT / name).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }

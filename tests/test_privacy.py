@@ -31,7 +31,7 @@ while time.monotonic() < deadline:
 """
 
 
-@pytest.mark.parametrize("package", ["monitor", "training"])
+@pytest.mark.parametrize("package", ["auscult", "monitor", "training"])
 def test_the_inference_library_opens_no_connection(
     package: str, bundle: Bundle, tmp_path: Path
 ) -> None:

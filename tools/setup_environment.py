@@ -29,7 +29,7 @@ CONSTRAINTS = ROOT / "constraints.txt"
 OLDEST_PYTHON = (3, 11)
 INDEX_TIMEOUT_S = 10.0
 FROM_TORCH_INDEX = ("torch", "torchaudio")
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "monitor", "training")
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "auscult", "monitor", "training")
 
 
 class SetupError(Exception):

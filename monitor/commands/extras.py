@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from monitor.errors import ServiceUnavailableError
 from monitor.learning.trainers.train_command import PACKAGES
 
-_OWN = frozenset({"monitor", "training"})
+_OWN = frozenset({"auscult", "monitor", "training"})
 FOR_DEMO = ("amqtt",)
 FOR_FLEET = ("fsspec", "pyarrow")
 FOR_NOTIFICATIONS = ("apprise",)

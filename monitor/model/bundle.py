@@ -41,7 +41,11 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A bundle whose files match its manifest."""
+    """A bundle whose files match its manifest.
+
+    ``path``: its folder. ``sha256``: the hash of its manifest, which identifies it. ``spec``: the
+    features (``spec.sample_rate_hz``, ``spec.n_mels`` ...). ``manifest``: all of ``bundle.json``.
+    """
 
     path: Path
     manifest: BundleManifest

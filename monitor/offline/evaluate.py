@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ import numpy as np
 from monitor.calibration.blocks import WEEK_S
 from monitor.detection.detector import persistence_of
 from monitor.detection.settings import DetectorSettings, OperationSettings
-from monitor.domain import DoubleArray
+from monitor.domain import AudioBlock, DoubleArray
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -60,12 +60,14 @@ class CurvePoint:
 class Evaluation:
     """The figures of a bundle.
 
-    ``auc``, ``pauc``: of the scores of whole recordings; the partial area is up to a
-    false-positive rate of 0.1, standardised. ``recall``: the share of anomalous recordings that
-    raise an alert at the bundle's ``budget``; ``false_alarms``: the alerts of the normal ones,
-    together and a week. ``recall_by_score`` and ``false_by_score``: the shares of recordings whose
-    score is over the threshold for recordings. ``too_short``: anomalous recordings that are
-    shorter than an alert needs. ``curve``: by rising budget.
+    ``recordings``: each with its ``label``, its ``summary`` (``file``, ``seconds``, ``score``,
+    ``threshold``, ``error``) and its ``alerts`` for each budget of the curve. ``auc``, ``pauc``: of
+    the scores of whole recordings; the partial area is up to a false-positive rate of 0.1,
+    standardised. ``recall``: the share of anomalous recordings that raise an alert at the bundle's
+    ``budget``; ``false_alarms``: the alerts of the normal ones, together and a week.
+    ``recall_by_score`` and ``false_by_score``: the shares of recordings whose score is over the
+    threshold for recordings. ``too_short``: anomalous recordings that are shorter than an alert
+    needs. ``curve``: by rising budget.
     """
 
     budget: float
@@ -98,12 +100,15 @@ def score_labelled(
     *,
     jobs: int = 1,
     progress: Callable[[int, Path], None] = lambda *_: None,
+    arrays: Mapping[Path, Sequence[AudioBlock]] | None = None,
 ) -> list[EvaluatedRecording]:
     """Replay all recordings, each as a stream of its own, as ``auscult replay`` does.
 
     A recording that cannot be read gives a summary with an error. ``jobs``: processes that share
-    the work; the results are the same.
+    the work; the results are the same. ``arrays``: the sound of recordings that are no files, by
+    the names that stand in place of their paths.
     """
+    arrays = arrays or {}
     network = Network(bundle)
     detector = DetectorSettings()
     labelled: list[tuple[Label, Path]] = [("normal", path) for path in normal]
@@ -125,6 +130,7 @@ def score_labelled(
                 start_unix_s=0.0,
                 ahead=ahead,
                 watch=watch,
+                blocks=arrays.get(path),
             )
             alerts = tuple(watch.n_raised[budget] for budget in budgets)
             results.append(EvaluatedRecording(label, summary, alerts))

@@ -20,7 +20,6 @@ from training.options import (
 from training.run_folder import log_to_standard_error, new_folder
 
 if TYPE_CHECKING:
-    from training.sound.settings import AudioSettings
     from training.sound.train import AudioResult
 
 ScoreOption = Literal["plain", "diagonal", "covariance"]
@@ -117,6 +116,7 @@ def audio(
     from monitor.model.bundle import MANIFEST  # noqa: PLC0415 - loads numpy
     from training.progress import training_progress  # noqa: PLC0415 - as above
     from training.sound.report import write_report  # noqa: PLC0415 - as above
+    from training.sound.settings import settings_with  # noqa: PLC0415 - as above
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415 - quick --help
 
     log_to_standard_error()
@@ -134,7 +134,7 @@ def audio(
         continued=continued,
         keep_previous=overwrite,
         keep_outliers=keep_outliers,
-        settings=_settings(
+        settings=settings_with(
             config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
         ),
     )
@@ -148,16 +148,6 @@ def audio(
 def register(app: typer.Typer) -> None:
     """Add the command to ``auscult train``."""
     app.command("audio")(audio)
-
-
-def _settings(config: Path | None, **given: float | None) -> AudioSettings:
-    """The settings of the file and the environment, with the options that are given."""
-    from training.sound.settings import load_audio_settings  # noqa: PLC0415 - quick --help
-
-    settings = load_audio_settings(config)
-    chosen = {name: value for name, value in given.items() if value is not None}
-    training = settings.training.model_copy(update=chosen)
-    return settings.model_copy(update={"training": training})
 
 
 def _document(result: AudioResult) -> dict[str, object]:

@@ -36,7 +36,8 @@ class Recording:
     ``frames_db``: float32 ``(n_frames, n_mels)``. ``file``: the number of the recording among
     those that were read, which its sections have in common. ``first_sample``: where the sound
     begins that is used of the file, at the rate of the features. ``first_frame``: of a section,
-    its place in this sound. ``recorded_by``: None for log-mel.
+    its place in this sound. ``recorded_by``: None for log-mel. ``file_path``: where it is read
+    again, if its name is not its path.
     """
 
     name: str
@@ -45,6 +46,12 @@ class Recording:
     first_frame: int = 0
     first_sample: int = 0
     recorded_by: RecordedBy | None = None
+    file_path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file of the recording."""
+        return self.file_path or Path(self.name)
 
     def windows(self, spec: LogMelSpec, hop_frames: int | None = None) -> FloatArray:
         """The windows that the run time computes. Shape: ``(n, n_mels, window_frames)``."""
@@ -66,12 +73,13 @@ def read_machine(arguments: Iterable[Path], spec: LogMelSpec) -> list[Recording]
     return read_each(recording_files(arguments), lambda path: read_recording(path, spec))
 
 
-def read_recording(path: Path, spec: LogMelSpec) -> Recording:
+def read_recording(path: Path, spec: LogMelSpec, name: str = "") -> Recording:
     """One recording; raises as :func:`read_machine`.
 
     Where the signal check refuses a part, the longest sound between refused parts is used and a
-    warning names the recording.
+    warning names the recording. ``name``: in place of the path, in the result and in messages.
     """
+    name = name or str(path)
     observer = RecordingObserver(spec)
     runs, refused = _runs(path, spec, observer)
     frames_db, first_sample = max(runs, key=lambda run: len(run[0]))
@@ -79,22 +87,26 @@ def read_recording(path: Path, spec: LogMelSpec) -> Recording:
     # The signal check needs three seconds until it refuses silence, and lets them through.
     if len(frames_db) < spec.window_frames or (refused is not None and observer.is_silent):
         if refused is not None:
-            raise BadInputError(f"{path}: {refused.detail}; remove it from the training recordings")
+            raise BadInputError(f"{name}: {refused.detail}; remove it from the training recordings")
         raise BadInputError(
-            f"{path}: {seconds:.2f} s is too short to train on, at least {spec.window_s:.2f} s "
+            f"{name}: {seconds:.2f} s is too short to train on, at least {spec.window_s:.2f} s "
             "are needed"
         )
     if float(np.std(frames_db, dtype=np.float64)) < _LEAST_DEVIATION_DB:
-        raise BadInputError(f"{path}: all frames are equal; remove it from the training recordings")
+        raise BadInputError(f"{name}: all frames are equal; remove it from the training recordings")
     if refused is not None:
         logger.warning(
             "%s: %s; only the longest usable part, %.1f s, is used",
-            path,
+            name,
             refused.detail,
             seconds,
         )
     return Recording(
-        str(path), frames_db, first_sample=first_sample, recorded_by=observer.recorded_by
+        name,
+        frames_db,
+        first_sample=first_sample,
+        recorded_by=observer.recorded_by,
+        file_path=path,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -100,7 +99,7 @@ def train_and_score(
 
 def _section_spectra(data: TrainingData) -> SectionSpectra | None:
     """Access to the spectra of the recordings; None where the features have none."""
-    paths = {file.file: Path(file.name) for file in data.files}
+    paths = {file.file: file.path for file in data.files}
     return section_spectra(data.recordings, [paths[one.file] for one in data.recordings], data.spec)
 
 
@@ -146,7 +145,7 @@ def _with_day_variation(
     except (ImportError, OSError, RuntimeError) as error:
         logger.warning("no variation between days: torchaudio cannot be loaded: %s", error)
         return sound, VariationChoice("none, because torchaudio cannot be loaded")
-    paths = {file.file: Path(file.name) for file in data.files}
+    paths = {file.file: file.path for file in data.files}
     files = [paths[recording.file] for recording in data.recordings]
     day_fold = day_folds(days_of(files), request.seed)
     changes = changes_to_try(every_size=day_fold is not None)

@@ -131,3 +131,14 @@ def load_audio_settings(
     environ = os.environ if environ is None else environ
     document.put_environment(environ, ("training", "detector"))
     return document.validated(AudioSettings)
+
+
+def settings_with(path: Path | None, **given: float | None) -> AudioSettings:
+    """The settings of the file and the environment, with values of ``[training]`` that are given.
+
+    Raises as :func:`load_audio_settings`. The given values are not checked.
+    """
+    settings = load_audio_settings(path)
+    chosen = {name: value for name, value in given.items() if value is not None}
+    training = settings.training.model_copy(update=chosen)
+    return settings.model_copy(update={"training": training})

@@ -137,7 +137,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     scorings.append(without_network(trial, data.references, sound.regime, request.score))
     controls = compare_scores(scorings, trial)
     benefit = network_benefit(controls, len(data.recordings))
-    paths = {file.file: Path(file.name) for file in data.files}
+    paths = {file.file: file.path for file in data.files}
     faults = inject(
         trial,
         learned.channels.statistics,
