@@ -21,6 +21,7 @@ import torchaudio_importable
 from packaging.requirements import Requirement
 
 from tests.declarations import PROJECT, ROOT, declared, imported
+from tests.wheels import build_wheel
 
 GROUPS = {
     "run": (["auscult", "monitor"], ["run"]),
@@ -110,13 +111,8 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel as `pip install .` builds it, from a copy without build leftovers."""
-    source = tmp_path_factory.mktemp("source")
-    setup_environment.copy_sources(source)
-    out = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "--wheel-dir", str(out), str(source)], check=True)
-    return zipfile.ZipFile(next(out.glob("auscult-*.whl")))
+    """The wheel."""
+    return zipfile.ZipFile(build_wheel(tmp_path_factory.mktemp("wheel")))
 
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: zipfile.ZipFile) -> None:

@@ -56,6 +56,7 @@ NEEDS: dict[str, tuple[Need, ...]] = {
         Need("chromium", lambda: has_program("chromium")),
         Need("systemd-container", lambda: has_program("systemd-nspawn")),
         Need("lintian", lambda: has_program("lintian")),
+        Need("pipx", lambda: has_program("pipx")),
     ),
 }
 WITHOUT = {
