@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -78,6 +79,11 @@ class AlertDraft:
     span_s: float = 0.0
     """Seconds of sound in the score. 0, and not published, if it is unknown (alerts of earlier
     versions) or the alert is not about a score."""
+    channel: str = ""
+    """The evidence of the score: ``distance``, ``envelope`` or ``lines``, as in the bundle. Empty,
+    and not published, as ``span_s``."""
+    findings: tuple[dict[str, Any], ...] = ()
+    """What a diagnosis found in the sound, the most certain first. Not published if it is empty."""
     position_s: float | None = None
     """Where in the stream the decision was made; None if no sound decided it. Not published."""
     evidence_number: int | None = None
@@ -104,6 +110,17 @@ class Alert(AlertDraft):
     sequence: int
     schema_version: int = 1
     evidence: EvidenceLink | None = None
+
+    def diagnosed(self, at: str, findings: Sequence[Mapping[str, Any]]) -> AlertDraft:
+        """The draft of a message that continues this alert with what a diagnosis found."""
+        known = {field.name: getattr(self, field.name) for field in fields(AlertDraft)}
+        known |= {"kind": "updated", "continues": False, "findings": tuple(map(dict, findings))}
+        known |= {
+            "at": max(at, self.at) if self.dated_by_clock else self.at,
+            "position_s": None,
+            "evidence_number": None,
+        }
+        return AlertDraft(**known)
 
     def cleared(self, at: str, score: float | None = None) -> AlertDraft:
         """The draft that ends this alert at ``at``, by default with the last known score."""
@@ -159,8 +176,8 @@ class AlertSeries:
         While an alert is open, the new one continues it: same ``alert_id`` and
         ``started_at``, the higher ``peak_score``, and ``raised`` becomes ``updated``.
         Without an open alert, ``updated`` becomes ``raised``. One that ``continues`` an alert that
-        a stop ended has the ``alert_id`` of that alert. Without new evidence, the alert names the
-        newest evidence of the alert that it continues.
+        a stop ended has the ``alert_id`` of that alert. Without new evidence or findings, the alert
+        has those of the alert that it continues.
         """
         continued = self.open or (self.stopped if draft.continues else None)
         if self.open is not None:
@@ -170,6 +187,8 @@ class AlertSeries:
             draft = replace(draft, kind=kind, started_at=started_at, peak_score=peak_score)
         elif draft.kind == "updated":
             draft = replace(draft, kind="raised")
+        if continued is not None and not draft.findings:
+            draft = replace(draft, findings=continued.findings)
         self.last_sequence += 1
         alert_id = continued.alert_id if continued else str(uuid7())
         evidence = continued.evidence if continued else None
@@ -189,7 +208,7 @@ class AlertSeries:
 
 
 _FIRST_KEYS = ("schema_version", "event_id", "alert_id")
-_LAST_KEYS = ("sequence", "replayed", "span_s", "evidence")
+_LAST_KEYS = ("sequence", "replayed", "span_s", "channel", "evidence", "findings")
 _NOT_PUBLISHED = ("dated_by_clock", "continues", "position_s", "evidence_number", "web_url")
 
 
@@ -207,6 +226,11 @@ def alert_to_dict(alert: Alert) -> dict[str, Any]:
         del values["provisional"]
     if not alert.span_s > 0:
         del values["span_s"]
+    if not alert.channel:
+        del values["channel"]
+    values["findings"] = list(values["findings"])
+    if not alert.findings:
+        del values["findings"]
     if alert.evidence is None:
         del values["evidence"]
     else:

@@ -220,7 +220,8 @@ class Decision:
     an ``Alert``. ``started_sample``: the end of the first span above the threshold. ``reason``:
     why an alert is cleared, if not because the score is healthy again (``stopped``).
     ``continues``: whether it is the fault of the alert before, which ended by a stop. ``span_s``:
-    seconds of sound in each score that decided, 0 if unknown. ``bands_hz``: as in ``Score``.
+    seconds of sound in each score that decided, 0 if unknown. ``channel``: the evidence of these
+    scores, empty if unknown. ``bands_hz``: as in ``Score``.
     """
 
     kind: AlertKind
@@ -235,4 +236,5 @@ class Decision:
     reason: str = ""
     continues: bool = False
     span_s: float = 0.0
+    channel: str = ""
     bands_hz: tuple[tuple[float, float], ...] = ()

@@ -81,12 +81,14 @@ class Daemon:
         *,
         operation: dict[str, Any] | None = None,
         learning: dict[str, Any] | None = None,
+        shaft: dict[str, Any] | None = None,
         **source: Any,
     ) -> None:
         """Add a machine to the next ``write``."""
         table = {"id": name, "bundle": str(bundle)}
         own = f"[machine.operation]\n{toml(operation)}" if operation else ""
         own += f"[machine.learning]\n{toml(learning)}" if learning else ""
+        own += f"[machine.shaft]\n{toml(shaft)}" if shaft else ""
         self._machines.append(f"[[machine]]\n{toml(table)}{own}[machine.source]\n{toml(source)}")
 
     def target(self, **settings: Any) -> None:
@@ -107,6 +109,7 @@ class Daemon:
         then: str = "wait",
         sample_rate_hz: int = 16_000,
         operation: dict[str, Any] | None = None,
+        shaft: dict[str, Any] | None = None,
     ) -> None:
         """Add a machine whose source is a program that writes ``samples``."""
         path = self.folder / f"{name}-{time.monotonic_ns()}.f32"
@@ -116,6 +119,7 @@ class Daemon:
             name,
             bundle,
             operation=operation,
+            shaft=shaft,
             kind="command",
             command=[*command, str(sample_rate_hz), then],
             sample_format="f32le",

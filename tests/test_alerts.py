@@ -13,6 +13,8 @@ from monitor.evidence.names import evidence_id
 from monitor.uuid7 import Uuid7Generator
 from tests.alert_drafts import draft, identified
 
+FINDING = {"kind": "impacts", "rate_hz": 106.7, "text": "106.7 impacts per second", "fits": []}
+
 
 def test_an_open_alert_is_continued() -> None:
     """After a restart, the same fault is a second alert, and the first one is never cleared."""
@@ -79,6 +81,30 @@ def test_every_message_names_the_newest_evidence() -> None:
     evidence = [one.evidence.id[-2:] if one.evidence else None for one in alerts]
     assert evidence == ["-0", "-0", "-1", "-1"]
     assert series.identify(draft("raised")).evidence is None
+
+
+def test_every_later_message_of_an_alert_has_its_findings() -> None:
+    """A person who reads that an alert is over does not read what was wrong."""
+    series = AlertSeries(0)
+    raised = series.identify(draft())
+    found = series.identify(raised.diagnosed("2026-11-23T10:15:50.000Z", [FINDING]))
+    restarted = AlertSeries(2, alert_from_json(json.dumps(alert_to_dict(found))))
+    later = [restarted.identify(draft(kind)) for kind in ("updated", "cleared")]
+    assert [one.findings for one in (raised, found, *later)] == [(), *[(FINDING,)] * 3]
+    assert found.kind == "updated"
+    assert found.at == "2026-11-23T10:15:50.000Z"
+    assert (found.alert_id, found.sequence) == (raised.alert_id, 2)
+    assert restarted.identify(draft()).findings == ()
+    assert "findings" not in alert_to_dict(raised)  # as in rows of earlier versions
+
+
+@pytest.mark.parametrize("by_clock", [True, False])
+def test_findings_are_not_dated_before_their_alert(by_clock: bool) -> None:
+    """A list of messages by time has the finding before the alert, or years after a recording."""
+    raised = replace(identified(), dated_by_clock=by_clock)
+    assert raised.diagnosed("2020-01-01T00:00:00.000Z", [FINDING]).at == raised.at
+    later = raised.diagnosed("2030-01-01T00:00:00.000Z", [FINDING]).at
+    assert later == ("2030-01-01T00:00:00.000Z" if by_clock else raised.at)
 
 
 def test_an_alert_that_is_ended_by_a_later_process_names_its_evidence() -> None:

@@ -20,7 +20,7 @@ from monitor.evidence import store as store_module
 from monitor.evidence.clip import Clip
 from monitor.evidence.folder import EvidenceFolder, Piece
 from monitor.evidence.keeper import EvidenceKeeper
-from monitor.evidence.piece_work import EvidenceEvent
+from monitor.evidence.piece_work import EvidenceEvent, PieceWork
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
 from monitor.features.log_mel_frames import log_mel_frames
@@ -33,6 +33,7 @@ from monitor.service.muting import Muting
 from monitor.sources.protocol import SourceItem
 from tests.alert_drafts import draft
 from tests.bundles import SPEC, machine_sound
+from tests.kept_healthy import keep_healthy
 from tests.scripted_machines import RATE_HZ, RecordingOutlet, cut, plan, playing
 from tests.waiting import wait_for
 
@@ -373,6 +374,45 @@ def test_healthy_sound_is_kept_for_comparison(node: Node, monkeypatch: pytest.Mo
     again = reader.healthy("m", "running")
     assert again is not None
     assert again.metadata["starts_at"] == first  # it is not older than a day
+
+
+def test_healthy_sound_from_before_a_slow_fault_stays(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alert would be compared with sound of the day before, which has the fault already."""
+    monkeypatch.setattr(Recorder, "HEALTHY_AFTER_S", 10.0)
+    monkeypatch.setattr(Recorder, "HEALTHY_EVERY_S", 5.0)
+    reader = EvidenceFolder(node.folder / "evidence")
+    node.run(*cut(as_16_bit(machine_sound(40, seed=1)), 1600))
+    first = [one.metadata["starts_at"] for one in reader.staying_healthy("m")]
+    assert len(set(first)) == 3  # the next one a day later
+    assert reader.healthy_operations("m") == ["running"]
+    monkeypatch.setattr(PieceWork, "HEALTHY_S", 0.0)
+    node.run(*cut(as_16_bit(machine_sound(90, seed=1)), 1600))
+    kept = [one.metadata["starts_at"] for one in reader.staying_healthy("m")]
+    assert kept[:3] == first
+    assert len(set(kept)) == 8
+    newest = reader.healthy("m", "running")
+    assert newest is not None
+    assert newest.metadata["starts_at"] > max(kept)
+
+
+def test_healthy_sound_by_an_earlier_bundle_is_replaced_one_by_one(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a repair, alerts would be compared with another machine, or with nothing."""
+    monkeypatch.setattr(Recorder, "HEALTHY_AFTER_S", 10.0)
+    monkeypatch.setattr(Recorder, "HEALTHY_EVERY_S", 5.0)
+    folder = node.folder / "evidence"
+    node.stack.close()
+    keep_healthy(folder, "m", [machine_sound(10, seed=seed) for seed in range(8)], RATE_HZ)
+    node.start()
+    node.run(*cut(as_16_bit(machine_sound(40, seed=1)), 1600))
+    staying = EvidenceFolder(folder).staying_healthy("m")
+    bundles = [one.metadata["bundle_sha256"] for one in staying]
+    assert len(bundles) == 8
+    assert node.plan.judge is not None
+    assert bundles.count(node.plan.judge.sha256) == 3
 
 
 def test_scores_near_the_threshold_are_healthy_too(node: Node) -> None:

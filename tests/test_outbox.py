@@ -57,6 +57,25 @@ def test_one_alert_id_from_raised_to_cleared(path: Path) -> None:
     assert len({alert.event_id for alert in [*first, second]}) == 4
 
 
+def test_findings_are_a_message_of_the_open_alert_only(path: Path) -> None:
+    """What was found too late would open an alert that has ended, or be said of another one."""
+    found, at = [{"kind": "tone", "text": "a tone"}], "2026-11-23T10:15:50.000Z"
+    with Outbox(path) as outbox:
+        raised = outbox.append(draft("raised"))
+        assert outbox.diagnosed("other", raised.alert_id, found, at) is None
+        assert outbox.diagnosed(raised.machine, "another alert", found, at) is None
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is not None
+        outbox.append(draft("cleared"))
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is None
+        again = outbox.append(draft("raised"))
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is None
+        sent = outbox.pending()
+    assert [one.kind for one in sent] == ["raised", "updated", "cleared", "raised"]
+    assert [one.sequence for one in sent] == [1, 2, 3, 4]
+    assert [len(one.findings) for one in sent] == [0, 1, 1, 0]
+    assert sent[-1] == again
+
+
 def test_open_alert_survives_and_is_continued(path: Path) -> None:
     """A daemon that was killed during an alert raises it again and never clears the old one."""
     with Outbox(path) as outbox:

@@ -39,6 +39,8 @@ _DOCUMENTED = dict(
     re.findall(r"<!-- schema: (\w+) -->\n```json\n(.*?)```", (DOCS / "mqtt.md").read_text(), re.S)
 )
 
+_FINDING = json.loads(_DOCUMENTED["alert"])["findings"][0]
+
 levels = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 stamps = st.datetimes().map(lambda t: t.isoformat(timespec="milliseconds") + "Z")
 ids = st.builds(lambda: str(uuid7()))
@@ -57,6 +59,8 @@ alerts = st.builds(
     false_alarms_per_week=levels.filter(bool),
     bands_hz=st.lists(st.tuples(levels, levels), max_size=4).map(tuple),
     bundle_sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    channel=st.sampled_from(["", "distance", "envelope", "lines"]),
+    findings=st.sampled_from([(), (_FINDING,), (_FINDING | {"rate_hz": None, "fits": []},) * 3]),
     sequence=st.integers(1, 2**53),
     replayed=st.booleans(),
     reason=st.sampled_from(["", "stopped", "off"]),
@@ -78,6 +82,7 @@ def test_every_alert_fits_its_schema(alert: Alert) -> None:
     payload = json.loads(encode(alert_payload(alert)))
     check_payload("alert", payload)
     optional = {"bands_hz", "reason", "provisional", "span_s", "evidence", "ratio"}
+    optional |= {"channel", "findings"}
     expected = [key for key in schema("alert")["properties"] if key not in optional]
     assert [key for key in payload if key not in optional] == expected
     assert ("bands_hz" in payload) == (alert.kind != "cleared")
@@ -127,7 +132,9 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
         "ratio",
         "severity",
         "span_s",
+        "channel",
         "evidence",
+        "findings",
     }:  # an added field is not required
         with pytest.raises(AssertionError):
             check_payload("alert", {name: value for name, value in good.items() if name != key})

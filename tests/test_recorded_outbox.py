@@ -231,6 +231,15 @@ def test_a_message_that_comes_late_does_not_open_an_alert_again(tmp_path: Path) 
     assert found.payload == messages[2].payload
 
 
+def test_findings_are_in_the_history_too(outbox_path: Path) -> None:
+    """The page and the messages to people would not have them."""
+    with recorded(outbox_path) as outbox:
+        raised = outbox.append(draft("raised"))
+        outbox.diagnosed(raised.machine, raised.alert_id, [{"text": "a tone"}], raised.at)
+    events = HistoryReader(outbox_path.with_name("history.sqlite3")).events(kinds=["updated"])
+    assert [one.payload["findings"] for one in events] == [[{"text": "a tone"}]]
+
+
 def test_an_alert_is_kept_until_its_evidence_is_settled(outbox_path: Path) -> None:
     """If the history is destroyed before a kill, nobody would know of its evidence."""
     with recorded(outbox_path) as outbox:

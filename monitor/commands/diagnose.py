@@ -7,26 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from monitor.audio.files import read_blocks
-from monitor.audio.recordings import AUDIO_SUFFIXES, read_each, recording_files
-from monitor.audio.resampling import StreamResampler
+from monitor.audio.recordings import AUDIO_SUFFIXES, recording_files
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import MachineSettings, load_config
 from monitor.diagnosis.bearings import known_bearing
-from monitor.diagnosis.diagnose import Diagnosis, diagnosed
+from monitor.diagnosis.diagnose import Diagnosis
+from monitor.diagnosis.healthy_files import recordings_of, some_of
 from monitor.diagnosis.healthy_sound import LONGEST_S
+from monitor.diagnosis.recordings import diagnosed_with, read_beginning
 from monitor.diagnosis.report import described
 from monitor.diagnosis.settings import BearingSettings, ShaftSettings
-from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.offline.replay import RaisedAlert
 
 _MOST_FILES = 60
-_MOST_S = 600.0
-"""Of each healthy recording."""
 _BEFORE_ALERT_S, _OF_ALERT_S = 5.0, 30.0
 """Where the diagnosis of an alert begins, and how long its sound is."""
 
@@ -117,59 +112,7 @@ def _healthy_files(request: DiagnoseRequest, bundle: Path | None) -> list[Path]:
             )
     same = request.recording.resolve()
     files = [path for path in files if path.resolve() != same]
-    return _some(files)
-
-
-def recordings_of(bundle: Bundle) -> list[Path]:
-    """The recordings that a bundle was trained on, as far as they are still there."""
-    trained_on = bundle.manifest.provenance.get("recordings")
-    names = [
-        str(one["name"])
-        for one in (trained_on if isinstance(trained_on, list) else [])
-        if isinstance(one, dict) and "name" in one
-    ]
-    return [path for name in names if (path := _found(name, bundle.path)) is not None]
-
-
-def _found(name: str, bundle: Path) -> Path | None:
-    """A recording by the name in a bundle: as it was named, or beside the bundle."""
-    for folder in (Path(), bundle.parent):
-        path = folder / name
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
-            return path
-    return None
-
-
-def diagnosed_with(
-    samples: FloatArray, rate_hz: int, healthy: Sequence[Path], shaft: ShaftSettings
-) -> Diagnosis:
-    """Compare with healthy recordings, all at the lowest of their rates: above it, one lacks sound.
-
-    Shape: ``(n_samples,)``.
-    """
-    sounds = read_each(healthy, lambda path: read_beginning(path, _MOST_S))
-    lowest_hz = min([rate_hz, *(one for _, one in sounds)])
-    others = [_at_rate(sound, one, lowest_hz) for sound, one in sounds]
-    return diagnosed(_at_rate(samples, rate_hz, lowest_hz), lowest_hz, others, shaft)
-
-
-def read_beginning(path: Path, most_s: float) -> tuple[FloatArray, int]:
-    """The beginning of a recording, and its rate. Shape: ``(n_samples,)``."""
-    parts: list[FloatArray] = []
-    rate_hz = 0
-    for block in read_blocks(path):
-        rate_hz = block.sample_rate_hz
-        parts.append(block.samples)
-        if block.end_s >= most_s:
-            break
-    return np.concatenate(parts)[: round(most_s * rate_hz)], rate_hz
-
-
-def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
-    """The samples at another rate. Shape: ``(n_samples,)`` to ``(m_samples,)``."""
-    resampler = StreamResampler(to_hz)
-    parts = [resampler.push(AudioBlock(samples, from_hz, 0)), resampler.flush()]
-    return np.concatenate([one.samples for one in parts if one is not None])
+    return some_of(files, _MOST_FILES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,15 +134,9 @@ class AlertDiagnosis:
         begin_s = max(0.0, raised.at_s - _BEFORE_ALERT_S)
         samples, rate_hz = read_beginning(raised.recording, begin_s + _OF_ALERT_S)
         shaft = machine.shaft if machine is not None else ShaftSettings()
-        return diagnosed_with(samples[round(begin_s * rate_hz) :], rate_hz, _some(healthy), shaft)
-
-
-def _some(files: list[Path]) -> list[Path]:
-    """At most ``_MOST_FILES``, evenly."""
-    if len(files) <= _MOST_FILES:
-        return files
-    chosen = np.linspace(0, len(files) - 1, _MOST_FILES).round().astype(int)
-    return [files[number] for number in chosen]
+        return diagnosed_with(
+            samples[round(begin_s * rate_hz) :], rate_hz, some_of(healthy, _MOST_FILES), shaft
+        )
 
 
 def _lines(result: Diagnosis, document: dict[str, Any]) -> Iterator[str]:

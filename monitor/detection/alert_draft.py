@@ -69,5 +69,6 @@ def alert_draft(
         provisional=bundle.calibration.provisional,
         continues=decision.continues,
         span_s=round(decision.span_s, 3),
+        channel=decision.channel,
         position_s=decision.at_sample / rate_hz,
     )

@@ -16,7 +16,7 @@ from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds
 from monitor.domain import Decision
 from monitor.model.bundle import Bundle
-from monitor.model.channel_calibration import ChannelCalibration
+from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
 from monitor.model.channel_scores import is_long, long_span_of
 from monitor.model.manifest import Calibration
 
@@ -24,14 +24,21 @@ from monitor.model.manifest import Calibration
 class Channel:
     """One stream of scores: the detector of alerts, and the one of the state ``warning``.
 
-    ``span_s``: seconds of sound in one score. Decisions have scores in units of the bundle: their
-    threshold is ``bundle_threshold``, and the ratio of score and threshold stays.
+    ``span_s``: seconds of sound in one score. ``evidence``: of what kind it is. Decisions have
+    scores in units of the bundle: their threshold is ``bundle_threshold``, and the ratio of score
+    and threshold stays.
     """
 
     def __init__(
-        self, span_s: float, detector: Detector, warner: Detector | None, bundle_threshold: float
+        self,
+        span_s: float,
+        detector: Detector,
+        warner: Detector | None,
+        bundle_threshold: float,
+        evidence: EvidenceKind = "distance",
     ) -> None:
         self.span_s = span_s
+        self._evidence = evidence
         self.detector, self.warner = detector, warner
         self._raised_at, self._bundle_threshold = detector.rule.threshold, bundle_threshold
 
@@ -55,6 +62,7 @@ class Channel:
             peak_score=self._in_units_of_the_bundle(decision.peak_score),
             threshold=self._bundle_threshold,
             span_s=self.span_s,
+            channel=self._evidence,
         )
 
     def resume(self, peak_score: float, at_sample: int) -> None:
@@ -123,6 +131,7 @@ def channels_of(
             if warning is None
             else Detector(rule(scores, warning, thresholds.warning_per_week)),
             thresholds.alarm,
+            scores.evidence if isinstance(scores, ChannelCalibration) else "distance",
         )
 
     calibration = bundle.calibration

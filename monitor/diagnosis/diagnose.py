@@ -11,7 +11,8 @@ from monitor.diagnosis.blows import blows
 from monitor.diagnosis.causes import Causes
 from monitor.diagnosis.findings import Finding
 from monitor.diagnosis.groups import line_findings
-from monitor.diagnosis.healthy import FEW, Healthy
+from monitor.diagnosis.healthy import Healthy
+from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.healthy_sound import LONGEST_S, HealthySound
 from monitor.diagnosis.noise import louder_noise
 from monitor.diagnosis.repeats import new_repeats

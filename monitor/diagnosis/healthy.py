@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.segments import background_of, widest
 from monitor.diagnosis.sound import Spectra
 from monitor.domain import DoubleArray, FloatArray
@@ -28,8 +29,6 @@ _LEAST_COMB = 7.0
 _LEAST_THIRD_DB = 3.0
 _MARGIN = 3.0
 """Of the limit over the largest excess among healthy pieces, in their deviations."""
-FEW = 3
-"""With fewer pieces their variation is unknown, and all limits are twice as high."""
 
 
 class _Ceiling:
@@ -173,7 +172,7 @@ class Healthy:
             known.append(float(excess.max(initial=0.0, where=stands_out & is_known)))
             combs.append(float(self.comb_excess(one, number).max(initial=0.0)))
             thirds.append(float(self.third_excess_db(one, number).max(initial=0.0)))
-        scale = 1.0 if len(self.pieces) >= FEW else 2.0
+        scale = 1.0 if len(self.pieces) >= FEW else 2.0  # their variation is unknown
         return Limits(
             _limit(new, _LEAST_NEW_DB * scale),
             _limit(known, _LEAST_KNOWN_DB * scale),

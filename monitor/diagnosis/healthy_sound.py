@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.diagnosis.healthy import FEW, Healthy
+from monitor.diagnosis.healthy import Healthy
+from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.segments import LEAST_S, SegmentPlan, levels_of, transforms
 from monitor.diagnosis.sound import LEAST_SEGMENTS, SoundSegments, Spectra, segments_of
 from monitor.diagnosis.states import IntArray, States, signatures_of

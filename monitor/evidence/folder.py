@@ -25,6 +25,7 @@ from monitor.evidence.names import (
     is_machine_id,
     piece_of,
     split_id,
+    stays,
 )
 from monitor.text.json_objects import json_object
 from monitor.text.regular_files import read_regular
@@ -117,8 +118,21 @@ class EvidenceFolder:
         """The operating states of which there is healthy sound."""
         if not is_machine_id(machine):
             return []
-        states = (healthy_state_of(entry.name) for entry in _entries(self.path / HEALTHY / machine))
-        return sorted(state[0] for state in states if state is not None and state[1] == METADATA)
+        return sorted({operation for operation, _ in self._healthy(machine)})
+
+    def staying_healthy(self, machine: str) -> list[Piece]:
+        """The healthy sound of a machine that is not replaced each day, in every state."""
+        if not is_machine_id(machine):
+            return []
+        paths = (path for _, path in sorted(self._healthy(machine)) if stays(path.stem))
+        return [piece for path in paths if (piece := _read(path)) is not None]
+
+    def _healthy(self, machine: str) -> Iterator[tuple[str, Path]]:
+        """The operating state and the metadata of each healthy piece."""
+        for entry in _entries(self.path / HEALTHY / machine):
+            state = healthy_state_of(entry.name)
+            if state is not None and state[1] == METADATA:
+                yield state[0], Path(entry.path)
 
     def total_bytes(self) -> int:
         """The size of all files in the folder."""

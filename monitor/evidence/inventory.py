@@ -16,6 +16,7 @@ from monitor.evidence.names import (
     is_alert_id,
     is_machine_id,
     piece_of,
+    stays,
 )
 
 BLOCK_BYTES = 4096
@@ -115,10 +116,14 @@ def _stem_of(folder: str, name: str) -> tuple[str, bool]:
 def in_order_of_deletion(
     pieces: Iterable[StoredPiece], is_labelled: Callable[[str], bool]
 ) -> list[StoredPiece]:
-    """The oldest first; those of labelled alerts after all others."""
+    """The oldest first; those of labelled alerts, and healthy sound that stays, after all others.
+
+    The space of healthy sound is limited when it is written.
+    """
 
     def rank(piece: StoredPiece) -> tuple[bool, float]:
         alert_id = piece.alert_id
-        return bool(alert_id) and is_labelled(alert_id), piece.kept_s or 0.0
+        is_last = is_labelled(alert_id) if alert_id else stays(piece.key[1])
+        return is_last, piece.kept_s or 0.0
 
     return sorted(pieces, key=rank)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.piece_work import EvidenceEvent, PieceWork
@@ -102,6 +102,10 @@ class EvidenceKeeper:
         done = threading.Event()
         self._waiting.put(done.set)
         done.wait()
+
+    def describe(self, request: Request, more: Mapping[str, Any]) -> None:
+        """Add to the metadata of a piece that was kept, if it is still there."""
+        self._waiting.put(partial(self._work.describe, request, more))
 
     def status(self) -> EvidenceStatus:
         """What is kept now."""

@@ -25,7 +25,7 @@ _ALERT = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ALERT_ID = re.compile(_ALERT)
 _EVIDENCE_ID = re.compile(rf"({_ALERT})-(0|[1-9]\d{{0,5}})", re.ASCII)
 _FILE = re.compile(rf"(0|[1-9]\d{{0,5}})-({'|'.join(MOMENTS)})\.(json|flac|bin|png)", re.ASCII)
-_HEALTHY_FILE = re.compile(r"state-([A-Za-z0-9_.~%-]*)\.(json|flac|bin)")
+_HEALTHY_FILE = re.compile(r"(state-([A-Za-z0-9_.~%-]*)(?:@[1-9])?)\.(json|flac|bin)", re.ASCII)
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -72,9 +72,17 @@ def piece_of(file_name: str) -> tuple[PieceName, str] | None:
     return PieceName(int(match[1]), moment), match[3]
 
 
-def healthy_stem(operation: str) -> str:
-    """The name of the files of a healthy clip, for any name of an operating state."""
-    return f"state-{quote(operation, safe='')}"
+def healthy_stem(operation: str, number: int = 0) -> str:
+    """The name of the files of a healthy clip, for any name of an operating state.
+
+    ``number``: 0 for the newest one, 1 to 9 for those that stay.
+    """
+    return f"state-{quote(operation, safe='')}" + (f"@{number}" if number else "")
+
+
+def stays(stem: str) -> bool:
+    """Whether a healthy clip with this name is one of those that stay."""
+    return "@" in stem
 
 
 def healthy_state_of(file_name: str) -> tuple[str, str] | None:
@@ -82,5 +90,6 @@ def healthy_state_of(file_name: str) -> tuple[str, str] | None:
     match = _HEALTHY_FILE.fullmatch(file_name)
     if match is None:
         return None
-    operation = unquote(match[1])
-    return (operation, match[2]) if healthy_stem(operation) == f"state-{match[1]}" else None
+    operation = unquote(match[2])
+    is_exact = match[1].partition("@")[0] == healthy_stem(operation)
+    return (operation, match[3]) if is_exact else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.flac import NoFlacError
 from monitor.evidence.names import HEALTHY, PICTURE, healthy_stem
 from monitor.evidence.piece_files import (
+    PieceFiles,
     begun_clip,
     begun_files,
     begun_request,
@@ -49,6 +51,10 @@ class PieceWork:
     """How old healthy sound is when it is replaced."""
     HEALTHY_SHARE: ClassVar[float] = 0.25
     """The most space for healthy sound, as a share of the limit."""
+    HEALTHY_STAYING: ClassVar[int] = 8
+    """So many pieces of each operating state stay: a slow fault is not in all of them."""
+    HEALTHY_SOON: ClassVar[int] = 3
+    """So many are kept as soon as they come, which a diagnosis needs; the others a day apart."""
 
     def __init__(
         self,
@@ -166,21 +172,59 @@ class PieceWork:
             self._lost.popleft()
 
     def keep_healthy(self, request: Request, clip: Clip) -> None:
-        """Replace the healthy sound of an operating state if it is older than a day."""
+        """Replace the healthy sound of an operating state if it is older than a day.
+
+        The first pieces by a bundle also stay under numbers of their own.
+        """
+        if not self.is_open:
+            return
         made = files_of(request, clip, is_alert=False)
         state = made.metadata["operation"] or "running"
-        folder, stem = f"{HEALTHY}/{request.machine}", healthy_stem(state)
-        kept_s = self.store.kept_s(folder, stem)
-        now_s = self.store.running_time.now_s()
-        if not self.is_open or (kept_s is not None and now_s - kept_s < self.HEALTHY_S):
-            return
+        folder = f"{HEALTHY}/{request.machine}"
+        made.metadata |= {"evidence_id": "", "alert_id": "", "moment": HEALTHY, "operation": state}
+        number = self._free_number(folder, state, request.judge.sha256)
+        if number is not None:
+            self._add_healthy(folder, healthy_stem(state, number), made)
+        kept_s = self.store.kept_s(folder, healthy_stem(state))
+        if kept_s is None or self.store.running_time.now_s() - kept_s >= self.HEALTHY_S:
+            self._add_healthy(folder, healthy_stem(state), made)
+
+    def _free_number(self, folder: str, state: str, sha256: str) -> int | None:
+        """The number of the next piece that stays; None if none is due.
+
+        Those by an earlier bundle are replaced one by one, the oldest first.
+        """
+        kept = {
+            number: (kept_s, self.store.bundle_of(folder, stem))
+            for number in range(1, self.HEALTHY_STAYING + 1)
+            if (kept_s := self.store.kept_s(folder, stem := healthy_stem(state, number)))
+            is not None
+        }
+        own_s = [kept_s for kept_s, bundle in kept.values() if bundle == sha256]
+        since_s = self.store.running_time.now_s() - max(own_s, default=-math.inf)
+        if len(own_s) >= self.HEALTHY_SOON and since_s < self.HEALTHY_S:
+            return None
+        for number in range(1, self.HEALTHY_STAYING + 1):
+            if number not in kept:
+                return number
+        others = [number for number, (_, bundle) in kept.items() if bundle != sha256]
+        return min(others, key=lambda number: kept[number][0], default=None)
+
+    def _add_healthy(self, folder: str, stem: str, made: PieceFiles) -> None:
         most = self.HEALTHY_SHARE * self.store.retention.settings.max_bytes
-        about = {"evidence_id": "", "alert_id": "", "moment": HEALTHY, "operation": state}
         try:
             if self.store.healthy_bytes() + made.metadata["bytes"] <= most:
-                self.store.add(folder, stem, made.files, made.metadata | about)
+                self.store.add(folder, stem, made.files, made.metadata)
         except (EvidenceLostError, OSError) as error:
             log.debug("healthy sound was not kept: %s", error)
+
+    def describe(self, request: Request, more: Mapping[str, Any]) -> None:
+        """Add to the metadata of a piece, if it is still there."""
+        try:
+            if self.is_open:
+                self.store.describe(request.alert_id, request.stem, more)
+        except EvidenceLostError as error:
+            log.warning("the diagnosis of an alert was not kept: %s", one_line(str(error)))
 
     def _call(self, do: Callable[[], None]) -> None:
         try:

@@ -45,6 +45,11 @@ class EvidenceSettings(BaseModel):
         default=3, ge=1, le=1_000, description="The most pieces of one alert."
     )
 
+    diagnose: bool = Field(
+        default=True,
+        description="Whether the sound of an alert is compared with healthy sound, for its cause.",
+    )
+
     @property
     def is_on(self) -> bool:
         """Whether anything is kept."""

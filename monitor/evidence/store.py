@@ -90,6 +90,14 @@ class EvidenceStore:
         kept = self.retention.kept.get((folder, stem))
         return kept.at_s if kept is not None else None
 
+    def bundle_of(self, folder: str, stem: str) -> str:
+        """The SHA-256 of the bundle that judged a piece; empty if its metadata are damaged."""
+        try:
+            known = json.loads((self.folder / folder / f"{stem}.{METADATA}").read_bytes())
+            return str(known["bundle_sha256"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
+
     def has(self, alert_id: str, number: int) -> bool:
         """Whether the alert has a piece with this number."""
         return any(
@@ -120,8 +128,7 @@ class EvidenceStore:
         """
         kept = Kept(self.running_time.now_s(), str(metadata["machine"]))
         described = {**metadata, "kept_run_s": round(kept.at_s, 3)}
-        content = json.dumps(described, allow_nan=False, separators=(",", ":")).encode()
-        whole = {**files, METADATA: content}
+        whole = {**files, METADATA: _encoded(described)}
         with _disk_errors():
             self._make_folder()
             known = take_inventory(self.folder).pieces.get((folder, stem))
@@ -134,6 +141,21 @@ class EvidenceStore:
                 self._write(folder, stem, whole)
         self.retention.kept[folder, stem] = kept
         self.discard(folder, stem)
+
+    def describe(self, folder: str, stem: str, more: Mapping[str, Any]) -> None:
+        """Add to the metadata of a piece that is there. Raises ``EvidenceLostError``.
+
+        Nothing happens if the piece was deleted, or its metadata are damaged.
+        """
+        path = self.folder / folder / f"{stem}.{METADATA}"
+        with _disk_errors():
+            try:
+                content = _encoded({**json.loads(path.read_bytes()), **more})
+            except (FileNotFoundError, ValueError, TypeError, RecursionError):
+                return
+            self.retention.claim(space(len(content)))
+            if path.exists():  # it may have been deleted to make room
+                self._write_claimed(folder, stem, {METADATA: content})
 
     def discard(self, folder: str, stem: str) -> None:
         """Remove what ``begin`` wrote, and metadata that were not completed."""
@@ -163,10 +185,14 @@ class EvidenceStore:
 
         Raises ``EvidenceLostError`` and ``OSError``.
         """
-        base = self.folder / folder
         n_folders = folder.count("/") + 1  # counted although they may be there
         needed = sum(space(len(data)) for data in files.values()) + BLOCK_BYTES * n_folders
         self.retention.claim(needed)
+        self._write_claimed(folder, stem, files)
+
+    def _write_claimed(self, folder: str, stem: str, files: Mapping[str, bytes]) -> None:
+        """The same, where there is room. Raises ``OSError``."""
+        base = self.folder / folder
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(self.folder)
         written: list[Path] = []
@@ -187,6 +213,10 @@ class EvidenceStore:
             with contextlib.suppress(OSError):  # it is not empty
                 base.rmdir()
             raise
+
+
+def _encoded(metadata: Mapping[str, Any]) -> bytes:
+    return json.dumps(metadata, allow_nan=False, separators=(",", ":")).encode()
 
 
 @contextlib.contextmanager

@@ -52,12 +52,14 @@ def short_alert_payloads(alert: Alert) -> Iterator[dict[str, Any]]:
 
 
 _LEFT_OUT_IF_SHORT = (
+    "findings",
     "evidence",
     "severity",
     "provisional",
     "bundle_sha256",
     "false_alarms_per_week",
     "loss",
+    "channel",
     "span_s",
     "ratio",
     "bands_hz",

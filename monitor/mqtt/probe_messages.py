@@ -99,6 +99,18 @@ class _Announced:
         """Nothing is received."""
 
 
+_FINDING = {
+    "kind": "subharmonics",
+    "rate_hz": 1000.123,
+    "rate_uncertainty_hz": 1000.123,
+    "order": 1000.1234,
+    "level_db": 100.1,
+    "band_hz": [10_000, 20_000],
+    "text": "x" * 250,
+    "fits": [{"cause": "x" * 40, "expected_hz": 1000.123, "deviation": -0.01234}] * 3,
+}
+
+
 def largest_alert(machine: str) -> Alert:
     """An alert of ``machine`` in which every field is as long as it can be in practice."""
     band_hz = (10_000.1, 20_000.2)
@@ -119,5 +131,7 @@ def largest_alert(machine: str) -> Alert:
         bands_hz=(band_hz,) * 3,
         bundle_sha256="0" * 64,
         span_s=1000.123,
+        channel="distance",
+        findings=(_FINDING,) * 3,
         evidence=EvidenceLink.to(alert_id, 10, "https://homeassistant.example.com/auscult"),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from monitor.alerts import Alert, AlertDraft, AlertSeries
 from monitor.clock import SYSTEM_CLOCK, Clock
@@ -117,6 +117,18 @@ class Outbox:
             self._disk.flush()
             self._limits.enforce_number()
             return alert
+
+    def diagnosed(
+        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]], at: str
+    ) -> Alert | None:
+        """Append what a diagnosis found, as an ``updated`` message, if the alert is still open."""
+        with self._guard:
+            self._check_open()
+            self._memory.correct_times(machine)
+            series = self._memory.machines.get(machine)
+            if series is None or series.open is None or series.open.alert_id != alert_id:
+                return None
+            return self.append(series.open.diagnosed(at, findings))
 
     def pending(self, limit: int = 100, machine: str | None = None) -> list[Alert]:
         """The oldest alerts not acknowledged, at most ``limit``, in the order of ``append``."""

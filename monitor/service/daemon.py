@@ -30,6 +30,7 @@ from monitor.service.alert_labels import AlertLabels
 from monitor.service.commissioning import Commissioning
 from monitor.service.daemon_health import daemon_health
 from monitor.service.delivery import Delivery
+from monitor.service.diagnosing import open_diagnosing
 from monitor.service.evidence import Evidence, open_evidence
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.info import daemon_info
@@ -72,7 +73,7 @@ def run_daemon(
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
         plans = _first_plans(settings, config)
         history, outbox = _open_outbox(settings, config, stack)
-        delivery, evidence, muting = _open_delivery(settings, history, outbox, stack)
+        delivery, evidence, muting = _open_delivery(in_force, history, outbox, stack)
         alert_labels, commissioning = _open_learning(config, outbox, evidence, muting, stack)
         live = LiveFeeds(live_folder(outbox.path.parent))
         supervisor = Supervisor(
@@ -188,9 +189,13 @@ def _open_learning(
 
 
 def _open_delivery(
-    settings: Settings, history: HistoryFeed, outbox: RecordedOutbox, stack: ExitStack
+    in_force: list[Settings], history: HistoryFeed, outbox: RecordedOutbox, stack: ExitStack
 ) -> tuple[Delivery, Evidence, Muting]:
-    """What an alert passes on its way out, in reverse order, until ``stack`` ends."""
+    """What an alert passes on its way out, in reverse order, until ``stack`` ends.
+
+    ``in_force``: the settings now.
+    """
+    settings = in_force[0]
     delivery = Delivery(settings.mqtt, outbox)
     stack.callback(delivery.stop)
     state_dir = outbox.path.parent
@@ -202,6 +207,7 @@ def _open_delivery(
     stack.callback(evidence.stop)
     muting = Muting(evidence, operators, expired=partial(history.event, "unmute"))
     evidence.is_muted = muting.is_muted
+    stack.callback(open_diagnosing(in_force, delivery, evidence, muting).stop)
     return delivery, evidence, muting
 
 

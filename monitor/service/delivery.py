@@ -131,6 +131,15 @@ class Delivery:
         self._publisher.wake()
         return alert
 
+    def diagnosed(
+        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]]
+    ) -> Alert | None:
+        """Make what a diagnosis found durable and send it, if the alert is still open."""
+        alert = self._outbox.diagnosed(machine, alert_id, findings, rfc3339(time.time()))
+        if alert is not None:
+            self._publisher.wake()
+        return alert
+
     def state(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Publish the machine's state."""
         self._publisher.publish_state(machine, payload)

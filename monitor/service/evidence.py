@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -57,11 +57,15 @@ class Evidence:
         self.false_alarm_kept: Callable[[str], None] = lambda _machine: None
         """Called, by the thread that writes, when sound of an alert of a machine was kept that an
         operator had already labelled as a false alarm. Set it before ``start``."""
+        self.kept: Callable[[Request], None] = lambda _request: None
+        """Called, by the thread that writes, when a piece of the beginning of an alert was kept, or
+        of a worse part, that is to be diagnosed. Set it before ``start``."""
         self._outlet = outlet
         self._settings = settings
         self._web_url = web_url
-        self._folder = EvidenceFolder(state_dir / FOLDER)
-        store = EvidenceStore(self._folder.path, settings, is_labelled, clock)
+        self.folder = EvidenceFolder(state_dir / FOLDER)
+        """To read what was kept."""
+        store = EvidenceStore(self.folder.path, settings, is_labelled, clock)
         self._keeper = EvidenceKeeper(store, on_event, on_picture, give_back_memory)
         self._recorders: dict[str, Recorder] = {}
         self._kept_times: dict[str, list[float]] = {}
@@ -124,6 +128,15 @@ class Evidence:
         """What is kept now."""
         return self._keeper.status()
 
+    def describe(self, request: Request, more: Mapping[str, Any]) -> None:
+        """Add to the metadata of a piece that was kept."""
+        self._keeper.describe(request, more)
+
+    @property
+    def is_diagnosed(self) -> bool:
+        """Whether the sound of alerts is to be diagnosed."""
+        return self._settings.diagnose
+
     def flush(self) -> None:
         """Wait until everything so far is written."""
         self._keeper.flush()
@@ -183,7 +196,7 @@ class Evidence:
         """How many pieces an alert has, or its messages name."""
         numbers = [
             parts[1]
-            for piece in self._folder.pieces(alert.alert_id)
+            for piece in self.folder.pieces(alert.alert_id)
             if (parts := split_id(piece.evidence_id)) is not None
         ]
         named = split_id(alert.evidence.id) if alert.evidence is not None else None
@@ -226,6 +239,8 @@ def open_evidence(
         known = operators.alerts.get(request.alert_id)
         if event.what == "kept" and known is not None and known.label == "false-alarm":
             evidence.false_alarm_kept(request.machine)
+        if event.what == "kept" and request.moment != "cleared" and evidence.is_diagnosed:
+            evidence.kept(request)
 
     evidence = Evidence(
         outlet,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,7 +39,7 @@ class RecordedOutbox(Outbox):
     def __init__(self, path: Path, history: HistoryFeed, **limits: Any) -> None:
         super().__init__(path, **limits)
         self._history = history
-        self._recording = threading.Lock()
+        self._recording = threading.RLock()
         """Held until a new alert is in the history, at least in memory."""
         self._is_slow = False
         self._promising = threading.Lock()
@@ -59,6 +60,13 @@ class RecordedOutbox(Outbox):
             self._promise(alert)
             self._history.alert(alert)
         return alert
+
+    def diagnosed(
+        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]], at: str
+    ) -> Alert | None:
+        """As the outbox does, and into the history."""
+        with self._recording:  # before the lock of the outbox, as in ``append``
+            return super().diagnosed(machine, alert_id, findings, at)
 
     def settle(self, evidence_id: str) -> None:
         """The evidence is on the disk, or its loss was reported."""

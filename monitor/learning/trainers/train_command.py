@@ -45,8 +45,8 @@ def start_program(command: list[str], work: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=messages,
             start_new_session=True,
-            env=_environment(),
-            cwd=_program_folder(),
+            env=child_environment(),
+            cwd=program_folder(),
         )
 
 
@@ -70,7 +70,7 @@ def empty(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """One thread, and nothing that belongs to the daemon alone."""
     private = ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "AUSCULT_MQTT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(private)}
@@ -78,7 +78,7 @@ def _environment() -> dict[str, str]:
     return kept | dict.fromkeys(threads, "1")
 
 
-def _program_folder() -> Path:
+def program_folder() -> Path:
     """Where the command finds the packages ``monitor`` and ``training`` of this program."""
     return Path(__file__).resolve().parents[3]
 
