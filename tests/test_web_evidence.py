@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.history.store import HistoryStore
 from monitor.web.file_answer import OpenFile, open_file, range_of
-from monitor.web.transcoding import Transcoder
+from monitor.web.transcoding import Band, Transcoder
 from tests.histories import alert
 from tests.web_app import ALERT_ID, Served, served
 
@@ -231,9 +231,9 @@ def test_a_clip_is_converted_once(running: Served, monkeypatch: pytest.MonkeyPat
     converted: list[Path] = []
     original = Transcoder._converted
 
-    async def counted(self: Transcoder, path: Path, file: OpenFile) -> bytes:
+    async def counted(self: Transcoder, path: Path, file: OpenFile, band_hz: Band | None) -> bytes:
         converted.append(path)
-        return await original(self, path, file)
+        return await original(self, path, file, band_hz)
 
     monkeypatch.setattr(Transcoder, "_converted", counted)
     contents = {running.get(f"/evidence/{EVIDENCE_ID}/clip.opus").content for _ in range(3)}
@@ -241,6 +241,57 @@ def test_a_clip_is_converted_once(running: Served, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Transcoder, "MOST_KEPT_BYTES", 10)
     running.get(f"/evidence/{EVIDENCE_ID}/clip.opus")
     assert running.context.transcoder._kept == {}
+
+
+def diagnosed(state_dir: Path, listen_hz: object) -> None:
+    """Add a finding to the metadata of the piece."""
+    path = state_dir / "evidence" / ALERT_ID / "0-raised.json"
+    finding = {"kind": "impacts", "text": "50 impacts per second", "listen_hz": listen_hz}
+    diagnosis = {"findings": [finding], "notes": [], "spectra": [{"level_db": [0.0] * 600}]}
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"diagnosis": diagnosis}))
+
+
+def test_only_the_frequencies_of_a_finding_can_be_listened_to(running: Served) -> None:
+    """A faint fault is not audible beside the hum of the machine."""
+    clip = write_piece(running.state_dir)
+    samples, rate_hz = soundfile.read(clip)
+    faint = 0.001 * np.sin(2 * np.pi * 3000.0 * np.arange(len(samples)) / rate_hz)
+    soundfile.write(clip, samples + faint, rate_hz, subtype="PCM_24")
+    diagnosed(running.state_dir, [2500.0, 3500.0])
+    answer = running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=1")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/ogg")
+    heard, opus_hz = soundfile.read(io.BytesIO(answer.content))
+    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
+    hz = np.arange(len(spectrum)) * opus_hz / len(heard)
+    assert hz[spectrum.argmax()] == pytest.approx(3000.0, abs=5.0)
+    assert spectrum[np.abs(hz - TONE_HZ) < 50.0].max() < 0.1 * spectrum.max()
+    assert np.abs(heard).max() == pytest.approx(0.7, abs=0.1)
+    whole = running.get(f"/evidence/{EVIDENCE_ID}/clip.opus").content
+    assert whole != answer.content  # both are kept in memory
+    assert running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=1").content == answer.content
+
+
+@pytest.mark.parametrize(
+    "listen_hz", [None, [], [1, 2, 3], ["a", "b"], [3000, 2000], [-5, 100], {"a": 1}, [1, 1e999]]
+)
+def test_a_finding_without_frequencies_has_no_sound(running: Served, listen_hz: object) -> None:
+    """Damaged metadata would be an internal error, or an argument of a program."""
+    diagnosed(running.state_dir, listen_hz)
+    assert running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=1").status_code == 404
+    assert running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=7").status_code == 404
+    for number in ("-1", "0", "x", "1e9"):
+        answer = running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding={number}")
+        assert answer.status_code in {400, 404}
+
+
+def test_the_page_of_an_alert_has_findings_without_their_spectra(running: Served) -> None:
+    """An open page asks for them again every few seconds."""
+    diagnosed(running.state_dir, [2500.0, 3500.0])
+    shown = running.get(f"/api/alert/{ALERT_ID}").json()["pieces"][0]["diagnosis"]
+    assert shown["findings"][0]["text"] == "50 impacts per second"
+    assert "spectra" not in shown
+    whole = running.get(f"/evidence/{EVIDENCE_ID}/metadata.json").json()
+    assert len(whole["diagnosis"]["spectra"][0]["level_db"]) == 600
 
 
 def test_a_clip_that_cannot_be_converted_is_said(running: Served) -> None:

@@ -74,7 +74,7 @@ async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]
         "banners": [*map(sentence_document, banners(context, status))],
         "alert": document,
         "sound_ready_in_s": None if pieces else _sound_ready_in_s(context, document),
-        "pieces": [piece_document(piece) for piece in pieces],
+        "pieces": [_shown(piece) for piece in pieces],
         "healthy": piece_document(healthy) if healthy is not None else None,
         "events": [event_document(event) for event in events],
     }
@@ -88,6 +88,15 @@ def piece_document(piece: Piece) -> dict[str, Any]:
         "has_images": piece.arrays_path is not None,
         "has_picture": piece.picture_path is not None,
     }
+
+
+def _shown(piece: Piece) -> dict[str, Any]:
+    """The same without the spectra, which are drawn once: the page is asked for again and again."""
+    document = piece_document(piece)
+    diagnosis = document.get("diagnosis")
+    if isinstance(diagnosis, dict):
+        document["diagnosis"] = {key: diagnosis[key] for key in diagnosis if key != "spectra"}
+    return document
 
 
 async def api_alerts(request: Request) -> Response:

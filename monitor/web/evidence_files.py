@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,14 +18,18 @@ from monitor.web.context import context_of
 from monitor.web.file_answer import file_answer, packed_answer
 from monitor.web.query import whole_number
 from monitor.web.texts import Sentence
+from monitor.web.transcoding import Band
 
 FILES = ("clip.flac", "clip.opus", "arrays.bin", "picture.png", "metadata.json")
 """What each piece may have."""
+BAND = "band.opus"
+"""The sound in the frequencies of a finding; of alerts only."""
 _TYPES = {
     "clip.flac": "audio/flac",
     "arrays.bin": "application/octet-stream",
     "picture.png": "image/png",
 }
+_MOST_FINDINGS = 100
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -58,10 +63,13 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
     if file == "metadata.json":
         return json_answer(piece_document(piece))
     context, path = context_of(request), _path(piece, file)
-    if path is None:
+    band_hz = None
+    if file == BAND:
+        band_hz = heard_hz(piece, whole_number(request, "finding", 1, most=_MOST_FINDINGS))
+    if path is None or (file == BAND and band_hz is None):
         raise MissingInputError(Sentence("refusal.no_evidence_file", file=file))
-    if file == "clip.opus":
-        content = await context.transcoder.opus(path)
+    if file in {"clip.opus", BAND}:
+        content = await context.transcoder.opus(path, band_hz)
         return Response(
             content, media_type="audio/ogg", headers={"Cache-Control": "private, max-age=3600"}
         )
@@ -72,6 +80,20 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
             return packed
     file_name = _UNSAFE.sub("-", name) + path.suffix
     return await file_answer(request, path, _TYPES[file], context.workers, file_name=file_name)
+
+
+def heard_hz(piece: Piece, number: int) -> Band | None:
+    """The frequencies in which a finding of the piece can be heard; None if it names none.
+
+    ``number``: from 1.
+    """
+    try:
+        low_hz, high_hz = map(
+            float, piece.metadata["diagnosis"]["findings"][number - 1]["listen_hz"]
+        )
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return (low_hz, high_hz) if 0.0 <= low_hz < high_hz < math.inf else None
 
 
 def _path(piece: Piece, file: str) -> Path | None:

@@ -46,6 +46,14 @@ def routes() -> list[Route]:
 
 
 def _evidence() -> list[Route]:
+    band = evidence_files.BAND
+    return [
+        Route(f"/evidence/{{evidence_id}}/{band}", evidence_files.of_alerts(band)),
+        *_files(),
+    ]
+
+
+def _files() -> list[Route]:
     return [
         route
         for file in evidence_files.FILES

@@ -16,6 +16,10 @@ from monitor.web.texts import Sentence
 log = logging.getLogger(__name__)
 
 
+Band = tuple[float, float]
+"""The lowest and the highest frequency, in hertz."""
+
+
 class Transcoder:
     """Keeps the newest results in memory, up to a limit."""
 
@@ -24,12 +28,12 @@ class Transcoder:
     MOST_KEPT_BYTES: ClassVar[int] = 4 * 1024 * 1024
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], bytes] = {}
+        self._kept: dict[tuple[str, str, Band | None], bytes] = {}
         self._lock = asyncio.Lock()
         self._n_waiting = 0
 
-    async def opus(self, path: Path) -> bytes:
-        """The clip as Ogg Opus.
+    async def opus(self, path: Path, band_hz: Band | None = None) -> bytes:
+        """The clip as Ogg Opus; only the frequencies of ``band_hz``, made louder, if it is given.
 
         Raises ``MissingInputError`` if it is not there, and ``ServiceUnavailableError`` if it
         cannot be converted now.
@@ -39,17 +43,17 @@ class Transcoder:
         self._n_waiting += 1
         try:
             async with self._lock:
-                return await self._opus(path)
+                return await self._opus(path, band_hz)
         finally:
             self._n_waiting -= 1
 
-    async def _opus(self, path: Path) -> bytes:
+    async def _opus(self, path: Path, band_hz: Band | None) -> bytes:
         file = await asyncio.to_thread(open_file, path)
         try:
-            key = str(path), file.tag
+            key = str(path), file.tag, band_hz
             found = self._kept.pop(key, None)
             if found is None:
-                found = await self._converted(path, file)
+                found = await self._converted(path, file, band_hz)
         finally:
             file.close()
         self._kept[key] = found
@@ -57,9 +61,10 @@ class Transcoder:
             del self._kept[next(iter(self._kept))]
         return found
 
-    async def _converted(self, path: Path, file: OpenFile) -> bytes:
+    async def _converted(self, path: Path, file: OpenFile, band_hz: Band | None) -> bytes:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "monitor.web.opus"),
+            *map(str, band_hz or ()),
             stdin=file.descriptor,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -5,6 +5,7 @@ import { HistoryChart } from "../chart.js";
 import { fill, h, setText } from "../dom.js";
 import { eventRows, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
+import { FindingsView } from "../findings.js";
 import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
 import { historyOf } from "../machine_history.js";
 import { mayChange, pageData, showConnection, showNode } from "../page.js";
@@ -26,6 +27,7 @@ const bar = ratioBar();
 const ratio = h("span", { class: "ratio-number" });
 const areas = { acknowledgeArea: place("acknowledge"), labelArea: place("labels") };
 const labels = mayChange ? labelButtons(areas, id, changed) : null;
+const findings = new FindingsView(place("findings-section"), place("findings"));
 let player = null;
 let nPieces = -1;
 let newest = pageData();
@@ -82,6 +84,7 @@ function show(next) {
     showEvidence(alert, pieces, healthy);
     nPieces = pieces.length;
   }
+  findings.update(alert, pieces);
   readyAtMs = next.sound_ready_in_s === null ? null : Date.now() + next.sound_ready_in_s * 1000;
   showCollecting();
   showNode(next);
