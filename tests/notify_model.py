@@ -334,10 +334,11 @@ def titles(world: World) -> list[str]:
     return [sent.message.title for sent in world.sent]
 
 
-def keep_picture(folder: Path, alert_id: str) -> None:
-    """The evidence of an alert appears."""
+def keep_picture(folder: Path, alert_id: str, **more: Any) -> None:
+    """The evidence of an alert appears. ``more``: of its metadata."""
     piece = folder / alert_id
-    piece.mkdir()
+    piece.mkdir(exist_ok=True)
     (piece / "0-raised.png").write_bytes(b"picture of " + alert_id.encode())
-    metadata = {"machine": "pump-7", "moment": "raised", "at": "", "starts_at": ""}
+    (piece / "0-raised.flac").write_bytes(b"sound")
+    metadata = {"machine": "pump-7", "moment": "raised", "at": "", "starts_at": "", **more}
     (piece / "0-raised.json").write_text(json.dumps(metadata))

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,17 +95,42 @@ def test_a_technician_reads_what_happened(store: HistoryStore, config: Path) -> 
         ("relearn", {"value": "begin", "user": "anna"}, "relearning began by anna"),
         ("relearn", {"value": "accept", "user": "anna"}, "new bundle accepted by anna"),
         ("relearn", {"value": "discard", "user": "anna"}, "new bundle discarded by anna"),
+        (
+            "updated",
+            {"payload": {"ratio": 2.4, "findings": [{"text": "86.0 impacts per second"}]}},
+            "alert a updated: 2.40 x threshold; found: 86.0 impacts per second",
+        ),
+        (
+            "cleared",
+            {"value": "stopped", "payload": {"findings": [{"text": "a tone"}]}},
+            "alert a cleared, stopped; found: a tone",
+        ),
+        ("cleared", {"payload": {"findings": [3]}}, "alert a cleared"),
         ("evidence", {"value": "lost", "note": "full"}, "sound of alert a lost: full"),
     ],
 )
 def test_events_state_what_happened(
-    store: HistoryStore, config: Path, kind: str, values: dict[str, str], expected: str
+    store: HistoryStore, config: Path, kind: str, values: dict[str, Any], expected: str
 ) -> None:
     """A discarded bundle, or sound that is lost, would look like one that is in use, or is kept."""
     one = event(kind, NOW_S - 300, machine="pump-7", alert_id="a", **values)
     store.write({}, [one], durable=True)
     shown = auscult("history", "pump-7", "--since", "24h", "--config", config).out.splitlines()
     assert shown[-1].partition("  ")[2] == expected
+
+
+def test_what_was_found_is_stated_once(store: HistoryStore, config: Path) -> None:
+    """The list would have the same finding again every five minutes."""
+    found = {"findings": [{"text": "86.0 impacts per second"}]}
+    messages = [{}, {}, found, found, {"findings": [{"text": "a tone"}]}, found]
+    events = [
+        event("updated", NOW_S - 900 + n, machine="pump-7", alert_id="a", payload=payload)
+        for n, payload in enumerate(messages)
+    ]
+    store.write({}, events, durable=True)
+    lines = auscult("history", "pump-7", "--config", config).out.splitlines()
+    shown = [line.partition("; found: ")[2] for line in lines if "updated" in line]
+    assert shown == ["86.0 impacts per second", "a tone", "86.0 impacts per second"]
 
 
 def test_json_has_everything(store: HistoryStore, config: Path) -> None:

@@ -244,6 +244,41 @@ def test_home_assistant_message_is_right_for_every_kind(
     assert message == f"{expected} since 10:15:24."
 
 
+@pytest.mark.parametrize(
+    ("kind", "had_findings", "has_findings", "is_sent"),
+    [
+        ("raised", False, False, True),
+        ("updated", False, False, False),
+        ("updated", False, True, True),
+        ("updated", True, True, False),
+        ("cleared", True, True, True),
+    ],
+)
+def test_home_assistant_sends_what_was_found_once(
+    kind: AlertKind, had_findings: bool, has_findings: bool, is_sent: bool
+) -> None:
+    """A phone would never say what is wrong, or say it every five minutes."""
+    yaml = pytest.importorskip("yaml")
+    environment = pytest.importorskip("jinja2.sandbox").ImmutableSandboxedEnvironment()
+    environment.globals["as_timestamp"] = str
+    environment.filters["timestamp_custom"] = lambda at, _format: at[11:19]
+    sound, *_ = yaml.safe_load((EXAMPLES / "home-assistant" / "automation.yaml").read_text())
+    found = ({"text": "86.0 impacts per second"},)
+    before, after = (
+        alert_payload(replace(identified(kind), findings=found if has else ()))
+        for has in (had_findings, has_findings)
+    )
+    trigger = {
+        "from_state": {"attributes": before} if kind != "raised" else None,
+        "to_state": {"attributes": after | {"event_type": kind}},
+    }
+    condition = environment.from_string(sound["conditions"][0]["value_template"])
+    assert (condition.render(trigger=trigger) == "True") is is_sent
+    message = environment.from_string(sound["actions"][0]["data"]["message"])
+    ending = " Found: 86.0 impacts per second."
+    assert message.render(trigger=trigger).endswith(ending) is has_findings
+
+
 @pytest.mark.parametrize("kind", ["raised", "cleared"])
 def test_home_assistant_sends_a_message_for_every_short_form(kind: AlertKind) -> None:
     """A broker with a small limit would silence the phone."""

@@ -116,6 +116,47 @@ def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> Non
     assert len(world.sent) == 3
 
 
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_new_alert_waits_for_what_is_found_in_its_sound(is_over: bool, tmp_path: Path) -> None:
+    """A person would read at the end of the alert what was wrong, and not at its beginning."""
+    world = World(replace(plan(), waits_for_findings=True), evidence=tmp_path)
+    alert = world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    if is_over:
+        world.happens("cleared", alert)
+    world.turn()
+    keep_picture(tmp_path, ALERT_ID)
+    world.turn()
+    assert world.sent == []
+    found = {"findings": [{"text": "86.0 impacts per second"}]}
+    keep_picture(tmp_path, ALERT_ID, diagnosis=found)
+    world.turn()
+    assert "Found: 86.0 impacts per second" in world.sent[0].message.body.splitlines()
+
+
+@pytest.mark.parametrize("diagnosis", [None, "x", {"findings": []}, {"findings": "x"}])
+def test_a_diagnosis_without_findings_is_not_waited_for(diagnosis: object, tmp_path: Path) -> None:
+    """An alarm would wait for an explanation that never comes."""
+    world = World(replace(plan(), waits_for_findings=True), evidence=tmp_path)
+    world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    keep_picture(tmp_path, ALERT_ID, diagnosis=diagnosis)
+    world.turn()
+    assert [one.picture is not None for one in world.sent] == [True]
+    assert "Found" not in world.sent[0].message.body
+
+
+def test_a_diagnosis_that_does_not_come_delays_an_alert_by_seconds(tmp_path: Path) -> None:
+    """An alarm would wait for a process that was killed."""
+    world = World(replace(plan(), waits_for_findings=True), evidence=tmp_path)
+    world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    keep_picture(tmp_path, ALERT_ID)
+    assert world.turn() == 1.0
+    world.clock.now_s += 19.0
+    assert world.turn() == 1.0
+    world.clock.now_s += 1.0
+    world.turn()
+    assert len(world.sent) == 1
+
+
 @pytest.mark.parametrize("lost", ["0", "1"])
 def test_a_message_does_not_wait_for_evidence_that_is_lost(lost: str) -> None:
     """On a full disk, each alarm would wait a minute for a picture that cannot be written."""

@@ -75,6 +75,22 @@ def test_an_alert_names_the_length_of_sound_that_raised_it() -> None:
     assert "Measured" not in told(ALERT).body
 
 
+def test_a_message_says_what_was_found() -> None:
+    """A person would have to open the page to learn that a bearing is damaged."""
+    found = [{"text": "86.0 impacts per second: fits outer race of 6205"}, {"text": "a tone"}]
+    alert = alert_incident("a", "pump-7", 1, {"started_at": "2026-11-23T02:12:30Z"})
+    alert.take_alert("raised", 1, {"score": 3.0, "threshold": 1.0})
+    assert "Found" not in told(alert).body
+    alert.take_alert("updated", 2, {"score": 3.0, "threshold": 1.0, "findings": found})
+    line = "Found: 86.0 impacts per second: fits outer race of 6205"
+    assert line in told(alert).body.splitlines()
+    assert line in told(ALERT, alert).body.splitlines()
+    damages: list[Any] = [None, [], "x", [1], [{}], [{"text": 3}], {"text": "y"}]
+    for damaged in damages:
+        alert.take_alert("cleared", 3, {"at": "2026-11-23T03:12:30Z", "findings": damaged})
+        assert line in told(alert).body.splitlines()
+
+
 def test_an_alert_of_another_day_has_its_date() -> None:
     """After days without a network, a person would go to a machine that is healthy since then."""
     old = replace(ALERT, started_at="2026-11-20T02:12:30Z", ended_at="2026-11-20T22:59:00Z")

@@ -13,5 +13,6 @@ const bands = (a.bands_hz || []).map((band) => `, ${band.join("-")} Hz`).join(""
 const score = a.score === undefined ? "" : `, score ${a.score.toFixed(1)}`;
 const threshold = a.threshold === undefined ? "" : ` of ${a.threshold.toFixed(1)}`;
 msg.machine = a.machine || msg.topic.split("/").slice(-2)[0];
-msg.text = `${msg.machine}: ${a.kind}${score}${threshold}${bands}`;
+const found = a.findings ? `, found: ${a.findings[0].text}` : "";
+msg.text = `${msg.machine}: ${a.kind}${score}${threshold}${bands}${found}`;
 return msg;

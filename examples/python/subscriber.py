@@ -49,6 +49,8 @@ def line(alert: dict[str, Any], topic: str) -> str:
         parts.append(f"of {alert['threshold']:.1f}")
     if bands := alert.get("bands_hz"):
         parts.append(", ".join(f"{low:.0f}-{high:.0f} Hz" for low, high in bands))
+    if findings := alert.get("findings"):
+        parts.append(f"found: {findings[0]['text']}")
     return " ".join(parts)
 
 

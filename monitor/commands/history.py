@@ -12,7 +12,7 @@ from typing import Any
 from monitor.clock import rfc3339
 from monitor.commands.history_file import history_file
 from monitor.commands.history_overview import history_of_all
-from monitor.commands.history_text import event_text, local, row_cells, summary, zone
+from monitor.commands.history_text import event_text, finding_of, local, row_cells, summary, zone
 from monitor.commands.output import ResultFile, columns, emit, message, refuse_shared_output
 from monitor.errors import UsageError
 from monitor.history.reader import HistoryReader
@@ -25,7 +25,8 @@ _MOST_ROWS = 32
 _MOST_EVENTS = 200
 _MOST_JSON_EVENTS = 10_000
 _LEFT_OUT = {("operation", None), ("updated", None), ("evidence", "kept")}
-"""Kind and value of events that the text leaves out, because there are many."""
+"""Kind and value of events that the text leaves out, because there are many; not the first one with
+a finding."""
 _HEADER = ("TIME", "MEAN", "HIGHEST", "LEVEL", "STATE", "RUNNING", "SCORED")
 CSV_COLUMNS = (
     *("at", "minutes", "ratio_min", "ratio_mean", "ratio_max", "level_dbfs", "operation", "state"),
@@ -108,9 +109,14 @@ def _table(rows: Sequence[Minute], step_min: int) -> Iterator[str]:
 
 
 def _event_lines(events: Sequence[Event]) -> Iterator[str]:
-    shown = [
-        event for event in events if not {(event.kind, None), (event.kind, event.value)} & _LEFT_OUT
-    ]
+    found: dict[str, str] = {}
+    shown = []
+    for event in events:
+        finding = finding_of(event)
+        is_new = bool(finding) and found.get(event.alert_id) != finding
+        found |= {event.alert_id: finding} if finding else {}
+        if is_new or not {(event.kind, None), (event.kind, event.value)} & _LEFT_OUT:
+            shown.append(event)
     if not shown:
         return
     yield ""

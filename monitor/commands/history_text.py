@@ -66,12 +66,13 @@ def event_text(event: Event) -> str:
     note = f": {event.note}" if event.note else ""
     detail = f": {payload['detail']}" if payload.get("detail") else ""
     alert = f"alert {event.alert_id}"
+    found = f"; found: {finding}" if (finding := finding_of(event)) else ""
     texts = {
         "state": f"state {event.value}{detail}",
         "operation": f"operation {event.value}",
         "raised": f"{alert} raised{_score(payload)}",
-        "updated": f"{alert} updated{_score(payload)}",
-        "cleared": f"{alert} cleared" + (f", {event.value}" if event.value else ""),
+        "updated": f"{alert} updated{_score(payload)}{found}",
+        "cleared": f"{alert} cleared" + (f", {event.value}" if event.value else "") + found,
         "acknowledge": f"{alert} acknowledged{by}{note}",
         "label": f"{alert} labelled {event.value}{by}{note}",
         "unmute": f"no longer muted{by}{note}",
@@ -97,6 +98,14 @@ def _score(alert: dict[str, Any]) -> str:
         return ": the machine is off"
     ratio = alert.get("ratio")
     return f": {rounded(ratio, 3)} x threshold" if isinstance(ratio, int | float) else ""
+
+
+def finding_of(event: Event) -> str:
+    """The most certain finding of a diagnosis, if the message of an alert has one."""
+    findings = event.payload.get("findings")
+    first = findings[0] if isinstance(findings, list) and findings else None
+    found = first.get("text") if isinstance(first, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def _seconds(text: str) -> str:

@@ -49,6 +49,8 @@ class Incident:
     operation: str = ""
     span_s: float = 0.0
     """Seconds of sound in the score; 0 if it is unknown."""
+    finding: str = ""
+    """What a diagnosis found in the sound, the most certain: one sentence. Empty if nothing."""
     provisional: bool = False
     evidence_id: str = ""
     lost_evidence_id: str = ""
@@ -103,6 +105,7 @@ class Incident:
         self.operation = text(alert, "operation") or self.operation
         self.span_s = _number(alert.get("span_s")) or self.span_s
         self.provisional = alert.get("provisional") is True
+        self.finding = first_finding(alert) or self.finding
         self._measure(alert)
         if kind == "cleared":
             self.end(text(alert, "at") or self.started_at, position)
@@ -144,6 +147,13 @@ def text(alert: Mapping[str, Any], key: str) -> str:
     """A text of a JSON object; empty if there is none."""
     value = alert.get(key)
     return value if isinstance(value, str) else ""
+
+
+def first_finding(document: Mapping[str, Any]) -> str:
+    """The text of the first of the findings in a JSON object; empty if there is none."""
+    findings = document.get("findings")
+    first = findings[0] if isinstance(findings, list) and findings else None
+    return text(first, "text") if isinstance(first, dict) else ""
 
 
 def whole(value: object) -> int:

@@ -17,7 +17,8 @@ from monitor.notify.schedule import Schedule
 class Plan:
     """What a target wants, and when.
 
-    ``attach_picture``: send the picture of an alert with it. ``web_url``: of the web page, empty
+    ``attach_picture``: send the picture of an alert with it. ``waits_for_findings``: after the
+    picture, also wait for what a diagnosis finds. ``web_url``: of the web page, empty
     without one. ``zone``: of the times in messages; None is that of the computer.
     """
 
@@ -25,6 +26,7 @@ class Plan:
     interest: Interest
     schedule: Schedule
     attach_picture: bool = True
+    waits_for_findings: bool = False
     web_url: str = ""
     zone: tzinfo | None = None
     retry_min_s: float = 5.0
@@ -46,6 +48,7 @@ def plan_of(target: NotifySettings, settings: Settings) -> Plan:
             min_interval_s=target.min_interval_s,
         ),
         attach_picture=target.attach_picture,
+        waits_for_findings=settings.evidence.diagnose,
         web_url=(settings.web.url or "").rstrip("/"),
         retry_min_s=target.retry_min_s,
         retry_max_s=target.retry_max_s,

@@ -14,7 +14,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ConfigError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
-from monitor.notify.incident import Incident
+from monitor.notify.incident import Incident, first_finding
 from monitor.notify.intake import Intake
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
@@ -44,6 +44,8 @@ class Target:
 
     PICTURE_WAIT_S: ClassVar[float] = 60.0
     """How long a new alert waits for its picture, which shows also the sound after it."""
+    FINDINGS_WAIT_S: ClassVar[float] = 20.0
+    """How long it then waits for what a diagnosis finds in the sound."""
     WATCH_S: ClassVar[float] = 1.0
     """How often to look for it."""
     DISK_RETRY_S: ClassVar[float] = 5.0
@@ -69,6 +71,8 @@ class Target:
         self._ledger: Ledger | None = None
         self._is_unsaved = False
         self._first_seen_s: dict[str, float] = {}
+        self._complete_s: dict[str, float] = {}
+        """Since when the sound of an alert is complete."""
         self._is_watching = False
         self._trouble = ""
         self._unread = ""
@@ -142,7 +146,7 @@ class Target:
         if incident.is_sent or (incident.has_ended and not is_alert):
             return 0.0
         if is_alert:
-            if not self._wants_picture(incident) or self._piece(incident) is not None:
+            if not self._wants_picture(incident) or self._is_complete(incident):
                 return 0.0
             wait_s = self.PICTURE_WAIT_S
         else:
@@ -160,9 +164,13 @@ class Target:
         """Forget when incidents were first seen that are no longer there."""
         for key in self._first_seen_s.keys() - ledger.incidents.keys():
             del self._first_seen_s[key]
+        for key in self._complete_s.keys() - ledger.incidents.keys():
+            del self._complete_s[key]
 
     def _notify(self, ledger: Ledger, due: Due) -> float:
         now = datetime.fromtimestamp(self._clock.unix_s(), UTC)
+        for one in due.incidents:
+            one.finding = one.finding or self._finding(one)
         wording = Wording(now, self.plan.zone, self.plan.web_url)
         message = wording.message(due.incidents, ledger.left_out)
         outcome = self._attempt(message, self._picture(due.incidents))
@@ -207,6 +215,23 @@ class Target:
         """Whether there is a picture, or will be."""
         is_lost = incident.evidence_id == incident.lost_evidence_id
         return self.plan.attach_picture and bool(incident.evidence_id) and not is_lost
+
+    def _is_complete(self, incident: Incident) -> bool:
+        """Whether the sound of an alert is complete, and diagnosed if it will be."""
+        piece = self._evidence.piece(incident.evidence_id)
+        if piece is None:
+            return False
+        if not self.plan.waits_for_findings or piece.sound_path is None:
+            return True
+        now_s = self._clock.steady_s()
+        since_s = self._complete_s.setdefault(incident.key, now_s)
+        return "diagnosis" in piece.metadata or now_s - since_s >= self.FINDINGS_WAIT_S
+
+    def _finding(self, incident: Incident) -> str:
+        """What was found in the sound of an alert, also if the alert had ended before."""
+        piece = self._evidence.piece(incident.evidence_id) if incident.kind == "alert" else None
+        diagnosis = piece.metadata.get("diagnosis") if piece is not None else None
+        return first_finding(diagnosis) if isinstance(diagnosis, dict) else ""
 
     def _piece(self, incident: Incident) -> Path | None:
         """The folder or file that shows that the evidence is complete; None until then."""

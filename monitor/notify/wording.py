@@ -101,6 +101,7 @@ class Wording:
         lines = []
         for one in map(incidents.__getitem__, listed):
             lines.append(self._line(one) + self._short(one))
+            lines += _found(one)
             lines += _noted(one)
             if has_id and one.kind == "alert":
                 lines.append(f"Alert {quoted(one.key)}")
@@ -188,9 +189,14 @@ def _measured(one: Incident) -> list[str]:
             lines.append(f"Measured over {duration(one.span_s)} of sound")
     if one.bands_hz:
         lines.append(f"Frequencies {bands_text(one.bands_hz)}")
+    lines += _found(one)
     if one.operation:
         lines.append(f"Operation {quoted(one.operation)}")
     return lines
+
+
+def _found(one: Incident) -> list[str]:
+    return [f"Found: {quoted(one.finding)}"] if one.finding else []
 
 
 def _by_machine(incidents: Sequence[Incident]) -> str:
