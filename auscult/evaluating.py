@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from auscult.sound import Sound, array_blocks, given_sound
 from monitor.audio.recordings import recording_files
+from monitor.errors import UsageError
 from monitor.model.bundle import Bundle
 from monitor.offline.evaluate import Evaluation, evaluation_of, score_labelled
 
@@ -27,7 +29,7 @@ def evaluate(
     gives the intervals. A recording that cannot be read is in ``Evaluation.refused``, and does not
     count. Raises ``MissingInputError`` for a path that does not exist, ``BadInputError`` for an
     array of another shape or type and if no recording of a label has a score, and ``UsageError``
-    for arrays without a rate.
+    for arrays without a rate and for a file that is given with both labels.
 
     >>> bundle = auscult.load_bundle("pump.bundle")
     >>> normal = [healthy_sound(seed) for seed in range(100, 104)]
@@ -49,5 +51,13 @@ def evaluate(
                 paths.append(path)
                 arrays[path] = list(array_blocks(samples, sample_rate_hz, str(path)))
         groups.append(list(dict.fromkeys(paths)))
+    _refuse_both(*groups)
     scored = score_labelled(bundle, *groups, jobs=jobs, arrays=arrays)
     return evaluation_of(bundle, scored, seed=seed)
+
+
+def _refuse_both(normal: Iterable[Path], anomalous: Iterable[Path]) -> None:
+    known = {path.resolve() for path in normal}
+    for path in anomalous:
+        if path.resolve() in known:
+            raise UsageError(f"{path}: is given as normal and as anomalous")

@@ -1,6 +1,7 @@
 """Auscult's run time: it scores the sound of machines and reports faults.
 
-The public interface: ``load_bundle``, ``Pipeline``, ``AudioBlock`` and ``LogMelSpec``. They are
+The package ``auscult`` is the interface for other programs. ``load_bundle``, ``Pipeline``,
+``AudioBlock`` and ``LogMelSpec`` can also be imported from here, as in earlier versions. They are
 loaded when they are first used.
 """
 

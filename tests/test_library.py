@@ -8,6 +8,7 @@ import inspect
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -215,6 +216,23 @@ def test_arrays_and_files_give_the_same_bundle(trained: Bundle, tmp_path: Path) 
     ] or names == [f"recording {n}" for n in range(1, 7)]
 
 
+def test_reference_machines_may_be_arrays_and_a_bundle_is_kept(
+    trained: Bundle, tmp_path: Path
+) -> None:
+    """An engineer would have to write files for each reference machine, or lose a bundle."""
+    out = tmp_path / "bundle"
+    shutil.copytree(trained.path, out)
+    own = [healthy_sound(seed) for seed in range(4)]
+    other = [healthy_sound(seed) * np.float32(0.5) for seed in range(40, 44)]
+    bundle = auscult.train(
+        own, out, RATE_HZ, references=[other], epochs=1, overwrite=True, report=True
+    )
+    (reference,) = bundle.manifest.provenance["references"]
+    assert (reference["name"], reference["recordings"]) == ("reference 1", 4)
+    assert (out / "report.html").exists()
+    assert auscult.load_bundle(tmp_path / "bundle.previous-1").sha256 == trained.sha256
+
+
 def test_files_that_cannot_be_read_do_not_stop_an_evaluation(
     trained: Bundle, folder: Path, tmp_path: Path
 ) -> None:
@@ -268,6 +286,11 @@ MISTAKES: list[tuple[Callable[[Bundle], object], type[Exception], str]] = [
         lambda b: auscult.evaluate(b, [np.zeros((2, 2))], [np.zeros(9)], 8000),
         auscult.BadInputError,
         "normal 1: has the shape",
+    ),
+    (
+        lambda b: auscult.evaluate(b, ["healthy.wav"], ["healthy.wav"]),
+        auscult.UsageError,
+        "healthy.wav: is given as normal and as anomalous",
     ),
     (
         lambda _: auscult.train([np.zeros(9, np.int16)], "x", 8000),
