@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.network import LatentAutoencoder, SoundNetworkSpec
 
 BANDS: Final = "bands_as_channels"
 _STRIDES = (4, 2)
@@ -27,7 +27,7 @@ class Step(NamedTuple):
     positions: int
 
 
-class BandAutoencoder(SoundAutoencoder):
+class BandAutoencoder(LatentAutoencoder):
     """Strided convolutions to a linear bottleneck, and back to a quarter of the frames.
 
     Each position of the reconstruction is held for four frames.
@@ -56,12 +56,12 @@ class BandAutoencoder(SoundAutoencoder):
         return BANDS
 
     def encode(self, standardised: Tensor) -> Tensor:
-        """See ``SoundAutoencoder``."""
+        """See ``LatentAutoencoder``."""
         latent: Tensor = self.squeeze(self.encoder(standardised))
         return latent.flatten(1)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """See ``SoundAutoencoder``."""
+        """See ``LatentAutoencoder``."""
         code = self.expand(latent).relu().unflatten(1, (self.spec.channels[0], -1))
         reconstructed: Tensor = self.decoder(code) @ self.spread
         return reconstructed

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from monitor.domain import FloatArray
 from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.bundle import Bundle, SelfTest, save_bundle
+from monitor.model.bundle import MANIFEST, Bundle, SelfTest, save_bundle
 from monitor.model.capture import Capture
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
@@ -78,10 +78,16 @@ def write_bundle(
     )
 
 
-def network_of(bundle: Bundle) -> SoundAutoencoder:
-    """The network of a bundle. Raises ``BundleError`` if the bundle does not contain it."""
+def network_of(bundle: Bundle, imported: str | None = None) -> SoundAutoencoder:
+    """The network of a bundle. Raises ``BundleError`` if the bundle does not contain it.
+
+    ``imported``: where the code of a network from outside is, see ``described_network``.
+    """
     shape = {k: v for k, v in bundle.manifest.network.items() if k != "parameters"}
-    network = described_network(shape)
+    try:
+        network = described_network(shape, imported)
+    except BundleError as error:
+        raise BundleError(f"{bundle.path / MANIFEST}: {error}") from error
     if WEIGHTS not in bundle.manifest.files:
         raise BundleError(f"{bundle.path}: has no {WEIGHTS}, so its training cannot be continued")
     try:
@@ -105,7 +111,7 @@ def reconstruct_db(graph: EvidenceGraph, windows_db: FloatArray) -> FloatArray:
 def _weights(network: SoundAutoencoder) -> dict[str, torch.Tensor]:
     """The tensors of the bundle: all but the machine head, which only training uses."""
     return {
-        name: tensor.detach().cpu().contiguous()
+        name: tensor.detach().cpu().contiguous().clone()  # safetensors refuses shared memory
         for name, tensor in network.state_dict().items()
         if not name.startswith("machine_head")
     }

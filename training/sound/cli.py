@@ -90,6 +90,15 @@ def audio(
             readable=False,
         ),
     ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="A network to train instead of that of Auscult: a function of a Python module "
+            "in the current directory or of an installed package. It is called with the number "
+            "of bands and frames, and returns a torch module from windows to windows.",
+            metavar="MODULE:FUNCTION",
+        ),
+    ] = None,
     epochs: Annotated[int | None, whole_number_option("Number of training epochs.", 1)] = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
@@ -135,7 +144,11 @@ def audio(
         keep_previous=overwrite,
         keep_outliers=keep_outliers,
         settings=settings_with(
-            config, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size
+            config,
+            network=network,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            batch_size=batch_size,
         ),
     )
     board = out / "tensorboard" if tensorboard else None

@@ -10,14 +10,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from training.layers import CutToSize
-from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.network import LatentAutoencoder, SoundNetworkSpec
 
 _SHUFFLED_HALVINGS = 2
 """The last halvings are undone in one step by sub-pixel convolution (Shi et al. 2016), because a
 convolution over the whole grid to one channel would be most of the computation."""
 
 
-class GridAutoencoder(SoundAutoencoder):
+class GridAutoencoder(LatentAutoencoder):
     """Strided convolutions to a linear bottleneck, then upsampling.
 
     The bands that are not scored are 0. The bottleneck is a convolution over the whole grid: a

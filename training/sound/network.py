@@ -3,7 +3,7 @@
 The mean of each window in dB is subtracted first, because a change of gain is not a fault. The
 rest is standardised with the mean of each band and one deviation for all bands, so that quiet
 bands do not get the weight of loud ones. ``band_network.py`` has the network of new bundles,
-``grid_network.py`` that of bundles of earlier versions.
+``grid_network.py`` that of bundles of earlier versions, ``module_network.py`` those from outside.
 """
 
 from __future__ import annotations
@@ -62,6 +62,16 @@ class Reconstruction(NamedTuple):
     level_db: Tensor
 
 
+class Coded(NamedTuple):
+    """A reconstruction ``(B, n_scored, n_frames)`` and its latent ``(B, bottleneck)``.
+
+    The latent is ``(B, 0)`` where it is not known.
+    """
+
+    reconstructed: Tensor
+    latent: Tensor
+
+
 class SoundAutoencoder(nn.Module):
     """An autoencoder of the scored bands of windows.
 
@@ -85,19 +95,15 @@ class SoundAutoencoder(nn.Module):
         """The name of the kind of network in a manifest."""
 
     @abstractmethod
-    def encode(self, standardised: Tensor) -> Tensor:
-        """Shape: ``(B, n_scored, n_frames)`` to ``(B, bottleneck)``."""
-
-    @abstractmethod
-    def decode(self, latent: Tensor) -> Tensor:
-        """Shape: ``(B, bottleneck)`` to ``(B, n_scored, n_frames)``."""
+    def reconstruct(self, standardised: Tensor) -> Coded:
+        """Shape: ``(B, n_scored, n_frames)`` to the same, with the latent."""
 
     def forward(self, windows_db: Tensor) -> Reconstruction:
         """Reconstruct windows. Shape: ``(B, 1, n_mels, n_frames)`` in dB."""
         level_db = self.level_db(windows_db)
         standardised = self.standardise(windows_db, level_db)
-        latent = self.encode(standardised)
-        return Reconstruction(standardised, self.decode(latent), latent, level_db)
+        coded = self.reconstruct(standardised)
+        return Reconstruction(standardised, coded.reconstructed, coded.latent, level_db)
 
     def level_db(self, windows_db: Tensor) -> Tensor:
         """The mean of the scored bands. Shape: ``(B, 1, n_mels, n_frames)`` to ``(B,)``."""
@@ -114,3 +120,20 @@ class SoundAutoencoder(nn.Module):
 
     def _scored(self, windows_db: Tensor) -> Tensor:
         return windows_db[:, 0, : self.spec.n_scored]
+
+
+class LatentAutoencoder(SoundAutoencoder):
+    """An autoencoder whose latent is known, so that a classifier can be trained on it."""
+
+    @abstractmethod
+    def encode(self, standardised: Tensor) -> Tensor:
+        """Shape: ``(B, n_scored, n_frames)`` to ``(B, bottleneck)``."""
+
+    @abstractmethod
+    def decode(self, latent: Tensor) -> Tensor:
+        """Shape: ``(B, bottleneck)`` to ``(B, n_scored, n_frames)``."""
+
+    def reconstruct(self, standardised: Tensor) -> Coded:
+        """See ``SoundAutoencoder``."""
+        latent = self.encode(standardised)
+        return Coded(self.decode(latent), latent)

@@ -14,8 +14,9 @@ from monitor.features.log_mel_spec import LogMelSpec
 from training.device import seed_everything
 from training.history import FitResult, TrainingProgress
 from training.loop import LoopSettings, PartialLoss, fit
-from training.sound.band_network import BandAutoencoder
-from training.sound.network import SoundAutoencoder, SoundNetworkSpec
+from training.sound.module_network import ModuleAutoencoder
+from training.sound.network import LatentAutoencoder, SoundAutoencoder, SoundNetworkSpec
+from training.sound.network_kinds import new_network
 from training.sound.recordings import Recording, WindowBatch, WindowBatches
 from training.sound.settings import NetworkSettings
 
@@ -62,13 +63,15 @@ def train_network(
     ``scored_bands``: of a new network, see ``SoundNetworkSpec``.
 
     With references, the loss includes the classification of the machine from the latent:
-    features that separate healthy machines of one type can also separate a faulty one.
+    features that separate healthy machines of one type can also separate a faulty one. The latent
+    of a network from outside is not known. Raises ``UsageError`` for one without a bottleneck.
     """
     machines = [split.train, *references]
     seed_everything(seed)
     network = start or _new_network(machines, features, settings, scored_bands)
+    is_classified = len(machines) > 1 and isinstance(network, LatentAutoencoder)
     network.machine_head = (
-        nn.Linear(network.spec.bottleneck, len(machines)) if len(machines) > 1 else None
+        nn.Linear(network.spec.bottleneck, len(machines)) if is_classified else None
     )
     network.to(device)
     batches = WindowBatches(
@@ -93,6 +96,10 @@ def train_network(
         validate=_validation(split.validation, features, device),
         progress=progress,
     )
+    if isinstance(network, ModuleAutoencoder):
+        windows_db = torch.from_numpy(_windows(split.train, features, 2)[:, None]).to(device)
+        standardised = network.standardise(windows_db, network.level_db(windows_db))
+        network.measure(standardised[:, None], is_trained=True)
     return network, result
 
 
@@ -114,15 +121,14 @@ def _new_network(
     settings: NetworkSettings,
     scored_bands: int | None,
 ) -> SoundAutoencoder:
-    network = BandAutoencoder(
-        SoundNetworkSpec(
-            n_mels=features.n_mels,
-            n_frames=features.window_frames,
-            channels=settings.channels,
-            bottleneck=settings.bottleneck,
-            scored_bands=scored_bands,
-        )
+    spec = SoundNetworkSpec(
+        n_mels=features.n_mels,
+        n_frames=features.window_frames,
+        channels=settings.channels,
+        bottleneck=settings.bottleneck,
+        scored_bands=scored_bands,
     )
+    network = new_network(spec, settings.network)
     n_scored = network.spec.n_scored
     level_free = []
     for machine in machines:

@@ -10,6 +10,8 @@ from torch import nn
 from training.layers import CutToSize
 from training.sound.band_network import BandAutoencoder
 from training.sound.grid_network import GridAutoencoder
+from training.sound.module_export import module_graph
+from training.sound.module_network import ModuleAutoencoder
 from training.sound.network import SoundAutoencoder
 from training.sound.onnx_nodes import Array, GraphNodes, gain_and_offset, numbers_of
 
@@ -24,6 +26,8 @@ def reconstruction(out: GraphNodes, level_free: str, network: SoundAutoencoder) 
             return _of_bands(out, level_free, network)
         case GridAutoencoder():
             return _of_grid(out, level_free, network)
+        case ModuleAutoencoder():
+            return _of_module(out, level_free, network)
     raise TypeError(f"{type(network).__name__} has no operators here")
 
 
@@ -75,6 +79,15 @@ def _of_grid(out: GraphNodes, level_free: str, network: GridAutoencoder) -> str:
     values = _layers(out, values, [*network.encoder, network.squeeze])
     values = _layers(out, values, [network.expand, *network.decoder])
     values = out.op("Slice", values, [0], [n_scored], [2])
+    return out.op("Add", out.op("Mul", values, scale), middle)
+
+
+def _of_module(out: GraphNodes, level_free: str, network: ModuleAutoencoder) -> str:
+    deviation_db, means_db = _standardisation(network)
+    scale, middle = out.constant(np.array(deviation_db)), out.constant(means_db[:, None])
+    values = out.op("Div", out.op("Sub", level_free, middle), scale)
+    size = (network.spec.n_scored, network.spec.n_frames)
+    values = out.include(module_graph(network.module, size, network.origin.name), values)
     return out.op("Add", out.op("Mul", values, scale), middle)
 
 

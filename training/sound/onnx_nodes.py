@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 INPUT = "windows"
-_OPSET = 20
+OPSET = 20
 """The first with ``Gelu``."""
 _IR_VERSION = 9
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 Array = npt.NDArray[np.floating[Any]]
 Normalisation = nn.BatchNorm1d | nn.BatchNorm2d
@@ -53,6 +54,27 @@ class GraphNodes:
             pads=[padding] * 4,
         )
 
+    def include(self, graph: onnx.GraphProto, values: str) -> str:
+        """Add the operators of another graph, with ``values`` as its input; its first output.
+
+        Names are made unique, and what the graph states about its source is left out.
+        """
+        prefix = f"included_{len(self._nodes)}_"
+        names = {"": "", graph.input[0].name: values}
+
+        def name_of(name: str) -> str:
+            return names.setdefault(name, prefix + name)
+
+        for constant in graph.initializer:
+            included = onnx.TensorProto()
+            included.CopyFrom(constant)
+            included.name = name_of(constant.name)
+            del included.metadata_props[:]
+            self._constants[included.name] = included
+        for node in graph.node:
+            self._nodes.append(_renamed(node, name_of))
+        return name_of(graph.output[0].name)
+
     def constant(self, values: Array) -> str:
         """Add an array as 32-bit numbers; its name."""
         name = f"constant_{len(self._constants)}"
@@ -70,7 +92,7 @@ class GraphNodes:
                 [_value(name, of) for name, of in outputs.items()],
                 list(self._constants.values()),
             ),
-            opset_imports=[helper.make_opsetid("", _OPSET)],
+            opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=_IR_VERSION,
             producer_name="auscult",
         )
@@ -94,6 +116,25 @@ def gain_and_offset(layer: Normalisation) -> tuple[Array, Array]:
     """Of each channel, by the running mean and variance."""
     gain = numbers_of(layer.weight) / np.sqrt(numbers_of(layer.running_var) + layer.eps)
     return gain, numbers_of(layer.bias) - numbers_of(layer.running_mean) * gain
+
+
+def _renamed(node: onnx.NodeProto, name_of: Callable[[str], str]) -> onnx.NodeProto:
+    """A copy with other names of values, also in the graphs of its branches and loops."""
+    renamed = onnx.NodeProto()
+    renamed.CopyFrom(node)
+    renamed.ClearField("name")
+    renamed.ClearField("doc_string")
+    del renamed.metadata_props[:]
+    renamed.input[:] = map(name_of, node.input)
+    renamed.output[:] = map(name_of, node.output)
+    for attribute in renamed.attribute:
+        for graph in (attribute.g, *attribute.graphs) if attribute.type in _GRAPHS else ():
+            nodes = [_renamed(one, name_of) for one in graph.node]
+            del graph.node[:], graph.value_info[:]
+            graph.node.extend(nodes)
+            for value in (*graph.input, *graph.output, *graph.initializer):
+                value.name = name_of(value.name)
+    return renamed
 
 
 def _value(name: str, size: Sequence[int]) -> onnx.ValueInfoProto:

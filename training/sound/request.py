@@ -24,6 +24,7 @@ from monitor.model.recording_score import BLOCK_S
 from monitor.text.escaping import one_line
 from monitor.text.wording import counted, duration
 from training.sound.capture import reach_hz
+from training.sound.network_import import import_network
 from training.sound.operation import learn_operation, running_sound
 from training.sound.recordings import Recording, cut_into, read_recording
 from training.sound.settings import AudioSettings
@@ -124,6 +125,8 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         raise UsageError(
             f"--false-alarms-per-week must be positive, not {request.false_alarms_per_week:g}"
         )
+    if request.settings.training.network is not None:
+        import_network(request.settings.training.network)  # a mistake is reported at once
     continued = load_bundle(request.continued) if request.continued else None
     spec = continued.spec if continued else request.settings.spec
     training = request.settings.training

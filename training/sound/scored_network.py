@@ -116,7 +116,11 @@ def _learn(
         request.settings.training,
         seed=request.seed,
         device=device,
-        start=network_of(data.continued) if data.continued else None,
+        start=(
+            network_of(data.continued, request.settings.training.network)
+            if data.continued
+            else None
+        ),
         scored_bands=data.scored_bands,
         progress=progress,
     )
@@ -180,12 +184,15 @@ def _cross_fitted(
     ]
 
 
-def scores_before(data: TrainingData, device: torch.device) -> list[HealthyRecording]:
+def scores_before(
+    request: AudioRequest, data: TrainingData, device: torch.device
+) -> list[HealthyRecording]:
     """The scores of the new recordings with the bundle that is continued."""
     bundle = data.continued
     if bundle is None:
         return []
-    graph = EvidenceGraph(network_of(bundle)).to(device).eval()
+    network = network_of(bundle, request.settings.training.network)
+    graph = EvidenceGraph(network).to(device).eval()
     return [
         score_evidence(
             evidence_of(graph, recording, data.spec, device),

@@ -44,6 +44,9 @@ class NetworkSettings(BaseModel):
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
     channels: tuple[int, ...] = Field(default=(32, 32), min_length=1, max_length=6)
     bottleneck: int = Field(default=8, ge=1)
+    network: str | None = Field(default=None, max_length=200)
+    """``module:function`` of a network to use instead of that of Auscult, see
+    ``docs/networks.md``. ``channels`` and ``bottleneck`` are then not used."""
     day_variation: bool = True
     """Whether altered copies of the recordings add variation between days to the covariance, where
     held-out recordings become more likely by it."""

@@ -128,7 +128,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     graph, sound, choice, trial = learned.graph, learned.sound, learned.choice, learned.trial
     heads, healthy = learned.heads, learned.healthy
     spec, seed = data.spec, request.seed
-    healthy_before = scores_before(data, device)
+    healthy_before = scores_before(request, data, device)
     distances = heads[0].head.is_distance
     calibration = calibrated(healthy, request, data, distances=distances)
     held_out = held_out_ratios(healthy, calibration, spec.seconds_of(data.span_windows))
