@@ -124,12 +124,14 @@ class LogMelWindow:
     ``10 log10(power + floor)``. The window was made from the samples
     ``[first_sample, end_sample)``. ``spectra``: finer spectra of the same samples, float32, each
     ``(n_bands, n_bins)`` in dB (:mod:`monitor.features.spectra`); empty without samples.
+    ``samples``: ``(n_samples,)``, only where an encoder needs them.
     """
 
     values_db: FloatArray
     first_sample: int
     end_sample: int
     spectra: tuple[FloatArray, ...] = field(default=(), repr=False)
+    samples: FloatArray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,9 @@ class Pipeline:
         self.thresholds = self.watch.thresholds
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
-        self._stream = WindowStream(spec, bundle.spectra, transform)
+        self._stream = WindowStream(
+            spec, bundle.spectra, transform, keeps_samples=bundle.needs_samples
+        )
         self._frames = FrameWindows(spec)
         self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
         self._least_levels = self.watch.least_levels if decides_only else None

@@ -1,4 +1,7 @@
-"""``--network``: a torch module from outside becomes a bundle, and what cannot is refused."""
+"""``--network``: a torch module from outside is checked and exported.
+
+``test_encoder.py`` trains one.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monitor.errors import BundleError, UsageError
-from monitor.model.bundle import load_bundle
-from monitor.model.network import Network
-from monitor.model.scorer import run_selftest
-from tests.tiny_sound import SETTINGS, write_machine
-from training.sound.bundle import network_of
+from monitor.errors import UsageError
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.module_network import ModuleAutoencoder
 from training.sound.network import SoundNetworkSpec
 from training.sound.network_import import import_network
 from training.sound.network_kinds import new_network
 from training.sound.onnx_export import export_onnx, outputs_of
-from training.sound.train import AudioRequest, AudioResult, train_audio
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_bootstraps")]
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "networks"
-TINY = "dcase_dense:tiny"
 N_BANDS, N_FRAMES = 24, 16
 SIZE = N_BANDS * N_FRAMES
 
@@ -44,19 +40,6 @@ def in_the_folder_of_the_example() -> Iterator[None]:
     sys.path[:] = before
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> AudioResult:
-    folder = tmp_path_factory.mktemp("own-network")
-    own = write_machine(folder / "own", 8)
-    settings = SETTINGS.model_copy(
-        update={"training": SETTINGS.training.model_copy(update={"network": TINY})}
-    )
-    request = AudioRequest(
-        (own,), folder / "bundle", settings=settings, device="cpu", keep_outliers=True
-    )
-    return train_audio(request)
-
-
 def made_by(module: nn.Module, monkeypatch: pytest.MonkeyPatch) -> ModuleAutoencoder:
     """The network of a function that returns ``module``."""
     monkeypatch.setattr(sys.modules[__name__], "function", lambda *_: module, raising=False)
@@ -69,39 +52,6 @@ def autoencoder(width: int) -> nn.Module:
     """Dense layers through ``width`` numbers."""
     layers = [nn.Flatten(), nn.Linear(SIZE, width), nn.Tanh(), nn.Linear(width, SIZE)]
     return nn.Sequential(*layers, nn.Unflatten(1, (1, N_BANDS, N_FRAMES)))
-
-
-def test_a_bundle_is_made_from_it_and_names_its_code(trained: AudioResult) -> None:
-    """The network of the example would not become a bundle, or nobody would know its code."""
-    bundle = trained.bundle
-    run_selftest(bundle, Network(bundle))
-    described = bundle.manifest.network
-    assert described["kind"] == "module"
-    assert described["source"] == TINY
-    assert described["file"] == "dcase_dense.py"
-    assert len(described["file_sha256"]) == 64
-    assert 1 <= described["bottleneck"] <= 4 * (N_FRAMES - 4)
-    assert {control.name for control in trained.controls} >= {"plain error", "no network"}
-
-
-def test_run_time_and_training_agree(trained: AudioResult) -> None:
-    """The daemon would compute other scores than those of the calibration."""
-    bundle = load_bundle(trained.bundle.path)
-    graph = EvidenceGraph(network_of(bundle, TINY)).eval()
-    windows_db = bundle.selftest.windows_db
-    with torch.no_grad():
-        expected = graph(torch.from_numpy(windows_db[:, None]))
-    output = Network(bundle).run(windows_db)
-    np.testing.assert_allclose(output.loss, expected.loss.numpy(), rtol=1e-4)
-    np.testing.assert_allclose(output.evidence, expected.evidence.numpy(), rtol=1e-4, atol=1e-4)
-    alone = np.stack([Network(bundle).run([one]).rows[0] for one in windows_db])
-    np.testing.assert_array_equal(output.rows, alone)
-
-
-def test_a_bundle_does_not_decide_which_code_is_run(trained: AudioResult) -> None:
-    """A bundle from elsewhere would run any code of this computer."""
-    with pytest.raises(BundleError, match=r"--network module:function"):
-        network_of(trained.bundle)
 
 
 @pytest.mark.parametrize("width", [3, 90])
@@ -208,6 +158,15 @@ def test_a_wrong_name_is_refused(name: str, reason: str) -> None:
     """A mistake in the option would be a traceback, after the recordings were read."""
     with pytest.raises(UsageError, match=f"--network {name}: {reason}"):
         import_network(name)
+
+
+def test_the_example_has_the_layers_of_the_baseline() -> None:
+    """The example would be another network than the one it names."""
+    network = import_network("dcase_dense:dense").make(128, 32)
+    widths = [layer.out_channels for layer in network.modules() if isinstance(layer, nn.Conv1d)]
+    assert widths == [128, 128, 128, 128, 8, 128, 128, 128, 128]
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv1d))
+    assert first.in_channels * first.kernel_size[0] == 640
 
 
 def test_onnx_agrees_with_a_module(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,13 @@ class RecordingNetwork(Network):
 
     seen: list[FloatArray]
 
-    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+    def run(
+        self,
+        windows_db: FloatArray | Sequence[FloatArray],
+        samples: FloatArray | Sequence[FloatArray | None] = (),
+    ) -> NetworkOutput:
         self.seen = [*getattr(self, "seen", []), np.stack(list(windows_db))]
-        return super().run(windows_db)
+        return super().run(windows_db, samples)
 
 
 def windows_of_the_pipeline(path: Path, folder: Path) -> FloatArray:

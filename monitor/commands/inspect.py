@@ -81,6 +81,12 @@ def lines(bundle: Bundle) -> Iterator[str]:
         f"{spec.window_hop_s:.2f} s; a score is made from {bundle.span_s:g} s",
     )
     yield _line("network", _brief(manifest.network))
+    if (encoder := manifest.encoder) is not None:
+        beside = "alone" if encoder.evidence == "encoder" else "beside the network's evidence"
+        yield _line(
+            "encoder",
+            f"{_brief(encoder.source)}: {encoder.input} to {encoder.n_numbers} numbers, {beside}",
+        )
     yield _line("scoring", f"{manifest.score.kind} ({manifest.score.reason})")
     if manifest.calibration is None:
         yield _line(

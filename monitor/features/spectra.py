@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from monitor.domain import AudioBlock, LogMelWindow
@@ -68,9 +68,13 @@ class WindowTransform:
     State: what windows that follow the last ones have in common with these.
     """
 
-    def __init__(self, spec: LogMelSpec, spectra: SpectraSpec | None = None) -> None:
+    def __init__(
+        self, spec: LogMelSpec, spectra: SpectraSpec | None = None, *, keeps_samples: bool = False
+    ) -> None:
+        """``keeps_samples``: whether windows have their samples."""
         if spectra not in {None, SpectraSpec.for_log_mel(spec)}:
             raise ValueError("the spectra do not belong to these log-mel windows")
+        self._keeps_samples = keeps_samples
         self._log_mel = LogMelStream(spec)
         self._spectra = (
             None
@@ -81,6 +85,13 @@ class WindowTransform:
     def of(self, tiles: Tiles) -> list[LogMelWindow]:
         """One window for each tile."""
         windows = self._log_mel.of(tiles)
+        if self._keeps_samples:
+            windows = [
+                replace(window, samples=samples)
+                for window, samples in zip(
+                    windows, tiles.parts(0, tiles.length).copy(), strict=True
+                )
+            ]
         if self._spectra is None or not windows:
             return windows
         envelope, lines = (stream.of(tiles) for stream in self._spectra)
@@ -90,6 +101,7 @@ class WindowTransform:
                 window.first_sample,
                 window.end_sample,
                 (one.values_db, other.values_db),
+                window.samples,
             )
             for window, one, other in zip(windows, envelope, lines, strict=True)
         ]
@@ -107,10 +119,13 @@ class WindowStream:
         spec: LogMelSpec,
         spectra: SpectraSpec | None = None,
         transform: Transform | None = None,
+        *,
+        keeps_samples: bool = False,
     ) -> None:
-        """``transform``: in place of the usual one."""
+        """``transform``: in place of the usual one. ``keeps_samples``: see ``WindowTransform``."""
         self._tiles = window_tiles(spec)
-        self._transform = transform or WindowTransform(spec, spectra).of
+        usual = WindowTransform(spec, spectra, keeps_samples=keeps_samples)
+        self._transform = transform or usual.of
 
     @property
     def n_missing(self) -> int:

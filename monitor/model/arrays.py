@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """The windows ``(n, n_mels, n_frames)`` of one span, with their results."""
+    """The windows ``(n, n_mels, n_frames)`` of one span, with their results.
+
+    ``samples``: of each window, ``(n, n_samples)``, for an encoder of samples; otherwise empty.
+    """
 
     windows_db: FloatArray
     loss: FloatArray
     evidence: FloatArray
     score: float
+    samples: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
 
 
 def pack_head(head: Head) -> bytes:
@@ -147,13 +151,15 @@ def pack_selftest(selftest: SelfTest) -> bytes:
             "loss": selftest.loss,
             "evidence": selftest.evidence,
             "score": np.float64(selftest.score),
+            **({"samples": selftest.samples} if len(selftest.samples) else {}),
         }
     )
 
 
 def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
     """The self-test that ``pack_selftest`` wrote, for these features. Raises ``BundleError``."""
-    arrays = parse_arrays(path, content, ("windows_db", "loss", "evidence", "score"))
+    names = ("windows_db", "loss", "evidence", "score")
+    arrays = parse_arrays(path, content, names, ("samples",))
     windows = arrays["windows_db"]
     if windows.ndim != 3 or windows.shape[1:] != (spec.n_mels, spec.window_frames):
         raise BundleError(
@@ -162,11 +168,18 @@ def parse_selftest(path: Path, content: bytes, spec: LogMelSpec) -> SelfTest:
         )
     if not 1 <= len(windows) <= 4096 or arrays["score"].shape != ():
         raise BundleError(f"{path}: holds {len(windows)} windows and score {arrays['score'].shape}")
+    samples = arrays.get("samples", np.empty((0, 0))).astype(np.float32)
+    if len(samples) and samples.shape != (len(windows), spec.window_samples):
+        raise BundleError(
+            f"{path}: samples of shape {samples.shape}, expected "
+            f"{(len(windows), spec.window_samples)}"
+        )
     return SelfTest(
         windows.astype(np.float32),
         arrays["loss"].astype(np.float32),
         arrays["evidence"].astype(np.float32),
         float(arrays["score"]),
+        samples,
     )
 
 

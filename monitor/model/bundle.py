@@ -2,7 +2,8 @@
 
 ``bundle.json`` describes the function and holds the SHA-256 of every other file: ``model.onnx``
 (windows to loss, evidence, residual, level), ``head.npz`` (the statistics of healthy evidence),
-``peaks.npz`` (those of healthy spectra, where the bundle has any), ``selftest.npz`` (windows with
+``peaks.npz`` (those of healthy spectra, where the bundle has any), ``encoder.onnx`` (windows to
+vectors, where it has one), ``selftest.npz`` (windows with
 their scores), and the weights for further training. The size of each file is checked before it is
 read, and its hash before it is used. Nothing is unpickled.
 """
@@ -20,6 +21,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from monitor.model.arrays import SelfTest, pack_head, pack_selftest, parse_head, parse_selftest
 from monitor.model.capture import Capture
+from monitor.model.encoder_spec import EncoderSpec
 from monitor.model.hash_check import check_folder, read_file, read_verified, sha256_of
 from monitor.model.head import Head
 from monitor.model.manifest import BundleManifest, Calibration, ScoreChoice, parse_manifest
@@ -35,6 +37,7 @@ MODEL = "model.onnx"
 HEAD = "head.npz"
 SELFTEST = "selftest.npz"
 PEAKS = "peaks.npz"
+ENCODER = "encoder.onnx"
 _LARGEST_MANIFEST = 4 * 2**20
 _LONGEST_NAME = 200
 
@@ -55,6 +58,12 @@ class Bundle:
     model: bytes = field(repr=False)
     sha256: str
     peaks: PeakEvidence | None = None
+    encoder: bytes | None = field(default=None, repr=False)
+
+    @property
+    def needs_samples(self) -> bool:
+        """Whether windows need their samples, for an encoder."""
+        return self.manifest.encoder is not None and self.manifest.encoder.input == "samples"
 
     @property
     def span_s(self) -> float:
@@ -139,7 +148,16 @@ def load_bundle(path: Path, loaded: Mapping[str, Bundle] | None = None) -> Bundl
         model=contents[MODEL],
         sha256=sha256_of(raw),
         peaks=_peaks(path, manifest, contents),
+        encoder=_encoder(path, manifest, contents),
     )
+
+
+def _encoder(path: Path, manifest: BundleManifest, contents: Mapping[str, bytes]) -> bytes | None:
+    if (manifest.encoder is None) != (ENCODER not in contents):
+        raise BundleError(
+            f"{path / MANIFEST}: encoder and {ENCODER} belong together: one is missing"
+        )
+    return contents.get(ENCODER)
 
 
 def _peaks(
@@ -170,6 +188,7 @@ def save_bundle(
     model: bytes,
     head: Head,
     peaks: PeakEvidence | None = None,
+    encoder: tuple[EncoderSpec, bytes] | None = None,
     selftest: SelfTest,
     network: dict[str, Any],
     provenance: dict[str, Any],
@@ -186,6 +205,7 @@ def save_bundle(
         HEAD: pack_head(head),
         SELFTEST: pack_selftest(selftest),
         **({PEAKS: pack_peaks(peaks)} if peaks is not None else {}),
+        **({ENCODER: encoder[1]} if encoder is not None else {}),
         **(extra_files or {}),
     }
     manifest = BundleManifest(
@@ -198,6 +218,7 @@ def save_bundle(
         capture=capture,
         operation=operation,
         spectra=peaks.spec.to_dict() if peaks is not None else None,
+        encoder=encoder[0] if encoder is not None else None,
         network=network,
         provenance=provenance,
         files={name: sha256_of(content) for name, content in files.items()},

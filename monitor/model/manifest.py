@@ -21,6 +21,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from monitor.model.capture import Capture
 from monitor.model.channel_calibration import ChannelCalibration, interpolated
+from monitor.model.encoder_spec import EncoderSpec
 from monitor.model.operation import Operation
 
 MOST_SCORES = 256
@@ -126,6 +127,7 @@ class BundleManifest(BaseModel):
     network was trained with, so that edited features are refused. ``filterbank_sha256``: that of
     the mel weights, so that a build with another filterbank refuses the bundle.
     ``spectra``: the specification of the spectra of ``peaks.npz``, None without it.
+    ``encoder``: how ``encoder.onnx`` is called, None without it.
     ``provenance`` is for people: recordings, versions, seeds, comparisons.
     """
 
@@ -141,6 +143,7 @@ class BundleManifest(BaseModel):
     capture: Capture | None = None
     operation: Operation | None = None
     spectra: dict[str, Any] | None = None
+    encoder: EncoderSpec | None = None
     network: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     files: dict[Annotated[str, Field(pattern=r"^[a-z0-9_.]{1,64}$")], Sha256]

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import numpy as np
-import onnxruntime
 
 from monitor.domain import FloatArray
 from monitor.errors import BundleError
-from monitor.model.bundle import Bundle
+from monitor.model.bundle import ENCODER, Bundle
+from monitor.model.encoder import Encoder, EncoderModel
+from monitor.model.session import inference_session
 
 _INPUT = "windows"
 _LEAN = ("row", "residual_db")
@@ -57,7 +58,11 @@ class NetworkOutput:
 class RunsWindows(Protocol):
     """What a scorer needs of a network."""
 
-    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+    def run(
+        self,
+        windows_db: FloatArray | Sequence[FloatArray],
+        samples: FloatArray | Sequence[FloatArray | None] = (),
+    ) -> NetworkOutput:
         """As ``Network.run``."""
 
 
@@ -73,23 +78,8 @@ class Network:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False
-        # Spinning threads keep a core busy while they wait for the next window.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.model,
-                sess_options=options,
-                providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # a fallback prints to standard output and tries the same again
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no other base
-            reason = (str(error) or repr(error)).splitlines()[0][:200]
-            raise BundleError(f"{bundle.path}/model.onnx: cannot be loaded ({reason})") from error
+        self._session = inference_session(bundle.model, f"{bundle.path}/model.onnx", threads)
+        self._encoder = None
         self._n_mels = bundle.spec.n_mels
         self._tested_db = bundle.selftest.windows_db
         shapes: dict[str, Any] = {
@@ -99,13 +89,46 @@ class Network:
         self._outputs = list(_LEAN[:1] if self._is_lean else _NAMED[:-1])
         self._batches: tuple[int, ...] | None = None if self._is_lean else ()
         self._check(bundle, shapes)
+        if bundle.encoder is not None and bundle.manifest.encoder is not None:
+            model = EncoderModel(bundle.encoder, f"{bundle.path}/{ENCODER}", threads)
+            self._encoder = Encoder(model, bundle.manifest.encoder, bundle.spec)
+            self._check_encoder(bundle, self._encoder)
 
-    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
-        """Shape: ``n`` times ``(n_mels, n_frames)`` float32 in dB to ``n`` rows."""
+    def run(
+        self,
+        windows_db: FloatArray | Sequence[FloatArray],
+        samples: FloatArray | Sequence[FloatArray | None] = (),
+    ) -> NetworkOutput:
+        """Shape: ``n`` times ``(n_mels, n_frames)`` float32 in dB to ``n`` rows.
+
+        ``samples``: of each window, ``(n_samples,)``; only an encoder of samples needs them.
+        """
         if len(windows_db) == 1:
-            return NetworkOutput(self._rows(windows_db[0][np.newaxis]), self._n_mels)
-        rows = [self._rows(np.asarray(part)) for part in self._parts(windows_db)]
-        return NetworkOutput(np.concatenate(rows), self._n_mels)
+            rows = self._rows(windows_db[0][np.newaxis])
+        else:
+            rows = np.concatenate([self._rows(np.asarray(p)) for p in self._parts(windows_db)])
+        if self._encoder is not None:
+            rows = self._with_vectors(rows, windows_db, samples, self._encoder)
+        return NetworkOutput(rows, self._n_mels)
+
+    def _with_vectors(
+        self,
+        rows: FloatArray,
+        windows_db: FloatArray | Sequence[FloatArray],
+        samples: FloatArray | Sequence[FloatArray | None],
+        encoder: Encoder,
+    ) -> FloatArray:
+        """The rows with the vectors of the encoder, after or instead of the evidence."""
+        vectors = encoder.vectors(windows_db, rows[:, _LEVEL], samples)
+        is_all = encoder.spec.evidence == "both"
+        kept = rows if is_all else rows[:, : _BANDS + self._n_mels]
+        return np.concatenate((kept, vectors), axis=1)
+
+    def _check_encoder(self, bundle: Bundle, encoder: Encoder) -> None:
+        """Call it for a window of the self-test. Raises ``BundleError``."""
+        windows_db, samples = bundle.selftest.windows_db, bundle.selftest.samples
+        level_db = float(self._rows(windows_db[:1])[0, _LEVEL])
+        encoder.check(windows_db[0], level_db, samples[0] if len(samples) else None)
 
     def reconstruct(self, window_db: FloatArray) -> FloatArray:
         """The reconstruction in dB of one window. Shape: ``(n_mels, n_frames)`` to the same.
@@ -170,6 +193,10 @@ class Network:
         if missing:
             raise BundleError(f"{where}: has no output {missing[0]!r}")
         wanted = bundle.head.centres.shape[1]
+        encoder = bundle.manifest.encoder
+        if encoder is not None and wanted:
+            # None if the evidence of the graph is left out.
+            wanted = 0 if encoder.evidence == "encoder" else max(1, wanted - encoder.n_numbers)
         name, before = ("row", _BANDS + spec.n_mels) if self._is_lean else ("evidence", 0)
         if wanted and shapes[name][1:] != [before + wanted]:
             raise BundleError(

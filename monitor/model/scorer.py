@@ -13,12 +13,13 @@ from itertools import pairwise
 import numpy as np
 
 from monitor.domain import DoubleArray, FloatArray, LogMelWindow, Score
-from monitor.errors import BundleError
+from monitor.errors import AuscultError, BundleError
 from monitor.model.bundle import Bundle
 from monitor.model.channel_scores import ChannelScorer
 from monitor.model.head import Head, whitened_one_by_one
 from monitor.model.network import Network, NetworkOutput, RunsWindows
 from monitor.model.recording_score import RecordingScore
+from monitor.model.session import first_line
 
 SELFTEST_TOLERANCE = 1e-3
 
@@ -46,6 +47,7 @@ class Scorer:
         self._peaks = bundle.peaks.scores if bundle.peaks is not None else None
         self._network = network or Network(bundle)
         self._head = bundle.head
+        self._needs_samples = bundle.needs_samples
         self._span = bundle.span_windows
         self._spec = bundle.spec
         self._whole = whole
@@ -80,7 +82,10 @@ class Scorer:
         """
         if not windows:
             return
-        output = self._network.run([window.values_db for window in windows])
+        output = self._network.run(
+            [window.values_db for window in windows],
+            [window.samples for window in windows] if self._needs_samples else (),
+        )
         above = [self._above(window) for window in windows]
         if self._whole is not None:
             self._whole.extend(output.evidence, output.loss, above)
@@ -163,10 +168,13 @@ def run_selftest(bundle: Bundle, network: Network) -> None:
     """Score the windows of the bundle's self-test. Raises ``BundleError`` for other results."""
     test = bundle.selftest
     try:
-        output = network.run(test.windows_db)
+        output = network.run(test.windows_db, test.samples)
+    except AuscultError:  # of the encoder
+        raise
     except Exception as error:  # ONNX Runtime's exceptions share no other base
-        reason = (str(error) or repr(error)).splitlines()[0][:200]
-        raise BundleError(f"{bundle.path}/model.onnx: cannot be run ({reason})") from error
+        raise BundleError(
+            f"{bundle.path}/model.onnx: cannot be run ({first_line(error)})"
+        ) from error
     evidence = np.asarray(output.evidence.mean(axis=0, dtype=np.float64))
     score = bundle.head.score(evidence, float(output.loss.mean()))
     pairs = (

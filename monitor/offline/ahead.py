@@ -35,9 +35,12 @@ _LEAST_SHARED_BYTES = 1_000_000
 def ahead_for(
     bundle: Bundle, network: Network, recordings: Iterable[Path], jobs: int
 ) -> AbstractContextManager[Ahead | None]:
-    """The processes that share the work; none for little sound, which is done before they start."""
+    """The processes that share the work; none for little sound, which is done before they start.
+
+    None for an encoder of samples, which are not passed back.
+    """
     n_bytes = sum(path.stat().st_size for path in recordings if path.is_file())
-    if jobs < 2 or n_bytes < _LEAST_SHARED_BYTES:
+    if jobs < 2 or n_bytes < _LEAST_SHARED_BYTES or bundle.needs_samples:
         return nullcontext()
     return Ahead(bundle, network, jobs)
 
@@ -128,7 +131,11 @@ class AheadRecording:
             found.append(window)
         return found
 
-    def run(self, windows_db: FloatArray | Sequence[FloatArray]) -> NetworkOutput:
+    def run(
+        self,
+        windows_db: FloatArray | Sequence[FloatArray],
+        samples: FloatArray | Sequence[FloatArray | None] = (),  # noqa: ARG002 - nothing here needs them
+    ) -> NetworkOutput:
         """As ``Network.run``."""
         rows = []
         for values_db in windows_db:

@@ -49,9 +49,15 @@ class SoundModel:
 
 
 def write_bundle(
-    path: Path, model: SoundModel, sample_db: FloatArray, provenance: Mapping[str, Any]
+    path: Path,
+    model: SoundModel,
+    sample_db: FloatArray,
+    samples: FloatArray,
+    provenance: Mapping[str, Any],
 ) -> Bundle:
     """Export, check and save. ``sample_db``: ``(n, n_mels, n_frames)``, one span of windows.
+
+    ``samples``: of these windows, ``(n, n_samples)``, for an encoder of samples; otherwise empty.
 
     The bundle contains no time of its making: the same recordings, seed and versions give the
     same numbers.
@@ -68,7 +74,8 @@ def write_bundle(
         model=export_onnx(graph, sample_db),
         head=model.head,
         peaks=model.peaks,
-        selftest=_selftest(graph, sample_db, model),
+        encoder=(graph.encoding.spec, graph.encoding.file.content) if graph.encoding else None,
+        selftest=_selftest(graph, sample_db, samples, model),
         network={
             **description_of(graph.network),
             "parameters": sum(p.numel() for p in _weights(graph.network).values()),
@@ -117,12 +124,17 @@ def _weights(network: SoundAutoencoder) -> dict[str, torch.Tensor]:
     }
 
 
-def _selftest(graph: EvidenceGraph, windows_db: FloatArray, model: SoundModel) -> SelfTest:
+def _selftest(
+    graph: EvidenceGraph, windows_db: FloatArray, samples: FloatArray, model: SoundModel
+) -> SelfTest:
     with torch.no_grad():
         output = graph(torch.from_numpy(windows_db[:, None]))
     loss, evidence = output.loss.numpy(), output.evidence.numpy()
+    if graph.encoding is not None:
+        levels_db = output.level_db.numpy()
+        evidence = graph.encoding.evidence(evidence, windows_db, levels_db, samples)
     score = model.head.score(evidence.mean(axis=0, dtype=np.float64), float(loss.mean()))
-    return SelfTest(windows_db, loss, evidence, score)
+    return SelfTest(windows_db, loss, evidence, score, samples)
 
 
 def provenance_of(

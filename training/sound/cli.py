@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from training.sound.train import AudioResult
 
 ScoreOption = Literal["plain", "diagonal", "covariance"]
+EncoderInputOption = Literal["log-mel", "samples"]
+EvidenceOption = Literal["encoder", "both"]
 
 
 def audio(
@@ -99,6 +101,27 @@ def audio(
             metavar="MODULE:FUNCTION",
         ),
     ] = None,
+    encoder: Annotated[
+        Path | None,
+        typer.Option(
+            help="An ONNX model that gives a vector for each window of log-mel or of samples. "
+            "Its distance from healthy sound is then part of the score.",
+            metavar="FILE",
+            readable=False,
+        ),
+    ] = None,
+    encoder_input: Annotated[
+        EncoderInputOption | None,
+        typer.Option(help="What the encoder receives. By default its shape decides."),
+    ] = None,
+    evidence: Annotated[
+        EvidenceOption | None,
+        typer.Option(
+            help="With --encoder: what the score is made from, the encoder alone or both the "
+            "encoder and the network.",
+            show_default="both",
+        ),
+    ] = None,
     epochs: Annotated[int | None, whole_number_option("Number of training epochs.", 1)] = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
@@ -146,6 +169,9 @@ def audio(
         settings=settings_with(
             config,
             network=network,
+            encoder=encoder,
+            encoder_input=encoder_input,
+            evidence=evidence,
             epochs=epochs,
             learning_rate=learning_rate,
             batch_size=batch_size,

@@ -20,12 +20,12 @@ from monitor.model.manifest import ScoreKind
 from monitor.model.recording_score import BLOCK_S
 from monitor.text.wording import counted
 from training.metrics import roc_auc
-from training.sound.crossfit import FoldHead, HealthySound, fold_heads, gather, head_for
-from training.sound.disturbances import DISTURBANCES, Disturbance
+from training.sound.crossfit import FoldHead, HealthySound, fold_heads, head_for
+from training.sound.disturbances import DISTURBANCES, Disturbance, disturbed
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
 from training.sound.recordings import Recording
-from training.sound.score_choice import Choice, choose_score
+from training.sound.score_choice import Choice
 
 _MOST_RECORDINGS = 48
 _LEAST_GAIN = 0.005
@@ -108,43 +108,11 @@ def compare_scores(scorings: Sequence[Scoring], trial: Trial) -> list[Control]:
         healthy = _scores(scoring, excerpts, trial)
         auc = {}
         for name, disturb in DISTURBANCES.items():
-            scores = _scores(scoring, _disturbed(excerpts, disturb, trial.seed), trial)
+            scores = _scores(scoring, _disturbed(excerpts, disturb, trial), trial)
             labels = np.repeat([0, 1], [len(healthy), len(scores)])
             auc[name] = roc_auc(labels, np.concatenate((healthy, scores)))
         controls.append(Control(scoring.name, scoring.kind, auc))
     return controls
-
-
-def without_network(
-    trial: Trial,
-    references: Sequence[Sequence[Recording]],
-    regime: Sequence[npt.NDArray[np.intp]],
-    wanted: ScoreKind | None,
-) -> Scoring:
-    """The control without a network: the same regimes, and shrinkage chosen by the same rule."""
-    raw_evidence = trial.evidence_without_network
-    sound = gather(
-        [raw_evidence(recording) for recording in trial.recordings],
-        [[raw_evidence(recording) for recording in machine] for machine in references],
-        trial.span_windows,
-        parts=trial.graph.layout.parts_without_network,
-        seed=trial.seed,
-        regime=regime,
-    )
-    choice = choose_score(sound, trial.seed, None if wanted == "plain" else wanted)
-    if choice.kind == "plain":
-        choice = replace(choice, kind="diagonal")
-    return Scoring("no network", choice.kind, raw_evidence, heads_of(sound, trial.fold, choice))
-
-
-def with_network(
-    sound: HealthySound, choice: Choice, trial: Trial, heads: Sequence[FoldHead]
-) -> list[Scoring]:
-    """The chosen score with its ``heads``, and the plain error unless that is the chosen one."""
-    plain = Scoring("plain error", "plain", trial.evidence_of, loss_heads(sound))
-    if not heads[0].head.is_distance:
-        return [plain]
-    return [Scoring(f"network, {choice.kind}", choice.kind, trial.evidence_of, heads), plain]
 
 
 def heads_of(sound: HealthySound, fold: npt.NDArray[np.intp], choice: Choice) -> list[FoldHead]:
@@ -182,6 +150,7 @@ def network_benefit(controls: Sequence[Control], n_recordings: int) -> str:
         answer = (
             f"The network does not help: small changes are detected better without it ({figures})"
         )
+    answer += _encoder_benefit(by_name)
     if n_recordings < _CERTAIN:
         answer += (
             f". This is uncertain, because there are only {counted(n_recordings, 'section')} to "
@@ -190,11 +159,24 @@ def network_benefit(controls: Sequence[Control], n_recordings: int) -> str:
     return answer
 
 
+def _encoder_benefit(by_name: dict[str, Control]) -> str:
+    """Whether an encoder beside the network helps; empty without one."""
+    alone = by_name.get("network alone")
+    if alone is None:
+        return ""
+    both = next(one for name, one in by_name.items() if name.startswith("network and"))
+    does = "helps" if both.mean_auc > alone.mean_auc + _LEAST_GAIN else "does not help"
+    return (
+        f". The encoder {does}: mean AUC {both.mean_auc:.3f} with it, {alone.mean_auc:.3f} with "
+        "the network alone"
+    )
+
+
 def _disturbed(
-    excerpts: dict[int, Recording], disturb: Disturbance, seed: int
+    excerpts: dict[int, Recording], disturb: Disturbance, trial: Trial
 ) -> dict[int, Recording]:
     return {
-        i: replace(r, frames_db=disturb(r.frames_db, np.random.default_rng((seed, i))))
+        i: disturbed(r, disturb, trial.spec, np.random.default_rng((trial.seed, i)))
         for i, r in excerpts.items()
     }
 

@@ -61,6 +61,7 @@ class HealthySound:
 
     ``regime``: for each recording, the regime of each row of its ``span_rows``. ``parts``: of
     the evidence, see ``Statistics``. ``variation``: how the recordings would differ on other days.
+    ``least_variance``: added to the variance of each number of the evidence.
     """
 
     recordings: tuple[RecordingEvidence, ...]
@@ -69,6 +70,7 @@ class HealthySound:
     references: tuple[tuple[RecordingEvidence, ...], ...]
     parts: tuple[slice, ...]
     variation: DayVariation | None = None
+    least_variance: DoubleArray | None = None
 
     @property
     def n_regimes(self) -> int:
@@ -140,6 +142,9 @@ def fit_statistics(
     if use_references:
         groups += [_centred(all_rows(reference)) for reference in sound.references]
     added = None if sound.variation is None else sound.variation.scatter(inside)
+    if sound.least_variance is not None:
+        diagonal = np.diag(sound.least_variance)
+        added = diagonal if added is None else added + diagonal
     scatter = scatter_of([group for group in groups if len(group) > 1] or groups, added)
     return Statistics(centres, scatter, sound.parts)
 

@@ -129,8 +129,8 @@ def _evidence(
     """The mean evidence of altered samples of a recording."""
 
     def mean_evidence(samples: torch.Tensor) -> DoubleArray:
-        frames_db = _frames(samples.numpy().astype(np.float32), spec)
-        altered = replace(recording, frames_db=frames_db)
+        sound = samples.numpy().astype(np.float32)
+        altered = replace(recording, frames_db=_frames(sound, spec), samples=sound)
         evidence = evidence_of(graph, altered, spec, device).evidence
         mean: DoubleArray = evidence.mean(axis=0, dtype=np.float64)
         return mean

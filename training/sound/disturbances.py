@@ -7,11 +7,15 @@ of the rhythm better. All are narrow in frequency and change the level very litt
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from monitor.domain import FloatArray
+from monitor.features.log_mel_spec import LogMelSpec
+from training.sound.filtered_sound import filtered
+from training.sound.recordings import Recording
 
 
 class Disturbance(Protocol):
@@ -61,3 +65,18 @@ DISTURBANCES: Mapping[str, Disturbance] = {
     "a shifted resonance": shift_bands,
     "knocking": add_impacts,
 }
+
+
+def disturbed(
+    recording: Recording,
+    disturb: Disturbance,
+    spec: LogMelSpec,
+    rng: np.random.Generator,
+    size: float = 1.0,
+) -> Recording:
+    """The recording with changed log-mel, and with sound that fits it where it has samples."""
+    frames_db = disturb(recording.frames_db, rng, size)
+    samples = recording.samples
+    if samples is not None:
+        samples = filtered(samples, frames_db - recording.frames_db, spec)
+    return replace(recording, frames_db=frames_db, samples=samples)

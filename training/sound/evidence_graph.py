@@ -21,6 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from training.sound.encoder_file import Encoding
 from training.sound.network import SoundAutoencoder
 
 BANDS_PER_GROUP = 4
@@ -89,6 +90,7 @@ class EvidenceGraph(nn.Module):
     Buffers: ``residual_mean`` and ``residual_deviation`` ``(n_bands,)`` of healthy spans, by
     which ``band_residual`` is standardised. Bands that are not scored are not in loss, evidence
     and level, their ``band_residual`` is 0, and their reconstruction is the window itself.
+    ``encoding``: an encoder whose vectors are also evidence. It is not part of the graph.
     """
 
     grouping: Tensor
@@ -99,9 +101,16 @@ class EvidenceGraph(nn.Module):
         super().__init__()
         self.network = network
         self.layout = EvidenceLayout(network.spec.n_scored)
+        self.encoding: Encoding | None = None
         self.register_buffer("grouping", self.layout.grouping())
         self.register_buffer("residual_mean", torch.zeros(self.layout.n_bands))
         self.register_buffer("residual_deviation", torch.ones(self.layout.n_bands))
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The parts with equal weight in a distance of all evidence."""
+        own = self.layout.parts
+        return own if self.encoding is None else self.encoding.parts(own)
 
     def forward(self, windows: Tensor) -> WindowEvidence:
         """Shape: ``(B, 1, n_mels, n_frames)`` in dB."""

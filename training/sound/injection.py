@@ -27,11 +27,11 @@ from monitor.features.spectra import SpectraSpec
 from monitor.model.long_spans import LongSpan
 from training.sound.channels import Statistics, score_sections
 from training.sound.controls import Trial
-from training.sound.disturbances import DISTURBANCES
+from training.sound.disturbances import DISTURBANCES, disturbed
 from training.sound.injected_faults import FAULTS, LEVELS_DB, fault
 from training.sound.recording_evidence import score_evidence
 from training.sound.recordings import Recording
-from training.sound.section_sound import section_blocks, sound_of
+from training.sound.section_sound import read_samples, sound_of
 from training.sound.section_spectra import Spectra
 
 logger = logging.getLogger(__name__)
@@ -63,11 +63,15 @@ class InjectedFaults:
 
 
 class _Sound(NamedTuple):
-    """One sound with a fault. ``spectra``: of its windows, empty if they are not scored."""
+    """One sound with a fault. ``spectra``: of its windows, empty if they are not scored.
+
+    ``samples``: None for log-mel without sound.
+    """
 
     fault: Fault
     frames_db: FloatArray
     spectra: list[Spectra]
+    samples: FloatArray | None = None
 
 
 def inject(
@@ -115,7 +119,7 @@ def _samples(trial: Trial, chosen: Sequence[int], paths: Sequence[Path]) -> dict
     try:
         for path, indices in of_file.items():
             ranges = [_beginning(trial.recordings[index], trial.spec) for index in indices]
-            found |= zip(indices, _read(path, trial.spec, ranges), strict=True)
+            found |= zip(indices, read_samples(path, trial.spec, ranges), strict=True)
     except (BadInputError, MissingInputError) as error:
         logger.warning("%s: faults are added to log-mel instead of samples", error)
         return {}
@@ -129,20 +133,6 @@ def _beginning(recording: Recording, spec: LogMelSpec) -> tuple[int, int]:
     return first, min(end, first + most)
 
 
-def _read(path: Path, spec: LogMelSpec, ranges: Sequence[tuple[int, int]]) -> list[FloatArray]:
-    """The samples of each range. Shape: ``(n_samples,)`` each."""
-    parts: list[list[FloatArray]] = [[] for _ in ranges]
-    missing = sum(end - first for first, end in ranges)
-    for number, block in section_blocks(path, spec, ranges):
-        parts[number].append(block.samples)
-        missing -= len(block.samples)
-        if missing <= 0:
-            break
-    if missing > 0:
-        raise BadInputError(f"{path}: its sound is not the same as before")
-    return [np.concatenate(part) for part in parts]
-
-
 def _with_faults(
     samples: FloatArray, seed: tuple[int, ...], spec: LogMelSpec, own: Statistics
 ) -> Iterator[_Sound]:
@@ -151,7 +141,7 @@ def _with_faults(
 
     def sound(name: Fault, mixed: FloatArray) -> _Sound:
         own_spectra = [] if spectra is None else _spectra(mixed, spectra)
-        return _Sound(name, log_mel_frames(mixed, spec), own_spectra)
+        return _Sound(name, log_mel_frames(mixed, spec), own_spectra, mixed)
 
     yield sound(NO_FAULT, samples)
     for kind in FAULTS:
@@ -171,12 +161,13 @@ def _spectra(samples: FloatArray, spec: SpectraSpec) -> list[Spectra]:
 def _with_disturbances(
     recording: Recording, seed: tuple[int, ...], trial: Trial
 ) -> Iterator[_Sound]:
-    frames_db = recording.frames_db[: round(MOST_S * trial.spec.frame_rate_hz)]
-    yield _Sound(NO_FAULT, frames_db, [])
+    n_frames = round(MOST_S * trial.spec.frame_rate_hz)
+    beginning = replace(recording, frames_db=recording.frames_db[:n_frames])
+    yield _Sound(NO_FAULT, beginning.frames_db, [], beginning.samples)
     for kind, disturb in DISTURBANCES.items():
         for size in SIZES:
-            disturbed = disturb(frames_db, np.random.default_rng(seed), size)
-            yield _Sound((kind, f"size {size:g}"), disturbed, [])
+            one = disturbed(beginning, disturb, trial.spec, np.random.default_rng(seed), size)
+            yield _Sound((kind, f"size {size:g}"), one.frames_db, [], one.samples)
 
 
 def _scored(
@@ -189,7 +180,10 @@ def _scored(
     """For each sound, the largest value of each channel that is compared with its threshold."""
     spec, span_windows, first = trial.spec, trial.span_windows, trial.recordings[0]
     span_s = spec.seconds_of(span_windows)
-    evidence = [trial.evidence_of(replace(first, frames_db=one.frames_db)) for one in sounds]
+    evidence = [
+        trial.evidence_of(replace(first, frames_db=one.frames_db, samples=one.samples))
+        for one in sounds
+    ]
     each = [score_evidence(one, spec, span_windows, own.head).scores for one in evidence]
     key = ChannelKey("distance", span_s, spec.window_hop_s)
     values = [{key: float(persistent_scores(scores, rule).max())} for scores in each]

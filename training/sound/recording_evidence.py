@@ -15,6 +15,7 @@ from monitor.domain import FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, distances_of, larger_distance
 from monitor.model.recording_score import BLOCK_S, RecordingScore, block_edges
+from training.sound.encoder_file import Encoding
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.recordings import Recording
 
@@ -74,12 +75,25 @@ def evidence_of(
             evidence.append(output.evidence.cpu().numpy())
             loss.append(output.loss.cpu().numpy())
             level_db.append(output.level_db.cpu().numpy())
-    return RecordingEvidence.of(
+    found = RecordingEvidence.of(
         recording,
         spec,
         evidence=np.concatenate(evidence),
         loss=np.concatenate(loss),
         level_db=np.concatenate(level_db),
+    )
+    return found if graph.encoding is None else encoded(found, recording, spec, graph.encoding)
+
+
+def encoded(
+    own: RecordingEvidence, recording: Recording, spec: LogMelSpec, encoding: Encoding
+) -> RecordingEvidence:
+    """The evidence of the graph for a recording, with the vectors of the encoder."""
+    evidence = encoding.evidence(
+        own.evidence, recording.windows(spec), own.level_db, recording.window_samples(spec)
+    )
+    return RecordingEvidence.of(
+        recording, spec, evidence=evidence, loss=own.loss, level_db=own.level_db
     )
 
 

@@ -37,7 +37,8 @@ class Recording:
     those that were read, which its sections have in common. ``first_sample``: where the sound
     begins that is used of the file, at the rate of the features. ``first_frame``: of a section,
     its place in this sound. ``recorded_by``: None for log-mel. ``file_path``: where it is read
-    again, if its name is not its path.
+    again, if its name is not its path. ``samples``: those of the frames or more, read only where an
+    encoder needs them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recording:
     first_sample: int = 0
     recorded_by: RecordedBy | None = None
     file_path: Path | None = None
+    samples: FloatArray | None = field(default=None, repr=False)
 
     @property
     def path(self) -> Path:
@@ -58,6 +60,14 @@ class Recording:
         hop = hop_frames or spec.window_hop_frames
         views = np.lib.stride_tricks.sliding_window_view(self.frames_db, spec.window_frames, axis=0)
         return np.ascontiguousarray(views[::hop])
+
+    def window_samples(self, spec: LogMelSpec) -> FloatArray:
+        """The samples of the windows, a view: ``(n, window_samples)``; ``(0, 0)`` without any."""
+        if self.samples is None:
+            return np.empty((0, 0), np.float32)
+        n_windows = 1 + (len(self.frames_db) - spec.window_frames) // spec.window_hop_frames
+        views = np.lib.stride_tricks.sliding_window_view(self.samples, spec.window_samples)
+        return views[:: spec.window_hop_samples][:n_windows]
 
     def seconds(self, spec: LogMelSpec) -> float:
         """The length, by the number of frames."""

@@ -24,9 +24,11 @@ from monitor.model.recording_score import BLOCK_S
 from monitor.text.escaping import one_line
 from monitor.text.wording import counted, duration
 from training.sound.capture import reach_hz
+from training.sound.encoder_file import EncoderFile, chosen_encoder
 from training.sound.network_import import import_network
 from training.sound.operation import learn_operation, running_sound
 from training.sound.recordings import Recording, cut_into, read_recording
+from training.sound.section_sound import with_samples
 from training.sound.settings import AudioSettings
 from training.sound.training_set import distinct_sound
 
@@ -87,7 +89,8 @@ class TrainingData:
     ``files``: the recordings as they were read, without copies and without those in which the
     machine is off; ``running``: their parts in which it runs; ``recordings``: the same, or
     sections of them. ``scored_bands``: the lowest bands, which are scored. None: all bands.
-    ``confirmed``: the names of recordings that a person has confirmed.
+    ``confirmed``: the names of recordings that a person has confirmed. ``encoder``: one from
+    outside, whose vectors are evidence.
     """
 
     files: tuple[Recording, ...]
@@ -101,6 +104,7 @@ class TrainingData:
     findings: SetFindings
     operation: Operation | None
     confirmed: frozenset[str] = frozenset()
+    encoder: EncoderFile | None = None
 
     @property
     def span_windows(self) -> int:
@@ -111,7 +115,7 @@ class TrainingData:
         """The same without the recordings of these numbers."""
         kept = tuple(recording for recording in self.files if recording.file not in files)
         running = tuple(part for part in self.running if part.file not in files)
-        return replace(self, files=kept, running=running, recordings=_sections(running, self.spec))
+        return _with_sections(replace(self, files=kept, running=running))
 
 
 def read_training_data(request: AudioRequest) -> TrainingData:
@@ -131,6 +135,7 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     spec = continued.spec if continued else request.settings.spec
     training = request.settings.training
     span_s = continued.span_s if continued else training.span_s
+    encoder = chosen_encoder(training, spec, continued)
     confirmed = recording_files(request.confirmed) if request.confirmed else []
     paths = [[*recording_files(request.recordings), *confirmed]]
     machines = request.reference_machines
@@ -162,7 +167,7 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         others,
         f"; {copies}" if (copies := distinct.findings.copies_text) else "",
     )
-    return TrainingData(
+    data = TrainingData(
         tuple(recording for recording in numbered if recording.file in with_sound),
         tuple(running),
         recordings,
@@ -174,6 +179,25 @@ def read_training_data(request: AudioRequest) -> TrainingData:
         distinct.findings,
         operation,
         frozenset(map(str, confirmed)),
+        encoder,
+    )
+    return _with_sections(data)
+
+
+def _with_sections(data: TrainingData) -> TrainingData:
+    """The data with the recordings or sections to train on, and samples if an encoder needs any."""
+    recordings = _sections(data.running, data.spec)
+    if data.encoder is None or data.encoder.layout.input == "log-mel":
+        return replace(data, recordings=recordings)
+    paths = {file.file: file.path for file in data.files}
+    references = [
+        with_samples(machine, [one.path for one in machine], data.spec)
+        for machine in data.references
+    ]
+    return replace(
+        data,
+        recordings=with_samples(recordings, [paths[one.file] for one in recordings], data.spec),
+        references=tuple(references),
     )
 
 

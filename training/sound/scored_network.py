@@ -10,17 +10,25 @@ import numpy as np
 import torch
 
 from monitor.calibration.threshold import HealthyRecording
+from monitor.model.encoder import Encoder
 from training.history import FitResult, TrainingProgress
 from training.sound.bundle import network_of
 from training.sound.channel_training import Channels, with_channels
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
+from training.sound.encoder_file import EncoderFile, Encoding, begin_encoding, encoder_of
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.local_distance import with_local_distance
 from training.sound.network_training import split_recordings, train_network
 from training.sound.recording_days import days_of
-from training.sound.recording_evidence import RecordingEvidence, evidence_of, score_evidence
-from training.sound.recordings import are_apart, folds_of_files
+from training.sound.recording_evidence import (
+    RecordingEvidence,
+    all_rows,
+    encoded,
+    evidence_of,
+    score_evidence,
+)
+from training.sound.recordings import Recording, are_apart, folds_of_files
 from training.sound.request import AudioRequest, TrainingData
 from training.sound.score_choice import Choice, choose_score
 from training.sound.section_spectra import SectionSpectra, section_spectra
@@ -77,7 +85,17 @@ def train_and_score(
         for machine in data.references
     ]
     _set_residual_scale(graph, evidence, span_windows)
-    sound = gather(evidence, reference_evidence, span_windows, parts=graph.layout.parts, seed=seed)
+    if data.encoder is not None:
+        graph.encoding = _encoding(data.encoder, data, evidence)
+        evidence = _encoded(evidence, data.recordings, data, graph.encoding)
+        reference_evidence = [
+            _encoded(one, machine, data, graph.encoding)
+            for one, machine in zip(reference_evidence, data.references, strict=True)
+        ]
+    sound = gather(evidence, reference_evidence, span_windows, parts=graph.parts, seed=seed)
+    if graph.encoding is not None:
+        least = graph.encoding.least_variance(all_rows(evidence))
+        sound = replace(sound, least_variance=least)
     choice = choose_score(sound, seed, request.score)
     sound, variation = _with_day_variation(sound, choice, request, data, graph=graph, device=device)
     fold = folds_of_files([one.file for one in data.recordings], CROSS_FIT_FOLDS, seed)
@@ -95,6 +113,27 @@ def train_and_score(
         min_fault_s=request.settings.detector.min_fault_s,
     )
     return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, channels)
+
+
+def _encoding(
+    file: EncoderFile, data: TrainingData, evidence: Sequence[RecordingEvidence]
+) -> Encoding:
+    """The encoder, called for the first recording. Its level is the mean of all recordings."""
+    first, spec = data.recordings[0], data.spec
+    levels_db = np.concatenate([one.level_db for one in evidence])
+    return begin_encoding(file, spec, first.windows(spec), levels_db, first.window_samples(spec))
+
+
+def _encoded(
+    evidence: Sequence[RecordingEvidence],
+    recordings: Sequence[Recording],
+    data: TrainingData,
+    encoding: Encoding,
+) -> list[RecordingEvidence]:
+    return [
+        encoded(one, recording, data.spec, encoding)
+        for one, recording in zip(evidence, recordings, strict=True)
+    ]
 
 
 def _section_spectra(data: TrainingData) -> SectionSpectra | None:
@@ -187,12 +226,21 @@ def _cross_fitted(
 def scores_before(
     request: AudioRequest, data: TrainingData, device: torch.device
 ) -> list[HealthyRecording]:
-    """The scores of the new recordings with the bundle that is continued."""
+    """The scores of the new recordings with the bundle that is continued.
+
+    None if that has another encoder, because the sound may be without what it needs.
+    """
     bundle = data.continued
     if bundle is None:
         return []
+    encoder = encoder_of(bundle)
+    if encoder is not None and (data.encoder is None or data.encoder.content != encoder.content):
+        return []
     network = network_of(bundle, request.settings.training.network)
     graph = EvidenceGraph(network).to(device).eval()
+    if encoder is not None and bundle.manifest.encoder is not None:
+        spec = bundle.manifest.encoder
+        graph.encoding = Encoding(encoder, spec, Encoder(encoder.model, spec, data.spec))
     return [
         score_evidence(
             evidence_of(graph, recording, data.spec, device),

@@ -20,6 +20,7 @@ from pydantic_core import InitErrorDetails
 from monitor.config.document import read_document
 from monitor.detection.settings import DetectorSettings
 from monitor.features.log_mel_spec import LogMelSpec
+from monitor.model.encoder_spec import EncoderEvidence, EncoderInput
 
 _DAEMON_TABLES = frozenset(
     {"mqtt", "service", "learning", "history", "evidence", "web", "notify", "machine"}
@@ -47,6 +48,12 @@ class NetworkSettings(BaseModel):
     network: str | None = Field(default=None, max_length=200)
     """``module:function`` of a network to use instead of that of Auscult, see
     ``docs/networks.md``. ``channels`` and ``bottleneck`` are then not used."""
+    encoder: Path | None = None
+    """An ONNX model from log-mel windows or samples to vectors, which are evidence too."""
+    encoder_input: EncoderInput | None = None
+    """What the encoder receives; by default found from the shape of its input."""
+    evidence: EncoderEvidence | None = None
+    """Whether the vectors are the evidence, or both they and that of Auscult are (the default)."""
     day_variation: bool = True
     """Whether altered copies of the recordings add variation between days to the covariance, where
     held-out recordings become more likely by it."""
@@ -136,7 +143,7 @@ def load_audio_settings(
     return document.validated(AudioSettings)
 
 
-def settings_with(path: Path | None, **given: float | None) -> AudioSettings:
+def settings_with(path: Path | None, **given: float | str | Path | None) -> AudioSettings:
     """The settings of the file and the environment, with values of ``[training]`` that are given.
 
     Raises as :func:`load_audio_settings`. The given values are not checked.

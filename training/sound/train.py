@@ -37,8 +37,6 @@ from training.sound.controls import (
     compare_scores,
     heads_of,
     network_benefit,
-    with_network,
-    without_network,
 )
 from training.sound.crossfit import fit_statistics
 from training.sound.head import healthy_sample, with_references
@@ -49,6 +47,7 @@ from training.sound.recordings import are_apart
 from training.sound.request import AudioRequest, TrainingData, read_training_data
 from training.sound.score_choice import Choice
 from training.sound.scored_network import ScoredNetwork, scores_before, train_and_score
+from training.sound.scorings import with_network, without_network
 from training.sound.training_set import with_outliers
 from training.sound.variation_choice import VariationChoice
 
@@ -162,7 +161,9 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
         data.operation,
         learned.channels.peaks,
     )
-    sample_db = data.recordings[0].windows(spec)[: data.span_windows]
+    first = data.recordings[0]
+    sample_db = first.windows(spec)[: data.span_windows]
+    samples = np.ascontiguousarray(first.window_samples(spec)[: len(sample_db)])
     provenance = {
         **provenance_of(request, data, choice, sound.n_regimes, held_out),
         **controls_record(controls, benefit),
@@ -173,7 +174,7 @@ def _train_audio(request: AudioRequest, progress: Sequence[TrainingProgress]) ->
     previous = None
     if request.keep_previous and (request.out / MANIFEST).exists():
         previous = keep_previous(request.out)
-    bundle = write_bundle(request.out, model, sample_db, provenance)
+    bundle = write_bundle(request.out, model, sample_db, samples, provenance)
     continued = data.continued
     return AudioResult(
         bundle=bundle,
