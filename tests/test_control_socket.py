@@ -388,14 +388,14 @@ def test_slow_clients_are_closed_and_do_not_delay_others(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One client that sends nothing would block the commands of all others."""
-    monkeypatch.setattr(ControlServer, "CLIENT_S", 1.0)
+    monkeypatch.setattr(ControlServer, "CLIENT_S", 3.0)
     began_s = time.monotonic()
     with served.connect() as silent, served.connect() as partial, served.connect() as greedy:
         partial.sendall(REQUEST[:10])
         greedy.sendall(b'{"version":1,"command":"large"}\n')  # and never reads the answer
         for _ in range(5):
             assert served.ask()["answered"]
-        assert time.monotonic() - began_s < 0.9
+        assert time.monotonic() - began_s < 2.5
         for client in (silent, partial):
             assert client.recv(100) == b""
         wait_for(lambda: not served.server._clients)
@@ -412,7 +412,8 @@ def test_too_many_clients_do_not_block_a_new_one(served: Served) -> None:
 
 def test_a_flood_of_requests_does_not_take_the_processor(served: Served) -> None:
     """The machines would be scored late while a client asks without a pause."""
-    served.server._tokens = 0.0
+    began_s = time.monotonic()
+    served.server._tokens, served.server._tokens_at_s = 0.0, began_s
     stop = threading.Event()
 
     def flood() -> None:
@@ -424,12 +425,11 @@ def test_a_flood_of_requests_does_not_take_the_processor(served: Served) -> None
     threads = [threading.Thread(target=flood) for _ in range(4)]
     for thread in threads:
         thread.start()
-    began_s = time.monotonic()
     wait_for(lambda: len(served.asked) >= 50, 20)
-    elapsed_s = time.monotonic() - began_s
     stop.set()
     for thread in threads:
         thread.join()
+    elapsed_s = time.monotonic() - began_s
     assert len(served.asked) / elapsed_s <= 1.2 * ControlServer.EVENTS_PER_S
 
 

@@ -194,7 +194,7 @@ def test_alerts_are_sent_from_the_sandbox(services: Run) -> None:
     credentials = node.system.run(["ls", f"/run/credentials/{NOTIFY}"]).stdout.split()
     assert credentials == ["notify_hook"]
     node.systemctl("reload", NOTIFY)
-    assert node.show("ActiveState", NOTIFY) == "active"
+    wait_for(lambda: node.show("ActiveState", NOTIFY) == "active", 30, "the end of the reload")
     pid = node.show("MainPID", NOTIFY)
     shown = [
         node.system.run(["cat", f"/proc/{pid}/environ", f"/proc/{pid}/cmdline"]).stdout,
