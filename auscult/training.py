@@ -62,8 +62,8 @@ def train(
     ``ConfigError`` for a mistake in ``config``, and ``ServiceUnavailableError`` where the extra is
     not installed.
 
-    >>> healthy = [healthy_sound(seed) for seed in range(6)]  # float32, shape (n_samples,)
-    >>> bundle = auscult.train(healthy, "pump.bundle", sample_rate_hz=16_000, epochs=2)
+    >>> healthy = [healthy_sound(seed) for seed in range(4)]  # float32, shape (n_samples,)
+    >>> bundle = auscult.train(healthy, "pump.bundle", sample_rate_hz=16_000, epochs=1)
     >>> bundle.path.name, bundle.calibration.false_alarms_per_week
     ('pump.bundle', 1.0)
     """

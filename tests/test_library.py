@@ -205,31 +205,31 @@ def test_arrays_and_files_give_the_same_bundle(trained: Bundle, tmp_path: Path) 
     """A bundle would depend on how the sound was given, or name a temporary folder."""
     healthy = tmp_path / "healthy"
     healthy.mkdir()
-    for seed in range(6):
+    for seed in range(4):
         soundfile.write(healthy / f"{seed}.wav", healthy_sound(seed), RATE_HZ, subtype="FLOAT")
-    of_files = auscult.train([healthy], tmp_path / "of-files", epochs=2)
+    of_files = auscult.train([healthy], tmp_path / "of-files", epochs=1)
     assert of_files.model == trained.model
     assert of_files.calibration == trained.calibration
     names = [one["name"] for one in trained.manifest.provenance["recordings"]]
-    assert [re.sub(r"\[.*", "", name) for name in names[::2]] == [
-        f"recording {n}" for n in range(1, 7)
-    ] or names == [f"recording {n}" for n in range(1, 7)]
+    assert names == [f"recording {number}" for number in range(1, 5)]
 
 
 def test_reference_machines_may_be_arrays_and_a_bundle_is_kept(
-    trained: Bundle, tmp_path: Path
+    trained: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An engineer would have to write files for each reference machine, or lose a bundle."""
     out = tmp_path / "bundle"
     shutil.copytree(trained.path, out)
+    reported: list[Any] = []
+    monkeypatch.setattr("training.sound.report.write_report", reported.append)
     own = [healthy_sound(seed) for seed in range(4)]
-    other = [healthy_sound(seed) * np.float32(0.5) for seed in range(40, 44)]
+    other = [healthy_sound(seed) * np.float32(0.5) for seed in range(40, 42)]
     bundle = auscult.train(
         own, out, RATE_HZ, references=[other], epochs=1, overwrite=True, report=True
     )
     (reference,) = bundle.manifest.provenance["references"]
-    assert (reference["name"], reference["recordings"]) == ("reference 1", 4)
-    assert (out / "report.html").exists()
+    assert (reference["name"], reference["recordings"]) == ("reference 1", 2)
+    assert [one.bundle for one in reported] == [bundle]
     assert auscult.load_bundle(tmp_path / "bundle.previous-1").sha256 == trained.sha256
 
 
