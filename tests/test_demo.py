@@ -157,7 +157,12 @@ def test_the_demo_detects_its_fault_and_raises_no_other_alert(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["good"]
-    assert [alert["kind"] for alert in result["alerts"]] == ["raised", "cleared"]
+    kinds = [alert["kind"] for alert in result["alerts"]]
+    assert [kind for kind in kinds if kind != "updated"] == ["raised", "cleared"]
+    for alert in result["alerts"]:  # on a busy computer, the diagnosis comes too late
+        for finding in alert.get("findings", ())[:1]:
+            assert finding["kind"] == "impacts"
+            assert [fit["cause"] for fit in finding["fits"]] == ["outer race of 6205"]
     for alert in result["alerts"]:
         check_message("BASE/m/alert", json.dumps(alert).encode())
     assert any(low < 3_800 and high > 2_900 for low, high in result["alerts"][0]["bands_hz"])

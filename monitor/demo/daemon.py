@@ -18,6 +18,10 @@ from monitor.sources.settings import SimulatedSettings
 
 MACHINE = "demo-pump"
 BASE_TOPIC = "auscult/demo"
+AFTER_S = 4.0
+"""The sound of the alert is complete, and diagnosed, before its short fault has ended."""
+BEARING = "6205"
+"""What the simulated machine has: the fault is at the rate of its outer race."""
 _READY_WITHIN_S = 30.0
 
 
@@ -38,8 +42,13 @@ def configuration(
     lines = _table("[mqtt]", mqtt)
     if listen is not None:
         lines += _table("[web]", {"listen": listen})
+    else:
+        lines += _table("[evidence]", {"after_s": AFTER_S})
     for name, source in machines.items():
         lines += _table("[[machine]]", {"id": name, "bundle": str(bundle.absolute())})
+        speeds_hz = source.speeds_hz or (source.speed_hz,)
+        shaft = {"speed_hz": [min(speeds_hz), max(speeds_hz)], "bearings": [BEARING]}
+        lines += _table("[machine.shaft]", shaft)
         values = source.model_dump(exclude_unset=True, exclude_none=True, exclude={"faults"})
         lines += _table("[machine.source]", {"kind": "simulated", **values})
         for fault in source.faults:

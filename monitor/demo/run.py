@@ -29,6 +29,7 @@ from monitor.errors import ServiceUnavailableError
 from monitor.model.manifest import Calibration
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SimulatedFault, SimulatedSettings
+from monitor.text.escaping import one_line
 from monitor.text.wording import bands_text, counted, rounded
 
 RECORDINGS_FOLDER = "recordings"
@@ -67,6 +68,8 @@ class DemoResult:
             f"threshold {alert['threshold']:.1f}"
             + (f", largest difference at {bands}" if bands else "")
         )
+        if kind == "updated" and (findings := alert.get("findings")):
+            report(f"        found: {one_line(findings[0]['text'])}")
 
     @property
     def good(self) -> bool:

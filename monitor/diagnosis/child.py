@@ -23,7 +23,7 @@ from monitor.diagnosis.settings import ShaftSettings
 from monitor.diagnosis.shown import shown
 from monitor.domain import FloatArray
 
-_ENOUGH_S = 10.0
+_ENOUGH_S = 8.0
 """If less sound is left after ``start_s``, the diagnosis begins at the beginning."""
 _MOST_HEALTHY_S = 30.0
 """Of each healthy recording: a node may have little memory."""
