@@ -119,12 +119,33 @@ def test_a_refused_run_leaves_no_folder(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_refused_training_on_sound_leaves_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--tensorboard",)])
+def test_a_refused_training_on_sound_leaves_no_folder(
+    options: tuple[str, ...], tmp_path: Path
+) -> None:
     """As above."""
     (tmp_path / "sound.wav").write_bytes(b"no sound")
     out = tmp_path / "results" / "pump.bundle"
-    assert auscult("train", "audio", tmp_path / "sound.wav", "--out", out).status == 65
+    assert auscult("train", "audio", tmp_path / "sound.wav", "--out", out, *options).status == 65
     assert not (tmp_path / "results").exists()
+
+
+def test_curves_of_a_training_without_a_result_are_removed(tmp_path: Path) -> None:
+    """A recording that is refused after the training would leave a folder that is no bundle."""
+    curves = tmp_path / "new" / "tensorboard"
+
+    def fail() -> None:
+        curves.mkdir()
+        (curves / "events").write_text("a curve")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), new_folder(curves.parent, curves=curves):
+        fail()
+    assert not (tmp_path / "new").exists()
+    curves.mkdir(parents=True)
+    with pytest.raises(ZeroDivisionError), new_folder(curves.parent, curves=curves):
+        raise ZeroDivisionError
+    assert curves.exists()
 
 
 def test_a_run_that_fails_keeps_what_was_there(tmp_path: Path) -> None:

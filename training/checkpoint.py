@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from monitor.errors import BadInputError, UsageError
@@ -50,7 +50,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".part")
-    save_file(tensors, unfinished, metadata={"run": json.dumps(document)})
+    # save_file lets nobody else read the file
+    unfinished.write_bytes(save(tensors, metadata={"run": json.dumps(document)}))
     unfinished.replace(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -18,12 +19,15 @@ _VERSIONS_OF = ("torch", "numpy")
 
 
 @contextmanager
-def new_folder(folder: Path, *, resumes: bool = False) -> Iterator[Path]:
+def new_folder(
+    folder: Path, *, resumes: bool = False, curves: Path | None = None
+) -> Iterator[Path]:
     """Make the folder before the run, so that it is known to be writable.
 
-    If the run fails, the folders that were made and are still empty are removed again. With
-    ``resumes``, a run that is stopped by the user logs how to continue it. Raises
-    ``MissingInputError`` if the folder cannot be made.
+    If the run fails, the folders that were made and are still empty are removed again. ``curves``:
+    a folder in it that says nothing without the result, and is removed too. With ``resumes``, a
+    run that is stopped by the user logs how to continue it. Raises ``MissingInputError`` if the
+    folder cannot be made.
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
@@ -33,6 +37,8 @@ def new_folder(folder: Path, *, resumes: bool = False) -> Iterator[Path]:
     try:
         yield folder
     except BaseException as error:
+        if made and curves is not None:
+            shutil.rmtree(curves, ignore_errors=True)
         for one in [*_folders_below(folder), *made] if made else []:
             with suppress(OSError):  # what holds files stays
                 one.rmdir()

@@ -178,7 +178,8 @@ def audio(
         ),
     )
     board = out / "tensorboard" if tensorboard else None
-    with new_folder(out), training_progress("training", tensorboard_dir=board) as progress:
+    shown = training_progress("training", tensorboard_dir=board)
+    with new_folder(out, curves=board), shown as progress:
         result = train_audio(request, progress)
     report = write_report(result)
     typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
