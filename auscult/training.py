@@ -36,6 +36,8 @@ def train(
     *,
     references: Iterable[Sound | Sequence[Sound]] = (),
     false_alarms_per_week: float = 1.0,
+    network: str | None = None,
+    encoder: File | None = None,
     epochs: int | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -49,10 +51,12 @@ def train(
     samples, float, shape ``(n_samples,)``, full scale +-1. ``out``: the folder of the bundle.
     ``sample_rate_hz``: of the arrays. ``references``: for each reference machine (another machine
     of the same type) its healthy recordings: a file, a folder, an array, or a list of these.
-    ``false_alarms_per_week``: for which the thresholds are set. ``epochs``: by default as in
-    ``config``, a TOML file with ``[training]`` and ``[features]``. ``seed``: of weights, batches
-    and splits. ``device``: ``auto``, ``cpu`` or ``cuda``. ``overwrite``: replace the bundle at
-    ``out``, and keep a copy of it. ``report``: also write the report into the bundle.
+    ``false_alarms_per_week``: for which the thresholds are set. ``network``: of your own, as
+    ``module:function``. ``encoder``: an ONNX model (docs/networks.md describes both). ``epochs``:
+    of the training. ``seed``: of weights, batches and splits. ``device``: ``auto``, ``cpu`` or
+    ``cuda``. ``config``: a TOML file with ``[training]`` and ``[features]``, for what is not given.
+    ``overwrite``: replace the bundle at ``out``, and keep a copy of it. ``report``: also write the
+    report into the bundle.
 
     Arrays are written to a temporary folder during the training. The same sound, options and
     versions give the same bundle. Progress is logged by the logger ``training``.
@@ -90,7 +94,12 @@ def train(
             seed=seed,
             device=device,
             keep_previous=overwrite,
-            settings=settings_with(None if config is None else as_path(config), epochs=epochs),
+            settings=settings_with(
+                None if config is None else as_path(config),
+                network=network,
+                encoder=None if encoder is None else as_path(encoder),
+                epochs=epochs,
+            ),
             read=arrays.read,
         )
         with new_folder(folder):
