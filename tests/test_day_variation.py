@@ -294,7 +294,8 @@ def test_a_recording_that_is_gone_is_named(
 ) -> None:
     """A piece that is removed during the training stops it."""
     data = read_training_data(request_)
-    gone = replace(data.files[0], name=str(tmp_path / "1121" / "gone.wav"))
+    path = tmp_path / "1121" / "gone.wav"
+    gone = replace(data.files[0], name=str(path), file_path=path)
     result = train_and_score(request_, replace(data, files=(gone, *data.files[1:])), CPU, ())
     assert result.variation.kept
     assert "gone.wav" in caplog.text

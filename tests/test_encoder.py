@@ -272,6 +272,32 @@ def test_what_is_not_a_model_is_refused(recordings: Path, tmp_path: Path) -> Non
         trained(recordings, tmp_path / "out", evidence="both")
 
 
+@pytest.mark.parametrize(
+    ("options", "status", "reason"),
+    [
+        (["--network", "no_such_module:dense"], 64, "--network no_such_module:dense: there is no"),
+        (["--network", "json"], 64, "--network json: write it as module:function"),
+        (["--encoder", "missing.onnx"], 66, "--encoder missing.onnx: No such file"),
+        (["--evidence", "encoder"], 64, "--encoder-input and --evidence need --encoder"),
+    ],
+)
+def test_a_wrong_option_is_one_line(
+    options: list[str],
+    status: int,
+    reason: str,
+    *,
+    recordings: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake would be a traceback, or would be found after the recordings were read."""
+    out = tmp_path / "out"
+    assert run_command(["train", "audio", str(recordings), "--out", str(out), *options]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"auscult: {reason}")
+    assert not out.exists()
+
+
 def with_encoder(bundle: Bundle, model: Path) -> Bundle:
     """The bundle with another encoder, as somebody made it with other tools."""
     content = model.read_bytes()

@@ -146,6 +146,7 @@ def _within(work: Callable[[onnxruntime.RunOptions], ResultT], problem: str) -> 
     thread that nothing waits for.
     """
     options = onnxruntime.RunOptions()
+    options.log_severity_level = 4  # it would print that it was ended
     results: list[ResultT] = []
     errors: list[Exception] = []
 

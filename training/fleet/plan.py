@@ -8,12 +8,12 @@ from typing import Any
 
 import soundfile
 
-from monitor.errors import AuscultError
+from monitor.errors import AuscultError, MissingInputError
 from monitor.model.bundle import load_bundle
-from training.fleet.inputs import expanded, size_of
+from training.fleet.inputs import expanded, identity_of, size_of
 from training.fleet.settings import Machine, is_url
 from training.fleet.tasks import Result, Task
-from training.sound.settings import load_audio_settings
+from training.sound.settings import NetworkSettings, load_audio_settings
 
 STRETCH_S = 7168.0
 """A longer recording is scored in stretches of about this length. A multiple of 64 s: a window
@@ -112,6 +112,7 @@ class TrainingPlan(Plan):
             "report": settings.report,
             "settings": self._settings_json(machine),
             "overwrite": self._overwrite,
+            **_from_outside(self._settings[machine.settings.config].training),
         }
         everything = dict.fromkeys([*own, *(path for _, paths in references for path in paths)])
         return [self._task("train", machine, everything, arguments)]
@@ -161,6 +162,23 @@ class ReplayPlan(Plan):
             )
             for number, parts in enumerate(_batches(_parts(recordings)))
         ]
+
+
+def _from_outside(training: NetworkSettings) -> dict[str, Any]:
+    """What a network and an encoder from outside are now: a bundle of others is made again.
+
+    Raises ``MissingInputError``, and as ``import_network``.
+    """
+    found: dict[str, Any] = {}
+    if training.network is not None:
+        from training.sound.network_import import import_network  # noqa: PLC0415 - loads torch
+
+        found["network"] = import_network(training.network).origin.to_dict()
+    if training.encoder is not None:
+        if not training.encoder.is_file():
+            raise MissingInputError(f"--encoder {training.encoder}: no such file")
+        found["encoder"] = identity_of(str(training.encoder))
+    return found
 
 
 def _shares(machine: Machine) -> bool:

@@ -140,30 +140,17 @@ def encoder_of(bundle: Bundle) -> EncoderFile | None:
     return EncoderFile(spec.source, bundle.encoder, model, layout, spec.evidence)
 
 
-def begin_encoding(
-    file: EncoderFile,
-    features: LogMelSpec,
-    windows_db: FloatArray,
-    levels_db: FloatArray,
-    samples: FloatArray,
-) -> Encoding:
-    """Call the encoder for healthy windows, so that the length of its vectors is known.
+def vector_length(
+    file: EncoderFile, features: LogMelSpec, window_db: FloatArray, samples: FloatArray | None
+) -> int:
+    """Call the encoder for a healthy window, before anything is trained.
 
     Raises ``BadInputError`` if it needs more time than there is between two windows, gives another
-    vector when it is called again, or as ``EncoderModel``.
+    vector when it is called again, or as ``EncoderModel.first``.
     """
-    model, layout = file.model, file.layout
-    spec = EncoderSpec(
-        input=layout.input,
-        shape=layout.shape,
-        transposed=layout.transposed,
-        n_numbers=1,
-        level_db=round(float(levels_db.mean()), 3),
-        evidence=file.evidence,
-        source=file.name[:255],
-    )
-    own_samples = samples[0] if len(samples) else None
-    values = Encoder(model, spec, features).input_of(windows_db[0], levels_db[0], own_samples)
+    model = file.model
+    unchanged = Encoder(model, _spec(file, 1, 0.0), features)
+    values = unchanged.input_of(window_db, 0.0, samples)
     try:
         first = model.first(values)
         seconds = []
@@ -183,8 +170,25 @@ def begin_encoding(
             f"{model.where}: needs {min(seconds):.2g} s for a window, and there is a new one every "
             f"{features.window_hop_s:.2g} s: use a faster encoder"
         )
-    spec = spec.model_copy(update={"n_numbers": len(first)})
-    return Encoding(file, spec, Encoder(model, spec, features))
+    return len(first)
+
+
+def begin_encoding(
+    file: EncoderFile, features: LogMelSpec, n_numbers: int, levels_db: FloatArray
+) -> Encoding:
+    """The encoder with the mean level of healthy windows. ``n_numbers``: of its vectors."""
+    spec = _spec(file, n_numbers, round(float(levels_db.mean()), 3))
+    return Encoding(file, spec, Encoder(file.model, spec, features))
+
+
+def _spec(file: EncoderFile, n_numbers: int, level_db: float) -> EncoderSpec:
+    return EncoderSpec(
+        **file.layout.model_dump(),
+        n_numbers=n_numbers,
+        level_db=level_db,
+        evidence=file.evidence,
+        source=file.name[:255],
+    )
 
 
 def _loaded(content: bytes, where: str) -> EncoderModel:

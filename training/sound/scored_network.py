@@ -16,7 +16,13 @@ from training.sound.bundle import network_of
 from training.sound.channel_training import Channels, with_channels
 from training.sound.controls import Trial, heads_of
 from training.sound.crossfit import FoldHead, HealthySound, gather, head_for
-from training.sound.encoder_file import EncoderFile, Encoding, begin_encoding, encoder_of
+from training.sound.encoder_file import (
+    EncoderFile,
+    Encoding,
+    begin_encoding,
+    encoder_of,
+    vector_length,
+)
 from training.sound.evidence_graph import EvidenceGraph
 from training.sound.local_distance import with_local_distance
 from training.sound.network_training import split_recordings, train_network
@@ -78,6 +84,7 @@ def train_and_score(
 ) -> ScoredNetwork:
     """Train the network, choose the score, and score every recording without itself."""
     spec, span_windows, seed = data.spec, data.span_windows, request.seed
+    n_numbers = _vector_length(data.encoder, data) if data.encoder is not None else 0
     graph, history = _learn(request, data, device, progress)
     evidence = [evidence_of(graph, recording, spec, device) for recording in data.recordings]
     reference_evidence = [
@@ -86,7 +93,8 @@ def train_and_score(
     ]
     _set_residual_scale(graph, evidence, span_windows)
     if data.encoder is not None:
-        graph.encoding = _encoding(data.encoder, data, evidence)
+        levels_db = np.concatenate([one.level_db for one in evidence])
+        graph.encoding = begin_encoding(data.encoder, spec, n_numbers, levels_db)
         evidence = _encoded(evidence, data.recordings, data, graph.encoding)
         reference_evidence = [
             _encoded(one, machine, data, graph.encoding)
@@ -115,13 +123,11 @@ def train_and_score(
     return ScoredNetwork(graph, history, sound, choice, variation, trial, heads, channels)
 
 
-def _encoding(
-    file: EncoderFile, data: TrainingData, evidence: Sequence[RecordingEvidence]
-) -> Encoding:
-    """The encoder, called for the first recording. Its level is the mean of all recordings."""
+def _vector_length(file: EncoderFile, data: TrainingData) -> int:
+    """The length of the vector of the first window, if the encoder can be used."""
     first, spec = data.recordings[0], data.spec
-    levels_db = np.concatenate([one.level_db for one in evidence])
-    return begin_encoding(file, spec, first.windows(spec), levels_db, first.window_samples(spec))
+    samples = first.window_samples(spec)
+    return vector_length(file, spec, first.windows(spec)[0], samples[0] if len(samples) else None)
 
 
 def _encoded(
