@@ -305,3 +305,19 @@ def test_there_is_no_history_yet(config: Path) -> None:
     """A technician would not know whether nothing happened or nothing is kept."""
     done = auscult("history", "pump-7", "--config", config)
     assert (done.status, "no daemon has written a history" in done.err) == (66, True)
+
+
+def test_a_history_that_is_switched_off_is_named_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A technician would wait for a history that is never written."""
+    service = tmp_path / "service"
+    (service / "etc/auscult").mkdir(parents=True)
+    for folder in (tmp_path, service / "etc/auscult"):
+        (folder / "config.toml").write_text(f"[history]\nenabled = false\n{CONFIG}")
+    without_configuration(tmp_path, monkeypatch, service)
+    named = auscult("history", "--config", tmp_path / "config.toml")
+    found = auscult("history")
+    for done, n_reasons in ((named, 1), (found, 2)):
+        assert done.status == 66
+        assert done.err.count("config.toml: history.enabled = false") == n_reasons

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from monitor.config.environment import overlay
 from monitor.config.messages import explain
 from monitor.config.toml_lines import KeyPath, key_lines, line_of
+from monitor.config.toml_repetition import repetition
 from monitor.errors import ConfigError, MissingInputError
 from monitor.text.regular_files import read_regular
 
@@ -73,6 +74,9 @@ def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> Conf
     try:
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also for too many digits or brackets
+        if (repeated := repetition(text)) is not None:
+            line, sentence = repeated
+            raise ConfigError(f"{path}:{line}: {sentence}") from None
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     for table in ignored_tables:
         values.pop(table, None)

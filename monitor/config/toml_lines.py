@@ -1,12 +1,14 @@
 """The line of each key in a TOML file, for error messages.
 
-``tomllib`` gives values without positions. This scanner reads text that ``tomllib``
-has already accepted, so it does not check the syntax: it only finds where values end.
+``tomllib`` gives values without positions. This scanner does not check the syntax: it only
+finds where values end.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
 
@@ -23,6 +25,49 @@ _STRING = re.compile(
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A table header, or a key with its value.
+
+    ``start``, ``end``: its characters are ``text[start:end]``. ``line``: of its start, from 1.
+    ``table``: the path of the table that it opens, or that the key is in. ``keys``: the parts of
+    the dotted key; empty for a header. ``is_array``: a header of an array of tables.
+    """
+
+    start: int
+    end: int
+    line: int
+    table: KeyPath
+    keys: tuple[str, ...]
+    is_array: bool = False
+
+    @property
+    def path(self) -> KeyPath:
+        """What the statement sets."""
+        return (*self.table, *self.keys)
+
+
+def statements(text: str) -> Iterator[Statement]:
+    """Each header and each key of a TOML document, in order.
+
+    After the first mistake in the syntax, they can be wrong, or ``ValueError`` is raised.
+    """
+    counts: dict[KeyPath, int] = {}
+    table: KeyPath = ()
+    position, line = 0, 1
+    while position < len(text):
+        end = _statement_end(text, position)
+        statement = text[position:end]
+        if header := _HEADER.match(statement):
+            is_array = header.group(1) == "[["
+            table = _enter(_keys(header.group(2)), counts, is_array=is_array)
+            yield Statement(position, end, line, table, (), is_array)
+        elif keys := _keys(statement):
+            yield Statement(position, end, line, table, tuple(keys))
+        line += statement.count("\n") + 1
+        position = end + 1
+
+
 def key_lines(text: str) -> dict[KeyPath, int]:
     """Line number (from 1) of every key and table header of a valid TOML document.
 
@@ -31,21 +76,9 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     the line of the key that contains them.
     """
     lines: dict[KeyPath, int] = {}
-    counts: dict[KeyPath, int] = {}
-    table: KeyPath = ()
-    position, line = 0, 1
-    while position < len(text):
-        end = _statement_end(text, position)
-        statement = text[position:end]
-        if header := _HEADER.match(statement):
-            table = _enter(_keys(header.group(2)), counts, is_array=header.group(1) == "[[")
-            lines.setdefault(table, line)
-        else:
-            keys = _keys(statement)
-            for depth in range(1, len(keys) + 1):
-                lines.setdefault((*table, *keys[:depth]), line)
-        line += statement.count("\n") + 1
-        position = end + 1
+    for one in statements(text):
+        for depth in range(len(one.table) + (1 if one.keys else 0), len(one.path) + 1):
+            lines.setdefault(one.path[:depth], one.line)
     return lines
 
 
