@@ -32,6 +32,7 @@ from tests.mosquitto import Mosquitto, Subscriber
 from tests.tiny_sound import SETTINGS, SPEC
 from tests.waiting import wait_for
 from training.sound.bundle import network_of
+from training.sound.report import write_report
 from training.sound.settings import AudioSettings
 from training.sound.train import AudioRequest, AudioResult, train_audio
 
@@ -118,6 +119,9 @@ def test_the_manifest_and_the_report_name_the_encoder(
         *("network and encoder", "network alone", "encoder alone", "plain error", "no network")
     }
     assert "The encoder" in both.network_benefit
+    page = write_report(both).read_text()
+    assert "Network: dcase_dense:tiny in dcase_dense.py." in page
+    assert "Encoder: log-mel.onnx, from log-mel to 6 numbers" in page
     assert run_command(["inspect", str(alone.bundle.path)]) == 0
     assert "samples.onnx: samples to 6 numbers, alone" in capsys.readouterr().out
 
@@ -190,6 +194,33 @@ def test_log_mel_is_no_sound(alone: AudioResult) -> None:
     bundle = alone.bundle
     with pytest.raises(SourceFault, match="needs sound"):
         Network(bundle).run(bundle.selftest.windows_db)
+
+
+def test_nan_in_live_sound_is_a_fault_of_the_source_and_never_a_score(
+    both: AudioResult, tmp_path: Path
+) -> None:
+    """A machine would be scored NaN, which is above no threshold."""
+    weights = np.eye(N_MELS, encoders.N_NUMBERS, dtype=np.float32)
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
+        helper.make_node("MatMul", ["mean", "weights"], ["bands"]),
+        helper.make_node("Add", ["bands", "much"], ["more"]),
+        helper.make_node("Sqrt", ["more"], ["y"]),
+    ]
+    constants = {
+        "axes": np.array([1, 3], np.int64),
+        "weights": weights,
+        "much": np.array(200.0, np.float32),
+    }
+    path = tmp_path / "roots.onnx"
+    encoders.write_model(path, nodes, [1, 1, N_MELS, N_FRAMES], constants)
+    bundle = with_encoder(both.bundle, path)
+    network = Network(bundle)
+    windows_db = bundle.selftest.windows_db.copy()
+    assert np.isfinite(network.run(windows_db).rows).all()
+    windows_db[-1, 0] -= 1000.0
+    with pytest.raises(SourceFault, match=r"encoder\.onnx: the encoder gives NaN"):
+        network.run(windows_db)
 
 
 def nan_at_run_time(path: Path) -> Path:

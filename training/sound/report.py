@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
+from monitor.model.manifest import BundleManifest
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
 from monitor.text.wording import rounded
 from training.history import write_history
@@ -106,6 +107,7 @@ def _parts(result: AudioResult, pictures: dict[str, bytes], final: Path | None) 
         paragraph(_operating_states(result)),
         heading("Scoring"),
         paragraph(f"{choice.kind}: {choice.reason}. {choice.details}"),
+        *_from_outside(bundle.manifest),
         paragraph(_METHODS[bundle.calibration.method]),
         heading("What changes between days"),
         *variation_parts(result.variation),
@@ -125,6 +127,21 @@ def _parts(result: AudioResult, pictures: dict[str, bytes], final: Path | None) 
         heading("Data"),
         *_recordings(result),
     ]
+
+
+def _from_outside(manifest: BundleManifest) -> list[Html]:
+    """The network and the encoder, where they are not those of Auscult."""
+    texts = []
+    if "source" in manifest.network:
+        file = manifest.network.get("file", "")
+        texts.append(f"Network: {manifest.network['source']}{f' in {file}' if file else ''}.")
+    if (encoder := manifest.encoder) is not None:
+        used = "alone" if encoder.evidence == "encoder" else "beside the evidence of the network"
+        texts.append(
+            f"Encoder: {encoder.source}, from {encoder.input} to {encoder.n_numbers} numbers, "
+            f"used {used}."
+        )
+    return [paragraph(" ".join(texts))] if texts else []
 
 
 def _states_by_sound(result: AudioResult) -> list[Html]:
