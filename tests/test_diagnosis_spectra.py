@@ -109,6 +109,17 @@ def third_of(octave: float) -> float:
     return float(1.0 + edge_third / edge * (RATIO**octave - 1.0))
 
 
+def test_the_breakpoints_of_third_octaves_are_those_of_the_standard() -> None:
+    """The limits would be compared at other frequencies.
+
+    The numbers are in IEC 61260:1995, annex, as other implementations of its limits quote them.
+    """
+    published = [1.0, 1.02667, 1.05575, 1.08746, 1.12202, 1.29437, 1.88173, 3.05365, 5.39195]
+    assert [third_of(octave) for octave, _, _ in CLASS_1] == pytest.approx(published, abs=2e-4)
+    below = [1.0, 0.97402, 0.94719, 0.91958, 0.89125, 0.77257, 0.53143, 0.32748, 0.18546]
+    assert [1.0 / one for one in published] == pytest.approx(below, abs=2e-5)
+
+
 @pytest.mark.parametrize("side", [1, -1])
 @pytest.mark.parametrize("middle", [9, 16, 22])
 def test_third_octaves_keep_the_limits_of_class_1(middle: int, side: int) -> None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.detection.cases import DATA, files
 from benchmarks.detection.mixing import RATE_HZ, read
 from monitor.diagnosis.diagnose import Diagnosis, diagnosed
 from monitor.diagnosis.report import described
 
 _DRONE_STEP = 3
+_FEW = (4, 8)
+"""With so many pieces, healthy recordings are compared too."""
+_TAKE_OFF_S, _LONGEST_S = 15.0, 20.0
+_MOST_OF_A_MACHINE = 24
 
 
 def recordings() -> Iterator[tuple[str, list[Path], list[Path]]]:
@@ -81,3 +87,37 @@ def healthy_ones() -> None:
             printed(f"{name}, healthy", path, result)
             found += 1
     print(f"healthy recordings with findings: {found} of {total}")
+    for count in _FEW:
+        found, total = compared_with_few(count)
+        print(f"compared with {count} pieces: healthy recordings with findings: {found} of {total}")
+
+
+def compared_with_few(count: int) -> tuple[int, int]:
+    """How many healthy recordings have findings against some others, and of how many."""
+    found, total = 0, 0
+    for paths, begin_s in healthy_machines():
+        first, end = (round(one * RATE_HZ) for one in (begin_s, begin_s + _LONGEST_S))
+        sounds = [read(path)[first:end] for path in paths]
+        random = np.random.default_rng(count)
+        for number, sound in enumerate(sounds if len(sounds) > count else ()):
+            others = np.delete(np.arange(len(sounds)), number)
+            chosen = random.choice(others, count, replace=False)
+            result = diagnosed(sound, RATE_HZ, [sounds[one] for one in chosen])
+            found += bool(result.findings)
+            total += 1
+    return found, total
+
+
+def healthy_machines() -> Iterator[tuple[list[Path], float]]:
+    """The healthy recordings of each machine in one session, and from where on it runs."""
+    fan = DATA / "desk_fan" / "on"
+    if fan.is_dir():
+        yield [path for path in files(fan) if "2020" in path.name], 0.0
+    for folder in ("bldc_motor/healthy/m1", "bldc_motor/healthy/m2", "mimii_fan/normal"):
+        if (DATA / folder).is_dir():
+            yield files(DATA / folder), 0.0
+    if (DATA / "uav_propeller").is_dir():
+        yield files(DATA / "uav_propeller" / "normal"), _TAKE_OFF_S
+    if (DATA / "compressor").is_dir():
+        rest = sorted((DATA / "compressor" / "rest").rglob("*.flac"))
+        yield rest[:_MOST_OF_A_MACHINE], 0.0

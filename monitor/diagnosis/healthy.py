@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.segments import background_of, widest
 from monitor.diagnosis.sound import Spectra
 from monitor.domain import DoubleArray, FloatArray
@@ -29,6 +28,9 @@ _LEAST_COMB = 7.0
 _LEAST_THIRD_DB = 3.0
 _MARGIN = 3.0
 """Of the limit over the largest excess among healthy pieces, in their deviations."""
+_ENOUGH, _TWO = 8, 2
+"""The next healthy piece is above the largest of n in one of n + 1 cases. With two pieces the least
+limits are twice as high as with eight, and evenly less in between."""
 
 
 class _Ceiling:
@@ -172,7 +174,8 @@ class Healthy:
             known.append(float(excess.max(initial=0.0, where=stands_out & is_known)))
             combs.append(float(self.comb_excess(one, number).max(initial=0.0)))
             thirds.append(float(self.third_excess_db(one, number).max(initial=0.0)))
-        scale = 1.0 if len(self.pieces) >= FEW else 2.0  # their variation is unknown
+        missing = (_ENOUGH - len(self.pieces)) / (_ENOUGH - _TWO)
+        scale = 1.0 + min(1.0, max(0.0, missing))
         return Limits(
             _limit(new, _LEAST_NEW_DB * scale),
             _limit(known, _LEAST_KNOWN_DB * scale),
