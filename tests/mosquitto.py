@@ -157,6 +157,12 @@ class Mosquitto:
     def running(self) -> bool:
         return self._process is not None
 
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None, "mosquitto is not running"
+        return self._process.pid
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         self._process = subprocess.Popen(
