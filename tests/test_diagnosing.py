@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import queue
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,17 @@ import pytest
 import soundfile
 
 from monitor.diagnosis.child import diagnosis_of, used_part
+from monitor.diagnosis.healthy_files import recordings_of
+from monitor.diagnosis.recordings import read_beginning
+from monitor.diagnosis.settings import ShaftSettings
+from monitor.evidence.clip import Judge
+from monitor.evidence.folder import EvidenceFolder
+from monitor.evidence.piece_files import kept_request
+from monitor.model.bundle import Bundle
+from monitor.service.diagnosing import Diagnosing
+from monitor.uuid7 import uuid7
 from tests.diagnosed_sounds import RATE_HZ, healthy_pieces, impacts, machine
+from tests.kept_healthy import AT
 
 OUTER_RACE_HZ = 86.0
 
@@ -54,6 +67,69 @@ def test_with_too_little_healthy_sound_nothing_is_stated(tmp_path: Path) -> None
     assert result["findings"] == []
     assert result["spectra"] == []
     assert "too little" in result["notes"][0]
+
+
+def test_a_recording_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    """One training recording that was damaged since would take the diagnosis from every alert."""
+    request = asked(tmp_path, start_s=15.0)
+    damaged = tmp_path / "damaged.wav"
+    damaged.write_bytes(b"RIFF0000WAVE")
+    request["healthy"] += [str(damaged), str(tmp_path / "moved.wav")]
+    result = diagnosis_of(request)
+    assert result["healthy_pieces"] == 4
+    assert result["findings"][0]["rate_hz"] == pytest.approx(OUTER_RACE_HZ, rel=0.005)
+
+
+def test_a_recording_in_a_folder_that_may_not_be_read_is_not_there(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recordings in a home folder, which the service may not see, would end every diagnosis."""
+
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setitem(bundle.manifest.provenance, "recordings", [{"name": "/home/anna/1.wav"}])
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert recordings_of(bundle) == []
+
+
+def test_a_high_sample_rate_needs_no_more_memory(tmp_path: Path) -> None:
+    """Sound of 192 kHz would need 1 GB, and with it the limit of the whole service."""
+    path, high_hz = tmp_path / "high.wav", 192_000
+    times_s = np.arange(12 * high_hz) / high_hz
+    tone = 0.5 * np.sin(2 * np.pi * 1000.0 * times_s)
+    soundfile.write(path, tone, high_hz)
+    samples, rate_hz = read_beginning(path, 10.0, 48_000)
+    assert (rate_hz, len(samples)) == (48_000, 480_000)
+    np.testing.assert_allclose(samples[1000:-1000], tone[::4][1000:479_000], atol=1e-3)
+
+
+class HungryDiagnosing(Diagnosing):
+    """Its child needs a gigabyte."""
+
+    COMMAND = (sys.executable, "-c", "import sys; sys.stdin.read(); bytes(10**9)")
+    MOST_MEMORY_MB = 100
+
+
+def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle: Bundle) -> None:
+    """The system would end the daemon, which is in the same unit."""
+    alert_id = str(uuid7())
+    piece = tmp_path / alert_id / "0-raised.json"
+    piece.parent.mkdir()
+    about = {"alert_id": alert_id, "evidence_id": f"{alert_id}-0", "moment": "raised"}
+    times = {"at": AT, "starts_at": AT, "at_s": 15.0, "began_s": 10.0, "operation": "running"}
+    piece.write_text(json.dumps({"machine": "m", "ratio": 2.0, **about, **times}))
+    soundfile.write(piece.with_suffix(".flac"), machine(1.0, 7), RATE_HZ)
+    request = kept_request(json.loads(piece.read_text()), Judge(bundle.spec, bundle.sha256, bundle))
+    results: queue.Queue[dict[str, Any]] = queue.Queue()
+    diagnosing = HungryDiagnosing(
+        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda _, result: results.put(result)
+    )
+    diagnosing.start()
+    diagnosing.submit(request)
+    (note,) = results.get(timeout=20)["notes"]
+    diagnosing.stop()
+    assert "more memory than 100 MB" in note
 
 
 def test_a_gap_is_not_compared() -> None:

@@ -306,6 +306,27 @@ def test_a_restart_completes_the_piece_and_continues_the_numbers(node: Node) -> 
     assert (last.metadata["moment"], last.evidence_id[-2:]) == ("cleared", "-1")
 
 
+def test_what_was_not_diagnosed_before_a_restart_is_diagnosed_after_it(node: Node) -> None:
+    """After a kill between the sound and its diagnosis, nobody would read what is wrong."""
+    raised, _ = node.run(*cut(fault_and_back(), 1600))
+    asked, *_ = [one.request for one in node.events]
+    node.events.clear()
+    node.restart()
+    node.evidence.flush()
+    (found,) = node.events
+    assert (found.what, found.request.evidence_id) == ("found", f"{raised.alert_id}-0")
+    assert found.request.at_s - found.request.began_s == pytest.approx(
+        asked.at_s - asked.began_s, abs=0.002
+    )
+    assert found.request.judge.bundle is not None
+    node.evidence.describe(found.request, {"diagnosis": {"findings": []}})
+    node.evidence.flush()
+    node.events.clear()
+    node.restart()
+    node.evidence.flush()
+    assert node.events == []
+
+
 def test_a_disk_that_refuses_costs_the_evidence_only(node: Node) -> None:
     """An alert would be late or lost because of a full disk; or nobody would know of the loss."""
     folder = node.folder / "evidence"

@@ -76,6 +76,20 @@ def test_findings_are_a_message_of_the_open_alert_only(path: Path) -> None:
     assert sent[-1] == again
 
 
+def test_findings_of_a_muted_machine_are_in_the_next_message(path: Path) -> None:
+    """The end of the alert would not state what was wrong, because it was found in a mute."""
+    found, at = [{"kind": "tone", "text": "a tone"}], "2026-11-23T10:15:50.000Z"
+    with Outbox(path) as outbox:
+        raised = outbox.append(draft("raised"))
+        diagnosed = outbox.diagnosed(raised.machine, raised.alert_id, found, at, is_muted=True)
+        assert diagnosed is None
+    with Outbox(path) as outbox:
+        outbox.append(draft("cleared"))
+        sent = outbox.pending()
+    assert [(one.kind, one.sequence) for one in sent] == [("raised", 1), ("cleared", 2)]
+    assert sent[-1].findings == tuple(found)
+
+
 def test_open_alert_survives_and_is_continued(path: Path) -> None:
     """A daemon that was killed during an alert raises it again and never clears the old one."""
     with Outbox(path) as outbox:

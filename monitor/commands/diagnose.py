@@ -53,7 +53,7 @@ def diagnose(request: DiagnoseRequest) -> None:
         length_s = len(samples) / rate_hz
         raise BadInputError(f"{request.recording}: is {length_s:.1f} s long: --start must be less")
     samples = samples[first:]
-    result = diagnosed_with(samples, rate_hz, files, shaft)
+    result = diagnosed_with(samples, rate_hz, files, shaft, is_named=bool(request.healthy))
     document = {"file": str(request.recording), "healthy": len(files), **described(result)}
     emit(document, _lines(result, document), as_json=request.as_json)
 

@@ -27,6 +27,8 @@ _ENOUGH_S = 8.0
 """If less sound is left after ``start_s``, the diagnosis begins at the beginning."""
 _MOST_HEALTHY_S = 30.0
 """Of each healthy recording: a node may have little memory."""
+_MOST_HZ = 48_000
+"""A higher sample rate is lowered to this one, for the same reason."""
 _TOO_LITTLE = f"fewer than {FEW} pieces of healthy sound are kept, which is too little to compare"
 
 
@@ -36,11 +38,16 @@ def diagnosis_of(request: Mapping[str, Any]) -> dict[str, Any]:
     Raises the errors of reading the sound.
     """
     healthy = [Path(one) for one in request["healthy"]]
-    samples, rate_hz = read_beginning(Path(request["sound"]), 2.0 * LONGEST_S)
+    samples, rate_hz = read_beginning(Path(request["sound"]), 2.0 * LONGEST_S, _MOST_HZ)
     first, end = used_part(len(samples), rate_hz, request["start_s"], request["gaps"])
     shaft = ShaftSettings.model_validate(request["shaft"])
     result = diagnosed_with(
-        samples[first:end], rate_hz, healthy, shaft, most_healthy_s=_MOST_HEALTHY_S
+        samples[first:end],
+        rate_hz,
+        healthy,
+        shaft,
+        most_healthy_s=_MOST_HEALTHY_S,
+        most_hz=_MOST_HZ,
     )
     document = shown(result)
     if document["healthy_pieces"] < FEW and result.sound is not None:

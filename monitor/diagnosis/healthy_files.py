@@ -37,6 +37,14 @@ def _found(name: str, bundle: Path) -> Path | None:
     """A recording by the name in a bundle: as it was named, or beside the bundle."""
     for folder in (Path(), bundle.parent):
         path = folder / name
-        if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file():
+        if path.suffix.lower() in AUDIO_SUFFIXES and _is_file(path):
             return path
     return None
+
+
+def _is_file(path: Path) -> bool:
+    """Also if its folder may not be read, as that of another user."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

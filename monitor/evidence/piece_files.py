@@ -12,7 +12,15 @@ from monitor.clock import moved_rfc3339
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.flac import NoFlacError, flac_bytes, read_flac
 from monitor.evidence.images import band_residual_db, frames_of_clip, image_bytes
-from monitor.evidence.names import ARRAYS, METADATA, PICTURE, SOUND, Moment, is_alert_id
+from monitor.evidence.names import (
+    ARRAYS,
+    METADATA,
+    PICTURE,
+    SOUND,
+    Moment,
+    is_alert_id,
+    split_id,
+)
 from monitor.evidence.operating_state import operating_state
 from monitor.evidence.picture import picture_bytes
 from monitor.features.log_mel_spec import LogMelSpec
@@ -58,6 +66,7 @@ def files_of(request: Request, clip: Clip, *, is_alert: bool = True) -> PieceFil
         **_identity(request),
         "starts_at": moved_rfc3339(request.at, -at_s),
         "at_s": round(at_s, 3),
+        "began_s": round(request.began_s - clip.first_s, 3),
         "sample_rate_hz": round(clip.rate_hz) if clip.is_sound else None,
         "seconds": round(clip.seconds, 3),
         "operation": operation,
@@ -78,6 +87,7 @@ def lost_metadata(request: Request, reason: str) -> dict[str, Any]:
         **_identity(request),
         "starts_at": request.at,
         "at_s": 0.0,
+        "began_s": 0.0,
         "sample_rate_hz": None,
         "seconds": 0.0,
         "operation": request.operation,
@@ -102,6 +112,32 @@ def _identity(request: Request) -> dict[str, Any]:
         "ratio": round(request.ratio, 4) if math.isfinite(request.ratio) else None,
         "bundle_sha256": request.judge.sha256,
     }
+
+
+def kept_request(described: Mapping[str, Any], judge: Judge) -> Request:
+    """The request of a piece that was kept, from its metadata. Positions are in its sound.
+
+    Raises ``ValueError`` if the metadata are damaged.
+    """
+    try:
+        alert_id, number = split_id(described["evidence_id"]) or ("", 0)
+        moment, at_s = described["moment"], float(described["at_s"])
+        if moment not in get_args(Moment) or not alert_id:
+            raise ValueError(f"{moment!r} is no moment of an alert")
+        return Request(
+            machine=str(described["machine"]),
+            alert_id=alert_id,
+            number=number,
+            moment=moment,
+            at=str(described["at"]),
+            at_s=at_s,
+            began_s=float(described.get("began_s", at_s)),
+            ratio=float(described["ratio"] or 0.0),
+            judge=judge,
+            operation=described["operation"],
+        )
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"damaged metadata: {error!r}") from error
 
 
 # A piece that has begun: its sound so far, in case that the process is killed.
@@ -150,7 +186,7 @@ def begun_request(described: Mapping[str, Any], judges: Mapping[str, Judge]) -> 
             judge=known if known is not None and known.sha256 == judge.sha256 else judge,
             operation=described["operation"],
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"damaged metadata: {error!r}") from error
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from monitor.evidence.clip import Clip, Judge, Request
@@ -18,9 +20,10 @@ from monitor.evidence.piece_files import (
     begun_files,
     begun_request,
     files_of,
+    kept_request,
     lost_metadata,
 )
-from monitor.evidence.retention import EvidenceLostError
+from monitor.evidence.retention import EvidenceLostError, is_healthy_sound
 from monitor.evidence.store import EvidenceStore
 from monitor.text.escaping import one_line
 
@@ -32,9 +35,12 @@ _KILLED_EARLY = "the daemon was killed before the sound was written"
 
 @dataclass(frozen=True, slots=True)
 class EvidenceEvent:
-    """A piece was kept, or is lost. ``reason``: why it is lost or not complete; may be empty."""
+    """A piece was kept, or is lost. ``reason``: why it is lost or not complete; may be empty.
 
-    what: Literal["kept", "lost"]
+    ``found``: an earlier process has kept it, and was ended before it was diagnosed.
+    """
+
+    what: Literal["kept", "lost", "found"]
     request: Request
     reason: str
     n_bytes: int = 0
@@ -47,6 +53,8 @@ class PieceWork:
     an alert. A fault in one of them is logged.
     """
 
+    RECENT_S: ClassVar[float] = 600.0
+    """What was kept before that and not diagnosed is not diagnosed any more."""
     HEALTHY_S: ClassVar[float] = 86_400.0
     """How old healthy sound is when it is replaced."""
     HEALTHY_SHARE: ClassVar[float] = 0.25
@@ -80,6 +88,8 @@ class PieceWork:
         begun = self.store.open()
         self.is_open = True
         self.trouble = ""
+        for request in self._not_diagnosed(judges):
+            self._call(partial(self._on_event, EvidenceEvent("found", request, "")))
         for piece in begun:
             try:
                 described, sound = self.store.read_begun(piece)
@@ -95,6 +105,22 @@ class PieceWork:
         for request in expected:
             if not self.store.has(request.alert_id, request.number):
                 self.lost(request, _KILLED_EARLY)
+
+    def _not_diagnosed(self, judges: Mapping[str, Judge]) -> list[Request]:
+        """The pieces that an earlier process kept just before its end, the oldest first."""
+        now_s = self.store.running_time.now_s()
+        found = []
+        for (folder, stem), kept in self.store.retention.kept.items():
+            judge = judges.get(kept.machine)
+            if judge is None or is_healthy_sound(folder) or kept.at_s < now_s - self.RECENT_S:
+                continue
+            metadata = self.store.metadata(folder, stem)
+            is_done = "diagnosis" in metadata or metadata.get("lost")
+            if is_done or metadata.get("moment") == "cleared":
+                continue
+            with contextlib.suppress(ValueError):
+                found.append((kept.at_s, kept_request(metadata, judge)))
+        return [request for _, request in sorted(found, key=lambda one: one[0])]
 
     def failed(self, error: OSError) -> None:
         """The folder cannot be used."""

@@ -92,11 +92,15 @@ class EvidenceStore:
 
     def bundle_of(self, folder: str, stem: str) -> str:
         """The SHA-256 of the bundle that judged a piece; empty if its metadata are damaged."""
+        return str(self.metadata(folder, stem).get("bundle_sha256", ""))
+
+    def metadata(self, folder: str, stem: str) -> dict[str, Any]:
+        """The metadata of a piece; empty if they are missing or damaged."""
         try:
             known = json.loads((self.folder / folder / f"{stem}.{METADATA}").read_bytes())
-            return str(known["bundle_sha256"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return ""
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return known if isinstance(known, dict) else {}
 
     def has(self, alert_id: str, number: int) -> bool:
         """Whether the alert has a piece with this number."""

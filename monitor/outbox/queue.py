@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -119,16 +119,30 @@ class Outbox:
             return alert
 
     def diagnosed(
-        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]], at: str
+        self,
+        machine: str,
+        alert_id: str,
+        findings: Sequence[Mapping[str, Any]],
+        at: str,
+        *,
+        is_muted: bool = False,
     ) -> Alert | None:
-        """Append what a diagnosis found, as an ``updated`` message, if the alert is still open."""
+        """Append what a diagnosis found, as an ``updated`` message, if the alert is still open.
+
+        ``is_muted``: without a message; the next one about this alert has it.
+        """
         with self._guard:
             self._check_open()
             self._memory.correct_times(machine)
             series = self._memory.machines.get(machine)
             if series is None or series.open is None or series.open.alert_id != alert_id:
                 return None
-            return self.append(series.open.diagnosed(at, findings))
+            if not is_muted:
+                return self.append(series.open.diagnosed(at, findings))
+            series.open = replace(series.open, findings=tuple(map(dict, findings)))
+            self._memory.touch(machine)
+            self._disk.flush()
+            return None
 
     def pending(self, limit: int = 100, machine: str | None = None) -> list[Alert]:
         """The oldest alerts not acknowledged, at most ``limit``, in the order of ``append``."""

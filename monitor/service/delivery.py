@@ -132,10 +132,19 @@ class Delivery:
         return alert
 
     def diagnosed(
-        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]]
+        self,
+        machine: str,
+        alert_id: str,
+        findings: Sequence[Mapping[str, Any]],
+        *,
+        is_muted: bool = False,
     ) -> Alert | None:
-        """Make what a diagnosis found durable and send it, if the alert is still open."""
-        alert = self._outbox.diagnosed(machine, alert_id, findings, rfc3339(time.time()))
+        """Make what a diagnosis found durable and send it, if the alert is still open.
+
+        ``is_muted``: it is not sent now, and the next message about this alert has it.
+        """
+        at = rfc3339(time.time())
+        alert = self._outbox.diagnosed(machine, alert_id, findings, at, is_muted=is_muted)
         if alert is not None:
             self._publisher.wake()
         return alert

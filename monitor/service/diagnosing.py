@@ -20,6 +20,7 @@ from monitor.diagnosis.healthy_files import FEW, recordings_of, some_of
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.evidence.clip import Request
 from monitor.evidence.folder import EvidenceFolder, Piece
+from monitor.learning.trainers.child import lacked_memory, limit_process
 from monitor.learning.trainers.train_command import child_environment, program_folder
 from monitor.service.delivery import Delivery
 from monitor.service.evidence import Evidence
@@ -53,6 +54,8 @@ class Diagnosing:
     COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "monitor.diagnosis.child")
     TIMEOUT_S: ClassVar[float] = 300.0
     MOST_WAITING: ClassVar[int] = 20
+    MOST_MEMORY_MB: ClassVar[int] = 600
+    """Of the child, so that the daemon has enough of the ``MemoryMax`` of its unit."""
     _NICE: ClassVar[int] = 15
     _STOP_S: ClassVar[float] = 1.0
 
@@ -161,8 +164,7 @@ class Diagnosing:
             raise FailedDiagnosisError(f"its process cannot be started: {error}") from error
         self._process = process
         try:
-            with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
-                os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)
+            limit_process(process.pid, self._NICE, self.MOST_MEMORY_MB * 1_000_000)
             answer, errors = process.communicate(json.dumps(question), self.TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise FailedDiagnosisError(f"it took more than {self.TIMEOUT_S:g} s") from None
@@ -171,7 +173,10 @@ class Diagnosing:
             process.communicate()
             self._process = None
         if process.returncode != 0:
-            raise FailedDiagnosisError((errors.strip().splitlines() or ["it ended early"])[-1])
+            reason = (errors.strip().splitlines() or ["it ended early"])[-1]
+            if lacked_memory(process.returncode, reason):
+                reason = f"it needs more memory than {self.MOST_MEMORY_MB} MB, or than is free"
+            raise FailedDiagnosisError(reason)
         return _checked(answer)
 
 
@@ -212,7 +217,8 @@ def open_diagnosing(
 ) -> Diagnosing:
     """Diagnose the sound that is kept of alerts; what is found is added to it, and sent.
 
-    ``in_force``: has the settings now. While a machine is muted, nothing is sent.
+    ``in_force``: has the settings now. While a machine is muted, it is not sent: the next message
+    about the alert has it.
     """
 
     def shaft_of(machine: str) -> ShaftSettings:
@@ -222,8 +228,9 @@ def open_diagnosing(
     def on_result(request: Request, result: dict[str, Any]) -> None:
         evidence.describe(request, {"diagnosis": result})
         found = published(result["findings"])
-        if found and not muting.is_muted(request.machine):
-            delivery.diagnosed(request.machine, request.alert_id, found)
+        if found:
+            is_muted = muting.is_muted(request.machine)
+            delivery.diagnosed(request.machine, request.alert_id, found, is_muted=is_muted)
 
     diagnosing = Diagnosing(evidence.folder, shaft_of, on_result)
     evidence.kept = diagnosing.submit

@@ -59,7 +59,8 @@ class Evidence:
         operator had already labelled as a false alarm. Set it before ``start``."""
         self.kept: Callable[[Request], None] = lambda _request: None
         """Called, by the thread that writes, when a piece of the beginning of an alert was kept, or
-        of a worse part, that is to be diagnosed. Set it before ``start``."""
+        of a worse part, that is to be diagnosed; also one of an earlier process that was ended
+        before. Set it before ``start``."""
         self._outlet = outlet
         self._settings = settings
         self._web_url = web_url
@@ -132,10 +133,10 @@ class Evidence:
         """Add to the metadata of a piece that was kept."""
         self._keeper.describe(request, more)
 
-    @property
-    def is_diagnosed(self) -> bool:
-        """Whether the sound of alerts is to be diagnosed."""
-        return self._settings.diagnose
+    def diagnose(self, request: Request) -> None:
+        """Have a piece diagnosed, if the sound of alerts is to be diagnosed."""
+        if self._settings.diagnose:
+            self.kept(request)
 
     def flush(self) -> None:
         """Wait until everything so far is written."""
@@ -223,6 +224,10 @@ def open_evidence(
 
     def note(event: EvidenceEvent) -> None:
         request = event.request
+        if event.what in {"kept", "found"} and request.moment != "cleared":
+            evidence.diagnose(request)
+        if event.what == "found":  # it is in the history already
+            return
         history.event(
             "evidence",
             request.machine,
@@ -239,8 +244,6 @@ def open_evidence(
         known = operators.alerts.get(request.alert_id)
         if event.what == "kept" and known is not None and known.label == "false-alarm":
             evidence.false_alarm_kept(request.machine)
-        if event.what == "kept" and request.moment != "cleared" and evidence.is_diagnosed:
-            evidence.kept(request)
 
     evidence = Evidence(
         outlet,

@@ -62,11 +62,17 @@ class RecordedOutbox(Outbox):
         return alert
 
     def diagnosed(
-        self, machine: str, alert_id: str, findings: Sequence[Mapping[str, Any]], at: str
+        self,
+        machine: str,
+        alert_id: str,
+        findings: Sequence[Mapping[str, Any]],
+        at: str,
+        *,
+        is_muted: bool = False,
     ) -> Alert | None:
         """As the outbox does, and into the history."""
         with self._recording:  # before the lock of the outbox, as in ``append``
-            return super().diagnosed(machine, alert_id, findings, at)
+            return super().diagnosed(machine, alert_id, findings, at, is_muted=is_muted)
 
     def settle(self, evidence_id: str) -> None:
         """The evidence is on the disk, or its loss was reported."""

@@ -26,6 +26,22 @@ _NO_MEMORY = (
 in C may fail without a reason, those in C++ with ``std::bad_alloc``."""
 
 
+def limit_process(pid: int, nice: int, memory_bytes: int) -> None:
+    """Give a process a low priority, and limit its memory."""
+    with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
+        os.setpriority(os.PRIO_PROCESS, pid, nice)
+    with contextlib.suppress(OSError):
+        resource.prlimit(pid, resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+
+
+def lacked_memory(status: int, message: str) -> bool:
+    """Whether a process of Python ended because it had no memory.
+
+    ``status``: negative if a signal ended it. ``message``: its last line.
+    """
+    return status == -signal.SIGKILL or any(one in message for one in _NO_MEMORY)
+
+
 class ChildTrainer:
     """A child process with low priority, one thread, and a limit of its memory.
 
@@ -64,11 +80,7 @@ class ChildTrainer:
         self._process = process
         self._trains.add(self)
         remember_child(self._work, process.pid)
-        with contextlib.suppress(OSError):  # it has ended already, or the system forbids it
-            os.setpriority(os.PRIO_PROCESS, process.pid, self._NICE)
-        with contextlib.suppress(OSError):
-            limit = (self._memory_bytes, self._memory_bytes)
-            resource.prlimit(process.pid, resource.RLIMIT_DATA, limit)
+        limit_process(process.pid, self._NICE, self._memory_bytes)
 
     def poll(self) -> Result | None:
         """See ``Trainer``."""
@@ -76,7 +88,7 @@ class ChildTrainer:
             return None
         self._process = None
         result = result_of(status, self._work)
-        if status == -signal.SIGKILL or any(one in result.error for one in _NO_MEMORY):
+        if lacked_memory(status, result.error):
             megabytes = f"{self._memory_bytes / 1e6:.0f}"
             return Result(error=f"it needs more memory than memory_mb = {megabytes}, or is free")
         return result
