@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.flac import NoFlacError
+from monitor.evidence.healthy_room import make_healthy_room
 from monitor.evidence.names import HEALTHY, PICTURE, healthy_stem
 from monitor.evidence.piece_files import (
     PieceFiles,
@@ -208,12 +209,12 @@ class PieceWork:
         state = made.metadata["operation"] or "running"
         folder = f"{HEALTHY}/{request.machine}"
         made.metadata |= {"evidence_id": "", "alert_id": "", "moment": HEALTHY, "operation": state}
-        number = self._free_number(folder, state, request.judge.sha256)
-        if number is not None:
-            self._add_healthy(folder, healthy_stem(state, number), made)
         kept_s = self.store.kept_s(folder, healthy_stem(state))
         if kept_s is None or self.store.running_time.now_s() - kept_s >= self.HEALTHY_S:
             self._add_healthy(folder, healthy_stem(state), made)
+        number = self._free_number(folder, state, request.judge.sha256)
+        if number is not None:
+            self._add_healthy(folder, healthy_stem(state, number), made)
 
     def _free_number(self, folder: str, state: str, sha256: str) -> int | None:
         """The number of the next piece that stays; None if none is due.
@@ -239,7 +240,7 @@ class PieceWork:
     def _add_healthy(self, folder: str, stem: str, made: PieceFiles) -> None:
         most = self.HEALTHY_SHARE * self.store.retention.settings.max_bytes
         try:
-            if self.store.healthy_bytes() + made.metadata["bytes"] <= most:
+            if make_healthy_room(self.store, folder, stem, made.metadata["bytes"], most):
                 self.store.add(folder, stem, made.files, made.metadata)
         except (EvidenceLostError, OSError) as error:
             log.debug("healthy sound was not kept: %s", error)

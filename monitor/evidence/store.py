@@ -109,11 +109,6 @@ class EvidenceStore:
             for folder, stem in self.retention.kept
         )
 
-    def healthy_bytes(self) -> int:
-        """The space of healthy sound. Raises ``OSError``."""
-        pieces = take_inventory(self.folder).pieces.values()
-        return sum(piece.n_bytes for piece in pieces if not piece.alert_id)
-
     def begin(self, folder: str, stem: str, files: Mapping[str, bytes]) -> None:
         """Write the files of a piece that is not complete. Raises ``EvidenceLostError``.
 
