@@ -272,7 +272,8 @@ def test_only_the_frequencies_of_a_finding_can_be_listened_to(running: Served) -
 
 
 @pytest.mark.parametrize(
-    "listen_hz", [None, [], [1, 2, 3], ["a", "b"], [3000, 2000], [-5, 100], {"a": 1}, [1, 1e999]]
+    "listen_hz",
+    [None, [], [1, 2, 3], ["a", "b"], [3000, 2000], [-5, 100], {"a": 1}, [1, 1e999], [0, 10**400]],
 )
 def test_a_finding_without_frequencies_has_no_sound(running: Served, listen_hz: object) -> None:
     """Damaged metadata would be an internal error, or an argument of a program."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from monitor.evidence.inventory import (
 from monitor.evidence.names import HEALTHY, METADATA
 from monitor.evidence.running_time import RunningTime
 from monitor.evidence.settings import EvidenceSettings
+from monitor.text.json_objects import json_object
 
 log = logging.getLogger(__name__)
 
@@ -153,9 +153,9 @@ class Retention:
         path = self._folder / key[0] / f"{key[1]}.{METADATA}"
         now_s = self._running_time.now_s()
         try:
-            metadata = json.loads(path.read_bytes())
+            metadata = json_object(path.read_bytes())
             kept = Kept(float(metadata["kept_run_s"]), str(metadata["machine"]))
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return Kept(now_s, "")
         return kept if 0.0 <= kept.at_s < _LONGEST_S else Kept(now_s, kept.machine)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from monitor.clock import Clock
 from monitor.durable import replace_content
+from monitor.text.json_objects import json_object
 
 
 class RunningTime:
@@ -34,10 +35,10 @@ class RunningTime:
         now_s = self._clock.steady_s()
         self._offset_s = -now_s
         try:
-            known = json.loads(self._path.read_bytes())
+            known = json_object(self._path.read_bytes())
             run_s, steady_s = float(known["run_s"]), float(known["steady_s"])
             boot_id = known["boot_id"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             return False
         if not (math.isfinite(run_s) and run_s >= 0.0 and math.isfinite(steady_s)):
             return False

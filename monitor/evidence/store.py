@@ -20,6 +20,7 @@ from monitor.evidence.names import METADATA, NEW, PARTIAL, SOUND
 from monitor.evidence.retention import EvidenceLostError, Kept, Retention, is_healthy_sound
 from monitor.evidence.running_time import RunningTime
 from monitor.evidence.settings import EvidenceSettings
+from monitor.text.json_objects import json_object
 
 _STATE_FILE = "state.json"
 
@@ -97,10 +98,9 @@ class EvidenceStore:
     def metadata(self, folder: str, stem: str) -> dict[str, Any]:
         """The metadata of a piece; empty if they are missing or damaged."""
         try:
-            known = json.loads((self.folder / folder / f"{stem}.{METADATA}").read_bytes())
-        except (OSError, ValueError, RecursionError):
+            return json_object((self.folder / folder / f"{stem}.{METADATA}").read_bytes())
+        except (OSError, ValueError):
             return {}
-        return known if isinstance(known, dict) else {}
 
     def has(self, alert_id: str, number: int) -> bool:
         """Whether the alert has a piece with this number."""
@@ -149,8 +149,8 @@ class EvidenceStore:
         path = self.folder / folder / f"{stem}.{METADATA}"
         with _disk_errors():
             try:
-                content = _encoded({**json.loads(path.read_bytes()), **more})
-            except (FileNotFoundError, ValueError, TypeError, RecursionError):
+                content = _encoded({**json_object(path.read_bytes()), **more})
+            except (FileNotFoundError, ValueError):
                 return
             self.retention.claim(space(len(content)))
             if path.exists():  # it may have been deleted to make room
@@ -170,9 +170,7 @@ class EvidenceStore:
         """
         folder, stem = piece.key
         base = self.folder / folder
-        metadata = json.loads((base / f"{stem}.{METADATA}{PARTIAL}").read_bytes())
-        if not isinstance(metadata, dict):
-            raise ValueError("no metadata")
+        metadata = json_object((base / f"{stem}.{METADATA}{PARTIAL}").read_bytes())
         return metadata, base / f"{stem}.{SOUND}{PARTIAL}"
 
     def _make_folder(self) -> None:
