@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,49 @@ def test_a_damaged_time_of_a_piece_does_not_age_others(kept_run_s: object, disk:
     disk.clock.now_s += 10 * DAY_S
     disk.store.sweep()
     assert 1 in disk.kept
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/nowhere")
+
+
+@pytest.mark.parametrize("replace", [os.mkfifo, link])
+def test_metadata_that_cannot_be_read_cost_no_other_evidence(
+    replace: Callable[[Path], None], disk: Disk
+) -> None:
+    """A FIFO in their place would be read for ever, and a link would be an error of each write."""
+    disk.add(0)
+    replace(disk.folder / ALERTS[0] / "1-worse.json")
+    for alert in range(1, 15):
+        disk.add(alert)
+    disk.open()
+    assert 14 in disk.kept
+    disk.clock.now_s += 100 * DAY_S
+    disk.store.sweep()
+    assert disk.kept == []
+
+
+@pytest.mark.parametrize("kind", ["json", "flac"])
+def test_a_file_that_cannot_be_deleted_costs_no_other_evidence(
+    kind: str, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file of another user would end the evidence, and keep all that is too old."""
+    stuck, unlink = disk.folder / ALERTS[0] / f"0-raised.{kind}", Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == stuck:
+            raise PermissionError(errno.EPERM, "Operation not permitted", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for alert in range(15):
+        disk.add(alert)
+        assert space_of(disk.folder) <= LIMIT_MB * MB
+    assert 14 in disk.kept
+    disk.open()
+    disk.clock.now_s += 100 * DAY_S
+    disk.store.sweep()
+    assert set(disk.kept) <= {0}
 
 
 def test_what_belongs_to_no_piece_is_removed_at_the_start(disk: Disk) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 from monitor.evidence.names import (
     ARRAYS,
     HEALTHY,
+    LARGEST_METADATA_BYTES,
     METADATA,
     PICTURE,
     SOUND,
@@ -30,7 +31,6 @@ from monitor.evidence.names import (
 from monitor.text.json_objects import json_object
 from monitor.text.regular_files import read_regular
 
-_LARGEST_METADATA_BYTES = 4 * 2**20
 _TEXTS = ("machine", "moment", "at", "starts_at")
 
 
@@ -163,7 +163,7 @@ def _sizes(folder: Path) -> Iterator[int]:
 def _read(path: Path) -> Piece | None:
     """A piece by its metadata; None if they are missing or damaged."""
     try:
-        metadata = json_object(read_regular(path, _LARGEST_METADATA_BYTES, follow_links=False))
+        metadata = json_object(read_regular(path, LARGEST_METADATA_BYTES, follow_links=False))
     except (OSError, ValueError):
         return None
     if not all(isinstance(metadata.get(key), str) for key in _TEXTS):

@@ -18,6 +18,8 @@ MOMENTS: tuple[Moment, ...] = get_args(Moment)
 METADATA, SOUND, ARRAYS, PICTURE = "json", "flac", "bin", "png"
 PARTIAL, NEW = ".part", ".new"
 """The endings of files of a piece that has begun, and of metadata that are being written."""
+LARGEST_METADATA_BYTES = 4 * 2**20
+"""Larger metadata are damage."""
 HEALTHY = "healthy"
 """The folder of healthy sound, beside the folders of alerts."""
 

@@ -17,16 +17,20 @@ from monitor.evidence.inventory import (
     in_order_of_deletion,
     take_inventory,
 )
-from monitor.evidence.names import HEALTHY, METADATA
+from monitor.evidence.names import HEALTHY, LARGEST_METADATA_BYTES, METADATA
 from monitor.evidence.running_time import RunningTime
 from monitor.evidence.settings import EvidenceSettings
+from monitor.text.escaping import one_line
 from monitor.text.json_objects import json_object
+from monitor.text.regular_files import read_regular
 
 log = logging.getLogger(__name__)
 
 _DAY_S = 86_400.0
 _LONGEST_S = 1e10
 """Three centuries. A longer running time is damage."""
+_UNREADABLE = "?"
+"""The machine of a piece whose metadata cannot be read."""
 _STATE_BYTES = 2 * BLOCK_BYTES
 """The file of the running time, also while it is replaced."""
 
@@ -72,6 +76,8 @@ class Retention:
         self._folder = folder
         self._is_labelled = is_labelled
         self._running_time = running_time
+        self._stuck: set[tuple[str, str]] = set()
+        """Pieces that cannot be removed."""
 
     def look(self) -> Inventory:
         """What is in the folder now, with the times at which the pieces were kept."""
@@ -123,6 +129,17 @@ class Retention:
         with contextlib.suppress(OSError):  # it is not empty
             (self._folder / piece.key[0]).rmdir()
 
+    def try_to_remove(self, piece: StoredPiece) -> bool:
+        """Remove a piece, or log why that is not possible: others can still be removed."""
+        try:
+            self.remove(piece)
+        except OSError as error:
+            if piece.key not in self._stuck:
+                self._stuck.add(piece.key)
+                log.warning("evidence cannot be deleted: %s", one_line(error))
+            return False
+        return True
+
     @property
     def _most_bytes(self) -> int:
         return self.settings.max_bytes - _STATE_BYTES
@@ -136,13 +153,14 @@ class Retention:
             self._evict(piece, inventory, "evidence.max_mb is reached")
 
     def _evict(self, piece: StoredPiece, inventory: Inventory, why: str) -> None:
+        if not self.try_to_remove(piece):
+            return
         log.info(
             "evidence deleted, because %s",
             why,
             # With the alert, no line is left out as a repetition.
             extra={"alert_id": piece.alert_id, "evidence": "/".join(piece.key)},
         )
-        self.remove(piece)
         del inventory.pieces[piece.key]
         inventory.n_bytes -= piece.n_bytes
         self.n_bytes = inventory.n_bytes
@@ -153,8 +171,10 @@ class Retention:
         path = self._folder / key[0] / f"{key[1]}.{METADATA}"
         now_s = self._running_time.now_s()
         try:
-            metadata = json_object(path.read_bytes())
+            metadata = json_object(read_regular(path, LARGEST_METADATA_BYTES, follow_links=False))
             kept = Kept(float(metadata["kept_run_s"]), str(metadata["machine"]))
+        except OSError:  # it may be a link, or of another user: it is not ours to delete
+            return Kept(now_s, _UNREADABLE)
         except (ValueError, KeyError, TypeError):
             return Kept(now_s, "")
         return kept if 0.0 <= kept.at_s < _LONGEST_S else Kept(now_s, kept.machine)

@@ -16,11 +16,12 @@ from typing import Any
 from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.durable import sync
 from monitor.evidence.inventory import BLOCK_BYTES, StoredPiece, space, take_inventory
-from monitor.evidence.names import METADATA, NEW, PARTIAL, SOUND
+from monitor.evidence.names import LARGEST_METADATA_BYTES, METADATA, NEW, PARTIAL, SOUND
 from monitor.evidence.retention import EvidenceLostError, Kept, Retention, is_healthy_sound
 from monitor.evidence.running_time import RunningTime
 from monitor.evidence.settings import EvidenceSettings
 from monitor.text.json_objects import json_object
+from monitor.text.regular_files import read_regular
 
 _STATE_FILE = "state.json"
 
@@ -62,7 +63,7 @@ class EvidenceStore:
             if piece.is_journal and not piece.is_whole:
                 begun.append(piece)
             elif not piece.is_whole or not retention.kept[piece.key].machine:
-                retention.remove(piece)
+                retention.try_to_remove(piece)
             else:
                 self.discard(*piece.key)
         self.sweep()
@@ -98,7 +99,7 @@ class EvidenceStore:
     def metadata(self, folder: str, stem: str) -> dict[str, Any]:
         """The metadata of a piece; empty if they are missing or damaged."""
         try:
-            return json_object((self.folder / folder / f"{stem}.{METADATA}").read_bytes())
+            return _read(self.folder / folder / f"{stem}.{METADATA}")
         except (OSError, ValueError):
             return {}
 
@@ -149,7 +150,7 @@ class EvidenceStore:
         path = self.folder / folder / f"{stem}.{METADATA}"
         with _disk_errors():
             try:
-                content = _encoded({**json_object(path.read_bytes()), **more})
+                content = _encoded({**_read(path), **more})
             except (FileNotFoundError, ValueError):
                 return
             self.retention.claim(space(len(content)))
@@ -170,7 +171,7 @@ class EvidenceStore:
         """
         folder, stem = piece.key
         base = self.folder / folder
-        metadata = json_object((base / f"{stem}.{METADATA}{PARTIAL}").read_bytes())
+        metadata = _read(base / f"{stem}.{METADATA}{PARTIAL}")
         return metadata, base / f"{stem}.{SOUND}{PARTIAL}"
 
     def _make_folder(self) -> None:
@@ -210,6 +211,11 @@ class EvidenceStore:
             with contextlib.suppress(OSError):  # it is not empty
                 base.rmdir()
             raise
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Metadata. Raises ``OSError``, and ``ValueError`` if they are damaged."""
+    return json_object(read_regular(path, LARGEST_METADATA_BYTES, follow_links=False))
 
 
 def _encoded(metadata: Mapping[str, Any]) -> bytes:
