@@ -116,6 +116,24 @@ def test_repetitions_are_left_out_and_counted(monkeypatch: pytest.MonkeyPatch) -
     assert events[-1]["repeated"] == 45
 
 
+@pytest.mark.parametrize("user", ["anna", "board"])
+def test_a_count_does_not_belong_to_the_values_of_another_record(
+    user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused logins of one user would be counted as those of another one."""
+    stream = lines_of("json")
+    now = [100.0]
+    monkeypatch.setattr("monitor.process.logs.time.monotonic", lambda: now[0])
+    for _ in range(10):
+        log.warning("login refused", extra={"user": "anna"})
+    now[0] += logs.RepeatFilter.PERIOD_S
+    log.warning("login refused", extra={"user": user})
+    last = json.loads(stream.getvalue().splitlines()[-1])
+    counted = {"anna": "repeated", "board": "similar_left_out"}[user]
+    assert {key: last.get(key) for key in ("user", counted)} == {"user": user, counted: 5}
+    assert len(last.keys() & {"repeated", "similar_left_out"}) == 1
+
+
 def test_different_reasons_are_counted_separately() -> None:
     """The tenth mistake in a file, or a new error of the broker, would not be logged."""
     stream = lines_of("json")

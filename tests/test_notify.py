@@ -357,6 +357,9 @@ def test_an_address_that_others_can_read_is_reported(notify: Notify) -> None:
         "phone.url",
     ]
     assert all("but must be 0600" in one for one in reports)
+    tested = auscult("notify", "--config", notify.config, "--test")
+    assert tested.err.count("but must be 0600") == 2
+    assert "private" not in tested.err
 
 
 def test_an_address_comes_from_systemd_first(
@@ -382,6 +385,9 @@ def test_without_targets_or_a_history_there_is_nothing_to_do(notify: Notify) -> 
     notify.write()
     done = auscult("notify", "--config", notify.config)
     assert done.status == 78
+    assert "history.enabled = true" in done.err
+    done = auscult("notify", "--config", notify.config, "--test")
+    assert "warning: " in done.err
     assert "history.enabled = true" in done.err
 
 

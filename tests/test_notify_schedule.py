@@ -169,7 +169,7 @@ def test_a_message_does_not_wait_for_evidence_that_is_lost(lost: str) -> None:
     assert len(world.sent) == 1
 
 
-def test_a_source_that_fails_is_told_if_it_lasts() -> None:
+def test_a_source_that_fails_is_sent_if_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody would know that a machine is not monitored, or each unplugged cable would ring."""
     wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)
     world = World(replace(plan(), interest=wanted))
@@ -178,7 +178,9 @@ def test_a_source_that_fails_is_told_if_it_lasts() -> None:
         world.turn()
     assert world.sent == []
     world.state("pump-7", "unavailable", detail="no microphone found")
-    pause_s = world.turn()
+    with caplog.at_level("INFO"):
+        pause_s = world.turn()
+    assert 'phone: "no microphone found" of pump-7 is sent if it continues for 120 s' in caplog.text
     assert pause_s == 120.0
     world.clock.now_s += pause_s
     world.settle()

@@ -17,8 +17,8 @@ from monitor.config.web import WebSettings
 from monitor.errors import ConfigError
 from monitor.web import access
 from monitor.web.assembly import check_exposure
-from monitor.web.doorkeeper import Doorkeeper, TooManyError
 from monitor.web.login_limit import LoginLimit
+from monitor.web.password_check import PasswordCheck, TooManyError
 from monitor.web.routes import routes
 from monitor.web.sessions import Sessions
 from monitor.web.users import Role, Users, set_password
@@ -186,7 +186,7 @@ def test_a_login_leads_to_no_other_site(protected: Served) -> None:
 def test_a_cookie_without_a_session_is_worth_nothing(protected: Served) -> None:
     """Anybody could write a cookie and be an operator."""
     for token in ("", "x", "0" * 43):
-        cookie = {protected.context.doorkeeper.sessions.cookie: token}
+        cookie = {protected.context.password_check.sessions.cookie: token}
         with protected.client(cookies=cookie) as client:
             assert client.get("/api/overview").status_code == 401
 
@@ -227,12 +227,12 @@ def test_a_viewer_changes_nothing_and_an_operator_does(protected: Served) -> Non
     assert all(re.fullmatch(r"anna \(\S+\)", by) for _, _, by in protected.daemon.received)
 
 
-async def guesses(doorkeeper: Doorkeeper, number: int) -> int | None:
+async def guesses(password_check: PasswordCheck, number: int) -> int | None:
     """Try passwords from one address; which one was right."""
     for guess in range(number):
         password = PASSWORD if guess == number - 1 else f"guess {guess}"
         with contextlib.suppress(TooManyError):
-            if await doorkeeper.check("203.0.113.7", "anna", password) is not None:
+            if await password_check.check("203.0.113.7", "anna", password) is not None:
                 return guess
     return None
 
@@ -250,11 +250,27 @@ def test_ten_thousand_logins_find_no_password(
     monkeypatch.setattr(Users, "check", check)  # argon2 would need minutes without the limit
     set_password(tmp_path / "users.json", "anna", Role.OPERATOR, PASSWORD)
     users = Users(tmp_path / "users.json")
-    doorkeeper = Doorkeeper(users, Sessions(users, 12.0))
-    assert asyncio.run(guesses(doorkeeper, 10_000)) is None
+    password_check = PasswordCheck(users, Sessions(users, 12.0))
+    assert asyncio.run(guesses(password_check, 10_000)) is None
     assert len(checked) < 100
     monkeypatch.setattr(LoginLimit, "try_once", lambda *_: 0.0)
-    assert asyncio.run(guesses(doorkeeper, 1000)) == 999
+    assert asyncio.run(guesses(password_check, 1000)) == 999
+
+
+def test_the_lock_of_an_address_is_logged_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operator who cannot log in, or an attack, would not be in the log."""
+    monkeypatch.setattr(Users, "check", lambda *_: None)
+    users = Users(tmp_path / "users.json")
+    now_s = [0.0]
+    password_check = PasswordCheck(users, Sessions(users, 12.0), LoginLimit(lambda: now_s[0]))
+    for n_locks in (1, 1, 2):  # the second one after a minute, the third one after all are regained
+        asyncio.run(guesses(password_check, 20))
+        locks = [one for one in caplog.records if "too many wrong passwords" in one.message]
+        assert [vars(one)["address"] for one in locks] == n_locks * ["203.0.113.7"]
+        assert 0 < vars(locks[-1])["next_in_s"] <= LoginLimit.REGAIN_S
+        now_s[0] += LoginLimit.REGAIN_S * (1 if n_locks == 1 and now_s[0] == 0.0 else 20)
 
 
 def test_the_limit_of_logins_needs_little_memory_and_regains() -> None:
@@ -355,7 +371,7 @@ def test_headers_of_a_trusted_proxy_are_believed(tmp_path: Path) -> None:
         )
         assert done.headers["location"] == "/ingress/x/"
         assert {"Secure", "Path=/ingress/x"} <= set(done.headers["set-cookie"].split("; "))
-        buckets = running.context.doorkeeper._limit._buckets
+        buckets = running.context.password_check._limit._buckets
         assert list(buckets) == ["203.0.113.7"]
 
 

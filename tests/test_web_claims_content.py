@@ -17,7 +17,7 @@ import pytest
 from starlette.responses import Response
 
 from monitor.process.logs import TextFormatter
-from monitor.web import doorkeeper, evidence_files, login
+from monitor.web import evidence_files, login, password_check
 from monitor.web.static_files import StaticFiles
 from monitor.web.users import Role
 from tests.test_web_access import every_route, filled
@@ -145,7 +145,7 @@ def forge_a_line(running: Served) -> bool:
 
 
 def any_text_in_the_log(patch: pytest.MonkeyPatch, _running: Served) -> None:
-    patch.setattr(doorkeeper, "_loggable", lambda _users, name: name)
+    patch.setattr(password_check, "_loggable", lambda _users, name: name)
     patch.setattr("monitor.process.logs.one_line", str)
     patch.setattr("monitor.process.logs._bare", str)
 
@@ -177,7 +177,7 @@ CLAIMS = [
     Claim(
         "a password as the name of a user",
         type_the_password_as_the_name,
-        lambda patch, _: patch.setattr(doorkeeper, "_loggable", lambda _users, name: name),
+        lambda patch, _: patch.setattr(password_check, "_loggable", lambda _users, name: name),
     ),
     Claim("a line break in the log", forge_a_line, any_text_in_the_log),
 ]
@@ -193,7 +193,7 @@ def shown_by(running: Served, user: str) -> str:
     """Everything that an operator or viewer, and everybody, receives, with the log."""
     found: list[str] = []
     with log_of() as stream, running.logged_in(user) as client, running.client() as stranger:
-        token = client.cookies[running.context.doorkeeper.sessions.cookie]
+        token = client.cookies[running.context.password_check.sessions.cookie]
         for path, method in every_route():
             if "/live/" in path:  # the same documents as in api/overview and api/machine
                 continue
@@ -212,7 +212,7 @@ def test_no_answer_and_no_line_of_the_log_has_a_secret(tmp_path: Path, user: str
     """A viewer could log in as an operator, or use the broker."""
     with served(tmp_path, users=USERS, **BEHIND_PROXY) as running:
         write_piece(running.state_dir)
-        users = running.context.doorkeeper.users
+        users = running.context.password_check.users
         secrets = {
             PASSWORD,
             "$argon2id$",

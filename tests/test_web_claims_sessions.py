@@ -23,7 +23,7 @@ LATER_S = 13 * HOUR_S
 
 
 def sessions_of(running: Served) -> Sessions:
-    return running.context.doorkeeper.sessions
+    return running.context.password_check.sessions
 
 
 def forge_a_cookie(running: Served) -> bool:
@@ -50,7 +50,7 @@ def use_after_log_out(running: Served) -> bool:
 
 def use_after_a_new_password(running: Served) -> bool:
     with running.logged_in() as thief:
-        path = running.context.doorkeeper.users.path
+        path = running.context.password_check.users.path
         set_password(path, "anna", Role.OPERATOR, "another password")
         return may_look(thief)
 
@@ -59,14 +59,14 @@ def use_a_program_after_a_new_password(running: Served) -> bool:
     """A right password of a program is remembered for some minutes."""
     with running.client(auth=("anna", PASSWORD)) as program:
         assert program.get("/metrics").status_code == 200
-        path = running.context.doorkeeper.users.path
+        path = running.context.password_check.users.path
         set_password(path, "anna", Role.OPERATOR, "another password")
         return program.get("/metrics").status_code == 200
 
 
 def change_after_a_lower_role(running: Served) -> bool:
     with running.logged_in() as client:
-        path = running.context.doorkeeper.users.path
+        path = running.context.password_check.users.path
         set_password(path, "anna", Role.VIEWER, "another password")
         return changes(running, client)
 
@@ -156,7 +156,7 @@ def log_a_victim_in_as_the_attacker(running: Served) -> bool:
 
 def read_the_password_in_the_file(running: Served) -> bool:
     """Backups are read by others."""
-    return PASSWORD in running.context.doorkeeper.users.path.read_text()
+    return PASSWORD in running.context.password_check.users.path.read_text()
 
 
 def store_passwords_as_they_are(patch: pytest.MonkeyPatch, running: Served) -> None:
@@ -165,12 +165,12 @@ def store_passwords_as_they_are(patch: pytest.MonkeyPatch, running: Served) -> N
             return password
 
     patch.setattr("monitor.web.users._HASHER", Plain())
-    set_password(running.context.doorkeeper.users.path, "anna", Role.OPERATOR, PASSWORD)
+    set_password(running.context.password_check.users.path, "anna", Role.OPERATOR, PASSWORD)
 
 
 def delete_the_users(running: Served) -> bool:
     """A person who can delete a file would open the page to everybody."""
-    running.context.doorkeeper.users.path.unlink()
+    running.context.password_check.users.path.unlink()
     with running.client() as client:
         return may_look(client)
 

@@ -13,12 +13,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from monitor.config.web import WebSettings
 from monitor.model.bundle import Bundle
+from monitor.web.server import page_address
 from monitor.web.users import Role, Users, set_password
 from tests.command_line import Outcome, auscult, process_without
 from tests.daemons import ROOT, Daemon, daemon
@@ -114,6 +117,27 @@ def test_at_a_terminal_the_password_is_not_shown_and_asked_twice(node: Daemon) -
     status, shown = typed(node, PASSWORD, "a slip here")
     assert status == 64
     assert b"the two passwords are not equal" in shown
+    status, shown = typed(node, "short")  # not asked a second time
+    assert status == 64
+    assert b"at least 8 characters" in shown
+
+
+@pytest.mark.parametrize(
+    ("keys", "listens", "address"),
+    [
+        ({}, "127.0.0.1", "http://127.0.0.1:80/"),
+        ({"path": "/auscult"}, "::1", "http://[::1]:80/auscult/"),
+        ({"url": "https://plant.example/auscult"}, "0.0.0.0", "https://plant.example/auscult/"),  # noqa: S104  # nothing is bound
+        ({"hosts": ("hall-2.example", "b")}, "0.0.0.0", "http://hall-2.example:80/"),  # noqa: S104  # nothing is bound
+        ({"hosts": ("[fe80::1]",)}, "::", "http://[fe80::1]:80/"),
+        ({"tls_cert": "c", "tls_key": "k"}, "::", "https://localhost:80/"),
+    ],
+)
+def test_the_address_of_the_page_can_be_opened(
+    keys: dict[str, Any], listens: str, address: str
+) -> None:
+    """A browser cannot open https://0.0.0.0."""
+    assert page_address(WebSettings(**keys), listens, 80) == address
 
 
 def test_a_page_for_the_network_without_a_password_is_refused_in_one_line(node: Daemon) -> None:
@@ -197,7 +221,7 @@ def test_with_a_certificate_the_page_is_encrypted_and_its_cookie_stays_so(node: 
     set_password(users_file(node), "anna", Role.OPERATOR, PASSWORD)
     trusted = ssl.create_default_context(cafile=str(node.folder / "web.crt"))
     with web_server(node.config, node.environment) as page:
-        assert page.url.startswith("https://0.0.0.0:")
+        assert page.url.startswith("https://localhost:")
         url = f"https://127.0.0.1:{page.url.rpartition(':')[2]}"
         with httpx.Client(base_url=url, verify=trusted, timeout=20) as client:
             form = {"user": "anna", "password": PASSWORD}

@@ -101,7 +101,9 @@ def test_a_stream_ends_with_its_session(tmp_path: Path, monkeypatch: pytest.Monk
         events(client, "/api/live/overview") as received,
     ):
         assert next(received)[0] == "overview"
-        set_password(protected.context.doorkeeper.users.path, "anna", Role.VIEWER, "another one")
+        set_password(
+            protected.context.password_check.users.path, "anna", Role.VIEWER, "another one"
+        )
         assert protected.get("/api/overview").status_code == 401  # the file was read again
         assert {name for name, _ in received} <= {"heartbeat"}
 
@@ -118,8 +120,8 @@ def test_a_busy_stream_ends_with_its_session(
         protected.logged_in() as client,
         events(client, "/api/live/overview") as received,
     ):
-        cookie = protected.context.doorkeeper.sessions.cookie
-        protected.context.doorkeeper.sessions.end(client.cookies[cookie])
+        cookie = protected.context.password_check.sessions.cookie
+        protected.context.password_check.sessions.end(client.cookies[cookie])
         for n_received, _ in enumerate(received):
             assert n_received < 2000
             protected.daemon.machines[0]["score"]["ratio"] += 0.1

@@ -44,7 +44,7 @@ def log_in(viewer: Viewer, password: str = PASSWORD) -> None:
 def test_too_many_wrong_passwords_are_said(browser: Browser, site: tuple[Served, str]) -> None:
     """A user with a forgotten password would see that the right one is wrong."""
     running, url = site
-    limit = running.context.doorkeeper._limit
+    limit = running.context.password_check._limit
     viewer = Viewer(browser, url, PHONE)
     page = viewer.open("machine/pump-7")
     log_in(viewer, "wrong horse")
@@ -72,7 +72,7 @@ def test_a_session_that_ends_is_said_and_the_login_leads_back(
     page = viewer.open(path)
     log_in(viewer)
     expect(page.locator("#log-out")).to_be_visible()
-    running.context.doorkeeper.sessions._sessions.clear()
+    running.context.password_check.sessions._sessions.clear()
     page.clock.run_for(45_000)
     expect(page.locator(".login .form-error")).to_contain_text("The session has ended")
     log_in(viewer)
@@ -90,7 +90,7 @@ def test_a_change_after_the_session_has_ended_is_said(
     page = viewer.open("machine/pump-7")
     log_in(viewer)
     page.get_by_role("button", name="Mute").click()
-    running.context.doorkeeper.sessions._sessions.clear()
+    running.context.password_check.sessions._sessions.clear()
     page.get_by_role("dialog").get_by_role("button", name="Mute").click()
     expect(page.locator(".login .form-error")).to_contain_text("The session has ended")
     assert running.daemon.received == []

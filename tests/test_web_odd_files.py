@@ -47,7 +47,7 @@ def test_the_file_of_users(tmp_path: Path, kind: str, caplog: pytest.LogCaptureF
 def test_the_file_of_users_while_the_page_is_served(tmp_path: Path, kind: str) -> None:
     """Every request would wait, also those of users who are logged in."""
     with served(tmp_path, users={"anna": Role.OPERATOR}) as running, running.logged_in() as client:
-        path = running.context.doorkeeper.users.path
+        path = running.context.password_check.users.path
         path.unlink()
         put(path, kind)
         assert client.get("/api/overview").status_code == 401

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Literal
 
 from monitor.commands.extras import FOR_NOTIFICATIONS, needs_extra, require_installed
-from monitor.commands.output import columns, emit
+from monitor.commands.output import columns, emit, message
 from monitor.config.notify import NotifySettings
 from monitor.config.settings import load_config
 from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.notify.sending import Sending
-from monitor.notify.service import no_target, run_notify, send
+from monitor.notify.service import no_history, no_target, run_notify, send
 from monitor.notify.wording import Wording
+from monitor.process.secret_files import readers_of
 
 
 def notify(config: Path, *, log_format: Literal["text", "json"] | None) -> None:
@@ -35,12 +36,18 @@ class _Result:
 def test(config: Path, *, as_json: bool) -> int:
     """Send a message to each target; the exit status of the first failure, or 0.
 
+    Warnings are about what does not stop a test: addresses that others can read, no history.
     Raises what reading the configuration raises.
     """
     _require_apprise()
     settings = load_config(config)
     if not settings.notify:
         raise no_target(config)
+    warnings = [readers_of(one.url_file) for one in settings.notify]
+    if not settings.history.enabled:
+        warnings.append(str(no_history(config)))
+    for line in filter(None, warnings):
+        message(f"warning: {line}")
     with ThreadPoolExecutor(max_workers=len(settings.notify)) as pool:
         results = list(pool.map(_try, settings.notify))
     rows = [("ok" if one.ok else "FAILED", one.target, one.detail) for one in results]
@@ -50,9 +57,9 @@ def test(config: Path, *, as_json: bool) -> int:
 
 
 def _try(target: NotifySettings) -> _Result:
-    message = Wording(datetime.now(UTC)).test(target.name)
+    test_message = Wording(datetime.now(UTC)).test(target.name)
     try:
-        outcome = send(target, Sending(), message)
+        outcome = send(target, Sending(), test_message)
     except ConfigError as error:
         return _Result(target.name, False, str(error), error.exit_status)
     if outcome.ok:

@@ -6,7 +6,7 @@ import contextlib
 import getpass
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -101,7 +101,9 @@ def set_password(config: Path | None, user: str, role: Literal["viewer", "operat
     with needs_extra("auscult web", "web"):
         from monitor.web import users  # noqa: PLC0415 - needs the extra
     path = companion_dir(settings, config, "web") / users.FILE_NAME
-    users.set_password(path, user, users.Role(role), _read_password(user))
+    users.check_name(user)
+    password = _read_password(user, users.check_password)
+    users.set_password(path, user, users.Role(role), password)
     message(f"{user} may now log in as {role} ({path}, read by {_reader_of(path, config)})")
     for line in _other_places(path, settings, config):
         message(f"warning: {line}")
@@ -162,11 +164,15 @@ def _other_places(path: Path, settings: Settings, config: Path) -> Iterator[str]
                 yield f"{other} also has passwords, which are not used here: delete it"
 
 
-def _read_password(user: str) -> str:
-    """Typed twice at a terminal, or one line of standard input."""
+def _read_password(user: str, check: Callable[[str], None]) -> str:
+    """Typed twice at a terminal, or one line of standard input.
+
+    ``check`` raises for a password that cannot be used, before it is typed again.
+    """
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass(f"New password for {user}: ")
+    check(password)
     if getpass.getpass("Again: ") != password:
         raise UsageError("the two passwords are not equal")
     return password

@@ -71,7 +71,7 @@ def check_targets(settings: Settings, config: Path) -> None:
     if not settings.notify:
         raise no_target(config)
     if not settings.history.enabled:
-        raise ConfigError(f"{config}: auscult notify reads the history: set history.enabled = true")
+        raise no_history(config)
     with ThreadPoolExecutor(max_workers=4) as pool:
         lines = [line for line in pool.map(_mistake, settings.notify) if line]
     if lines:
@@ -81,6 +81,14 @@ def check_targets(settings: Settings, config: Path) -> None:
 def no_target(config: Path) -> ConfigError:
     """The error for a configuration without targets."""
     return ConfigError(f"{config}: has no [[notify]] table: add one for each person or channel")
+
+
+def no_history(config: Path) -> ConfigError:
+    """The error for a configuration that switches the history off."""
+    return ConfigError(
+        f"{config}: auscult notify reads the history and does not start without it: set "
+        "history.enabled = true"
+    )
 
 
 def send(

@@ -154,8 +154,7 @@ class Target:
         now_s = self._clock.steady_s()
         if incident.key not in self._first_seen_s:
             self._first_seen_s[incident.key] = now_s
-            what = "its picture" if is_alert else "its end"
-            log.info("%s: %s waits up to %g s for %s", self.plan.name, incident.key, wait_s, what)
+            log.info("%s: %s", self.plan.name, _waiting_text(incident, wait_s))
         left_s = self._first_seen_s[incident.key] + wait_s - now_s
         self._is_watching |= is_alert and left_s > 0.0
         return left_s
@@ -253,3 +252,12 @@ class Target:
         except OSError:  # it was removed meanwhile
             return None
         return content if len(content) <= _MOST_PICTURE_BYTES else None
+
+
+def _waiting_text(incident: Incident, wait_s: float) -> str:
+    """For the log: which incident is not sent yet, and until when."""
+    if incident.kind == "alert":
+        what = f"the alert {incident.key} of {incident.machine}"
+        return f"{what} waits up to {wait_s:g} s for its picture"
+    what = f'"{incident.text}" of {incident.machine}'
+    return f"{what} is sent if it continues for {wait_s:g} s"

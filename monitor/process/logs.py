@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.clock import rfc3339
@@ -109,6 +110,15 @@ class JsonFormatter(logging.Formatter):
         return mask_user_info(json_text(document))
 
 
+@dataclass(slots=True)
+class _Period:
+    """A minute of one event. ``left_out``: one text for all records that differ in nothing."""
+
+    began_s: float
+    n_records: int = 1
+    left_out: set[str] = field(default_factory=set)
+
+
 class RepeatFilter(logging.Filter):
     """Writes the same event at most a few times a minute, and counts the others.
 
@@ -116,8 +126,8 @@ class RepeatFilter(logging.Filter):
     the template ``%s``, the message is compared without what changes (``event_of``). When
     more than ``MAX_VARIANTS`` messages of a minute differ only in words with digits, the
     others count as one event. The first record after the minute has the field
-    ``repeated``: how many records were left out. Alerts (records with an ``alert_id``) are
-    always written.
+    ``repeated``: how many records were left out; or ``similar_left_out``, if some of them had
+    other values. Alerts (records with an ``alert_id``) are always written.
     """
 
     PERIOD_S: ClassVar[float] = 60.0
@@ -127,7 +137,7 @@ class RepeatFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._seen: dict[tuple[object, ...], list[float]] = {}  # [start, number of records]
+        self._seen: dict[tuple[object, ...], _Period] = {}
         self._variants: dict[tuple[object, ...], tuple[float, set[str]]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -140,16 +150,21 @@ class RepeatFilter(logging.Filter):
         event = self._event(origin, record.getMessage(), now) if is_all_text else record.msg
         key = (*origin, event)
         period = self._seen.get(key)
-        if period is None or now - period[0] >= self.PERIOD_S:
-            left_out = int(period[1]) - self.BURST if period else 0
-            if left_out > 0:
-                record.repeated = left_out
+        if period is None or now - period.began_s >= self.PERIOD_S:
+            if period is not None and period.left_out:
+                is_same = period.left_out == {_values(record)}
+                n_left_out = period.n_records - self.BURST
+                setattr(record, "repeated" if is_same else "similar_left_out", n_left_out)
             if len(self._seen) >= self.MAX_KEYS:
                 self._seen.clear()
-            self._seen[key] = [now, 1]
+            self._seen[key] = _Period(now)
             return True
-        period[1] += 1
-        return period[1] <= self.BURST
+        period.n_records += 1
+        if period.n_records <= self.BURST:
+            return True
+        if len(period.left_out) < 2:  # a second one shows that they differ
+            period.left_out.add(_values(record))
+        return False
 
     def _event(self, origin: tuple[object, ...], message: str, now: float) -> str:
         event, pattern = event_of(message), pattern_of(message)
@@ -177,6 +192,11 @@ def _recent(record: logging.LogRecord) -> dict[str, str]:
         key: mask_user_info(one_line(value))[:_MOST_RECENT_CHARACTERS]
         for key, value in values.items()
     }
+
+
+def _values(record: logging.LogRecord) -> str:
+    """What a record says, without what changes between reports of one event."""
+    return event_of(f"{record.getMessage()} {_fields(record)}")
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -21,7 +21,13 @@ def warn_of_broker_secrets(password_file: Path | None, client_key: Path | None) 
 
 
 def warn_of_readers(path: Path, *, group_may_read: bool = False) -> None:
-    """Log a warning if others than its owner can read the file. A missing file is no fault.
+    """Log what ``readers_of`` finds."""
+    if found := readers_of(path, group_may_read=group_may_read):
+        log.warning("%s", found)
+
+
+def readers_of(path: Path, *, group_may_read: bool = False) -> str:
+    """A sentence if others than its owner can read the file, or empty. It need not exist.
 
     ``group_may_read``: its group may read it too, as is usual for the key of a certificate.
     """
@@ -30,8 +36,8 @@ def warn_of_readers(path: Path, *, group_may_read: bool = False) -> None:
         right = about.st_mode & 0o700
         right = right | 0o040 if group_may_read else right
         if stat.S_ISREG(about.st_mode) and about.st_mode & _GROUP_AND_OTHERS & ~right:
-            log.warning(
-                "%s: contains a secret, and other users of this computer can read it: "
-                "its mode is %04o, but must be %04o",
-                *(path, stat.S_IMODE(about.st_mode), right),
+            return (
+                f"{path}: contains a secret, and other users of this computer can read it: its "
+                f"mode is {stat.S_IMODE(about.st_mode):04o}, but must be {right:04o}"
             )
+    return ""

@@ -19,8 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from monitor.web.answers import refusal
 from monitor.web.callers import Caller, Callers, RefusedError, has_origin
-from monitor.web.doorkeeper import Doorkeeper, TooManyError
 from monitor.web.pages import IN_A_LANGUAGE
+from monitor.web.password_check import PasswordCheck, TooManyError
 from monitor.web.scope import CALLER, PREFIX, VIEWER
 from monitor.web.sessions import Viewer
 from monitor.web.texts import Languages, Sentence, Texts
@@ -51,16 +51,16 @@ class Access:
         app: ASGIApp,
         routes: Sequence[BaseRoute],
         callers: Callers,
-        doorkeeper: Doorkeeper,
+        password_check: PasswordCheck,
         languages: Languages,
     ) -> None:
         self._app = app
         self._routes = routes
         self._callers = callers
-        self._doorkeeper = doorkeeper
+        self._password_check = password_check
         self._languages = languages
-        self._users = doorkeeper.users
-        self._sessions = doorkeeper.sessions
+        self._users = password_check.users
+        self._sessions = password_check.sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -123,7 +123,7 @@ class Access:
         """Who asks, by HTTP Basic. Raises ``RefusedError``."""
         header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
         try:
-            user = await self._doorkeeper.basic(caller.address, header)
+            user = await self._password_check.basic(caller.address, header)
         except TooManyError as error:
             raise RefusedError(
                 429, Sentence("login.too_many", seconds=math.ceil(error.wait_s))

@@ -52,9 +52,9 @@ def make_app(context: Context) -> ASGIApp:
     )
     app.router.redirect_slashes = False  # it would lead to an address without the prefix
     app.state.context = context
-    users = context.doorkeeper.users
+    users = context.password_check.users
     callers = Callers(context.settings, lambda: users.are_required)
-    return Access(app, app.routes, callers, context.doorkeeper, context.pages.languages)
+    return Access(app, app.routes, callers, context.password_check, context.pages.languages)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

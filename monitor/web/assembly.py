@@ -15,9 +15,9 @@ from monitor.web.app import make_app
 from monitor.web.channels import Channels
 from monitor.web.context import Context
 from monitor.web.daemon_link import DaemonLink
-from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.others import Others
 from monitor.web.pages import Pages
+from monitor.web.password_check import PasswordCheck
 from monitor.web.past import Past
 from monitor.web.sessions import Sessions
 from monitor.web.static_files import StaticFiles
@@ -54,7 +54,7 @@ def assemble(
         evidence=EvidenceFolder(state_dir / "evidence"),
         transcoder=Transcoder(),
         workers=workers,
-        doorkeeper=Doorkeeper(
+        password_check=PasswordCheck(
             users, Sessions(users, settings.session_hours, cookie=_cookie_name(own_dir))
         ),
         pages=Pages(),

@@ -11,9 +11,9 @@ from monitor.config.web import WebSettings
 from monitor.evidence.folder import EvidenceFolder
 from monitor.web.channels import Channels
 from monitor.web.daemon_link import DaemonLink
-from monitor.web.doorkeeper import Doorkeeper
 from monitor.web.others import Others
 from monitor.web.pages import Pages
+from monitor.web.password_check import PasswordCheck
 from monitor.web.past import Past
 from monitor.web.static_files import StaticFiles
 from monitor.web.transcoding import Transcoder
@@ -34,7 +34,7 @@ class Context:
     evidence: EvidenceFolder
     transcoder: Transcoder
     workers: Workers
-    doorkeeper: Doorkeeper
+    password_check: PasswordCheck
     pages: Pages
     static: StaticFiles
     channels: Channels

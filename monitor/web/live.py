@@ -200,5 +200,5 @@ def _is_logged_in(request: Request) -> bool:
     viewer = viewer_of(request)
     if viewer is None or not viewer.name:
         return viewer is not None
-    sessions = context_of(request).doorkeeper.sessions
+    sessions = context_of(request).password_check.sessions
     return sessions.viewer(request.cookies.get(sessions.cookie, "")) is not None

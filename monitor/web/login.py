@@ -13,7 +13,7 @@ from monitor.web.answers import json_answer
 from monitor.web.bodies import read_form
 from monitor.web.callers import Caller
 from monitor.web.context import context_of
-from monitor.web.doorkeeper import TooManyError
+from monitor.web.password_check import TooManyError
 from monitor.web.scope import caller_of, prefix_of, viewer_of
 
 
@@ -29,9 +29,9 @@ async def log_in(request: Request) -> Response:
     """``POST login``: ``user``, ``password`` and ``next`` of the form."""
     fields = await read_form(request)
     name, password, wanted = (fields.get(key, "") for key in ("user", "password", "next"))
-    doorkeeper, caller = context_of(request).doorkeeper, caller_of(request)
+    password_check, caller = context_of(request).password_check, caller_of(request)
     try:
-        user = await doorkeeper.check(caller.address, name, password)
+        user = await password_check.check(caller.address, name, password)
     except TooManyError as error:
         wait_s = math.ceil(error.wait_s)
         answer = _form(request, wanted, "too_many", 429, wait_s)
@@ -39,7 +39,7 @@ async def log_in(request: Request) -> Response:
         return answer
     if user is None:
         return _form(request, wanted, "wrong", 401)
-    sessions = doorkeeper.sessions
+    sessions = password_check.sessions
     answer = RedirectResponse(_address(request, wanted), 303)
     cookie = _cookie(sessions.cookie, caller, sessions.begin(user), sessions.lasts_s)
     answer.headers["Set-Cookie"] = cookie
@@ -48,7 +48,7 @@ async def log_in(request: Request) -> Response:
 
 async def log_out(request: Request) -> Response:
     """``POST logout``: end the session."""
-    sessions = context_of(request).doorkeeper.sessions
+    sessions = context_of(request).password_check.sessions
     sessions.end(request.cookies.get(sessions.cookie, ""))
     cookie = _cookie(sessions.cookie, caller_of(request), "", 0.0)
     return json_answer({}, headers={"Set-Cookie": cookie})

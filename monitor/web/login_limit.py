@@ -14,6 +14,7 @@ from monitor.clock import SYSTEM_CLOCK
 class _Bucket:
     left: float
     at_s: float
+    is_reported: bool = False
 
 
 class LoginLimit:
@@ -40,10 +41,19 @@ class LoginLimit:
         self._buckets[key] = bucket
         gained = max(0.0, now_s - bucket.at_s) / self.REGAIN_S
         bucket.left, bucket.at_s = min(float(self.TRIES), bucket.left + gained), now_s
+        bucket.is_reported = bucket.is_reported and bucket.left < self.TRIES
         if bucket.left < 1.0:
             return (1.0 - bucket.left) * self.REGAIN_S
         bucket.left -= 1.0
         return 0.0
+
+    def is_first_refusal(self, address: str) -> bool:
+        """Whether this is new: True once, until the address has all its tries again."""
+        bucket = self._buckets.get(network_of(address))
+        if bucket is None or bucket.is_reported:
+            return False
+        bucket.is_reported = True
+        return True
 
     def give_back(self, address: str) -> None:
         """The password was right: this try does not count."""

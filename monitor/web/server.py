@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 import socket
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from monitor.config.web import WebSettings
+from monitor.config.web import ANY_HOST, WebSettings
 from monitor.errors import ConfigError, ServiceUnavailableError
 from monitor.process.systemd import Notifier
 from monitor.web.connections import WAITING, Gate, Listener, most_connections
@@ -51,9 +52,7 @@ def serve(
     ``ConfigError`` for a certificate that cannot be used.
     """
     listener = listening(settings)
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if settings.tls_cert else "http"
-    address = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.path}/"
+    address = page_address(settings, *listener.getsockname()[:2])
     config = server_config(app, settings, listener.gate)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
@@ -70,6 +69,19 @@ def serve(
         ready(address)
 
     asyncio.run(_serve(_Server(config), listener, manager, stopping, tell))
+
+
+def page_address(settings: WebSettings, host: str, port: int) -> str:
+    """An address of the page that a browser can open. ``host``, ``port``: where it listens.
+
+    All addresses of the computer (0.0.0.0) are none: then ``url``, or the first of ``hosts``.
+    """
+    if ipaddress.ip_address(host).is_unspecified:
+        if settings.url:
+            return f"{settings.url}/"
+        host = next((name for name in settings.hosts if name != ANY_HOST), "localhost")
+    host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"{'https' if settings.tls_cert else 'http'}://{host}:{port}{settings.path}/"
 
 
 def server_config(app: ASGIApp, settings: WebSettings, gate: Gate) -> uvicorn.Config:

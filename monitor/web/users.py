@@ -147,16 +147,8 @@ def set_password(path: Path, name: str, role: Role, password: str) -> None:
     Raises ``UsageError`` for a name or a password that cannot be used, ``BadInputError`` if the
     file is damaged and ``ServiceUnavailableError`` if it cannot be written.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f'"{name}" cannot be the name of a user: use at most 64 letters, digits and _ . @ -'
-        )
-    if len(password) < LEAST_CHARACTERS:
-        raise UsageError(f"a password has at least {LEAST_CHARACTERS} characters")
-    if not _is_text(password):
-        raise UsageError("a password is text in UTF-8")
-    if len(password.encode()) > MOST_BYTES:
-        raise UsageError(f"a password has at most {MOST_BYTES} bytes")
+    check_name(name)
+    check_password(password)
     try:
         users = read_users(path) if path.exists() else {}
         users[name] = User(name, role, _HASHER.hash(password))
@@ -164,6 +156,24 @@ def set_password(path: Path, name: str, role: Role, password: str) -> None:
         _write(path, users)
     except OSError as error:
         raise ServiceUnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def check_name(name: str) -> None:
+    """Raise ``UsageError`` if it cannot be the name of a user."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f'"{name}" cannot be the name of a user: use at most 64 letters, digits and _ . @ -'
+        )
+
+
+def check_password(password: str) -> None:
+    """Raise ``UsageError`` if it cannot be a password."""
+    if len(password) < LEAST_CHARACTERS:
+        raise UsageError(f"a password has at least {LEAST_CHARACTERS} characters")
+    if not _is_text(password):
+        raise UsageError("a password is text in UTF-8")
+    if len(password.encode()) > MOST_BYTES:
+        raise UsageError(f"a password has at most {MOST_BYTES} bytes")
 
 
 def _is_text(password: str) -> bool:

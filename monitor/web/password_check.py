@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hmac
 import logging
+import math
 import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ class TooManyError(Exception):
         self.wait_s = wait_s
 
 
-class Doorkeeper:
+class PasswordCheck:
     """Checks passwords: for each address a few, and one at a time, because each needs memory."""
 
     MOST_WAITING: ClassVar[int] = 8
@@ -49,6 +50,11 @@ class Doorkeeper:
         if self._n_waiting >= self.MOST_WAITING:
             raise TooManyError(self._BUSY_S)
         if wait_s := self._limit.try_once(address):
+            if self._limit.is_first_refusal(address):
+                log.warning(
+                    "too many wrong passwords of one address: it can try one each minute",
+                    extra={"address": one_line(address), "next_in_s": math.ceil(wait_s)},
+                )
             raise TooManyError(wait_s)
         self._n_waiting += 1
         try:
