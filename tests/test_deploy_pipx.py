@@ -29,7 +29,7 @@ def system(tmp_path: Path) -> Iterator[BootedSystem]:
         pytest.skip("pipx is not installed")
     skip_unless_possible()
     wheels = tmp_path / "wheels"
-    installed = write_required_wheels(wheels, frozenset(EXTRAS))
+    installed = write_required_wheels(wheels, EXTRAS)
     shutil.copy(build_wheel(tmp_path / "build"), wheels)
     # The paths in the wheels are those of this computer, and the same inside.
     binds = {wheels: str(wheels)} | {site: str(site) for site in installed}
@@ -58,5 +58,6 @@ def test_the_demo_runs_with_what_pipx_installs(system: BootedSystem) -> None:
     done = system.run(demo, check=False, timeout_s=300, environment={"HOME": "/root", **QUICKER})
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert [alert["kind"] for alert in result["alerts"]] == ["raised", "cleared"]
+    kinds = [alert["kind"] for alert in result["alerts"]]
+    assert [kind for kind in kinds if kind != "updated"] == ["raised", "cleared"]
     assert result["good"] is True

@@ -5,11 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import pin_constraints
 import setup_environment
+from packaging.requirements import Requirement
+
+from tests.declarations import PROJECT
 
 
 def build_wheel(folder: Path) -> Path:
@@ -22,16 +26,24 @@ def build_wheel(folder: Path) -> Path:
     return next(out.glob("auscult-*.whl"))
 
 
-def write_required_wheels(folder: Path, extras: frozenset[str]) -> list[Path]:
+def required(extras: Iterable[str]) -> set[str]:
+    """The distributions that Auscult with ``extras`` requires, directly or indirectly."""
+    texts = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][one] for one in extras)]
+    direct = [Requirement(text) for group in texts for text in group]
+    return {
+        name for one in direct for name in pin_constraints.closure(one.name, frozenset(one.extras))
+    }
+
+
+def write_required_wheels(folder: Path, extras: Iterable[str]) -> list[Path]:
     """A wheel for each requirement of Auscult with ``extras``, and the folders that they need.
 
     Each has the metadata of the installed distribution, so that pip resolves as with an index.
     In place of its files it has their path: a folder below ``folder`` with links to the installed
     files of this distribution only.
     """
-    names = [name for name in pin_constraints.closure("auscult", extras) if name != "auscult"]
     needed: set[Path] = set()
-    for name in names:
+    for name in sorted(required(extras)):
         distribution = metadata.distribution(name)
         site = Path(str(distribution.locate_file("")))
         needed.add(site.resolve())
