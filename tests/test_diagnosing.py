@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import queue
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,18 @@ def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle:
     (note,) = results.get(timeout=20)["notes"]
     diagnosing.stop()
     assert "more memory than 100 MB" in note
+
+
+def test_a_diagnosis_ends_also_if_the_daemon_was_killed() -> None:
+    """One that hangs would use its memory until the computer is started again."""
+    hangs = (
+        "import time; from monitor.diagnosis import child; "
+        "child.diagnosis_of = lambda _: time.sleep(600); child.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", hangs], input='{"timeout_s": 0}', text=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGALRM
 
 
 def test_a_gap_is_not_compared() -> None:

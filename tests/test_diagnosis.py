@@ -240,6 +240,25 @@ def test_of_too_little_sound_nothing_is_stated(
     assert (result.findings, result.notes) == ((), (note,))
 
 
+@pytest.mark.parametrize(("gain", "later_gain"), [(60.0, 1.0), (1e6, 1.0), (100.0, 0.3)])
+def test_of_sound_that_is_mostly_clipped_nothing_is_stated(
+    gain: float, later_gain: float, healthy: list[FloatArray]
+) -> None:
+    """A microphone with too much gain would be a rub once a revolution."""
+    clipped = np.clip(machine(SECONDS, 19) * np.float32(gain), -1.0, 1.0)
+    result = diagnosis(clipped * np.float32(later_gain), healthy)
+    assert result.findings == ()
+    assert any("clipped" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("offset", [0.5, 1.0])
+def test_an_offset_without_sound_is_silence(offset: float, healthy: list[FloatArray]) -> None:
+    """A muted input with an offset would have impacts, from the rounding of the computation."""
+    result = diagnosis(np.full(round(SECONDS * RATE_HZ), offset, dtype=np.float32), healthy)
+    assert result.findings == ()
+    assert "silent" in result.notes[0]
+
+
 def test_of_clipped_sound_only_impacts_are_named(healthy: list[FloatArray]) -> None:
     """Overtones of the clipping would be harmonics of a fault."""
     sound = np.clip(machine(SECONDS, 19) * np.float32(40.0), -1.0, 1.0)

@@ -2,13 +2,14 @@
 
 Usage: python -m monitor.diagnosis.child < REQUEST. The request is JSON with ``sound`` (a path),
 ``start_s`` (where the diagnosis begins), ``gaps`` (pairs of position and length in which sound was
-lost), ``healthy`` (paths) and ``shaft`` (``[machine.shaft]``). The result is written to standard
-output as JSON, see :func:`monitor.diagnosis.shown.shown`.
+lost), ``healthy`` (paths), ``shaft`` (``[machine.shaft]``) and ``timeout_s``. The result is written
+to standard output as JSON, see :func:`monitor.diagnosis.shown.shown`.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,7 +89,9 @@ def _longest(
 
 def main() -> None:
     """Read the request, and write the result."""
-    document = diagnosis_of(json.load(sys.stdin))
+    request = json.load(sys.stdin)
+    signal.alarm(int(request["timeout_s"]) + 1)  # also if the parent was killed
+    document = diagnosis_of(request)
     sys.stdout.write(json.dumps(document, allow_nan=False, separators=(",", ":")))
 
 

@@ -23,7 +23,7 @@ from monitor.diagnosis.speed import ShaftSpeed, shaft_speed
 from monitor.domain import FloatArray
 
 _FULL_SCALE = 0.985
-_CLIPPED_SHARE = 3e-4
+_CLIPPED_SHARE, _MOST_CLIPPED_SHARE = 3e-4, 0.05
 _SILENT_DB = -110.0
 _SAME_RATE = 0.01
 
@@ -48,15 +48,26 @@ def trouble_with(samples: FloatArray, rate_hz: int) -> str:
     seconds = len(samples) / rate_hz
     if seconds < LEAST_S:
         return f"{seconds:.1f} s of sound are too short: at least {LEAST_S:g} s are needed"
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    return "the sound is silent" if 10.0 * np.log10(power + 1e-30) < _SILENT_DB else ""
+    power = float(np.var(samples, dtype=np.float64))  # without an offset, which is no sound
+    if 10.0 * np.log10(power + 1e-30) < _SILENT_DB:
+        return "the sound is silent"
+    if (share := max(clipped_share(samples), flat_share(samples))) > _MOST_CLIPPED_SHARE:
+        return f"{100.0 * share:.0f} % of the samples are clipped, which adds impacts"
+    return ""
 
 
-def is_clipped(samples: FloatArray) -> bool:
-    """Whether many samples are at the limit of the range."""
+def clipped_share(samples: FloatArray) -> float:
+    """The share of samples at the limit of the range."""
     peak = float(np.abs(samples).max(initial=0.0))
-    share = float((np.abs(samples) >= _FULL_SCALE * peak).mean())
-    return peak >= _FULL_SCALE and share > _CLIPPED_SHARE
+    return float((np.abs(samples) >= _FULL_SCALE * peak).mean()) if peak >= _FULL_SCALE else 0.0
+
+
+def flat_share(samples: FloatArray) -> float:
+    """The share of samples that are exactly the highest or the lowest one.
+
+    Sound that was clipped and then made quieter has many of them below the limit of the range.
+    """
+    return float(((samples == samples.max()) | (samples == samples.min())).mean())
 
 
 def diagnosed(
@@ -103,7 +114,7 @@ def _compared(
     others = reference.pieces if reference.is_heard else ()
     causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz))
     findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)
-    if is_clipped(samples):
+    if clipped_share(samples) > _CLIPPED_SHARE:
         findings = [one for one in findings if one.kind == "impacts"]
     else:
         findings = _joined(findings, line_findings(sound, reference, causes, findings))
@@ -126,7 +137,7 @@ def _notes(samples: FloatArray, reference: Healthy, causes: Causes) -> Iterator[
         yield "there is little healthy sound, so only what is far above it is named"
     if causes.speed is None and causes.shaft.speed_range_hz is not None:
         yield "the sound repeats at another rate than the given speed, which is not used"
-    if is_clipped(samples):
+    if clipped_share(samples) > _CLIPPED_SHARE:
         yield "the sound is clipped, which adds tones and noise: only impacts are named"
 
 

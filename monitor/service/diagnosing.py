@@ -132,6 +132,7 @@ class Diagnosing:
             "start_s": max(0.0, float(at_s or 0.0) - lasted_s) if is_known else 0.0,
             "gaps": piece.metadata.get("gaps") or [],
             "healthy": [str(path.absolute()) for path in self._healthy(request, piece)],
+            "timeout_s": self.TIMEOUT_S,
             "shaft": self._shaft_of(request.machine).model_dump(mode="json"),
         }
 
