@@ -28,6 +28,11 @@ class AuscultError(Exception):
 
     exit_status: ClassVar[int] = 70
 
+    def __init__(self, *lines: object, kind: str = "") -> None:
+        """``kind``: for programs that state the reason in their own words; usually empty."""
+        super().__init__(*lines)
+        self.kind = kind
+
     def __str__(self) -> str:
         return "\n".join(self.lines)
 

@@ -7,6 +7,7 @@ import csv
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,15 @@ def test_a_history_that_is_switched_off_is_named_as_the_reason(
     for done, n_reasons in ((named, 1), (found, 2)):
         assert done.status == 66
         assert done.err.count("config.toml: history.enabled = false") == n_reasons
+
+
+def test_the_highest_score_is_that_of_an_alert_whose_minute_is_not_written(
+    store: HistoryStore, config: Path
+) -> None:
+    """Just after an alert, its score would be higher than the highest one."""
+    peak = {"peak_score": 26.24, "threshold": 4.0}
+    raised = alert("raised", NOW_S - 30, machine="pump-7")
+    store.write({}, [replace(raised, payload=raised.payload | peak)], durable=True)
+    one = auscult("history", "pump-7", "--config", config).out
+    assert "highest score 6.56 x threshold; 1 alert" in one
+    assert "6.56" in auscult("history", "--config", config).out

@@ -714,8 +714,10 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
     learner, trainer = make(settings={"keep": True})
     with pytest.raises(UsageError, match="has no bundle yet"):
         learner.arm("anna")
-    with pytest.raises(UsageError, match="no earlier bundle"):
+    with pytest.raises(UsageError, match="no earlier bundle") as refused:
         learner.rollback("anna")
+    assert refused.value.kind == "no_earlier_bundle"
+    assert learner.status()["earlier_bundles"] == 0
     receive(learner, 130)
     trained(learner, trainer, "first")
     receive(learner, 480)
@@ -723,6 +725,7 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
     assert learner.arm("anna").startswith("armed")
     assert learner.turn()
     assert learner.status()["pieces"] > 0  # keep
+    assert learner.status()["earlier_bundles"] == 1
     learner.rollback("anna")
     assert learner.turn()
     assert text_in_use(tmp_path) == "first"

@@ -17,13 +17,15 @@ class Answered(Target):
     """A daemon with one machine, whose newest score is of a given time."""
 
     score_at: str = ""
+    state: str = "ok"
+    alert: dict[str, Any] | None = None
 
     def ask(self, command: str, **_: Any) -> dict[str, Any]:
         assert command == "status"
         machine = {
             "id": "pump-7",
-            "state": {"state": "ok", "since": NOW},
-            "alert": None,
+            "state": {"state": self.state, "since": NOW},
+            "alert": self.alert,
             "mute": None,
             "score": {"at": self.score_at, "ratio": 0.41},
         }
@@ -50,3 +52,18 @@ def test_an_old_score_has_its_time(
     status(target, as_json=False)
     line = capsys.readouterr().out.splitlines()[1]
     assert line.partition("0.41")[1] + line.partition("0.41")[2].rstrip() == shown
+
+
+def test_an_anomaly_lasts_since_its_fault_began(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line would have two lengths of the same fault, without saying which is which."""
+    alert = {"alert_id": "0194", "started_at": "2026-11-23T10:14:52.000Z"}
+    monkeypatch.setattr(Answered, "alert", alert)
+    monkeypatch.setattr(Answered, "score_at", NOW)
+    for state, shown in (("anomaly", "38 seconds"), ("muted", "0 seconds")):
+        monkeypatch.setattr(Answered, "state", state)
+        status(Answered(None, None), as_json=False)
+        line = capsys.readouterr().out.splitlines()[1]
+        assert line.split(state)[1].strip().startswith(shown)
+        assert ("alert 0194 for 38 seconds" in line) == (state == "muted")

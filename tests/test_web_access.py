@@ -142,7 +142,7 @@ def test_every_route_needs_a_session(protected: Served, monkeypatch: pytest.Monk
         ):
             # A stream that is open has no end. A page has all texts.
             is_page = answer.headers.get("content-type", "").startswith("text/html")
-            return answer.status_code != 401 or is_page or b"log in first" not in answer.read()
+            return answer.status_code != 401 or is_page or b"Log in first" not in answer.read()
 
     found = {(path, method): get_in(path, method) for path, method in every_route()}
     assert {route for route, is_open in found.items() if is_open} == OPEN_TO_ALL

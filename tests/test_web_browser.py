@@ -135,7 +135,7 @@ def test_a_minute_without_neighbours_is_drawn(viewer: Viewer) -> None:
     viewer.page.route("**/history?*", alone)
     page = viewer.open(f"machine/{OPEN}")
     page.get_by_role("button", name="1 h").click()
-    expect(page.locator(".chart-summary")).to_contain_text("highest ratio 0.8")
+    expect(page.locator(".chart-summary")).to_contain_text("highest score 0.8")
     assert page.evaluate(DRAWN_PIXELS) > 5
     page.unroute_all(behavior="wait")  # no answer is under way when the window closes
 

@@ -59,7 +59,7 @@ def test_the_overview_shows_the_machines_of_the_daemon_the_worst_first(
         assert worst["severity"] == "alarm"
         assert worst["alert_id"]
         (banner,) = document["banners"]
-        assert banner["text"].startswith("no connection to the broker")
+        assert banner["text"].startswith("No connection to the broker")
         assert "b-faulty" in httpx.get(page.url + "/").text
 
 

@@ -72,7 +72,7 @@ def test_what_a_translation_lacks_is_in_english(languages: Languages) -> None:
     """A new text would end every page in a language whose file is older."""
     found = languages.accepted("pt-br")
     assert (found.text("nav.alerts"), found.text("nav.health")) == ("Alertas", "Health")
-    assert found.of(Sentence("refusal.log_in")) == "log in first"
+    assert found.of(Sentence("refusal.log_in")) == "Log in first."
 
 
 def test_every_translation_has_the_keys_and_values_of_the_english_file() -> None:
@@ -98,12 +98,12 @@ def test_refusals_are_in_the_language_of_the_browser(tmp_path: Path) -> None:
     german = {"Accept-Language": "de-DE, de;q=0.9, en;q=0.5"}
     with served(tmp_path, users={"anna": Role.VIEWER}) as app:
         answer = app.get("/api/overview", headers=german)
-        assert answer.json()["error"]["message"] == "\u27e6log in first\u27e7"
+        assert answer.json()["error"]["message"] == "\u27e6Log in first.\u27e7"
         assert answer.headers["Vary"] == "Accept-Language"
-        assert app.get("/api/overview").json()["error"]["message"] == "log in first"
+        assert app.get("/api/overview").json()["error"]["message"] == "Log in first."
         with app.logged_in() as client:
             lost = client.get("/api/machine/gone", headers=german)
-            assert lost.json()["error"]["message"] == '\u27e6no machine "gone" is known\u27e7'
+            assert lost.json()["error"]["message"] == '\u27e6No machine "gone" is known.\u27e7'
             page = client.get("/machine/gone", headers=german | {"Accept": "text/html"})
             assert (page.status_code, page.headers["Vary"]) == (404, "Accept-Language")
             assert '<html lang="de">' in page.text

@@ -138,7 +138,7 @@ def test_the_number_of_machines_is_limited(others: Others, monkeypatch: pytest.M
     for number in range(10):
         publish(others, "state", STATE, f"m{number}")
     assert len(others.machines()) == 3
-    assert others.banners() == ["only 3 machines of other nodes are shown"]
+    assert others.banners() == ["Only 3 machines of other nodes are shown."]
 
 
 @pytest.mark.parametrize("value", ["", "a/#/b", "a#", "+b/c", "$SYS/#", "a\n", "x" * 300])

@@ -96,7 +96,7 @@ def test_an_address_that_does_not_exist_leads_back(app: Served, browser: Browser
     viewer = Viewer(browser, app.url, PHONE)
     page = viewer.open("machine/gone")
     expect(page.locator("h1")).to_have_text("Not found")
-    expect(page.locator("main")).to_contain_text('no machine "gone" is known')
+    expect(page.locator("main")).to_contain_text('No machine "gone" is known.')
     assert viewer.barriers() == []
     viewer.troubles.clear()  # the browser reports the status 404
     page.get_by_role("link", name="To all machines").click()

@@ -14,8 +14,11 @@ from monitor.notify.wording import PROVISIONAL
 from monitor.web.texts import Texts
 
 WEB = Path(__file__).resolve().parent.parent / "monitor" / "web"
-USED = re.compile(r"""\b(?:t|text|word|Sentence)\(\s*["`']([a-z_.\-{}$]+)["`']""", re.IGNORECASE)
-"""A call with a key; ``${name}`` in it stands for any part."""
+USED = re.compile(
+    r"""\b(?:t|text|word|Sentence|known_sentence)\(\s*f?["'`]([a-z_.\-{}$]+)["'`]""",
+    re.IGNORECASE,
+)
+"""A call with a key; ``${name}`` or ``{name}`` in it stands for any part."""
 PLURALS = {"one", "other"}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from monitor.clock import rfc3339
-from monitor.commands.history_text import local, zone
+from monitor.commands.history_text import highest_ratio, local, zone
 from monitor.commands.output import columns, emit
 from monitor.history.reader import HistoryReader
 from monitor.text.wording import duration
@@ -74,7 +74,7 @@ def _of_machine(reader: HistoryReader, name: str, since_s: float, until_s: float
         round(sum(row.scored_s for row in rows), 1),
         round(sum(row.running_s for row in rows), 1) if knows_operation else None,
         round(sum(row.lost_s for row in rows), 1),
-        max((row.ratio_max for row in rows if row.ratio_max is not None), default=None),
+        highest_ratio(rows, alerts),
         len(alerts),
         sum(alert.cleared_unix_s is None for alert in alerts),
         reader.last_value_s(name, since_s, until_s),

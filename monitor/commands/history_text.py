@@ -25,17 +25,30 @@ def summary(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> str:
     """One line about the whole time."""
     if not rows:
         return "no values are stored for this time"
-    highest = max((one for one in rows if one.ratio_max is not None), key=_highest, default=None)
+    highest = highest_ratio(rows, alerts)
     parts = [
         f"scored {duration(sum(row.scored_s for row in rows))}",
         f"running {duration(sum(row.running_s for row in rows))}"
         if any(row.operation is not None for row in rows)
         else "",
         f"no sound {duration(lost_s)}" if (lost_s := sum(row.lost_s for row in rows)) >= 1 else "",
-        f"highest score {_ratio(highest.ratio_max)} x threshold" if highest is not None else "",
+        f"highest score {_ratio(highest)} x threshold" if highest is not None else "",
         counted(len(alerts), "alert"),
     ]
     return "; ".join(filter(None, parts))
+
+
+def highest_ratio(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> float | None:
+    """The highest score of this time, divided by the threshold; None without a score.
+
+    An alert is written at once and the values of its minute later, so the alerts that were raised
+    in this time count too.
+    """
+    since_s = rows[0].start_s if rows else 0
+    found = [row.ratio_max for row in rows] + [
+        one.peak_ratio for one in alerts if one.raised_unix_s >= since_s
+    ]
+    return max((ratio for ratio in found if ratio is not None), default=None)
 
 
 _RELEARN = {
@@ -113,10 +126,6 @@ def _seconds(text: str) -> str:
         return duration(float(text))
     except ValueError:
         return text
-
-
-def _highest(row: Minute) -> float:
-    return row.ratio_max or 0.0
 
 
 def _ratio(ratio: float | None) -> str:

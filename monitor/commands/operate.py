@@ -142,7 +142,7 @@ def _age(machine: Mapping[str, Any], now: str) -> str:
 
 def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
     state, ratio = machine["state"] or {}, _ratio(machine)
-    since = state.get("since")
+    since = _began_at(machine) or state.get("since")
     return (
         str(machine["id"]),
         str(state.get("state", "warming")),
@@ -152,13 +152,19 @@ def _row(machine: Mapping[str, Any], now: str) -> tuple[str, ...]:
     )
 
 
+def _began_at(machine: Mapping[str, Any]) -> str | None:
+    """When the fault of the open alert began, if that is the state: some seconds before it."""
+    state, alert = machine["state"] or {}, machine["alert"]
+    return str(alert["started_at"]) if alert and state.get("state") == "anomaly" else None
+
+
 def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
     """The alert, the mute, the warnings and the reason of the state."""
     state = machine["state"] or {}
     if alert := machine["alert"]:
         acknowledged = ", acknowledged" if state.get("acknowledged") else ""
-        since = duration(_seconds_between(alert["started_at"], now))
-        yield f"alert {alert['alert_id']} for {since}{acknowledged}"
+        lasts = "" if _began_at(machine) else f" for {_lasted(alert, now)}"
+        yield f"alert {alert['alert_id']}{lasts}{acknowledged}"
     if (learning := state.get("learning")) and learning["stage"] != "armed":
         yield str(learning["text"])
     elif learning and learning.get("relearning"):
@@ -178,6 +184,11 @@ def _remarks(machine: Mapping[str, Any], now: str) -> Iterable[str]:
     yield from (str(details.get(name) or name) for name in state.get("warnings", ()))
     if reason := state.get("reason"):
         yield str(state.get("detail") or reason)
+
+
+def _lasted(alert: Mapping[str, Any], now: str) -> str:
+    """From the beginning of the fault on, as in messages."""
+    return duration(_seconds_between(alert["started_at"], now))
 
 
 def _seconds_between(earlier: str, later: str) -> float:

@@ -105,7 +105,8 @@ def _ask_one(path: Path, request: Request, deadline_s: float) -> dict[str, Any]:
     if response.error is not None:
         if response.error.other_daemon:
             raise OtherDaemonError(response.error.message)
-        raise _ERRORS.get(response.error.status, AuscultError)(response.error.message)
+        refused = _ERRORS.get(response.error.status, AuscultError)
+        raise refused(response.error.message, kind=response.error.kind)
     return dict(response.result or {})
 
 

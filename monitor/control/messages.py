@@ -160,11 +160,15 @@ class OtherDaemonError(ServiceUnavailableError):
 
 
 class Failure(_Message):
-    """Why a request was refused. ``other_daemon``: because of its ``config``."""
+    """Why a request was refused. ``other_daemon``: because of its ``config``.
+
+    ``kind``: that of the ``AuscultError``.
+    """
 
     status: int
     message: str
     other_daemon: bool = False
+    kind: str = ""
 
 
 class Response(_Message):
@@ -197,6 +201,7 @@ def refused(error: AuscultError) -> bytes:
         status=error.exit_status,
         message="\n".join(one_line(line) for line in str(error).splitlines()),
         other_daemon=isinstance(error, OtherDaemonError),
+        kind=error.kind,
     )
     document = {"version": VERSION, "ok": False, "error": failure.model_dump()}
     return (json_text(document) + "\n").encode()

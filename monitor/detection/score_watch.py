@@ -15,7 +15,9 @@ from monitor.model.bundle import Bundle
 
 _ANOMALY = SourceState(SourceStatus.ANOMALY)
 _WARNING = SourceState(
-    SourceStatus.WARNING, "", "the score stays above the warning threshold, below the alarm"
+    SourceStatus.WARNING,
+    "",
+    "the score stays above the warning threshold, below the alarm threshold",
 )
 _DRIFT_DETAIL = (
     "healthy scores have risen slowly; if the machine is healthy, run auscult calibrate "

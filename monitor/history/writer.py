@@ -28,14 +28,15 @@ class HistoryHealth:
 
     ``n_waiting``: values of minutes and events that are not written yet. ``n_lost``: those that
     were lost since this process started, because the disk did not accept them in time.
-    ``n_bytes``: of the file and its log. ``n_replaced``: the damaged files that were renamed and
-    replaced since this process started.
+    ``n_bytes``: of the file and its log, ``max_bytes``: their limit. ``n_replaced``: the damaged
+    files that were renamed and replaced since this process started.
     """
 
     trouble: str
     n_waiting: int
     n_lost: int
     n_bytes: int
+    max_bytes: int
     n_replaced: int
 
 
@@ -127,7 +128,12 @@ class HistoryWriter:
             n_waiting = len(self._pending) + len(self._writing)
             n_lost = self._pending.n_lost
         return HistoryHealth(
-            self._trouble, n_waiting, n_lost, database_bytes(self._path), self._file.n_damaged
+            self._trouble,
+            n_waiting,
+            n_lost,
+            database_bytes(self._path),
+            int(self._file.limits.max_bytes),
+            self._file.n_damaged,
         )
 
     def close(self, timeout_s: float = 1.0) -> None:

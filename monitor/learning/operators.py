@@ -40,7 +40,8 @@ class OperatorActions:
         if state.journal.bundle is None:
             raise UsageError(
                 f'machine "{state.machine}" has no bundle yet, so it cannot be armed: '
-                f"{state.missing or state.trouble or 'it is still learning'}"
+                f"{state.missing or state.trouble or 'it is still learning'}",
+                kind="no_bundle_yet",
             )
         if state.journal.stage == "armed":
             return "is armed already"
@@ -53,10 +54,7 @@ class OperatorActions:
         Raises ``UsageError`` if there is none.
         """
         state, journal = self._state, self._state.journal
-        names = [CONFIGURED] if state.has_configured_bundle else []
-        names += [one.name for one in journal.bundles]
-        at = names.index(journal.bundle) if journal.bundle in names else len(names)
-        earlier = self._newest_usable(names[:at])
+        earlier = self._newest_usable(state.earlier_bundles)
         self._steps.end_training()
         with state.unchanged_if_not_saved():
             journal.bundle = earlier
@@ -81,4 +79,7 @@ class OperatorActions:
                 reason = reason or f" that can be used: {error}"
             else:
                 return name
-        raise UsageError(f'machine "{self._state.machine}" has no earlier bundle{reason}')
+        raise UsageError(
+            f'machine "{self._state.machine}" has no earlier bundle{reason}',
+            kind="no_usable_bundle" if reason else "no_earlier_bundle",
+        )

@@ -47,6 +47,7 @@ class Progress:
             "most_alarms": most_alarms(state.per_week, scored_s),
             "bundle": journal.bundle,
             "bundles": len(journal.bundles),
+            "earlier_bundles": len(state.earlier_bundles),
             "text": text,
             "missing": state.missing,
             "trouble": self._trouble(),

@@ -78,6 +78,13 @@ class LearningState:
         self.levels = LevelClasses(self.journal.levels)
         self.save()
 
+    @property
+    def earlier_bundles(self) -> list[str]:
+        """The bundles before the one in use, the oldest first; all of them without one in use."""
+        names = [CONFIGURED] if self.has_configured_bundle else []
+        names += [one.name for one in self.journal.bundles]
+        return names[: names.index(self.journal.bundle)] if self.journal.bundle in names else names
+
     def begin_again(self) -> None:
         """Forget everything that an earlier bundle does not need. Raises ``OSError``."""
         self.journal = Journal(

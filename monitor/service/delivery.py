@@ -107,12 +107,14 @@ class Delivery:
     def report(self) -> dict[str, Any]:
         """``outbox`` and ``broker``, for people who look at the health of the daemon."""
         error = self._publisher.connection_error()
+        address = f"{self._settings.host}:{self._settings.port}"
         return {
             "outbox": asdict(self._outbox.health()),
             "broker": {
-                "address": f"{self._settings.host}:{self._settings.port}",
+                "address": address,
                 "connected": error is None,
                 "error": error or "",
+                "cause": (error or "").removeprefix(f"broker {address}: "),
                 "limits": self._publisher.limits(),
                 "refusal": self._publisher.refusal(),
                 **asdict(self._publisher.delivery_counts()),

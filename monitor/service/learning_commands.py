@@ -100,7 +100,8 @@ class LearningCommands:
         if learner is None:
             raise ConfigError(
                 f'machine "{machine}" is not configured for learning: add the table '
-                f"[machine.learning] to it in {self._config} and reload; its bundle stays in use"
+                f"[machine.learning] to it in {self._config} and reload; its bundle stays in use",
+                kind="not_learned",
             )
         return learner
 

@@ -76,7 +76,8 @@ class OperatorCommands:
 
     def _status(self, _arguments: NoArguments, _by: str) -> Mapping[str, Any]:
         daemon, clock = self._daemon, self._operators.clock
-        health = daemon.history.health() if daemon.history is not None else None
+        history = daemon.history.health() if daemon.history is not None else None
+        health = daemon.health()
         return {
             "now": rfc3339(clock.unix_s()),
             "daemon": {
@@ -84,8 +85,9 @@ class OperatorCommands:
                 "config": daemon.config,
                 "started_at": rfc3339(clock.unix_at(daemon.started_s)),
                 "delivery": daemon.delivery(),
-                "troubles": daemon.health().get("troubles", []),
-                "history": asdict(health) if health is not None else None,
+                "troubles": health.get("troubles", []),
+                "trouble_kinds": health.get("trouble_kinds", []),
+                "history": asdict(history) if history is not None else None,
             },
             "machines": [self._machine_status(name) for name in list(daemon.supervisor.machines)],
         }

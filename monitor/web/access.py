@@ -129,7 +129,7 @@ class Access:
                 429, Sentence("login.too_many", seconds=math.ceil(error.wait_s))
             ) from None
         if user is None:
-            message = "log in first, or send user and password (HTTP Basic)"
+            message = "Log in first, or send user and password (HTTP Basic)"
             raise RefusedError(401, message, asks=True)
         return Viewer(user.name, user.role)
 

@@ -176,6 +176,7 @@ def _of_daemon(status: Mapping[str, Any] | None, alert_id: str) -> dict[str, Any
             return {
                 "alert_id": alert_id,
                 "machine": machine["id"],
+                "fault_began_at": alert.get("started_at"),
                 "raised_at": alert.get("started_at"),
                 "raised_unix_s": _unix_s(alert.get("started_at")),
                 "cleared_at": None,
@@ -198,6 +199,7 @@ def _of_evidence(alert_id: str, pieces: Sequence[Piece]) -> dict[str, Any] | Non
     return {
         "alert_id": alert_id,
         "machine": first["machine"],
+        "fault_began_at": first["at"],
         "raised_at": first["at"],
         "raised_unix_s": _unix_s(first["at"]),
         "cleared_at": None,

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from monitor.control.address import possible_paths
 from monitor.control.client import NoDaemonError, ask
 from monitor.errors import AuscultError
-from monitor.web.texts import Sentence
+from monitor.web.texts import Sentence, as_sentence, known_sentence
 
 
 class DaemonLink:
@@ -48,8 +48,7 @@ class DaemonLink:
                     has_stopped = isinstance(error, NoDaemonError)
                     self._status = None
                     self.monitoring = "stopped" if has_stopped else "unknown"
-                    # A sentence stays one, unlike a line of the error.
-                    self.trouble = error.args[0] if has_stopped else error.lines[0]
+                    self.trouble = error.args[0]  # a sentence stays one, unlike in error.lines
                 self._asked_s = time.monotonic()
             return self._status
 
@@ -60,7 +59,7 @@ class DaemonLink:
         *,
         on_behalf_of: str = "",
     ) -> dict[str, Any]:
-        """The result of a user's command. Raises as ``monitor.control.client.ask``.
+        """The result of a user's command. Raises as ``monitor.control.client.ask``, with sentences.
 
         Without a daemon, the message names no paths: who looks at the page has another computer.
         """
@@ -85,3 +84,11 @@ class DaemonLink:
             )
         except NoDaemonError:
             raise NoDaemonError(Sentence("banner.stopped")) from None
+        except AuscultError as error:
+            error.args = tuple(_worded(error.kind, line) for line in error.lines)
+            raise
+
+
+def _worded(kind: str, line: str) -> str:
+    """Why the daemon refuses, in the words of the page if it knows this kind."""
+    return known_sentence(f"refused.{kind}", line) if kind else as_sentence(line)

@@ -17,7 +17,7 @@ from monitor.web.context import Context, context_of
 from monitor.web.overview import machine_summary, overview
 from monitor.web.past import alert_document, event_document, minute_document
 from monitor.web.query import unix_time, whole_number
-from monitor.web.texts import Sentence, sentence_document
+from monitor.web.texts import Sentence, as_sentence, known_sentence, sentence_document
 
 _DAY_S = 86_400.0
 _WITHOUT_SOUND = frozenset({"unavailable", "no_signal", "degraded"})
@@ -91,8 +91,14 @@ def _unknown(context: Context, name: str) -> AuscultError:
 
 def banners(context: Context, status: Mapping[str, Any] | None) -> list[str]:
     """What does not work now, except machines: one sentence each."""
-    found = [context.daemon.trouble, *(status["daemon"].get("troubles") or () if status else ())]
-    return [*dict.fromkeys(filter(None, (*found, context.past.trouble)))]
+    found = [context.daemon.trouble, *_troubles(status["daemon"] if status else {})]
+    return [*dict.fromkeys(filter(None, (*found, as_sentence(context.past.trouble))))]
+
+
+def _troubles(daemon: Mapping[str, Any]) -> list[str]:
+    """What does not work in the daemon, in the words of the page if it knows this kind."""
+    found = [(one["kind"], one["text"], one["values"]) for one in daemon.get("trouble_kinds") or ()]
+    return [known_sentence(f"trouble.{kind}", text, **values) for kind, text, values in found]
 
 
 def silent(machines: Sequence[Mapping[str, Any]]) -> list[str]:

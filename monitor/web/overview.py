@@ -50,6 +50,7 @@ def machine_summary(machine: Mapping[str, Any], *, node: str = "") -> dict[str, 
     state: Mapping[str, Any] = machine.get("state") or {}
     score: Mapping[str, Any] = machine.get("score") or {}
     operation: Mapping[str, Any] = machine.get("operation") or {}
+    alert: Mapping[str, Any] = machine.get("alert") or {}
     details = state.get("warning_details") or {}
     is_judged = state.get("state") in _JUDGED
     return {
@@ -71,6 +72,7 @@ def machine_summary(machine: Mapping[str, Any], *, node: str = "") -> dict[str, 
             {"name": name, "detail": details.get(name) or ""} for name in state.get("warnings", ())
         ],
         "alert_id": state.get("alert_id"),
+        "fault_began_at": alert.get("started_at") if state.get("alert_id") else None,
         "acknowledged": bool(state.get("acknowledged")),
         "label": state.get("label"),
         "muted_until": state.get("muted_until"),

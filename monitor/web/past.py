@@ -127,5 +127,6 @@ def event_document(event: Event) -> dict[str, Any]:
 
 
 def alert_document(alert: AlertRecord) -> dict[str, Any]:
-    """An alert as JSON."""
-    return asdict(alert)
+    """An alert as JSON, with the time when its fault began."""
+    began = alert.payload.get("started_at")
+    return {**asdict(alert), "fault_began_at": began if isinstance(began, str) else alert.raised_at}

@@ -63,6 +63,23 @@ class Sentence(str):
         return self
 
 
+def known_sentence(key: str, text: str, /, **values: Any) -> str:
+    """The ``Sentence`` with this key. For an unknown key, the ``text`` of another program."""
+    try:
+        return Sentence(key, **values)
+    except KeyError:
+        return as_sentence(text)
+
+
+def as_sentence(text: str) -> str:
+    """The text of another program with a capital and a full stop; a ``Sentence`` as it is."""
+    if isinstance(text, Sentence) or not text:
+        return text
+    first = text.split(maxsplit=1)[0]
+    begun = text[0].upper() + text[1:] if first.rstrip(",:;").isalpha() else text
+    return begun if begun[-1] in ".!?" else f"{begun}."
+
+
 def sentence_document(sentence: str) -> dict[str, Any]:
     """A sentence as JSON. ``key`` is empty for the text of another program."""
     if isinstance(sentence, Sentence):

@@ -30,7 +30,10 @@ class RelearnActions:
         known = state.journal.relearning
         if known is not None and known.step != "failed":
             if collect_s is not None:
-                raise UsageError(f"{self._name()} is being relearned already: discard that first")
+                raise UsageError(
+                    f"{self._name()} is being relearned already: discard that first",
+                    kind="relearning_already",
+                )
             return ""
         self._refuse_unless_possible(collect_s)
         begun = Relearning("training" if collect_s is None else "collecting", state.now(), by)
@@ -78,7 +81,10 @@ class RelearnActions:
         """Keep the bundle in use, and remove the new one."""
         state = self._state
         if state.journal.relearning is None:
-            raise UsageError(f"{self._name()} is not being relearned: there is nothing to discard")
+            raise UsageError(
+                f"{self._name()} is not being relearned: there is nothing to discard",
+                kind="not_relearning",
+            )
         self._trainer.stop()
         self._steps.stop()
         with state.unchanged_if_not_saved():
@@ -90,9 +96,14 @@ class RelearnActions:
     def _ready(self) -> Relearning:
         relearning = self._state.journal.relearning
         if relearning is None:
-            raise UsageError(f"{self._name()} has no new bundle: run auscult relearn first")
+            raise UsageError(
+                f"{self._name()} has no new bundle: run auscult relearn first",
+                kind="no_new_bundle",
+            )
         if relearning.step != "ready":
-            raise UsageError(f"{self._name()} has no new bundle yet: see auscult relearn")
+            raise UsageError(
+                f"{self._name()} has no new bundle yet: see auscult relearn", kind="no_new_bundle"
+            )
         return relearning
 
     def _refuse_unless_possible(self, collect_s: float | None) -> None:
@@ -100,7 +111,8 @@ class RelearnActions:
         journal, name = state.journal, self._name()
         if journal.stage != "armed":
             raise UsageError(
-                f"{name} is still learning: labels are used when it is armed (auscult arm)"
+                f"{name} is still learning: labels are used when it is armed (auscult arm)",
+                kind="still_learning",
             )
         if collect_s is not None:
             return
@@ -109,10 +121,13 @@ class RelearnActions:
         if n_pieces < LEAST_PIECES:
             kept = "" if state.settings.keep else " (keep = false in [machine.learning])"
             have = counted(n_pieces, "piece") if n_pieces else "no piece"
-            raise UsageError(f"{name} has {have} of healthy sound{kept}: {collect}")
+            raise UsageError(
+                f"{name} has {have} of healthy sound{kept}: {collect}", kind="too_little_sound"
+            )
         if not self._steps.has_false_alarms and not _has_new_sound(journal, state):
             raise UsageError(
-                f"{name} has nothing new to learn: label an alert as false-alarm, or {collect}"
+                f"{name} has nothing new to learn: label an alert as false-alarm, or {collect}",
+                kind="nothing_new",
             )
 
     def _name(self) -> str:

@@ -33,6 +33,7 @@ class RelearnView:
             "collect_s": relearning.collect_s,
             "collected_s": round(min(relearning.collected_s, relearning.collect_s), 1),
             "text": self.text(),
+            "missing": self._state.missing,
             "trouble": relearning.trouble or self._trainer.advice,
         }
 

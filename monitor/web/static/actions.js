@@ -29,10 +29,12 @@ export function actionButtons(area, machineId, changed) {
 }
 
 function available(machine) {
+  if (machine.state === "unknown") return [];
   const names = [machine.muted_until ? "unmute" : "mute"];
   const stage = machine.learning?.stage;
   if (stage && stage !== "armed") names.push("arm");
-  if (machine.learning) names.push("learn", "rollback");
+  if (machine.learning) names.push("learn");
+  if (machine.learning?.earlier_bundles) names.push("rollback");
   return names;
 }
 
@@ -59,8 +61,8 @@ function ask(name, machineId) {
     fields: isMute ? [duration.element, note.element] : [],
     act: async () => {
       const body = isMute ? { for_s: Number(duration.value()), note: note.value() } : {};
-      const result = await post(`api/machine/${part(machineId)}/${name}`, body);
-      announce(result.message ?? t(`action.${name}_done`, { machine: machineId }));
+      await post(`api/machine/${part(machineId)}/${name}`, body);
+      announce(t(`action.${name}_done`, { machine: machineId }));
     },
   });
 }

@@ -8,6 +8,7 @@
 import { ratioAxis, timeAxis } from "./chart_axes.js";
 import { alertMarks, paintOperation, paintThresholds } from "./chart_marks.js";
 import { alone, columns, withGaps } from "./chart_rows.js";
+import { summaryText } from "./chart_summary.js";
 import { touchGestures } from "./chart_touch.js";
 import { fill, h, setText } from "./dom.js";
 import { moment, ratioText } from "./format.js";
@@ -38,7 +39,8 @@ export class HistoryChart {
     this.plotArea = h("div", { class: "chart-area" });
     this.readout = h("p", { class: "chart-readout" });
     this.summary = h("p", { class: "chart-summary", role: "status" });
-    fill(container, this.controls(), this.plotArea, legend(), this.readout, this.summary);
+    this.legend = legend();
+    fill(container, this.controls(), this.plotArea, this.legend, this.readout, this.summary);
     this.draw();
     new ResizeObserver(() => this.resize()).observe(this.plotArea);
     onSchemeChange(() => this.draw());
@@ -143,20 +145,9 @@ export class HistoryChart {
   }
 
   showSummary() {
-    const scored = this.data.rows.filter((row) => row.ratio_max !== null);
-    const values = { since: moment(this.since), until: moment(this.until) };
-    if (scored.length === 0) {
-      setText(this.summary, t("chart.nothing", values));
-      return;
-    }
-    const highest = scored.reduce((best, row) => (row.ratio_max > best.ratio_max ? row : best));
-    const text = t("chart.summary", {
-      ...values,
-      highest: ratioText(highest.ratio_max),
-      at: moment(highest.start_s),
-      alerts: t("common.alerts", { count: this.data.alerts.length }),
-    });
-    setText(this.summary, text);
+    const { rows, alerts, warningRatio } = this.data;
+    setText(this.summary, summaryText(this.since, this.until, rows, alerts));
+    this.legend.querySelector(".warning").hidden = !warningRatio;
   }
 
   draw() {
@@ -229,6 +220,7 @@ function isFresh(rows, until) {
 }
 
 function legend() {
-  const entries = ["mean", "threshold", "warning", "running", "off"];
-  return h("ul", { class: "legend", "aria-label": t("chart.legend") }, ...entries.map((name) => h("li", { class: name }, t(`chart.legend_${name}`))));
+  const entries = ["mean", "threshold", "warning", "running", "off", "scale"];
+  const item = (name) => h("li", { class: name, hidden: name === "warning" }, t(`chart.legend_${name}`));
+  return h("ul", { class: "legend", "aria-label": t("chart.legend") }, ...entries.map(item));
 }

@@ -3,7 +3,7 @@
 import { number } from "./format.js";
 import { themeColour } from "./palette.js";
 import { position, ratioAt, TICKS } from "./ratio.js";
-import { language } from "./texts.js";
+import { language, t } from "./texts.js";
 
 const DAY_S = 86_400;
 const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
@@ -29,6 +29,9 @@ export function ratioAxis() {
   return {
     ...axisColours(),
     size: 36,
+    label: t("chart.axis"),
+    labelSize: 16,
+    labelFont: `12px ${themeColour("--font")}`,
     splits: () => TICKS.map(position),
     values: (_plot, splits) => splits.map((place) => number(ratioAt(place))),
   };

@@ -3,8 +3,10 @@
 import { address, part } from "./api.js";
 import { h, time } from "./dom.js";
 import { length, moment, ratioText, unixSeconds } from "./format.js";
+import { stateReason, warningText } from "./state.js";
 import { t, word } from "./texts.js";
 
+const HASH_CHARACTERS = 12;
 const SHOWN_S = 15; // the list of events has an end: an older one may have left it
 const LINKED = new Set(["raised", "cleared", "label", "acknowledge"]);
 
@@ -54,7 +56,7 @@ function eventText(event) {
   const payload = event.payload ?? {};
   switch (event.kind) {
     case "state":
-      return t("event.state", { state: word("state", event.value), detail: payload.detail ? `: ${payload.detail}` : "" });
+      return stateText(event.value, payload);
     case "operation":
       return t("event.operation", { operation: word("operation", event.value) });
     case "label":
@@ -62,10 +64,12 @@ function eventText(event) {
     case "raised":
     case "updated":
       return t(`event.${event.kind}`, { ratio: ratioText(payload.ratio) });
-    case "warning": {
-      const warning = word("warning", event.value);
-      return payload.is_on === false ? t("event.warning_ended", { warning }) : t("event.warning", { warning });
-    }
+    case "warning":
+      return payload.is_on === false
+        ? t("event.warning_ended", { warning: word("warning", event.value) })
+        : t("event.warning", { warning: warningText(event.value, payload.detail) });
+    case "bundle":
+      return t("event.bundle", { bundle: event.value.slice(0, HASH_CHARACTERS) });
     case "evidence":
       return event.value === "lost" ? t("event.evidence_lost") : t("event.evidence_kept");
     case "learn":
@@ -79,12 +83,18 @@ function eventText(event) {
   }
 }
 
+function stateText(state, payload) {
+  const reason = stateReason(state, payload);
+  const name = word("state", state);
+  return reason ? t("event.state_because", { state: name, reason }) : t("event.state", { state: name });
+}
+
 /** One alert in a list. */
 export function alertRow(alert, { showsMachine = true } = {}) {
   const isOpen = !alert.cleared_at;
   const lasted = isOpen
     ? t("alert.open")
-    : t("alert.lasted", { length: length(unixSeconds(alert.cleared_at) - unixSeconds(alert.raised_at)) });
+    : t("alert.lasted", { length: lastedOf(alert) });
   return h(
     "li",
     { class: "alert-row", "data-open": isOpen },
@@ -98,6 +108,11 @@ export function alertRow(alert, { showsMachine = true } = {}) {
     h("span", { class: "alert-lasted" }, lasted),
     h("span", { class: "alert-verdict" }, verdict(alert)),
   );
+}
+
+/** How long the fault of an alert lasted: from its beginning, which is before the alert, as in messages. */
+export function lastedOf(alert) {
+  return length(unixSeconds(alert.cleared_at) - unixSeconds(alert.fault_began_at));
 }
 
 function verdict(alert) {

@@ -56,6 +56,17 @@ export function moment(at, { seconds = false } = {}) {
   return `${(isThisYear ? day : dayOfYear).format(date)}, ${text}`;
 }
 
+/** From one time to another, in seconds since 1970. The date is left out only if both are today. */
+export function period(since, until) {
+  const [from, to] = [asDate(since), asDate(until)];
+  const isOneDay = from.toDateString() === to.toDateString();
+  if (isOneDay) return t("unit.range", { low: moment(since), high: clock.format(to) });
+  const now = new Date().getFullYear();
+  const date = from.getFullYear() === now && to.getFullYear() === now ? day : dayOfYear;
+  const dated = (at) => `${date.format(at)}, ${clock.format(at)}`;
+  return t("unit.range", { low: dated(from), high: dated(to) });
+}
+
 /** Seconds since 1970 of a time in RFC 3339. */
 export function unixSeconds(at) {
   return asDate(at).getTime() / 1000;

@@ -1,7 +1,16 @@
 /** How far the learning of a machine is. */
 
 import { fill, h, setText } from "./dom.js";
-import { t, word } from "./texts.js";
+import { sentence, t, word } from "./texts.js";
+
+/** What happens next and what does not work, in sentences; empty for a machine that is armed. */
+export function learningText({ stage, day, days, percent, training, missing, trouble }) {
+  const parts = stage === "armed" ? [] : [t("learning.day", { day: Math.min(day, days), days, percent })];
+  if (training) parts.push(t("learning.training"));
+  else if (missing) parts.push(t("learning.missing", { missing }));
+  if (trouble) parts.push(sentence(trouble));
+  return parts.join(" ");
+}
 
 /** An element with the stage, a bar, and what is still needed. update(learning or null). */
 export function learningProgress(section) {
@@ -18,7 +27,7 @@ export function learningProgress(section) {
     setText(stage, word("stage", learning.stage));
     bar.value = learning.percent;
     bar.hidden = learning.stage === "armed";
-    setText(text, learning.text ?? "");
+    setText(text, learningText(learning));
     const lines = [t("learning.pieces", { count: learning.pieces })];
     if (learning.bundle) lines.push(t("learning.bundle", { name: learning.bundle }));
     if (learning.set_aside) lines.push(t("learning.set_aside", { count: learning.set_aside }));

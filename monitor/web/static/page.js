@@ -42,13 +42,12 @@ export function showNode({ banners, monitoring }) {
   showBanners(banners);
 }
 
-/** A text of the daemon has no key. */
+/** A text of the daemon has no key. Without monitoring, nothing else is as urgent. */
 function showBanners(banners) {
-  const lines = banners.map(({ text, key, values }) => (key ? t(key, values) : text));
+  const lines = banners.map(({ text, key, values }) => h("p", { class: key === "banner.stopped" ? "banner urgent" : "banner" }, key ? t(key, values) : text));
   const area = document.getElementById("banners");
-  const shown = [...area.children].map((one) => one.textContent);
-  if (shown.join("\n") === lines.join("\n")) return;
-  fill(area, ...lines.map((line) => h("p", { class: "banner" }, line)));
+  const texts = (elements) => [...elements].map((one) => one.textContent).join("\n");
+  if (texts(area.children) !== texts(lines)) fill(area, ...lines);
 }
 
 document.getElementById("zone").textContent = t("common.zone", { zone: zone() });

@@ -8,9 +8,9 @@
 import { address, getJson, part, post } from "./api.js";
 import { announce, choiceField, confirmChange } from "./dialogs.js";
 import { fill, h, setText } from "./dom.js";
-import { fixed, length, moment, number, ratioText } from "./format.js";
+import { ago, fixed, length, moment, number, ratioText } from "./format.js";
 import { mayChange } from "./page.js";
-import { t, word } from "./texts.js";
+import { sentence, t, word } from "./texts.js";
 
 const LEAST_PIECES = 3;
 const COLLECT_S = [0, 86_400, 7 * 86_400];
@@ -18,11 +18,13 @@ const COLLECT_S = [0, 86_400, 7 * 86_400];
 /** The part of the page about the relearning of a machine. refresh() loads it again. */
 export function relearningView(section, machineId) {
   const state = h("p", { role: "status" });
+  const began = h("p", { class: "soft" });
+  const bar = h("progress", { max: 100, value: 0, hidden: true, "aria-label": t("relearning.progress") });
   const trouble = h("p", { class: "form-error" });
   const table = h("div");
   const buttons = h("div", { class: "button-row" });
   let shown = null;
-  fill(section.querySelector(".relearning-body"), state, trouble, table, buttons);
+  fill(section.querySelector(".relearning-body"), state, bar, began, trouble, table, buttons);
   return { refresh };
 
   async function refresh() {
@@ -37,8 +39,11 @@ export function relearningView(section, machineId) {
   }
 
   function show(relearning) {
-    setText(state, relearning?.text || t("relearning.hint"));
-    setText(trouble, relearning?.trouble ?? "");
+    setText(state, relearning ? stepText(relearning) : t("relearning.hint"));
+    setText(began, relearning?.began_at ? beganText(relearning) : "");
+    setText(trouble, sentence(relearning?.trouble));
+    bar.hidden = relearning?.step !== "collecting";
+    if (!bar.hidden) bar.value = (100 * relearning.collected_s) / Math.max(1, relearning.collect_s);
     const key = JSON.stringify([relearning?.step, relearning?.comparison?.made_at]);
     if (key === shown) return;
     shown = key;
@@ -85,22 +90,32 @@ export function relearningView(section, machineId) {
   }
 
   async function send(command, body) {
-    const result = await post(`api/machine/${part(machineId)}/${command}`, body);
-    if (result.message) announce(result.message);
+    await post(`api/machine/${part(machineId)}/${command}`, body);
+    announce(t(`relearning.done_${command}`, { machine: machineId }));
   }
 }
 
-function comparison({ thresholds, healthy, injected_faults: injected, alerts, warnings }) {
+/** What happens now, in the words of the page. */
+function stepText({ step, collect_s: collect, collected_s: collected, missing }) {
+  const values = { collected: length(collected ?? 0), total: length(collect ?? 0) };
+  const text = t(`relearning.step_${step}`, values);
+  return missing ? `${text} ${t("learning.missing", { missing })}` : text;
+}
+
+function beganText({ began_at: at, by }) {
+  return t("relearning.began", { at: moment(at), ago: ago(at), by: by ? t("event.by", { user: by }) : "" });
+}
+
+function comparison({ healthy, injected_faults: injected, alerts, warnings }) {
   const share = (value) => (value === null ? "–" : t("relearning.percent", { value: fixed(100 * value, 0) }));
   const rows = [
     row("th", ["", t("relearning.before"), t("relearning.after")]),
     row("td", [t("relearning.healthy", { total: fixed(healthy.minutes, 0) }), number(healthy.above_before), number(healthy.above_after)]),
-    ...worst(healthy.worst ?? []).map((piece) => row("td", [pieceName(piece), ratioText(piece.ratio_before), ratioText(piece.ratio_after)])),
+    ...worst(healthy.worst ?? []).map((piece) => row("td", [pieceName(piece), place(piece.ratio_before, piece.above_before), place(piece.ratio_after, piece.above_after)])),
     row("td", [t("relearning.injected"), share(injected.before), share(injected.after)]),
-    row("td", [t("relearning.threshold"), number(thresholds.before, 3), number(thresholds.after, 3)]),
     ...alerts.map((alert) => row("td", [alertName(alert), verdict(alert.ratio_before, alert.alarm_before), verdict(alert.ratio_after, alert.alarm_after)])),
   ];
-  return h("div", {}, ...warnings.map((text) => h("p", { class: "banner" }, text)), h("div", { class: "scroll" }, h("table", {}, ...rows)));
+  return h("div", {}, ...warnings.map((text) => h("p", { class: "banner" }, sentence(text))), h("div", { class: "scroll" }, h("table", { class: "comparison" }, ...rows)));
 }
 
 /** The healthy sound that one of the bundles puts above its threshold, and always some of the highest. */
@@ -109,7 +124,7 @@ function worst(pieces) {
 }
 
 function pieceName(piece) {
-  return t("relearning.piece", { at: piece.recorded_at ? moment(piece.recorded_at) : piece.name, length: length(piece.seconds) });
+  return t("relearning.piece", { at: piece.recorded_at ? moment(piece.recorded_at, { seconds: true }) : piece.name, length: length(piece.seconds) });
 }
 
 function alertName(alert) {
@@ -120,6 +135,12 @@ function alertName(alert) {
 
 function verdict(ratio, isAlarm) {
   return `${ratioText(ratio)} ${isAlarm ? t("relearning.alarm") : t("relearning.no_alarm")}`;
+}
+
+/** Where the score of healthy sound is; a ratio is null where nothing could be scored. */
+function place(ratio, isAbove) {
+  if (ratio === null) return ratioText(ratio);
+  return `${ratioText(ratio)} ${isAbove ? t("relearning.above") : t("relearning.below")}`;
 }
 
 function row(tag, cells) {

@@ -27,6 +27,14 @@ export function t(key, values = {}) {
   }
 }
 
+/** A text of another program with a capital and a full stop (as_sentence in monitor/web/texts.py). */
+export function sentence(text) {
+  if (!text) return "";
+  const isWord = /^\p{L}+[,:;]?(\s|$)/u.test(text);
+  const begun = isWord ? text[0].toUpperCase() + text.slice(1) : text;
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
 /** The text with this key, or the fallback if there is none: for words that the daemon sends. */
 export function word(group, name, fallback = name) {
   const key = `${group}.${name}`;

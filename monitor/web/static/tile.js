@@ -4,7 +4,7 @@ import { address, part } from "./api.js";
 import { fill, h, icon, setAttribute, setText } from "./dom.js";
 import { ago, moment } from "./format.js";
 import { ratioBar, showRatio, sparkline } from "./ratio.js";
-import { explanation, kind, needsAttention, stateBadge } from "./state.js";
+import { explanation, kind, needsAttention, sinceOf, stateBadge } from "./state.js";
 import { t, word } from "./texts.js";
 
 /** An element that shows a machine. update(machine, now in seconds) changes only what differs. */
@@ -29,7 +29,7 @@ export function tile(id, showsNode) {
     h("p", { class: "tile-line" }, state, sinceLine),
     h("p", { class: "tile-bar" }, bar.element, ratio),
     h("div", { class: "tile-why" }, reason, listen),
-    h("p", { class: "tile-day" }, spark.element, operation),
+    h("p", { class: "tile-day" }, h("span", { class: "day-name", "aria-hidden": "true" }, t("overview.day")), spark.element, operation),
   );
   return { element, update };
 
@@ -43,9 +43,10 @@ export function tile(id, showsNode) {
     element.dataset.kind = kind(machine.state);
     element.classList.toggle("acknowledged", Boolean(machine.acknowledged));
     element.classList.toggle("attention", needsAttention(machine));
-    sinceLine.hidden = !machine.since;
-    setText(since, machine.since ? ago(machine.since, now) : "");
-    setAttribute(sinceLine, "title", machine.since ? moment(machine.since, { seconds: true }) : null);
+    const began = sinceOf(machine);
+    sinceLine.hidden = !began;
+    setText(since, began ? ago(began, now) : "");
+    setAttribute(sinceLine, "title", began ? moment(began, { seconds: true }) : null);
     const isAlarm = kind(machine.state) === "alarm";
     bar.update(machine.ratio, isAlarm);
     showRatio(ratio, machine.ratio, isAlarm);

@@ -3,7 +3,7 @@
 import { getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
 import { fill, h, setText } from "../dom.js";
-import { eventRows, unwrittenEvents } from "../events.js";
+import { eventRows, lastedOf, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { FindingsView } from "../findings.js";
 import { ago, bands, length, moment, ratioText, unixSeconds } from "../format.js";
@@ -35,7 +35,6 @@ let readyAtMs = null; // when the sound is complete, by the clock of this browse
 let accepted = {};
 const unwritten = unwrittenEvents();
 
-place("labelling").hidden = !mayChange;
 fill(place("ratio"), bar.element, ratio);
 show(newest);
 showConnection(true);
@@ -72,6 +71,8 @@ function show(next) {
   const { pieces, healthy, events } = next;
   const alert = { ...next.alert, ...accepted };
   const isOpen = !alert.cleared_at;
+  const canBeChanged = mayChange && next.monitoring !== "stopped"; // a label is stored by the daemon
+  place("labelling").hidden = !canBeChanged;
   document.body.dataset.kind = isOpen ? "alarm" : "off";
   setText(place("status"), isOpen ? t("alert.status_open") : t("alert.status_cleared"));
   place("status").dataset.open = String(isOpen);
@@ -79,6 +80,7 @@ function show(next) {
   showRatio(ratio, alert.peak_ratio, true);
   fill(place("facts"), ...facts(alert, isOpen));
   labels?.update(alert);
+  if (!canBeChanged) place("acknowledge").hidden = true;
   setText(place("verdict"), verdict(alert));
   if (pieces.length !== nPieces && !player?.isPlaying) {
     showEvidence(alert, pieces, healthy);
@@ -114,10 +116,13 @@ function showCollecting() {
 }
 
 function facts(alert, isOpen) {
-  const lines = [[t("alert.raised"), `${moment(alert.raised_at, { seconds: true })} (${t("alert.ago", { length: ago(alert.raised_at) })})`]];
+  const lines = [];
+  if (unixSeconds(alert.fault_began_at) < unixSeconds(alert.raised_at)) {
+    lines.push([t("alert.began"), moment(alert.fault_began_at, { seconds: true })]);
+  }
+  lines.push([t("alert.raised"), `${moment(alert.raised_at, { seconds: true })} (${t("alert.ago", { length: ago(alert.raised_at) })})`]);
   if (!isOpen) {
-    const lasted = length(unixSeconds(alert.cleared_at) - unixSeconds(alert.raised_at));
-    lines.push([t("alert.cleared"), `${moment(alert.cleared_at, { seconds: true })} (${t("alert.lasted", { length: lasted })})`]);
+    lines.push([t("alert.cleared"), `${moment(alert.cleared_at, { seconds: true })} (${t("alert.lasted", { length: lastedOf(alert) })})`]);
   }
   lines.push([t("alert.highest"), t("alert.times_threshold", { ratio: ratioText(alert.peak_ratio) })]);
   const ranges = bandsOf(alert);
@@ -126,6 +131,7 @@ function facts(alert, isOpen) {
   if (span) lines.push([t("alert.span"), length(span)]);
   if (alert.payload?.provisional) lines.push([t("alert.threshold"), t("common.provisional")]);
   if (alert.payload?.reason) lines.push([t("alert.reason"), word("reason", alert.payload.reason)]);
+  lines.push([t("alert.id"), alert.alert_id]);
   return lines.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
 }
 

@@ -4,7 +4,7 @@ import { getJson } from "../api.js";
 import { fill, h, setText, time } from "../dom.js";
 import { ago, bytes, length, moment, number } from "../format.js";
 import { pageData, showConnection, showNode } from "../page.js";
-import { t } from "../texts.js";
+import { sentence, t } from "../texts.js";
 
 const REFRESH_S = 10;
 const place = (name) => document.getElementById(name);
@@ -29,7 +29,7 @@ function show(health) {
   facts("delivery", ofDelivery(health.daemon));
   facts("disk", ofDisk(health.disk, health.daemon));
   coverage(health.coverage);
-  warnings(health.daemon?.log ?? []);
+  warnings(health.daemon?.log ?? null);
 }
 
 function ofDaemon(daemon) {
@@ -55,24 +55,25 @@ function ofDelivery(daemon) {
   if (!outbox || !broker) return [["delivery", daemon.delivery]];
   const dropped = Object.values(outbox.dropped).reduce((sum, count) => sum + count, 0);
   return [
-    ["broker", broker.connected ? t("health.connected", { address: broker.address, protocol: broker.protocol }) : broker.error],
-    ["refusal", broker.refusal],
-    ["limits", broker.limits],
+    ["broker", broker.connected ? t("health.connected", broker) : t("health.not_connected", broker)],
+    ["refusal", sentence(broker.refusal)],
+    ["limits", sentence(broker.limits)],
     ["waiting", t("common.alerts", { count: outbox.depth })],
     ["sent", t("common.alerts", { count: broker.acknowledged })],
     ["dropped", dropped ? number(dropped, 9) : null],
-    ["outbox_trouble", outbox.detail],
+    ["outbox_trouble", sentence(outbox.detail)],
   ];
 }
 
 function ofDisk(disk, daemon) {
   const size = (value) => (value === null || value === undefined ? null : bytes(value));
+  const limited = (value, most) => (most ? t("health.at_most", { size: size(value) ?? "–", most: bytes(most) }) : size(value));
   return [
     ["folder", disk.state_dir],
     ["free", disk.free_bytes === null ? null : t("health.free_of", { free: bytes(disk.free_bytes), total: bytes(disk.total_bytes) })],
-    ["history", size(disk.history_bytes)],
-    ["history_trouble", daemon?.history?.trouble],
-    ["evidence", size(disk.evidence_bytes)],
+    ["history", limited(disk.history_bytes, daemon?.history?.max_bytes)],
+    ["history_trouble", sentence(daemon?.history?.trouble)],
+    ["evidence", limited(disk.evidence_bytes, daemon?.evidence?.max_bytes)],
     ["outbox", size(disk.outbox_bytes)],
   ];
 }
@@ -91,11 +92,12 @@ function coverage(machines) {
   place("coverage").closest("section").hidden = rows.length === 0;
 }
 
+/** log: null if the daemon does not answer, so that nobody knows. */
 function warnings(log) {
-  const rows = [...log].reverse().map((one) => {
+  const rows = [...(log ?? [])].reverse().map((one) => {
     const text = [one.machine, one.message, one.reason, one.detail].filter(Boolean).join(": ");
     return h("li", { class: "event" }, time(one.time, moment(one.time, { seconds: true })), h("span", {}, text));
   });
   fill(place("warnings"), ...rows);
-  setText(place("no-warnings"), rows.length ? "" : t("health.no_warnings"));
+  setText(place("no-warnings"), rows.length ? "" : log ? t("health.no_warnings") : t("health.unknown_warnings"));
 }

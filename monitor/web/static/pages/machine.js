@@ -13,7 +13,7 @@ import { historyOf } from "../machine_history.js";
 import { pageData, showConnection, showNode } from "../page.js";
 import { ratioBar, showRatio } from "../ratio.js";
 import { relearningView } from "../relearning.js";
-import { explanation, kind, stateBadge } from "../state.js";
+import { explanation, kind, sinceOf, stateBadge } from "../state.js";
 import { t, word } from "../texts.js";
 import { Waterfall } from "../waterfall.js";
 
@@ -70,8 +70,8 @@ function show(next) {
 }
 
 function showSince() {
-  if (!machine.since) return;
-  setText(place("since"), t("machine.since", { at: moment(machine.since), length: ago(machine.since) }));
+  const since = sinceOf(machine);
+  setText(place("since"), since ? t("machine.since", { at: moment(since), length: ago(since) }) : "");
 }
 
 function warningRatio() {
@@ -115,6 +115,7 @@ function loadWhenSeen() {
 /** Only machines that learn can be relearned. */
 function loadRelearning() {
   if (machine.learning) relearning.refresh();
+  else place("relearning").hidden = true;
 }
 
 async function loadEvents() {

@@ -10,7 +10,7 @@ import { tile } from "../tile.js";
 
 const MANY = 13;
 const CLOCK_S = 15;
-const ALL_KINDS = ["alarm", "trouble", "warning", "muted", "learning", "off", "ok"];
+const ALL_KINDS = ["alarm", "trouble", "unknown", "warning", "muted", "learning", "off", "ok"];
 
 const groups = ["attention", "others"].map((name) => ({
   section: document.getElementById(name),
@@ -51,7 +51,7 @@ function render() {
   place(groups[0], isWorse, now, showsNode);
   place(groups[1], found.filter((one) => !isWorse.includes(one)), now, showsNode);
   setText(groups[0].title, t("overview.attention", { count: isWorse.length }));
-  groups[1].title.hidden = isWorse.length === 0;
+  groups[1].title.classList.toggle("hidden", isWorse.length === 0); // a heading for screen readers
   document.getElementById("nothing").hidden = machines.length > 0;
 }
 
