@@ -18,7 +18,7 @@ from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
 from tests.daemons import ROOT
 from tests.disks import fill, small_disk_at
-from tests.notifications import Hook, notify_in
+from tests.notifications import Hook, WrittenHistory, notify_in
 from tests.waiting import wait_for
 
 DELIVERS = """
@@ -153,6 +153,33 @@ def test_alerts_reach_people_while_the_history_is_refused(
         told = Counter(title.partition(" at ")[0].partition(" since")[0] for title in hook.titles)
         begins = ["press-1: alarm", "pump-7: alarm", "fan-2: alarm"]
         assert told == Counter([*begins, "pump-7: alarm ended", "press-1: alarm ended"])
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_it_starts_on_a_disk_that_became_read_only(is_damaged: bool, tmp_path: Path) -> None:
+    """After the restart of a computer with a worn card, what waits would never be sent."""
+    hook = Hook()
+    with contextlib.ExitStack() as stack:
+        stack.callback(hook.close)
+        state = stack.enter_context(small_disk_at(tmp_path / "state"))
+        notify = stack.enter_context(notify_in(tmp_path))
+        notify.target("hook", hook.url)
+        history = WrittenHistory(state)
+        notify.start()
+        hook.mode = "fail"
+        history.raised("pump-7")
+        history.close()
+        wait_for(lambda: hook.requests)  # what is to be sent was noted before
+        assert notify.end() == 0
+        if is_damaged:
+            (state / "notify" / "hook.json").write_bytes(b"damaged")
+        subprocess.run(["mount", "-o", "remount,ro", state], check=True)
+        hook.mode = "ok"
+        notify.start()
+        wait_for(lambda: hook.titles)
+        assert hook.titles[0].startswith("pump-7: alarm")
+        notify.wait_for_log("Read-only file system")
+        assert notify.end() == 0
 
 
 def _is_noted(state: Path, machine: str) -> bool:

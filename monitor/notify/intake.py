@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import ClassVar
 
 from monitor.clock import Clock
@@ -58,7 +59,8 @@ class Intake:
             ledger = self._file.load()
         except BadInputError as error:
             ledger = Ledger(began_unix_s=self._file.written_s() - _DAMAGED_OVERLAP_S)
-            self._file.set_aside()
+            with suppress(OSError):  # the disk may be read-only
+                self._file.set_aside()
             log.error("%s: %s: some messages may be sent again", self._name, error)
             return ledger, True
         if ledger is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -38,6 +39,9 @@ from monitor.process.systemd import Notifier
 from monitor.text.wording import counted
 
 log = logging.getLogger(__name__)
+
+_DISK_REFUSES = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""The disk is read-only or full. Everything but the memory of what was sent works without it."""
 
 LogFormat = Literal["text", "json"] | None
 """None: as configured."""
@@ -189,12 +193,15 @@ class _Service:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder. Raises ``ServiceUnavailableError``."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ServiceUnavailableError(f"{folder}: cannot be used: {error.strerror}") from error
+    """Hold the lock of the folder. Raises ``ServiceUnavailableError``.
+
+    If the disk is full or read-only and there is no lock, nothing is locked: messages that are sent
+    twice are better than none.
+    """
+    descriptor = _lock_file(folder)
+    if descriptor is None:
+        yield
+        return
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -205,3 +212,22 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_file(folder: Path) -> int | None:
+    """A descriptor of the file to lock; None if the disk accepts none.
+
+    Raises ``ServiceUnavailableError`` if the folder cannot be used for another reason.
+    """
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _DISK_REFUSES:
+            raise ServiceUnavailableError(f"{folder}: cannot be used: {error.strerror}") from error
+        log.error("%s: %s: messages are sent again after a restart", folder, error.strerror)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
