@@ -9,13 +9,15 @@ import shlex
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from monitor.demo import page
 from monitor.demo.daemon import configuration, running_daemon
 from monitor.demo.folder import demo_folder
 from monitor.demo.page import machines
@@ -86,7 +88,7 @@ def test_the_configuration_of_the_page_is_short(tmp_path: Path) -> None:
     text = configuration(
         1883, tmp_path / "bundle", machines(0), listen="x", relearned=["demo-pump"]
     )
-    assert text.count("\n") < 100
+    assert text.count("\n") < 150
 
 
 def test_every_demo_begins_without_the_files_of_the_one_before(tmp_path: Path) -> None:
@@ -115,6 +117,35 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
         with pytest.raises(ServiceUnavailableError, match="another demo"):
             demo_folder(tmp_path / "demo").__enter__()
         assert (tmp_path / "demo" / "config.toml").exists()
+
+
+def test_a_page_that_ends_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the page would stop the monitoring, although the README says that it cannot."""
+    starts = iter(["the page is at http://127.0.0.1:1/", "no port", "the page is at http://a/", ""])
+    lines: list[str] = []
+
+    @contextmanager
+    def ends_at_once(_config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+        if not (printed := next(starts)):
+            raise KeyboardInterrupt
+        log.write_text(printed)
+        with subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(3)"]) as page:
+            page.wait()
+            yield page
+
+    monkeypatch.setattr(page, "_page", ends_at_once)
+    monkeypatch.setattr(page, "AGAIN_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        page.keep_page(tmp_path / "config.toml", tmp_path / "web.log", lines.append)
+    ended = f"the page ended with status 3 ({tmp_path / 'web.log'}); the monitoring continues"
+    assert lines[0] == "the page is at http://127.0.0.1:1/ (stop with Ctrl+C)"
+    assert lines[4:] == [
+        ended,
+        "the page did not start: no port",
+        ended,
+        "the page was started again: it is at http://a/",
+        ended,
+    ]
 
 
 @pytest.mark.slow

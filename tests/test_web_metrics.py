@@ -67,11 +67,21 @@ def test_the_values_are_those_of_the_machine(scraped: str) -> None:
     assert value(found, "auscult_ratio", machine="pump-7") > 1.0
     assert value(found, "auscult_alert_open", machine="pump-7") == 1.0
     assert value(found, "auscult_state", machine="pump-7") == STATES.index("anomaly")
-    assert value(found, "auscult_outbox_alerts") >= 1.0
+    assert value(found, "auscult_outbox_messages") >= 1.0
     assert value(found, "auscult_broker_connected") == 0.0
     assert value(found, "auscult_monitored_seconds_total", machine="pump-7") > 15.0
     assert 0.0 < value(found, "auscult_inference_seconds_total", machine="pump-7") < 30.0
     assert value(found, "auscult_daemon_memory_bytes") > 1e7
+
+
+def test_messages_of_alerts_are_not_called_alerts(scraped: str) -> None:
+    """One alert would be counted as two: when it is raised, and when it is cleared."""
+    for name, family in families(scraped).items():
+        if re.search("outbox_(dropped_)?messages|(delivered|refused)_messages", name):
+            assert "essages of alerts" in family.documentation
+    for name, figure in schema("health")["properties"]["delivery"]["properties"].items():
+        if name in {"acknowledged", "refused", "short"}:
+            assert "essage" in figure["description"], name
 
 
 def test_names_follow_the_conventions(scraped: str) -> None:

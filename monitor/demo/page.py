@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from monitor.demo.broker import EmbeddedBroker
 from monitor.demo.daemon import MACHINE, configuration, running_daemon, stopped
@@ -28,13 +29,16 @@ _FAULT_EVERY_S = 300.0
 _KINDS: tuple[FaultKind, ...] = ("rub", "bearing", "cavitation")
 _TIMES_EACH = 2
 _READY_WITHIN_S = 30.0
+AGAIN_S = 2.0
+"""The pause before a page that has ended is started again."""
 
 
 def show_page(out: Path, seed: int, listen: str, report: Callable[[str], None]) -> None:
     """Train, monitor three simulated pumps, and serve the page until the process is stopped.
 
     ``report`` prints a line; the address of the page is one of them. Raises as ``demo``, and
-    ``ServiceUnavailableError`` when the page or the daemon does not start, or ends.
+    ``ServiceUnavailableError`` when the page or the daemon does not start, or the daemon has
+    ended. A page that ends is started again.
     """
     with demo_folder(out):
         prepare(out, seed, report)
@@ -58,19 +62,43 @@ def _serve(out: Path, seed: int, listen: str, report: Callable[[str], None]) -> 
             broker.port, out / "bundle", machines(seed), listen=listen, relearned=[MACHINE]
         )
         config.write_text(text, encoding="utf-8")
-        with running_daemon(config, log), _page(config, out / "web.log") as page:
-            report(f"the page is at {_address(page, out / 'web.log')} (stop with Ctrl+C)")
-            report(f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and one every '
-                   f"{_FAULT_EVERY_S / 60:g} minutes; each kind comes twice")  # fmt: skip
-            report("to try relearning: label an alert as a false alarm, then press Relearn on the "
-                   "page of the machine; it takes about two minutes")  # fmt: skip
-            report(f"in another terminal: {Path(sys.executable).with_name('auscult')} status "
-                   f"--config {config}")  # fmt: skip
+        with running_daemon(config, log), suppress(KeyboardInterrupt):
+            keep_page(config, out / "web.log", report)
+
+
+def keep_page(config: Path, log: Path, report: Callable[[str], None]) -> NoReturn:
+    """Serve the page for ever, and start it again when it has ended: the monitoring continues.
+
+    Raises ``ServiceUnavailableError`` when it does not start the first time.
+    """
+    with _page(config, log) as page:
+        report(f"the page is at {_address(page, log)} (stop with Ctrl+C)")
+        for line in _hints(config):
+            report(line)
+        status = page.wait()
+    while True:
+        report(f"the page ended with status {status} ({log}); the monitoring continues")
+        time.sleep(AGAIN_S)
+        with _page(config, log) as page:
             try:
-                status = page.wait()
-            except KeyboardInterrupt:
-                return
-        raise ServiceUnavailableError(f"the page ended with status {status}; see {out / 'web.log'}")
+                report(f"the page was started again: it is at {_address(page, log)}")
+            except ServiceUnavailableError as error:
+                report(str(error))
+                stopped(page)
+            status = page.wait()
+
+
+def _hints(config: Path) -> Iterator[str]:
+    yield (
+        f'"{MACHINE}" has a fault after {_FIRST_FAULT_S:g} s, and one every '
+        f"{_FAULT_EVERY_S / 60:g} minutes; each kind comes twice"
+    )
+    yield (
+        "to try relearning: label an alert as a false alarm, then press Relearn on the page of the "
+        "machine; it takes about two minutes"
+    )
+    program = Path(sys.executable).with_name("auscult")
+    yield f"in another terminal: {program} status --config {config}"
 
 
 def machines(seed: int) -> dict[str, SimulatedSettings]:

@@ -64,7 +64,7 @@ def _troubles(parts: Mapping[str, Any]) -> list[_Trouble]:
         troubles.append(_Trouble(kind, text, {"cause": cause, **values}))
 
     if not broker["connected"]:
-        waiting = counted(outbox["depth"], "alert")
+        waiting = counted(outbox["depth"], "message")
         text = f"no connection to the {broker['error']}; {waiting} waiting"
         address = broker["address"]
         add("no_broker", text, broker["cause"], address=address, count=outbox["depth"])

@@ -64,11 +64,23 @@ OF_MACHINES = (
 )
 
 OF_THE_DAEMON = (
-    _gauge("outbox_alerts", "Alerts that the broker has not acknowledged.", "outbox", "depth"),
+    _gauge(
+        "outbox_messages",
+        "Messages of alerts that the broker has not acknowledged.",
+        *("outbox", "depth"),
+    ),
     _gauge("outbox_on_disk", "1 if alerts are on the disk, 0 if only in memory.", "is_on_disk"),
-    _total("outbox_dropped_alerts", "Alerts that were dropped, ever.", "n_dropped"),
-    _total("delivered_alerts", "Alerts that the broker acknowledged.", "broker", "acknowledged"),
-    _total("refused_alerts", "Refusals of alerts by the broker.", "broker", "refused"),
+    _total("outbox_dropped_messages", "Messages of alerts dropped, ever.", "n_dropped"),
+    _total(
+        "delivered_messages",
+        "Messages of alerts that the broker has acknowledged since the daemon started.",
+        *("broker", "acknowledged"),
+    ),
+    _total(
+        "refused_messages",
+        "Refusals of messages of alerts by the broker.",
+        *("broker", "refused"),
+    ),
     _total("broker_connections", "Connections to the broker.", "broker", "connections"),
     _gauge("broker_connected", "1 while the broker is connected.", "broker", "connected"),
     _gauge("history_bytes", "Size of the history.", "history", "n_bytes"),
