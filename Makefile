@@ -27,6 +27,8 @@ WRITTEN_FOR := pyproject.toml constraints.txt $(SETUP) tools/torchaudio_importab
 # The development environment holds all that the demo needs.
 DEMO_ENVIRONMENT := $(if $(wildcard $(VENV)/.dev),$(VENV)/.dev,$(VENV)/.demo)
 
+SETTING_UP := $(if $(wildcard $(BIN)/python),updating $(VENV),setting up $(VENV): some minutes)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench deb clean python system-packages
 
@@ -70,13 +72,13 @@ system-packages: | python
 	@$(PYTHON) tools/system_packages.py test
 
 $(VENV)/.demo: $(WRITTEN_FOR) | python
-	@echo "setting up $(VENV), some minutes the first time" >&2
+	@echo "$(SETTING_UP)" >&2
 	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" --extra train --extra demo \
 		--extra web --extra notify
 	@touch $@
 
 $(VENV)/.dev: $(WRITTEN_FOR) | python
-	@echo "setting up $(VENV), some minutes the first time" >&2
+	@echo "$(SETTING_UP)" >&2
 	@$(PYTHON) $(SETUP) --venv $(VENV) --torch-index "$(TORCH_INDEX)" \
 		--extra train --extra demo --extra web --extra notify --extra fleet --extra dev
 	@touch $@

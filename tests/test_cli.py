@@ -41,6 +41,24 @@ def test_every_command_explains_itself(command: str) -> None:
     assert "Usage: auscult" in outcome.out
 
 
+@pytest.mark.parametrize("command", ["", "train", "fleet"])
+@pytest.mark.parametrize("columns", [60, 80, 120, 300])
+def test_a_list_of_commands_has_whole_sentences_and_fits(
+    command: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user would guess the end of "Show what happened to a machine: scores, states,..."."""
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((columns, 40)))
+    lines = auscult(*command.split(), "--help").out.splitlines()
+    commands = "\n".join(lines[lines.index("Commands:") + 1 :])
+    for entry in re.split(r"\n(?=  \S)", commands):
+        assert entry.endswith("."), entry
+        assert not entry.endswith("..."), entry
+    longest = max(map(len, lines))
+    assert longest <= min(columns, 120)
+    if not command and columns >= 120:
+        assert longest > 80
+
+
 @pytest.mark.parametrize(
     ("command", "usage"),
     [

@@ -93,7 +93,7 @@ def test_a_technician_reads_what_happened(store: HistoryStore, config: Path) -> 
         ("learn", {"user": "anna"}, "learned again by anna"),
         ("learn", {"value": "provisional"}, "learning: provisional"),
         ("rollback", {"user": "anna"}, "back to the previous bundle by anna"),
-        ("relearn", {"value": "begin", "user": "anna"}, "relearning began by anna"),
+        ("relearn", {"value": "begin", "user": "anna"}, "relearning started by anna"),
         ("relearn", {"value": "accept", "user": "anna"}, "new bundle accepted by anna"),
         ("relearn", {"value": "discard", "user": "anna"}, "new bundle discarded by anna"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_a_muted_fault_is_raised_when_the_mute_ends_also_after_a_kill(
         started(watched)
         muted = ask(watched, "mute", "m", "--for", "1h", "--note", "oil\x1b[31m change")
         assert (muted.status, muted.err) == (0, "")
-        assert muted.out.startswith("m: muted until 20")
+        assert re.match(r"m: muted until 20\S+ \d\d:\d\d UTC[+-]\d\d:\d\d\n", muted.out)
         watched.wait_for_log("alert raised during a mute")
         wait_for(lambda: documents(subscriber, "/m/state")[-1].get("muted_alerts") == 1)
         state = documents(subscriber, "/m/state")[-1]
@@ -121,7 +122,12 @@ def test_an_alert_is_acknowledged_and_labelled(
         assert ask(watched, "acknowledge", alert_id[:13].upper()).status == 0
         wait_for(lambda: documents(subscriber, "/m/state")[-1]["acknowledged"])
         labelled = ask(watched, "label", alert_id, "sensor", "--note", "loose cable", "--json")
-        assert labelled.json["label"] == "sensor"
+        assert (labelled.json["label"], labelled.json["replaced"]) == ("sensor", "")
+        again = ask(watched, "label", alert_id, "sensor")
+        assert "replaces" not in again.out
+        other = ask(watched, "label", alert_id, "fault")
+        assert "labelled fault (replaces the label sensor)" in other.out
+        assert ask(watched, "label", alert_id, "sensor").status == 0
         wait_for(lambda: documents(subscriber, "/m/state")[-1]["label"] == "sensor")
         for message in subscriber.messages("/state"):
             check_message(message.topic, message.payload)

@@ -263,7 +263,7 @@ def test_a_reload_switches_evidence_off(watched: Daemon, broker: Mosquitto, bund
         watched.table("evidence", keep="off")
         watched.write()
         watched.send(signal.SIGHUP)
-        watched.wait_for_log("reloaded")
+        watched.wait_for_log("1 unchanged; evidence: off, no new sound is kept; history: kept")
         wait_for(lambda: len(subscriber.payloads("/m/alert")) == 2, 30)
         assert watched.end() == 0
     assert [alert.get("evidence") for alert in documents(subscriber, "/m/alert")] == [None, None]

@@ -1,4 +1,4 @@
-"""The README's example in Python runs."""
+"""The README's example in Python runs; commands and versions in the documents are right."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from monitor import __version__
 from tests.bundles import SPEC, machine_sound, make_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *(page for name in ("docs", "deploy", "examples") for page in (ROOT / name).rglob("*.md")),
+]
 
 
 def test_the_library_example_scores_a_recording(tmp_path: Path) -> None:
@@ -35,3 +40,21 @@ def test_the_library_example_scores_a_recording(tmp_path: Path) -> None:
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"\d+\.\d s: \d+\.\d\d", lines[0])
     assert re.fullmatch(r"raised at \d+\.\d s", lines[-1])
+
+
+def test_documents_show_this_version() -> None:
+    """A reader would compare the output of a command with that of another version."""
+    shown = {
+        (page.name, version)
+        for page in PAGES
+        for version in re.findall(r"auscult[ _](\d+\.\d+\.\d+)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {("README.md", __version__), ("operating.md", __version__)}
+
+
+def test_documents_install_into_a_virtual_environment() -> None:
+    """Debian and Ubuntu refuse `pip install` outside one."""
+    for page in PAGES:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if re.match(r"\s*(\$ )?pip install", line) or re.search(r"`pip install [^`]*'", line):
+                raise AssertionError(f"{page.name}: {line}")

@@ -38,7 +38,10 @@ class Answered(Target):
     [
         ("2026-11-23T10:15:20.000Z", "0.41 x threshold"),
         ("2026-11-23T10:15:40.000Z", "0.41 x threshold"),
-        ("2026-11-23T08:02:00.000Z", f"0.41 x threshold at {OLD:%Y-%m-%d %H:%M}"),
+        (
+            "2026-11-23T08:02:00.000Z",
+            f"0.41 x threshold at {OLD:%Y-%m-%d %H:%M} UTC{OLD.isoformat()[-6:]}",
+        ),
         ("", "0.41 x threshold"),
         ("no time", "0.41 x threshold"),
     ],

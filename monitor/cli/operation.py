@@ -147,7 +147,7 @@ def history(
     ] = None,
     csv: Annotated[
         Path | None,
-        output_option("Write a table with a row for each minute instead."),
+        output_option("Write a table of MACHINE with a row for each minute instead."),
     ] = None,
     config: DaemonConfig = None,
     as_json: AsJson = False,

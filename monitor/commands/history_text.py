@@ -52,7 +52,7 @@ def highest_ratio(rows: Sequence[Minute], alerts: Sequence[AlertRecord]) -> floa
 
 
 _RELEARN = {
-    "begin": "relearning began",
+    "begin": "relearning started",
     "accept": "new bundle accepted",
     "discard": "new bundle discarded",
 }

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from monitor.commands.history_text import local, zone
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
 from monitor.config.state_folder import daemon_state_dir
@@ -87,6 +88,8 @@ def label(target: Target, alert_id: str, label: str, note: str, *, as_json: bool
     """Note what an alert was."""
     result = target.ask("label", alert_id=alert_id.lower(), label=label, note=note)
     text = f"{result['machine']}: alert {result['alert_id']} labelled {result['label']}"
+    if (replaced := result.get("replaced")) and replaced != result["label"]:
+        text += f" (replaces the label {replaced})"
     if effect := result.get("effect"):
         text += f". {effect}"
     if remark := result.get("remark"):
@@ -198,5 +201,6 @@ def _seconds_between(earlier: str, later: str) -> float:
 
 
 def _local(time: str) -> str:
-    """A time in RFC 3339 as in the time zone of this computer: ``2026-11-23 12:15``."""
-    return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"
+    """A time in RFC 3339 in the time zone of this computer: ``2026-11-23 12:15 UTC+01:00``."""
+    unix_s = datetime.fromisoformat(time).timestamp()
+    return f"{local(unix_s)} {zone(unix_s)}"

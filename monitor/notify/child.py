@@ -52,16 +52,17 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     logging.captureWarnings(capture=True)
     url = str(request.get("url", ""))
     secrets = secret_words(url)
-    is_usable, ok = True, False
+    is_usable, ok, where = True, False, ""
     try:
         target = _target(url)
         is_usable = target is not None
         if target is not None:
-            secrets = secret_words(url, _host(target))
+            secrets, where = secret_words(url, _host(target)), _where(target)
             ok = "title" not in request or _send(target, request, lines.lines)
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
         lines.lines.append(f"{type(error).__name__}: {error}")
-    detail = one_line(masked("; ".join(dict.fromkeys(lines.lines)), secrets))
+    said = (_plain(masked(line, secrets), where) for line in lines.lines)
+    detail = one_line("; ".join(dict.fromkeys(said)))
     if not is_usable:
         detail = f"apprise does not accept this address: {_why_refused(url)}"
     return dict(zip(_ANSWER_KEYS, (ok, is_usable, detail[:_MOST_DETAIL]), strict=True))
@@ -106,6 +107,20 @@ def _host(target: NotifyBase) -> str:
     host = getattr(target, "host", None)
     shown = cast("Any", target).url(privacy=True)
     return host if isinstance(host, str) and host in shown else ""
+
+
+def _where(target: NotifyBase) -> str:
+    """The host and the port of the address for a sentence, as far as they are no secret."""
+    port = getattr(target, "port", None)
+    host = _host(target) or "the service"
+    return f"{host}:{port}" if _host(target) and isinstance(port, int) else host
+
+
+def _plain(line: str, where: str) -> str:
+    """A report of apprise, which names neither the port nor what is wrong with a connection."""
+    if line.startswith("A Connection error occur"):
+        return f"no answer from {where}: the connection failed"
+    return line
 
 
 def _send(target: NotifyBase, request: dict[str, Any], lines: list[str]) -> bool:

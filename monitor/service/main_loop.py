@@ -89,7 +89,7 @@ class MainLoop:
                 self._supervisor.publish_states()
             changes = self._supervisor.apply(plans)
             self._announce(reading)
-            log.info("reloaded: %s", changes)
+            log.info("reloaded: %s; %s", changes, _kept(settings))
         finally:
             self._manager.ready()
 
@@ -126,3 +126,9 @@ class MainLoop:
         if time.monotonic() >= self._coverage_due_s:
             self._coverage_due_s = time.monotonic() + self.COVERAGE_INTERVAL_S
             self._supervisor.log_coverage()
+
+
+def _kept(settings: Settings) -> str:
+    """What is kept from now on, for the log: somebody who switches it off wants to see it."""
+    evidence = "kept" if settings.evidence.is_on else "off, no new sound is kept"
+    return f"evidence: {evidence}; history: {'kept' if settings.history.enabled else 'off'}"

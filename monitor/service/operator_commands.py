@@ -155,7 +155,7 @@ class OperatorCommands:
     def _label(self, arguments: LabelArguments, by: str) -> Mapping[str, Any]:
         with self._muting.guard:
             alert = self._alert(arguments.alert_id)
-            alert.label = arguments.label
+            replaced, alert.label = alert.label, arguments.label
             self._operators.put_alert(alert)
             self.note(
                 *(by, "label", alert.machine, alert.alert_id),
@@ -167,6 +167,7 @@ class OperatorCommands:
         return {
             "alert_id": alert.alert_id,
             "label": alert.label,
+            "replaced": replaced,
             "effect": LABELS[arguments.label].effect,
             "remark": self._remark(alert),
             **self.reply(alert.machine),

@@ -10,11 +10,15 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from monitor.errors import UsageError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+
+
+_MOST_COLUMNS = 120
+"""Lines of the help are not longer, also in a wide terminal."""
 
 
 class CommandApp(typer.Typer):
@@ -22,7 +26,12 @@ class CommandApp(typer.Typer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, **options
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+            cls=_Group,
+            context_settings={"max_content_width": _MOST_COLUMNS},
+            **options,
         )
 
     def command(self, name: str | None = None, **options: Any) -> Callable[..., Any]:
@@ -47,7 +56,21 @@ class CommandApp(typer.Typer):
         return result if isinstance(result, int) else 0
 
 
-class _Command(TyperCommand):
+class _WholeSentence:
+    """A list of commands shows the first sentence of each help; typer cuts it."""
+
+    help: str | None
+
+    def get_short_help_str(self, limit: int = 0) -> str:  # noqa: ARG002 - typer's signature
+        paragraph = " ".join((self.help or "").strip().partition("\n\n")[0].split())
+        return re.split(r"(?<=\.) (?=[A-Z])", paragraph)[0]
+
+
+class _Group(_WholeSentence, TyperGroup):
+    """Commands that belong together."""
+
+
+class _Command(_WholeSentence, TyperCommand):
     """A command whose help shows ``RECORDING...``; typer shows the type ``<list[Path]>`` too."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 - typer's signature
