@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from monitor.clock import moved_rfc3339
+from monitor.clock import Clock, moved_rfc3339, rfc3339
 from monitor.errors import BadInputError
 from monitor.uuid7 import uuid7
 
@@ -74,6 +74,9 @@ class AlertDraft:
     """Whether the threshold is not yet tested on enough sound."""
     dated_by_clock: bool = True
     """Whether the times come from the system clock, and not from a recording. Not published."""
+    clock_offset_s: float | None = None
+    """``Clock.offset_s`` when the times were computed; None if they were computed just now. Only of
+    a draft."""
     continues: bool = False
     """Whether the fault is that of the last alert, which a stop ended. Not published."""
     span_s: float = 0.0
@@ -122,6 +125,11 @@ class Alert(AlertDraft):
         }
         return AlertDraft(**known)
 
+    def cleared_now(self, clock: Clock) -> AlertDraft:
+        """The draft that ends this alert now."""
+        offset_s = clock.offset_s()
+        return replace(self.cleared(rfc3339(clock.unix_s())), clock_offset_s=offset_s)
+
     def cleared(self, at: str, score: float | None = None) -> AlertDraft:
         """The draft that ends this alert at ``at``, by default with the last known score."""
         known = {field.name: getattr(self, field.name) for field in fields(AlertDraft)}
@@ -130,12 +138,23 @@ class Alert(AlertDraft):
         return AlertDraft(**known if score is None else known | {"score": score})
 
 
-def redated(alert: Alert, by_s: float) -> Alert:
+Dated = TypeVar("Dated", bound=AlertDraft)
+
+
+def dated_by(draft: AlertDraft, clock: Clock) -> AlertDraft:
+    """The draft with its times moved, if the system clock was set since they were computed."""
+    if draft.clock_offset_s is None:
+        return draft
+    moved = redated(draft, clock.set_since_s(clock.moment_of(draft.clock_offset_s)))
+    return replace(moved, clock_offset_s=None)
+
+
+def redated(alert: Dated, by_s: float) -> Dated:
     """The alert with its times moved, after the system clock was set by ``by_s``.
 
     The times of a recording do not depend on the clock and stay.
     """
-    if not alert.dated_by_clock:
+    if not alert.dated_by_clock or not by_s:
         return alert
     return replace(
         alert, at=moved_rfc3339(alert.at, by_s), started_at=moved_rfc3339(alert.started_at, by_s)
@@ -209,7 +228,10 @@ class AlertSeries:
 
 _FIRST_KEYS = ("schema_version", "event_id", "alert_id")
 _LAST_KEYS = ("sequence", "replayed", "span_s", "channel", "evidence", "findings")
-_NOT_PUBLISHED = ("dated_by_clock", "continues", "position_s", "evidence_number", "web_url")
+_NOT_PUBLISHED = (
+    *("dated_by_clock", "clock_offset_s", "continues"),
+    *("position_s", "evidence_number", "web_url"),
+)
 
 
 def alert_to_dict(alert: Alert) -> dict[str, Any]:

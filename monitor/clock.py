@@ -88,6 +88,10 @@ class Clock:
         """This moment."""
         return Moment(self.unix_s(), self.steady_s(), self.boot_id)
 
+    def moment_of(self, offset_s: float) -> Moment:
+        """A moment of this boot at which the clocks had this offset."""
+        return Moment(offset_s, 0.0, self.boot_id)
+
     def set_since_s(self, moment: Moment) -> float:
         """By how much the system clock was set since a moment; 0 for a correction.
 

@@ -59,16 +59,16 @@ def test_one_alert_id_from_raised_to_cleared(path: Path) -> None:
 
 def test_findings_are_a_message_of_the_open_alert_only(path: Path) -> None:
     """What was found too late would open an alert that has ended, or be said of another one."""
-    found, at = [{"kind": "tone", "text": "a tone"}], "2026-11-23T10:15:50.000Z"
+    found = [{"kind": "tone", "text": "a tone"}]
     with Outbox(path) as outbox:
         raised = outbox.append(draft("raised"))
-        assert outbox.diagnosed("other", raised.alert_id, found, at) is None
-        assert outbox.diagnosed(raised.machine, "another alert", found, at) is None
-        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is not None
+        assert outbox.diagnosed("other", raised.alert_id, found) is None
+        assert outbox.diagnosed(raised.machine, "another alert", found) is None
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found) is not None
         outbox.append(draft("cleared"))
-        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is None
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found) is None
         again = outbox.append(draft("raised"))
-        assert outbox.diagnosed(raised.machine, raised.alert_id, found, at) is None
+        assert outbox.diagnosed(raised.machine, raised.alert_id, found) is None
         sent = outbox.pending()
     assert [one.kind for one in sent] == ["raised", "updated", "cleared", "raised"]
     assert [one.sequence for one in sent] == [1, 2, 3, 4]
@@ -78,16 +78,31 @@ def test_findings_are_a_message_of_the_open_alert_only(path: Path) -> None:
 
 def test_findings_of_a_muted_machine_are_in_the_next_message(path: Path) -> None:
     """The end of the alert would not state what was wrong, because it was found in a mute."""
-    found, at = [{"kind": "tone", "text": "a tone"}], "2026-11-23T10:15:50.000Z"
+    found = [{"kind": "tone", "text": "a tone"}]
     with Outbox(path) as outbox:
         raised = outbox.append(draft("raised"))
-        diagnosed = outbox.diagnosed(raised.machine, raised.alert_id, found, at, is_muted=True)
+        diagnosed = outbox.diagnosed(raised.machine, raised.alert_id, found, is_muted=True)
         assert diagnosed is None
     with Outbox(path) as outbox:
         outbox.append(draft("cleared"))
         sent = outbox.pending()
     assert [(one.kind, one.sequence) for one in sent] == [("raised", 1), ("cleared", 2)]
     assert sent[-1].findings == tuple(found)
+
+
+@pytest.mark.parametrize("set_by_s", [-45 * 86_400.0, 0.0, 45 * 86_400.0])
+def test_a_clock_that_is_set_while_an_alert_waits_for_the_disk(path: Path, set_by_s: float) -> None:
+    """The alert would have a date of weeks ago, or in the future: it was dated before it waited."""
+    clock = FakeClock()
+    with Outbox(path, clock=clock) as outbox:
+        at_s = clock.unix_s()
+        waiting = replace(draft("raised"), at=rfc3339(at_s), clock_offset_s=clock.offset_s())
+        clock.set_by_s = set_by_s
+        raised = outbox.append(waiting)
+        found = outbox.diagnosed(raised.machine, raised.alert_id, [{"text": "a tone"}])
+    assert found is not None
+    assert raised.at == found.at == rfc3339(at_s + set_by_s)
+    assert raised.clock_offset_s is None
 
 
 def test_open_alert_survives_and_is_continued(path: Path) -> None:

@@ -235,7 +235,7 @@ def test_findings_are_in_the_history_too(outbox_path: Path) -> None:
     """The page and the messages to people would not have them."""
     with recorded(outbox_path) as outbox:
         raised = outbox.append(draft("raised"))
-        outbox.diagnosed(raised.machine, raised.alert_id, [{"text": "a tone"}], raised.at)
+        outbox.diagnosed(raised.machine, raised.alert_id, [{"text": "a tone"}])
     events = HistoryReader(outbox_path.with_name("history.sqlite3")).events(kinds=["updated"])
     assert [one.payload["findings"] for one in events] == [[{"text": "a tone"}]]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from monitor.alerts import Alert, AlertDraft, AlertSeries
-from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.alerts import Alert, AlertDraft, AlertSeries, dated_by
+from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.limits import OutboxLimits
@@ -69,6 +69,7 @@ class Outbox:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.path = path
+        self._clock = clock
         self._guard = threading.RLock()
         self._closed = False
         self._lock_file = locked(path.with_name(path.name + ".lock"))
@@ -111,7 +112,7 @@ class Outbox:
             known = self._memory.machines
             series = known.setdefault(draft.machine, AlertSeries(self._memory.assumed_sequence))
             self._memory.correct_times(draft.machine)
-            alert = series.identify(draft)
+            alert = series.identify(dated_by(draft, self._clock))
             self._memory.put(alert)
             self._memory.touch(alert.machine)
             self._disk.flush()
@@ -123,7 +124,6 @@ class Outbox:
         machine: str,
         alert_id: str,
         findings: Sequence[Mapping[str, Any]],
-        at: str,
         *,
         is_muted: bool = False,
     ) -> Alert | None:
@@ -138,6 +138,7 @@ class Outbox:
             if series is None or series.open is None or series.open.alert_id != alert_id:
                 return None
             if not is_muted:
+                at = rfc3339(self._clock.unix_s())
                 return self.append(series.open.diagnosed(at, findings))
             series.open = replace(series.open, findings=tuple(map(dict, findings)))
             self._memory.touch(machine)

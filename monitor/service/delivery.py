@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -11,7 +10,7 @@ from typing import Any
 
 from monitor import __version__
 from monitor.alerts import Alert, AlertDraft
-from monitor.clock import rfc3339
+from monitor.clock import SYSTEM_CLOCK
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.messages import Message
 from monitor.mqtt.publisher import MqttPublisher
@@ -145,8 +144,7 @@ class Delivery:
 
         ``is_muted``: it is not sent now, and the next message about this alert has it.
         """
-        at = rfc3339(time.time())
-        alert = self._outbox.diagnosed(machine, alert_id, findings, at, is_muted=is_muted)
+        alert = self._outbox.diagnosed(machine, alert_id, findings, is_muted=is_muted)
         if alert is not None:
             self._publisher.wake()
         return alert
@@ -171,7 +169,7 @@ class Delivery:
     def forget(self, machine: str) -> None:
         """The machine is no longer monitored: clear its alert and remove its retained state."""
         if open_alert := self._outbox.open_alert(machine):
-            self.alert(open_alert.cleared(rfc3339(time.time())))
+            self.alert(open_alert.cleared_now(SYSTEM_CLOCK))
         self._publisher.forget_machine(machine)
         if self._discovery is not None:
             self._discovery.withdraw(machine)

@@ -253,7 +253,9 @@ class MachineReport:
             self._send(replace(draft, provisional=self.is_provisional))
 
     def _send(self, draft: AlertDraft) -> None:
-        send_alert(self._outlet, replace(draft, dated_by_clock=not self._clock.is_recorded))
+        offset_s = self._clock.offset_s()  # it may wait for locks and for the disk
+        by_clock = not self._clock.is_recorded
+        send_alert(self._outlet, replace(draft, dated_by_clock=by_clock, clock_offset_s=offset_s))
 
     def _recorded_unix_s(self) -> float | None:
         """The time of the newest sound, if a recording states it."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from monitor.clock import SYSTEM_CLOCK, rfc3339
+from monitor.clock import SYSTEM_CLOCK
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.domain import AudioBlock, Decision, LogMelBlock, SourceState, SourceStatus
 from monitor.evidence.recorder import Recorder
@@ -146,7 +146,7 @@ class MachineSound:
         machine = plan.settings.id
         standing = None if plan.has_alerts else self._outlet.open_alert(machine)
         if standing is not None and (standing.reason != "off" or plan.bundle is None):
-            self._outlet.alert(standing.cleared(rfc3339(SYSTEM_CLOCK.unix_s())))
+            self._outlet.alert(standing.cleared_now(SYSTEM_CLOCK))
         if self._evidence is not None:
             self._evidence.use(plan.judge)
         if self._live is not None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.alerts import Alert, AlertDraft
+from monitor.alerts import Alert, AlertDraft, dated_by
 from monitor.clock import moved_rfc3339, rfc3339
 from monitor.control.mute import Mute
 from monitor.control.operator_log import OperatorLog
@@ -225,7 +225,7 @@ class Muting:
         return alert
 
     def _hold(self, mute: Mute, draft: AlertDraft) -> None:
-        earlier = _held(mute)
+        draft, earlier = dated_by(draft, self._clock), _held(mute)
         if earlier is None:
             mute.alerts += 1
             log.warning(

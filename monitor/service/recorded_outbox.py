@@ -66,13 +66,12 @@ class RecordedOutbox(Outbox):
         machine: str,
         alert_id: str,
         findings: Sequence[Mapping[str, Any]],
-        at: str,
         *,
         is_muted: bool = False,
     ) -> Alert | None:
         """As the outbox does, and into the history."""
         with self._recording:  # before the lock of the outbox, as in ``append``
-            return super().diagnosed(machine, alert_id, findings, at, is_muted=is_muted)
+            return super().diagnosed(machine, alert_id, findings, is_muted=is_muted)
 
     def settle(self, evidence_id: str) -> None:
         """The evidence is on the disk, or its loss was reported."""

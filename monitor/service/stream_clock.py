@@ -40,6 +40,10 @@ class StreamClock:
         self._least_offset_s = float("inf")
         self._recorded_start_unix_s: float | None = None
 
+    def offset_s(self) -> float:
+        """As ``Clock.offset_s``."""
+        return self._clock.offset_s()
+
     def observe(
         self, end_s: float, *, after_gap: bool = False, recorded_start_unix_s: float | None = None
     ) -> float:
