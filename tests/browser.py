@@ -25,7 +25,7 @@ _QUIET = (
     "--disable-component-update",
     "--autoplay-policy=no-user-gesture-required",
 )
-_SERIOUS = frozenset({"serious", "critical"})
+_HARMLESS = "minor"
 
 
 @contextmanager
@@ -77,13 +77,13 @@ class Viewer:
         return width
 
     def barriers(self) -> list[str]:
-        """What axe-core finds serious: rule, and where."""
+        """What axe-core finds: rule, and where; without what it calls minor."""
         self.page.evaluate(_AXE.read_text(encoding="utf-8"))
         found: list[dict[str, Any]] = self.page.evaluate("axe.run().then((all) => all.violations)")
         return [
             f"{one['id']}: {node['html']}: {node.get('failureSummary', '')}"
             for one in found
-            if one["impact"] in _SERIOUS
+            if one["impact"] != _HARMLESS
             for node in one["nodes"]
         ]
 

@@ -278,7 +278,7 @@ def test_fewer_detected_faults_are_named() -> None:
     """A bundle with a far higher threshold would look as good as the one in use."""
     worse = replace(FIGURES, recall=0.6)
     assert Comparison("", FIGURES, worse, ComparedSound()).warnings({}) == [
-        "the new bundle detects 60% of the injected faults, the bundle in use 80%"
+        "the new bundle detects 60 % of the injected faults, the bundle in use 80 %"
     ]
     assert Comparison("", FIGURES, FIGURES, ComparedSound()).warnings({}) == []
 

@@ -99,7 +99,9 @@ def test_the_new_bundle_is_used_only_after_both_were_compared(viewer: Viewer, ap
     expect(row).to_contain_text("0.83 \u00d7 no alert")
     pieces = section.locator("tr", has_text="Healthy sound of")
     expect(pieces).to_have_count(4)  # three with the highest scores, and one above a threshold
-    expect(pieces.last).to_contain_text("1.2 \u00d7")
+    expect(pieces.last).to_contain_text("1.2 \u00d7 above0.50 \u00d7 below")
+    expect(pieces.last).to_contain_text(":14:00")  # pieces of one minute are not confused
+    expect(section).not_to_contain_text("17.5")  # thresholds of two bundles cannot be compared
     assert viewer.overflow_px() <= 0
     assert viewer.barriers() == []
     page.get_by_role("button", name="Use the new bundle").click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from monitor.web.context import Context
 from monitor.web.texts import Texts, as_sentence
 from tests.browser import PHONE, Viewer
 from tests.histories import tally
+from tests.test_web_evidence import write_piece
 from tests.web_app import ALERT_ID, Served, machine, served
 
 LEARNED: dict[str, Any] = {
@@ -103,7 +105,9 @@ def test_an_alert_lasted_as_long_as_in_its_message(viewer: Viewer) -> None:
         key=ALERT_ID, kind="alert", machine="pump-7", position=0, started_at=at[0], ended_at=at[1]
     )
     lasted = duration(incident.lasted_s()).replace(" seconds", " s")
-    expect(viewer.open("alerts").locator(".alert-lasted")).to_have_text(f"lasted {lasted}")
+    row = viewer.open("alerts").locator("#alerts .alert-row")
+    expect(row.locator(".alert-lasted")).to_have_text(f"lasted {lasted}")
+    expect(row.locator(".alert-ratio")).to_have_text("6.6 \u00d7 the threshold")
     facts = viewer.open(f"alert/{ALERT_ID}").locator("#facts")
     expect(facts).to_contain_text(f"lasted {lasted}")
     expect(facts).to_contain_text("Fault began")
@@ -136,7 +140,7 @@ def test_the_summary_of_a_chart_has_the_peak_of_its_alert(viewer: Viewer) -> Non
 def test_events_say_as_much_as_the_history(viewer: Viewer) -> None:
     """A reader of the page would not learn how much louder a machine is, or which bundle it has."""
     events = viewer.open("machine/pump-7").locator("#events")
-    expect(events).to_contain_text("Warning: level: 2 dB louder")
+    expect(events).to_contain_text("Warning: level (2 dB louder)")
     expect(events).to_contain_text("Bundle in use: 0123456789ab")
     expect(events).to_contain_text("State: Warning (the score stays above the warning threshold")
 
@@ -176,6 +180,51 @@ def test_learning_and_relearning_are_described_by_the_page(viewer: Viewer, app: 
     app.daemon.machines = [machine(learning=LEARNED | {"earlier_bundles": 0})]
     expect(page.get_by_role("button", name="Roll back")).to_have_count(0, timeout=15_000)
     expect(page.get_by_role("button", name="Learn again")).to_have_count(1)
+
+
+@in_browser
+def test_a_picture_of_sound_states_its_levels_and_its_moment(viewer: Viewer, app: Served) -> None:
+    """Nobody could read a level from a colour, or see where in the clip the alert begins."""
+    path = write_piece(app.state_dir).with_suffix(".json")
+    images = {"images": ["log_mel", "reconstruction", "residual"], "n_mels": 16, "n_frames": 16}
+    levels = {"low_db": -92.3, "high_db": -21.0, "residual_db": 20.0}
+    log_mel = images | levels | {"mel_hz": [100.0 * (band + 1) for band in range(16)]}
+    about = {"seconds": 20.0, "log_mel": log_mel, "band_residual_db": [1.0] * 16}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | about))
+    page = viewer.open(f"alert/{ALERT_ID}")
+    scales = page.locator("#player .colour-scale")
+    expect(scales.first).to_have_text("\u221292\u221221 dB")
+    expect(scales.last).to_have_text("\u22122020 dB")
+    expect(page.locator("#player .axis-time").first).to_contain_text("Alert raised")
+    mark, frame = (page.locator(f"#player .{name}").first for name in ("moment-mark", "picture"))
+    share = "one => one.getBoundingClientRect().{}"
+    left, begin, width = (
+        one.evaluate(share.format(name))
+        for one, name in ((mark, "left"), (frame, "left"), (frame, "width"))
+    )
+    assert (left - begin) / width == pytest.approx(0.75, abs=0.01)  # at 15 of 20 s
+    expect(page.locator("#residual .axis-frequency")).to_contain_text("dB")
+    expect(page.locator("#no-healthy")).to_be_visible()
+    assert viewer.overflow_px() <= 0
+    assert viewer.barriers() == []
+
+
+@in_browser
+def test_the_events_are_below_the_learning_beside_a_tall_relearning(
+    app: Served, browser: Browser
+) -> None:
+    """Half of the page would be empty."""
+    app.daemon.relearning = {"step": "training", "text": "", "trouble": "x " * 2000}
+    viewer = Viewer(browser, app.url)
+    page = viewer.open("machine/pump-7")
+    expect(page.locator("#relearning .form-error")).to_contain_text("x x")
+    boxes = [page.locator(f"section:has(> #{name}-title)") for name in ("learning", "events")]
+    learning, events = (one.bounding_box() for one in boxes)
+    viewer.close()
+    assert learning is not None
+    assert events is not None
+    assert learning["x"] == events["x"]
+    assert 0 < events["y"] - learning["y"] - learning["height"] < 40
 
 
 @in_browser

@@ -17,8 +17,8 @@ class LabelMeaning(NamedTuple):
 LABELS: dict[Label, LabelMeaning] = {
     "fault": LabelMeaning(
         "the machine had a fault",
-        "The evidence is among the last to be deleted. Relearning shows whether a new bundle would "
-        "raise this alert.",
+        "Evidence that is kept is among the last to be deleted. "
+        "Relearning shows whether a new bundle would raise this alert.",
     ),
     "false-alarm": LabelMeaning(
         "the machine was healthy",

@@ -97,8 +97,8 @@ class Comparison:
         before, after = self.before.recall, self.after.recall
         if before is not None and after is not None and after < before - _MUCH_LESS:
             found.append(
-                f"the new bundle detects {after:.0%} of the injected faults, the bundle in use "
-                f"{before:.0%}"
+                f"the new bundle detects {100 * after:.0f} % of the injected faults, "
+                f"the bundle in use {100 * before:.0f} %"
             )
         return [line for line in found if line]
 

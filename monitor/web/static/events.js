@@ -90,7 +90,7 @@ function stateText(state, payload) {
 }
 
 /** One alert in a list. */
-export function alertRow(alert, { showsMachine = true } = {}) {
+export function alertRow(alert) {
   const isOpen = !alert.cleared_at;
   const lasted = isOpen
     ? t("alert.open")
@@ -101,10 +101,10 @@ export function alertRow(alert, { showsMachine = true } = {}) {
     h(
       "a",
       { href: address(`alert/${part(alert.alert_id)}`) },
-      showsMachine ? h("strong", {}, alert.machine, " ") : null,
+      h("strong", {}, alert.machine, " "),
       time(alert.raised_at, moment(alert.raised_at)),
     ),
-    h("span", { class: "alert-ratio" }, ratioText(alert.peak_ratio)),
+    h("span", { class: "alert-ratio" }, t("alert.times_threshold", { ratio: ratioText(alert.peak_ratio) })),
     h("span", { class: "alert-lasted" }, lasted),
     h("span", { class: "alert-verdict" }, verdict(alert)),
   );

@@ -44,7 +44,9 @@ export function showNode({ banners, monitoring }) {
 
 /** A text of the daemon has no key. Without monitoring, nothing else is as urgent. */
 function showBanners(banners) {
-  const lines = banners.map(({ text, key, values }) => h("p", { class: key === "banner.stopped" ? "banner urgent" : "banner" }, key ? t(key, values) : text));
+  const lines = banners.map(({ text, key, values }) =>
+    h("p", { class: key === "banner.stopped" ? "banner urgent" : "banner" }, key ? t(key, values) : text),
+  );
   const area = document.getElementById("banners");
   const texts = (elements) => [...elements].map((one) => one.textContent).join("\n");
   if (texts(area.children) !== texts(lines)) fill(area, ...lines);

@@ -12,6 +12,7 @@ import { Spectrogram } from "./spectrogram.js";
 import { t } from "./texts.js";
 
 const LOUDER = 8;
+const NEAR = 0.2; // texts of marks that are nearer would touch
 const PANELS = [
   ["sound", loudness],
   ["reconstruction", loudness],
@@ -109,11 +110,14 @@ export class ClipPlayer {
   }
 
   paint(metadata, images) {
-    const { mel_hz: melHz, n_frames: nFrames } = metadata.log_mel;
+    const { mel_hz: melHz, n_frames: nFrames, low_db: low, high_db: high, residual_db: most } = metadata.log_mel;
+    const moment_ = momentOf(metadata);
     this.views.forEach(({ view, colours }, index) => {
       view.resize(melHz, nFrames);
       view.drawBands(images[index], colours);
-      view.markTimes(clipTicks(metadata));
+      view.scale.show(colours, ...(colours === difference ? [-most, most] : [low, high]));
+      view.markTimes(clipTicks(metadata, moment_));
+      view.markMoment(moment_);
       view.markBands(this.clip.showsBands ? this.bands : [], melHz);
     });
   }
@@ -139,13 +143,21 @@ export class ClipPlayer {
   }
 }
 
-/** Marks every few seconds, and the moment of the decision, as times of day. */
-function clipTicks(metadata) {
+/** Where the moment of a piece is in its clip, from 0 to 1; null for healthy sound. */
+function momentOf({ moment: name, at, starts_at: begins, seconds }) {
+  const place = (unixSeconds(at) - unixSeconds(begins)) / seconds;
+  return name !== "healthy" && place > 0 && place <= 1 ? place : null;
+}
+
+/** Marks every few seconds, the first one as a time of day, and the moment of the piece by its name. */
+function clipTicks(metadata, moment_) {
   const begins = unixSeconds(metadata.starts_at);
   const step = metadata.seconds > 20 ? 10 : metadata.seconds > 8 ? 5 : 2;
   const ticks = [];
   for (let s = 0; s <= metadata.seconds - step / 2; s += step) {
     ticks.push({ place: s / metadata.seconds, text: s === 0 ? moment(begins, { seconds: true }) : t("sound.plus_seconds", { value: s }) });
   }
-  return ticks;
+  if (moment_ === null) return ticks;
+  const free = ticks.filter(({ place }) => place === 0 || place > moment_ + NEAR);
+  return [...free, { place: moment_, text: t(`alert.clip_${metadata.moment}`) }];
 }

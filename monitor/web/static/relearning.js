@@ -103,7 +103,7 @@ function stepText({ step, collect_s: collect, collected_s: collected, missing })
 }
 
 function beganText({ began_at: at, by }) {
-  return t("relearning.began", { at: moment(at), ago: ago(at), by: by ? t("event.by", { user: by }) : "" });
+  return t("relearning.began", { at: moment(at), ago: ago(at), by: by ? t("event.by", { user: by }) : "" }).trim();
 }
 
 function comparison({ healthy, injected_faults: injected, alerts, warnings }) {
@@ -115,7 +115,13 @@ function comparison({ healthy, injected_faults: injected, alerts, warnings }) {
     row("td", [t("relearning.injected"), share(injected.before), share(injected.after)]),
     ...alerts.map((alert) => row("td", [alertName(alert), verdict(alert.ratio_before, alert.alarm_before), verdict(alert.ratio_after, alert.alarm_after)])),
   ];
-  return h("div", {}, ...warnings.map((text) => h("p", { class: "banner" }, sentence(text))), h("div", { class: "scroll" }, h("table", { class: "comparison" }, ...rows)));
+  return h(
+    "div",
+    {},
+    ...warnings.map((text) => h("p", { class: "banner" }, sentence(text))),
+    h("div", { class: "scroll" }, h("table", { class: "comparison" }, ...rows)),
+    h("p", { class: "hint" }, t("relearning.ratios")),
+  );
 }
 
 /** The healthy sound that one of the bundles puts above its threshold, and always some of the highest. */

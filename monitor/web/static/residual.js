@@ -43,6 +43,7 @@ export function showResidual(container, residualDb, melHz, ranges) {
       const text = `${db > 0 ? "+" : db < 0 ? "−" : ""}${number(Math.abs(db))}`;
       return svg("text", { x: "100%", y: `${at}%`, "text-anchor": "end", dy: "0.32em" }, text);
     }),
+    svg("text", { x: "100%", y: "-0.4em", "text-anchor": "end" }, t("unit.db")),
   );
   const frequencies = svg(
     "svg",

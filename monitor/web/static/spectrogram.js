@@ -5,6 +5,7 @@
  * equal distances. The picture has one pixel for each band and column; the style sheet scales it.
  */
 
+import { ColourScale } from "./colour_scale.js";
 import { fill, h, svg } from "./dom.js";
 import { number } from "./format.js";
 import { themeColour } from "./palette.js";
@@ -16,7 +17,7 @@ const LEAST_DISTANCE = 0.085;
 /**
  * A picture with its axes. name: what it shows, for people who do not see it.
  *
- * .element, .canvas and .frame (around the canvas, to put marks on it).
+ * .element, .canvas, .frame (around the canvas, to put marks on it) and .scale (of its colours).
  */
 export class Spectrogram {
   constructor(title, name) {
@@ -25,10 +26,11 @@ export class Spectrogram {
     this.context = this.canvas.getContext("2d", { alpha: false });
     this.frequencies = svg("svg", { class: "axis axis-frequency", "aria-hidden": "true" });
     this.times = svg("svg", { class: "axis axis-time", "aria-hidden": "true" });
+    this.scale = new ColourScale();
     this.element = h(
       "figure",
       { class: "spectrogram" },
-      h("figcaption", {}, title),
+      h("figcaption", {}, title, this.scale.element),
       this.frequencies,
       this.frame,
       this.times,
@@ -70,6 +72,15 @@ export class Spectrogram {
       mark.style.height = percent(Math.max(0.02, 1 - bandPlace(low, melHz) - top + 0.008));
       this.frame.append(mark);
     }
+  }
+
+  /** Mark a moment with a line; place: from 0 to 1, or null for none. */
+  markMoment(place) {
+    this.frame.querySelector(".moment-mark")?.remove();
+    if (place === null) return;
+    const mark = h("div", { class: "moment-mark", "aria-hidden": "true" });
+    mark.style.left = percent(place);
+    this.frame.append(mark);
   }
 
   /** Draw the whole picture. values: uint8, one band after the other, the lowest first. */

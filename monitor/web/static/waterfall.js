@@ -37,7 +37,7 @@ export class Waterfall {
     setInterval(() => this.adapt(), CONTRAST_S * 1000);
   }
 
-  /** header: n_mels, mel_hz, column_hz, residual_db. A new header begins empty pictures. */
+  /** header: n_mels, mel_hz, column_hz, low_db, high_db, residual_db. A new header begins empty pictures. */
   begin(header) {
     this.header = header;
     this.nColumns = Math.round(SHOWN_S * header.column_hz);
@@ -54,15 +54,24 @@ export class Waterfall {
     }
     const most = (127 * DIFFERENCE_DB) / header.residual_db;
     this.panels[2].colours = stretched(difference, 128 - most, 128 + most);
-    this.range = [0, 255];
+    this.panels[2].view.scale.show(difference, -DIFFERENCE_DB, DIFFERENCE_DB);
+    this.use([0, 255]);
+  }
+
+  /** The range of values that the colours of sound and reconstruction have from now on. */
+  use(range) {
+    this.range = range;
+    const { low_db: low, high_db: high } = this.header;
+    const levels = range.map((value) => low + ((high - low) * value) / 255);
+    for (const { view } of this.panels.slice(0, 2)) view.scale.show(loudness, ...levels);
   }
 
   /** Draw sound and reconstruction again if their levels need other colours. */
   adapt() {
     const [sound, reconstruction] = this.panels;
     const range = rangeOf(sound.shown);
-    if (range.join() === this.range.join()) return;
-    this.range = range;
+    if (this.header === null || range.join() === this.range.join()) return;
+    this.use(range);
     for (const panel of [sound, reconstruction]) {
       panel.colours = stretched(loudness, ...range);
       panel.view.clear();

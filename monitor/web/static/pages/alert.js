@@ -101,6 +101,7 @@ function showEvidence(alert, pieces, healthy) {
   const ranges = bandsOf(alert);
   const clips = shown.map(clipOfPiece);
   if (healthy) clips.push(healthyClip(healthy));
+  place("no-healthy").hidden = Boolean(healthy);
   player = new ClipPlayer(place("player"), clips, ranges);
   const { band_residual_db: residual, log_mel: about } = shown[0];
   place("residual-section").hidden = !residual;

@@ -35,6 +35,7 @@ async function refresh() {
 function render() {
   const shown = only.checked ? alerts.filter((alert) => !alert.label) : alerts;
   fill(list, ...shown.map((alert) => alertRow(alert)));
+  document.getElementById("alert-head").hidden = shown.length === 0;
   const reason = alerts.length ? t("alerts.all_labelled") : t("alerts.none");
   setText(document.getElementById("nothing"), shown.length ? "" : reason);
 }
