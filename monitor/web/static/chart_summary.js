@@ -4,6 +4,7 @@ import { moment, period, ratioText } from "./format.js";
 import { t } from "./texts.js";
 
 const MINUTE_S = 60;
+const ROUNDING = 0.01; // the same score is written with other digits in a minute and in an alert
 
 /** The highest score of the shown time, when it was, and the number of alerts. */
 export function summaryText(since, until, rows, alerts) {
@@ -16,14 +17,20 @@ export function summaryText(since, until, rows, alerts) {
 }
 
 /**
- * An alert is known at once, and the values of its minute later: the peaks of the alerts that were
- * raised in the shown time count too.
+ * An alert is known at once, and the values of its minute later: until then, the peak of an alert
+ * that was raised in the shown time is the highest score.
  */
 function highestOf(since, until, rows, alerts) {
-  const found = rows.map((row) => ({ ratio: row.ratio_max, from: row.start_s, to: row.start_s + row.step_s }));
-  for (const { peak_ratio: ratio, raised_s: from, cleared_s: to } of alerts) {
-    if (from >= since && from < until) found.push({ ratio: ratio ?? null, from, to: to ?? from });
-  }
-  const scored = found.filter(({ ratio }) => ratio !== null);
-  return scored.length ? scored.reduce((best, one) => (one.ratio > best.ratio ? one : best)) : null;
+  const ofRows = rows.map((row) => ({ ratio: row.ratio_max, from: row.start_s, to: row.start_s + row.step_s }));
+  const ofAlerts = alerts
+    .filter((alert) => alert.raised_s >= since && alert.raised_s < until)
+    .map((alert) => ({ ratio: alert.peak_ratio, from: alert.raised_s, to: alert.cleared_s ?? alert.raised_s }));
+  const [row, alert] = [best(ofRows), best(ofAlerts)];
+  return alert && alert.ratio > (row?.ratio ?? 0) * (1 + ROUNDING) ? alert : row;
+}
+
+/** The one with the highest ratio; null if none has one. */
+function best(values) {
+  const known = values.filter(({ ratio }) => ratio !== null && ratio !== undefined);
+  return known.length ? known.reduce((highest, one) => (one.ratio > highest.ratio ? one : highest)) : null;
 }

@@ -12,7 +12,7 @@ import { Spectrogram } from "./spectrogram.js";
 import { t } from "./texts.js";
 
 const LOUDER = 8;
-const NEAR = 0.2; // texts of marks that are nearer would touch
+const NEAR = 0.16; // texts of marks that are nearer would touch
 const PANELS = [
   ["sound", loudness],
   ["reconstruction", loudness],
