@@ -89,7 +89,7 @@ def test_a_subscriber_receives_what_was_found(
     [
         ("import time; time.sleep(600)", ""),
         ("raise SystemExit('its memory is full')", "its memory is full"),
-        ("print('{')", "its process gave no result"),
+        ('print(\'{"findings": [{"rate_hz": NaN}]}\')', "its process gave no result"),
     ],
 )
 def test_a_diagnosis_that_fails_changes_no_alert(

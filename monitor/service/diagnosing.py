@@ -26,6 +26,7 @@ from monitor.service.delivery import Delivery
 from monitor.service.evidence import Evidence
 from monitor.service.muting import Muting
 from monitor.text.escaping import one_line
+from monitor.text.json_objects import json_object
 
 log = logging.getLogger(__name__)
 
@@ -196,12 +197,13 @@ def published(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _checked(answer: str) -> dict[str, Any]:
-    """The answer as an object with a list of findings. Raises ``FailedDiagnosisError``."""
+    """The answer: an object with ``findings``, a list of objects. Else ``FailedDiagnosisError``."""
     try:
-        result = json.loads(answer)
+        result = json_object(answer)  # with NaN, the alert could never be sent
     except ValueError:
-        result = None
-    if not isinstance(result, dict) or not isinstance(result.get("findings"), list):
+        result = {}
+    findings = result.get("findings")
+    if not isinstance(findings, list) or not all(isinstance(one, dict) for one in findings):
         raise FailedDiagnosisError("its process gave no result")
     return result
 
