@@ -75,7 +75,7 @@ def _companion(one: Daemon, name: str) -> subprocess.Popen[bytes]:
 def _watch(
     one: Daemon, processes: dict[str, subprocess.Popen[bytes]], url: str, hook: Hook
 ) -> dict[str, dict[str, float]]:
-    """Memory before the fault, and the most until its end was told and looked at."""
+    """Memory before the fault, and the most until its end was sent and looked at."""
     watched = {name: psutil.Process(process.pid) for name, process in processes.items()}
     time.sleep(_MEASURED_S)
     found = {
@@ -91,12 +91,12 @@ def _watch(
         for name, process in watched.items():
             found[name]["after"] = _rss_mb(process)
             found[name]["most"] = _peak_rss_mb(process)
-        is_told = any(" ended at " in title or " from " in title for title in hook.titles)
+        is_reported = any(" ended at " in title or " from " in title for title in hook.titles)
         kept = [event for event in one.events() if event["message"] == "evidence kept"]
-        if is_told and len(kept) >= _PIECES and over_at_s is None:
+        if is_reported and len(kept) >= _PIECES and over_at_s is None:
             over_at_s = time.monotonic() + _MEASURED_S
         if time.monotonic() > begun_s + _LONGEST_S:
-            raise SystemExit(f"the end of the alert was not told: {one.log.read_text()[-2000:]}")
+            raise SystemExit(f"the end of the alert was not sent: {one.log.read_text()[-2000:]}")
     viewer.stop()
     return found
 

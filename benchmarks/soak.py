@@ -66,7 +66,7 @@ def soak(folder: Path, hours: float, speed: float) -> Result:
         wall_s = time.monotonic() - begun_s
         status = one.end(signal.SIGTERM)
         space.stop()
-        speed = statistics.mean(machine.heard_s() for machine in machines) / wall_s
+        speed = statistics.mean(machine.received_s() for machine in machines) / wall_s
         result = Result(samples, wall_s, speed, cpu_s / wall_s, MACHINES)
         if status != 0:
             result.problems.append(f"the daemon ended with status {status}")
@@ -94,12 +94,12 @@ def _prepare(state: Path, machines: list[str]) -> FolderWatch:
 def _watch(one: Daemon, machines: list[Looped], hours: float) -> tuple[list[Sample], float]:
     process = psutil.Process(one.process.pid)
     samples: list[Sample] = []
-    while (heard_h := min(machine.heard_s() for machine in machines) / 3600) < hours:
+    while (received_h := min(machine.received_s() for machine in machines) / 3600) < hours:
         time.sleep(_SAMPLE_EVERY_S)
         if one.process.poll() is not None:
             raise SystemExit(f"the daemon ended by itself:\n{one.log.read_text()[-2000:]}")
         rss_mb = process.memory_info().rss / 2**20
-        samples.append(Sample(heard_h, rss_mb, process.num_fds(), process.num_threads()))
+        samples.append(Sample(received_h, rss_mb, process.num_fds(), process.num_threads()))
     times = process.cpu_times()
     return samples, times.user + times.system
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.streams [--streams 1 10 100 300 500] [--seconds 60] [--cores 2] [--log-mel]
 
-The real daemon with a real mosquitto hears real sound: recordings of a desk fan (of the simulated
-machine where they are not installed), half of the streams as `file` in real time and half as
-`command` from named pipes; from ten streams on, two are microphones where PulseAudio is installed.
+The real daemon with a real mosquitto receives real sound: recordings of a desk fan (of the
+simulated machine where they are not installed), half of the streams as `file` in real time and half
+as `command` from named pipes; from ten streams on, two are microphones if PulseAudio is there.
 Every score is published. The latency is the time from the last sample of a window to its score at
 a subscriber. The processor time of what feeds the daemon is printed apart. `--cores 1`: the daemon
 runs on one core. `--log-mel`: every stream is a `logmel` source in real time.

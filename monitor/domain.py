@@ -82,7 +82,7 @@ class AudioBlock:
     ``sample_rate_hz``. ``discontinuous``: audio was lost before this block, so
     nothing computed from earlier samples may be joined to it. ``recorded_unix_s``:
     the Unix time of ``samples[0]``, where the recording states it. ``chain``: how it was
-    captured, if the source knows it.
+    captured, if the source states it.
     """
 
     samples: FloatArray

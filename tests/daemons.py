@@ -99,7 +99,7 @@ class Daemon:
         """Remove all machines and targets."""
         self._machines.clear()
 
-    def feed(  # a machine that hears samples through a command, in odd-sized pieces
+    def feed(  # a machine that receives samples through a command, in odd-sized pieces
         self,
         name: str,
         bundle: Path,

@@ -1,6 +1,6 @@
 """A microphone without hardware: the monitor of a null sink of a private PulseAudio server.
 
-What is played into the sink is what the microphone hears; unloading the sink is
+What is played into the sink is what the microphone receives; unloading the sink is
 unplugging the microphone. Nothing of the user's sound configuration is read, and
 nobody else's PulseAudio is touched.
 """

@@ -19,7 +19,7 @@ from monitor.sources.settings import SourceSettings
 class SourceReader:
     """Collects what a source yields until it is stopped; use as a context manager.
 
-    ``ended_s``: how long it took to end after it was told to.
+    ``ended_s``: how long it took to end after it was asked to.
     """
 
     def __init__(self, settings: SourceSettings) -> None:

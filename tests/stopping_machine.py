@@ -1,4 +1,4 @@
-"""A tiny machine that runs and stops, its sound, and a bundle that knows its states."""
+"""A tiny machine that runs and stops, its sound, and a bundle with its states."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def test_a_message_about_several_alerts_must_state_each(
     assert (len(found.problems), found.lost, found.joined) == (n_problems, lost, 1)
     only_one = composed(("a", ["begin", "end"]), lines=lines[:1])
     assert check_notices(alerts, [joined(*lines[:1])], composed=[only_one]).lost == 1
-    assert check_notices(alerts, [joined(*lines)]).problems  # nobody knows what it is about
+    assert check_notices(alerts, [joined(*lines)]).problems  # it is unknown what it is about
 
 
 ALERT_ID = "019abf2f-5d0a-7c3e-8a53-5f5b3a8e9d02"

@@ -274,11 +274,11 @@ def test_check_reports_a_threshold_for_faults_of_another_length(table: str, tmp_
     config = configured(tmp_path, bundle.path)
     assert auscult("check", "--config", config).err == ""
     config.write_text(config.read_text() + f"\n{table}\nmin_fault_s = 0.5\n")
-    told = auscult("check", "--config", config)
-    assert told.status == 0
-    assert "the threshold was calibrated for" in told.err
-    assert f"{table} requires" in told.err
-    assert ("min_fault_s = 0.5" in told.out) == (table == "[machine.detector]")
+    checked = auscult("check", "--config", config)
+    assert checked.status == 0
+    assert "the threshold was calibrated for" in checked.err
+    assert f"{table} requires" in checked.err
+    assert ("min_fault_s = 0.5" in checked.out) == (table == "[machine.detector]")
     (machine,) = auscult("check", "--config", config, "--json").json["machines"]
     assert machine["detector"]["min_fault_s"] == 0.5
     healthy = tmp_path / "healthy"

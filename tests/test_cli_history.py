@@ -209,7 +209,7 @@ def test_the_history_is_found_without_a_configuration(
     tmp_path: Path,
     state_dir: str,
 ) -> None:
-    """A technician would need the path of a file that only root knows."""
+    """A technician would need the path of a file that only root can list."""
     service, other = tmp_path / "service", tmp_path / "other"
     own = service / (state_dir or "var/lib/auscult")
     for folder in (service / "etc/auscult", other, own.parent):

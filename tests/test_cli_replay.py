@@ -107,16 +107,16 @@ def test_replay_dates_alerts_by_the_start_of_the_recording(
 ) -> None:
     """A copied file moves its alerts to the day of the copy."""
     unnamed = recordings / "fault.flac"
-    at, told = raised_at(bundle, unnamed)
+    at, said = raised_at(bundle, unnamed)
     assert "1970-01-01T00:00:15" < at < "1970-01-01T00:00:30"
-    assert "no start time in the name or metadata of 1 recording" in told
+    assert "no start time in the name or metadata of 1 recording" in said
     named = Path(shutil.copy(unnamed, tmp_path / "fault_20261123_101500.flac"))
-    dated, told = raised_at(bundle, named)
+    dated, said = raised_at(bundle, named)
     assert dated == at.replace("1970-01-01T00:00", "2026-11-23T10:15")
-    assert "no start time" not in told
-    given, told = raised_at(bundle, named, "--start", "2020-03-18T20:53:00+01:00")
+    assert "no start time" not in said
+    given, said = raised_at(bundle, named, "--start", "2020-03-18T20:53:00+01:00")
     assert given == at.replace("1970-01-01T00:00", "2020-03-18T19:53")
-    assert "no start time" not in told
+    assert "no start time" not in said
 
 
 def test_a_report_has_a_page_for_each_alert_and_an_index(

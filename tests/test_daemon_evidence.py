@@ -52,11 +52,11 @@ def pieces(watched: Daemon, alert: dict[str, Any]) -> list[Piece]:
 def assert_is_in(piece: Piece, samples: FloatArray) -> FloatArray:
     """Fail unless the sound of the piece is a part of ``samples``, bit by bit."""
     assert piece.sound_path is not None
-    heard, rate_hz = soundfile.read(piece.sound_path, dtype="float32")
+    played, rate_hz = soundfile.read(piece.sound_path, dtype="float32")
     assert rate_hz == RATE_HZ
-    places = np.flatnonzero(samples[: len(samples) - len(heard) + 1] == heard[0])
-    assert any(np.array_equal(samples[at : at + len(heard)], heard) for at in places)
-    return np.asarray(heard, dtype=np.float32)
+    places = np.flatnonzero(samples[: len(samples) - len(played) + 1] == played[0])
+    assert any(np.array_equal(samples[at : at + len(played)], played) for at in places)
+    return np.asarray(played, dtype=np.float32)
 
 
 def noted(watched: Daemon) -> list[tuple[str, str]]:
@@ -143,8 +143,8 @@ def test_a_restart_in_the_middle_keeps_what_there_is(
         assert watched.end() == 0
     (piece,) = pieces(watched, raised)
     assert piece.metadata["incomplete"] == reason
-    heard = assert_is_in(piece, samples)
-    assert len(heard) >= 15 * RATE_HZ
+    played = assert_is_in(piece, samples)
+    assert len(played) >= 15 * RATE_HZ
     assert set(piece.images()) == {"log_mel", "reconstruction", "residual"}
     assert noted(watched) == [("kept", reason)]
     assert sorted(path.suffix for path in folder.iterdir()) == [".bin", ".flac", ".json", ".png"]

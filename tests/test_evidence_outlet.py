@@ -132,11 +132,11 @@ def test_an_alert_names_its_sound_bit_by_bit(block: int, node: Node) -> None:
         assert piece.metadata["moment"] == alert.kind
         assert piece.metadata["at"] == alert.at
         assert piece.metadata["incomplete"] is None
-        heard = sound_of(piece)
-        assert len(heard) == 10 * RATE_HZ
+        played = sound_of(piece)
+        assert len(played) == 10 * RATE_HZ
         assert alert.position_s is not None
         first = round((alert.position_s - 6.0) * RATE_HZ)
-        assert np.array_equal(heard, samples[first : first + len(heard)])
+        assert np.array_equal(played, samples[first : first + len(played)])
     assert [event.what for event in node.events] == ["kept", "kept"]
     assert len(node.pictures) == 1
 
@@ -145,9 +145,9 @@ def test_the_kept_sound_contains_the_fault(node: Node) -> None:
     """The clip would be sound, but not that of the fault."""
     raised, cleared = node.run(*cut(fault_and_back(), 1600))
     at_fault, after = (sound_of(piece) for piece in node.pieces(raised))
-    for heard, is_there in ((at_fault[-4 * RATE_HZ :], True), (after[-4 * RATE_HZ :], False)):
-        spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-        loudest_hz = float(spectrum[500:].argmax() + 500) / len(heard) * RATE_HZ
+    for played, is_there in ((at_fault[-4 * RATE_HZ :], True), (after[-4 * RATE_HZ :], False)):
+        spectrum = np.abs(np.fft.rfft(played * np.hanning(len(played))))
+        loudest_hz = float(spectrum[500:].argmax() + 500) / len(played) * RATE_HZ
         assert (abs(loudest_hz - 3000.0) < 2.0) == is_there
     profile = node.pieces(raised)[0].metadata["band_residual_db"]
     mel_hz = node.pieces(raised)[0].metadata["log_mel"]["mel_hz"]
@@ -376,7 +376,7 @@ def test_a_source_without_sound_gives_pictures(node: Node) -> None:
 
 
 def test_healthy_sound_is_kept_for_comparison(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows how the machine sounds when it is healthy."""
+    """It is unknown how the machine sounds when it is healthy."""
     monkeypatch.setattr(Recorder, "HEALTHY_AFTER_S", 10.0)
     monkeypatch.setattr(Recorder, "HEALTHY_EVERY_S", 5.0)
     samples = as_16_bit(machine_sound(40, seed=1), machine_sound(10, seed=2, fault=0.3))
@@ -386,10 +386,10 @@ def test_healthy_sound_is_kept_for_comparison(node: Node, monkeypatch: pytest.Mo
     piece = reader.healthy("m", "running")
     assert piece is not None
     assert piece.metadata["moment"] == "healthy"
-    heard = sound_of(piece)
-    assert len(heard) == 6 * RATE_HZ  # as much as is held in memory
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    assert spectrum[int(3000 * len(heard) / RATE_HZ)] < spectrum.max() / 100
+    played = sound_of(piece)
+    assert len(played) == 6 * RATE_HZ  # as much as is held in memory
+    spectrum = np.abs(np.fft.rfft(played * np.hanning(len(played))))
+    assert spectrum[int(3000 * len(played) / RATE_HZ)] < spectrum.max() / 100
     first = piece.metadata["starts_at"]
     node.run(*cut(samples, 1600))
     again = reader.healthy("m", "running")

@@ -158,7 +158,7 @@ def test_the_same_message_is_kept_once(store: HistoryStore, path: Path) -> None:
     assert shown.n_updates == 1
 
 
-def test_one_row_tells_an_alert(store: HistoryStore, path: Path) -> None:
+def test_one_row_describes_an_alert(store: HistoryStore, path: Path) -> None:
     """A list of alerts would need all their messages."""
     write(store, alert("raised", START_UNIX_S), alert("updated", START_UNIX_S + 300, peak=8.0))
     write(store, event("acknowledge", alert_id="a", note="on my way"))

@@ -129,7 +129,7 @@ def test_a_file_of_an_earlier_version_loses_nothing(path: Path, seed: int) -> No
 
 
 def joined_from_minutes(path: Path) -> dict[str, list[Minute]]:
-    """What a reader shows that knows no quarters."""
+    """What a reader without quarters shows."""
     copy = path.with_name("copy.sqlite3")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)

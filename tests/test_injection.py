@@ -69,7 +69,7 @@ def test_louder_faults_are_not_detected_less_often(trained: AudioResult) -> None
 
 
 def test_more_recordings_never_detect_less(trained: AudioResult) -> None:
-    """Users would be told that other recordings make it worse."""
+    """Users would read that other recordings make it worse."""
     recall = trained.recall
     each = [trained.bundle.calibration, *recall.with_more.values()]
     assert list(recall.with_more) == [4, 16]

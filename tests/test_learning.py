@@ -225,7 +225,7 @@ def test_the_sound_of_a_stop_is_no_piece() -> None:
     assert [one.kind for one in twice] == ["running"]
 
 
-def test_before_the_first_bundle_running_is_told_by_the_level() -> None:
+def test_before_the_first_bundle_running_is_recognised_by_the_level() -> None:
     """The first bundle would be made from the sound of the room."""
     levels = LevelClasses([])
     for _ in range(600):
@@ -251,12 +251,12 @@ def test_the_shortest_piece_shows_operating_states() -> None:
 # When to train and when to arm.
 
 
-def provisional(heard_days: float, trained_days: float, **fields: object) -> Journal:
+def provisional(received_days: float, trained_days: float, **fields: object) -> Journal:
     bundle = LearnedBundle("b1", "", "", trained_days * DAY_S, trained_days * DAY_S, 20)
     journal = Journal(
         stage="provisional",
-        heard_s=heard_days * DAY_S,
-        running_s=heard_days * DAY_S,
+        heard_s=received_days * DAY_S,
+        running_s=received_days * DAY_S,
         bundle="b1",
         bundles=[bundle],
     )
@@ -614,7 +614,7 @@ def test_a_fault_during_learning_is_set_aside_and_named(make: Make) -> None:
 
 
 def test_a_rare_state_is_learned_and_named(make: Make, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault that comes and goes would be learned, and nobody would be told to listen."""
+    """A fault that comes and goes would be learned, and nobody would be asked to listen."""
     learner, trainer = make(settings={"days": 5})
     receive(learner, 130)
     trained(learner, trainer, "first")
@@ -738,7 +738,7 @@ def test_operators_learn_arm_and_go_back(make: Make, tmp_path: Path) -> None:
     assert text_in_use(tmp_path) == "second"
 
 
-def test_a_machine_with_a_bundle_learns_only_when_it_is_told_to(make: Make, tmp_path: Path) -> None:
+def test_a_machine_with_a_bundle_learns_only_on_command(make: Make, tmp_path: Path) -> None:
     """A machine that is monitored would lose its alerts by a new table."""
     learner, trainer = make(monitored_by=MonitoredBy(tmp_path / "configured"))
     receive(learner, 200)

@@ -65,8 +65,8 @@ def test_a_sound_shorter_than_min_fault_raises_no_score(
     begins_s = start * n_windows * SPEC.window_hop_s
     ends_s = begins_s + share * min_fault_s
     first_s = np.arange(n_windows) * SPEC.window_hop_s
-    is_heard = (first_s < ends_s) & (first_s + SPEC.window_s > begins_s)
-    rows = np.where(is_heard[:, None], 1e9, 0.0) * np.ones(D)
+    is_inside = (first_s < ends_s) & (first_s + SPEC.window_s > begins_s)
+    rows = np.where(is_inside[:, None], 1e9, 0.0) * np.ones(D)
     scores = [score for _, score in pushed(span, rows)]
     assert len(scores) == span.n_parts + 1
     assert max(scores) < 1e-3

@@ -49,7 +49,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="module")
 def with_states(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle that knows two states and how often the healthy machine starts."""
+    """A bundle with two states and how often the healthy machine starts."""
     made = make_bundle(Path(tmp_path_factory.mktemp("states")))
     bands = SPEC.n_mels
     operation = Operation(
@@ -176,7 +176,7 @@ def test_a_stale_signal_leaves_it_to_the_sound(
 def test_a_machine_that_must_never_stop_alerts_when_it_is_off(
     run: Callable[..., Machine], record: RecordingOutlet
 ) -> None:
-    """A pump that must never stop is off, and nobody is told."""
+    """A pump that must never stop is off, and nobody is notified."""
     run([(15, b"ON"), (40, b"OFF"), (20, b"ON")], alert_when_off_s=20)
     raised, cleared = record.alerts
     assert (raised.kind, raised.reason) == ("raised", "off")
@@ -303,7 +303,7 @@ def test_settings_about_off_need_something_that_shows_it(
 
 
 def test_off_states_need_a_bundle_with_states(tmp_path: Path, bundle: Bundle) -> None:
-    """The setting has no effect, and nobody is told."""
+    """The setting has no effect, and nobody is notified."""
     outcome = auscult("check", "--config", config(tmp_path, bundle, 'off_states = ["off"]'))
     assert outcome.status == BundleError.exit_status
     assert "the bundle has no operating states: train it again" in outcome.err

@@ -192,7 +192,7 @@ def test_no_secret_is_shown_anywhere(
 def test_kills_lose_nothing_and_keep_the_order(
     notify: Notify, history: WrittenHistory, hook: Hook
 ) -> None:
-    """A power failure at the wrong moment would lose an alarm, or tell its end before it."""
+    """A power failure at the wrong moment would lose an alarm, or send its end before it."""
     numbers = random.Random(7)  # noqa: S311 - chooses test cases
     notify.target("hook", hook.url)
     notify.start()
@@ -219,17 +219,17 @@ def test_kills_lose_nothing_and_keep_the_order(
         history.message("cleared", alert)
     ids = {alert.alert_id for alert in history.alerts}
     wait_for(lambda: _ended(history, hook) >= ids, 60)
-    told = _told(history, hook)
-    repeated = sum(number - 1 for number in Counter(told).values())
-    print(f"{len(ids)} alerts, {len(told)} lines, {repeated} repeated, 12 kills")
-    assert {alert_id for alert_id, _ in told} == ids
+    sent = _sent(history, hook)
+    repeated = sum(number - 1 for number in Counter(sent).values())
+    print(f"{len(ids)} alerts, {len(sent)} lines, {repeated} repeated, 12 kills")
+    assert {alert_id for alert_id, _ in sent} == ids
     assert repeated_messages(history, hook) <= 12
     for machine in {alert.machine for alert in history.alerts}:
         order = [alert.alert_id for alert in history.alerts if alert.machine == machine]
-        places = [order.index(one) for one, _ in dict.fromkeys(told) if one in order]
+        places = [order.index(one) for one, _ in dict.fromkeys(sent) if one in order]
         assert places == sorted(places)
     for alert_id in ids:
-        said = [what for one, what in told if one == alert_id]
+        said = [what for one, what in sent if one == alert_id]
         assert said == sorted(said, key=["since", "from", "ended"].index)
 
 
@@ -247,10 +247,10 @@ def repeated_messages(history: WrittenHistory, hook: Hook) -> int:
 
 
 def _ended(history: WrittenHistory, hook: Hook) -> set[str]:
-    return {alert_id for alert_id, what in _told(history, hook) if what != "since"}
+    return {alert_id for alert_id, what in _sent(history, hook) if what != "since"}
 
 
-def _told(history: WrittenHistory, hook: Hook) -> list[tuple[str, str]]:
+def _sent(history: WrittenHistory, hook: Hook) -> list[tuple[str, str]]:
     """Each line about an alert: which one, and ``since``, ``from`` or ``ended``."""
     return [line for one in hook.received for line in _lines(history, one)]
 
@@ -268,10 +268,10 @@ def _lines(history: WrittenHistory, one: dict[str, Any]) -> list[tuple[str, str]
     return found
 
 
-def test_a_fault_is_told_and_one_of_a_muted_machine_is_not(
+def test_a_fault_is_sent_and_one_of_a_muted_machine_is_not(
     notify: Notify, hook: Hook, bundle: Bundle, tmp_path: Path
 ) -> None:
-    """Nobody would be told about a fault, or somebody who works on the machine would be called."""
+    """Nobody would be notified of a fault, or somebody who works on the machine would be called."""
     with daemon(tmp_path / "daemon") as running:
         for name in ("pump-7", "fan-2"):
             running.feed(name, bundle.path, healthy_then_faulty(), speed=2.0)
@@ -318,7 +318,7 @@ def test_the_test_reports_each_target(notify: Notify, hook: Hook) -> None:
     [
         (
             "nosuch://secret-word/x",
-            "apprise does not accept this address: nosuch://*** (it knows no service with nosuch://)",
+            "apprise does not accept this address: nosuch://*** (it has no service for nosuch://)",
         ),
         ("secret-word", "must contain an address such as mailto://"),
         ("json://a/secret-word\njson://b/secret-word", "must contain one address, on one line"),

@@ -1,4 +1,4 @@
-"""Alerts that the outbox has and the history does not: told soon, in order, and once."""
+"""Alerts that the outbox has and the history does not: sent soon, in order, and once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def world() -> World:
     return World(plan())
 
 
-def test_an_alert_that_the_history_refuses_is_told_within_seconds(world: World) -> None:
+def test_an_alert_that_the_history_refuses_is_sent_within_seconds(world: World) -> None:
     """A full disk would delay an alarm to people until somebody makes space."""
     world.refuses = True
     began_s = world.clock.now_s
@@ -35,7 +35,7 @@ def test_an_alert_that_the_history_refuses_is_told_within_seconds(world: World) 
 
 
 def test_the_history_is_first_if_it_has_the_alert_in_time(world: World) -> None:
-    """An alarm would be told before the trouble of the source that came before it."""
+    """An alarm would be sent before the trouble of the source that came before it."""
     world.refuses = True
     world.raised("pump-7")
     world.turn()
@@ -51,7 +51,7 @@ def test_the_history_is_first_if_it_has_the_alert_in_time(world: World) -> None:
 
 @pytest.mark.parametrize("kill", ["before send", "after send", "before save", "after save"])
 def test_a_kill_repeats_at_most_one_message(kill: str, world: World) -> None:
-    """What was told from the outbox would be told again from the history."""
+    """What was sent from the outbox would be sent again from the history."""
     world.refuses = True
     for machine in ("pump-7", "fan-2", "press-1"):
         world.raised(machine)
@@ -70,7 +70,7 @@ def test_a_kill_repeats_at_most_one_message(kill: str, world: World) -> None:
 def test_alerts_are_known_until_the_history_has_them(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a long time with a full disk, a hundred old alarms would be told again."""
+    """After a long time with a full disk, a hundred old alarms would be sent again."""
     monkeypatch.setattr(Ledger, "MOST_DONE", 3)
     world.refuses = True
     for _ in range(20):
@@ -92,7 +92,7 @@ def test_alerts_are_known_until_the_history_has_them(
 def test_a_history_that_cannot_be_read_delays_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A damaged file would keep alarms from people, or all alerts of the outbox be told again."""
+    """A damaged file would keep alarms from people, or all alerts of the outbox be sent again."""
     monkeypatch.setattr(Ledger, "MOST_DONE", 2)
     world.broker_is_down = True
     for _ in range(10):

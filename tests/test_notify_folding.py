@@ -1,4 +1,4 @@
-"""What one alert is told as, from its beginning to its end."""
+"""The messages of one alert, from its beginning to its end."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_an_alert_that_ends_while_the_target_is_down_is_one_message(world: World
     assert titles(world) == ["pump-7: alarm from 08:01 to 08:02 UTC"]
 
 
-def test_a_fault_that_comes_back_before_its_end_is_told_continues(world: World) -> None:
-    """A person would be told that it ended, although it is there."""
+def test_a_fault_that_comes_back_before_its_end_is_sent_continues(world: World) -> None:
+    """A person would read that it ended, although it is there."""
     alert = world.raised("pump-7")
     world.settle()
     world.is_down = True
@@ -64,7 +64,7 @@ def test_a_fault_that_comes_back_before_its_end_is_told_continues(world: World) 
     assert "It came back 1 time after a stop" in world.sent[1].message.body
 
 
-def test_a_target_of_some_machines_is_told_about_these_only() -> None:
+def test_a_target_of_some_machines_gets_these_only() -> None:
     """A person would get alarms of machines that are not theirs."""
     wanted = replace(plan(), interest=Interest(machines=frozenset({"fan-2"})))
     world = World(wanted)

@@ -150,9 +150,9 @@ def test_alerts_reach_people_while_the_history_is_refused(
         delivers.alert("cleared", "press-1", is_delivered=is_delivered)
         wait_for(lambda: "press-1: alarm ended" in hook.titles[-1])
         delivers.kill()
-        told = Counter(title.partition(" at ")[0].partition(" since")[0] for title in hook.titles)
+        sent = Counter(title.partition(" at ")[0].partition(" since")[0] for title in hook.titles)
         begins = ["press-1: alarm", "pump-7: alarm", "fan-2: alarm"]
-        assert told == Counter([*begins, "pump-7: alarm ended", "press-1: alarm ended"])
+        assert sent == Counter([*begins, "pump-7: alarm ended", "press-1: alarm ended"])
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

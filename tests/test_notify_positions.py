@@ -1,4 +1,4 @@
-"""What is told once, although the history or the ledger is new, damaged or replaced."""
+"""What is sent once, although the history or the ledger is new, damaged or replaced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def world() -> World:
     return World(plan())
 
 
-def test_what_was_before_the_first_start_is_not_told(world: World) -> None:
+def test_what_was_before_the_first_start_is_not_sent(world: World) -> None:
     """A new target would get every alert of the last year."""
     old = world.raised("pump-7")
     world.settle()
@@ -35,7 +35,7 @@ def test_what_was_before_the_first_start_is_not_told(world: World) -> None:
     assert titles(world) == ["pump-7: alarm since 08:01 UTC"]
 
 
-def test_an_alert_between_the_start_and_the_first_turn_is_told(world: World) -> None:
+def test_an_alert_between_the_start_and_the_first_turn_is_sent(world: World) -> None:
     """It would be lost for a target that notes its place later, also after a kill."""
     world.raised("pump-7")
     world.start()
@@ -43,8 +43,8 @@ def test_an_alert_between_the_start_and_the_first_turn_is_told(world: World) -> 
     assert titles(world) == ["pump-7: alarm since 08:01 UTC"]
 
 
-def test_a_history_that_appears_later_is_told_from_the_start_of_the_target() -> None:
-    """Alerts that are raised while a daemon starts would be lost, or old ones told."""
+def test_a_history_that_appears_later_is_sent_from_the_start_of_the_target() -> None:
+    """Alerts that are raised while a daemon starts would be lost, or old ones sent."""
     world = World(plan(), exists=False)
     world.raised("pump-7", minutes_ago=100)
     world.raised("fan-2")
@@ -53,8 +53,8 @@ def test_a_history_that_appears_later_is_told_from_the_start_of_the_target() -> 
     assert titles(world) == ["fan-2: alarm since 08:02 UTC"]
 
 
-def test_a_new_history_is_told_and_a_restored_one_is_not_told_again(world: World) -> None:
-    """After a damaged disk, alerts would be lost, or a year of them told again."""
+def test_a_new_history_is_sent_and_a_restored_one_is_not_sent_again(world: World) -> None:
+    """After a damaged disk, alerts would be lost, or a year of them sent again."""
     alert = world.raised("pump-7")
     world.settle()
     for _ in range(5):
@@ -73,7 +73,7 @@ def test_a_new_history_is_told_and_a_restored_one_is_not_told_again(world: World
     assert titles(world)[2:] == ["fan-2: alarm since 08:08 UTC"]
 
 
-def test_old_alerts_of_a_restored_history_are_not_told_again(
+def test_old_alerts_of_a_restored_history_are_not_sent_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person would get the alerts of a year, all at once."""
@@ -89,7 +89,7 @@ def test_old_alerts_of_a_restored_history_are_not_told_again(
     assert len(world.sent) == n_sent + 1
 
 
-def test_a_history_of_which_a_new_daemon_counts_from_one_is_told(world: World) -> None:
+def test_a_history_of_which_a_new_daemon_counts_from_one_is_sent(world: World) -> None:
     """If somebody deletes the state folder, all new alerts would be taken for old ones."""
     for _ in range(5):
         world.happens("cleared", world.raised("pump-7"))
@@ -102,7 +102,7 @@ def test_a_history_of_which_a_new_daemon_counts_from_one_is_told(world: World) -
     assert titles(world) == ["pump-7: alarm since 08:11 UTC"]
 
 
-def test_what_waits_is_told_before_the_events_of_a_new_history() -> None:
+def test_what_waits_is_sent_before_the_events_of_a_new_history() -> None:
     """After a clock was set back and the history was lost, an end would come after a new alarm."""
     ledger = Ledger(position=1_800_000_001)
     for position in (1_800_000_000, 1_800_000_001):
@@ -129,7 +129,7 @@ def test_events_that_do_not_matter_are_not_read_again(world: World) -> None:
     assert world.history.asked == [0, 1, 2]
 
 
-def test_an_event_that_is_written_late_or_twice_is_not_told(world: World) -> None:
+def test_an_event_that_is_written_late_or_twice_is_not_sent(world: World) -> None:
     """An alert that has ended would be raised again, and never end."""
     alert = world.raised("pump-7")
     late = world.history.written[-1]

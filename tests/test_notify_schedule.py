@@ -1,4 +1,4 @@
-"""When a target is told, what waits, and what is told together."""
+"""When a target gets a message, what waits, and what is sent together."""
 
 from __future__ import annotations
 

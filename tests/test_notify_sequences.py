@@ -1,4 +1,4 @@
-"""Any sequence of alerts, failures and kills: every alert is told, and in order."""
+"""Any sequence of alerts, failures and kills: every alert is sent, and in order."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from monitor.notify.quiet_hours import QuietTime
+from tests.notify_lines import AlertLine, lines_of
 from tests.notify_model import QUIET, Alert, World, plan
-from tests.notify_told import Told, told_by
 
 MACHINES = st.sampled_from(["pump-7", "fan-2", "press-1"])
 KILLS = st.sampled_from(["", "", "", "before send", "after send", "before save", "after save"])
@@ -82,7 +82,7 @@ class Notifications(RuleBasedStateMachine):
         self.world.clock.set_by_s = set_by_s
 
     @invariant()
-    def nothing_is_told_in_the_quiet_hours(self) -> None:
+    def nothing_is_sent_in_the_quiet_hours(self) -> None:
         quiet = self.world.plan.schedule.quiet
         if quiet is None:
             return
@@ -114,31 +114,31 @@ class Notifications(RuleBasedStateMachine):
             world.settle()
             world.clock.now_s += 3600.0
         world.settle()
-        assert not _untold(world)
+        assert not _unsent(world)
         _check_order(world)
 
 
-def _lines(world: World) -> list[list[Told]]:
-    return [told_by(sent.message, sent.unix_s) for sent in world.sent]
+def _lines(world: World) -> list[list[AlertLine]]:
+    return [lines_of(sent.message, sent.unix_s) for sent in world.sent]
 
 
-def _untold(world: World) -> list[Alert]:
-    """The alerts whose last state was not told."""
+def _unsent(world: World) -> list[Alert]:
+    """The alerts whose last state was not sent."""
     lines = [line for lines in _lines(world) for line in lines]
     begins = {(line.machine, line.begin) for line in lines}
     ends = {(line.machine, line.end) for line in lines}
-    untold = []
+    unsent = []
     for alert in world.alerts:
-        begin_told = (alert.machine, alert.begin) in begins
-        end_told = (alert.machine, alert.end) in ends
+        begin_sent = (alert.machine, alert.begin) in begins
+        end_sent = (alert.machine, alert.end) in ends
         needs_end = alert.end is not None and world.plan.interest.ended
-        if not begin_told or (needs_end and not end_told):
-            untold.append(alert)
-    return untold
+        if not begin_sent or (needs_end and not end_sent):
+            unsent.append(alert)
+    return unsent
 
 
 def _check_order(world: World) -> None:
-    """Of each machine, messages tell what happened in its order; only a kill repeats a message.
+    """Of each machine, messages have what happened in its order; only a kill repeats a message.
 
     A message about several machines may be repeated in parts: pictures are waited for again. An
     alert of the outbox does not wait for a history that cannot be read, nor for what that has.
@@ -150,10 +150,10 @@ def _check_order(world: World) -> None:
         for minute in (alert.begin, alert.end)
     }
     for machine in {alert.machine for alert in world.alerts}:
-        before: list[Told] = []
+        before: list[AlertLine] = []
         was_killed = False
-        for told, sent in zip(_lines(world), world.sent, strict=True):
-            lines = [line for line in told if line.machine == machine]
+        for written, sent in zip(_lines(world), world.sent, strict=True):
+            lines = [line for line in written if line.machine == machine]
             times = [line.newest for line in lines]
             was_killed |= sent.after_kill
             if not lines:

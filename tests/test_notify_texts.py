@@ -37,14 +37,14 @@ BERLIN = ZoneInfo("Europe/Berlin")
 HOSTILE = "<b>x</b> *y* [z](http://evil) @everyone <!channel> <@U123> &amp; `c` _u_"
 
 
-def told(*incidents: Incident, web_url: str = "", **left_out: int) -> Message:
+def written(*incidents: Incident, web_url: str = "", **left_out: int) -> Message:
     """A message at 05:00 in Berlin."""
     return Wording(NOW, BERLIN, web_url).message(incidents, left_out)
 
 
 def test_a_new_alert_says_what_a_person_needs_first() -> None:
     """A technician at night could not decide whether to get up."""
-    message = told(ALERT, web_url="https://auscult.example")
+    message = written(ALERT, web_url="https://auscult.example")
     assert message == Message(
         "pump-7: alarm since 03:12 CET",
         "Score 2.4 x the threshold, at most 3.1 x since it began\n"
@@ -59,20 +59,20 @@ def test_a_new_alert_says_what_a_person_needs_first() -> None:
 def test_the_end_of_an_alert_says_how_long_it_lasted() -> None:
     """A person would not know whether to go there."""
     ended = replace(ALERT, ended_at="2026-11-23T03:30:00.000Z", is_sent=True, end_reason="stopped")
-    message = told(ended)
+    message = written(ended)
     assert message.title == "pump-7: alarm ended at 04:30 CET"
     assert message.mood == "success"
     assert "Lasted 77 minutes, the machine was switched off" in message.body.splitlines()
 
 
 def test_an_alert_names_the_length_of_sound_that_raised_it() -> None:
-    """A person would listen for a moment to a fault that is heard only over minutes."""
+    """A person would listen for a moment to a fault that shows only over minutes."""
     alert = alert_incident("a", "pump-7", 1, {"started_at": "2026-11-23T02:12:30Z"})
     alert.take_alert("raised", 1, {"score": 3.0, "threshold": 1.0, "span_s": 900.0})
-    assert "Measured over 15 minutes of sound" in told(alert).body.splitlines()
+    assert "Measured over 15 minutes of sound" in written(alert).body.splitlines()
     alert.take_alert("updated", 2, {"score": 3.0, "threshold": 1.0, "span_s": "x"})
-    assert "Measured over 15 minutes of sound" in told(alert).body.splitlines()
-    assert "Measured" not in told(ALERT).body
+    assert "Measured over 15 minutes of sound" in written(alert).body.splitlines()
+    assert "Measured" not in written(ALERT).body
 
 
 def test_a_message_says_what_was_found() -> None:
@@ -80,21 +80,21 @@ def test_a_message_says_what_was_found() -> None:
     found = [{"text": "86.0 impacts per second: fits outer race of 6205"}, {"text": "a tone"}]
     alert = alert_incident("a", "pump-7", 1, {"started_at": "2026-11-23T02:12:30Z"})
     alert.take_alert("raised", 1, {"score": 3.0, "threshold": 1.0})
-    assert "Found" not in told(alert).body
+    assert "Found" not in written(alert).body
     alert.take_alert("updated", 2, {"score": 3.0, "threshold": 1.0, "findings": found})
     line = "Found: 86.0 impacts per second: fits outer race of 6205"
-    assert line in told(alert).body.splitlines()
-    assert line in told(ALERT, alert).body.splitlines()
+    assert line in written(alert).body.splitlines()
+    assert line in written(ALERT, alert).body.splitlines()
     damages: list[Any] = [None, [], "x", [1], [{}], [{"text": 3}], {"text": "y"}]
     for damaged in damages:
         alert.take_alert("cleared", 3, {"at": "2026-11-23T03:12:30Z", "findings": damaged})
-        assert line in told(alert).body.splitlines()
+        assert line in written(alert).body.splitlines()
 
 
 def test_an_alert_of_another_day_has_its_date() -> None:
     """After days without a network, a person would go to a machine that is healthy since then."""
     old = replace(ALERT, started_at="2026-11-20T02:12:30Z", ended_at="2026-11-20T22:59:00Z")
-    assert told(old).title == "pump-7: alarm from 2026-11-20 03:12 to 2026-11-20 23:59 CET"
+    assert written(old).title == "pump-7: alarm from 2026-11-20 03:12 to 2026-11-20 23:59 CET"
 
 
 def test_times_around_the_end_of_summer_time_have_both_zones() -> None:
@@ -106,9 +106,9 @@ def test_times_around_the_end_of_summer_time_have_both_zones() -> None:
 
 
 def test_an_alert_about_a_machine_that_is_off_does_not_speak_of_sound() -> None:
-    """A person would search for a fault that can be heard."""
+    """A person would search for a fault that is audible."""
     off = replace(ALERT, reason="off", ratio=None, peak_ratio=None, bands_hz=[])
-    message = told(off)
+    message = written(off)
     assert message.title == "pump-7: the machine is off since 03:12 CET"
     assert "core" not in message.body
 
@@ -116,7 +116,7 @@ def test_an_alert_about_a_machine_that_is_off_does_not_speak_of_sound() -> None:
 def test_a_message_about_several_alerts_names_each() -> None:
     """A person would have to open a page for each of them."""
     other = replace(ALERT, key="b", machine="fan-2", ended_at="2026-11-23T03:00:00Z")
-    message = told(ALERT, other, web_url="https://auscult.example", press=3)
+    message = written(ALERT, other, web_url="https://auscult.example", press=3)
     assert message.title == "2 alerts, 2 machines"
     assert message.body.splitlines() == [
         "pump-7: alarm since 03:12 CET (score 3.1 x threshold)",
@@ -126,7 +126,7 @@ def test_a_message_about_several_alerts_names_each() -> None:
         "Before that, alerts that have ended: press 3.",
         "https://auscult.example/alerts",
     ]
-    assert told(ALERT, replace(ALERT, key="b")).title == "2 alerts, pump-7"
+    assert written(ALERT, replace(ALERT, key="b")).title == "2 alerts, pump-7"
 
 
 @given(ANY_TEXT, ANY_TEXT)
@@ -135,7 +135,7 @@ def test_text_of_others_is_one_line_and_calls_nobody(machine: str, note: str) ->
     hostile = replace(
         ALERT, machine=machine, operation=note or "x", remarks=[note + "@everyone<!here>"]
     )
-    for message, n_lines in ((told(hostile), 5), (told(hostile, hostile), 6)):
+    for message, n_lines in ((written(hostile), 5), (written(hostile, hostile), 6)):
         message.title.encode()
         message.body.encode()
         assert len(message.title.splitlines()) == 1
@@ -192,7 +192,7 @@ SERVICES = {
 def test_text_of_others_is_no_markup_in_any_service(service: str, network: Answers) -> None:
     """A note could show a wrong link or call everybody in a chat."""
     incident = replace(ALERT, machine=HOSTILE, remarks=[HOSTILE])
-    message = told(incident)
+    message = written(incident)
     request = {
         "url": SERVICES[service],
         "title": message.title,
@@ -270,10 +270,10 @@ def test_no_part_of_an_address_is_left_in_a_text(first: str, second: str) -> Non
     [
         ("dbus://", "dbus:// (this computer lacks what dbus:// needs)"),
         ("dbus://dbus/secret-word", "dbus://*** (this computer lacks what dbus:// needs)"),
-        ("nosuch://", "nosuch:// (it knows no service with nosuch://)"),
+        ("nosuch://", "nosuch:// (it has no service for nosuch://)"),
         ("tgram://", "tgram:// (a part after tgram:// is missing or wrong)"),
         ("TGRAM://secret-word", "TGRAM://*** (a part after tgram:// is missing or wrong)"),
-        ("secret word://secret-word", "***://*** (it knows no service with ***://)"),
+        ("secret word://secret-word", "***://*** (it has no service for ***://)"),
     ],
 )
 def test_a_refused_address_is_named_without_its_secrets(url: str, says: str) -> None:
@@ -292,4 +292,4 @@ def test_the_host_of_an_address_may_be_shown() -> None:
 def test_a_broken_clock_does_not_stop_a_message() -> None:
     """A time that is no time would end the messages."""
     odd = replace(ALERT, started_at="yesterday", ended_at=(NOW + timedelta(1)).isoformat())
-    assert told(odd).title == "pump-7: alarm from yesterday to 2026-11-24 05:00 CET"
+    assert written(odd).title == "pump-7: alarm from yesterday to 2026-11-24 05:00 CET"

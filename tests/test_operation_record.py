@@ -56,7 +56,7 @@ def clock() -> FakeClock:
 
 
 def test_nothing_is_published_before_the_state_is_known(clock: FakeClock) -> None:
-    """A machine is shown as off although nobody knows."""
+    """A machine is shown as off although that is unknown."""
     assert OperationRecord(None, "a", clock).payload() is None
 
 

@@ -42,7 +42,7 @@ class Operated:
         )
         supervisor = cast("Supervisor", SimpleNamespace(machines={"pump-7": machine}))
         self.learners: dict[str, Learner] = {}
-        self.heard: set[str] = set()
+        self.with_sound: set[str] = set()
         daemon = Daemon(
             supervisor,
             self.muting,
@@ -50,7 +50,7 @@ class Operated:
             0.0,
             str,
             learner=self.learners.get,
-            has_sound=self.heard.__contains__,
+            has_sound=self.with_sound.__contains__,
         )
         self.dispatcher = Dispatcher(Path(daemon.config))
         OperatorCommands(daemon).register(self.dispatcher)
@@ -173,7 +173,7 @@ def test_a_label_shows_its_effect(operated: Operated) -> None:
     operated.learners["pump-7"] = cast("Learner", SimpleNamespace(labels_changed=lambda: None))
     labelled = operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]
     assert "No sound of this alert is kept" in labelled["remark"]
-    operated.heard.add(alert_id)
+    operated.with_sound.add(alert_id)
     assert not operated.ask("label", alert_id=alert_id, label="false-alarm")["result"]["remark"]
     page = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     for label, (meaning, effect) in LABELS.items():
@@ -212,13 +212,13 @@ def test_alert_labels_join_the_labels_with_the_kept_sound(
     operated: Operated, tmp_path: Path
 ) -> None:
     """A false alarm would be relearned without its sound, or a fault with it."""
-    heard, silent = operated.alert(), operated.alert()
-    operated.ask("label", alert_id=heard, label="false-alarm")
-    folder = tmp_path / "evidence" / heard
+    kept, silent = operated.alert(), operated.alert()
+    operated.ask("label", alert_id=kept, label="false-alarm")
+    folder = tmp_path / "evidence" / kept
     folder.mkdir(parents=True)
     for number, starts_at in enumerate(("2026-11-23T10:15:15.250Z", "at noon")):
         metadata = {
-            "evidence_id": f"{heard}-{number}",
+            "evidence_id": f"{kept}-{number}",
             "machine": "pump-7",
             "moment": "raised",
             "at": "2026-11-23T10:15:30.250Z",
@@ -228,10 +228,10 @@ def test_alert_labels_join_the_labels_with_the_kept_sound(
         (folder / f"{number}-raised.flac").write_bytes(b"fLaC")
     labelled = AlertLabels(operated.muting, tmp_path)
     (alert,) = labelled.of("pump-7")
-    assert (alert.alert_id, alert.label) == (heard, "false-alarm")
-    assert alert.clips == (Clip(f"{heard}-0", folder / "0-raised.flac", 1795428915.25),)
+    assert (alert.alert_id, alert.label) == (kept, "false-alarm")
+    assert alert.clips == (Clip(f"{kept}-0", folder / "0-raised.flac", 1795428915.25),)
     assert labelled.of("another") == []
-    assert silent != heard
+    assert silent != kept
 
 
 def test_a_later_part_can_replace_a_command(operated: Operated) -> None:

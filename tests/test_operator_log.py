@@ -1,4 +1,4 @@
-"""What operators told the daemon, on good and bad disks."""
+"""The actions of operators, on good and bad disks."""
 
 from __future__ import annotations
 

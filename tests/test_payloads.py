@@ -140,7 +140,7 @@ def test_schema_refuses_what_is_not_an_alert(wrong: dict[str, Any]) -> None:
             check_payload("alert", {name: value for name, value in good.items() if name != key})
 
 
-def test_state_schema_knows_every_state() -> None:
+def test_state_schema_has_every_state() -> None:
     """The daemon publishes a state that the schema does not contain."""
     known = [one.value for one in SourceStatus]
     assert set(schema("state")["properties"]["state"]["enum"]) == {*known, MUTED}

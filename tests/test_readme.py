@@ -58,3 +58,28 @@ def test_documents_install_into_a_virtual_environment() -> None:
         for line in page.read_text(encoding="utf-8").splitlines():
             if re.match(r"\s*(\$ )?pip install", line) or re.search(r"`pip install [^`]*'", line):
                 raise AssertionError(f"{page.name}: {line}")
+
+
+WORDS = re.compile(
+    r"\b(?:un)?heard\b|\btold\b|\b[Ww]hoever\b|\b[Nn]obody knows\b"
+    r"|_(?:heard|told)\b|\b_?(?:heard|told)_(?!s\b)"
+)
+"""Against docs/style.md: a program receives and sends. ``heard_s`` is in the files of learning."""
+
+
+def test_the_words_are_literal() -> None:
+    """A reader who learned English at school would not know what "heard" means for a program."""
+    programs = (
+        page
+        for name in ("auscult", "monitor", "training", "tests", "benchmarks", "tools", "examples")
+        for page in (ROOT / name).rglob("*.py")
+    )
+    left_out = {ROOT / "docs" / "style.md", ROOT / "tests" / "test_readme.py"}
+    found = [
+        f"{page.relative_to(ROOT)}:{number}: {line.strip()}"
+        for page in [*PAGES, ROOT / "CHANGELOG.md", ROOT / "config.toml", *programs]
+        if page not in left_out
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+        if WORDS.search(line) and "is_told" not in line
+    ]
+    assert found == []

@@ -214,7 +214,7 @@ def test_a_false_alarm_is_relearned_compared_and_accepted(machine: Machine) -> N
 
 
 def test_a_clip_that_the_training_left_out_is_not_learned(machine: Machine) -> None:
-    """An operator would think that the new bundle knows the sound of a copy."""
+    """An operator would think that the new bundle has learned the sound of a copy."""
     machine.arm()
     machine.labelled.add(1, "false-alarm")
     machine.learner.relearn("anna")

@@ -111,7 +111,7 @@ def test_without_messages_the_sound_decides() -> None:
 
 
 def test_an_absent_signal_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Without the right to read the topic, nobody knows why the signal has no effect."""
+    """Without the right to read the topic, it is unknown why the signal has no effect."""
     now_s = [0.0]
     signal = RunningSignal("pump", PLAIN.model_copy(update={"stale_s": 60.0}), lambda: now_s[0])
     for now_s[0] in (0.0, 61.0, 62.0):

@@ -169,7 +169,7 @@ def test_log_mel_has_no_spectra(tmp_path: Path) -> None:
 
 
 def test_windows_that_do_not_fit_the_spectra_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    """With features for 48 kHz, faint faults are missed and nobody knows why."""
+    """With features for 48 kHz, faint faults are missed without a known reason."""
     spec = LogMelSpec(sample_rate_hz=48_000)
     assert section_spectra([], [], spec) is None
     assert "windows of 0.35 s, a new one every 0.17 s" in caplog.text

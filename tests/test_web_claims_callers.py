@@ -238,41 +238,41 @@ def looks_without_a_password(folder: Path) -> bool:
 
 
 @contextmanager
-def overheard(url: str) -> Iterator[tuple[str, bytearray]]:
-    """The address of a relay on the way to a page, and what it hears from the browser."""
-    heard = bytearray()
+def recorded_relay(url: str) -> Iterator[tuple[str, bytearray]]:
+    """The address of a relay on the way to a page, and what it gets from the browser."""
+    passed = bytearray()
     listener = socket.create_server(("127.0.0.1", 0))
 
     def relay() -> None:
         browser, _ = listener.accept()
         with browser, socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as page:
-            while PASSWORD_SENT not in heard and (part := browser.recv(65_536)):
-                heard.extend(part)
-            page.sendall(heard)
+            while PASSWORD_SENT not in passed and (part := browser.recv(65_536)):
+                passed.extend(part)
+            page.sendall(passed)
             browser.sendall(page.recv(65_536))
 
     thread = threading.Thread(target=relay)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", heard
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", passed
     thread.join(10)
     listener.close()
 
 
-def password_is_overheard(folder: Path) -> bool:
+def password_is_recorded(folder: Path) -> bool:
     """Whether a page for the network without a certificate starts, and takes a password."""
     try:
         with (
             served(folder, listen="0.0.0.0:0", users=USERS) as running,
-            overheard(running.url) as (relay, heard),
+            recorded_relay(running.url) as (relay, passed),
             httpx.Client(base_url=relay, headers={"Connection": "close"}) as client,
         ):
             log_in(client)
-            return PASSWORD_SENT in heard
+            return PASSWORD_SENT in passed
     except ConfigError:
         return False
 
 
-@pytest.mark.parametrize("attack", [looks_without_a_password, password_is_overheard])
+@pytest.mark.parametrize("attack", [looks_without_a_password, password_is_recorded])
 def test_a_page_for_the_network_is_refused_without_password_or_certificate(
     attack: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,7 +193,7 @@ def test_arrays_with_fewer_levels_are_smaller_and_show_the_same(running: Served)
     assert running.get(f"{path}?levels=0").status_code == 400
 
 
-def test_head_tells_the_size_without_the_file(running: Served) -> None:
+def test_head_states_the_size_without_the_file(running: Served) -> None:
     """Players ask for the size first."""
     with running.client() as client:
         answer = client.head(CLIP)
@@ -260,12 +260,12 @@ def test_only_the_frequencies_of_a_finding_can_be_listened_to(running: Served) -
     diagnosed(running.state_dir, [2500.0, 3500.0])
     answer = running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=1")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/ogg")
-    heard, opus_hz = soundfile.read(io.BytesIO(answer.content))
-    spectrum = np.abs(np.fft.rfft(heard * np.hanning(len(heard))))
-    hz = np.arange(len(spectrum)) * opus_hz / len(heard)
+    played, opus_hz = soundfile.read(io.BytesIO(answer.content))
+    spectrum = np.abs(np.fft.rfft(played * np.hanning(len(played))))
+    hz = np.arange(len(spectrum)) * opus_hz / len(played)
     assert hz[spectrum.argmax()] == pytest.approx(3000.0, abs=5.0)
     assert spectrum[np.abs(hz - TONE_HZ) < 50.0].max() < 0.1 * spectrum.max()
-    assert np.abs(heard).max() == pytest.approx(0.7, abs=0.1)
+    assert np.abs(played).max() == pytest.approx(0.7, abs=0.1)
     whole = running.get(f"/evidence/{EVIDENCE_ID}/clip.opus").content
     assert whole != answer.content  # both are kept in memory
     assert running.get(f"/evidence/{EVIDENCE_ID}/band.opus?finding=1").content == answer.content

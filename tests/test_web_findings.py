@@ -46,7 +46,7 @@ def keep(app: Served, sound: Path, diagnosis: dict[str, Any]) -> None:
     path.write_text(json.dumps(json_object(path.read_bytes()) | {"diagnosis": diagnosis}))
 
 
-def test_a_finding_is_read_seen_and_heard(
+def test_a_finding_is_read_seen_and_played(
     browser: Browser, app: Served, found: tuple[Path, dict[str, Any]]
 ) -> None:
     """A person would have to know the command line to learn what is wrong."""
@@ -68,10 +68,10 @@ def test_a_finding_is_read_seen_and_heard(
     expect(section.locator(".axis-time")).to_contain_text("Hz")
     expect(section.locator(".axis-level")).to_contain_text("dB")
     samples, rate_hz = viewer.clip(f"evidence/{EVIDENCE_ID}/band.opus?finding=1")
-    heard = np.frombuffer(samples, np.float32)
-    spectrum = np.abs(np.fft.rfft(heard))
+    played = np.frombuffer(samples, np.float32)
+    spectrum = np.abs(np.fft.rfft(played))
     low_hz, high_hz = found[1]["findings"][0]["listen_hz"]
-    assert low_hz < spectrum.argmax() * rate_hz / len(heard) < high_hz
+    assert low_hz < spectrum.argmax() * rate_hz / len(played) < high_hz
     audio = section.locator("audio")
     assert (audio.get_attribute("src") or "").endswith(f"{EVIDENCE_ID}/band.opus?finding=1")
     assert viewer.overflow_px() <= 0

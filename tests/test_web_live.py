@@ -85,7 +85,7 @@ def test_all_browsers_together_ask_the_daemon_once_a_second(running: Served) -> 
 def test_heartbeats_show_that_the_connection_lives(
     running: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A browser could not tell a quiet machine from a lost connection."""
+    """A browser could not distinguish a quiet machine from a lost connection."""
     monkeypatch.setattr(EventStream, "HEARTBEAT_S", 0.2)
     with running.client() as client, events(client, "/api/live/overview") as received:
         assert next(received)[0] == "overview"
@@ -228,7 +228,7 @@ def test_the_sound_of_a_machine_arrives_as_columns(running: Served, tmp_path: Pa
     feed.end()
 
 
-def test_a_machine_that_nobody_knows_has_no_stream(running: Served) -> None:
+def test_an_unknown_machine_has_no_stream(running: Served) -> None:
     """The page of a removed machine would wait for ever."""
     assert running.get("/api/live/machine/nobody").status_code == 404
 

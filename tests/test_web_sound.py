@@ -1,4 +1,4 @@
-"""Sound in the browser: live, and of alerts, heard and seen."""
+"""Sound in the browser: live, and of alerts, played and shown."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_the_file_of_users_is_private_and_has_no_password(tmp_path: Path) -> Non
 
 
 def test_a_user_who_does_not_exist_is_checked_with_the_same_work(tmp_path: Path) -> None:
-    """The time of the answer would tell an attacker which names exist."""
+    """The time of the answer would show an attacker which names exist."""
     path = stored(tmp_path)
     real = argon2.extract_parameters(read_users(path)["anna"].password_hash)
     assert argon2.extract_parameters(_NOBODY) == real

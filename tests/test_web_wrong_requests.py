@@ -151,7 +151,7 @@ MACHINE_ROUTES = [
 
 
 @pytest.mark.parametrize("path", MACHINE_ROUTES)
-def test_a_machine_that_nobody_knows_does_not_exist(local: Served, path: str) -> None:
+def test_an_unknown_machine_does_not_exist(local: Served, path: str) -> None:
     """A slip in an address would look like a machine without a history."""
     assert len(MACHINE_ROUTES) >= 6
     answer = local.get(path.replace("{machine}", "nobody"))
@@ -160,7 +160,7 @@ def test_a_machine_that_nobody_knows_does_not_exist(local: Served, path: str) ->
 
 
 @pytest.mark.parametrize("path", ["/api/machine/x/history", "/api/machine/x/events", "/machine/x"])
-def test_a_machine_is_not_denied_while_nobody_can_tell(
+def test_a_machine_is_not_denied_while_nothing_is_known(
     local: Served, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """While the daemon starts, the page of each of its machines would not exist."""

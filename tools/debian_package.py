@@ -106,7 +106,7 @@ def write(path: Path, text: str, *, mode: int = 0o644) -> None:
 
 
 def control(root: Path, version: str) -> None:
-    """The folder DEBIAN: what dpkg knows of the package and runs."""
+    """The folder DEBIAN: what dpkg needs of the package and runs."""
     minor = sys.version_info.minor
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     values = {

@@ -105,7 +105,7 @@ def apt_succeeds(command: list[str]) -> bool:
     apt's own option ``DPkg::Lock::Timeout`` waits for one of its three locks only.
     """
     until_s = time.monotonic() + WAIT_FOR_APT_S
-    is_told = False
+    is_reported = False
     while True:
         done = subprocess.run(  # noqa: S603 - built above from constants
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -114,13 +114,13 @@ def apt_succeeds(command: list[str]) -> bool:
             return True
         if "Could not get lock" not in done.stderr or time.monotonic() >= until_s:
             return False
-        if not is_told:
+        if not is_reported:
             minutes = round(WAIT_FOR_APT_S / 60)
             print(
                 f"another program uses apt: waiting for it, {minutes} minutes at most",
                 file=sys.stderr,
             )
-            is_told = True
+            is_reported = True
         time.sleep(2.0)
 
 

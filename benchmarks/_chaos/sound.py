@@ -77,7 +77,7 @@ class SoundPlan:
         """Seconds of sound that were delivered."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 
-    def heard_since_start_s(self) -> float:
+    def received_since_start_s(self) -> float:
         """Seconds of sound that the program delivered that runs now."""
         return self.position_s() - self._starts_s()[-1]
 

@@ -31,7 +31,7 @@ from monitor.outbox.reader import read_outbox
 from tests.daemons import toml
 
 _TURN_S = 0.004
-_HEARD_S = 90.0
+_RECEIVED_S = 90.0
 """An alert is raised or cleared well within so much sound."""
 _READ_AGAIN_S = 6.0
 """Longer than a daemon needs to start and to read what it has not read."""
@@ -229,13 +229,13 @@ class World:
         """Whether nothing follows the last record of a machine.
 
         A kill may break off a decision to raise an alert, near the end of its fault. The next
-        daemon makes it again, or has heard enough sound without the fault.
+        daemon makes it again, or has received enough sound without the fault.
         """
         if last["kind"] == "cleared":
             return True
         sounds = [sound for sound in self._sounds if sound.machine == last["machine"]]
         broken_off = last["event"] == "decided" and last["kind"] == "raised"
-        return broken_off and any(sound.heard_since_start_s() > _HEARD_S for sound in sounds)
+        return broken_off and any(sound.received_since_start_s() > _RECEIVED_S for sound in sounds)
 
     def _settled(self) -> bool:
         """Whether all recordings are read, and all alerts are cleared and acknowledged."""

@@ -56,7 +56,7 @@ class Looped:
     scores: frozenset[float]
     faulty: bool
 
-    def heard_s(self) -> float:
+    def received_s(self) -> float:
         """Seconds of sound that the daemon has read."""
         return float(struct.unpack("<q", self.cursor.read_bytes())[0] / 2 / RATE_HZ)
 

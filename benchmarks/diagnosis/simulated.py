@@ -24,17 +24,17 @@ N_HEALTHY, HEALTHY_S = 8, 40.0
 
 
 def shafts(speeds_hz: tuple[float, ...]) -> dict[str, ShaftSettings]:
-    """What the diagnosis is told. Within 5 %: the given middle is off by 2 %."""
+    """What the diagnosis is given. Within 5 %: the given middle is off by 2 %."""
     low, high = min(speeds_hz), max(speeds_hz)
     exact = (low, low) if low == high else (low * 0.99, high * 1.01)
-    told: dict[str, dict[str, object]] = {
+    given: dict[str, dict[str, object]] = {
         "known": {"speed_hz": exact},
         "within 5 %": {"speed_hz": (low * 0.97, high * 1.07)},
         "unknown": {},
     }
     return {
         name: ShaftSettings.model_validate({"bearings": ["6205"], **values})
-        for name, values in told.items()
+        for name, values in given.items()
     }
 
 

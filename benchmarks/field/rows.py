@@ -17,7 +17,7 @@ class Row:
     """What became of one case.
 
     ``read_s`` of ``there_s``: seconds of sound, where a case has sound. ``message``: what the
-    user is told, empty without any. ``wrong``: the guarantee that is broken, empty if none is.
+    user reads, empty without any. ``wrong``: the guarantee that is broken, empty if none is.
     """
 
     kind: str

@@ -30,7 +30,7 @@ _TIME_IN_NAME = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _FIRST_SET_YEAR = 1990
-"""Nobody recorded files before. Clocks of Linux begin in 1970, of FAT and of GPS in 1980."""
+"""Files were not recorded before. Clocks of Linux begin in 1970, of FAT and of GPS in 1980."""
 _CHIP_BEGINS = (2000, 1)
 """Year and month in which the clocks of many clock chips begin."""
 _LEAP_SECOND = 60

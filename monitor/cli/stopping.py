@@ -44,7 +44,7 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def end_by(number: signal.Signals) -> None:
-    """End this process by the signal, so that its parent knows why: systemd expects this.
+    """End this process by the signal, so that its parent sees why: systemd expects this.
 
     It returns only if the signal is blocked.
     """

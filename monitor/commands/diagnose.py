@@ -152,7 +152,7 @@ def _lines(result: Diagnosis, document: dict[str, Any]) -> Iterator[str]:
         yield f"note: {note}"
     speed = document["speed"]
     if speed is not None:
-        how = "heard" if speed["heard"] else "as given"
+        how = "measured" if speed["measured"] else "as given"
         yield f"speed: {speed['hz']:.3f} rev/s +- {speed['uncertainty_hz']:.3f}, {how}"
     envelope = document["envelope_spectrum"]
     if envelope is not None:

@@ -150,7 +150,7 @@ class _SourceTest:
                 description = f"at {item.sample_rate_hz} Hz"
             else:
                 description = f"as log-mel with {item.frames_db.shape[1]} bands"
-                if self._pipeline is None:  # only a bundle knows the length of a frame
+                if self._pipeline is None:  # only a bundle has the length of a frame
                     break
             self._score(item)
             if self._received_s >= TEST_S:

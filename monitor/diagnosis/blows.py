@@ -43,7 +43,7 @@ def blows(samples: FloatArray, sound: Spectra, healthy: Healthy) -> list[Finding
     filled = np.unique((times_s / seconds * _PARTS).astype(int))
     if len(times_s) < _LEAST_BLOWS or len(filled) < _PARTS - 1:
         return []
-    where = f"heard most from {band}, {above_db:.0f} dB above the rest"
+    where = f"strongest from {band}, {above_db:.0f} dB above the rest"
     rate_hz, error_hz = rhythm_hz(np.diff(times_s))
     if rate_hz is not None:
         text = f"about {rate_hz:.1f} impacts per second, unevenly or with pauses, {where}"

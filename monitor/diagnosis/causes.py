@@ -128,8 +128,8 @@ def _matching(
 
 def _speed_text(speed: ShaftSpeed) -> str:
     where = ""
-    if speed.is_heard and not speed.is_given:
+    if speed.is_measured and not speed.is_given:
         where = ", if that is the speed of the shaft"
-    elif not speed.is_heard:
+    elif not speed.is_measured:
         where = ", as configured"
     return f"{speed.hz:.4g} rev/s{where}"

@@ -111,7 +111,7 @@ def _compared(
     samples: FloatArray, sound: Spectra, reference: Healthy, shaft: ShaftSettings | None
 ) -> Diagnosis:
     shaft = shaft or ShaftSettings()
-    others = reference.pieces if reference.is_heard else ()
+    others = reference.pieces if reference.has_sound else ()
     causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz))
     findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)
     if clipped_share(samples) > _CLIPPED_SHARE:
@@ -119,7 +119,7 @@ def _compared(
     else:
         findings = _joined(findings, line_findings(sound, reference, causes, findings))
         findings += _apart(louder_noise(sound, reference), findings)
-    if not reference.is_heard:
+    if not reference.has_sound:
         findings = [one for one in findings if one.kind in _SELDOM or (one.rate_hz and one.band)]
     # Louder noise without a rhythm is the least specific.
     findings.sort(key=lambda one: (one.kind == "broadband" and not one.rate_hz, -one.certainty))
@@ -131,7 +131,7 @@ _SELDOM = frozenset({"impacts", "subharmonics"})
 
 
 def _notes(samples: FloatArray, reference: Healthy, causes: Causes) -> Iterator[str]:
-    if not reference.is_heard:
+    if not reference.has_sound:
         yield "without healthy sound: what is named may be normal for this machine"
     elif len(reference.pieces) < FEW:
         yield "there is little healthy sound, so only what is far above it is named"

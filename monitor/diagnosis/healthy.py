@@ -73,15 +73,15 @@ class Limits:
 class Healthy:
     """Healthy pieces of sound in one operating state.
 
-    ``is_heard``: false if there is no healthy sound and the only piece is ``featureless``. Raises
+    ``has_sound``: false if there is no healthy sound and the only piece is ``featureless``. Raises
     ``ValueError`` without any piece, and for pieces that were cut in another way.
     """
 
-    def __init__(self, pieces: Sequence[Spectra], *, is_heard: bool = True) -> None:
+    def __init__(self, pieces: Sequence[Spectra], *, has_sound: bool = True) -> None:
         if not pieces or any(one.plan != pieces[0].plan for one in pieces):
             raise ValueError("healthy pieces of one plan are needed")
         self.pieces = tuple(pieces)
-        self.is_heard = is_heard
+        self.has_sound = has_sound
         self.plan = pieces[0].plan
         n_bins = len(pieces[0].density_db)
         self.reach = (1 + _SPEED_SHARE * np.arange(n_bins)).astype(np.intp)
@@ -110,7 +110,7 @@ class Healthy:
             envelope_db=background_of(sound.envelope_db, sound.plan.bin_hz),
             kurtosis=np.zeros_like(sound.kurtosis),
         )
-        return cls([flat], is_heard=False)
+        return cls([flat], has_sound=False)
 
     def line_excess_db(self, sound: Spectra, without: int | None = None) -> FloatArray:
         """How far each bin is above all healthy pieces, in level and in prominence.

@@ -121,7 +121,7 @@ def _finding(place: _Place, causes: Causes, fit: FittedComb, certainty: float) -
     if place.is_impulsive(fit):
         kind = "impacts"
         fits = causes.of_impacts(rate_hz, error_hz)
-        what = f"{rate_hz:.1f} impacts per second, heard from {place.band}"
+        what = f"{rate_hz:.1f} impacts per second, found from {place.band}"
     return Finding(
         kind,
         rate_hz=rate_hz,

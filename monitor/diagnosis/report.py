@@ -28,11 +28,11 @@ def described(diagnosis: Diagnosis) -> dict[str, Any]:
         else {
             "hz": round(speed.hz, 4),
             "uncertainty_hz": round(speed.uncertainty_hz, 4),
-            "heard": speed.is_heard,
+            "measured": speed.is_measured,
             "given": speed.is_given,
         },
         "healthy_pieces": len(diagnosis.healthy.pieces)
-        if diagnosis.healthy is not None and diagnosis.healthy.is_heard
+        if diagnosis.healthy is not None and diagnosis.healthy.has_sound
         else 0,
         "envelope_spectrum": None if sound is None else envelope_peaks(diagnosis, sound),
         "order_spectrum": None
@@ -62,7 +62,7 @@ def envelope_peaks(diagnosis: Diagnosis, sound: Spectra) -> dict[str, Any]:
     strongest = sorted(sorted(peaks, key=lambda peak: -prominence_db[peak])[:_MOST_PEAKS])
     band = bands_of(sound.plan.rate_hz)[number]
     healthy = diagnosis.healthy
-    others = healthy.pieces if healthy is not None and healthy.is_heard else ()
+    others = healthy.pieces if healthy is not None and healthy.has_sound else ()
     before = [
         float(np.median([one.envelope_db[number, peak] for one in others]))
         for peak in (strongest if others else ())
@@ -97,14 +97,14 @@ def order_levels(diagnosis: Diagnosis, sound: Spectra) -> list[dict[str, Any]]:
         at = round(order * speed.hz / sound.plan.bin_hz)
         if at >= len(density_db):
             break
-        is_heard = healthy is not None and healthy.is_heard
+        has_sound = healthy is not None and healthy.has_sound
         over_db = float(density_db[at] - healthy.median_density_db[at]) if healthy else 0.0
         rows.append(
             {
                 "order": order,
                 "hz": round(order * speed.hz, 2),
                 "above_background_db": round(float(prominence_db[at]), 1),
-                "above_healthy_db": round(over_db, 1) if is_heard else None,
+                "above_healthy_db": round(over_db, 1) if has_sound else None,
             }
         )
     return rows
@@ -115,7 +115,7 @@ def third_octave_levels(diagnosis: Diagnosis, sound: Spectra) -> list[dict[str, 
     healthy = diagnosis.healthy
     now_db = sound.thirds_db
     before_db = None
-    if healthy is not None and healthy.is_heard:
+    if healthy is not None and healthy.has_sound:
         before_db = np.median([one.thirds_db for one in healthy.pieces], axis=0)
     return [
         {

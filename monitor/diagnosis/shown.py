@@ -34,7 +34,7 @@ def shown(diagnosis: Diagnosis) -> dict[str, Any]:
         described.append(
             {
                 **one.to_dict(),
-                "listen_hz": _heard_hz(one, diagnosis.sound),
+                "listen_hz": _listen_hz(one, diagnosis.sound),
                 "spectrum": len(spectra) if spectrum is not None else None,
             }
         )
@@ -43,7 +43,7 @@ def shown(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "findings": described,
         "notes": list(diagnosis.notes),
-        "healthy_pieces": len(healthy.pieces) if healthy is not None and healthy.is_heard else 0,
+        "healthy_pieces": len(healthy.pieces) if healthy is not None and healthy.has_sound else 0,
         "spectra": spectra,
     }
 
@@ -111,8 +111,8 @@ def _lines_hz(finding: Finding) -> list[float]:
     return [number * finding.rate_hz for number in finding.harmonics or (1,)]
 
 
-def _heard_hz(finding: Finding, sound: Spectra | None) -> list[float] | None:
-    """The frequencies in which it can be heard; None if they are not known."""
+def _listen_hz(finding: Finding, sound: Spectra | None) -> list[float] | None:
+    """The frequencies to play, in which it is audible; None if they are not known."""
     if finding.band is not None:
         low_hz, high_hz = _edges(finding)
     elif lines_hz := _lines_hz(finding):

@@ -30,13 +30,13 @@ _SAME = 0.01
 class ShaftSpeed:
     """Revolutions per second and their uncertainty.
 
-    ``is_heard``: found in the sound; otherwise it is only what the configuration states.
+    ``is_measured``: found in the sound; otherwise it is only what the configuration states.
     ``is_given``: within what the configuration states.
     """
 
     hz: float
     uncertainty_hz: float
-    is_heard: bool
+    is_measured: bool
     is_given: bool
 
     @property
@@ -45,7 +45,7 @@ class ShaftSpeed:
         return self.uncertainty_hz / self.hz
 
 
-def heard_speed(
+def measured_speed(
     sound: Spectra, low_hz: float, high_hz: float, *, must_have: int = _MUST_HAVE
 ) -> tuple[float, float] | None:
     """The speed from ``low_hz`` to ``high_hz`` whose multiples stand out, and its uncertainty.
@@ -113,19 +113,19 @@ def shaft_speed(
     """
     if given_hz is not None:
         return _near(alert, healthy, *given_hz)
-    base = _agreed([heard_speed(one, SLOWEST_HZ, FASTEST_HZ) for one in healthy[:_ASKED]])
+    base = _agreed([measured_speed(one, SLOWEST_HZ, FASTEST_HZ) for one in healthy[:_ASKED]])
     if base is None:
         return None
-    found = heard_speed(alert, base[0] * 0.97, base[0] * 1.03, must_have=2)
+    found = measured_speed(alert, base[0] * 0.97, base[0] * 1.03, must_have=2)
     hz, uncertainty_hz = found or (base[0], max(base[1], 0.01 * base[0]))
-    return ShaftSpeed(hz, uncertainty_hz, is_heard=True, is_given=False)
+    return ShaftSpeed(hz, uncertainty_hz, is_measured=True, is_given=False)
 
 
 def _agreed(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
     """The speed that most pieces have within one percent; None if there is none."""
-    heard = [one for one in found if one is not None]
-    for hz, uncertainty_hz in heard:
-        same = [other for other, _ in heard if abs(other / hz - 1.0) < _SAME]
+    measured = [one for one in found if one is not None]
+    for hz, uncertainty_hz in measured:
+        same = [other for other, _ in measured if abs(other / hz - 1.0) < _SAME]
         if len(same) * 2 > len(found):
             return float(np.median(same)), max(uncertainty_hz, float(np.std(same)))
     return None
@@ -135,17 +135,17 @@ def _near(
     alert: Spectra, healthy: Sequence[Spectra], low_hz: float, high_hz: float
 ) -> ShaftSpeed | None:
     for sound in (alert, *healthy[:_ASKED]):
-        found = heard_speed(sound, low_hz, high_hz, must_have=3)
+        found = measured_speed(sound, low_hz, high_hz, must_have=3)
         if found is not None:
-            inside = heard_speed(alert, found[0] * 0.99, found[0] * 1.01, must_have=1)
+            inside = measured_speed(alert, found[0] * 0.99, found[0] * 1.01, must_have=1)
             hz, uncertainty_hz = inside or (found[0], max(found[1], 0.005 * found[0]))
-            return ShaftSpeed(hz, uncertainty_hz, is_heard=True, is_given=True)
+            return ShaftSpeed(hz, uncertainty_hz, is_measured=True, is_given=True)
     for sound in (alert, *healthy[:_ASKED]):
-        other = heard_speed(sound, SLOWEST_HZ, FASTEST_HZ)
+        other = measured_speed(sound, SLOWEST_HZ, FASTEST_HZ)
         if other is not None and not _is_related(other[0], low_hz, high_hz):
             return None
     middle, half = (low_hz + high_hz) / 2.0, (high_hz - low_hz) / 2.0
-    return ShaftSpeed(middle, half, is_heard=False, is_given=True)
+    return ShaftSpeed(middle, half, is_measured=False, is_given=True)
 
 
 def _is_related(hz: float, low_hz: float, high_hz: float) -> bool:

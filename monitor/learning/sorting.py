@@ -54,7 +54,7 @@ def rare_pieces(pieces: Sequence[Piece]) -> dict[str, str]:
 def pieces_while_off(bundle: LearnedBundle, pieces: Sequence[Piece]) -> set[str]:
     """The names of pieces of the machine that was off, if ``bundle`` was made from them alone.
 
-    This is so when sound that came later is far louder. Empty if the bundle knows the running
+    This is so when sound that came later is far louder. Empty if the bundle has the running
     machine.
     """
     running = [piece for piece in pieces if piece.kind == "running"]

@@ -96,7 +96,7 @@ def _why_refused(url: str) -> str:
     try:
         is_enabled = _plugins()[scheme].enabled
     except KeyError:
-        return f"{shown} (it knows no service with {scheme}://)"
+        return f"{shown} (it has no service for {scheme}://)"
     if not is_enabled:
         return f"{shown} (this computer lacks what {scheme}:// needs)"
     return f"{shown} (a part after {scheme}:// is missing or wrong)"

@@ -64,8 +64,8 @@ def fold(ledger: Ledger, event: Event, interest: Interest) -> None:
 def fold_early(ledger: Ledger, event: Event, interest: Interest) -> bool:
     """Take an alert that the history does not have yet; whether the ledger has changed.
 
-    It comes after all that was taken from the history. When the history has it, ``fold`` knows it
-    by its ``sequence``.
+    It comes after all that was taken from the history. When the history has it, ``fold`` recognises
+    it by its ``sequence``.
     """
     sequence = whole(event.payload.get("sequence"))
     is_old = sequence <= ledger.not_taken.get(event.machine, 0)

@@ -104,7 +104,7 @@ class Muting:
     def state(self, machine: str, payload: Mapping[str, Any]) -> None:
         """Publish the state with mute, acknowledgement and label."""
         with self.guard:
-            payload = {**payload, **self._told(machine)}
+            payload = {**payload, **self._operator_fields(machine)}
             if payload["muted_until"] is not None and payload.get("state") in _REPLACED:
                 payload |= {"state": MUTED, "state_without_mute": payload["state"]}
                 began_s = self.operators.mutes[machine].began_unix_s(self._clock)
@@ -202,7 +202,7 @@ class Muting:
             return None
         return mute
 
-    def _told(self, machine: str) -> dict[str, Any]:
+    def _operator_fields(self, machine: str) -> dict[str, Any]:
         mute = self._live_mute(machine)
         left_s = mute.remaining_s(self._clock) if mute is not None else 0.0
         until = rfc3339(round(self._clock.unix_s() + left_s)) if mute is not None else None

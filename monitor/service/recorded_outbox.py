@@ -20,7 +20,7 @@ class RecordedOutbox(Outbox):
     An alert that the broker has acknowledged is removed when the history has it on the disk. If
     the disk refuses the history, or is slow, the alert is kept among ``unrecorded`` and added
     again when the disk accepts the history, also after a kill. The history has each message once:
-    it knows them by their ``event_id``.
+    it recognises them by their ``event_id``.
 
     An alert that names evidence is kept among ``unrecorded`` until the evidence is written or its
     loss is reported (:meth:`settle`). Otherwise, if the history is destroyed before a kill, nobody

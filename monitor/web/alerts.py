@@ -52,7 +52,7 @@ async def alerts_document(request: Request) -> dict[str, Any]:
 
 
 async def alert_page_document(context: Context, alert_id: str) -> dict[str, Any]:
-    """One alert with its evidence. Raises ``MissingInputError`` if nobody knows it."""
+    """One alert with its evidence. Raises ``MissingInputError`` if it is unknown."""
     if not is_alert_id(alert_id):
         raise MissingInputError(Sentence("refusal.no_alert", alert=one_line(alert_id)))
     record = await context.past.alert(alert_id)

@@ -20,7 +20,7 @@ def json_answer(
 
 def accepts_gzip(request: Request) -> bool:
     """Whether the browser takes a compressed answer. Only for content that has no secret: the
-    length of a compressed answer tells something about it."""
+    length of a compressed answer reveals something about it."""
     stated = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
     return "gzip" in stated
 

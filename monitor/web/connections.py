@@ -149,7 +149,7 @@ class Listener(socket.socket):
 
 
 class _Connection(socket.socket):
-    """Tells its gate when it is closed."""
+    """Notifies its gate when it is closed."""
 
     gate: Gate
     peer: Any

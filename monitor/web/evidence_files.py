@@ -65,7 +65,7 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
     context, path = context_of(request), _path(piece, file)
     band_hz = None
     if file == BAND:
-        band_hz = heard_hz(piece, whole_number(request, "finding", 1, most=_MOST_FINDINGS))
+        band_hz = finding_hz(piece, whole_number(request, "finding", 1, most=_MOST_FINDINGS))
     if path is None or (file == BAND and band_hz is None):
         raise MissingInputError(Sentence("refusal.no_evidence_file", file=file))
     if file in {"clip.opus", BAND}:
@@ -82,8 +82,8 @@ async def _answer(request: Request, piece: Piece | None, file: str, name: str) -
     return await file_answer(request, path, _TYPES[file], context.workers, file_name=file_name)
 
 
-def heard_hz(piece: Piece, number: int) -> Band | None:
-    """The frequencies in which a finding of the piece can be heard; None if it names none.
+def finding_hz(piece: Piece, number: int) -> Band | None:
+    """The frequencies of a finding of the piece; None if it names none.
 
     ``number``: from 1.
     """

@@ -65,7 +65,7 @@ async def health_page(request: Request) -> Response:
 
 
 def memory_bytes() -> int | None:
-    """The memory of this process; None where the system does not tell."""
+    """The memory of this process; None where the system does not report it."""
     try:
         pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")

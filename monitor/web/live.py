@@ -35,7 +35,7 @@ async def live_overview(request: Request) -> Response:
 async def live_machine(request: Request) -> Response:
     """``api/live/machine/<id>``."""
     context, machine = context_of(request), request.path_params["machine"]
-    await machine_document(context, machine)  # 404 for a machine that nobody knows
+    await machine_document(context, machine)  # 404 for an unknown machine
     return context.channels.stream(
         f"machine {machine}",
         caller_of(request).address,

@@ -70,9 +70,9 @@ async def machine_document(context: Context, name: str) -> dict[str, Any]:
 
 
 async def check_known(context: Context, name: str) -> None:
-    """Raise ``MissingInputError`` for a machine that nobody knows.
+    """Raise ``MissingInputError`` for an unknown machine.
 
-    Raises ``ServiceUnavailableError`` if nobody answers who might know it.
+    Raises ``ServiceUnavailableError`` if nothing answers that could have it.
     """
     status = await context.daemon.status()
     if status is not None and any(one["id"] == name for one in status["machines"]):

@@ -17,7 +17,7 @@ class Protocol(H11Protocol):
     """A connection must send a whole request within ``REQUEST_S``, or it is ended.
 
     The scope of each request has a function that ends the connection without sending what waits.
-    ``gate``: is told when a request begins and ends.
+    ``gate``: is called when a request begins and ends.
     """
 
     REQUEST_S: ClassVar[float] = 15.0

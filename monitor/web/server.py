@@ -46,10 +46,10 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    ``manager`` is told that the page is served, and lives. ``ready`` is called with the address of
-    the page. ``stopping`` is called in the event loop as soon as a signal arrives, and must end all
-    endless responses. Raises ``ServiceUnavailableError`` if the address cannot be used, and
-    ``ConfigError`` for a certificate that cannot be used.
+    ``manager`` is notified that the page is served, and lives. ``ready`` is called with the
+    address of the page. ``stopping`` is called in the event loop as soon as a signal arrives, and
+    must end all endless responses. Raises ``ServiceUnavailableError`` if the address cannot be
+    used, and ``ConfigError`` for a certificate that cannot be used.
     """
     listener = listening(settings)
     address = page_address(settings, *listener.getsockname()[:2])
@@ -64,11 +64,11 @@ def serve(
             f"certificate and its key in PEM: {error}"
         ) from error
 
-    def tell() -> None:
+    def served() -> None:
         manager.ready(f"the page is at {address}")
         ready(address)
 
-    asyncio.run(_serve(_Server(config), listener, manager, stopping, tell))
+    asyncio.run(_serve(_Server(config), listener, manager, stopping, served))
 
 
 def page_address(settings: WebSettings, host: str, port: int) -> str:

@@ -26,7 +26,7 @@ def diagnosis_figure(diagnosis: Diagnosis, sound: Spectra) -> Figure:
         figure = Figure(figsize=(11, 6), layout="constrained")
         spectrum, envelope = figure.subplots(2, 1)
         healthy = diagnosis.healthy
-        others = healthy.pieces if healthy is not None and healthy.is_heard else ()
+        others = healthy.pieces if healthy is not None and healthy.has_sound else ()
         hz = np.arange(len(sound.density_db)) * sound.plan.bin_hz
         _drawn(spectrum, hz, sound.density_db, [one.density_db for one in others], 1)
         spectrum.set_xscale("log")

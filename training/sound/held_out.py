@@ -1,7 +1,7 @@
 """How near each healthy recording is to an alert, by statistics that were made without it.
 
 Scores of recordings by the finished bundle are too low: its statistics were made from them. These
-ratios tell how new sound of the same kind would be scored.
+ratios show how new sound of the same kind would be scored.
 """
 
 from __future__ import annotations

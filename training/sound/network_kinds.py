@@ -62,6 +62,5 @@ def described_network(values: dict[str, Any], imported: str | None = None) -> So
             return ModuleAutoencoder(spec, import_network(imported))
         case other:
             raise BundleError(
-                f"network: kind is {other!r}, this version of auscult knows {BANDS!r} and "
-                f"{MODULE!r}"
+                f"network: kind is {other!r}, this version of auscult has {BANDS!r} and {MODULE!r}"
             )

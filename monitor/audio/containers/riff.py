@@ -90,7 +90,7 @@ def _walk(
     """The RIFF file at ``start``, and where the next one begins or the file ends."""
     magic = os.pread(descriptor, 4, start)
     wave, offset = _Wave(">" if magic == b"RIFX" else "<"), start + 12
-    wave.is_plain = magic != b"BW64"  # libsndfile knows the other names only
+    wave.is_plain = magic != b"BW64"  # libsndfile reads the other names only
     names: list[bytes] = []
     for _ in range(_MOST_CHUNKS):
         head = os.pread(descriptor, 8, offset)

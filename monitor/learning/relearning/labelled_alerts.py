@@ -38,7 +38,7 @@ def no_labelled_alerts() -> Sequence[LabelledAlert]:
     return ()
 
 
-def heard_since(labelled: Sequence[LabelledAlert], unix_s: float) -> list[LabelledAlert]:
+def with_sound_since(labelled: Sequence[LabelledAlert], unix_s: float) -> list[LabelledAlert]:
     """The alerts that have sound from after a time, with this sound only."""
     kept = [
         LabelledAlert(

@@ -16,7 +16,7 @@ from monitor.learning.relearning.labelled_alerts import (
     FALSE_ALARM,
     LabelledAlert,
     LabelledAlerts,
-    heard_since,
+    with_sound_since,
 )
 from monitor.learning.relearning.scoring import MonitoredBy, Scores, ScoringJob
 from monitor.learning.relearning.scoring_process import Scoring
@@ -75,7 +75,7 @@ class RelearnSteps:
         """The alerts of the machine as it is placed now: since its learning began."""
         began_at = self._state.journal.began_at
         since_s = datetime.fromisoformat(began_at).timestamp() if began_at else 0.0
-        return heard_since(self._labelled(), since_s)
+        return with_sound_since(self._labelled(), since_s)
 
     def advance(self) -> None:
         """Do what is due for an armed machine. Raises ``OSError``."""

@@ -1,4 +1,4 @@
-"""What a message tells: which alerts, from when, and until when."""
+"""The lines of a message: which alerts, from when, and until when."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LINE = re.compile(
 
 
 @dataclass(frozen=True)
-class Told:
+class AlertLine:
     """One line of a message: which alert, from when, and until when it lasted.
 
     Minutes since the start of the clock; ``begin`` is None if the line only says that it ended.
@@ -31,13 +31,13 @@ class Told:
         return self.end if self.end is not None else self.begin or 0
 
 
-def told_by(message: Message, now_unix_s: float) -> list[Told]:
-    """What a message tells, and told at a time: dates of the same day are left out."""
+def lines_of(message: Message, now_unix_s: float) -> list[AlertLine]:
+    """The lines of a message that was sent at this time: dates of the same day are left out."""
     lines = [*message.body.splitlines(), message.title]
     found = [match for line in lines if (match := _LINE.match(line))]
     assert found, message
     return [
-        Told(
+        AlertLine(
             one["machine"],
             _minute(one["since"] or one["begin"], now_unix_s),
             _minute(one["end"] or one["ended"], now_unix_s),
