@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from monitor.diagnosis.child import diagnosis_of, used_part
 from monitor.diagnosis.healthy_files import recordings_of
 from monitor.diagnosis.recordings import read_beginning
 from monitor.diagnosis.settings import ShaftSettings
-from monitor.evidence.clip import Judge
+from monitor.evidence.clip import Judge, Request
 from monitor.evidence.folder import EvidenceFolder
 from monitor.evidence.piece_files import kept_request
 from monitor.model.bundle import Bundle
@@ -113,16 +114,21 @@ class HungryDiagnosing(Diagnosing):
     MOST_MEMORY_MB = 100
 
 
-def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle: Bundle) -> None:
-    """The system would end the daemon, which is in the same unit."""
+def kept(folder: Path, bundle: Bundle) -> Request:
+    """The request of a piece of 1 s that is in ``folder``."""
     alert_id = str(uuid7())
-    piece = tmp_path / alert_id / "0-raised.json"
+    piece = folder / alert_id / "0-raised.json"
     piece.parent.mkdir()
     about = {"alert_id": alert_id, "evidence_id": f"{alert_id}-0", "moment": "raised"}
     times = {"at": AT, "starts_at": AT, "at_s": 15.0, "began_s": 10.0, "operation": "running"}
     piece.write_text(json.dumps({"machine": "m", "ratio": 2.0, **about, **times}))
     soundfile.write(piece.with_suffix(".flac"), machine(1.0, 7), RATE_HZ)
-    request = kept_request(json.loads(piece.read_text()), Judge(bundle.spec, bundle.sha256, bundle))
+    return kept_request(json.loads(piece.read_text()), Judge(bundle.spec, bundle.sha256, bundle))
+
+
+def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle: Bundle) -> None:
+    """The system would end the daemon, which is in the same unit."""
+    request = kept(tmp_path, bundle)
     results: queue.Queue[dict[str, Any]] = queue.Queue()
     diagnosing = HungryDiagnosing(
         EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda _, result: results.put(result)
@@ -132,6 +138,62 @@ def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle:
     (note,) = results.get(timeout=20)["notes"]
     diagnosing.stop()
     assert "more memory than 100 MB" in note
+
+
+class SleepingDiagnosing(Diagnosing):
+    """Its child does nothing until it is ended."""
+
+    COMMAND = (sys.executable, "-c", "import time; time.sleep(600)")
+
+
+def test_a_process_that_starts_during_the_stop_is_ended(
+    tmp_path: Path, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would run on after the daemon, which then waits for its service to end."""
+    begun: queue.Queue[subprocess.Popen[str]] = queue.Queue()
+    starts, stopped = threading.Event(), threading.Event()
+    popen = subprocess.Popen
+
+    def slow(*arguments: Any, **options: Any) -> subprocess.Popen[str]:
+        starts.set()
+        stopped.wait(20)
+        begun.put(process := popen(*arguments, **options))
+        return process
+
+    monkeypatch.setattr(SleepingDiagnosing, "_STOP_S", 0.0)
+    monkeypatch.setattr(subprocess, "Popen", slow)
+    diagnosing = SleepingDiagnosing(
+        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda *_: None
+    )
+    diagnosing.start()
+    diagnosing.submit(kept(tmp_path, bundle))
+    assert starts.wait(20)
+    diagnosing.stop()
+    stopped.set()
+    assert begun.get(timeout=20).wait(20) == -signal.SIGKILL
+
+
+def test_why_sound_cannot_be_read_is_a_sentence(tmp_path: Path, bundle: Bundle) -> None:
+    """The note on the page of the alert would begin with the name of a Python class."""
+    request = kept(tmp_path, bundle)
+    sound = tmp_path / request.alert_id / "0-raised.flac"
+    sound.write_bytes(b"no sound")
+    results: queue.Queue[dict[str, Any]] = queue.Queue()
+    diagnosing = Diagnosing(
+        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda _, result: results.put(result)
+    )
+    diagnosing.start()
+    diagnosing.submit(request)
+    (note,) = results.get(timeout=30)["notes"]
+    diagnosing.stop()
+    assert note.startswith(f"no diagnosis: {sound}: not an audio file")
+
+
+def test_sound_that_is_a_gap_is_too_short(tmp_path: Path) -> None:
+    """The diagnosis would end with a fault of the program, and without a reason."""
+    result = diagnosis_of(asked(tmp_path, n_healthy=0, gaps=[[0.0, 31.0]]))
+    assert (result["findings"], result["seconds"]) == ([], 0.0)
+    assert "too short" in result["notes"][0]
 
 
 def test_a_diagnosis_ends_also_if_the_daemon_was_killed() -> None:

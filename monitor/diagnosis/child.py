@@ -3,7 +3,8 @@
 Usage: python -m monitor.diagnosis.child < REQUEST. The request is JSON with ``sound`` (a path),
 ``start_s`` (where the diagnosis begins), ``gaps`` (pairs of position and length in which sound was
 lost), ``healthy`` (paths), ``shaft`` (``[machine.shaft]``) and ``timeout_s``. The result is written
-to standard output as JSON, see :func:`monitor.diagnosis.shown.shown`.
+to standard output as JSON, see :func:`monitor.diagnosis.shown.shown`; or only ``failure``, a
+sentence, if the sound cannot be read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from monitor.diagnosis.recordings import diagnosed_with, read_beginning
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.diagnosis.shown import shown
 from monitor.domain import FloatArray
+from monitor.errors import AuscultError
+from monitor.text.escaping import one_line
 
 _ENOUGH_S = 8.0
 """If less sound is left after ``start_s``, the diagnosis begins at the beginning."""
@@ -91,7 +94,10 @@ def main() -> None:
     """Read the request, and write the result."""
     request = json.load(sys.stdin)
     signal.alarm(int(request["timeout_s"]) + 1)  # also if the parent was killed
-    document = diagnosis_of(request)
+    try:
+        document = diagnosis_of(request)
+    except AuscultError as error:
+        document = {"failure": one_line(str(error))}
     sys.stdout.write(json.dumps(document, allow_nan=False, separators=(",", ":")))
 
 

@@ -84,4 +84,5 @@ def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
 
 
 def _joined(blocks: Iterable[AudioBlock | None]) -> FloatArray:
-    return np.concatenate([one.samples for one in blocks if one is not None])
+    parts = [one.samples for one in blocks if one is not None]
+    return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)

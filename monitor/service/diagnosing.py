@@ -33,10 +33,7 @@ log = logging.getLogger(__name__)
 _PUBLISHED = 3
 """So many findings are in a message, the most certain ones, with so many causes each."""
 _MOST_RECORDINGS = 8
-_KEYS = (
-    *("kind", "rate_hz", "rate_uncertainty_hz", "order", "level_db", "band_hz"),
-    "text",
-)
+_KEYS = ("kind", "rate_hz", "rate_uncertainty_hz", "order", "level_db", "band_hz", "text")
 _FIT_KEYS = ("cause", "expected_hz", "deviation")
 
 
@@ -166,6 +163,8 @@ class Diagnosing:
             raise FailedDiagnosisError(f"its process cannot be started: {error}") from error
         self._process = process
         try:
+            if self._is_stopping.is_set():  # ``stop`` has perhaps not seen this process
+                raise FailedDiagnosisError("the daemon ends")
             limit_process(process.pid, self._NICE, self.MOST_MEMORY_MB * 1_000_000)
             answer, errors = process.communicate(json.dumps(question), self.TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -202,6 +201,8 @@ def _checked(answer: str) -> dict[str, Any]:
         result = json_object(answer)  # with NaN, the alert could never be sent
     except ValueError:
         result = {}
+    if "failure" in result:
+        raise FailedDiagnosisError(str(result["failure"]))
     findings = result.get("findings")
     if not isinstance(findings, list) or not all(isinstance(one, dict) for one in findings):
         raise FailedDiagnosisError("its process gave no result")
