@@ -169,14 +169,24 @@ class Pipeline:
                         self._gap()
                         self._set_state(run, output)
         except SourceFault as fault:
-            self._gap()
-            self._set_state(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+            self._not_finite(fault, output)
         return output
 
     def finish(self) -> PipelineOutput:
         """End a recording: flush the resampler, and score a recording shorter than a span."""
         output = PipelineOutput()
         self._allow_bounds()
+        try:
+            self._finish(output)
+        except SourceFault as fault:
+            self._not_finite(fault, output)
+        return output
+
+    def _not_finite(self, fault: SourceFault, output: PipelineOutput) -> None:
+        self._gap()
+        self._set_state(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+
+    def _finish(self, output: PipelineOutput) -> None:
         rest = self._resampler.flush()
         if rest is not None and (windows := self._windows(rest)):
             self._score(windows, output)
@@ -188,7 +198,6 @@ class Pipeline:
             self._detect(self._scorer.scores(held), output)
         if self.operation in {None, OperationStatus.RUNNING} and (last := self._scorer.flush()):
             self._detect(last, output)
-        return output
 
     def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
         if run.discontinuous is not self._broken:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceStatus
+from monitor.errors import SourceFault
 from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
-from monitor.model.network import Network
+from monitor.model.network import Network, NetworkOutput
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, machine_sound, make_bundle
 from tests.sounds import output_of
@@ -47,6 +48,26 @@ def eventful() -> FloatArray:
 
 
 EVENTFUL = eventful()
+
+
+class WithoutResult(Network):
+    """A network with an encoder that gives NaN."""
+
+    def run(self, *_: Any) -> NetworkOutput:
+        raise SourceFault("the encoder gives NaN")
+
+
+def test_the_end_of_sound_without_a_result_is_a_state(bundle: Bundle) -> None:
+    """The last window is often complete only at the end; its fault would end the monitoring."""
+    pipeline = Pipeline(bundle, network=WithoutResult(bundle))
+    n_samples = SPEC.window_samples * 48_000 // RATE_HZ
+    sound = np.random.default_rng(0).normal(0.0, 0.1, n_samples).astype(np.float32)
+    pushed = pipeline.push(AudioBlock(sound, 48_000, 0))
+    finished = pipeline.finish()
+    assert not pushed.windows
+    assert len(finished.windows) == 1
+    assert (finished.scores, finished.states[-1].reason) == ([], "not_finite")
+    assert "the encoder gives NaN" in pipeline.state.detail
 
 
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 44_100])
