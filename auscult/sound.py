@@ -77,7 +77,8 @@ def checked_rate_hz(sample_rate_hz: int | None) -> int:
     """The rate. Raises ``UsageError`` if an array has none, or one that cannot be."""
     if sample_rate_hz is None:
         raise UsageError("sample_rate_hz: an array of samples needs its sample rate in Hz")
-    if sample_rate_hz != int(sample_rate_hz) or not 0 < sample_rate_hz <= _HIGHEST_RATE_HZ:
+    is_number = isinstance(sample_rate_hz, int | float | np.number)
+    if not is_number or not 0 < sample_rate_hz <= _HIGHEST_RATE_HZ or sample_rate_hz % 1:
         raise UsageError(
             f"sample_rate_hz: expected a whole number up to {_HIGHEST_RATE_HZ}, "
             f"not {sample_rate_hz}"

@@ -373,6 +373,8 @@ def test_a_bundle_with_an_encoder_that_cannot_be_used_is_refused(
         ([None, 1, None], None, (1, 1, 16_896), False),
         ([None, 64, 96], None, None, False),
         ([None, 20_000], None, None, False),
+        ([], None, None, False),
+        ([None] * 6, None, None, False),
     ],
 )
 def test_the_input_is_found_from_its_shape(

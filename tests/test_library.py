@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import doctest
 import inspect
+import math
 import os
 import re
 import runpy
@@ -273,6 +274,9 @@ MISTAKES: list[tuple[Callable[[Bundle], object], type[Exception], str]] = [
     (lambda b: auscult.replay(b, "a.wav"), auscult.UsageError, "recordings: expected a list"),
     (lambda b: auscult.replay(b, ["a.wav"]), auscult.MissingInputError, "a.wav: no such file"),
     (lambda b: auscult.Stream(b, -1), auscult.UsageError, "sample_rate_hz: "),
+    (lambda b: auscult.Stream(b, 0.5), auscult.UsageError, "sample_rate_hz: "),  # type: ignore[arg-type] # as above
+    (lambda b: auscult.Stream(b, math.nan), auscult.UsageError, "sample_rate_hz: .* not nan"),  # type: ignore[arg-type] # as above
+    (lambda b: auscult.Stream(b, "8 kHz"), auscult.UsageError, "sample_rate_hz: .* not 8 kHz"),  # type: ignore[arg-type] # as above
     (
         lambda b: auscult.Stream(b, 8000).push(np.zeros(9, np.int32)),
         auscult.BadInputError,
@@ -292,6 +296,11 @@ MISTAKES: list[tuple[Callable[[Bundle], object], type[Exception], str]] = [
         lambda b: auscult.evaluate(b, ["healthy.wav"], ["healthy.wav"]),
         auscult.UsageError,
         "healthy.wav: is given as normal and as anomalous",
+    ),
+    (
+        lambda _: auscult.train([np.ones(9)], "x", 8000, false_alarms_per_week=math.nan),
+        auscult.UsageError,
+        "false-alarms-per-week must be a positive number, not nan",
     ),
     (
         lambda _: auscult.train([np.zeros(9, np.int16)], "x", 8000),

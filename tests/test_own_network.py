@@ -125,9 +125,29 @@ class Random(Across):
         return windows + torch.randn_like(windows)
 
 
+class Kinked(Across):
+    """Has no gradient, because it takes the root of 0."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        reconstructed: Tensor = self.through(windows)
+        return reconstructed + (windows * 0.0).sqrt()
+
+
+class Written(Across):
+    """Has no gradient, because it writes into what the gradient needs."""
+
+    def forward(self, windows: Tensor) -> Tensor:
+        root = self.through(windows).exp()
+        result: Tensor = root * 1.0
+        root += 1.0
+        return result
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
+        (Kinked(), "its gradient has NaN or infinite numbers"),
+        (Written(), "its gradient cannot be computed: RuntimeError: "),
         (nn.Identity(), "has no parameters"),
         (nn.Conv2d(1, 2, 1), r"returns the shape \(3, 2, 24, 16\) for windows of \(3, 1, 24, 16\)"),
         (nn.Linear(15, 16), r"raised RuntimeError: .* line \d+"),
@@ -150,6 +170,7 @@ def test_a_network_that_cannot_be_used_is_refused(
     [
         ("dcase_dense", "write it as module:function"),
         ("no_such_module:dense", "there is no module no_such_module"),
+        ("json.no_such_module:dense", "there is no module json.no_such_module"),
         ("dcase_dense:missing", "dcase_dense has no function missing"),
         ("dcase_dense:HIDDEN", "dcase_dense has no function HIDDEN"),
     ],
@@ -158,6 +179,14 @@ def test_a_wrong_name_is_refused(name: str, reason: str) -> None:
     """A mistake in the option would be a traceback, after the recordings were read."""
     with pytest.raises(UsageError, match=f"--network {name}: {reason}"):
         import_network(name)
+
+
+@pytest.mark.parametrize("name", ["math:sqrt", "string:capwords"])
+def test_a_function_in_c_is_a_network_too(name: str) -> None:
+    """Its origin has no source file; looking for one would end the training with a traceback."""
+    origin = import_network(name).origin
+    assert origin.name == name
+    assert bool(origin.sha256) is bool(origin.file) is (name == "string:capwords")
 
 
 def test_the_example_has_the_layers_of_the_baseline() -> None:

@@ -74,8 +74,11 @@ def layout_for(
     """The way that fits the input of a model; None if no way does.
 
     ``axes``: its lengths, None for one that is free. ``wanted``: the kind of input; without it, a
-    model with one or two axes takes samples, and one with more log-mel.
+    model with one or two axes takes samples, and one with more log-mel. No way fits a model
+    without axes, or with more than five.
     """
+    if not 1 <= len(axes) <= _MOST_AXES:
+        return None
     kind = wanted or ("samples" if len(axes) <= 2 or _is_one_channel(axes) else "log-mel")
     for layout in _of_samples(axes, spec) if kind == "samples" else _of_log_mel(len(axes), spec):
         if all(axis in {None, length} for axis, length in zip(axes, layout.shape, strict=True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
@@ -21,7 +22,6 @@ from monitor.errors import UsageError
 from monitor.text.escaping import one_line
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
 
 ORIGIN_KEYS = ("source", "file", "file_sha256", "distribution")
 """In the manifest of a bundle."""
@@ -75,7 +75,7 @@ class ImportedNetwork:
 def import_network(name: str) -> ImportedNetwork:
     """The function ``module:function`` of the current directory or of an installed package.
 
-    Raises ``UsageError`` with what is missing.
+    It may be anything that can be called. Raises ``UsageError`` with what is missing.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
@@ -89,7 +89,7 @@ def import_network(name: str) -> ImportedNetwork:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name != module_name.split(".")[0]:
+        if not f"{module_name}.".startswith(f"{error.name}."):
             raise UsageError(
                 f"--network {name}: {module_name} imports {error.name}, which is not installed"
             ) from error
@@ -114,7 +114,9 @@ def in_one_line(error: Exception) -> str:
 
 
 def _origin(name: str, module_name: str, function: object) -> NetworkOrigin:
-    source = inspect.getsourcefile(function) if callable(function) else None
+    source = None
+    with contextlib.suppress(TypeError):  # compiled code, or an object that can be called
+        source = inspect.getsourcefile(function)  # type: ignore[arg-type]  # raises TypeError
     path = Path(source) if source else None
     content = path.read_bytes() if path is not None and path.is_file() else b""
     found = packages_distributions().get(module_name.split(".", maxsplit=1)[0], [])

@@ -70,7 +70,7 @@ def require_bottleneck(module: nn.Module, windows: Tensor, name: str, *, is_trai
     most = max(1, int(LARGEST_SHARE * size[0] * size[1]))
     module.eval()
     points = [*noise[:_MOST_WINDOWS], *windows[:_MOST_WINDOWS]]
-    rank = max(_rank(module, point[None], most + 1) for point in points)
+    rank = max(_rank(module, point[None], most + 1, f"--network {name}") for point in points)
     if rank > most:
         raise UsageError(
             f"--network {name}: has no bottleneck: more than {most} of the {size[0] * size[1]} "
@@ -90,22 +90,30 @@ def require_bottleneck(module: nn.Module, windows: Tensor, name: str, *, is_trai
     return rank
 
 
-def _rank(module: nn.Module, window: Tensor, most: int) -> int:
+def _rank(module: nn.Module, window: Tensor, most: int, where: str) -> int:
     """The rank of the Jacobian at one window ``(1, 1, n_bands, n_frames)``, at most ``most``.
 
-    As soon as the products span less than their number, more of them would not span more.
+    As soon as the products span less than their number, more of them would not span more. Raises
+    ``UsageError`` for a module without a gradient that can be computed.
     """
     random = torch.Generator().manual_seed(_SEED)
     rows = torch.empty(0, window.numel(), dtype=torch.float64)
     while True:
         inputs = window.repeat(min(_BATCH, most - len(rows)), 1, 1, 1).requires_grad_()
-        outputs = module(inputs)
+        outputs = _called(module, inputs, where)
         if not outputs.requires_grad:
             return 0
         vectors = torch.randn(outputs.shape, generator=random).to(window.device)
-        (products,) = torch.autograd.grad(
-            outputs, inputs, vectors, allow_unused=True, materialize_grads=True
-        )
+        try:
+            (products,) = torch.autograd.grad(
+                outputs, inputs, vectors, allow_unused=True, materialize_grads=True
+            )
+        except RuntimeError as error:
+            raise UsageError(
+                f"{where}: its gradient cannot be computed: {in_one_line(error)}"
+            ) from error
+        if not torch.isfinite(products).all():
+            raise UsageError(f"{where}: its gradient has NaN or infinite numbers")
         rows = torch.cat((rows, products.flatten(1).double().cpu()))
         squared = torch.linalg.eigvalsh(rows @ rows.T)
         rank = int((squared > _NOT_COUNTED**2 * squared.max()).sum()) if squared.max() > 0 else 0

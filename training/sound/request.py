@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -122,12 +123,13 @@ def read_training_data(request: AudioRequest) -> TrainingData:
     """Read the recordings of a request. Copies are left out, other files are reported.
 
     If there are fewer than eight recordings, long ones are divided into sections. Raises
-    ``UsageError`` for a budget that is not positive, and one ``BadInputError`` with a line for
-    each recording that cannot be used.
+    ``UsageError`` for a budget that is not a positive number, and one ``BadInputError`` with a line
+    for each recording that cannot be used.
     """
-    if request.false_alarms_per_week <= 0:
+    if not 0 < request.false_alarms_per_week < math.inf:
         raise UsageError(
-            f"--false-alarms-per-week must be positive, not {request.false_alarms_per_week:g}"
+            "--false-alarms-per-week must be a positive number, not "
+            f"{request.false_alarms_per_week:g}"
         )
     if request.settings.training.network is not None:
         import_network(request.settings.training.network)  # a mistake is reported at once

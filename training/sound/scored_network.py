@@ -234,7 +234,7 @@ def scores_before(
 ) -> list[HealthyRecording]:
     """The scores of the new recordings with the bundle that is continued.
 
-    None if that has another encoder, because the sound may be without what it needs.
+    Empty without one, and if it has another encoder: the sound may lack what that needs.
     """
     bundle = data.continued
     if bundle is None:
