@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from monitor.evidence.clip import Clip, Judge, Request
 from monitor.evidence.flac import NoFlacError
-from monitor.evidence.healthy_room import make_healthy_room
+from monitor.evidence.healthy_space import free_healthy_space
 from monitor.evidence.names import HEALTHY, PICTURE, healthy_stem
 from monitor.evidence.piece_files import (
     PieceFiles,
@@ -240,7 +240,7 @@ class PieceWork:
     def _add_healthy(self, folder: str, stem: str, made: PieceFiles) -> None:
         most = self.HEALTHY_SHARE * self.store.retention.settings.max_bytes
         try:
-            if make_healthy_room(self.store, folder, stem, made.metadata["bytes"], most):
+            if free_healthy_space(self.store, folder, stem, made.metadata["bytes"], most):
                 self.store.add(folder, stem, made.files, made.metadata)
         except (EvidenceLostError, OSError) as error:
             log.debug("healthy sound was not kept: %s", error)

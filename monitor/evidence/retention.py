@@ -93,9 +93,9 @@ class Retention:
         return inventory
 
     def claim(self, n_bytes: int) -> None:
-        """Make room for new files. Raises ``EvidenceLostError`` if there is none."""
+        """Free space for new files. Raises ``EvidenceLostError`` if there is none."""
         inventory = self.look()
-        self._make_room(n_bytes, inventory)
+        self._free_space(n_bytes, inventory)
         if inventory.n_bytes + n_bytes > self._most_bytes:
             raise EvidenceLostError(
                 f"it needs {_mb(n_bytes)} MB, and evidence.max_mb = {self.settings.max_mb:g} does "
@@ -116,7 +116,7 @@ class Retention:
         for piece in list(inventory.pieces.values()):
             if piece.kept_s is not None and piece.kept_s < oldest_s:
                 self._evict(piece, inventory, "it is older than evidence.max_age_days")
-        self._make_room(0, inventory)
+        self._free_space(0, inventory)
         for folder in sorted(inventory.folders, reverse=True):
             with contextlib.suppress(OSError):  # it is not empty
                 folder.rmdir()
@@ -144,8 +144,8 @@ class Retention:
     def _most_bytes(self) -> int:
         return self.settings.max_bytes - _STATE_BYTES
 
-    def _make_room(self, n_bytes: int, inventory: Inventory) -> None:
-        """Delete pieces until there is room for so many bytes, or no piece is left."""
+    def _free_space(self, n_bytes: int, inventory: Inventory) -> None:
+        """Delete pieces until so many bytes fit, or no piece is left."""
         whole = [piece for piece in inventory.pieces.values() if piece.is_whole]
         for piece in in_order_of_deletion(whole, self._is_labelled):
             if inventory.n_bytes + n_bytes <= self._most_bytes:

@@ -154,7 +154,7 @@ class EvidenceStore:
             except (FileNotFoundError, ValueError):
                 return
             self.retention.claim(space(len(content)))
-            if path.exists():  # it may have been deleted to make room
+            if path.exists():  # it may have been deleted to free space
                 self._write_claimed(folder, stem, {METADATA: content})
 
     def discard(self, folder: str, stem: str) -> None:
@@ -189,7 +189,7 @@ class EvidenceStore:
         self._write_claimed(folder, stem, files)
 
     def _write_claimed(self, folder: str, stem: str, files: Mapping[str, bytes]) -> None:
-        """The same, where there is room. Raises ``OSError``."""
+        """The same, where there is space. Raises ``OSError``."""
         base = self.folder / folder
         base.mkdir(parents=True, exist_ok=True, mode=0o700)
         sync(self.folder)

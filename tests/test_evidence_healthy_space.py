@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monitor.evidence.folder import EvidenceFolder
-from monitor.evidence.healthy_room import make_healthy_room
+from monitor.evidence.healthy_space import free_healthy_space
 from monitor.evidence.names import HEALTHY, healthy_stem
 from monitor.evidence.settings import EvidenceSettings
 from monitor.evidence.store import EvidenceStore
@@ -31,7 +31,7 @@ class Share:
     def keep(self, machine: str, number: int = 0) -> bool:
         folder, stem = f"{HEALTHY}/{machine}", healthy_stem("running", number)
         self.clock.now_s += 60.0
-        if not make_healthy_room(self.store, folder, stem, PIECE_BYTES, MOST_BYTES):
+        if not free_healthy_space(self.store, folder, stem, PIECE_BYTES, MOST_BYTES):
             return False
         about = {"machine": machine, "moment": HEALTHY, "at": AT, "starts_at": AT}
         self.store.add(folder, stem, {"flac": bytes(PIECE_BYTES)}, about)

@@ -13,13 +13,14 @@ Group = tuple[str, str]
 """A machine's folder and the operating state in the name of its pieces."""
 
 
-def make_healthy_room(
+def free_healthy_space(
     store: EvidenceStore, folder: str, stem: str, n_bytes: int, most_bytes: float
 ) -> bool:
     """Whether healthy sound of ``n_bytes`` may be written, in a share of ``most_bytes`` for all.
 
-    The piece that it replaces makes room. If that is not enough, the groups with the most pieces
-    that stay lose their newest ones, until they have as many as this group. Raises ``OSError``.
+    The space of the piece that it replaces is free. If that is not enough, the groups with the most
+    pieces that stay lose their newest ones, until they have as many as this group. Raises
+    ``OSError``.
     """
     pieces = {
         key: piece
