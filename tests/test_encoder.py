@@ -32,6 +32,7 @@ from tests.mosquitto import Mosquitto, Subscriber
 from tests.tiny_sound import SETTINGS, SPEC
 from tests.waiting import wait_for
 from training.sound.bundle import network_of
+from training.sound.encoder_file import begin_encoding, read_encoder
 from training.sound.report import write_report
 from training.sound.settings import AudioSettings
 from training.sound.train import AudioRequest, AudioResult, train_audio
@@ -291,6 +292,30 @@ def test_an_encoder_that_cannot_be_used_is_refused_in_the_training(
     with pytest.raises(BadInputError, match=f"^--encoder {path}: .*{reason}") as refused:
         trained(recordings, tmp_path / "out", encoder=path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("scale", "middle", "reason"),
+    [
+        (1.0, 0.0, ""),
+        (1e-4, 0.0, "vary by only 0.0001 in healthy sound, at least 0.001 is needed: multiply"),
+        (1e-4, 1.0, "almost the same vector"),
+        (0.0, 0.0, "almost the same vector"),
+    ],
+)
+def test_small_numbers_are_not_the_same_numbers(
+    scale: float, middle: float, reason: str, tmp_path: Path
+) -> None:
+    """Vectors of length 1 with many numbers would be taken for a wrong input."""
+    path = encoders.of_log_mel(tmp_path / "encoder.onnx", N_MELS, N_FRAMES)
+    file = read_encoder(path, SPEC, None, "both")
+    encoding = begin_encoding(file, SPEC, encoders.N_NUMBERS, np.zeros(1, np.float32))
+    rows = middle + scale * np.random.default_rng(0).normal(size=(1000, encoders.N_NUMBERS))
+    if not reason:
+        assert encoding.least_variance(rows) == pytest.approx(0.01, rel=0.1)
+        return
+    with pytest.raises(BadInputError, match=reason):
+        encoding.least_variance(rows)
 
 
 def test_what_is_not_a_model_is_refused(recordings: Path, tmp_path: Path) -> None:

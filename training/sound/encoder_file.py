@@ -27,6 +27,8 @@ LARGEST_BYTES = 256 * 2**20
 """As for every file of a bundle."""
 _TIMED = 3
 _LEAST_DEVIATION = 1e-3
+"""Of the numbers of a vector, and as a share of the largest one. A tenth of it is still above the
+least deviation of the covariance."""
 _LEAST_SHARE = 0.1
 """Of the deviation of all numbers of a vector: a number that hardly varies in healthy sound would
 otherwise count as a large difference as soon as it varies a little."""
@@ -71,10 +73,18 @@ class Encoding:
         return (*own, slice(own[-1].stop, own[-1].stop + self.spec.n_numbers))
 
     def least_variance(self, rows: DoubleArray) -> DoubleArray:
-        """See :func:`least_variance`. Raises ``BadInputError`` if the vector is always the same."""
+        """See :func:`least_variance`. Raises ``BadInputError`` for vectors that hardly vary."""
         vectors = rows[:, -self.spec.n_numbers :]
-        deviation = float(np.sqrt(vectors.var(axis=0).mean()))
-        if deviation < _LEAST_DEVIATION * max(1.0, float(np.abs(vectors).max())):
+        deviation, largest = (
+            float(np.sqrt(vectors.var(axis=0).mean())),
+            float(np.abs(vectors).max()),
+        )
+        if 0.0 < _LEAST_DEVIATION * largest <= deviation < _LEAST_DEVIATION:
+            raise BadInputError(
+                f"{self.file.model.where}: gives numbers that vary by only {deviation:.1g} in "
+                f"healthy sound, at least {_LEAST_DEVIATION:g} is needed: multiply its output"
+            )
+        if deviation < _LEAST_DEVIATION * max(1.0, largest):
             raise BadInputError(
                 f"{self.file.model.where}: gives almost the same vector for all healthy sound; "
                 "is its input another one than --encoder-input states?"
