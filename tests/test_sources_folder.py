@@ -8,17 +8,20 @@ import shutil
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from monitor.audio.files import read_blocks
 from monitor.audio.recordings import recording_files
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
-from monitor.errors import MissingInputError
+from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
 from monitor.sources.folder.notices import Notices, is_network_share
 from monitor.sources.folder.source import FolderSource
@@ -158,6 +161,32 @@ def test_the_source_waits_for_a_folder_that_disappears(tmp_path: Path) -> None:
         SourceStatus.UNAVAILABLE,
         SourceStatus.OK,
     ]
+
+
+def test_a_recording_is_read_on_when_its_share_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that fails in the middle of a recording would lose the rest of it."""
+    folder, away = tmp_path / "share", tmp_path / "away"
+    long = recording(folder / "long.wav", seconds=12.0)
+    sound = np.linspace(0.0, 0.5, 12 * RATE_HZ, dtype=np.float32)
+    soundfile.write(long, sound, RATE_HZ, subtype="FLOAT")
+
+    def fails_after_a_block(path: Path, *args: Any, **options: Any) -> Iterator[AudioBlock]:
+        blocks = read_blocks(path, *args, **options)
+        yield next(blocks)
+        if not options["skip_frames"]:
+            folder.rename(away)
+            raise BadInputError(f"{path}: cannot be read: Stale file handle")
+        yield from blocks
+
+    monkeypatch.setattr("monitor.sources.folder.source.read_blocks", fails_after_a_block)
+    with SourceReader(settings(folder)) as reader:
+        assert reader.wait_for_state().reason == "disconnected"
+        away.rename(folder)
+        reader.wait_for_samples(len(sound))
+        received = reader.samples()
+    assert np.array_equal(received, sound)
 
 
 def test_positions_continue_at_another_rate(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,7 +104,8 @@ class FolderSource:
             progress = ledger.progress(path, version)
         except OSError as error:
             watch.mark_read(path)
-            yield from self._bad(f"{path}: cannot be read: {error.strerror}")
+            if not self._is_away(path):
+                yield from self._bad(f"{path}: cannot be read: {error.strerror}")
             return
         if progress.done:
             ledger.keep(progress)
@@ -123,7 +125,7 @@ class FolderSource:
         if stop.is_set():
             return
         watch.mark_read(path)
-        if reason:
+        if reason and not self._is_away(path):
             ledger.keep(replace(self._progress or progress, done=True))
             yield from self._bad(reason)
 
@@ -164,7 +166,8 @@ class FolderSource:
             self._progress = progress
             ledger.keep(progress, at_once=not self._needed_s)
             self._last_read = progress.version.inode
-        require_stated_length(path)
+        with suppress(MissingInputError):  # removed after it was read
+            require_stated_length(path)
         ledger.keep(replace(progress, done=True))
 
     def _placed(self, block: AudioBlock, *, begins: bool) -> AudioBlock:
@@ -176,6 +179,13 @@ class FolderSource:
         placed = replace(block, first_sample=self._next_sample, discontinuous=gap)
         self._next_sample += len(block.samples)
         return placed
+
+    def _is_away(self, path: Path) -> bool:
+        """Whether the whole folder has failed: what is left is read when it is back."""
+        is_away = not self._settings.path.is_dir()
+        if is_away:
+            log.warning("recording waits for its folder: %s", one_line(str(path)))
+        return is_away
 
     def _bad(self, reason: str) -> Iterator[SourceItem]:
         log.warning("recording skipped: %s", one_line(reason))
