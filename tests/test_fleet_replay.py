@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from monitor.domain import AudioBlock
 from monitor.model.bundle import Bundle
 from tests.bundles import machine_sound, make_bundle
 from tests.command_line import RATE_HZ, Outcome, auscult
@@ -165,3 +166,13 @@ def test_stretches_of_a_long_recording_give_the_scores_of_the_whole(
         (0.0, 64.0), (64.0, 128.0), (128.0, 192.0), (192.0, 256.0),
     ]  # fmt: skip
     assert sum(part["alerts"] for part in parts) == 1
+
+
+def test_the_positions_of_a_stretch_count_from_its_beginning(made: Bundle, tmp_path: Path) -> None:
+    """The check of the recording chain would hold all windows back, a gigabyte in two hours."""
+    soundfile.write(tmp_path / "long.wav", machine_sound(30), RATE_HZ)
+    stretch = replay_task.Stretch(made, "long.wav", 980.0, 990.0, None)  # begins at 20 s
+    read = stretch.blocks(tmp_path / "long.wav")
+    blocks = [block for block in read if isinstance(block, AudioBlock)]
+    assert blocks[0].first_sample == 0
+    assert sum(len(block.samples) for block in blocks) == 10 * RATE_HZ

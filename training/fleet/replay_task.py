@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def replay(task: Task) -> tuple[dict[str, object], dict[str, str]]:
         starts = start_times(list(paths.values()), None)
         for part in task.arguments["parts"]:
             path = paths[part["file"]]
-            one = _Part(bundle, part["file"], part["from_s"], part["to_s"], starts[path])
+            one = Stretch(bundle, part["file"], part["from_s"], part["to_s"], starts[path])
             summary = replay_recording(
                 path,
                 bundle,
@@ -60,7 +61,7 @@ def replay(task: Task) -> tuple[dict[str, object], dict[str, str]]:
                     "machine": task.machine,
                     "file": part["file"],
                     "start_s": one.from_s,
-                    "end_s": min(one.to_s, summary.seconds),
+                    "end_s": min(one.to_s, one.begins_s + summary.seconds),
                     "score": summary.score if summary.is_scored else None,
                     "threshold": None if summary.error else summary.threshold,
                     "anomalous": bool(
@@ -78,7 +79,7 @@ def replay(task: Task) -> tuple[dict[str, object], dict[str, str]]:
     return values, _write(task, scores)
 
 
-class _Part:
+class Stretch:
     """A recording, or a stretch of it: what is kept of its scores and alerts."""
 
     def __init__(
@@ -95,7 +96,7 @@ class _Part:
         self._threshold = bundle.calibration.threshold
 
     def blocks(self, path: Path) -> Iterator[AudioBlock | LogMelBlock]:
-        """The sound of the stretch, with its lead-in."""
+        """The sound of the stretch, with its lead-in. Positions count from its beginning."""
         if self.from_s == 0.0 and self.to_s == float("inf"):
             yield from recording_blocks(path, self._bundle.spec)
             return
@@ -105,7 +106,7 @@ class _Part:
         for block in read_blocks(path, skip_frames=skip):
             if block.first_sample >= end_sample:
                 return
-            yield block
+            yield replace(block, first_sample=block.first_sample - skip)
 
     def score(self, _file: str, score: Score) -> None:
         """Keep a score that ends in the stretch."""
