@@ -60,8 +60,7 @@ class OutboxMemory:
 
         The clock may also have been set before a reboot, or by less than counts as a step.
         """
-        set_by_s = self._clock.set_since_s(appended)
-        moved = redated(alert, set_by_s) if set_by_s else alert
+        moved = redated(alert, self._clock.set_since_s(appended))
         return dated_until(moved, self._clock.unix_s())
 
     def put(self, alert: Alert) -> None:

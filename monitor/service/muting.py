@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.alerts import Alert, AlertDraft, dated_by
-from monitor.clock import moved_rfc3339, rfc3339
+from monitor.alerts import Alert, AlertDraft, dated_by, redated
+from monitor.clock import rfc3339
 from monitor.control.mute import Mute
 from monitor.control.operator_log import OperatorLog
 from monitor.control.operator_store import KnownAlert
@@ -273,14 +273,7 @@ class Muting:
 
     def _redated(self, mute: Mute, held: AlertDraft) -> AlertDraft:
         """The held alert with its times moved, if the system clock was set since then."""
-        set_by_s = self._clock.set_since_s(mute.held_since)
-        if not held.dated_by_clock or not set_by_s:
-            return held
-        return replace(
-            held,
-            at=moved_rfc3339(held.at, set_by_s),
-            started_at=moved_rfc3339(held.started_at, set_by_s),
-        )
+        return redated(held, self._clock.set_since_s(mute.held_since))
 
 
 def _held(mute: Mute) -> AlertDraft | None:
