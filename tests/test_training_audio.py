@@ -190,7 +190,7 @@ def test_too_little_sound_is_an_error(folder: Path) -> None:
 
 def test_a_budget_must_be_positive(request_: AudioRequest) -> None:
     """A budget of 0 gives a threshold that no score reaches."""
-    with pytest.raises(UsageError, match="must be positive"):
+    with pytest.raises(UsageError, match="must be a positive number, not 0"):
         train_audio(replace(request_, false_alarms_per_week=0.0))
 
 
