@@ -18,8 +18,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
 
 if threading.current_thread() is threading.main_thread():
-    # A shell starts programs in the background with SIGINT ignored, and so would the tests.
+    # A shell starts programs in the background with SIGINT ignored, nohup with SIGHUP ignored, and
+    # so would the tests.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Imported after this file: numpy reads the variables above.
 pytest_plugins = ["tests.fixtures", "tests.browser_fixtures", "tests.installed_node", "tests.order"]

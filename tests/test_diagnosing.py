@@ -25,6 +25,7 @@ from monitor.evidence.folder import EvidenceFolder
 from monitor.evidence.piece_files import kept_request
 from monitor.model.bundle import Bundle
 from monitor.service.diagnosing import Diagnosing
+from monitor.service.diagnosis_process import DiagnosisProcess
 from monitor.uuid7 import uuid7
 from tests.diagnosed_sounds import RATE_HZ, healthy_pieces, impacts, machine
 from tests.kept_healthy import AT
@@ -107,7 +108,7 @@ def test_a_high_sample_rate_needs_no_more_memory(tmp_path: Path) -> None:
     np.testing.assert_allclose(samples[1000:-1000], tone[::4][1000:479_000], atol=1e-3)
 
 
-class HungryDiagnosing(Diagnosing):
+class HungryProcess(DiagnosisProcess):
     """Its child needs a gigabyte."""
 
     COMMAND = (sys.executable, "-c", "import sys; sys.stdin.read(); bytes(10**9)")
@@ -126,13 +127,23 @@ def kept(folder: Path, bundle: Bundle) -> Request:
     return kept_request(json.loads(piece.read_text()), Judge(bundle.spec, bundle.sha256, bundle))
 
 
+def diagnosing_in(
+    folder: Path, results: queue.Queue[dict[str, Any]], process: DiagnosisProcess
+) -> Diagnosing:
+    """Diagnoses the pieces in ``folder`` into ``results``."""
+    return Diagnosing(
+        EvidenceFolder(folder),
+        lambda _: ShaftSettings(),
+        lambda _, result: results.put(result),
+        process,
+    )
+
+
 def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle: Bundle) -> None:
     """The system would end the daemon, which is in the same unit."""
     request = kept(tmp_path, bundle)
     results: queue.Queue[dict[str, Any]] = queue.Queue()
-    diagnosing = HungryDiagnosing(
-        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda _, result: results.put(result)
-    )
+    diagnosing = diagnosing_in(tmp_path, results, HungryProcess())
     diagnosing.start()
     diagnosing.submit(request)
     (note,) = results.get(timeout=20)["notes"]
@@ -140,7 +151,7 @@ def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle:
     assert "more memory than 100 MB" in note
 
 
-class SleepingDiagnosing(Diagnosing):
+class SleepingProcess(DiagnosisProcess):
     """Its child does nothing until it is ended."""
 
     COMMAND = (sys.executable, "-c", "import time; time.sleep(600)")
@@ -160,11 +171,9 @@ def test_a_process_that_starts_during_the_stop_is_ended(
         begun.put(process := popen(*arguments, **options))
         return process
 
-    monkeypatch.setattr(SleepingDiagnosing, "_STOP_S", 0.0)
+    monkeypatch.setattr(Diagnosing, "_STOP_S", 0.0)
     monkeypatch.setattr(subprocess, "Popen", slow)
-    diagnosing = SleepingDiagnosing(
-        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda *_: None
-    )
+    diagnosing = diagnosing_in(tmp_path, queue.Queue(), SleepingProcess())
     diagnosing.start()
     diagnosing.submit(kept(tmp_path, bundle))
     assert starts.wait(20)
@@ -179,9 +188,7 @@ def test_why_sound_cannot_be_read_is_a_sentence(tmp_path: Path, bundle: Bundle) 
     sound = tmp_path / request.alert_id / "0-raised.flac"
     sound.write_bytes(b"no sound")
     results: queue.Queue[dict[str, Any]] = queue.Queue()
-    diagnosing = Diagnosing(
-        EvidenceFolder(tmp_path), lambda _: ShaftSettings(), lambda _, result: results.put(result)
-    )
+    diagnosing = diagnosing_in(tmp_path, results, DiagnosisProcess())
     diagnosing.start()
     diagnosing.submit(request)
     (note,) = results.get(timeout=30)["notes"]

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +15,11 @@ from monitor.diagnosis.healthy_files import FEW, recordings_of, some_of
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.evidence.clip import Request
 from monitor.evidence.folder import EvidenceFolder, Piece
-from monitor.learning.trainers.child import lacked_memory, limit_process
-from monitor.learning.trainers.train_command import child_environment, program_folder
 from monitor.service.delivery import Delivery
+from monitor.service.diagnosis_process import DiagnosisProcess, FailedDiagnosisError
 from monitor.service.evidence import Evidence
 from monitor.service.muting import Muting
 from monitor.text.escaping import one_line
-from monitor.text.json_objects import json_object
 
 log = logging.getLogger(__name__)
 
@@ -37,24 +30,15 @@ _KEYS = ("kind", "rate_hz", "rate_uncertainty_hz", "order", "level_db", "band_hz
 _FIT_KEYS = ("cause", "expected_hz", "deviation")
 
 
-class FailedDiagnosisError(Exception):
-    """A diagnosis gave no result. The message is a sentence for people."""
-
-
 class Diagnosing:
     """A thread that waits for a child process: neither can delay an alert.
 
     ``folder``: has the pieces. ``shaft_of``: what is known of the shaft of a machine.
     ``on_result``: called in the thread with the result, see :mod:`monitor.diagnosis.child`; without
-    findings, its ``notes`` say why.
+    findings, its ``notes`` say why. ``process``: computes it.
     """
 
-    COMMAND: ClassVar[tuple[str, ...]] = (sys.executable, "-m", "monitor.diagnosis.child")
-    TIMEOUT_S: ClassVar[float] = 300.0
     MOST_WAITING: ClassVar[int] = 20
-    MOST_MEMORY_MB: ClassVar[int] = 600
-    """Of the child, so that the daemon has enough of the ``MemoryMax`` of its unit."""
-    _NICE: ClassVar[int] = 15
     _STOP_S: ClassVar[float] = 1.0
 
     def __init__(
@@ -62,6 +46,7 @@ class Diagnosing:
         folder: EvidenceFolder,
         shaft_of: Callable[[str], ShaftSettings],
         on_result: Callable[[Request, dict[str, Any]], None],
+        process: DiagnosisProcess,
     ) -> None:
         self._folder = folder
         self._shaft_of = shaft_of
@@ -69,7 +54,7 @@ class Diagnosing:
         self._waiting: queue.Queue[Request | None] = queue.Queue(self.MOST_WAITING)
         self._thread = threading.Thread(target=self._run, name="diagnosis", daemon=True)
         self._is_stopping = threading.Event()
-        self._process: subprocess.Popen[str] | None = None
+        self._process = process
 
     def start(self) -> None:
         """Begin with what was submitted so far. Call it once."""
@@ -80,8 +65,7 @@ class Diagnosing:
         self._is_stopping.set()
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(None)
-        if (process := self._process) is not None:
-            _kill(process)
+        self._process.stop()
         if self._thread.ident is not None:
             self._thread.join(self._STOP_S)
 
@@ -109,7 +93,7 @@ class Diagnosing:
             return
         about = {"machine": request.machine, "alert_id": request.alert_id}
         try:
-            result = self._result(self._question(request, piece))
+            result = self._process.result(self._question(request, piece))
         except FailedDiagnosisError as error:
             if self._is_stopping.is_set():
                 return
@@ -130,7 +114,6 @@ class Diagnosing:
             "start_s": max(0.0, float(at_s or 0.0) - lasted_s) if is_known else 0.0,
             "gaps": piece.metadata.get("gaps") or [],
             "healthy": [str(path.absolute()) for path in self._healthy(request, piece)],
-            "timeout_s": self.TIMEOUT_S,
             "shaft": self._shaft_of(request.machine).model_dump(mode="json"),
         }
 
@@ -143,42 +126,6 @@ class Diagnosing:
         bundle = request.judge.bundle
         recordings = recordings_of(bundle) if bundle is not None else []
         return [*paths, *some_of(recordings, _MOST_RECORDINGS)]
-
-    def _result(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """What the child answers. Raises ``FailedDiagnosisError``."""
-        try:
-            process = subprocess.Popen(  # noqa: S603  # our own program
-                self.COMMAND,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-                env=child_environment(),
-                cwd=program_folder(),
-            )
-        except OSError as error:
-            raise FailedDiagnosisError(f"its process cannot be started: {error}") from error
-        self._process = process
-        try:
-            if self._is_stopping.is_set():  # ``stop`` has perhaps not seen this process
-                raise FailedDiagnosisError("the daemon ends")
-            limit_process(process.pid, self._NICE, self.MOST_MEMORY_MB * 1_000_000)
-            answer, errors = process.communicate(json.dumps(question), self.TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise FailedDiagnosisError(f"it took more than {self.TIMEOUT_S:g} s") from None
-        finally:
-            _kill(process)
-            process.communicate()
-            self._process = None
-        if process.returncode != 0:
-            reason = (errors.strip().splitlines() or ["it ended early"])[-1]
-            if lacked_memory(process.returncode, reason):
-                reason = f"it needs more memory than {self.MOST_MEMORY_MB} MB, or than is free"
-            raise FailedDiagnosisError(reason)
-        return _checked(answer)
 
 
 def published(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -193,27 +140,6 @@ def published(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for one in findings[:_PUBLISHED]
     ]
-
-
-def _checked(answer: str) -> dict[str, Any]:
-    """The answer: an object with ``findings``, a list of objects. Else ``FailedDiagnosisError``."""
-    try:
-        result = json_object(answer)  # with NaN, the alert could never be sent
-    except ValueError:
-        result = {}
-    if "failure" in result:
-        raise FailedDiagnosisError(str(result["failure"]))
-    findings = result.get("findings")
-    if not isinstance(findings, list) or not all(isinstance(one, dict) for one in findings):
-        raise FailedDiagnosisError("its process gave no result")
-    return result
-
-
-def _kill(process: subprocess.Popen[str]) -> None:
-    """End the process with its children. It is not reaped before, so the number is its own."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def open_diagnosing(
@@ -236,7 +162,7 @@ def open_diagnosing(
             is_muted = muting.is_muted(request.machine)
             delivery.diagnosed(request.machine, request.alert_id, found, is_muted=is_muted)
 
-    diagnosing = Diagnosing(evidence.folder, shaft_of, on_result)
+    diagnosing = Diagnosing(evidence.folder, shaft_of, on_result, DiagnosisProcess())
     evidence.kept = diagnosing.submit
     diagnosing.start()
     return diagnosing
