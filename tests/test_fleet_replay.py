@@ -136,6 +136,26 @@ def test_a_damaged_recording_is_a_row_and_the_rest_is_done_once(
     assert fleet(other, out, "--workers", 1, "--json").json["done"] == 1
 
 
+def test_scores_of_recordings_that_were_removed_are_removed(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an archive that loses its oldest days, the newest ones would be there twice."""
+    monkeypatch.setattr(planning, "_TASK_BYTES", 1000)  # a task for each recording
+    other, out = Path(shutil.copytree(plant, tmp_path / "plant")), tmp_path / "out"
+
+    def scored_files() -> list[str]:
+        machines = read_fleet(other / "fleet")
+        replay_fleet(machines, other / "bundles", out, InProcess(), lambda *_: None)
+        found = [row for row in rows(out) if row["machine"] == "pump-1"]
+        assert len({(row["file"], row["end_s"]) for row in found}) == len(found)
+        return sorted({row["file"] for row in found})
+
+    assert len(scored_files()) == 2
+    (other / "fleet" / "pump-1" / "archive" / "20261129T235955Z.flac").unlink()
+    (kept,) = scored_files()
+    assert kept.endswith("undated.flac")
+
+
 def test_stretches_of_a_long_recording_give_the_scores_of_the_whole(
     made: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from training.fleet.settings import Machine, is_url
 from training.fleet.tasks import Result, Task
 from training.sound.settings import NetworkSettings, load_audio_settings
 
-STRETCH_S = 7168.0
-"""A longer recording is scored in stretches of about this length. A multiple of 64 s: a window
-then begins where it would begin without the cut, at every usual sample rate."""
+STRETCH_S = 7200.0
+"""A longer recording is scored in stretches of at most about this length."""
+_GRID_S = 64.0
+"""Stretches begin at multiples of this: a window then begins where it would begin without the cut,
+at every usual sample rate."""
 _LONGEST_S = 1.5 * STRETCH_S
 _CUT = frozenset({".wav", ".flac", ".w64", ".rf64"})
 _TASK_BYTES, _TASK_FILES = 64_000_000, 500
@@ -191,11 +194,15 @@ def _is_alike(one: Machine, other: Machine) -> bool:
 
 
 def _parts(recordings: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Each recording, or the stretches of a long one. ``to_s`` None: to its end."""
+    """Each recording, or the stretches of a long one. ``to_s`` None: to its end.
+
+    An even number of equal stretches: two workers end at the same time.
+    """
     for name in recordings:
         seconds = _long_s(name)
-        n_parts = max(1, round(seconds / STRETCH_S))
-        edges = [index * STRETCH_S for index in range(n_parts)]
+        n_parts = 2 * math.ceil(seconds / (2 * STRETCH_S)) or 1
+        step_s = _GRID_S * math.ceil(seconds / n_parts / _GRID_S)
+        edges = [index * step_s for index in range(n_parts)]
         for start, end in zip(edges, [*edges[1:], None], strict=True):
             yield {"file": name, "from_s": start, "to_s": end}
 

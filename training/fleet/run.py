@@ -12,6 +12,7 @@ from monitor.errors import MissingInputError
 from training.fleet.engine import Engine
 from training.fleet.index_page import write_index
 from training.fleet.plan import ReplayPlan, TrainingPlan
+from training.fleet.replay_task import remove_earlier_scores
 from training.fleet.score_table import ALERTS, MACHINES, RECORDINGS, write_table
 from training.fleet.settings import Machine
 from training.fleet.tasks import FRAMES, WORK, Result, Task, recorded
@@ -82,7 +83,9 @@ def replay_fleet(
     """
     _make(out)
     plan = ReplayPlan(machines, bundles, out)
-    known, pending = _split(plan.replaying())
+    tasks = plan.replaying()
+    known, pending = _split(tasks)
+    remove_earlier_scores(out, tasks)
     results = [*known, *_run(engine, pending, progress)]
     results.sort(key=lambda one: one.task)
     rows = [row for one in results for row in one.values.get("recordings", [])]
