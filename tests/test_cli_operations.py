@@ -131,7 +131,7 @@ def test_outbox_names_what_is_delivered_and_not_in_the_history(
     assert waiting.event_id in lines[0]
     assert lines[1] == "1 alert not acknowledged"
     assert delivered.event_id in lines[2]
-    assert lines[3] == "1 alert delivered, not in the history yet (unrecorded)"
+    assert lines[3] == "1 alert delivered, kept until history and evidence are written (unrecorded)"
 
 
 def test_record_gives_recordings_for_training(bundle: Bundle, tmp_path: Path) -> None:

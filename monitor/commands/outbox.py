@@ -16,7 +16,7 @@ from monitor.text.wording import counted
 def outbox(config: Path, *, as_json: bool) -> None:
     """Print the alerts that the broker has not acknowledged, oldest first.
 
-    Then those that it has acknowledged and the history does not have.
+    Then those that it has acknowledged, kept until history and evidence are written.
     """
     listing = read_outbox(outbox_path(daemon_state_dir(load_config(config), config)))
     dropped = ", ".join(f"{number} {kind}" for kind, number in sorted(listing.dropped.items()))
@@ -39,8 +39,8 @@ def outbox(config: Path, *, as_json: bool) -> None:
 def _unrecorded(alerts: list[Alert]) -> list[str]:
     if not alerts:
         return []
-    number = counted(len(alerts), "alert")
-    return [*_rows(alerts), f"{number} delivered, not in the history yet (unrecorded)"]
+    kept = "delivered, kept until history and evidence are written (unrecorded)"
+    return [*_rows(alerts), f"{counted(len(alerts), 'alert')} {kept}"]
 
 
 def _rows(alerts: list[Alert]) -> list[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import LogLevel
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from monitor.mqtt.connect_failures import refused_by_tls
 from monitor.mqtt.limits import BrokerLimits
 from monitor.mqtt.messages import Acknowledgement, BrokerError, Message
 
@@ -37,6 +39,9 @@ class BrokerAnswers:
         client.on_publish = self._on_publish
         client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
+        client.on_log = self._on_log
+        self._refusal = ""
+        """Why TLS refuses this client, before the broker answers."""
 
     def take_acknowledgements(self) -> list[Acknowledgement]:
         """The acknowledgements since the last call."""
@@ -50,7 +55,7 @@ class BrokerAnswers:
 
     def _on_connect(
         self,
-        _client: paho.Client,
+        client: paho.Client,
         _userdata: object,
         _flags: paho.ConnectFlags,
         reason_code: ReasonCode,
@@ -68,6 +73,7 @@ class BrokerAnswers:
             )
             return
         self.accepted = True
+        client.on_log = None  # paho makes a text for every message
         self.limits = BrokerLimits.announced(properties)
 
     def _on_disconnect(
@@ -79,7 +85,8 @@ class BrokerAnswers:
         _properties: Properties | None,
     ) -> None:
         if self.trouble is None:
-            text = str(reason_code) if flags.is_disconnect_packet_from_server else "connection lost"
+            lost = self._refusal or "connection lost"
+            text = str(reason_code) if flags.is_disconnect_packet_from_server else lost
             if reason_code.value == _SESSION_TAKEN_OVER:
                 text += "; another client uses the same mqtt.client_id or mqtt.base_topic"
             self.trouble = BrokerError(
@@ -106,3 +113,7 @@ class BrokerAnswers:
             self._incoming.append(
                 Message(message.topic, bytes(message.payload), message.qos, message.retain)
             )
+
+    def _on_log(self, _client: paho.Client, _userdata: object, level: int, text: str) -> None:
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._refusal = refused_by_tls(text)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 
 from monitor.mqtt.settings import MqttSettings
 
 _TLS_PROBE_S = 2.0
+_ALERT = re.compile(r"alert ([a-z ]+[a-z])")
 
 
 def uses_tls(settings: MqttSettings) -> bool:
@@ -39,7 +41,22 @@ def connect_failure(error: Exception, settings: MqttSettings) -> str:
             "ends the TLS handshake: this port may be one without TLS; set mqtt.port to "
             "the port with TLS (often 8883), or mqtt.tls = false"
         )
-    return getattr(error, "strerror", None) or str(error)
+    text = getattr(error, "strerror", None) or str(error)
+    return refused_by_tls(text) or text
+
+
+def refused_by_tls(text: str) -> str:
+    """Why the broker refuses this client, from the text of an error of TLS; empty for others.
+
+    With TLS 1.3 the broker looks at the certificate of the client after the handshake.
+    """
+    alert = _ALERT.search(text)
+    if alert is None:
+        return ""
+    return (
+        f"refuses the TLS connection: {alert[1]}; check mqtt.client_cert and mqtt.client_key "
+        "if it demands a certificate"
+    )
 
 
 def _is_without_tls(error: Exception) -> bool:
