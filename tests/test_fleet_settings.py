@@ -13,8 +13,10 @@ from monitor.errors import BadInputError, ConfigError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from tests.command_line import auscult
 from tests.tiny_sound import SPEC, simulated_frames, write_machine
+from training.fleet import perform as performing
 from training.fleet.frame_cache import FrameCache
 from training.fleet.inputs import expanded, identity_of, local_paths
+from training.fleet.perform import perform
 from training.fleet.plan import ReplayPlan, TrainingPlan
 from training.fleet.settings import read_fleet
 from training.fleet.tasks import Result, Task
@@ -128,6 +130,52 @@ def test_copies_of_urls_have_the_same_names_everywhere(tmp_path: Path) -> None:
         inside = Path.cwd()
     assert Path.cwd() == before
     assert not inside.exists()
+
+
+def test_recordings_of_one_name_in_two_archives_stay_apart(tmp_path: Path) -> None:
+    """The recordings of a reference machine would replace those of the machine."""
+    urls = [f"zip://healthy/a.wav::{tmp_path}/{number}.zip" for number in range(3)]
+    for number in range(3):
+        with zipfile.ZipFile(tmp_path / f"{number}.zip", "w") as archive:
+            archive.writestr("healthy/a.wav", str(number))
+    with local_paths(urls) as paths:
+        assert [paths[url].read_text() for url in urls] == ["0", "1", "2"]
+    before = identity_of(urls[0])
+    with zipfile.ZipFile(tmp_path / "0.zip", "w") as archive:
+        archive.writestr("healthy/a.wav", "9")
+    assert identity_of(urls[0]) != before
+
+
+def test_the_folder_of_the_file_is_no_pattern(tmp_path: Path) -> None:
+    """A fleet in a folder such as ``plant [old]`` would have no machines."""
+    folder = tmp_path / "plant [old]"
+    healthy = write_machine(folder / "pump-1" / "healthy", 1)
+    entries = ['folders = "pump-*"', 'id = "p"\nhealthy = "pump-*/healthy/*.npy"']
+    for entry in [*entries, 'folders = "pump-1"\nhealthy = "healthy/*.npy"']:
+        (machine,) = read_fleet(write_fleet(folder, f"[[machine]]\n{entry}\n"))
+        assert expanded(machine.patterns("healthy")) == [str(healthy / "00.npy")]
+
+
+def test_a_folder_that_is_no_bundle_is_not_replaced(tmp_path: Path) -> None:
+    """``--out`` with the folder of the recordings would delete the recordings."""
+    recording = write_machine(tmp_path / "pump" / "healthy", 1) / "00.npy"
+    for why in ("is no bundle", "contains recordings"):
+        (task,) = TrainingPlan(read_fleet(tmp_path), tmp_path, overwrite=True).training()
+        result = Result.from_json(perform(task.to_json()))
+        assert (result.status, why in result.error) == (64, True)
+        (tmp_path / "pump" / "bundle.json").touch()
+    assert recording.exists()
+
+
+def test_a_record_that_cannot_be_written_is_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk would end the worker, with a traceback, three times."""
+    monkeypatch.setattr(performing, "_work", lambda _: lambda _: ({}, {}))
+    (tmp_path / ".tasks").touch()
+    task = Task("train-a", "train", "a", tmp_path, (), {})
+    result = Result.from_json(perform(task.to_json()))
+    assert (result.status, ".tasks" in result.error) == (69, True)
 
 
 def test_what_a_worker_cannot_reach_is_named_with_its_computer(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from monitor.audio.recordings import RECORDING_SUFFIXES, recording_files
 from monitor.errors import BadInputError, MissingInputError
 from training.fleet.settings import is_url
 
+_STAMPS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "modify", "CRC")
+"""What changes with the content of a file, by the names of the stores. Zip archives have a CRC."""
+
 
 def expanded(patterns: Iterable[str]) -> list[str]:
     """The recordings of paths, patterns and URLs: each path or URL once, in sorted order.
@@ -36,8 +39,8 @@ def identity_of(recording: str) -> list[object]:
     if is_url(recording):
         filesystem, path = _opened(recording)
         info = filesystem.info(path)
-        stamp = info.get("ETag") or info.get("mtime") or info.get("LastModified") or ""
-        return [recording, info.get("size"), str(stamp)]
+        stamps = (info[name] for name in _STAMPS if info.get(name))
+        return [recording, info.get("size"), str(next(stamps, ""))]
     status = Path(recording).stat()
     return [recording, status.st_size, status.st_mtime_ns]
 
@@ -68,7 +71,9 @@ def local_paths(recordings: Iterable[str]) -> Iterator[dict[str, Path]]:
         yield {name: Path(name) for name in names}
         return
     with tempfile.TemporaryDirectory(prefix="auscult-fleet-") as folder, contextlib.chdir(folder):
-        copies = {name: _copied(name) for name in remote}
+        copies: dict[str, Path] = {}
+        for name in remote:
+            copies[name] = _copied(name, {*copies.values()})
         yield {name: copies[name] if name in copies else Path(name) for name in names}
 
 
@@ -108,9 +113,12 @@ def _url_of(url: str, filesystem: Any, path: str) -> str:
     return "::".join([f"{first.partition('://')[0]}://{path}", *rest])
 
 
-def _copied(url: str) -> Path:
+def _copied(url: str, taken: set[Path]) -> Path:
     filesystem, path = _opened(url)
-    target = Path(*(part for part in PurePosixPath(path).parts if part not in {"/", "..", "."}))
+    inside = Path(*(part for part in PurePosixPath(path).parts if part not in {"/", "..", "."}))
+    # Two archives may have a recording of one name.
+    places = (inside, *(Path(str(number), inside) for number in range(2, len(taken) + 3)))
+    target = next(place for place in places if place not in taken)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _reachable(url):
         filesystem.get_file(path, str(target))

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from monitor.errors import AuscultError
+from monitor.errors import AuscultError, ServiceUnavailableError
 from training.fleet.tasks import Result, Task, record
 
 Work = Callable[[Task], tuple[dict[str, object], dict[str, str]]]
@@ -26,18 +26,20 @@ def perform(text: str) -> str:
         try:
             fingerprint = task.fingerprint
             values, files = _work(task.kind)(task)
+            seconds = time.monotonic() - started
+            result = Result(
+                task.id, task.machine, values, files, seconds=seconds, messages=tuple(messages)
+            )
+            record(task, fingerprint, result)
         except AuscultError as error:
             return Result.failed(task, "; ".join(error.lines), error.exit_status).to_json()
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             text = f"{where}{error.strerror or error} on {socket.gethostname()}"
-            return Result.failed(task, text, AuscultError.exit_status).to_json()
+            return Result.failed(task, text, ServiceUnavailableError.exit_status).to_json()
         except Exception as error:  # noqa: BLE001 - a bug on one machine must not end the others
             traceback.print_exception(error)
             return Result.failed(task, f"fault of the program: {error!r}", _BUG).to_json()
-    seconds = time.monotonic() - started
-    result = Result(task.id, task.machine, values, files, seconds=seconds, messages=tuple(messages))
-    record(task, fingerprint, result)
     return result.to_json()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,7 @@ def train_fleet(
 ) -> FleetResult:
     """A bundle for each machine in ``OUT/<machine>``, ``fleet.parquet`` and ``index.html``.
 
-    Raises ``MissingInputError`` if the output folder cannot be made.
+    Raises ``MissingInputError`` if the output folder cannot be made or written.
     """
     _make(out)
     plan = TrainingPlan(machines, out, overwrite=overwrite)
@@ -127,5 +128,7 @@ def _split(tasks: Sequence[Task]) -> tuple[list[Result], list[Task]]:
 def _make(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):  # no worker begins in a folder that is read-only
+            pass
     except OSError as error:
         raise MissingInputError(f"--out {out}: {error.strerror}") from error

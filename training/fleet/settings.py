@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +13,8 @@ from monitor.config.document import read_document
 from monitor.config.machine_id import check_machine_id
 from monitor.errors import ConfigError, MissingInputError
 
-RESERVED = frozenset({"scores"})
+_TABLES = ("fleet", "recordings", "alerts")
+RESERVED = frozenset({"scores", "index.html", *(f"{name}.parquet" for name in _TABLES)})
 """Names in the output folder that no machine may have."""
 Share = Literal["none", "type"]
 
@@ -89,8 +91,10 @@ class Machine(BaseModel):
 
 
 def absolute(text: str, folder: Path) -> str:
-    """A path or pattern relative to ``folder``. A URL stays as it is."""
-    return text if is_url(text) else str(folder / text)
+    """A path or pattern relative to ``folder``, of which no part is a pattern. A URL stays."""
+    if is_url(text):
+        return text
+    return str((glob.escape(str(folder)) if glob.has_magic(text) else folder) / Path(text))
 
 
 def is_url(text: str) -> bool:
@@ -137,7 +141,7 @@ def _of_file(path: Path) -> Iterator[Machine]:
             continue
         if is_url(entry.folders):
             raise ConfigError(f"{where}: folders must be a pattern of local folders, not a URL")
-        pattern = Path(absolute(entry.folders, folder))
+        pattern = Path(glob.escape(str(folder)), entry.folders)
         root = Path(pattern.anchor)  # patterns of pathlib are relative
         below = sorted(one for one in root.glob(str(pattern.relative_to(root))) if one.is_dir())
         if not below:

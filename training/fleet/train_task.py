@@ -28,9 +28,7 @@ def train(task: Task) -> tuple[dict[str, object], dict[str, str]]:
     that was there is kept as ``MACHINE.previous-1``.
     """
     final = task.out / task.machine
-    if (final / MANIFEST).exists() and not task.arguments["overwrite"]:
-        why = "was made from other recordings or options" if was_done(task) else "is a bundle"
-        raise UsageError(f"{final}: {why} already: --overwrite replaces it and keeps a copy")
+    _check_place(final, task)
     torch.set_num_threads(1)  # workers run side by side, and more threads change the last bits
     unfinished = task.out / WORK / f"{task.machine}-{os.getpid()}" / task.machine
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -40,14 +38,25 @@ def train(task: Task) -> tuple[dict[str, object], dict[str, str]]:
             result = train_audio(_request(task, paths, unfinished))
         if task.arguments["report"]:
             write_report(result, final)
-        if final.exists():
-            if (final / MANIFEST).exists():
-                keep_previous(final)
+        if (final / MANIFEST).exists():
+            keep_previous(final)
             shutil.rmtree(final)
         unfinished.rename(final)
     finally:
         shutil.rmtree(unfinished.parent, ignore_errors=True)
     return _values(result), dict(hashes_below(final, task.out))
+
+
+def _check_place(final: Path, task: Task) -> None:
+    """Raise ``UsageError`` for a place that must not be replaced by the bundle."""
+    if (final / MANIFEST).exists():
+        if not task.arguments["overwrite"]:
+            why = "was made from other recordings or options" if was_done(task) else "is a bundle"
+            raise UsageError(f"{final}: {why} already: --overwrite replaces it and keeps a copy")
+        if any(final in Path(recording).parents for recording in task.recordings):
+            raise UsageError(f"{final}: contains recordings of the fleet: choose another --out")
+    elif final.exists() and not (final.is_dir() and not any(final.iterdir())):
+        raise UsageError(f"{final}: is there already and is no bundle: choose another --out")
 
 
 def _request(task: Task, paths: dict[str, Path], out: Path) -> AudioRequest:
