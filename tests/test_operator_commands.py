@@ -17,6 +17,7 @@ from monitor.learning.learner import Learner
 from monitor.learning.relearning.labelled_alerts import Clip
 from monitor.outbox.queue import Outbox
 from monitor.service.alert_labels import AlertLabels
+from monitor.service.history_feed import HistoryFeed
 from monitor.service.muting import Muting
 from monitor.service.operator_commands import Daemon, OperatorCommands
 from monitor.service.supervisor import Supervisor
@@ -50,8 +51,11 @@ class Operated:
             0.0,
             str,
             learner=self.learners.get,
+            history=HistoryFeed(folder / "history.sqlite3"),
             has_sound=self.with_sound.__contains__,
         )
+        assert daemon.history is not None
+        self.history = daemon.history
         self.dispatcher = Dispatcher(Path(daemon.config))
         OperatorCommands(daemon).register(self.dispatcher)
         self.publish()
@@ -80,6 +84,7 @@ def operated(tmp_path: Path) -> Iterator[Operated]:
         one = Operated(tmp_path, outbox)
         yield one
         one.operators.close()
+        one.history.close()
 
 
 def test_the_coverage_is_that_of_now(operated: Operated) -> None:
@@ -123,6 +128,18 @@ def test_an_ambiguous_beginning_names_the_alerts(operated: Operated) -> None:
     for alert_id in (first, second):
         assert f"{alert_id} (pump-7)" in refused["error"]["message"]
         assert operated.operators.alerts[alert_id].label == ""
+
+
+def test_an_alert_that_only_the_history_knows_can_be_labelled(operated: Operated) -> None:
+    """The page shows it for 400 days with its buttons, which would be refused."""
+    alert_id = operated.alert()
+    operated.history.alert(operated.outlet.alerts[-1])
+    assert operated.history.has(operated.outlet.alerts[-1].event_id, 10.0)
+    operated.operators.alerts.clear()  # as after 1000 others, or when the file was damaged
+    assert operated.ask("label", alert_id=alert_id, label="false-alarm")["ok"]
+    assert operated.operators.alerts[alert_id].label == "false-alarm"
+    unknown = operated.ask("label", alert_id=alert_id[::-1], label="fault")
+    assert unknown["error"]["status"] == 64
 
 
 def test_a_disk_that_refuses_is_reported(operated: Operated) -> None:

@@ -22,7 +22,8 @@ from monitor.control.messages import (
     WatchArguments,
 )
 from monitor.control.operator_store import Entry, KnownAlert
-from monitor.errors import UsageError
+from monitor.errors import AuscultError, UsageError
+from monitor.history.reader import HistoryReader
 from monitor.learning.learner import Learner
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.learning_commands import LearningCommands
@@ -204,10 +205,25 @@ class OperatorCommands:
         if found:
             names = ", ".join(f"{one.alert_id} ({one.machine})" for one in found[-5:])
             raise UsageError(f"{len(found)} alerts begin with {beginning}: {names}")
+        if (earlier := self._of_history(beginning)) is not None:
+            return earlier
         raise UsageError(
             f"no alert {beginning} is known: see the alert_id in `auscult status` (open alerts) or "
             "in the alert message"
         )
+
+    def _of_history(self, alert_id: str) -> KnownAlert | None:
+        """An alert that only the history knows, by its whole id: the page shows it too."""
+        if self._daemon.history is None:
+            return None
+        try:
+            record = HistoryReader(self._daemon.history.path).alert(alert_id)
+        except AuscultError as error:  # it is switched off, or cannot be read
+            log.debug("the history is not asked for an alert: %s", error)
+            return None
+        if record is None:
+            return None
+        return KnownAlert(record.alert_id, record.machine, record.acknowledged, record.label)
 
     def note(
         self,
