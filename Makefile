@@ -14,8 +14,8 @@
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell \
 	$(name) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $(name))))
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
-# Three workers keep two cores busy: tests of processes and booted systems mostly wait.
-BESIDE ?= -n 3 --dist loadgroup --no-loadscope-reorder
+# Four workers keep two cores busy: tests of processes and booted systems mostly wait.
+BESIDE ?= -n 4 --dist loadgroup --no-loadscope-reorder
 TESTS ?=
 BENCH ?= *
 ARGS ?=
