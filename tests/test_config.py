@@ -113,6 +113,21 @@ def test_the_machine_of_a_bundle_is_found_by_any_path_to_it(tmp_path: Path) -> N
             'config.toml:9: machine "pump-7": source.kind "flie" is not one of file, folder,',
         ),
         (
+            'kind = "file"\npath = "pump.wav"',
+            'kind = "command"\ncommand = ["arecord"]\nformat = "s16le"',
+            'config.toml:11: machine "pump-7": source.format is not a known key; did you mean "sam',
+        ),
+        (
+            'kind = "file"\npath = "pump.wav"',
+            'kind = "command"\ncommand = ["arecord"]\nsample_rate_hz = 16',
+            'config.toml:11: machine "pump-7": source.sample_rate_hz must be at least 1000, not 16',
+        ),
+        (
+            'kind = "file"\npath = "pump.wav"',
+            'kind = "command"',
+            'config.toml:8: machine "pump-7": source.command is missing',
+        ),
+        (
             "1884",
             "1884\nkeepalive_s = 1e400",
             "config.toml:4: mqtt.keepalive_s must be a finite number",

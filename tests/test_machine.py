@@ -56,6 +56,18 @@ def test_a_thread_gives_what_the_pipeline_gives(
     assert record.last_state("m")["reason"] == "ended"
 
 
+def test_a_source_that_ends_because_of_an_error_keeps_its_reason(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """`the source has ended` would hide that the recording could not be read."""
+    source = playing(unavailable("bad_input", "a.wav: not an audio file"), forever=False)
+    machine = Machine(plan(bundle, network), source, record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    last = record.last_state("m")
+    assert (last["reason"], last["detail"]) == ("bad_input", "a.wav: not an audio file")
+
+
 def test_an_alert_is_dated_by_the_stream(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -19,7 +20,7 @@ from monitor.audio.recordings import recording_blocks, recording_files
 from monitor.domain import FloatArray, LogMelBlock
 from monitor.errors import AuscultError, BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.sources.settings import FileSettings
+from monitor.sources.settings import FileSettings, FolderSettings, LogMelSettings
 from tests.conftest import shared_data
 from tests.source_reader import SourceReader
 
@@ -297,6 +298,36 @@ def test_a_missing_file_is_an_error_at_the_start(tmp_path: Path) -> None:
         FileSettings(path=tmp_path / "a.wav")
     ) as reader:  # fmt: skip
         reader.wait_for_end()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "says"),
+    [
+        (FileSettings, "folder", 'folder: is a folder; kind = "folder" reads it'),
+        (FileSettings, "pipe", "pipe: is not a regular file"),
+        (FolderSettings, "pipe", "pipe: is not a folder; "),
+        (LogMelSettings, "folder", "folder: contains no recordings; expected .npy"),
+        *(
+            (kind, "link", "link: cannot be opened: File name too long")
+            for kind in (FileSettings, FolderSettings, LogMelSettings)
+        ),
+    ],
+)
+def test_a_path_of_another_kind_is_named(
+    kind: type[FileSettings | FolderSettings | LogMelSettings],
+    name: str,
+    says: str,
+    tmp_path: Path,
+) -> None:
+    """A file without rights, or a folder, would be called missing or a fault of the program."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("n" * 300)
+    with pytest.raises(MissingInputError) as raised, SourceReader(
+        kind(path=tmp_path / name)
+    ) as reader:  # fmt: skip
+        reader.wait_for_end()
+    assert says in str(raised.value)
 
 
 @pytest.mark.data

@@ -163,6 +163,24 @@ def test_the_source_waits_for_a_folder_that_disappears(tmp_path: Path) -> None:
     ]
 
 
+def test_the_source_waits_for_a_folder_that_cannot_be_reached(tmp_path: Path) -> None:
+    """A stale share is another error than a missing one: it would be a fault of the program."""
+    folder = tmp_path / "share"
+    recording(folder / "a.wav", value=0.1)
+    with SourceReader(settings(folder)) as reader:
+        reader.wait_for_samples(8_000)
+        folder.rename(tmp_path / "away")
+        folder.symlink_to("n" * 300)
+        lost = reader.wait_for_state()
+        assert (lost.reason, lost.detail) == (
+            "disconnected",
+            f"{folder}: cannot be opened: File name too long",
+        )
+        folder.unlink()
+        recording(folder / "b.wav", value=0.2)
+        reader.wait_for_samples(16_000)
+
+
 def test_a_recording_is_read_on_when_its_share_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -43,14 +44,12 @@ def recording_files(
     """
     found: dict[Path, None] = {}
     for argument in arguments:
-        _check_there(argument)
-        if argument.is_dir():
+        if stat.S_ISDIR(path_mode(argument)):
             below = list(_below(argument, suffixes))
             if not below:
-                names = ", ".join(name for name in _COMMON if f".{name}" in suffixes)
-                raise MissingInputError(
-                    f"{argument}: contains no recordings; expected {names}, ..."
-                )
+                names = [name for name in _COMMON if f".{name}" in suffixes]
+                expected = ", ".join([*names, "..."]) if names else ", ".join(sorted(suffixes))
+                raise MissingInputError(f"{argument}: contains no recordings; expected {expected}")
             found.update(dict.fromkeys(below))
         else:
             found[argument] = None
@@ -101,12 +100,16 @@ def read_each(paths: Iterable[Path], read: Callable[[Path], _Read]) -> list[_Rea
     return results
 
 
-def _check_there(path: Path) -> None:
-    """Raise ``MissingInputError`` for a path that does not exist or cannot be opened."""
+def path_mode(path: Path, wanted: str = "file or folder") -> int:
+    """What is at a path, as in ``st_mode``.
+
+    Raises ``MissingInputError`` for a path that does not exist or cannot be reached: without the
+    right to enter a folder above it, or on a share that is not connected.
+    """
     try:
-        path.stat()
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise MissingInputError(f"{path}: no such file or folder") from None
+        raise MissingInputError(f"{path}: no such {wanted}") from None
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be opened: {error.strerror}") from None
 

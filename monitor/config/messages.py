@@ -91,8 +91,12 @@ def _path_in(document: Any, loc: tuple[str | int, ...], *, is_missing: bool) -> 
     """``loc`` without the union tags and type names that pydantic inserts."""
     path: KeyPath = ()
     here = document
+    tagged = None  # a table whose tag was left out: "command" is a kind of source and a key of it
     for index, element in enumerate(loc):
         is_missing_here = is_missing and index == len(loc) - 1 and isinstance(here, dict)
+        if isinstance(here, dict) and here is not tagged and here.get("kind") == element:
+            tagged = here
+            continue
         if _has(here, element):
             here = here[element]
         elif not is_missing_here:
@@ -202,6 +206,10 @@ def _models_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[type[B
     """The models that the table at ``loc`` may have."""
     models = [root]
     for element in loc:
+        of_kind = [model for model in models if element in _tags(model)]
+        if len(models) > 1 and of_kind:
+            models = of_kind
+            continue
         fields = [
             field
             for model in models
@@ -210,8 +218,6 @@ def _models_at(root: type[BaseModel], loc: tuple[str | int, ...]) -> list[type[B
         ]
         if fields:
             models = [model for field in fields for model in models_in(field.annotation)]
-        elif isinstance(element, str):
-            models = [model for model in models if element in _tags(model)] or models
     return models
 
 

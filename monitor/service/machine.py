@@ -229,6 +229,7 @@ class Machine:
         self._joiner.take()
         self._sound.begin(self.plan)
         self._last_item_s = time.monotonic()
+        last = _ENDED
         # Closed here: a traceback would keep the source, and its child, alive.
         with closing(steps_of(self._source)) as items:
             try:
@@ -240,6 +241,7 @@ class Machine:
                     if isinstance(item, SourceState):
                         self._process_joined()
                         self._show(item)
+                        last = item if item.status is SourceStatus.UNAVAILABLE else _ENDED
                     else:
                         self._take(item)
                     yield Wait.NOW
@@ -249,7 +251,7 @@ class Machine:
         self._process_joined()
         if self._first_block_s is not None:
             self._sound.finish()
-        self._lost(_ENDED)
+        self._lost(last)  # why there is no sound, if the source has ended for that reason
         self.ended = True
 
     def _show(self, state: SourceState) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Generator
 from dataclasses import replace
 
 from monitor.audio.files import read_blocks
+from monitor.audio.recordings import path_mode
 from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem, unavailable
@@ -37,8 +39,11 @@ class FileSource:
     def steps(self) -> Steps[SourceItem]:
         """See ``SteppedSource``."""
         settings = self._settings
-        if not settings.path.is_file():
-            raise MissingInputError(f"{settings.path}: no such file")
+        mode = path_mode(settings.path, "file")
+        if stat.S_ISDIR(mode):
+            raise MissingInputError(f'{settings.path}: is a folder; kind = "folder" reads it')
+        if not stat.S_ISREG(mode):
+            raise MissingInputError(f"{settings.path}: is not a regular file")
         pacer = Pacer(realtime=settings.realtime)
         block_s = _REALTIME_BLOCK_S if settings.realtime else _BLOCK_S
         position = 0

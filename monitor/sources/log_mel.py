@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from dataclasses import replace
-from pathlib import Path
 
 from monitor.audio.log_mel_files import BLOCK_FRAMES, read_log_mel_blocks
+from monitor.audio.recordings import LOG_MEL_SUFFIXES, recording_files
 from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import BACK, SourceItem, unavailable
@@ -40,7 +40,7 @@ class LogMelSource:
         pacer = Pacer(realtime=settings.realtime)
         block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else BLOCK_FRAMES
         position, n_mels, failed = 0, None, False
-        for path in self._files():
+        for path in recording_files([settings.path], LOG_MEL_SUFFIXES):
             begun = position
             try:
                 for block in read_log_mel_blocks(path, n_mels=n_mels, block_frames=block_frames):
@@ -54,14 +54,3 @@ class LogMelSource:
             except (BadInputError, MissingInputError) as error:
                 failed = True
                 yield unavailable("bad_input", str(error))
-
-    def _files(self) -> list[Path]:
-        path = self._settings.path
-        if path.is_dir():
-            files = sorted(path.rglob("*.npy"))
-            if not files:
-                raise MissingInputError(f"{path}: contains no .npy files")
-            return files
-        if not path.exists():
-            raise MissingInputError(f"{path}: no such file or folder")
-        return [path]

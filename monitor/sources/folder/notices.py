@@ -66,7 +66,7 @@ class Notices:
             )
             first = next(changes)
         except (StopIteration, OSError, RuntimeError) as error:
-            if self._folder.is_dir():  # otherwise it was removed at this moment
+            if _identity(self._folder):  # otherwise it was removed at this moment
                 self.give_up(f"the system reports no changes ({error})")
             return None
         self._changes = changes

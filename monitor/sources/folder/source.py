@@ -15,7 +15,7 @@ from monitor.audio.start_time import start_unix_s
 from monitor.domain import AudioBlock
 from monitor.errors import BadInputError, MissingInputError, TruncatedError
 from monitor.sources.folder.ledger import Ledger, Progress, Version
-from monitor.sources.folder.watch import FolderWatch, no_folder
+from monitor.sources.folder.watch import FolderWatch, is_folder, require_folder
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import FolderSettings
 from monitor.text.escaping import one_line
@@ -61,8 +61,7 @@ class FolderSource:
     def blocks(self, stop: threading.Event) -> Generator[SourceItem, None, None]:
         """See ``Source``."""
         settings = self._settings
-        if not settings.path.is_dir():
-            raise no_folder(settings.path)
+        require_folder(settings.path)
         self._next_sample, self._last_read, self._state = 0, None, ""
         ledger = Ledger(self._ledger_path)
         watch = FolderWatch(
@@ -182,7 +181,7 @@ class FolderSource:
 
     def _is_away(self, path: Path) -> bool:
         """Whether the whole folder has failed: what is left is read when it is back."""
-        is_away = not self._settings.path.is_dir()
+        is_away = not is_folder(self._settings.path)
         if is_away:
             log.warning("recording waits for its folder: %s", one_line(str(path)))
         return is_away

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from monitor.audio.recordings import AUDIO_SUFFIXES, files_below
+from monitor.audio.recordings import AUDIO_SUFFIXES, files_below, path_mode
 from monitor.errors import MissingInputError
 from monitor.sources.folder.ledger import Ledger, Version
 from monitor.sources.folder.notices import Notices
@@ -77,10 +77,12 @@ class FolderWatch:
 
         Raises ``MissingInputError`` when the folder is not there.
         """
-        if not self._folder.is_dir():
+        try:
+            require_folder(self._folder)
+        except MissingInputError:
             self._notices.close()
             self._next_scan_s = 0.0
-            raise no_folder(self._folder)
+            raise
         begun_s = time.monotonic()
         is_first = not self._scanned
         self._check_notices(begun_s)
@@ -141,7 +143,7 @@ class FolderWatch:
         """Let the system report changes from now on, if it can."""
         if self._notices.outdated:
             self._notices.close()
-        if not self._notices.active and self._folder.is_dir():
+        if not self._notices.active and is_folder(self._folder):
             changed = self._notices.begin(stop)
             if changed is not None:  # nobody reported what came before
                 self._changed |= changed
@@ -167,7 +169,7 @@ class FolderWatch:
     def _files_of_changes(self) -> Iterator[Path]:
         """What has changed. Of a folder that was moved here, only the folder is reported."""
         for path in self._changed:
-            if path.is_dir():
+            if is_folder(path):
                 yield from _files_below(path, Contents())
             else:
                 yield path
@@ -211,11 +213,19 @@ class FolderWatch:
         self._pending[path] = _Pending(version, now_s - age_s)
 
 
-def no_folder(path: Path) -> MissingInputError:
-    """The error for a path that is not a folder."""
-    if path.exists():
-        return MissingInputError(f'{path}: is not a folder; kind = "file" reads one recording')
-    return MissingInputError(f"{path}: no such folder")
+def require_folder(path: Path) -> None:
+    """Raise ``MissingInputError`` for a path that is not a folder or cannot be reached."""
+    if not stat.S_ISDIR(path_mode(path, "folder")):
+        raise MissingInputError(f'{path}: is not a folder; kind = "file" reads one recording')
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder that can be reached. ``Path.is_dir`` raises some errors."""
+    try:
+        require_folder(path)
+    except MissingInputError:
+        return False
+    return True
 
 
 def _files_below(folder: Path, contents: Contents) -> Iterable[Path]:
