@@ -21,6 +21,7 @@ from monitor.detection.operation import (
 )
 from monitor.detection.score_watch import ScoreWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
+from monitor.detection.short_parts import ShortParts
 from monitor.domain import (
     AudioBlock,
     Decision,
@@ -30,6 +31,7 @@ from monitor.domain import (
     Score,
     SourceState,
     SourceStatus,
+    block_times_s,
 )
 from monitor.errors import SourceFault
 from monitor.features.log_mel import FrameWindows
@@ -96,6 +98,7 @@ class Pipeline:
         self.not_judged: SourceState | None = None
         self.watch = watch or ScoreWatch(bundle, detector, operation)
         self.thresholds = self.watch.thresholds
+        self._parts = ShortParts(self.watch.needs_s)
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
         self._stream = WindowStream(
@@ -134,7 +137,8 @@ class Pipeline:
     def warnings(self) -> tuple[MachineWarning, ...]:
         """What is to be looked at, beside the state."""
         is_unclear = self._operation is not None and self._operation.is_unclear
-        return (*((_UNUSUALLY_QUIET,) if is_unclear else ()), *self.watch.warnings)
+        quiet = (_UNUSUALLY_QUIET,) if is_unclear else ()
+        return (*quiet, *self._parts.warnings, *self.watch.warnings)
 
     @property
     def capture_fault(self) -> SourceState | None:
@@ -150,6 +154,8 @@ class Pipeline:
         """Take the next block. Sound that cannot be judged gives a state and no score."""
         output = PipelineOutput()
         self._allow_bounds()
+        start_s, end_s = block_times_s(block, self.bundle.spec.frame_rate_hz)
+        self._parts.push(end_s - start_s, after_gap=block.discontinuous)
         if block.discontinuous:
             self._gap()
         try:

@@ -48,6 +48,8 @@ class ScoreWatch:
             if one.evidence in SPECTRA
         ]
         rule = channels[0].detector.rule
+        self.needs_s = rule.persistence.needs_s(bundle.actual_span_s, hop_s)
+        """Unbroken sound that an alert needs, apart from those over long spans."""
         self._drift = DriftWatch(
             calibration,
             hop_s,
