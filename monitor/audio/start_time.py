@@ -18,17 +18,17 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 _TIME_IN_NAME = re.compile(
     r"""
     (?<!\d)
-    (?P<year>19[7-9]\d|2[01]\d\d) (?P<date_separator>[-_]?)
+    (?P<year>19[7-9]\d|2[01]\d\d) (?P<date_separator>[-_.]?)
     (?P<month>\d\d) (?P=date_separator) (?P<day>\d\d)
-    (?P<separator>[Tt_ -])
-    (?P<hour>\d\d) (?P<time_separator>[-_:]?)
-    (?P<minute>\d\d) (?P=time_separator) (?P<second>\d\d)
-    (?:[.,](?P<fraction>\d{1,6}))?
-    (?P<zone>[+-]\d\d:?\d\d|[Zz](?![A-Za-z]))?
+    (?P<separator>[Tt]|[_\ .-]{1,3}|\ at\ |)
+    (?P<hour>\d\d) (?P<time_separator>[-_:.]?)
+    (?P<minute>\d\d) (?:(?P=time_separator) (?P<second>\d\d) (?:[.,](?P<fraction>\d{1,6}))?)?
+    (?P<zone>[_\ ]?\+\d\d(?::?\d\d)?|-\d\d(?::?\d\d)?(?![A-Za-z])|[Zz](?![A-Za-z]))?
     (?!\d)
     """,
     re.VERBOSE | re.ASCII,
 )
+_T = ("T", "t")
 _FIRST_SET_YEAR = 1990
 """Files were not recorded before. Clocks of Linux begin in 1970, of FAT and of GPS in 1980."""
 _CHIP_BEGINS = (2000, 1)
@@ -67,10 +67,10 @@ def start_unix_s(recording: Path) -> float | None:
     """The start of a recording in seconds since 1970, None where nothing shows it.
 
     Looked for in this order: a date with a time in the file's name (ISO 8601 as in
-    ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` for ``:``, and
-    ``20261123_101530``), and the origination date and time of a Broadcast Wave file (EBU Tech
-    3285). Times without a zone are taken as UTC. A file that cannot be read gives None, and so do
-    the dates of clocks that were never set (before 1990, and January 2000).
+    ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` or ``.`` for ``:``,
+    ``20261123_101530`` and ``20261123101530``), and the origination date and time of a Broadcast
+    Wave file (EBU Tech 3285). Times without a zone are taken as UTC. A file that cannot be read
+    gives None, and so do the dates of clocks that were never set (before 1990, and January 2000).
     """
     found = _start(recording)
     return None if found is None else _in_utc(found).timestamp()
@@ -108,7 +108,12 @@ def _start(recording: Path) -> datetime | None:
 def _start_in_name(name: str) -> datetime | None:
     """The first date with a time in a name."""
     for match in _TIME_IN_NAME.finditer(name):
-        parts = match.group("year", "month", "day", "hour", "minute", "second")
+        year, month, day, hour, minute, second = match.group(
+            "year", "month", "day", "hour", "minute", "second"
+        )
+        if second is None and match["separator"] not in _T:
+            continue  # 20261123_0001 is a counter
+        parts = (year, month, day, hour, minute, second or "0")
         fraction = (match["fraction"] or "").ljust(6, "0")
         moment = _moment(parts, _zone(match))
         if moment is not None:
@@ -134,13 +139,19 @@ def _moment(parts: Iterable[str | bytes], zone: timezone | None) -> datetime | N
 
 
 def _zone(match: re.Match[str]) -> timezone | None:
-    """The zone after a time. ``-0100`` after ``_`` is a counter; after ``T`` it is a zone."""
-    zone = match["zone"]
+    """The zone after a time. A counter begins with ``-``.
+
+    ``-0100`` is a counter after ``_`` and a zone after ``T``; ``-01`` is a zone only in
+    ``T10:15:30-01``.
+    """
+    zone = (match["zone"] or "").lstrip("_ ")
     if zone in ("Z", "z"):
         return UTC
-    if zone is None or not (":" in zone or match["separator"] in "Tt"):
+    is_short = len(zone) == len("-01")
+    is_iso = match["separator"] in _T and (not is_short or match["time_separator"] == ":")
+    if not zone or not (zone[0] == "+" or ":" in zone or is_iso):
         return None
-    hours, minutes = int(zone[1:3]), int(zone[-2:])
+    hours, minutes = int(zone[1:3]), int("0" if is_short else zone[-2:])
     if hours > 14 or minutes not in (0, 15, 30, 45):
         return None
     offset = timedelta(hours=hours, minutes=minutes)
