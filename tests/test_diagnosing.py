@@ -151,6 +151,17 @@ def test_a_diagnosis_that_needs_too_much_memory_is_ended(tmp_path: Path, bundle:
     assert "more memory than 100 MB" in note
 
 
+def test_an_alert_that_is_not_diagnosed_says_so(tmp_path: Path, bundle: Bundle) -> None:
+    """After a power failure, thirty machines raise alerts: the page of the last ones has no
+    reason."""
+    request = kept(tmp_path, bundle)
+    results: queue.Queue[dict[str, Any]] = queue.Queue()
+    diagnosing = diagnosing_in(tmp_path, results, DiagnosisProcess())  # its thread is not started
+    for _ in range(Diagnosing.MOST_WAITING + 1):
+        diagnosing.submit(request)
+    assert results.get_nowait()["notes"] == ["no diagnosis: 20 others wait"]
+
+
 class SleepingProcess(DiagnosisProcess):
     """Its child does nothing until it is ended."""
 

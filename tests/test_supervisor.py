@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from monitor.detection.settings import DetectorSettings
+from monitor.diagnosis.settings import ShaftSettings
 from monitor.errors import BadInputError
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
@@ -80,6 +81,21 @@ def test_a_source_that_fails_after_some_sound_is_tried_again_soon(
     wait_for(lambda: len(began_s) == 9, 20)  # the ninth pause would be 5 s
     supervisor.stop()
     assert began_s[8] - began_s[7] < 2.0
+
+
+def test_another_shaft_does_not_interrupt_a_machine(
+    bundle: Bundle, network: Network, record: RecordingOutlet
+) -> None:
+    """A bearing that is added during an alert would end the evidence of this alert."""
+    before = plan(bundle, network, "a")
+    shaft = ShaftSettings(speed_hz=24.5)
+    other = replace(before, settings=before.settings.model_copy(update={"shaft": shaft}))
+    supervisor = Supervisor(record, opening(playing(*cut(machine_sound(10), 1600))))
+    supervisor.apply([before])
+    machine = supervisor.machines["a"]
+    assert supervisor.apply([other]).kept == ["a"]
+    assert supervisor.machines["a"] is machine
+    supervisor.stop()
 
 
 def test_new_plans_do_not_interrupt_unchanged_machines(

@@ -34,8 +34,9 @@ class Diagnosing:
     """A thread that waits for a child process: neither can delay an alert.
 
     ``folder``: has the pieces. ``shaft_of``: what is known of the shaft of a machine.
-    ``on_result``: called in the thread with the result, see :mod:`monitor.diagnosis.child`; without
-    findings, its ``notes`` say why. ``process``: computes it.
+    ``on_result``: called in the thread, or by ``submit``, with the result, see
+    :mod:`monitor.diagnosis.child`; without findings, its ``notes`` say why. ``process``: computes
+    it.
     """
 
     MOST_WAITING: ClassVar[int] = 20
@@ -79,6 +80,7 @@ class Diagnosing:
                 self.MOST_WAITING,
                 extra={"machine": request.machine, "alert_id": request.alert_id},
             )
+            self._on_result(request, _nothing(f"{self.MOST_WAITING} others wait"))
 
     def _run(self) -> None:
         while (request := self._waiting.get()) is not None and not self._is_stopping.is_set():
@@ -98,7 +100,7 @@ class Diagnosing:
             if self._is_stopping.is_set():
                 return
             log.warning("an alert is not diagnosed: %s", one_line(str(error)), extra=about)
-            result = {"findings": [], "notes": [f"no diagnosis: {error}"], "spectra": []}
+            result = _nothing(str(error))
         else:
             texts = [str(one.get("text")) for one in result["findings"]]
             log.info("alert diagnosed", extra={**about, "findings": texts})
@@ -126,6 +128,11 @@ class Diagnosing:
         bundle = request.judge.bundle
         recordings = recordings_of(bundle) if bundle is not None else []
         return [*paths, *some_of(recordings, _MOST_RECORDINGS)]
+
+
+def _nothing(reason: str) -> dict[str, Any]:
+    """The result of a diagnosis that was not made."""
+    return {"findings": [], "notes": [f"no diagnosis: {reason}"], "spectra": []}
 
 
 def published(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

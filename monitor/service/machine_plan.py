@@ -13,6 +13,7 @@ from monitor.detection.duty_cycle import duty_of
 from monitor.detection.healthy_duty import healthy_duty
 from monitor.detection.settings import DetectorSettings
 from monitor.detection.thresholds import Thresholds, thresholds_of
+from monitor.diagnosis.settings import ShaftSettings
 from monitor.errors import BundleError
 from monitor.evidence.clip import Judge
 from monitor.learning.journal import InUse, Stage, in_use
@@ -108,15 +109,22 @@ class MachinePlan:
         ) and self.continues(other)
 
     def continues(self, other: MachinePlan) -> bool:
-        """Whether the plans differ at most in bundle and stage, so that the source continues."""
+        """Whether the plans differ at most in bundle, stage and shaft: the source continues.
+
+        The shaft is only for diagnoses, which take it from the settings in force.
+        """
         return (
-            self.settings == other.settings
+            self._monitored == other._monitored
             and self.detector == other.detector
             and self.inference_threads == other.inference_threads
             and self.score_interval_s == other.score_interval_s
             and self.stall_limit_s == other.stall_limit_s
             and self.learning == other.learning
         )
+
+    @property
+    def _monitored(self) -> MachineSettings:
+        return self.settings.model_copy(update={"shaft": ShaftSettings()})
 
     @property
     def _hash(self) -> str:
