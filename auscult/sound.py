@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.audio.channels import first_unsound
+from monitor.audio.decoders import RATES_HZ
 from monitor.audio.files import BLOCK_S
 from monitor.domain import AudioBlock, FloatArray
 from monitor.errors import BadInputError, UsageError
@@ -19,8 +20,6 @@ File: TypeAlias = str | os.PathLike[str]
 Samples: TypeAlias = npt.NDArray[np.floating[Any]]
 """Shape: ``(n_samples,)``, one channel, full scale +-1."""
 Sound: TypeAlias = File | Samples
-
-_HIGHEST_RATE_HZ = 10_000_000
 
 
 def as_path(sound: File) -> Path:
@@ -47,6 +46,8 @@ def given_sound(sound: Iterable[Sound], kind: str) -> list[tuple[Path, Samples |
 
 def block_samples(samples: Samples, name: str) -> FloatArray:
     """The samples in single precision. Raises ``BadInputError`` for another shape or type."""
+    if not isinstance(samples, np.ndarray):
+        raise BadInputError(f"{name}: is a {type(samples).__name__}; expected an array of samples")
     if samples.ndim != 1:
         raise BadInputError(
             f"{name}: has the shape {samples.shape}; expected one channel, (n_samples,): take one "
@@ -78,9 +79,9 @@ def checked_rate_hz(sample_rate_hz: int | None) -> int:
     if sample_rate_hz is None:
         raise UsageError("sample_rate_hz: an array of samples needs its sample rate in Hz")
     is_number = isinstance(sample_rate_hz, int | float | np.number)
-    if not is_number or not 0 < sample_rate_hz <= _HIGHEST_RATE_HZ or sample_rate_hz % 1:
+    if not is_number or sample_rate_hz not in RATES_HZ:
         raise UsageError(
-            f"sample_rate_hz: expected a whole number up to {_HIGHEST_RATE_HZ}, "
+            f"sample_rate_hz: expected a whole number from {RATES_HZ[0]} to {RATES_HZ[-1]}, "
             f"not {sample_rate_hz}"
         )
     return int(sample_rate_hz)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from auscult.scoring import AlertChange, ScoredSpan, change_of, span_of
 from auscult.sound import Samples, block_samples, checked_rate_hz
 from monitor.detection.alert_draft import alert_draft
@@ -32,8 +34,8 @@ class Stream:
     Blocks of any length give the same scores, bit for bit, as the whole recording at once, as
     ``auscult replay``, and as the daemon with the default ``[detector]``. A stream opens no files
     and no connections, and uses no clock and no threads. Use it in one thread at a time.
-    ``sample_rate_hz``: of all blocks, any rate. Raises ``UsageError`` for a rate that cannot be,
-    and ``BundleError`` for a bundle without a threshold.
+    ``sample_rate_hz``: of all blocks, 1000 to 768000. Raises ``UsageError`` for a rate that
+    cannot be, and ``BundleError`` for a bundle without a threshold.
 
     >>> bundle = auscult.load_bundle("pump.bundle")
     >>> stream = auscult.Stream(bundle, sample_rate_hz=16_000)
@@ -68,12 +70,12 @@ class Stream:
         lost before this block; no score then contains sound from before and after. If you do not
         know how many, give 1. Sound that cannot be judged (silence, clipping, NaN) gives no score
         but a ``state``. Raises ``BadInputError`` for another shape or type, and ``UsageError`` for
-        a negative ``lost``.
+        a ``lost`` that is no number of samples.
         """
-        if lost < 0:
+        if not isinstance(lost, int | np.integer) or lost < 0:
             raise UsageError(f"lost: expected the number of lost samples, not {lost}")
         sound = block_samples(samples, _NAME)
-        first = self._next_sample + lost
+        first = self._next_sample + int(lost)
         self._next_sample = first + len(sound)
         return self._output(
             self._pipeline.push(AudioBlock(sound, self._rate_hz, first, discontinuous=lost > 0))

@@ -68,10 +68,10 @@ class PipelineOutput:
 class Pipeline:
     """One machine, from its sound to its decisions.
 
-    ``state`` is the present state of the machine. ``not_judged``: why the first windows were not
-    scored whose recording chain the bundle cannot judge, if there were any. Positions in the
-    output are samples at the rate of the bundle. ``decides_only``: while no alert is open, scores
-    over long spans that are too low to decide anything may be upper bounds, which takes less time.
+    ``state`` is the present state of the machine. ``not_judged``: why the first sound was not
+    scored that cannot be judged, if there was any. Positions in the output are samples at the rate
+    of the bundle. ``decides_only``: while no alert is open, scores over long spans that are too low
+    to decide anything may be upper bounds, which takes less time.
     """
 
     def __init__(
@@ -172,8 +172,7 @@ class Pipeline:
                     if isinstance(run, AudioBlock):
                         self._push_run(run, output)
                     else:
-                        self._gap()
-                        self._set_state(run, output)
+                        self._unjudged(run, output)
         except SourceFault as fault:
             self._not_finite(fault, output)
         return output
@@ -189,8 +188,12 @@ class Pipeline:
         return output
 
     def _not_finite(self, fault: SourceFault, output: PipelineOutput) -> None:
+        self._unjudged(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+
+    def _unjudged(self, why: SourceState, output: PipelineOutput) -> None:
+        self.not_judged = self.not_judged or why
         self._gap()
-        self._set_state(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+        self._set_state(why, output)
 
     def _finish(self, output: PipelineOutput) -> None:
         rest = self._resampler.flush()

@@ -110,6 +110,17 @@ def test_a_part_that_is_not_judged_is_named_in_blocks_of_any_length(bundle: Bund
         assert pipeline.not_judged.reason == "bandwidth"
 
 
+@pytest.mark.parametrize(("gain", "reason"), [(0.0, "silence"), (1e4, "clipping")])
+def test_a_part_without_usable_sound_is_named(bundle: Bundle, gain: float, reason: str) -> None:
+    """A recording of a microphone that fails is called normal."""
+    sound = machine_sound(20.0, seed=50)
+    sound[5 * RATE_HZ : 15 * RATE_HZ] *= np.float32(gain)
+    pipeline = Pipeline(bundle)
+    assert output_of(pipeline, np.clip(sound, -1.0, 1.0), []).scores
+    assert pipeline.not_judged is not None
+    assert pipeline.not_judged.reason == reason
+
+
 def test_a_telephone_line_is_degraded(bundle: Bundle) -> None:
     """Healthy sound over a telephone raises an alert."""
     output = output_of(Pipeline(bundle), telephone(machine_sound(30.0, seed=50)), [])

@@ -253,6 +253,13 @@ MISTAKES: list[tuple[Callable[[Bundle], object], type[Exception], str]] = [
     (lambda _: auscult.load_bundle("none"), auscult.BundleError, "none: "),
     (lambda b: auscult.score(b, "none.wav"), auscult.MissingInputError, "none.wav: "),
     (lambda b: auscult.score(b, np.zeros(9)), auscult.UsageError, "sample_rate_hz: "),
+    (lambda b: auscult.score(b, np.zeros(9), True), auscult.UsageError, "sample_rate_hz: "),
+    (lambda b: auscult.Stream(b, 8000).push([0.1]), auscult.BadInputError, "block: is a list"),  # type: ignore[arg-type] # wrong on purpose
+    (
+        lambda b: auscult.Stream(b, 8000).push(np.zeros(9), lost=1.5),  # type: ignore[arg-type] # as above
+        auscult.UsageError,
+        "lost: .* not 1.5",
+    ),
     (lambda b: auscult.score(b, np.zeros(9), 0), auscult.UsageError, "sample_rate_hz: .* not 0"),
     (
         lambda b: auscult.score(b, np.zeros((9, 2)), 8000),

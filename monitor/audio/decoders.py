@@ -24,7 +24,8 @@ from monitor.errors import BadInputError, TruncatedError
 
 _MAX_BLOCK_VALUES = 1 << 22
 _MAX_CHANNELS = 64
-_RATES_HZ = range(1_000, 768_001)
+RATES_HZ = range(1_000, 768_001)
+"""The sample rates of sound."""
 _UNKNOWN_FRAMES = 1 << 48
 _READ_AHEAD_BYTES = 1 << 14
 _PER_STEP = np.float32(2.0**-15)
@@ -47,10 +48,10 @@ class Decoder:
 
     def check(self, path: Path, channel: Channel) -> None:
         """Refuse rates and channels that are not those of sound. Raises ``BadInputError``."""
-        if self.rate_hz not in _RATES_HZ:
+        if self.rate_hz not in RATES_HZ:
             raise BadInputError(
                 f"{path}: {self.rate_hz} Hz is not a usable sample rate; "
-                f"expected {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz"
+                f"expected {RATES_HZ[0]} to {RATES_HZ[-1]} Hz"
             )
         channels = self.channels
         if not 1 <= channels <= _MAX_CHANNELS:

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from monitor.audio.recordings import recording_files
-from monitor.commands.output import columns, emit, message, progress, report_ignored
+from monitor.commands.output import (
+    columns,
+    emit,
+    message,
+    progress,
+    report_ignored,
+    report_unjudged,
+)
 from monitor.errors import BadInputError, MissingInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.offline.evaluate import (
@@ -59,6 +66,7 @@ def evaluate(request: EvaluateRequest) -> int:
     result = evaluation_of(bundle, scored, seed=request.seed)
     for one in result.refused:
         message(one.error)
+    report_unjudged([one.summary for one in result.recordings])
     if request.curve is not None and request.draw_curve is not None:
         _write(request.curve, request.draw_curve(result.curve, result.budget))
     emit(document(bundle, result), lines(result), as_json=request.as_json)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import typer
 
 from monitor.errors import MissingInputError, ServiceUnavailableError, UsageError
 from monitor.text.escaping import json_text, one_line
+
+if TYPE_CHECKING:
+    from monitor.offline.replay import RecordingSummary
 
 STANDARD_OUTPUT = Path("-")
 """As the name of a file of results."""
@@ -124,3 +127,10 @@ def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in table
     ]
+
+
+def report_unjudged(summaries: Sequence[RecordingSummary]) -> None:
+    """Name the recordings that were scored only in part, with the reason."""
+    for one in summaries:
+        if one.not_judged:
+            message(f"{one.file}: not scored completely: {one.not_judged}")

@@ -16,6 +16,7 @@ from monitor.commands.output import (
     progress,
     refuse_shared_output,
     report_ignored,
+    report_unjudged,
 )
 from monitor.commands.replay_results import replay_results
 from monitor.config.machine_id import check_machine_id
@@ -100,7 +101,7 @@ def replay(request: ReplayRequest) -> int:
                     )
                 )
         progress("")
-        _report_unjudged(results.summaries)
+        report_unjudged(results.summaries)
         _report_off(results.summaries)
         _report_short_ones(results.summaries, bundle, detector)
         _report_undated(results.raised, starts)
@@ -113,13 +114,6 @@ def replay(request: ReplayRequest) -> int:
         return BadInputError.exit_status
     raised = any(alert.kind == "raised" for alert in results.alerts)
     return EXIT_ALERT if request.fail_on_alert and raised else 0
-
-
-def _report_unjudged(summaries: Sequence[RecordingSummary]) -> None:
-    """Name the recordings that were scored only in part, with the reason."""
-    for one in summaries:
-        if one.not_judged:
-            message(f"{one.file}: not scored completely: {one.not_judged}")
 
 
 def _report_off(summaries: Sequence[RecordingSummary]) -> None:

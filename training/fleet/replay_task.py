@@ -70,6 +70,7 @@ def replay(task: Task) -> tuple[dict[str, object], dict[str, str]]:
                     "alerts": one.n_raised,
                     "error": summary.error,
                     "operation": summary.operation,
+                    "not_judged": summary.not_judged,
                 }
             )
             alerts += [{"machine": task.machine, **alert} for alert in one.alerts]

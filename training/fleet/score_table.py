@@ -52,6 +52,7 @@ RECORDINGS = pa.schema(
         ("alerts", pa.int64()),
         pa.field("error", pa.string(), nullable=False),
         ("operation", pa.string()),
+        ("not_judged", pa.string()),
     ]
 )
 ALERTS = pa.schema(
