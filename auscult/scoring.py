@@ -111,8 +111,8 @@ def score(bundle: Bundle, sound: Sound, sample_rate_hz: int | None = None) -> Sc
     ``sound``: the path of a recording (wav, flac, ogg, mp3, ..., or ``.npy`` with log-mel), or
     samples, float, shape ``(n_samples,)``, full scale +-1. ``sample_rate_hz``: of an array,
     1000 to 768000. All spans of the recording are kept in memory. Raises ``MissingInputError`` for
-    a file that is not there, ``BadInputError`` for sound that cannot be scored, ``UsageError`` for an
-    array without a rate, and ``BundleError`` for a bundle without a threshold.
+    a file that is not there, ``BadInputError`` for sound that cannot be scored, ``UsageError`` for
+    an array without a rate, and ``BundleError`` for a bundle without a threshold.
 
     >>> bundle = auscult.load_bundle("pump.bundle")
     >>> result = auscult.score(bundle, "healthy.wav")
