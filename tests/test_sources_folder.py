@@ -157,10 +157,21 @@ def test_the_source_waits_for_a_folder_that_disappears(tmp_path: Path) -> None:
         assert lost.reason == "disconnected"
         recording(folder / "b.wav", value=0.2)
         reader.wait_for_samples(16_000)
-    assert [state.status for state in reader.states()] == [
-        SourceStatus.UNAVAILABLE,
-        SourceStatus.OK,
-    ]
+    *before, last = [state.status for state in reader.states()]
+    assert (set(before), last) == ({SourceStatus.UNAVAILABLE}, SourceStatus.OK)
+
+
+def test_a_folder_that_is_back_is_not_called_disconnected(tmp_path: Path) -> None:
+    """With a recording an hour, somebody would look for a fault of the network for an hour."""
+    folder = tmp_path / "share"
+    recording(folder / "a.wav")
+    with SourceReader(settings(folder)) as reader:
+        reader.wait_for_samples(8_000)
+        folder.rename(tmp_path / "away")
+        assert reader.wait_for_state().reason == "disconnected"
+        (tmp_path / "away").rename(folder)
+        reader.wait(lambda: reader.states()[-1].reason == "waiting", "waiting")
+        assert reader.n_samples() == 8_000
 
 
 def test_the_source_waits_for_a_folder_that_cannot_be_reached(tmp_path: Path) -> None:

@@ -203,6 +203,9 @@ class FolderSource:
             ignored = describe_ignored(contents.ignored)
             detail = f"{self._settings.path}: no recordings" + (f"; {ignored}" if ignored else "")
             yield from self._show("no_recordings", detail)
+        elif self._state in {"disconnected", "unreadable"} and not watch.is_settling:
+            detail = f"{self._settings.path}: can be read again; waiting for new recordings"
+            yield from self._show("waiting", detail)
         elif not self._next_sample and not self._state and not watch.is_settling:
             number = contents.n_recordings
             known = "the recording in it was" if number == 1 else f"all {number} recordings were"
