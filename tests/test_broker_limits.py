@@ -23,6 +23,7 @@ from monitor.mqtt.payloads import alert_payload, encode, short_alert_payloads
 from monitor.mqtt.probe import probe
 from monitor.mqtt.probe_messages import largest_alert
 from monitor.mqtt.publisher import MqttPublisher
+from monitor.mqtt.retries import Refusals
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
@@ -300,6 +301,53 @@ def test_an_alert_that_is_acknowledged_and_discarded_is_kept(
             assert publisher.refusal().startswith("auscult/test/pump-7/alert: ")
             assert ";" not in publisher.refusal()
             assert outbox.depth() == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_scores_that_the_access_list_forbids_do_not_end_every_connection(
+    tmp_path: Path, outbox: Outbox, protocol: str
+) -> None:
+    """The daemon is offline every few seconds, and the log names another client as the reason."""
+    users = {"auscult": "right"}
+    acl = "user auscult\ntopic deny auscult/test/fan/score\ntopic readwrite #\n"
+    with (
+        Mosquitto(tmp_path / "broker", users=users, acl=acl) as broker,
+        Subscriber(broker, username="auscult", password="right") as subscriber,  # noqa: S106  # of a broker that lives for a second
+    ):
+        settings = broker.settings(username="auscult", password="right", protocol=protocol)  # noqa: S106  # as above
+        with publishing(settings, outbox) as publisher:
+
+            def publish_scores() -> None:
+                for machine in ("fan", "pump-7"):
+                    publisher.publish_score(machine, {"score": 1.0})
+
+            def is_refused() -> str:
+                publish_scores()
+                return publisher.refusal()
+
+            assert str(wait_for(is_refused, 20)).startswith("auscult/test/fan/score: ")
+            wait_for(lambda: connected(publisher))
+            ends = len(subscriber.messages("test/status"))
+
+            def has_scores() -> bool:
+                publish_scores()
+                return len(subscriber.messages("pump-7/score")) >= 20
+
+            wait_for(has_scores)
+            assert len(subscriber.messages("test/status")) <= ends + 1  # that of this connection
+            assert not publisher._outgoing.refusals.tried_again()
+
+
+def test_a_refused_picture_does_not_slow_the_delivery() -> None:
+    """Without another picture, every later message is sent alone for ever."""
+    refusals = Refusals()
+    refusals.refused("p/picture", "no right", is_repeated=False)
+    refusals.refused("p/state", "no right")
+    for one in refusals._refusals.values():
+        one.until_s = 0.0
+    assert refusals.tried_again()
+    refusals.accepted("p/state")
+    assert not refusals.tried_again()
 
 
 def test_one_message_in_flight_is_enough(tmp_path: Path, outbox: Outbox) -> None:

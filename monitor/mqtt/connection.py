@@ -94,12 +94,12 @@ class MqttConnection:
         """``MQTT 5`` or ``MQTT 3.1.1``."""
         return "MQTT 3.1.1" if self.is_311 else "MQTT 5"
 
-    def send(self, message: Message) -> int:
+    def send(self, message: Message, *, is_answered: bool = False) -> int:
         """Send a message; the message id that the acknowledgement of a QoS 1 message carries.
 
         If the broker accepts only QoS 0, it acknowledges no message. A request that it
         has to answer is then sent after the message: its answer shows that the broker
-        has read the message too.
+        has read the message too. ``is_answered``: so is a message of QoS 0.
         """
         properties = None
         if self.protocol == MQTT_5 and not message.smallest and message.payload.startswith(b"{"):
@@ -114,7 +114,7 @@ class MqttConnection:
             properties,
         )
         rc, mid = info.rc, info.mid
-        if not rc and message.qos > self.limits.max_qos:
+        if not rc and (is_answered or message.qos > self.limits.max_qos):
             rc, unsubscribed_mid = self._client.unsubscribe(_NEVER_SUBSCRIBED)
             mid = unsubscribed_mid or 0
         if rc != MQTTErrorCode.MQTT_ERR_SUCCESS:

@@ -121,6 +121,7 @@ class DeliveryThread:
             self._lost(str(error))
         except BrokerError as error:
             careful = self._reconnection.careful
+            self._outgoing.doubts.ended()
             self._reconnection.ended()
             self._lost(str(error) + self._suspicion(session.in_flight, careful=careful))
         except ServiceUnavailableError as error:  # the outbox was closed
@@ -139,7 +140,7 @@ class DeliveryThread:
         """
         out = self._outgoing
         sent = in_flight.only()
-        if sent is None or not (careful or out.refusals.has(sent.topic)):
+        if sent is None or not (careful or sent.is_score or out.refusals.has(sent.topic)):
             unexplained = careful and sent is None and not out.refusals.summary
             return f", repeatedly; {_SAME_CLIENT_HINT}" if unexplained else ""
         if sent.event_id and sent.size_bytes > SHORT_PACKET_BYTES:
@@ -151,6 +152,7 @@ class DeliveryThread:
                 f"the broker closes the connection when these {sent.size_bytes} bytes "
                 "are published",
                 closes=not sent.event_id,
+                is_repeated=not sent.is_score,
             )
         self._reconnection.reason_found()
         return f" while publishing {sent.size_bytes} bytes on {sent.topic}"

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message in flight; ``machine`` and ``event_id`` are empty unless it is an alert."""
+    """A message in flight; ``machine`` and ``event_id`` are empty unless it is an alert.
+
+    ``is_score``: a score that needs an answer.
+    """
 
     topic: str
     sent_s: float
     size_bytes: int = 0
     machine: str = ""
     event_id: str = ""
+    is_score: bool = False
 
 
 class InFlight:
@@ -31,6 +35,10 @@ class InFlight:
     ) -> None:
         """A message was sent in a packet of ``size_bytes``."""
         self._messages[mid] = SentMessage(topic, time.monotonic(), size_bytes, machine, event_id)
+
+    def add_score(self, mid: int, topic: str, size_bytes: int) -> None:
+        """A score that needs an answer was sent."""
+        self._messages[mid] = SentMessage(topic, time.monotonic(), size_bytes, is_score=True)
 
     def pop(self, mid: int) -> SentMessage | None:
         """The message that was answered; ``None`` if it is not in flight."""

@@ -85,10 +85,13 @@ class NewestPictures:
             self._sent |= {topic: (picture, n + 1) for topic, (picture, n) in taken.items()}
             return [(topic, picture) for topic, (picture, _) in taken.items()]
 
-    def answered(self, topic: str) -> None:
-        """The broker has taken or refused a picture, or it cannot be sent at all."""
+    def answered(self, topic: str) -> bool:
+        """The broker has taken or refused a picture, or it cannot be sent at all.
+
+        Returns whether this topic had one.
+        """
         with self._guard:
-            self._sent.pop(topic, None)
+            return self._sent.pop(topic, None) is not None
 
     def connected(self) -> None:
         """A new connection: send again what was not answered."""

@@ -73,6 +73,7 @@ class _Refusal:
     backoff: Backoff
     until_s: float = 0.0
     reason: str = ""
+    is_repeated: bool = True
 
 
 class Refusals:
@@ -88,10 +89,13 @@ class Refusals:
         self._refusals: dict[str, _Refusal] = {}
         self._too_large: dict[str, str] = {}
 
-    def refused(self, topic: str, reason: str, *, closes: bool = False) -> None:
+    def refused(
+        self, topic: str, reason: str, *, closes: bool = False, is_repeated: bool = True
+    ) -> None:
         """Do not use the topic for a while, each time for longer.
 
-        ``closes``: each attempt ends the connection, so the pauses are long.
+        ``closes``: each attempt ends the connection, so the pauses are long. ``is_repeated``: the
+        message is sent again after the pause. Without it, there may be no other one.
         """
         refusal = self._refusals.get(topic)
         if refusal is None:
@@ -99,6 +103,7 @@ class Refusals:
             if closes:
                 first_s, longest_s = _FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S
             refusal = self._refusals[topic] = _Refusal(Backoff(first_s, longest_s))
+        refusal.is_repeated = is_repeated
         refusal.until_s = time.monotonic() + refusal.backoff.next_s()
         if refusal.reason != reason:
             refusal.reason = reason
@@ -121,8 +126,9 @@ class Refusals:
             self._summarize()
 
     def tried_again(self) -> bool:
-        """Whether the pause of a refused topic is over: its next message may fail again."""
-        return len(self._refusals) > len(self.paused())
+        """Whether the pause of a refused message is over: it is sent now, and may fail again."""
+        paused = self.paused()
+        return any(one.is_repeated and name not in paused for name, one in self._refusals.items())
 
     def has(self, topic: str) -> bool:
         """Whether the broker has refused the topic and not accepted it since."""

@@ -21,6 +21,7 @@ from monitor.mqtt.limits import LearnedPacketLimit
 from monitor.mqtt.messages import PACKET_TOO_LARGE, Acknowledgement, BrokerError, Message
 from monitor.mqtt.payloads import encode, health_payload
 from monitor.mqtt.retries import Refusals
+from monitor.mqtt.score_doubts import ScoreDoubts
 from monitor.mqtt.topics import ONLINE, STOPPED, Topics
 from monitor.outbox.queue import Outbox
 
@@ -53,6 +54,7 @@ class Outgoing:
     pictures: NewestPictures = field(default_factory=NewestPictures)
     refusals: Refusals = field(default_factory=Refusals)
     learned: LearnedPacketLimit = field(default_factory=LearnedPacketLimit)
+    doubts: ScoreDoubts = field(default_factory=ScoreDoubts)
     handlers: dict[str, MessageHandler] = field(default_factory=dict)
     signals: dict[str, SignalHandler] = field(default_factory=dict)
     """Topics that other threads add and remove while there is a connection."""
@@ -99,6 +101,7 @@ class Session:
         self._outgoing.retained.put(self._outgoing.topics.status, ONLINE.encode())
         self._outgoing.retained.mark_unsent()
         self._outgoing.pictures.connected()
+        self._outgoing.doubts.began()
 
     def run_once(self, timeout_s: float) -> None:
         """Send what waits, then wait at most ``timeout_s`` for something to happen."""
@@ -142,9 +145,21 @@ class Session:
         for topic, payload in out.pictures.take(window - len(self.in_flight), later):
             self._send_picture(Message(topic, payload))
         for machine, payload in out.scores.take_due().items():
-            message = Message(out.topics.score(machine), payload, qos=0)
-            if self._fits(message):
-                self._connection.send(message)
+            self._send_score(Message(out.topics.score(machine), payload, qos=0))
+
+    def _send_score(self, message: Message) -> None:
+        """Send a score, or discard it. One that may end the connection is sent alone."""
+        out = self._outgoing
+        if message.topic in out.refusals.paused() or not self._fits(message):
+            return
+        is_test = self._careful or out.doubts.has(message.topic)
+        if is_test and self.in_flight:
+            return
+        mid = self._connection.send(message, is_answered=is_test)
+        out.doubts.sent(message.topic)
+        if is_test:
+            size_bytes = self._connection.packet_bytes(message)
+            self.in_flight.add_score(mid, message.topic, size_bytes)
 
     def _fits(self, message: Message) -> bool:
         size_bytes = self._connection.packet_bytes(message)
@@ -226,7 +241,9 @@ class Session:
             return
         if sent.event_id:
             self._outgoing.alerts.answered(sent, answer)
-        self._outgoing.pictures.answered(sent.topic)
+        is_picture = self._outgoing.pictures.answered(sent.topic)
+        if sent.is_score:
+            self._outgoing.doubts.accepted(sent.topic)
         if answer.accepted:
             self._outgoing.refusals.accepted(sent.topic)
             self._outgoing.learned.accepted(sent.topic, sent.size_bytes)
@@ -235,7 +252,7 @@ class Session:
         if answer.reason_code == PACKET_TOO_LARGE:
             self._outgoing.learned.refuse(sent.size_bytes)
         else:
-            self._outgoing.refusals.refused(sent.topic, answer.text)
+            self._outgoing.refusals.refused(sent.topic, answer.text, is_repeated=not is_picture)
 
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
