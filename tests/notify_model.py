@@ -158,6 +158,8 @@ class World:
         self.alerts: list[Alert] = []
         self.sent: list[Sent] = []
         self.is_down = False
+        self.is_slow = False
+        """A message with a picture takes too long."""
         self.kill = ""
         self.n_kills = 0
         self.refuses = False
@@ -321,6 +323,8 @@ class World:
             raise Killed
         if self.is_down:
             return Outcome(ok=False, detail="it is down")
+        if self.is_slow and picture is not None:
+            return Outcome(ok=False, detail="no result", is_late=True)
         now = self.clock.now()
         self.sent.append(Sent(now.unix_s, now.steady_s, message, picture, self.n_kills > 0))
         self.n_kills = 0

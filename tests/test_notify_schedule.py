@@ -116,6 +116,22 @@ def test_a_message_waits_for_its_picture_but_not_for_ever(tmp_path: Path) -> Non
     assert len(world.sent) == 3
 
 
+def test_an_alarm_arrives_also_where_the_network_is_too_slow_for_its_picture(
+    tmp_path: Path,
+) -> None:
+    """It would be tried with its picture for ever, and never arrive."""
+    world = World(plan(), evidence=tmp_path)
+    world.is_slow = True
+    world.raised("pump-7", evidence={"id": f"{ALERT_ID}-0"})
+    keep_picture(tmp_path, ALERT_ID)
+    world.settle()
+    assert [one.picture for one in world.sent] == [None]
+    world.is_slow = False
+    world.raised("fan-2", evidence={"id": f"{ALERT_ID}-0"})
+    world.settle()
+    assert world.sent[1].picture is not None
+
+
 @pytest.mark.parametrize("is_over", [True, False])
 def test_a_new_alert_waits_for_what_is_found_in_its_sound(is_over: bool, tmp_path: Path) -> None:
     """A person would read at the end of the alert what was wrong, and not at its beginning."""

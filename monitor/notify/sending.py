@@ -26,11 +26,12 @@ _MOST_ANSWER_BYTES = 65_536
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """``detail``: what was reported, one line without secrets. ``is_usable``: whether the address
-    is one that apprise accepts."""
+    is one that apprise accepts. ``is_late``: there was no result within the time."""
 
     ok: bool
     detail: str = ""
     is_usable: bool = True
+    is_late: bool = False
 
 
 class Sending:
@@ -88,7 +89,7 @@ class Sending:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if output is None:
-            return Outcome(ok=False, detail=f"no result within {timeout_s:g} s")
+            return Outcome(ok=False, detail=f"no result within {timeout_s:g} s", is_late=True)
         return _outcome(output, process.returncode)
 
     def _communicate(

@@ -74,6 +74,8 @@ class Target:
         self._complete_s: dict[str, float] = {}
         """Since when the sound of an alert is complete."""
         self._is_watching = False
+        self._leaves_picture_out = False
+        """A slow network may take a message without it."""
         self._trouble = ""
         self._unread = ""
         self._intake = Intake(
@@ -172,7 +174,9 @@ class Target:
             one.finding = one.finding or self._finding(one)
         wording = Wording(now, self.plan.zone, self.plan.web_url)
         message = wording.message(due.incidents, ledger.left_out)
-        outcome = self._attempt(message, self._picture(due.incidents))
+        picture = None if self._leaves_picture_out else self._picture(due.incidents)
+        outcome = self._attempt(message, picture)
+        self._leaves_picture_out = outcome.is_late and picture is not None
         if not outcome.ok:
             pause_s = self._backoff.next_s()
             self._retry_at_s = self._clock.steady_s() + pause_s
