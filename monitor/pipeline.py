@@ -98,7 +98,8 @@ class Pipeline:
         self.not_judged: SourceState | None = None
         self.watch = watch or ScoreWatch(bundle, detector, operation)
         self.thresholds = self.watch.thresholds
-        self._parts = ShortParts(self.watch.needs_s)
+        self._parts = ShortParts("short_parts", self.watch.needs_s)
+        self._runs = ShortParts("short_runs", self.watch.needs_s)
         self._check = SignalCheck()
         self._resampler = StreamResampler(spec.sample_rate_hz)
         self._stream = WindowStream(
@@ -138,7 +139,8 @@ class Pipeline:
         """What is to be looked at, beside the state."""
         is_unclear = self._operation is not None and self._operation.is_unclear
         quiet = (_UNUSUALLY_QUIET,) if is_unclear else ()
-        return (*quiet, *self._parts.warnings, *self.watch.warnings)
+        short = (*self._parts.warnings, *self._runs.warnings)
+        return (*quiet, *short, *self.watch.warnings)
 
     @property
     def capture_fault(self) -> SourceState | None:
@@ -155,9 +157,10 @@ class Pipeline:
         output = PipelineOutput()
         self._allow_bounds()
         start_s, end_s = block_times_s(block, self.bundle.spec.frame_rate_hz)
-        self._parts.push(end_s - start_s, after_gap=block.discontinuous)
         if block.discontinuous:
+            self._parts.end()
             self._gap()
+        self._parts.push(end_s - start_s)
         try:
             if isinstance(block, LogMelBlock):
                 self.watch.without_spectra()
@@ -247,12 +250,15 @@ class Pipeline:
             if isinstance(run, OperationChange):
                 self._change_operation(run, output)
             else:
+                self._runs.push(len(run) * self.bundle.spec.window_hop_s)
                 self._detect(self._scorer.scores(run), output)
         self._set_state(self._machine_state(), output)
 
     def _change_operation(self, change: OperationChange, output: PipelineOutput) -> None:
         output.operation.append(change)
         self._status = change.status
+        if change.status is not OperationStatus.RUNNING:
+            self._runs.end()
         self._interrupt()
         if change.status is OperationStatus.OFF:
             decision = self.watch.machine_stopped(change.end_sample)

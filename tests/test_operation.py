@@ -316,6 +316,17 @@ def test_a_fault_from_the_start_on_is_found_in_short_runs(bundle: Bundle, networ
     assert starts[1] < output.decisions[0].at_sample < starts[2]
 
 
+@pytest.mark.parametrize(("run_s", "warned"), [(10, True), (25, False)])
+def test_runs_that_are_too_short_for_an_alert_are_a_warning(
+    bundle: Bundle, network: Network, run_s: float, warned: bool
+) -> None:
+    """A machine of short runs is `ok` or `off` for ever, and no fault of it is reported."""
+    runs = [stream(faulty(run_s, 50 + n), room_sound(8, seed=n)) for n in range(12)]
+    pipeline, output = followed(bundle, network, stream(*runs))
+    assert ("short_runs" in [one.name for one in pipeline.warnings]) is warned
+    assert bool(output.decisions) is not warned
+
+
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
     """A healthy recording, one that stops, one of the machine that is off, and a faulty one."""
