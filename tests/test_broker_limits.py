@@ -338,6 +338,17 @@ def test_scores_that_the_access_list_forbids_do_not_end_every_connection(
             assert not publisher._outgoing.refusals.tried_again()
 
 
+@pytest.mark.parametrize("is_urgent", [False, True])
+def test_a_refused_topic_that_also_ends_the_connection_is_tried_seldom(is_urgent: bool) -> None:
+    """The daemon is offline every five minutes for each forbidden topic; or an alert waits for an
+    hour after the access list was corrected."""
+    refusals = Refusals()
+    refusals.refused("p", "no right", is_urgent=is_urgent)
+    refusals.ended()
+    longest_s = max(refusals._refusals["p"].backoff.next_s() for _ in range(20))
+    assert longest_s <= 300.0 if is_urgent else longest_s > 2000.0
+
+
 def test_a_refused_picture_does_not_slow_the_delivery() -> None:
     """Without another picture, every later message is sent alone for ever."""
     refusals = Refusals()

@@ -122,6 +122,7 @@ class DeliveryThread:
         except BrokerError as error:
             careful = self._reconnection.careful
             self._outgoing.doubts.ended()
+            self._outgoing.refusals.ended()
             self._reconnection.ended()
             self._lost(str(error) + self._suspicion(session.in_flight, careful=careful))
         except ServiceUnavailableError as error:  # the outbox was closed

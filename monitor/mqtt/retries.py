@@ -16,6 +16,7 @@ _FIRST_REFUSAL_PAUSE_S = 2.0
 _LONGEST_REFUSAL_PAUSE_S = 300.0
 _FIRST_CLOSING_PAUSE_S = 5.0
 _LONGEST_CLOSING_PAUSE_S = 3600.0
+_CLOSES_WITHIN_S = 0.5
 
 
 class Reconnection:
@@ -74,6 +75,9 @@ class _Refusal:
     until_s: float = 0.0
     reason: str = ""
     is_repeated: bool = True
+    is_urgent: bool = False
+    at_s: float = 0.0
+    closes: bool = False
 
 
 class Refusals:
@@ -90,24 +94,40 @@ class Refusals:
         self._too_large: dict[str, str] = {}
 
     def refused(
-        self, topic: str, reason: str, *, closes: bool = False, is_repeated: bool = True
+        self,
+        topic: str,
+        reason: str,
+        *,
+        closes: bool = False,
+        is_repeated: bool = True,
+        is_urgent: bool = False,
     ) -> None:
         """Do not use the topic for a while, each time for longer.
 
         ``closes``: each attempt ends the connection, so the pauses are long. ``is_repeated``: the
-        message is sent again after the pause. Without it, there may be no other one.
+        message is sent again after the pause. Without it, there may be no other one. ``is_urgent``:
+        the pauses do not become long.
         """
         refusal = self._refusals.get(topic)
         if refusal is None:
-            first_s, longest_s = _FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S
-            if closes:
-                first_s, longest_s = _FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S
-            refusal = self._refusals[topic] = _Refusal(Backoff(first_s, longest_s))
-        refusal.is_repeated = is_repeated
+            pauses = Backoff(_FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S)
+            refusal = self._refusals[topic] = _Refusal(pauses)
+        if closes and not refusal.closes:
+            refusal.closes = True
+            refusal.backoff = Backoff(_FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S)
+        refusal.is_repeated, refusal.is_urgent = is_repeated, is_urgent
+        refusal.at_s = time.monotonic()
         refusal.until_s = time.monotonic() + refusal.backoff.next_s()
         if refusal.reason != reason:
             refusal.reason = reason
             self._report(topic, reason)
+
+    def ended(self) -> None:
+        """The connection is lost: some brokers refuse a topic, and close the connection too."""
+        since_s = time.monotonic() - _CLOSES_WITHIN_S
+        for topic, one in self._refusals.items():
+            if one.at_s > since_s and not (one.closes or one.is_urgent):
+                self.refused(topic, one.reason, closes=True, is_repeated=one.is_repeated)
 
     def too_large(self, topic: str, reason: str) -> None:
         """The newest message of the topic is not sent, because it is too large."""

@@ -252,7 +252,12 @@ class Session:
         if answer.reason_code == PACKET_TOO_LARGE:
             self._outgoing.learned.refuse(sent.size_bytes)
         else:
-            self._outgoing.refusals.refused(sent.topic, answer.text, is_repeated=not is_picture)
+            self._outgoing.refusals.refused(
+                sent.topic,
+                answer.text,
+                is_repeated=not is_picture,
+                is_urgent=bool(sent.event_id),
+            )
 
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
