@@ -12,6 +12,7 @@ class OldBroker:
 
     ``acknowledges``: whether it acknowledges them. ``max_keepalive_s``: it refuses clients
     with a longer keep-alive. ``forbids_subscriptions``: it closes the connection after one.
+    ``refuses_subscriptions``: it answers that they are not allowed.
     """
 
     def __init__(
@@ -20,10 +21,12 @@ class OldBroker:
         acknowledges: bool = True,
         max_keepalive_s: int = 65_535,
         forbids_subscriptions: bool = False,
+        refuses_subscriptions: bool = False,
     ) -> None:
         self.acknowledges = acknowledges
         self._max_keepalive_s = max_keepalive_s
         self._forbids_subscriptions = forbids_subscriptions
+        self._refuses_subscriptions = refuses_subscriptions
 
     def __enter__(self) -> OldBroker:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -61,6 +64,8 @@ class OldBroker:
                         return
                 elif header[0] >> 4 == 8 and self._forbids_subscriptions:
                     return
+                elif header[0] >> 4 == 8 and self._refuses_subscriptions:
+                    peer.sendall(b"\x90\x03" + body[:2] + b"\x80")
                 elif header[0] >> 4 == 3 and header[0] & 6 and self.acknowledges:  # PUBLISH, QoS 1
                     topic_bytes = int.from_bytes(body[:2], "big")
                     peer.sendall(b"\x40\x02" + body[2 + topic_bytes : 4 + topic_bytes])

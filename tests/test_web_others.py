@@ -16,12 +16,15 @@ from pydantic import ValidationError
 
 from monitor.config.web import WebSettings
 from monitor.model.bundle import Bundle
+from monitor.mqtt.settings import MqttSettings
 from monitor.text.escaping import json_text
+from monitor.web.follower import Follower
 from monitor.web.others import Others
 from tests.bundles import machine_sound
 from tests.clocks import FakeClock
 from tests.daemons import Daemon, daemon, healthy_then_faulty
 from tests.mosquitto import Mosquitto
+from tests.old_broker import OldBroker
 from tests.waiting import wait_for
 from tests.web_app import served
 from tests.web_server import web_server
@@ -168,6 +171,17 @@ def test_machines_of_all_nodes_are_in_one_order(tmp_path: Path) -> None:
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     with Mosquitto(tmp_path / "broker") as one:
         yield one
+
+
+def test_a_refused_subscription_is_a_trouble() -> None:
+    """The page would show no other nodes, without a word."""
+    others = Others()
+    with OldBroker(refuses_subscriptions=True) as old:
+        settings = MqttSettings(host="127.0.0.1", port=old.port, reconnect_min_s=0.05)
+        follower = Follower(settings, ["auscult/#"], others)
+        follower.start()
+        wait_for(lambda: "does not allow to read auscult/#" in others.trouble, 10)
+        follower.close()
 
 
 @pytest.mark.slow

@@ -34,9 +34,11 @@ class BrokerAnswers:
         self._where = where
         self._acknowledgements: list[Acknowledgement] = []
         self._incoming: list[Message] = []
+        self._refused_subscriptions: list[tuple[int, str]] = []
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
         client.on_message = self._on_message
         client.on_log = self._on_log
@@ -51,6 +53,11 @@ class BrokerAnswers:
     def take_incoming(self) -> list[Message]:
         """The messages received since the last call, at most 100; more are discarded."""
         taken, self._incoming = self._incoming, []
+        return taken
+
+    def take_refused_subscriptions(self) -> list[tuple[int, str]]:
+        """The message ids of subscriptions that the broker refused since the last call, and why."""
+        taken, self._refused_subscriptions = self._refused_subscriptions, []
         return taken
 
     def _on_connect(
@@ -102,6 +109,16 @@ class BrokerAnswers:
         _properties: Properties,
     ) -> None:
         self._acknowledgements.append(Acknowledgement(mid, reason_code.value, str(reason_code)))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        mid: int,
+        reason_codes: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        self._refused_subscriptions += [(mid, str(one)) for one in reason_codes if one.is_failure]
 
     def _on_unsubscribe(self, _client: paho.Client, _userdata: object, mid: int, *_: Any) -> None:
         self._acknowledgements.append(Acknowledgement(mid, 0, "received"))

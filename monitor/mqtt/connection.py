@@ -61,6 +61,8 @@ class MqttConnection:
         )
         self._client.max_inflight_messages_set(0)
         self._answers = BrokerAnswers(self._client, self.where)
+        self._filters: dict[int, str] = {}
+        """The subscriptions, by message id."""
 
     @classmethod
     def open(
@@ -139,8 +141,19 @@ class MqttConnection:
         return float("inf") if limit_bytes is None else limit_bytes
 
     def subscribe(self, topic_filter: str) -> None:
-        """Subscribe with QoS 0; a refusal by the broker is not reported."""
-        self._client.subscribe(topic_filter, qos=0)
+        """Subscribe with QoS 0; see ``take_refused_filters`` for a refusal by the broker."""
+        _, mid = self._client.subscribe(topic_filter, qos=0)
+        if mid is not None:
+            self._filters[mid] = topic_filter
+
+    def take_refused_filters(self) -> list[tuple[str, str]]:
+        """The filters that the broker has refused since the last call, each with a sentence."""
+        found = []
+        for mid, reason in self._answers.take_refused_subscriptions():
+            name = self._filters.get(mid, "")
+            why = f"{self.where}: does not allow to read {name}: {reason}"
+            found.append((name, f"{why}; check the broker's access list"))
+        return found
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Receive no more messages of this topic."""

@@ -77,6 +77,9 @@ class Incoming:
     def receive(self) -> bool:
         """Give the messages to their handlers. Whether the own status must be corrected."""
         must_correct = False
+        for topic, reason in self._connection.take_refused_filters():
+            if topic in self._signals:
+                _log.warning("%s; the sound decides whether the machine runs", reason)
         for message in self._connection.take_incoming():
             if message.topic == self._status:
                 must_correct |= self._is_foreign(message)

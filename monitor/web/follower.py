@@ -66,8 +66,14 @@ class Follower:
             for topic_filter in self._filters:
                 connection.subscribe(topic_filter)
             self._others.trouble = ""
+            wanted = set(self._filters)
             while not self._stop.is_set():
                 connection.poll(self.POLL_S)
+                for refused, reason in connection.take_refused_filters():
+                    log.warning("other nodes are not followed: %s", reason)
+                    wanted.discard(refused)
+                    if not wanted:  # else the machines of the others are up to date
+                        self._others.trouble = reason
                 messages = connection.take_incoming()
                 for message in messages:
                     self._others.receive(message.topic, message.payload)
