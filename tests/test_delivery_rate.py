@@ -97,6 +97,22 @@ def test_samples_of_three_bytes_are_noticed_at_any_rate() -> None:
     assert "2 bytes instead of 3" in wrong_rate(settings(sample_rate_hz=44_100), 1.5)
 
 
+@pytest.mark.parametrize(
+    ("stated", "ratio", "says"),
+    [
+        ("f32le", 0.5, 'sample_format = "s16le" for samples of 2 bytes'),
+        ("s32le", 0.75, "samples of 4 bytes instead of 3"),
+        ("s16le", 0.5, "samples of 2 bytes instead of 1"),
+        ("f32le", 2.0, ""),
+    ],
+)
+def test_samples_of_fewer_bytes_than_stated_are_named(stated: str, ratio: float, says: str) -> None:
+    """The only advice is another rate, with which noise is monitored."""
+    text = wrong_rate(settings(sample_format=stated), ratio)
+    assert says in text
+    assert ("bytes" in text) is bool(says)
+
+
 PROGRAM = """
 import sys, time
 begin, sent = time.monotonic(), 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import MissingInputError
+from monitor.errors import BadInputError, MissingInputError
 from monitor.history.reader import HistoryReader
 from monitor.history.recorder import MinuteRecorder
 from monitor.history.records import Event
@@ -184,6 +184,14 @@ def test_one_row_describes_an_alert(store: HistoryStore, path: Path) -> None:
 def test_a_history_that_does_not_exist(path: Path) -> None:
     """A page would fail with a traceback before the daemon has written anything."""
     with pytest.raises(MissingInputError, match="does not exist"):
+        HistoryReader(path).machines()
+
+
+def test_an_empty_history_is_not_called_that_of_another_program(path: Path) -> None:
+    """A full disk leaves an empty file, and its name would lead to the wrong repair."""
+    path.parent.mkdir()
+    path.touch()
+    with pytest.raises(BadInputError, match=r"is empty: .* its disk is full"):
         HistoryReader(path).machines()
 
 

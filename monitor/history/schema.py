@@ -120,6 +120,10 @@ def check_version(connection: sqlite3.Connection) -> None:
     """Raise ``sqlite3.DatabaseError`` unless this is a history that this program can use."""
     application_id, version = _identity(connection)
     if application_id != APPLICATION_ID or version > SCHEMA_VERSION:
+        if connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
+            raise sqlite3.DatabaseError(
+                "is empty: the daemon has not written to it yet, or its disk is full"
+            )
         raise sqlite3.DatabaseError("made by another program, or by a later version")
 
 

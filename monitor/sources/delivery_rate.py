@@ -86,11 +86,20 @@ def wrong_rate(settings: CommandSettings, ratio: float) -> str:
         n = round(channels)
         names = {1: "mono", 2: "stereo"}
         advice += f", or channels = {n}" + (f" if the sound is {names[n]}" if n in names else "")
-    if settings.sample_format == "s16le" and abs(ratio - 2) < 2 * _TOLERANCE:
-        advice += ', or sample_format = "s32le" or "f32le" for samples of 4 bytes'
-    if settings.sample_format == "s16le" and abs(ratio - 1.5) < 1.5 * _TOLERANCE:
-        advice += ", or let the program write samples of 2 bytes instead of 3"
+    advice += _other_sample_size(2 if settings.sample_format == "s16le" else 4, ratio)
     return f"delivers about {rate_hz} samples a second, {stated_hz} are stated: {advice}"
+
+
+def _other_sample_size(stated: int, ratio: float) -> str:
+    """What to change if the program writes samples of 1 to 4 bytes, but not as many as stated."""
+    size = round(ratio * stated)
+    if size == stated or not 1 <= size <= 4 or not _near(ratio * stated, size):
+        return ""
+    if size == 2:
+        return ', or sample_format = "s16le" for samples of 2 bytes'
+    if size == 4:
+        return ', or sample_format = "s32le" or "f32le" for samples of 4 bytes'
+    return f", or let the program write samples of {stated} bytes instead of {size}"
 
 
 def _nearest_rate(rate_hz: float) -> int:
