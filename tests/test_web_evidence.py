@@ -77,6 +77,18 @@ def test_an_alert_without_a_history_is_shown_by_its_evidence(running: Served) ->
     document = running.get(f"/api/alert/{ALERT_ID}").json()
     assert document["alert"]["peak_ratio"] == 2.4
     assert document["alert"]["raised_at"] == "2026-11-23T10:15:30.250Z"
+    assert document["alert"]["cleared_at"] is None
+
+
+def test_the_end_of_an_alert_without_a_history_is_that_of_its_evidence(running: Served) -> None:
+    """The page would show for ever that it is open."""
+    first = write_piece(running.state_dir).with_suffix(".json")
+    ended = json.loads(first.read_text()) | {"moment": "cleared", "at": "2026-11-23T10:20:00.000Z"}
+    ended["evidence_id"] = f"{ALERT_ID}-1"
+    first.with_name("1-cleared.json").write_text(json.dumps(ended))
+    shown = running.get(f"/api/alert/{ALERT_ID}").json()["alert"]
+    assert shown["cleared_at"] == "2026-11-23T10:20:00.000Z"
+    assert shown["cleared_unix_s"] - shown["raised_unix_s"] == 269.75
 
 
 @pytest.mark.parametrize(

@@ -195,15 +195,16 @@ def _of_evidence(alert_id: str, pieces: Sequence[Piece]) -> dict[str, Any] | Non
     """An alert of which only the evidence is left."""
     if not pieces:
         return None
-    first = pieces[0].metadata
+    first, last = pieces[0].metadata, pieces[-1].metadata
+    cleared_at = last["at"] if last.get("moment") == "cleared" else None
     return {
         "alert_id": alert_id,
         "machine": first["machine"],
         "fault_began_at": first["at"],
         "raised_at": first["at"],
         "raised_unix_s": _unix_s(first["at"]),
-        "cleared_at": None,
-        "cleared_unix_s": None,
+        "cleared_at": cleared_at,
+        "cleared_unix_s": _unix_s(cleared_at),
         "peak_ratio": first.get("ratio"),
         "n_updates": 0,
         "acknowledged": False,
