@@ -191,6 +191,27 @@ def test_a_mistake_is_named_with_file_line_and_key(
     assert len(message.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (r'"C:\Users\pump.wav"', r"(at line 10, column 13); in double quotes, write / or \\ for"),
+        ("/srv/pump.wav", "write a text in quotes"),
+        ("“pump.wav”", "write straight quotes"),
+        ('"pump.wav"\nchannel = 2,5', "write a decimal point, not a comma"),
+        ('"pump.wav"\nchannel: 2', "write key = value, not key: value"),
+        ('"pump.wav"\nloop = True', "write true or false in small letters"),
+    ],
+)
+def test_a_line_that_is_not_toml_gets_what_would_be_right(
+    tmp_path: Path, value: str, says: str
+) -> None:
+    """`Invalid hex value` does not lead anybody to the path of a Windows disk."""
+    message = refusal(tmp_path, VALID.replace('"pump.wav"', value, 1))
+    assert "not valid TOML" in message
+    assert says in message
+    assert len(message.splitlines()) == 1
+
+
 def test_every_mistake_gets_a_line_of_its_own(tmp_path: Path) -> None:
     """Ten mistakes would need ten attempts."""
     message = refusal(tmp_path, VALID.replace("host", "hots").replace("1884", "0"))

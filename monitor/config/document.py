@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from monitor.config.environment import overlay
 from monitor.config.messages import explain
+from monitor.config.toml_hints import hint
 from monitor.config.toml_lines import KeyPath, key_lines, line_of
 from monitor.config.toml_repetition import repetition
 from monitor.errors import ConfigError, MissingInputError
@@ -77,7 +78,7 @@ def read_document(path: Path | None, ignored_tables: Iterable[str] = ()) -> Conf
         if (repeated := repetition(text)) is not None:
             line, sentence = repeated
             raise ConfigError(f"{path}:{line}: {sentence}") from None
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+        raise ConfigError(f"{path}: not valid TOML: {error}{hint(text, str(error))}") from None
     for table in ignored_tables:
         values.pop(table, None)
     return ConfigDocument(path, values, key_lines(text), {})
