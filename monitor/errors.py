@@ -7,6 +7,7 @@
         +-- UsageError                the command line is not valid, exit 64
         +-- BadInputError             a recording or stream that is not usable, exit 65
         |   +-- SourceFault           a live source gave values that cannot be sound
+        |       +-- FormatFault       a live source gives another form than the bundle needs
         +-- MissingInputError         a named file or folder does not exist, exit 66
         +-- ServiceUnavailableError   broker, device, program or package not available, exit 69
         +-- ConfigError               config.toml or its environment variables, exit 78
@@ -55,7 +56,18 @@ class BadInputError(AuscultError):
 
 
 class SourceFault(BadInputError):  # noqa: N818  # "source fault" is the field's word for it
-    """A live source gave values that cannot be sound (NaN, wrong sample rate)."""
+    """A live source gave values that cannot be sound (NaN, wrong sample rate).
+
+    ``reason``: as in ``SourceState``.
+    """
+
+    reason: ClassVar[str] = "not_finite"
+
+
+class FormatFault(SourceFault):
+    """A live source gives sound in another form than the bundle needs."""
+
+    reason = "wrong_format"
 
 
 class TruncatedError(BadInputError):

@@ -191,7 +191,7 @@ class Pipeline:
         return output
 
     def _not_finite(self, fault: SourceFault, output: PipelineOutput) -> None:
-        self._unjudged(SourceState(SourceStatus.DEGRADED, "not_finite", str(fault)), output)
+        self._unjudged(SourceState(SourceStatus.DEGRADED, fault.reason, str(fault)), output)
 
     def _unjudged(self, why: SourceState, output: PipelineOutput) -> None:
         self.not_judged = self.not_judged or why

@@ -50,6 +50,15 @@ def eventful() -> FloatArray:
 EVENTFUL = eventful()
 
 
+def test_log_mel_of_another_bundle_is_another_format(bundle: Bundle, network: Network) -> None:
+    """`not_finite` would lead to a search for values that are not numbers."""
+    pipeline = Pipeline(bundle, network=network)
+    pipeline.push(LogMelBlock(np.zeros((40, SPEC.n_mels // 2), np.float32), 0))
+    state = pipeline.state
+    assert (state.status, state.reason) == (SourceStatus.DEGRADED, "wrong_format")
+    assert str(SPEC.n_mels) in state.detail
+
+
 class WithoutResult(Network):
     """A network with an encoder that gives NaN."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
-from monitor.errors import SourceFault
+from monitor.errors import FormatFault, SourceFault
 from monitor.features.log_mel_frames import frames_from
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.sample_tiles import SampleTiles, Tiles
@@ -43,7 +43,7 @@ class FrameWindows:
         """
         frames = block.frames_db
         if frames.ndim != 2 or frames.shape[1] != self._spec.n_mels:
-            raise SourceFault(
+            raise FormatFault(
                 f"log-mel frames of shape {frames.shape} arrived, "
                 f"this bundle expects (n_frames, {self._spec.n_mels})"
             )

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 
 from monitor.domain import FloatArray
-from monitor.errors import BundleError, SourceFault
+from monitor.errors import BundleError, FormatFault, SourceFault
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.encoder_spec import MOST_NUMBERS, EncoderSpec
 from monitor.model.session import first_line, inference_session
@@ -127,7 +127,7 @@ class Encoder:
             values = window_db + np.float32(change_db)
             return np.ascontiguousarray(values.T if spec.transposed else values).reshape(spec.shape)
         if samples is None:
-            raise SourceFault("the encoder of the bundle needs sound, log-mel is not enough")
+            raise FormatFault("the encoder of the bundle needs sound, log-mel is not enough")
         gain = np.float32(10.0 ** (change_db / 20.0))
         return np.ascontiguousarray(samples[-spec.size :] * gain).reshape(spec.shape)
 
