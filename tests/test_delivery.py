@@ -41,3 +41,19 @@ def test_waiting_alerts_go_to_the_new_broker(tmp_path: Path) -> None:
         wait_for(lambda: len(subscriber.payloads("pump-7/alert")) == 2)
         wait_for(lambda: delivery.summary() == "outbox 0, broker connected")
         delivery.stop()
+
+
+def test_the_status_line_names_what_the_broker_refuses(tmp_path: Path) -> None:
+    """It would say "broker connected", while no alert of the machine arrives."""
+    acl = "user auscult\ntopic deny auscult/test/pump-7/alert\ntopic readwrite #\n"
+    with (
+        Mosquitto(tmp_path / "broker", users={"auscult": "right"}, acl=acl) as broker,
+        Outbox(tmp_path / "outbox.sqlite3") as outbox,
+    ):
+        settings = broker.settings(username="auscult", password="right")  # noqa: S106  # of a broker that lives for a second
+        delivery = Delivery(settings, outbox)
+        delivery.start()
+        delivery.alert(draft())
+        refused = "outbox 1, broker connected, but it refuses auscult/test/pump-7/alert: "
+        wait_for(lambda: delivery.summary().startswith(refused))
+        delivery.stop()

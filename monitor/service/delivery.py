@@ -101,6 +101,10 @@ class Delivery:
         disk = "" if health.state == "ok" else f" in memory ({health.detail})"
         limits = self._publisher.limits()
         connected = f"broker connected ({limits})" if limits else "broker connected"
+        if refusal := self._publisher.refusal():
+            first, *others = refusal.split("; ")
+            more = f" and {len(others)} more" if others else ""
+            connected += f", but it refuses {first}{more}"
         return f"outbox {health.depth}{disk}, {error or connected}"
 
     def report(self) -> dict[str, Any]:
