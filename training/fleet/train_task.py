@@ -51,8 +51,8 @@ def _check_place(final: Path, task: Task) -> None:
     """Raise ``UsageError`` for a place that must not be replaced by the bundle."""
     if (final / MANIFEST).exists():
         if not task.arguments["overwrite"]:
-            why = "was made from other recordings or options" if was_done(task) else "is a bundle"
-            raise UsageError(f"{final}: {why} already: --overwrite replaces it and keeps a copy")
+            why = "has other inputs or is damaged" if was_done(task) else "is a bundle"
+            raise UsageError(f"{final}: {why}: --overwrite replaces it and keeps a copy")
         if any(final in Path(recording).parents for recording in task.recordings):
             raise UsageError(f"{final}: contains recordings of the fleet: choose another --out")
     elif final.exists() and not (final.is_dir() and not any(final.iterdir())):
