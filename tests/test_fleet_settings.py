@@ -79,6 +79,9 @@ def test_a_folder_is_a_fleet_without_a_file(tmp_path: Path) -> None:
         ('[[machine]]\nid = "a"\n[[machine]]\nid = "a"\n', "two machines have the id a"),
         ('[defaults]\nshare = "all"\n[[machine]]\nid = "a"\n', "fleet.toml:2"),
         ('[[machine]]\nfolders = "s3://bucket/*"\n', "local folders"),
+        ('[[machine]]\nid = "a"\nhealthy = []\n', "fleet.toml:3"),
+        ('[[machine]]\nid = "a"\nhealthy = ""\n', "fleet.toml:3"),
+        ('[defaults]\nshare = "type"\n[[machine]]\nid = "a"\n', "give the machines a type"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(text: str, says: str, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ _TABLES = ("fleet", "recordings", "alerts")
 RESERVED = frozenset({"scores", "index.html", *(f"{name}.parquet" for name in _TABLES)})
 """Names in the output folder that no machine may have."""
 Share = Literal["none", "type"]
+Place = Annotated[str, Field(min_length=1)]
+"""A path, a URL or a pattern."""
 
 
 class Defaults(BaseModel):
@@ -26,11 +28,11 @@ class Defaults(BaseModel):
 
     type: str = ""
     """Machines of one type are alike, such as pumps of one model."""
-    healthy: tuple[str, ...] = ("healthy",)
+    healthy: tuple[Place, ...] = Field(default=("healthy",), min_length=1)
     """Healthy recordings: files, folders or patterns. ``{machine}`` is the id of the machine."""
-    archive: tuple[str, ...] = ("archive",)
+    archive: tuple[Place, ...] = ("archive",)
     """The recordings that ``auscult fleet replay`` scores."""
-    references: tuple[str, ...] = ()
+    references: tuple[Place, ...] = ()
     """A file, folder or pattern for each reference machine outside of the fleet."""
     share: Share = "none"
     """``type``: the machines of one type are each other's references."""
@@ -113,6 +115,9 @@ def read_fleet(path: Path) -> list[Machine]:
     twice = sorted({one for one in ids if ids.count(one) > 1}) if len({*ids}) < len(ids) else []
     if twice:
         raise ConfigError(*(f"{path}: two machines have the id {one}: rename one" for one in twice))
+    sharing = [machine.settings for machine in machines if machine.settings.share == "type"]
+    if sharing and not any(one.type for one in sharing):
+        raise ConfigError(f'{path}: share = "type" without effect: give the machines a type')
     return sorted(machines, key=lambda machine: machine.id)
 
 
