@@ -14,6 +14,7 @@ from monitor.model.bundle import load_bundle
 from tests.command_line import Outcome, auscult
 from tests.fleets import InProcess
 from tests.tiny_sound import simulated_frames, write_machine
+from training.fleet import perform
 from training.fleet.run import FleetResult, train_fleet
 from training.fleet.settings import read_fleet
 
@@ -75,6 +76,33 @@ def train_here(path: Path, out: Path, *, overwrite: bool = False) -> FleetResult
 
 def fleet(command: str, path: Path, out: Path, *more: object) -> Outcome:
     return auscult("fleet", command, path, "--out", out, *more)
+
+
+def test_a_bundle_of_a_worker_that_was_killed_before_its_record_is_made_again(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The repeated command would ask for --overwrite, although nobody had made a bundle before."""
+    (tmp_path / "auscult.toml").write_text(CONFIG)
+    path, out = tmp_path / "fleet.toml", tmp_path / "out"
+    healthy = plant / "plant" / "pump-0" / "healthy"
+    one = f'config = "auscult.toml"\nreport = false\n[[machine]]\nid = "a"\nhealthy = "{healthy}"\n'
+    path.write_text(f"[defaults]\n{one}")
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(perform, "record", killed)
+        with pytest.raises(SystemExit):
+            train_here(path, out)
+    placed = (out / "a" / "bundle.json").read_bytes()
+    again = train_here(path, out)
+    assert (again.failed, again.done) == ([], 1)
+    assert (out / "a" / "bundle.json").read_bytes() == placed
+    assert not list(out.glob("a.previous*"))
+    (out / ".tasks" / "train-a.json").unlink()
+    (out / "a" / "bundle.json").write_bytes(placed + b" ")
+    assert "--overwrite" in train_here(path, out).failed[0].error
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

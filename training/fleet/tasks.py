@@ -22,6 +22,8 @@ WORK = ".work"
 """The folder of unfinished bundles, in the output folder."""
 FRAMES = ".frames"
 """The folder of the log-mel that machines of one type share, in the output folder."""
+_PLACED = ".placed"
+"""The end of the name of the note beside a record."""
 _WITHOUT_EFFECT = frozenset({"overwrite", "bundle"})
 """Arguments that change no result. The content of the bundle has an argument of its own."""
 
@@ -132,6 +134,22 @@ def recorded(task: Task) -> Result | None:
 def was_done(task: Task) -> bool:
     """Whether there is a record of the task, also of other recordings or options."""
     return _read(task) is not None
+
+
+def note_placed(task: Task, sha256: str) -> None:
+    """Note the hash of what is put into its place now, before there is a record of it."""
+    path = _path(task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_content(path.with_suffix(_PLACED), sha256.encode())
+
+
+def was_placed(task: Task, sha256: str) -> bool:
+    """Whether this was put into its place by a worker that was killed before the record."""
+    try:
+        noted = _path(task).with_suffix(_PLACED).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False
+    return noted == sha256 and not was_done(task)
 
 
 def sha256_of_file(path: Path) -> str:

@@ -14,7 +14,16 @@ from monitor.model.bundle import MANIFEST
 from monitor.model.replacement import keep_previous
 from training.fleet.frame_cache import FrameCache
 from training.fleet.inputs import local_paths
-from training.fleet.tasks import FRAMES, WORK, Task, hashes_below, was_done
+from training.fleet.tasks import (
+    FRAMES,
+    WORK,
+    Task,
+    hashes_below,
+    note_placed,
+    sha256_of_file,
+    was_done,
+    was_placed,
+)
 from training.sound.report import write_report
 from training.sound.request import AudioRequest, ReferenceMachine
 from training.sound.settings import AudioSettings
@@ -39,18 +48,25 @@ def train(task: Task) -> tuple[dict[str, object], dict[str, str]]:
         if task.arguments["report"]:
             write_report(result, final)
         if (final / MANIFEST).exists():
-            keep_previous(final)
+            if not _is_unrecorded(final, task):
+                keep_previous(final)
             shutil.rmtree(final)
+        note_placed(task, sha256_of_file(unfinished / MANIFEST))
         unfinished.rename(final)
     finally:
         shutil.rmtree(unfinished.parent, ignore_errors=True)
     return _values(result), dict(hashes_below(final, task.out))
 
 
+def _is_unrecorded(final: Path, task: Task) -> bool:
+    """Whether a worker put this bundle there and was killed before its record."""
+    return was_placed(task, sha256_of_file(final / MANIFEST))
+
+
 def _check_place(final: Path, task: Task) -> None:
     """Raise ``UsageError`` for a place that must not be replaced by the bundle."""
     if (final / MANIFEST).exists():
-        if not task.arguments["overwrite"]:
+        if not task.arguments["overwrite"] and not _is_unrecorded(final, task):
             why = "has other inputs or is damaged" if was_done(task) else "is a bundle"
             raise UsageError(f"{final}: {why}: --overwrite replaces it and keeps a copy")
         if any(final in Path(recording).parents for recording in task.recordings):
