@@ -164,12 +164,12 @@ def test_a_learned_compressor_that_starts_twice_as_often_is_a_warning(
     assert not armed.same_as(provisional)
     assert armed.duty.most_starts_per_h == pytest.approx(180 * 1.5, rel=0.2)
     play(armed, compressor(20.0, 260.0), record, None)
-    assert record.last_state()["warnings"] == []
+    assert "duty_cycle" not in record.last_state()["warnings"]
     limits = record.operations[-1][1]["healthy_duty"]
     assert limits["most_starts_per_h"] == armed.duty.most_starts_per_h
     check_payload("operation", record.operations[-1][1])
     play(armed, compressor(10.0, 260.0), record, None)
-    assert record.last_state()["warnings"] == ["duty_cycle"]
+    assert "duty_cycle" in record.last_state()["warnings"]
     assert (
         "starts per hour, healthy: at most" in record.last_state()["warning_details"]["duty_cycle"]
     )
