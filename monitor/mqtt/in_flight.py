@@ -31,14 +31,19 @@ class InFlight:
         return len(self._messages)
 
     def add(
-        self, mid: int, topic: str, size_bytes: int, machine: str = "", event_id: str = ""
+        self,
+        mid: int,
+        topic: str,
+        size_bytes: int,
+        machine: str = "",
+        event_id: str = "",
+        *,
+        is_score: bool = False,
     ) -> None:
         """A message was sent in a packet of ``size_bytes``."""
-        self._messages[mid] = SentMessage(topic, time.monotonic(), size_bytes, machine, event_id)
-
-    def add_score(self, mid: int, topic: str, size_bytes: int) -> None:
-        """A score that needs an answer was sent."""
-        self._messages[mid] = SentMessage(topic, time.monotonic(), size_bytes, is_score=True)
+        self._messages[mid] = SentMessage(
+            topic, time.monotonic(), size_bytes, machine, event_id, is_score
+        )
 
     def pop(self, mid: int) -> SentMessage | None:
         """The message that was answered; ``None`` if it is not in flight."""

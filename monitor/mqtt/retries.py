@@ -117,7 +117,7 @@ class Refusals:
             refusal.backoff = Backoff(_FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S)
         refusal.is_repeated, refusal.is_urgent = is_repeated, is_urgent
         refusal.at_s = time.monotonic()
-        refusal.until_s = time.monotonic() + refusal.backoff.next_s()
+        refusal.until_s = refusal.at_s + refusal.backoff.next_s()
         if refusal.reason != reason:
             refusal.reason = reason
             self._report(topic, reason)

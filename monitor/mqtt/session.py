@@ -159,7 +159,7 @@ class Session:
         out.doubts.sent(message.topic)
         if is_test:
             size_bytes = self._connection.packet_bytes(message)
-            self.in_flight.add_score(mid, message.topic, size_bytes)
+            self.in_flight.add(mid, message.topic, size_bytes, is_score=True)
 
     def _fits(self, message: Message) -> bool:
         size_bytes = self._connection.packet_bytes(message)
