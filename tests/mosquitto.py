@@ -278,6 +278,12 @@ class Subscriber:
             self._messages.append(received)
 
 
+def denying(folder: Path, topic: str) -> Mosquitto:
+    """A broker whose user ``auscult``, with the password ``right``, may use all topics but one."""
+    acl = f"user auscult\ntopic deny {topic}\ntopic readwrite #\n"
+    return Mosquitto(folder, users={"auscult": "right"}, acl=acl)
+
+
 @contextlib.contextmanager
 def retained(broker: Mosquitto) -> Iterator[dict[str, bytes]]:
     """The retained messages by topic."""

@@ -27,7 +27,7 @@ from monitor.mqtt.retries import Refusals
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber
+from tests.mosquitto import Certificates, Mosquitto, Subscriber, denying
 from tests.old_broker import OldBroker
 from tests.payload_check import check_payload
 from tests.publishing import connected, publishing, sequences
@@ -288,9 +288,7 @@ def test_an_alert_that_is_acknowledged_and_discarded_is_kept(
     tmp_path: Path, outbox: Outbox, protocol: str
 ) -> None:
     """The alert leaves the outbox, and another topic is reported as the reason."""
-    users = {"auscult": "right"}
-    acl = "user auscult\ntopic deny auscult/test/pump-7/alert\ntopic readwrite #\n"
-    with Mosquitto(tmp_path / "broker", users=users, acl=acl) as broker:
+    with denying(tmp_path / "broker", "auscult/test/pump-7/alert") as broker:
         settings = broker.settings(username="auscult", password="right", protocol=protocol)  # noqa: S106  # of a broker that lives for a second
         with publishing(settings, outbox) as publisher:
             outbox.append(draft())
@@ -308,10 +306,8 @@ def test_scores_that_the_access_list_forbids_do_not_end_every_connection(
     tmp_path: Path, outbox: Outbox, protocol: str
 ) -> None:
     """The daemon is offline every few seconds, and the log names another client as the reason."""
-    users = {"auscult": "right"}
-    acl = "user auscult\ntopic deny auscult/test/fan/score\ntopic readwrite #\n"
     with (
-        Mosquitto(tmp_path / "broker", users=users, acl=acl) as broker,
+        denying(tmp_path / "broker", "auscult/test/fan/score") as broker,
         Subscriber(broker, username="auscult", password="right") as subscriber,  # noqa: S106  # of a broker that lives for a second
     ):
         settings = broker.settings(username="auscult", password="right", protocol=protocol)  # noqa: S106  # as above

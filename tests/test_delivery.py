@@ -8,7 +8,7 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from monitor.service.delivery import Delivery
 from tests.alert_drafts import draft
-from tests.mosquitto import Mosquitto, Subscriber
+from tests.mosquitto import Mosquitto, Subscriber, denying
 from tests.waiting import wait_for
 
 
@@ -45,9 +45,8 @@ def test_waiting_alerts_go_to_the_new_broker(tmp_path: Path) -> None:
 
 def test_the_status_line_names_what_the_broker_refuses(tmp_path: Path) -> None:
     """It would say "broker connected", while no alert of the machine arrives."""
-    acl = "user auscult\ntopic deny auscult/test/pump-7/alert\ntopic readwrite #\n"
     with (
-        Mosquitto(tmp_path / "broker", users={"auscult": "right"}, acl=acl) as broker,
+        denying(tmp_path / "broker", "auscult/test/pump-7/alert") as broker,
         Outbox(tmp_path / "outbox.sqlite3") as outbox,
     ):
         settings = broker.settings(username="auscult", password="right")  # noqa: S106  # of a broker that lives for a second
