@@ -60,7 +60,9 @@ def test_a_restart_raises_no_alert_of_an_old_recording_again(
         watched.start()
         wait_for(lambda: "bad_input" in reasons(subscriber), 30)  # after all others
         assert watched.end() == 0
-        alerts = documents(subscriber, "/m/alert")
+        received = documents(subscriber, "/m/alert")
+    # A kill before the broker's answer is read sends the last message again, with its event_id.
+    alerts = list({alert["event_id"]: alert for alert in received}.values())
     assert [alert["kind"] for alert in alerts] == ["raised", "cleared", "raised"]
     assert len({alert["alert_id"] for alert in alerts}) == 2
 
