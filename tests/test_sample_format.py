@@ -55,6 +55,16 @@ def floating(samples: FloatArray) -> bytes:
     return samples.astype("<f4").tobytes()
 
 
+def of_three_bytes(samples: FloatArray) -> bytes:
+    values = np.round(samples.astype(np.float64) * 2**23).astype("<i4")
+    return values.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def of_three_bytes_with_16_bits(samples: FloatArray) -> bytes:
+    values = as_16_bit(samples).view(np.uint8).reshape(-1, 2)
+    return np.pad(values, ((0, 0), (1, 0))).tobytes()
+
+
 @pytest.mark.parametrize(
     ("written", "stated", "word"),
     [
@@ -63,6 +73,10 @@ def floating(samples: FloatArray) -> bytes:
         (unsigned, "s16le", "unsigned"),
         (compressed, "s16le", "compressed"),
         (mp3, "s16le", "compressed"),
+        (of_three_bytes, "s16le", "3 bytes"),
+        (of_three_bytes, "s32le", "3 bytes"),
+        (of_three_bytes_with_16_bits, "s16le", "3 bytes"),
+        (of_three_bytes_with_16_bits, "s32le", "3 bytes"),
         (floating, "s32le", 'sample_format = "f32le"'),
     ],
 )
@@ -131,7 +145,7 @@ def test_a_tone_that_divides_the_sample_rate_has_the_stated_format(
     bits=st.sampled_from([8, 10, 12, 16]),
     kind=st.sampled_from(["machine", "noise", "sine", "high sine", "square", "silence"]),
     sample_format=st.sampled_from(["s16le", "s32le"]),
-    channels=st.sampled_from([1, 2]),
+    channels=st.sampled_from([1, 2, 3]),
 )
 def test_sound_of_any_level_and_depth_has_the_stated_format(
     level: float, bits: int, kind: str, sample_format: SampleFormat, channels: int
@@ -148,7 +162,7 @@ def test_sound_of_any_level_and_depth_has_the_stated_format(
     }
     samples = np.clip(sounds[kind] * np.float32(level), -1.0, 1.0)
     samples = np.floor(samples * 2 ** (bits - 1)) / np.float32(2 ** (bits - 1))
-    frames = np.repeat(samples[:, None], channels, axis=1)
+    frames = samples[:, None] * np.array([1.0, 0.1, 0.0], np.float32)[:channels]
     data = (
         as_16_bit(frames).tobytes()
         if sample_format == "s16le"

@@ -11,6 +11,7 @@ import numpy as np
 
 from monitor.domain import DoubleArray
 from monitor.sources.settings import SampleFormat
+from monitor.sources.three_bytes import has_three_bytes
 
 _CELL_S = 0.5
 _CELLS = 4
@@ -42,6 +43,10 @@ _NOT_PCM = (
     "compressed sound, or samples of another size"
 )
 _UNSIGNED = "the samples seem to be unsigned: let the program write signed ones (ffmpeg: -f s16le)"
+_THREE_BYTES = (
+    "the samples seem to have 3 bytes: let the program write 2 bytes (ffmpeg: -f s16le), or 4 "
+    'bytes (ffmpeg: -f s32le) with sample_format = "s32le"'
+)
 _FLOATING = 'the samples seem to be floating-point numbers: set sample_format = "f32le"'
 
 
@@ -84,6 +89,8 @@ class SampleFormatCheck:
                 self.problem = ""
 
     def _fault(self, cell: bytes) -> str:
+        if has_three_bytes(cell, self._format):
+            return _THREE_BYTES
         if self._format == "s32le":
             return _FLOATING if _is_float(cell) else ""
         values = np.frombuffer(cell, "<i2").reshape(-1, self._channels)
