@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _MAGIC = b"SQLite format 3\0"
+_NEW_DATABASE_BYTES = 1 << 18
 
 
 def sync(path: Path) -> None:
@@ -30,6 +31,17 @@ def replace_content(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())  # without it, a power failure leaves an empty file
     partial.replace(path)
     sync(path.parent)
+
+
+def refusal(folder: Path) -> str:
+    """Why the disk of a folder accepts no new file: ``the disk is full``; empty if it may."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_flag & os.ST_RDONLY:
+        return "the disk is read-only"
+    return "the disk is full" if disk.f_bavail * disk.f_frsize < _NEW_DATABASE_BYTES else ""
 
 
 def connect(path: Path | str, *, timeout_s: float = 2.0) -> sqlite3.Connection:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.errors import MissingInputError
 from monitor.history.file import database_bytes
 from monitor.history.pending import Pending
 from monitor.history.reader import HistoryReader
@@ -102,6 +103,19 @@ def test_a_deleted_file_begins_again(path: Path) -> None:
 def free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
     return disk.f_bavail * disk.f_frsize
+
+
+def test_a_history_that_the_disk_refused_has_its_reason(tmp_path: Path) -> None:
+    """An operator looks for the right folder, although the disk is full."""
+    with small_disk_at(tmp_path / "state") as disk:
+        reader = HistoryReader(disk / "history.sqlite3")
+        filler = fill(disk)
+        with pytest.raises(MissingInputError, match="the disk is full") as refused:
+            reader.machines()
+        assert "no daemon" not in str(refused.value)
+        filler.unlink()
+        with pytest.raises(MissingInputError, match="no daemon has written"):
+            reader.machines()
 
 
 def test_a_full_disk_costs_only_the_history(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -12,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from monitor.errors import BadInputError, MissingInputError
 from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
+from monitor.outbox.waiting import WaitingAlerts
 from tests.alert_drafts import draft
-from tests.disks import fill, small_disk_at
+from tests.disks import fill, folder_in_memory, small_disk_at
 from tests.waiting import wait_for
 
 _JUMPED = 1_700_000_000
@@ -184,6 +187,36 @@ class TestFullDisk:
         listing = read_outbox(path).alerts
         assert [alert.sequence for alert in listing] == list(range(1, number + 3))
 
+    def test_a_file_that_the_disk_refused_has_its_reason(self, small_disk: Path) -> None:
+        """An operator looks for the right folder, although the disk is full."""
+        path = small_disk / "outbox.sqlite3"
+        filler = fill(small_disk)
+        with Outbox(path) as outbox:
+            outbox.append(draft("raised"))
+            with pytest.raises(MissingInputError, match="the disk is full") as refused:
+                read_outbox(path)
+            assert "no daemon has used" not in str(refused.value)
+            filler.unlink()
+            with pytest.raises(MissingInputError, match="although a daemon has used"):
+                read_outbox(path)
+            outbox.append(draft("cleared"))
+            assert len(read_outbox(path).alerts) == 2
+
+    def test_a_log_that_cannot_be_opened_has_its_reason(self, small_disk: Path) -> None:
+        """After a kill, a full disk is reported as an I/O error."""
+        path = small_disk / "outbox.sqlite3"
+        with folder_in_memory() as folder, Outbox(folder / path.name) as outbox:
+            outbox.append(draft("raised"))
+            for ending in ("", "-wal"):
+                shutil.copy(folder / f"{path.name}{ending}", small_disk)
+        filler = fill(small_disk)
+        with pytest.raises(BadInputError, match="the disk is full"):
+            read_outbox(path)
+        with pytest.raises(BadInputError, match="the disk is full"):
+            WaitingAlerts(path).event_ids()
+        filler.unlink()
+        assert len(read_outbox(path).alerts) == len(WaitingAlerts(path).event_ids()) == 1
+
     def test_read_only(self, small_disk: Path) -> None:
         """On a flash card that became read-only, alerts are not delivered."""
         path = small_disk / "outbox.sqlite3"
@@ -197,6 +230,8 @@ class TestFullDisk:
             subprocess.run([*remount, "remount,rw", small_disk], check=True)
             wait_for(lambda: outbox.machines_waiting() and outbox.health().state == "ok")
         subprocess.run([*remount, "remount,ro", small_disk], check=True)
+        with pytest.raises(MissingInputError, match="the disk is read-only"):
+            read_outbox(small_disk / "other.sqlite3")
         with Outbox(path) as outbox:
             second = outbox.append(draft("cleared"))
             assert second.alert_id == first.alert_id

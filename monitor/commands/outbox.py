@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.alerts import Alert, alert_to_dict
-from monitor.commands.output import columns, emit
+from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
 from monitor.config.state_folder import daemon_state_dir, outbox_path
+from monitor.durable import refusal
 from monitor.mqtt import discovery_removal
 from monitor.outbox.reader import read_outbox
 from monitor.text.wording import counted
@@ -18,7 +19,13 @@ def outbox(config: Path, *, as_json: bool) -> None:
 
     Then those that it has acknowledged, kept until history and evidence are written.
     """
-    listing = read_outbox(outbox_path(daemon_state_dir(load_config(config), config)))
+    path = outbox_path(daemon_state_dir(load_config(config), config))
+    listing = read_outbox(path)
+    if disk := refusal(path.parent):
+        message(
+            f"{disk}: alerts that the daemon keeps in memory are not listed; `auscult status` "
+            "shows how many wait"
+        )
     dropped = ", ".join(f"{number} {kind}" for kind, number in sorted(listing.dropped.items()))
     emit(
         {

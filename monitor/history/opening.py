@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor.durable import refusal
 from monitor.errors import BadInputError, MissingInputError
 from monitor.history.schema import check_version
 
@@ -22,22 +23,27 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
     """
     try:
         if not path.exists():
-            raise MissingInputError(
-                f"history {path}: does not exist; no daemon has written a history in this state "
-                "folder yet"
-            )
+            raise MissingInputError(f"history {path}: {_why_missing(path)}")
         if not path.is_file():  # opening a FIFO would wait for ever
             raise BadInputError(f"history {path}: is not a regular file")
         with contextlib.closing(_connected(path)) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise BadInputError(f"history {path}: {error}") from error
+        disk = refusal(path.parent)  # SQLite reports a full disk as an I/O error
+        reason = f"{error} ({disk})" if disk else str(error)
+        raise BadInputError(f"history {path}: {reason}") from error
     except PermissionError as error:
         raise MissingInputError(
             f"history {path}: only root and the user of the daemon may read it"
         ) from error
     except OSError as error:
         raise MissingInputError(f"history {path}: {error.strerror}") from error
+
+
+def _why_missing(path: Path) -> str:
+    if disk := refusal(path.parent):
+        return f"cannot be made, because {disk}"
+    return "does not exist; no daemon has written a history in this state folder yet"
 
 
 def _connected(path: Path) -> sqlite3.Connection:

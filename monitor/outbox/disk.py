@@ -181,6 +181,8 @@ class OutboxDisk:
         """
         self.memory.assume_sequence()
         try:
+            if not self._path.exists():
+                return
             self._store = OutboxStore.open_read_only(self._path)
             self.memory.merge(self._store)
         except _DISK_ERRORS as error:

@@ -10,6 +10,11 @@ from typing import IO
 from monitor.errors import ServiceUnavailableError
 
 
+def lock_path(path: Path) -> Path:
+    """The file that is locked while a process writes the outbox ``path``; it is never deleted."""
+    return path.with_name(path.name + ".lock")
+
+
 def locked(path: Path) -> IO[bytes] | None:
     """Lock ``path`` until the returned file is closed or the process ends in any way.
 

@@ -14,7 +14,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.limits import OutboxLimits
-from monitor.outbox.lock import locked
+from monitor.outbox.lock import lock_path, locked
 from monitor.outbox.reads import OutboxReads
 
 OutboxState = Literal["ok", "memory"]
@@ -72,7 +72,7 @@ class Outbox:
         self._clock = clock
         self._guard = threading.RLock()
         self._closed = False
-        self._lock_file = locked(path.with_name(path.name + ".lock"))
+        self._lock_file = locked(lock_path(path))
         self._disk = OutboxDisk(path, clock)
         self._memory = self._disk.memory
         self._reads = OutboxReads(self._disk, clock)

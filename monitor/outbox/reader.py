@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from monitor.alerts import Alert
+from monitor.durable import refusal
 from monitor.errors import BadInputError, MissingInputError
+from monitor.outbox.lock import lock_path
 from monitor.outbox.rows import parse_alert
-from monitor.outbox.schema import StoreError
+from monitor.outbox.schema import StoreError, reason_of
 from monitor.outbox.store import OutboxStore
 
 
@@ -38,10 +40,7 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
     except OSError as error:
         raise MissingInputError(f"outbox {path}: {error.strerror}") from error
     if not exists:
-        raise MissingInputError(
-            f"outbox {path}: does not exist; no daemon has used this state folder yet (for the "
-            "service, set STATE_DIRECTORY=/var/lib/auscult)"
-        )
+        raise MissingInputError(f"outbox {path}: {_why_missing(path)}")
     try:
         store = OutboxStore.open_read_only(path)
         try:
@@ -53,9 +52,21 @@ def read_outbox(path: Path, limit: int = 1_000_000) -> OutboxListing:
         finally:
             store.close()
     except (sqlite3.Error, StoreError) as error:
-        raise BadInputError(f"outbox {path}: {error}") from error
+        raise BadInputError(f"outbox {path}: {reason_of(error, path)}") from error
     return OutboxListing(
         [alert for alert in alerts if alert is not None],
         dict(dropped),
         [alert for alert in unrecorded if alert is not None],
+    )
+
+
+def _why_missing(path: Path) -> str:
+    in_memory = "`auscult status` shows how many alerts the daemon keeps in memory"
+    if disk := refusal(path.parent):
+        return f"cannot be made, because {disk}; {in_memory}"
+    if lock_path(path).exists():
+        return f"is missing, although a daemon has used this state folder; {in_memory}"
+    return (
+        "does not exist; no daemon has used this state folder yet (for the service, set "
+        "STATE_DIRECTORY=/var/lib/auscult)"
     )

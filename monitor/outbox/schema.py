@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from monitor.durable import is_damaged
+from monitor.durable import is_damaged, refusal
 
 BUSY_TIMEOUT_S = 2.0
 _APPLICATION_ID = 0x41554F42  # "AUOB"
@@ -67,6 +67,12 @@ class StoreTooNewError(StoreError):
 def is_damage(error: BaseException) -> bool:
     """Whether the file itself is damaged, as opposed to a write that failed."""
     return isinstance(error, StoreDamagedError) or is_damaged(error)
+
+
+def reason_of(error: BaseException, path: Path) -> str:
+    """Why the outbox cannot be read; SQLite reports a full disk as an I/O error."""
+    disk = "" if isinstance(error, StoreError) else refusal(path.parent)
+    return f"{error} ({disk})" if disk else str(error)
 
 
 def create(path: Path) -> None:

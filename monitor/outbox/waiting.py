@@ -11,7 +11,7 @@ from pathlib import Path
 from monitor.alerts import Alert
 from monitor.errors import BadInputError
 from monitor.outbox.rows import parse_alert
-from monitor.outbox.schema import StoreError, connect_to_read
+from monitor.outbox.schema import StoreError, connect_to_read, reason_of
 
 
 class WaitingAlerts:
@@ -76,7 +76,7 @@ class WaitingAlerts:
             with contextlib.closing(connect_to_read(self.path)) as connection:
                 yield connection
         except (sqlite3.Error, StoreError, OSError) as error:
-            raise BadInputError(f"outbox {self.path}: {error}") from error
+            raise BadInputError(f"outbox {self.path}: {reason_of(error, self.path)}") from error
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:
