@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ class Answered(Target):
     score_at: str = ""
     state: str = "ok"
     alert: dict[str, Any] | None = None
+    more: Mapping[str, Any] = MappingProxyType({})
 
     def ask(self, command: str, **_: Any) -> dict[str, Any]:
         assert command == "status"
@@ -30,7 +33,7 @@ class Answered(Target):
             "score": {"at": self.score_at, "ratio": 0.41},
         }
         daemon = {"started_at": NOW, "version": "1", "config": "c", "delivery": "outbox 0"}
-        return {"now": NOW, "machines": [machine], "daemon": daemon}
+        return {"now": NOW, "machines": [machine], "daemon": {**daemon, **self.more}}
 
 
 @pytest.mark.parametrize(
@@ -70,3 +73,20 @@ def test_an_anomaly_lasts_since_its_fault_began(
         line = capsys.readouterr().out.splitlines()[1]
         assert line.split(state)[1].strip().startswith(shown)
         assert ("alert 0194 for 38 seconds" in line) == (state == "muted")
+
+
+def test_troubles_that_only_the_json_had_are_in_the_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Evidence is lost for weeks, and `auscult status` shows nothing of it."""
+    kinds = ("evidence_lost", "history_lacks_alerts", "history_lost_alerts", "of_a_later_version")
+    stated = ("no_broker", "broker_refuses", "outbox_in_memory", "history_not_written")
+    troubles = [{"kind": kind, "text": f"text of {kind}", "values": {}} for kind in kinds + stated]
+    history = {"trouble": "full", "n_lost": 2, "n_replaced": 0}
+    monkeypatch.setattr(Answered, "more", {"trouble_kinds": troubles, "history": history})
+    status(Answered(None, None), as_json=False)
+    line = capsys.readouterr().out.splitlines()[-1]
+    for kind in kinds:
+        assert line.count(f"; text of {kind}") == 1
+    assert "history in memory (full); 2 values of the history lost" in line
+    assert not any(f"text of {kind}" in line for kind in stated)

@@ -20,6 +20,10 @@ from monitor.text.wording import counted, duration, rounded
 _DEFAULT_CONFIG = Path("config.toml")
 _JUDGED = frozenset({"ok", "warning", "anomaly", "muted"})
 _NEW_SCORE_S = 120.0
+_STATED_ELSEWHERE = frozenset(
+    {"no_broker", "broker_refuses", "outbox_in_memory", "history_not_written"}
+)
+"""Troubles that the line has in the words of the delivery and of the history."""
 _HEADER = ("MACHINE", "STATE", "SINCE", "SCORE", "REMARKS")
 
 
@@ -56,7 +60,7 @@ def status(target: Target, *, as_json: bool) -> None:
     running = f"auscult {daemon['version']} with {daemon['config']}, running for {since}"
     emit(
         {**result, "machines": [_with_ratio(machine) for machine in result["machines"]]},
-        [*columns(rows), f"{running}; {daemon['delivery']}{_history_trouble(daemon)}"],
+        [*columns(rows), f"{running}; {daemon['delivery']}{_troubles(daemon)}"],
         as_json=as_json,
     )
 
@@ -104,14 +108,19 @@ def commission(target: Target, command: str, machine: str, *, as_json: bool) -> 
     _report(result, text, as_json=as_json)
 
 
-def _history_trouble(daemon: Mapping[str, Any]) -> str:
-    """What is wrong with the history, if anything is."""
+def _troubles(daemon: Mapping[str, Any]) -> str:
+    """What does not work, other than the delivery, which states its troubles itself."""
     health = daemon.get("history") or {}
     lost = health.get("n_lost")
     parts = (
         f"history in memory ({health['trouble']})" if health.get("trouble") else "",
         f"{counted(lost, 'value')} of the history lost" if lost else "",
         "history was damaged and replaced" if health.get("n_replaced") else "",
+        *(
+            str(trouble["text"])
+            for trouble in daemon.get("trouble_kinds", ())
+            if trouble["kind"] not in _STATED_ELSEWHERE
+        ),
     )
     return "".join(f"; {part}" for part in parts if part)
 
