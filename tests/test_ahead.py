@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from monitor.detection.settings import DetectorSettings
 from monitor.domain import AudioBlock, FloatArray
+from monitor.features.log_mel import window_tiles
 from monitor.model.bundle import Bundle
 from monitor.model.capture import Capture
 from monitor.model.network import Network, NetworkOutput
@@ -125,6 +127,21 @@ def test_the_results_are_those_of_one_process(fine: Bundle, made: Cut, jobs: int
     with Ahead(fine, network, jobs) as ahead:
         for _ in range(2):
             assert together(ahead, blocks) == alone(fine, network, blocks)
+
+
+def test_windows_that_are_not_scored_are_forgotten(fine: Bundle) -> None:
+    """A machine that stops now and then would fill the memory with windows of its pauses."""
+    bundle = replace(fine, manifest=fine.manifest.model_copy(update={"capture": None}))
+    earlier: list[weakref.ref[FloatArray]] = []
+    tiles = window_tiles(SPEC)
+    with Ahead(bundle, Network(bundle), 1) as ahead:
+        shared = ahead.recording()
+        for block in shared.blocks(plain(24.0)):
+            windows = shared.windows(tiles.push(block))
+            shared.run([windows[-1].values_db])
+            assert [one for one in earlier if one() is not None] == []
+            earlier += [weakref.ref(window.values_db) for window in windows]
+    assert earlier
 
 
 def test_the_other_processes_do_the_work(fine: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network, NetworkOutput
 from monitor.offline.ahead_worker import CELLS, TILES, Layout, Piece, Worker, part_of
 
-_MOST_OUTPUTS = 512
+_MOST_OUTPUTS = 128
+"""Of windows that were not scored yet; of a machine that is off, they never are."""
 _LEAST_SHARED_BYTES = 1_000_000
 """About a minute of sound as FLAC."""
 
@@ -139,8 +140,10 @@ class AheadRecording:
         """As ``Network.run``."""
         rows = []
         for values_db in windows_db:
-            known = self._outputs.pop(id(values_db), None)
+            known = self._outputs.get(id(values_db))
             rows.append(known[1] if known is not None else self._network.run([values_db]))
+            if known is not None:
+                self._drop_outputs_to(id(values_db))
         return NetworkOutput(np.concatenate([row.rows for row in rows]), self._spec.n_mels)
 
     def share_of_gaps(self, cell: FloatArray, sample_rate_hz: int) -> float:
@@ -166,14 +169,25 @@ class AheadRecording:
             cells = cells[CELLS:]
             if worker.give(piece):
                 self._order.append(piece)
-                self._cells.append(piece)
+                if piece.cells:
+                    self._cells.append(piece)
                 self._pieces |= dict.fromkeys(piece.numbers, piece)
 
+    def _drop_outputs_to(self, key: int) -> None:
+        """Windows are scored in their order: those before it will not be scored."""
+        while self._outputs.popitem(last=False)[0] != key:
+            pass
+
     def _drop_before(self, first_sample: int) -> None:
-        """Pieces that were not wanted, because the grid changed at a gap, would fill the room."""
+        """Pieces that were not wanted, because the grid changed at a gap, would fill the room.
+
+        Their cells of sound come before their windows.
+        """
         while self._order and self._order[0].tiles.first_samples[-1] < first_sample:
             piece = self._order.popleft()
             piece.worker.wait_for(piece)
+            if piece in self._cells:
+                self._cells.remove(piece)
             for number in piece.numbers:
                 if self._pieces.get(number) is piece:
                     del self._pieces[number]
