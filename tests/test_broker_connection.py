@@ -17,7 +17,7 @@ from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.tls import tls_context
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
-from tests.mosquitto import Certificates, Mosquitto, Subscriber
+from tests.mosquitto import Certificates, Mosquitto, Subscriber, denying
 from tests.old_broker import OldBroker
 from tests.publishing import connected, publishing, sequences
 from tests.waiting import wait_for
@@ -268,7 +268,7 @@ def test_probe_reports_what_works(tmp_path: Path) -> None:
     with Mosquitto(folder, users={"auscult": "right"}, acl=acl) as broker:
         settings = broker.settings(username="auscult", password="right")  # noqa: S106  # as above
         lines = probe(settings, timeout_s=3.0)
-        assert [line.ok for line in lines] == [True, True]
+        assert [line.ok for line in lines] == [True, True, True]
         assert "MQTT 5" in lines[0].text
         assert "auscult/test/selftest: acknowledged" in lines[1].text
         lines = probe(settings.model_copy(update={"base_topic": "other"}), timeout_s=3.0)
@@ -301,3 +301,27 @@ def test_probe_reports_which_topics_an_access_list_allows(tmp_path: Path, denied
     assert not lines["topics"].ok
     assert "auscult/test/selftest: refused by the broker: Not authorized" in lines["topics"].text
     assert "may refuse auscult/test/status" in lines["topics"].text
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize("denied", ["auscult/test/fan/score", "auscult/test/selftest"])
+def test_probe_names_the_one_topic_that_an_access_list_denies(
+    tmp_path: Path, denied: str, protocol: str
+) -> None:
+    """Dashboards stay empty although the selftest reports success: a score has no answer.
+
+    With MQTT 3.1.1 the broker acknowledges the message, discards it and closes the connection.
+    """
+    with (
+        denying(tmp_path / "broker", denied) as broker,
+        Subscriber(broker, username="auscult", password="right") as subscriber,  # noqa: S106  # of a broker that lives for a second
+    ):
+        settings = broker.settings(username="auscult", password="right", protocol=protocol)  # noqa: S106  # as above
+        lines = probe(settings, ["fan", "pump-7"], 3.0)
+        wait_for(lambda: subscriber.payloads("pump-7/score"))
+        found = [(one.topic, one.payload) for one in subscriber.messages("/score")]
+    marks = [(f"auscult/test/{name}/score", b'{"selftest":true}') for name in ("fan", "pump-7")]
+    assert found == [mark for mark in marks if mark[0] != denied]
+    (failed,) = (line for line in lines if not line.ok)
+    assert failed.what == ("scores" if denied.endswith("score") else "topics")
+    assert failed.text.startswith(f"{denied}: ")

@@ -45,6 +45,7 @@ def test_selftest_checks_everything(bundle: Bundle, tmp_path: Path, broker: Mosq
         ["ok", "bundle"],
         ["ok", "broker"],
         ["ok", "alert"],
+        ["ok", "scores"],
         ["ok", "source"],
         ["ok", "fit"],
     ]

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 NO_MATCHING_SUBSCRIBERS = 0x10
 PACKET_TOO_LARGE = 0x95
 _FAILURE = 0x80
+OUTLIVED_S = 0.05
+"""How long a connection outlives an answer before the answer counts.
+
+Some brokers acknowledge a message that they discard, and close the connection at once.
+"""
 
 
 class BrokerError(Exception):

@@ -11,7 +11,7 @@ from monitor.alerts import Alert
 from monitor.errors import ServiceUnavailableError
 from monitor.mqtt.alert_sender import fitting_alert
 from monitor.mqtt.connection import MqttConnection
-from monitor.mqtt.messages import BrokerError, Message, TopicRefusedError
+from monitor.mqtt.messages import OUTLIVED_S, BrokerError, Message, TopicRefusedError
 from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
@@ -43,8 +43,8 @@ def connected(
 def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float) -> float:
     """Send a QoS 1 message; the seconds until the broker acknowledged it.
 
-    Raises ``BrokerError`` when it is too large, or when the broker refuses it or does
-    not answer in time.
+    Raises ``BrokerError`` when it is too large, or when the broker refuses it, closes the
+    connection or does not answer in time.
     """
     if not connection.fits(message):
         raise BrokerError(
@@ -54,7 +54,7 @@ def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float
     begun_s = time.monotonic()
     mid = connection.send(message)
     while (passed_s := time.monotonic() - begun_s) < timeout_s:
-        connection.poll(timeout_s - passed_s)
+        _poll(connection, timeout_s - passed_s, message.topic)
         for answer in connection.take_acknowledgements():
             if answer.mid != mid:
                 continue
@@ -63,8 +63,28 @@ def send_and_wait(connection: MqttConnection, message: Message, timeout_s: float
                     f"{message.topic}: refused by the broker: {answer.text}; "
                     "check the broker's access list"
                 )
-            return time.monotonic() - begun_s
+            took_s = time.monotonic() - begun_s
+            if connection.is_311:
+                _outlive(connection, message.topic)
+            return took_s
     raise BrokerError(f"{message.topic}: not acknowledged by the broker within {timeout_s:.3g} s")
+
+
+def _outlive(connection: MqttConnection, topic: str) -> None:
+    """Wait until the acknowledgement counts: MQTT 3.1.1 has no negative answers."""
+    counts_s = time.monotonic() + OUTLIVED_S
+    while (left_s := counts_s - time.monotonic()) > 0:
+        _poll(connection, left_s, topic)
+
+
+def _poll(connection: MqttConnection, timeout_s: float, topic: str) -> None:
+    try:
+        connection.poll(timeout_s)
+    except BrokerError as error:
+        if not error.closed:
+            raise
+        why = f"{topic}: {error} after this message; the broker may refuse the topic"
+        raise BrokerError(why, closed=True) from error
 
 
 def publish_alerts(settings: MqttSettings, alerts: Sequence[Alert]) -> None:

@@ -16,6 +16,10 @@ from monitor.mqtt.payloads import encode
 from monitor.mqtt.probe_messages import largest_alert, retained_messages
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import OFFLINE, Topics
+from monitor.text.wording import counted
+
+_MOST_REFUSED = 3
+"""More refused topics of scores are not looked for: each can cost a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ def probe(
     ``BASE/selftest``, so that no subscriber takes it for a real one. If the broker refuses this
     topic, the topics of the machines may still be allowed: ``BASE/<machine>/selftest`` shows it,
     and the refusal has a line of its own. The sizes of the
-    retained messages are compared with the broker's limit without sending them.
+    retained messages are compared with the broker's limit without sending them. A message without
+    a score is sent to the score topic of each machine: a broker discards scores (QoS 0) that it
+    refuses without an answer, so that the daemon cannot find it.
     """
     limit_s = min(settings.connect_timeout_s, timeout_s)
     settings = settings.model_copy(update={"connect_timeout_s": limit_s})
@@ -45,7 +51,8 @@ def probe(
     lines: list[ProbeLine] = []
     largest = max(machines, key=len)
     try:
-        text, refusal = "", None
+        text = ""
+        refusal: BrokerError | None = None
         with connected(settings, "test", will) as it:
             limits = it.limits.describe()
             how = f"connected with {it.protocol_name}{' over TLS' if settings.tls else ''}"
@@ -61,18 +68,26 @@ def probe(
             except BrokerError as error:
                 if not error.closed:
                     raise
+        if not text and refusal is None:
+            # A broker may close the connection after a message that is too large for it.
+            with connected(settings, "test") as it:
+                try:
+                    text = _publish_alert(
+                        it, topics, topics.selftest, largest, _short(it), timeout_s
+                    )
+                    text += "; the broker closes the connection after a whole alert"
+                except BrokerError as error:
+                    if not error.closed:
+                        raise
+                    refusal = error
         if refusal is not None:
             text = _publish_below_machines(settings, topics, machines, refusal, timeout_s)
             also = f"{topics.status}, {topics.info} and {topics.health}"
             why = str(refusal).partition(";")[0]
             why += f"; the broker may refuse {also} too: allow {topics.base}/#"
             lines.append(ProbeLine("topics", False, why))
-        elif not text:
-            # A broker may close the connection after a message that is too large for it.
-            with connected(settings, "test") as it:
-                text = _publish_alert(it, topics, topics.selftest, largest, _short(it), timeout_s)
-                text += "; the broker closes the connection after a whole alert"
         lines.insert(1, ProbeLine("alert", True, text))
+        lines.append(_try_scores(settings, topics, machines, timeout_s))
     except (ServiceUnavailableError, ConfigError) as error:
         lines.insert(1, ProbeLine("alert" if lines else "broker", False, str(error)))
     return lines
@@ -82,7 +97,7 @@ def _publish_below_machines(
     settings: MqttSettings,
     topics: Topics,
     machines: Collection[str],
-    refusal: TopicRefusedError,
+    refusal: BrokerError,
     timeout_s: float,
 ) -> str:
     """Publish below the topics of each machine.
@@ -100,6 +115,27 @@ def _publish_below_machines(
             except TopicRefusedError as error:
                 raise (error if text else refusal) from None
     return text
+
+
+def _try_scores(
+    settings: MqttSettings, topics: Topics, machines: Collection[str], timeout_s: float
+) -> ProbeLine:
+    """Whether the broker accepts the score topic of each machine."""
+    left, refused = [topics.score(machine) for machine in machines], list[str]()
+    while left and len(refused) < _MOST_REFUSED:
+        # Some brokers close the connection after a message that they refuse.
+        with connected(settings, "test") as it:
+            try:
+                while left:
+                    mark = Message(left.pop(0), encode({"selftest": True}))
+                    send_and_wait(it, mark, timeout_s)
+            except BrokerError as error:
+                if not (error.closed or isinstance(error, TopicRefusedError)):
+                    raise
+                refused.append(str(error))
+    if not refused:
+        return ProbeLine("scores", True, f"{counted(len(machines), 'topic')}: acknowledged")
+    return ProbeLine("scores", False, "; ".join(refused))
 
 
 def _publish_alert(  # noqa: PLR0917 - a private function

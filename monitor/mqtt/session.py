@@ -18,7 +18,13 @@ from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.incoming import Incoming, MessageHandler, SignalHandler
 from monitor.mqtt.latest import NewestPictures, NewestScores, RetainedTopics
 from monitor.mqtt.limits import LearnedPacketLimit
-from monitor.mqtt.messages import PACKET_TOO_LARGE, Acknowledgement, BrokerError, Message
+from monitor.mqtt.messages import (
+    OUTLIVED_S,
+    PACKET_TOO_LARGE,
+    Acknowledgement,
+    BrokerError,
+    Message,
+)
 from monitor.mqtt.payloads import encode, health_payload
 from monitor.mqtt.retries import Refusals
 from monitor.mqtt.score_doubts import ScoreDoubts
@@ -31,11 +37,6 @@ _HEALTH_INTERVAL_S = 5.0
 _MAX_IN_FLIGHT = 32
 _STOP_RESERVE_S = 0.3
 _REPUBLISH_INTERVAL_S = 60.0
-_OUTLIVED_S = 0.05
-"""How long a connection outlives an answer before the answer counts.
-
-Some brokers acknowledge a message that they discard, and close the connection at once.
-"""
 
 
 class UnansweredError(BrokerError):
@@ -222,7 +223,7 @@ class Session:
         sent = self.in_flight.get(answer.mid)
         if sent is None:  # a score
             return
-        counts_s = time.monotonic() + _OUTLIVED_S
+        counts_s = time.monotonic() + OUTLIVED_S
         if self._careful:
             self._quiet_until_s = counts_s
         may_be_lost = self._careful or (sent.event_id and self._connection.is_311)
