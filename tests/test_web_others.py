@@ -144,6 +144,22 @@ def test_the_number_of_machines_is_limited(others: Others, monkeypatch: pytest.M
     assert others.banners() == ["Only 3 machines of other nodes are shown."]
 
 
+def test_the_number_of_nodes_is_limited_and_reported_once(
+    others: Others, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Healthy machines are shown as silent, without a reason."""
+    monkeypatch.setattr(Others, "MOST_NODES", 3)
+    for number in range(10):
+        others.receive(f"auscult/n{number}/status", b"online")
+        others.receive(f"auscult/n{number}/pump/state", json.dumps(STATE).encode())
+    assert [one["state"] for one in others.machines()].count("ok") == 2
+    (banner,) = others.banners()
+    assert "only 3 nodes" in banner
+    assert caplog.text.count(banner) == 1
+    others.receive("auscult/n0/status", b"offline")  # one that is known is still read
+    assert [one["reason"] for one in others.machines()].count("node_offline") == 1
+
+
 @pytest.mark.parametrize("value", ["", "a/#/b", "a#", "+b/c", "$SYS/#", "a\n", "x" * 300])
 def test_a_wrong_filter_is_refused(value: str) -> None:
     """The page would follow nothing, without a word."""

@@ -3,6 +3,7 @@ outside."""
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import threading
@@ -15,6 +16,8 @@ from monitor.text.escaping import one_line
 from monitor.web.overview import machine_summary
 from monitor.web.payload_check import CLEANERS, json_object
 from monitor.web.texts import Sentence
+
+log = logging.getLogger(__name__)
 
 _MACHINE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _LONGEST_NODE = 200
@@ -51,7 +54,8 @@ class Others:
         self._guard = threading.Lock()
         self._machines: dict[tuple[str, str], _Machine] = {}
         self._statuses: dict[str, str] = {}
-        self._are_too_many = False
+        self._reached: set[str] = set()
+        """The limits that were reached, by the keys of their sentences."""
 
     def receive(self, topic: str, payload: bytes) -> None:
         """A message. What is not of an Auscult node is ignored."""
@@ -74,8 +78,10 @@ class Others:
         found: list[str] = []
         if self.trouble:
             found.append(Sentence("banner.others_trouble", trouble=self.trouble))
-        if self._are_too_many:
+        if "banner.others_limit" in self._reached:
             found.append(Sentence("banner.others_limit", count=self.MOST_MACHINES))
+        if "banner.others_nodes" in self._reached:
+            found.append(Sentence("banner.others_nodes", count=self.MOST_NODES))
         return found
 
     def _receive_status(self, node: str, payload: bytes) -> None:
@@ -83,6 +89,14 @@ class Others:
         with self._guard:
             if node in self._statuses or len(self._statuses) < self.MOST_NODES:
                 self._statuses[node] = one_line(text)
+            else:
+                self._reach("banner.others_nodes", self.MOST_NODES)
+
+    def _reach(self, limit: str, count: int) -> None:
+        """Show that a limit is reached, and log it once."""
+        if limit not in self._reached:
+            self._reached.add(limit)
+            log.warning("%s", Sentence(limit, count=count))
 
     def _receive_machine(self, node: str, machine: str, kind: str, payload: bytes) -> None:
         if node == self._own_base or not _MACHINE_ID.fullmatch(machine):
@@ -94,7 +108,7 @@ class Others:
                     self._machines.pop(key, None)
                 return
             if key not in self._machines and len(self._machines) >= self.MOST_MACHINES:
-                self._are_too_many = True
+                self._reach("banner.others_limit", self.MOST_MACHINES)
                 return
         document = json_object(payload)
         if document is None:
