@@ -137,6 +137,7 @@ def test_windows_that_are_not_scored_are_forgotten(fine: Bundle) -> None:
     with Ahead(bundle, Network(bundle), 1) as ahead:
         shared = ahead.recording()
         for block in shared.blocks(plain(24.0)):
+            assert isinstance(block, AudioBlock)
             windows = shared.windows(tiles.push(block))
             shared.run([windows[-1].values_db])
             assert [one for one in earlier if one() is not None] == []
