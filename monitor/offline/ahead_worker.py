@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import signal
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import cycle
+from functools import cached_property
+from itertools import accumulate, cycle
 from mmap import mmap
 
 import numpy as np
@@ -29,9 +31,11 @@ TILES = 16
 """So many windows are given together at most: those of a block."""
 CELLS = 20
 """So many cells of sound are looked at for gaps together with them."""
-_SLOTS = 3
+_SLOTS = 6
 """So many pieces wait at each process, or are computed by it."""
 _ORDER = 4
+_NICER = 3
+"""The process of the replay, for which all others wait, has a core when it needs one."""
 _LOOK_MS = 1000
 
 
@@ -74,7 +78,7 @@ class Piece:
         return own.first_sample == tile.first_sample and np.array_equal(own.samples, tile.samples)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Where the numbers of a window are in a row of single precision. Shapes without the batch."""
 
@@ -103,15 +107,17 @@ class Layout:
             tiles.hop,
         )
 
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of all arrays of a window, in order."""
-        return (self.window, *self.spectra, (self.output,))
+    @cached_property
+    def places(self) -> tuple[tuple[slice, tuple[int, ...]], ...]:
+        """Where the arrays of a window are in its row, in order, and their shapes."""
+        shapes = (self.window, *self.spectra, (self.output,))
+        ends = list(accumulate(math.prod(shape) for shape in shapes))
+        return tuple(zip(map(slice, [0, *ends], ends), shapes, strict=False))
 
     @property
     def row(self) -> int:
         """How many numbers a window has."""
-        return sum(int(np.prod(shape, dtype=int)) for shape in self.shapes)
+        return int(self.places[-1][0].stop)
 
     @property
     def samples(self) -> int:
@@ -125,12 +131,7 @@ class Layout:
 
     def read(self, row: FloatArray, first_sample: int) -> tuple[LogMelWindow, NetworkOutput]:
         """The arrays of a window, from a copy of its row."""
-        arrays, at = [], 0
-        for shape in self.shapes:
-            size = int(np.prod(shape, dtype=int))
-            arrays.append(row[at : at + size].reshape(shape))
-            at += size
-        values_db, *spectra, output = arrays
+        values_db, *spectra, output = (row[place].reshape(shape) for place, shape in self.places)
         end_sample = first_sample + self.length
         window = LogMelWindow(values_db, first_sample, end_sample, tuple(spectra))
         return window, NetworkOutput(output[np.newaxis], self.n_mels)
@@ -228,6 +229,7 @@ class Worker:
         """The process: takes the slots in turns, and ends with the process that started it."""
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.nice(_NICER)
             layout, spec = self._layout, bundle.spec
             poll = select.poll()
             poll.register(self._commands, select.POLLIN)
