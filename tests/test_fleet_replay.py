@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ from tests.fleets import InProcess
 from training.fleet import plan as planning
 from training.fleet import replay_task
 from training.fleet.run import replay_fleet
-from training.fleet.settings import read_fleet
+from training.fleet.settings import Machine, read_fleet
+from training.fleet.tasks import Result
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("fleet")]
 
@@ -154,6 +158,62 @@ def test_scores_of_recordings_that_were_removed_are_removed(
     (other / "fleet" / "pump-1" / "archive" / "20261129T235955Z.flac").unlink()
     (kept,) = scored_files()
     assert kept.endswith("undated.flac")
+
+
+def test_scores_of_machines_that_left_the_fleet_are_removed(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A question about all machines would count one that was sold; or a user's file is deleted."""
+    monkeypatch.setattr(planning, "_TASK_BYTES", 1000)  # a task for each recording
+    out, machines = tmp_path / "out", read_fleet(plant / "fleet")
+
+    def removed_by(fleet: Sequence[Machine], bundles: Path) -> list[str]:
+        return replay_fleet(fleet, bundles, out, InProcess(), lambda *_: None).removed
+
+    def scored() -> set[str]:
+        return {path.parents[1].name for path in out.rglob("replay-*.parquet")}
+
+    bundles = plant / "bundles"
+    assert removed_by(machines, bundles) == []
+    assert scored() == {"machine=pump-1", "machine=pump-2"}
+    kept = machines[1:]
+    left = out / "scores" / "machine=pump-1"
+    own = left / "notes.txt"
+    own.write_text("written by hand")
+    changed = next(left.glob("day=undated/*.parquet"))
+    changed.write_bytes(b"changed by hand")
+    present = (out / "scores" / "machine=pump-2").rglob("replay-*.parquet")
+    scores = next(present).with_name("replay-of-mine.parquet")
+    scores.write_bytes(b"made by hand")
+    (out / ".tasks" / "replay-evil.json").write_text(
+        json.dumps(_record("replay-evil", "gone", {"../outside": _sha256(b"outside")}))
+    )
+    (tmp_path / "outside").write_bytes(b"outside")
+    # A machine of the fleet that cannot be scored now keeps its scores.
+    assert removed_by(machines, tmp_path / "no bundles") == []
+    assert scored() == {"machine=pump-1", "machine=pump-2"}
+    assert removed_by(kept, bundles) == ["pump-1"]
+    assert sorted(path.name for path in left.rglob("*") if path.is_file()) == sorted(
+        [changed.name, own.name]
+    )
+    assert scores.exists()
+    assert (tmp_path / "outside").exists()
+    assert not list((out / ".tasks").glob("replay-pump-1-*"))
+    changed.unlink()
+    own.unlink()
+    assert removed_by(machines, bundles) == []  # the machine is back: all of it is scored again
+    assert len(list(left.rglob("replay-*.parquet"))) == 3
+    assert removed_by(kept, bundles) == ["pump-1"]
+    assert not left.exists()
+
+
+def _record(task: str, machine: str, files: dict[str, str]) -> dict[str, Any]:
+    result = Result(task, machine, {}, files)
+    return {"fingerprint": "f", "result": json.loads(result.to_json())}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_stretches_of_a_long_recording_give_the_scores_of_the_whole(

@@ -162,6 +162,7 @@ def _report(result: FleetResult, what: str, out: Path, *, as_json: bool) -> int:
             "done": result.done,
             "done_before": result.known,
             "failed": failed,
+            "removed": result.removed,
             "rows": result.rows,
         }
         typer.echo(json_text(document, indent=2))
@@ -173,6 +174,9 @@ def _report(result: FleetResult, what: str, out: Path, *, as_json: bool) -> int:
             f"{counted(n_good, what)} of {len(result.rows)} in {out}; "
             f"{counted(result.done, 'task')} done now, {result.known} before"
         )
+        if result.removed:
+            names = one_line(", ".join(result.removed))
+            typer.echo(f"scores removed, because the fleet no longer has the machine: {names}")
     if any(one.status == AuscultError.exit_status for one in result.failed):
         return AuscultError.exit_status
     return BadInputError.exit_status if failed else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -146,21 +146,6 @@ class Stretch:
                 "bands_hz": [list(band) for band in draft.bands_hz],
             }
         )
-
-
-def remove_earlier_scores(out: Path, tasks: Sequence[Task]) -> None:
-    """Remove the scores of tasks that the machines of ``tasks`` no longer have.
-
-    Where old recordings are removed from an archive, the last tasks have no successor that
-    replaces their scores.
-    """
-    names: dict[str, set[str]] = {}
-    for task in tasks:
-        names.setdefault(task.machine, set()).add(f"{task.id}.parquet")
-    for machine, present in names.items():
-        for path in (out / SCORES / f"machine={machine}").glob("day=*/replay-*.parquet"):
-            if path.name not in present:
-                path.unlink()
 
 
 def _day(at_unix_s: float | None) -> str:

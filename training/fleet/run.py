@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from monitor.errors import MissingInputError
+from training.fleet.earlier_scores import remove_earlier_scores, remove_scores_of_others
 from training.fleet.engine import Engine
 from training.fleet.index_page import write_index
 from training.fleet.plan import ReplayPlan, TrainingPlan
-from training.fleet.replay_task import remove_earlier_scores
 from training.fleet.score_table import ALERTS, MACHINES, RECORDINGS, write_table
 from training.fleet.settings import Machine
 from training.fleet.tasks import FRAMES, WORK, Result, Task, recorded
@@ -28,13 +28,15 @@ class FleetResult:
     """What a run did.
 
     ``rows``: of its tables, by machine. ``done``: tasks of this run; ``known``: those that were
-    done before. ``failed``: what could not be done.
+    done before. ``failed``: what could not be done. ``removed``: machines that are not in the fleet
+    any more, whose scores were removed.
     """
 
     rows: list[dict[str, Any]]
     done: int = 0
     known: int = 0
     failed: list[Result] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
 
 
 def train_fleet(
@@ -80,6 +82,7 @@ def replay_fleet(
 ) -> FleetResult:
     """The scores of every archive in ``OUT/scores``, a row a recording, and all alerts.
 
+    The scores of machines that are not in the fleet any more are removed, as their rows are.
     Raises as :func:`train_fleet`.
     """
     _make(out)
@@ -102,7 +105,8 @@ def replay_fleet(
         for row in rows
         if row["file"] and row["error"]
     ]
-    return FleetResult(rows, len(pending), len(known), [*refused, *unread])
+    removed = remove_scores_of_others(out, {machine.id for machine in machines})
+    return FleetResult(rows, len(pending), len(known), [*refused, *unread], removed)
 
 
 def _run(engine: Engine, tasks: Sequence[Task], progress: Progress) -> list[Result]:

@@ -125,15 +125,30 @@ def record(task: Task, fingerprint: str, result: Result) -> None:
 
 def recorded(task: Task) -> Result | None:
     """The result of a task that is done; None if it must be done, or done again."""
-    fingerprint, result = _read(task) or ("", None)
+    fingerprint, result = _read(_path(task)) or ("", None)
     if result is None or fingerprint != task.fingerprint:
         return None
     return result if all(_is_intact(task.out / n, h) for n, h in result.files.items()) else None
 
 
+def recorded_results(out: Path, kind: str) -> list[Result]:
+    """What the records of tasks of this kind state, also of tasks that there are no more."""
+    found = []
+    for path in sorted((out / TASKS).glob(f"{kind}-*.json")):
+        read = _read(path)
+        if read is not None and read[1].task == path.stem:
+            found.append(read[1])
+    return found
+
+
+def forget(out: Path, task: str) -> None:
+    """Remove the record of a task that there is no more. Raises ``OSError``."""
+    (out / TASKS / f"{task}.json").unlink(missing_ok=True)
+
+
 def was_done(task: Task) -> bool:
     """Whether there is a record of the task, also of other recordings or options."""
-    return _read(task) is not None
+    return _read(_path(task)) is not None
 
 
 def note_placed(task: Task, sha256: str) -> None:
@@ -176,9 +191,9 @@ def _path(task: Task) -> Path:
     return task.out / TASKS / f"{task.id}.json"
 
 
-def _read(task: Task) -> tuple[str, Result] | None:
+def _read(path: Path) -> tuple[str, Result] | None:
     try:
-        values = json.loads(_path(task).read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
         return values["fingerprint"], Result.from_json(json.dumps(values["result"]))
     except (OSError, ValueError, KeyError, TypeError):  # none, or one that was damaged
         return None
