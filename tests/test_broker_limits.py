@@ -23,7 +23,7 @@ from monitor.mqtt.payloads import alert_payload, encode, short_alert_payloads
 from monitor.mqtt.probe import probe
 from monitor.mqtt.probe_messages import largest_alert
 from monitor.mqtt.publisher import MqttPublisher
-from monitor.mqtt.retries import Refusals
+from monitor.mqtt.retries import Refusals, Repetition
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
 from tests.alert_drafts import draft
@@ -339,7 +339,7 @@ def test_a_refused_topic_that_also_ends_the_connection_is_tried_seldom(is_urgent
     """The daemon is offline every five minutes for each forbidden topic; or an alert waits for an
     hour after the access list was corrected."""
     refusals = Refusals()
-    refusals.refused("p", "no right", is_urgent=is_urgent)
+    refusals.refused("p", "no right", Repetition.URGENT if is_urgent else Repetition.SURE)
     refusals.ended()
     longest_s = max(refusals._refusals["p"].backoff.next_s() for _ in range(20))
     assert longest_s <= 300.0 if is_urgent else longest_s > 2000.0
@@ -348,8 +348,8 @@ def test_a_refused_topic_that_also_ends_the_connection_is_tried_seldom(is_urgent
 def test_a_refused_picture_does_not_slow_the_delivery() -> None:
     """Without another picture, every later message is sent alone for ever."""
     refusals = Refusals()
-    refusals.refused("p/picture", "no right", is_repeated=False)
-    refusals.refused("p/state", "no right")
+    refusals.refused("p/picture", "no right", Repetition.OPEN)
+    refusals.refused("p/state", "no right", Repetition.SURE)
     for one in refusals._refusals.values():
         one.until_s = 0.0
     assert refusals.tried_again()

@@ -14,7 +14,7 @@ from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.limits import SHORT_PACKET_BYTES
 from monitor.mqtt.messages import BrokerError, Message
 from monitor.mqtt.protocol_choice import connect
-from monitor.mqtt.retries import Reconnection
+from monitor.mqtt.retries import Reconnection, Repetition
 from monitor.mqtt.session import Outgoing, Session, UnansweredError
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import OFFLINE
@@ -148,13 +148,14 @@ class DeliveryThread:
             out.learned.suspect(sent.topic, sent.size_bytes)  # its short form is tried next
         else:
             out.learned.forget_suspicion(sent.topic)
-            out.refusals.refused(
-                sent.topic,
-                f"the broker closes the connection when these {sent.size_bytes} bytes "
-                "are published",
-                closes=not sent.event_id,
-                is_repeated=not sent.is_score,
+            reason = (
+                f"the broker closes the connection when these {sent.size_bytes} bytes are published"
             )
+            if sent.event_id:
+                out.refusals.refused(sent.topic, reason, Repetition.URGENT)
+            else:
+                repetition = Repetition.OPEN if sent.is_score else Repetition.SURE
+                out.refusals.closed(sent.topic, reason, repetition)
         self._reconnection.reason_found()
         return f" while publishing {sent.size_bytes} bytes on {sent.topic}"
 

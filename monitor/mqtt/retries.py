@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
+from enum import Enum
 
 from monitor.backoff import Backoff
 
@@ -69,13 +70,20 @@ class Reconnection:
         return time.monotonic() - self._began_s
 
 
+class Repetition(Enum):
+    """Whether a message that the broker refuses is sent again after the pause."""
+
+    SURE = "it is"
+    URGENT = "it is, and the pauses do not become long"
+    OPEN = "there may be no other message of its topic"
+
+
 @dataclass(slots=True)
 class _Refusal:
     backoff: Backoff
     until_s: float = 0.0
     reason: str = ""
-    is_repeated: bool = True
-    is_urgent: bool = False
+    repetition: Repetition = Repetition.SURE
     at_s: float = 0.0
     closes: bool = False
 
@@ -93,41 +101,30 @@ class Refusals:
         self._refusals: dict[str, _Refusal] = {}
         self._too_large: dict[str, str] = {}
 
-    def refused(
-        self,
-        topic: str,
-        reason: str,
-        *,
-        closes: bool = False,
-        is_repeated: bool = True,
-        is_urgent: bool = False,
-    ) -> None:
-        """Do not use the topic for a while, each time for longer.
-
-        ``closes``: each attempt ends the connection, so the pauses are long. ``is_repeated``: the
-        message is sent again after the pause. Without it, there may be no other one. ``is_urgent``:
-        the pauses do not become long.
-        """
+    def refused(self, topic: str, reason: str, repetition: Repetition) -> None:
+        """Do not use the topic for a while, each time for longer."""
         refusal = self._refusals.get(topic)
         if refusal is None:
             pauses = Backoff(_FIRST_REFUSAL_PAUSE_S, _LONGEST_REFUSAL_PAUSE_S)
             refusal = self._refusals[topic] = _Refusal(pauses)
-        if closes and not refusal.closes:
-            refusal.closes = True
-            refusal.backoff = Backoff(_FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S)
-        refusal.is_repeated, refusal.is_urgent = is_repeated, is_urgent
-        refusal.at_s = time.monotonic()
-        refusal.until_s = refusal.at_s + refusal.backoff.next_s()
-        if refusal.reason != reason:
-            refusal.reason = reason
-            self._report(topic, reason)
+        self._pause(topic, refusal, reason, repetition)
+
+    def closed(self, topic: str, reason: str, repetition: Repetition) -> None:
+        """The same with long pauses, because each attempt ends the connection."""
+        refusal = self._refusals.get(topic)
+        if refusal is None or not refusal.closes:
+            pauses = Backoff(_FIRST_CLOSING_PAUSE_S, _LONGEST_CLOSING_PAUSE_S)
+            before = "" if refusal is None else refusal.reason
+            refusal = self._refusals[topic] = _Refusal(pauses, reason=before, closes=True)
+        self._pause(topic, refusal, reason, repetition)
 
     def ended(self) -> None:
         """The connection is lost: some brokers refuse a topic, and close the connection too."""
         since_s = time.monotonic() - _CLOSES_WITHIN_S
-        for topic, one in self._refusals.items():
-            if one.at_s > since_s and not (one.closes or one.is_urgent):
-                self.refused(topic, one.reason, closes=True, is_repeated=one.is_repeated)
+        for topic, one in list(self._refusals.items()):
+            is_urgent = one.repetition is Repetition.URGENT
+            if one.at_s > since_s and not (one.closes or is_urgent):
+                self.closed(topic, one.reason, one.repetition)
 
     def too_large(self, topic: str, reason: str) -> None:
         """The newest message of the topic is not sent, because it is too large."""
@@ -148,7 +145,10 @@ class Refusals:
     def tried_again(self) -> bool:
         """Whether the pause of a refused message is over: it is sent now, and may fail again."""
         paused = self.paused()
-        return any(one.is_repeated and name not in paused for name, one in self._refusals.items())
+        return any(
+            one.repetition is not Repetition.OPEN and topic not in paused
+            for topic, one in self._refusals.items()
+        )
 
     def has(self, topic: str) -> bool:
         """Whether the broker has refused the topic and not accepted it since."""
@@ -158,6 +158,14 @@ class Refusals:
         """The topics not to use now."""
         now_s = time.monotonic()
         return {topic for topic, refusal in self._refusals.items() if now_s < refusal.until_s}
+
+    def _pause(self, topic: str, refusal: _Refusal, reason: str, repetition: Repetition) -> None:
+        refusal.repetition = repetition
+        refusal.at_s = time.monotonic()
+        refusal.until_s = refusal.at_s + refusal.backoff.next_s()
+        if refusal.reason != reason:
+            refusal.reason = reason
+            self._report(topic, reason)
 
     def _report(self, topic: str, reason: str) -> None:
         self._summarize()

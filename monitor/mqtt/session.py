@@ -26,7 +26,7 @@ from monitor.mqtt.messages import (
     Message,
 )
 from monitor.mqtt.payloads import encode, health_payload
-from monitor.mqtt.retries import Refusals
+from monitor.mqtt.retries import Refusals, Repetition
 from monitor.mqtt.score_doubts import ScoreDoubts
 from monitor.mqtt.topics import ONLINE, STOPPED, Topics
 from monitor.outbox.queue import Outbox
@@ -253,12 +253,9 @@ class Session:
         if answer.reason_code == PACKET_TOO_LARGE:
             self._outgoing.learned.refuse(sent.size_bytes)
         else:
-            self._outgoing.refusals.refused(
-                sent.topic,
-                answer.text,
-                is_repeated=not is_picture,
-                is_urgent=bool(sent.event_id),
-            )
+            repetition = Repetition.OPEN if is_picture else Repetition.SURE
+            repetition = Repetition.URGENT if sent.event_id else repetition
+            self._outgoing.refusals.refused(sent.topic, answer.text, repetition)
 
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
