@@ -26,7 +26,7 @@ from monitor.web.users import Role, set_password
 from tests.daemons import daemon
 from tests.test_live import BLOCK, play, tone
 from tests.waiting import wait_for
-from tests.web_app import Served, served
+from tests.web_app import Served, machine, served
 from tests.web_server import web_server
 
 
@@ -231,6 +231,22 @@ def test_the_sound_of_a_machine_arrives_as_columns(running: Served, tmp_path: Pa
 def test_an_unknown_machine_has_no_stream(running: Served) -> None:
     """The page of a removed machine would wait for ever."""
     assert running.get("/api/live/machine/nobody").status_code == 404
+
+
+def test_a_machine_that_is_no_longer_known_is_not_shown_as_it_was(running: Served) -> None:
+    """Without a history, the open page of a removed machine would show "OK" for ever."""
+    with running.client() as client, events(client, "/api/live/machine/pump-7") as received:
+        assert next(received)[1]["state"] == "ok"
+        running.daemon.machines.clear()
+        _, removed = next(received)
+        assert (removed["state"], removed["reason"]) == ("unknown", "not_monitored")
+        assert removed["monitoring"] == "running"
+        running.daemon.machines.append(machine())
+        assert next(received)[1]["state"] == "ok"
+        running.stop_daemon()
+        _, stopped = next(received)
+        assert (stopped["state"], stopped["reason"]) == ("unknown", "no_daemon")
+        assert stopped["monitoring"] == "stopped"
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ class Served:
     daemon: StandIn
     state_dir: Path
     app: ASGIApp
+    stop_daemon: Callable[[], None]
 
     def client(self, **options: Any) -> httpx.Client:
         """A client that follows no redirects."""
@@ -185,7 +186,7 @@ def served(
         )
         prepare(context)
         url = stack.enter_context(running(app))
-        yield Served(url, context, daemon, state_dir, app)
+        yield Served(url, context, daemon, state_dir, app, control.stop)
 
 
 @contextmanager

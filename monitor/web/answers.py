@@ -8,13 +8,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.text.escaping import json_text
 
 
 def json_answer(
     document: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A JSON document. Raises ``ValueError`` for NaN and infinite numbers."""
+    """A JSON document, with the time: the clock of a viewer may be wrong.
+
+    Raises ``ValueError`` for NaN and infinite numbers.
+    """
+    headers = {"X-Auscult-Now": rfc3339(SYSTEM_CLOCK.unix_s()), **(headers or {})}
     return Response(json_text(document), status, headers, media_type="application/json")
 
 

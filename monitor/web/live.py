@@ -16,7 +16,7 @@ from monitor.live.layout import Layout
 from monitor.live.reader import Columns, RingReader
 from monitor.web.channels import Events
 from monitor.web.context import Context, context_of
-from monitor.web.machines import machine_document, overview_document
+from monitor.web.machines import lost_machine_document, machine_document, overview_document
 from monitor.web.scope import caller_of, viewer_of
 from monitor.web.streams import event
 
@@ -125,8 +125,8 @@ class _Machine:
         """The machine as in ``api/machine/<id>``, without the sparkline; None if unchanged."""
         try:
             document = await machine_document(self._context, self._machine)
-        except AuscultError:  # it is not known any more, or nobody answers
-            return None
+        except AuscultError:  # it is not known any more, or nothing answers
+            document = await lost_machine_document(self._context, self._machine)
         about = {key: document[key] for key in ("banners", "monitoring")}
         machine = {**document["machine"], **about, "sparkline": None}
         message = event("machine", machine)

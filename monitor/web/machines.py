@@ -61,6 +61,18 @@ async def machine_document(context: Context, name: str) -> dict[str, Any]:
     if machine is None:
         raise _unknown(context, name)
     machine["sparkline"] = (await context.past.sparklines([name])).get(name)
+    return _document(context, status, machine)
+
+
+async def lost_machine_document(context: Context, name: str) -> dict[str, Any]:
+    """The same for a machine that was known before, and about which nothing answers now."""
+    status = await context.daemon.status()
+    return _document(context, status, unknown_machine(name, context.daemon.trouble))
+
+
+def _document(
+    context: Context, status: Mapping[str, Any] | None, machine: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
         "now": rfc3339(SYSTEM_CLOCK.unix_s()),
         "monitoring": context.daemon.monitoring,

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from monitor import __version__
+from monitor.clock import SYSTEM_CLOCK, rfc3339
 from monitor.web.scope import prefix_of, viewer_of
 from monitor.web.texts import Languages, Texts
 from monitor.web.users import Role
@@ -44,10 +45,10 @@ class Pages:
     ) -> HTMLResponse:
         """A page.
 
-        Templates may use ``url(path)``, ``t(key)`` (a text), ``version``, ``page`` (the name of the
-        template), and ``values``. ``data`` of them is the document that the scripts of the page
-        begin with. ``user`` is empty without a log-in; only the ``role`` ``operator`` may change
-        something.
+        Templates may use ``url(path)``, ``t(key)`` (a text), ``version``, ``now``, ``page`` (the
+        name of the template), and ``values``. ``data`` of them is the document that the scripts of
+        the page begin with. ``user`` is empty without a log-in; only the ``role`` ``operator`` may
+        change something.
         """
         prefix, viewer, texts = prefix_of(request), viewer_of(request), self.texts(request)
         text = self._environment.get_template(template).render(
@@ -58,6 +59,7 @@ class Pages:
                 "texts": texts.document,
                 "language": texts.language,
                 "version": __version__,
+                "now": rfc3339(SYSTEM_CLOCK.unix_s()),
                 "user": viewer.name if viewer is not None else "",
                 "role": viewer.role if viewer is not None else Role.VIEWER,
                 "data": None,

@@ -2,7 +2,7 @@
 
 import { part, post } from "./api.js";
 import { announce, choiceField, confirmChange, noteField } from "./dialogs.js";
-import { fill, h, icon } from "./dom.js";
+import { fill, h, icon, keepFocus } from "./dom.js";
 import { mayChange } from "./page.js";
 import { t } from "./texts.js";
 
@@ -23,7 +23,7 @@ export function actionButtons(area, machineId, changed) {
     const names = mayChange && !machine.read_only ? available(machine) : [];
     if (names.join() === shown) return;
     shown = names.join();
-    fill(area, ...names.map((name) => button(name, machineId, changed)));
+    keepFocus(() => fill(area, ...names.map((name) => button(name, machineId, changed))), area);
     area.hidden = names.length === 0;
   }
 }

@@ -1,5 +1,6 @@
 /** Requests to the server of this page. Addresses are relative to where this file was loaded from. */
 
+import { noteTime } from "./clock.js";
 import { t } from "./texts.js";
 
 const base = new URL("..", import.meta.url);
@@ -55,6 +56,7 @@ async function send(path, options) {
 }
 
 async function answer(response) {
+  noteTime(response.headers.get("X-Auscult-Now"));
   const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
   const document = isJson ? await response.json() : null;
   if (response.ok && document !== null) return document;

@@ -10,6 +10,7 @@ import { alertMarks, paintOperation, paintThresholds } from "./chart_marks.js";
 import { alone, columns, withGaps } from "./chart_rows.js";
 import { summaryText } from "./chart_summary.js";
 import { touchGestures } from "./chart_touch.js";
+import { nowSeconds } from "./clock.js";
 import { fill, h, setText } from "./dom.js";
 import { moment, ratioText } from "./format.js";
 import { onSchemeChange, themeColour } from "./palette.js";
@@ -31,7 +32,7 @@ export class HistoryChart {
     this.alertId = alertId;
     this.home = since === null ? null : [since, until];
     this.isFixed = this.home !== null;
-    this.until = until ?? Date.now() / 1000;
+    this.until = until ?? nowSeconds();
     this.since = since ?? this.until - RANGES_S.six_hours;
     this.isFirst = this.home === null;
     this.data = { rows: [], alerts: [], warningRatio: null };
@@ -74,7 +75,7 @@ export class HistoryChart {
 
   /** Show the last seconds, and follow the present. */
   showLast(seconds) {
-    const now = Date.now() / 1000;
+    const now = nowSeconds();
     this.isFixed = false;
     this.show(now - seconds, now);
   }
@@ -105,7 +106,7 @@ export class HistoryChart {
 
   show(since, until) {
     const length = Math.min(Math.max(until - since, SHORTEST_S), 2 * RANGES_S.year);
-    const now = Date.now() / 1000;
+    const now = nowSeconds();
     const end = Math.min((since + until + length) / 2, Math.max(now, since + length / 2));
     this.since = end - length;
     this.until = end;

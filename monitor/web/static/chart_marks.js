@@ -1,7 +1,8 @@
 /** What is marked in the chart of a machine: thresholds, operation, alerts. */
 
 import { address, part } from "./api.js";
-import { fill, h } from "./dom.js";
+import { nowSeconds } from "./clock.js";
+import { h, renew } from "./dom.js";
 import { moment, ratioText } from "./format.js";
 import { themeColour } from "./palette.js";
 import { position } from "./ratio.js";
@@ -49,12 +50,12 @@ export function alertMarks(plot, alertsOf, highlighted) {
 
   function place() {
     const width = plot.over.clientWidth;
-    fill(layer, ...alertsOf().flatMap((alert) => marks(alert, width)));
+    renew(layer, ...alertsOf().flatMap((alert) => marks(alert, width)));
   }
 
   function marks(alert, width) {
     const from = plot.valToPos(alert.raised_s, "x");
-    const to = plot.valToPos(alert.cleared_s ?? Date.now() / 1000, "x");
+    const to = plot.valToPos(alert.cleared_s ?? nowSeconds(), "x");
     if (to < 0 || from > width) return [];
     const left = Math.max(0, from);
     const area = h("div", { class: "alert-area" });

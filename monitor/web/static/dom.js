@@ -37,6 +37,40 @@ export function fill(element, ...children) {
   return element;
 }
 
+/**
+ * The same where the new children are often as before. Elements that are equal stay, with the
+ * keyboard's focus and what the viewer has selected; they keep their listeners.
+ */
+export function renew(element, ...children) {
+  const earlier = [...element.children];
+  const wanted = usable(children).map((child) => {
+    const same = earlier.indexOf(child);
+    const at = same < 0 ? earlier.findIndex((one) => one.isEqualNode(child)) : same;
+    return at < 0 ? child : earlier.splice(at, 1)[0];
+  });
+  keepFocus(() => {
+    for (const one of earlier) one.remove();
+    wanted.forEach((child, at) => {
+      if (element.children[at] !== child) element.insertBefore(child, element.children[at] ?? null);
+    });
+  });
+}
+
+/**
+ * Make a change that moves or replaces elements, and give the keyboard's focus back: to the element,
+ * to a link with the same address, or to the first button of the area in which it was.
+ */
+export function keepFocus(change, area = null) {
+  const focused = document.activeElement;
+  const wasInside = Boolean(area?.contains(focused));
+  change();
+  if (!focused || focused === document.activeElement) return;
+  const href = focused.getAttribute("href");
+  const link = href ? document.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
+  const found = focused.isConnected ? focused : (link ?? (wasInside ? area.querySelector("button") : null));
+  found?.focus({ preventScroll: true });
+}
+
 /** Set the text only if it has changed, so that a screen reader does not repeat it. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,6 +1,7 @@
 /** Lists of events and of alerts. */
 
 import { address, part } from "./api.js";
+import { nowSeconds } from "./clock.js";
 import { h, time } from "./dom.js";
 import { length, moment, ratioText, unixSeconds } from "./format.js";
 import { stateReason, warningText } from "./state.js";
@@ -42,7 +43,7 @@ export function unwrittenEvents() {
   function add(event, events) {
     const waitsFor = number(events, event.kind) + number(waiting.map((one) => one.event), event.kind) + 1;
     const untilMs = Date.now() + SHOWN_S * 1000;
-    waiting.unshift({ untilMs, event: { at: new Date().toISOString(), value: "", user: "", note: "", ...event }, waitsFor });
+    waiting.unshift({ untilMs, event: { at: new Date(nowSeconds() * 1000).toISOString(), value: "", user: "", note: "", ...event }, waitsFor });
   }
 
   function beside(events) {

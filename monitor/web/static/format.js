@@ -1,5 +1,6 @@
 /** Numbers, lengths of time and times of day, in the language of the page and the viewer's zone. */
 
+import { nowSeconds } from "./clock.js";
 import { language, t } from "./texts.js";
 
 const DAY_S = 86_400;
@@ -50,7 +51,7 @@ export function moment(at, { seconds = false } = {}) {
   const date = asDate(at);
   if (Number.isNaN(date.getTime())) return UNKNOWN;
   const text = (seconds ? clockWithSeconds : clock).format(date);
-  const now = new Date();
+  const now = asDate(nowSeconds());
   if (date.toDateString() === now.toDateString()) return text;
   const isThisYear = date.getFullYear() === now.getFullYear();
   return `${(isThisYear ? day : dayOfYear).format(date)}, ${text}`;
@@ -61,7 +62,7 @@ export function period(since, until) {
   const [from, to] = [asDate(since), asDate(until)];
   const isOneDay = from.toDateString() === to.toDateString();
   if (isOneDay) return t("unit.range", { low: moment(since), high: clock.format(to) });
-  const now = new Date().getFullYear();
+  const now = asDate(nowSeconds()).getFullYear();
   const date = from.getFullYear() === now && to.getFullYear() === now ? day : dayOfYear;
   const dated = (at) => `${date.format(at)}, ${clock.format(at)}`;
   return t("unit.range", { low: dated(from), high: dated(to) });
@@ -73,15 +74,15 @@ export function unixSeconds(at) {
 }
 
 /** How long ago a time was; never negative, because the clocks of two computers differ. */
-export function ago(at, nowSeconds = Date.now() / 1000) {
-  const seconds = nowSeconds - unixSeconds(at);
+export function ago(at) {
+  const seconds = nowSeconds() - unixSeconds(at);
   return Number.isNaN(seconds) ? UNKNOWN : length(seconds);
 }
 
 /** The viewer's zone: "Europe/Berlin, UTC+2". */
 export function zone() {
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const minutes = -new Date().getTimezoneOffset();
+  const minutes = -asDate(nowSeconds()).getTimezoneOffset();
   const sign = minutes < 0 ? "−" : "+";
   const hours = Math.floor(Math.abs(minutes) / 60);
   const rest = Math.abs(minutes) % 60;

@@ -1,6 +1,7 @@
 /** What every page does: the data that came with it, the clock, the connection, log-out. */
 
 import { address, post } from "./api.js";
+import { noteTime } from "./clock.js";
 import { fill, h, setText } from "./dom.js";
 import { zone } from "./format.js";
 import { t } from "./texts.js";
@@ -52,6 +53,7 @@ function showBanners(banners) {
   if (texts(area.children) !== texts(lines)) fill(area, ...lines);
 }
 
+noteTime(document.body.dataset.now);
 document.getElementById("zone").textContent = t("common.zone", { zone: zone() });
 const logOut = document.getElementById("log-out");
 if (logOut) {

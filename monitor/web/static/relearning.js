@@ -7,7 +7,7 @@
 
 import { address, getJson, part, post } from "./api.js";
 import { announce, choiceField, confirmChange } from "./dialogs.js";
-import { fill, h, setText } from "./dom.js";
+import { fill, h, keepFocus, setText } from "./dom.js";
 import { ago, fixed, length, moment, number, ratioText } from "./format.js";
 import { mayChange } from "./page.js";
 import { sentence, t, word } from "./texts.js";
@@ -49,7 +49,7 @@ export function relearningView(section, machineId) {
     shown = key;
     const isReady = relearning?.step === "ready" && relearning.comparison;
     fill(table, isReady ? comparison(relearning.comparison) : null);
-    fill(buttons, ...(mayChange ? choices(relearning, isReady) : []));
+    keepFocus(() => fill(buttons, ...(mayChange ? choices(relearning, isReady) : [])), buttons);
   }
 
   function choices(relearning, isReady) {

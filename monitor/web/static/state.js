@@ -94,7 +94,7 @@ function mutedBy(mute) {
 }
 
 /** What is wrong, in one sentence; empty for a machine that needs nobody. */
-export function explanation(machine, nowSeconds) {
+export function explanation(machine) {
   const parts = [];
   if (machine.state === "anomaly" && machine.ratio) {
     parts.push(t("state_text.anomaly", { ratio: ratioText(machine.ratio) }));
@@ -111,6 +111,6 @@ export function explanation(machine, nowSeconds) {
   if (machine.acknowledged) parts.push(t("state_text.acknowledged"));
   for (const { name, detail } of machine.warnings) parts.push(warningText(name, detail));
   if (machine.alert_id && !["anomaly", "muted"].includes(machine.state)) parts.push(t("state_text.alert_open"));
-  if (machine.last_seen) parts.push(t("state_text.last_seen", { ago: ago(machine.last_seen, nowSeconds) }));
+  if (machine.last_seen) parts.push(t("state_text.last_seen", { ago: ago(machine.last_seen) }));
   return parts.join(" · ");
 }

@@ -7,7 +7,7 @@ import { ratioBar, showRatio, sparkline } from "./ratio.js";
 import { explanation, kind, needsAttention, sinceOf, stateBadge } from "./state.js";
 import { t, word } from "./texts.js";
 
-/** An element that shows a machine. update(machine, now in seconds) changes only what differs. */
+/** An element that shows a machine. update(machine) changes only what differs. */
 export function tile(id, showsNode) {
   const name = h("a", { class: "tile-name" });
   const node = h("span", { class: "tile-node" });
@@ -33,7 +33,7 @@ export function tile(id, showsNode) {
   );
   return { element, update };
 
-  function update(machine, now) {
+  function update(machine) {
     setText(name, machine.id);
     setAttribute(name, "href", machine.read_only ? null : address(`machine/${part(machine.id)}`));
     setText(node, machine.node ?? "");
@@ -45,14 +45,14 @@ export function tile(id, showsNode) {
     element.classList.toggle("attention", needsAttention(machine));
     const began = sinceOf(machine);
     sinceLine.hidden = !began;
-    setText(since, began ? ago(began, now) : "");
+    setText(since, began ? ago(began) : "");
     setAttribute(sinceLine, "title", began ? moment(began, { seconds: true }) : null);
     const isAlarm = kind(machine.state) === "alarm";
     bar.update(machine.ratio, isAlarm);
     showRatio(ratio, machine.ratio, isAlarm);
     spark.update(machine.sparkline);
     setText(operation, machine.operation ? word("operation", machine.operation) : "");
-    setText(reason, explanation(machine, now));
+    setText(reason, explanation(machine));
     reason.hidden = !reason.textContent;
     listen.hidden = !machine.alert_id || machine.read_only;
     setAttribute(listen, "href", machine.alert_id ? address(`alert/${part(machine.alert_id)}`) : null);

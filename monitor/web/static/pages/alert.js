@@ -2,7 +2,8 @@
 
 import { getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
-import { fill, h, setText } from "../dom.js";
+import { nowSeconds } from "../clock.js";
+import { fill, h, renew, setText } from "../dom.js";
 import { eventRows, lastedOf, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { FindingsView } from "../findings.js";
@@ -42,7 +43,7 @@ const raisedS = unixSeconds(first.raised_at);
 const endsS = first.cleared_at ? unixSeconds(first.cleared_at) : raisedS;
 new HistoryChart(place("history-chart"), historyOf(first.machine), {
   since: raisedS - BESIDE_S,
-  until: Math.min(endsS + BESIDE_S, Math.max(Date.now() / 1000, raisedS + 60)),
+  until: Math.min(endsS + BESIDE_S, Math.max(nowSeconds(), raisedS + 60)),
   alertId: id,
 });
 setInterval(() => document.hidden || refresh(), REFRESH_S * 1000);
@@ -78,7 +79,7 @@ function show(next) {
   place("status").dataset.open = String(isOpen);
   bar.update(alert.peak_ratio, true);
   showRatio(ratio, alert.peak_ratio, true);
-  fill(place("facts"), ...facts(alert, isOpen));
+  renew(place("facts"), ...facts(alert, isOpen));
   labels?.update(alert);
   if (!canBeChanged) place("acknowledge").hidden = true;
   setText(place("verdict"), verdict(alert));
@@ -90,7 +91,7 @@ function show(next) {
   readyAtMs = next.sound_ready_in_s === null ? null : Date.now() + next.sound_ready_in_s * 1000;
   showCollecting();
   showNode(next);
-  fill(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
+  renew(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
 }
 
 function showEvidence(alert, pieces, healthy) {

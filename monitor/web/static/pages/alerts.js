@@ -1,7 +1,7 @@
 /** The list of alerts. */
 
 import { getJson } from "../api.js";
-import { fill, setText } from "../dom.js";
+import { renew, setText } from "../dom.js";
 import { alertRow } from "../events.js";
 import { pageData, showConnection, showNode } from "../page.js";
 import { t } from "../texts.js";
@@ -34,7 +34,7 @@ async function refresh() {
 
 function render() {
   const shown = only.checked ? alerts.filter((alert) => !alert.label) : alerts;
-  fill(list, ...shown.map((alert) => alertRow(alert)));
+  renew(list, ...shown.map((alert) => alertRow(alert)));
   document.getElementById("alert-head").hidden = shown.length === 0;
   const reason = alerts.length ? t("alerts.all_labelled") : t("alerts.none");
   setText(document.getElementById("nothing"), shown.length ? "" : reason);

@@ -1,7 +1,7 @@
 /** The health of the installation: everything that is not about the sound of a machine. */
 
 import { getJson } from "../api.js";
-import { fill, h, setText, time } from "../dom.js";
+import { h, renew, setText, time } from "../dom.js";
 import { ago, bytes, length, moment, number } from "../format.js";
 import { pageData, showConnection, showNode } from "../page.js";
 import { sentence, t } from "../texts.js";
@@ -81,14 +81,14 @@ function ofDisk(disk, daemon) {
 /** A description list; a fact without a value is left out. */
 function facts(name, lines) {
   const known = lines.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  fill(place(name), ...known.flatMap(([key, value]) => [h("dt", {}, t(`health.${key}`)), h("dd", {}, value)]));
+  renew(place(name), ...known.flatMap(([key, value]) => [h("dt", {}, t(`health.${key}`)), h("dd", {}, value)]));
   place(name).closest("section").hidden = known.length === 0;
 }
 
 function coverage(machines) {
   const cells = (one) => [one.monitored_s, one.degraded_s, one.lost_s].map((s) => h("td", {}, s === undefined ? "–" : length(s)));
   const rows = machines.map((one) => h("tr", {}, h("th", { scope: "row" }, one.id), ...cells(one)));
-  fill(place("coverage"), ...rows);
+  renew(place("coverage"), ...rows);
   place("coverage").closest("section").hidden = rows.length === 0;
 }
 
@@ -98,6 +98,6 @@ function warnings(log) {
     const text = [one.machine, one.message, one.reason, one.detail].filter(Boolean).join(": ");
     return h("li", { class: "event" }, time(one.time, moment(one.time, { seconds: true })), h("span", {}, text));
   });
-  fill(place("warnings"), ...rows);
+  renew(place("warnings"), ...rows);
   setText(place("no-warnings"), rows.length ? "" : log ? t("health.no_warnings") : t("health.unknown_warnings"));
 }

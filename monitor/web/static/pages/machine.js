@@ -4,7 +4,7 @@ import { actionButtons } from "../actions.js";
 import { address, getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
 import { decodeColumns } from "../columns.js";
-import { fill, h, setText } from "../dom.js";
+import { fill, h, renew, setText } from "../dom.js";
 import { eventRows } from "../events.js";
 import { ago, moment } from "../format.js";
 import { learningProgress } from "../learning.js";
@@ -54,7 +54,7 @@ function show(next) {
     setTimeout(loadWritten, WRITTEN_AFTER_S.at(-1) * 1000);
   }
   place("state").dataset.shown = shown;
-  setText(place("explanation"), explanation(machine, Date.now() / 1000));
+  setText(place("explanation"), explanation(machine));
   setText(place("operation"), machine.operation ? word("operation", machine.operation) : "–");
   const isAlarm = kind(machine.state) === "alarm";
   bar.update(machine.ratio, isAlarm);
@@ -121,7 +121,7 @@ function loadRelearning() {
 async function loadEvents() {
   try {
     const { events } = await getJson(`api/machine/${part(id)}/events`);
-    fill(place("events"), ...eventRows(events));
+    renew(place("events"), ...eventRows(events));
     place("no-events").hidden = events.length > 0;
   } catch (error) {
     setText(place("no-events"), error.message);

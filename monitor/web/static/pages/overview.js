@@ -1,7 +1,7 @@
 /** The overview: every machine, the worst first. */
 
-import { fill, h, setText } from "../dom.js";
-import { unixSeconds } from "../format.js";
+import { noteTime } from "../clock.js";
+import { fill, h, keepFocus, renew, setText } from "../dom.js";
 import { follow } from "../live.js";
 import { pageData, showConnection, showNode } from "../page.js";
 import { kind, needsAttention, rank } from "../state.js";
@@ -21,7 +21,6 @@ const summary = document.getElementById("summary");
 const search = document.getElementById("search");
 const tiles = new Map();
 let overview = pageData();
-let clockError = 0;
 
 search.addEventListener("input", render);
 show(overview);
@@ -33,12 +32,11 @@ function show(next) {
   const days = new Map(overview.machines.map((one) => [keyOf(one), one.sparkline]));
   overview = next;
   for (const machine of overview.machines) machine.sparkline ??= days.get(keyOf(machine)) ?? null;
-  clockError = unixSeconds(next.now) - Date.now() / 1000;
+  noteTime(next.now);
   render();
 }
 
 function render() {
-  const now = Date.now() / 1000 + clockError;
   const machines = [...overview.machines].sort(byNeed);
   const showsNode = machines.some((one) => one.node);
   showNode(overview);
@@ -48,29 +46,25 @@ function render() {
   const wanted = search.value.trim().toLowerCase();
   const found = machines.filter((one) => `${one.id} ${one.node ?? ""}`.toLowerCase().includes(wanted));
   const isWorse = found.filter(needsAttention);
-  place(groups[0], isWorse, now, showsNode);
-  place(groups[1], found.filter((one) => !isWorse.includes(one)), now, showsNode);
+  keepFocus(() => {
+    place(groups[0], isWorse, showsNode);
+    place(groups[1], found.filter((one) => !isWorse.includes(one)), showsNode);
+  });
   setText(groups[0].title, t("overview.attention", { count: isWorse.length }));
   groups[1].title.classList.toggle("hidden", isWorse.length === 0); // a heading for screen readers
   document.getElementById("nothing").hidden = machines.length > 0;
 }
 
-function place({ section, list }, machines, now, showsNode) {
+function place({ section, list }, machines, showsNode) {
   section.hidden = machines.length === 0;
   const elements = machines.map((machine) => {
     const key = keyOf(machine);
     if (!tiles.has(key)) tiles.set(key, tile(machine.id, showsNode));
     const one = tiles.get(key);
-    one.update(machine, now);
+    one.update(machine);
     return one.element;
   });
-  const isSame = elements.length === list.children.length && elements.every((one, index) => one === list.children[index]);
-  // Moving an element takes the keyboard's focus away, so nothing is moved without need.
-  if (!isSame) {
-    const focused = document.activeElement;
-    fill(list, ...elements);
-    if (focused instanceof HTMLElement && list.contains(focused)) focused.focus();
-  }
+  renew(list, ...elements);
 }
 
 function showSummary(machines) {
