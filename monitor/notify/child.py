@@ -25,30 +25,40 @@ from apprise.common import NotifyFormat, OverflowMode, PersistentStoreMode
 from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 
+from monitor.notify.connection_faults import UNKNOWN, connection_fault
+from monitor.notify.redirects import lossless_redirects
 from monitor.notify.secret_words import masked, secret_words, shown_scheme
 from monitor.text.escaping import one_line
 
 _MOST_DETAIL = 300
+_NO_CONNECTION = "A Connection error occur"
+"""How apprise begins its report about a connection."""
 _picture: Any = AttachMemory  # apprise is typed in parts only
 _plugins: Any = NotificationManager
 _ANSWER_KEYS = ("ok", "is_usable", "detail")
 
 
 class _Lines(logging.Handler):
-    """Keeps what apprise reports."""
+    """Keeps what apprise reports, and what was wrong with the newest connection that failed."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.DEBUG)
         self.lines: list[str] = []
+        self.fault = UNKNOWN
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage())
+        text = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            self.lines.append(text)
+        elif text.startswith("Socket Exception"):
+            self.fault = connection_fault(text)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Send the message of a request, or only check its address. Raises nothing."""
     lines = _Lines()
     logging.getLogger().handlers = [lines]
+    logging.getLogger("apprise").setLevel(logging.DEBUG)  # only there is the reason of a failure
     logging.captureWarnings(capture=True)
     url = str(request.get("url", ""))
     secrets = secret_words(url)
@@ -58,10 +68,14 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         is_usable = target is not None
         if target is not None:
             secrets, where = secret_words(url, _host(target)), _where(target)
-            ok = "title" not in request or _send(target, request, lines.lines)
+            with lossless_redirects(url) as refused:
+                ok = "title" not in request or _send(target, request, lines.lines)
+            if refused:  # apprise reports each as a connection that failed
+                lines.lines = [one for one in lines.lines if not one.startswith(_NO_CONNECTION)]
+                lines.lines += refused
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
         lines.lines.append(f"{type(error).__name__}: {error}")
-    said = (_plain(masked(line, secrets), where) for line in lines.lines)
+    said = (_plain(masked(line, secrets), where, lines.fault) for line in lines.lines)
     detail = one_line("; ".join(dict.fromkeys(said)))
     if not is_usable:
         detail = f"apprise does not accept this address: {_why_refused(url)}"
@@ -116,10 +130,10 @@ def _where(target: NotifyBase) -> str:
     return f"{host}:{port}" if _host(target) and isinstance(port, int) else host
 
 
-def _plain(line: str, where: str) -> str:
+def _plain(line: str, where: str, fault: str) -> str:
     """A report of apprise, which names neither the port nor what is wrong with a connection."""
-    if line.startswith("A Connection error occur"):
-        return f"no answer from {where}: the connection failed"
+    if line.startswith(_NO_CONNECTION):
+        return f"no answer from {where}: {fault}"
     return line
 
 
