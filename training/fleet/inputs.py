@@ -35,10 +35,14 @@ def expanded(patterns: Iterable[str]) -> list[str]:
 
 
 def identity_of(recording: str) -> list[object]:
-    """What changes if a recording is replaced: its name, its size, and when it was written."""
+    """What changes if a recording is replaced: its name, its size, and when it was written.
+
+    Raises ``OSError`` for a path, and ``MissingInputError`` for a URL, that cannot be reached.
+    """
     if is_url(recording):
         filesystem, path = _opened(recording)
-        info = filesystem.info(path)
+        with _reachable(recording):
+            info = filesystem.info(path)
         stamps = (info[name] for name in _STAMPS if info.get(name))
         return [recording, info.get("size"), str(next(stamps, ""))]
     status = Path(recording).stat()
@@ -47,7 +51,7 @@ def identity_of(recording: str) -> list[object]:
 
 def size_of(recording: str) -> int:
     """The size in bytes; 0 if it is not known."""
-    with contextlib.suppress(OSError, BadInputError):
+    with contextlib.suppress(OSError, BadInputError, MissingInputError):
         size = identity_of(recording)[1]
         return size if isinstance(size, int) else 0
     return 0
@@ -146,7 +150,7 @@ def _reachable(url: str) -> Iterator[None]:
         raise MissingInputError(f"{url}: is not there, seen from {socket.gethostname()}") from None
     except ImportError as error:
         raise BadInputError(f"{url}: {error}") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - each store and archive has errors of its own
         raise MissingInputError(
-            f"{url}: cannot be reached from {socket.gethostname()}: {error}"
+            f"{url}: cannot be reached from {socket.gethostname()}: {str(error) or repr(error)}"
         ) from None

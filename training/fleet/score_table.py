@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from monitor.text.escaping import encodable
+
 _SCORES = pa.schema(
     [
         pa.field("file", pa.string(), nullable=False),
@@ -87,7 +89,7 @@ def write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
     columns = list(zip(*rows, strict=True))
     files, starts, ends, ats, scores, losses, thresholds = columns
     arrays = [
-        files,
+        [encodable(name) for name in files],
         starts,
         ends,
         [None if at is None else round(at * 1e6) for at in ats],
@@ -106,5 +108,6 @@ def write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
 def write_table(path: Path, rows: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
     """Replace a table. Keys that the schema lacks are left out. Raises ``OSError``."""
     partial = path.with_name(f".{path.name}.part")
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), partial, compression="zstd")
+    table = pa.Table.from_pylist([encodable(row) for row in rows], schema=schema)
+    pq.write_table(table, partial, compression="zstd")
     partial.replace(path)

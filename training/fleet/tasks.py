@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.durable import replace_content
+from monitor.errors import AuscultError
 from training.fleet.inputs import identity_of, size_of
 
 TASKS = ".tasks"
@@ -126,7 +127,10 @@ def record(task: Task, fingerprint: str, result: Result) -> None:
 def recorded(task: Task) -> Result | None:
     """The result of a task that is done; None if it must be done, or done again."""
     fingerprint, result = _read(_path(task)) or ("", None)
-    if result is None or fingerprint != task.fingerprint:
+    try:
+        if result is None or fingerprint != task.fingerprint:
+            return None
+    except (OSError, AuscultError):  # a recording cannot be reached any more: the work reports it
         return None
     return result if all(_is_intact(task.out / n, h) for n, h in result.files.items()) else None
 
