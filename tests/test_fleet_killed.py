@@ -133,3 +133,24 @@ def test_a_task_that_ends_its_workers_becomes_a_row(
     assert found["deadly"] == (
         "the worker was ended by signal 9, 3 times: is there too little memory?"
     )
+
+
+def test_a_second_command_does_not_use_the_same_folder(plant: Path, tmp_path: Path) -> None:
+    """A command that begins before the last one has ended would report machines as failed."""
+    out = tmp_path / "out"
+    first = start_replay(plant, out, "--workers", 1)
+    try:
+        wait_for(lambda: records(out), 150, "a first result")
+        first.send_signal(signal.SIGSTOP)  # it would be done before the other one has begun
+        second = start_replay(plant, out, "--workers", 1)
+        _, messages = second.communicate(timeout=60)
+        assert second.returncode == 69
+        assert b"another auscult fleet uses this folder" in messages
+        first.kill()
+        first.wait(20)
+        third = start_replay(plant, out, "--workers", 1)
+        _, messages = third.communicate(timeout=200)
+        assert third.returncode == 0, messages
+    finally:
+        first.kill()
+        first.communicate()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from monitor.errors import MissingInputError
 from training.fleet.earlier_scores import remove_earlier_scores, remove_scores_of_others
 from training.fleet.engine import Engine
 from training.fleet.index_page import write_index
+from training.fleet.output import own_output
 from training.fleet.plan import ReplayPlan, TrainingPlan
 from training.fleet.score_table import ALERTS, MACHINES, RECORDINGS, write_table
 from training.fleet.settings import Machine
@@ -44,9 +43,15 @@ def train_fleet(
 ) -> FleetResult:
     """A bundle for each machine in ``OUT/<machine>``, ``fleet.parquet`` and ``index.html``.
 
-    Raises ``MissingInputError`` if the output folder cannot be made or written.
+    Raises as ``own_output``.
     """
-    _make(out)
+    with own_output(out):
+        return _train_fleet(machines, out, engine, progress, overwrite=overwrite)
+
+
+def _train_fleet(
+    machines: Sequence[Machine], out: Path, engine: Engine, progress: Progress, *, overwrite: bool
+) -> FleetResult:
     plan = TrainingPlan(machines, out, overwrite=overwrite)
     frames_were_kept = (out / FRAMES).exists()
     reading = plan.reading()
@@ -85,7 +90,13 @@ def replay_fleet(
     The scores of machines that are not in the fleet any more are removed, as their rows are.
     Raises as :func:`train_fleet`.
     """
-    _make(out)
+    with own_output(out):
+        return _replay_fleet(machines, bundles, out, engine, progress)
+
+
+def _replay_fleet(
+    machines: Sequence[Machine], bundles: Path, out: Path, engine: Engine, progress: Progress
+) -> FleetResult:
     plan = ReplayPlan(machines, bundles, out)
     tasks = plan.replaying()
     known, pending = _split(tasks)
@@ -127,12 +138,3 @@ def _split(tasks: Sequence[Task]) -> tuple[list[Result], list[Task]]:
         else:
             known.append(result)
     return known, pending
-
-
-def _make(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):  # no worker begins in a folder that is read-only
-            pass
-    except OSError as error:
-        raise MissingInputError(f"--out {out}: {error.strerror}") from error
