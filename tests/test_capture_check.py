@@ -26,10 +26,14 @@ from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.capture import Capture
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, as_windows, machine_sound, make_bundle
+from tests.captures import (
+    RATE_HZ,
+    SCORED_BANDS,
+    bundle_with_capture,
+    capture_of,
+    healthy_capture,
+)
 from tests.sounds import levels, output_of
-
-RATE_HZ = SPEC.sample_rate_hz
-SCORED_BANDS = SPEC.bands_below(0.9 * RATE_HZ / 2)
 
 
 def narrowed(samples: FloatArray, to_hz: int) -> FloatArray:
@@ -55,31 +59,14 @@ def with_codec_gaps(samples: FloatArray) -> FloatArray:
     return np.asarray(left[: len(samples)], np.float32)
 
 
-def capture_of(recordings: list[FloatArray], **changes: object) -> Capture:
-    received = np.concatenate([levels(samples) for samples in recordings])
-    return Capture.model_validate(
-        {
-            "scored_bands": SCORED_BANDS,
-            "reach_hz": float(SPEC.band_corners_hz[SCORED_BANDS + 1]),
-            "low_db": tuple(map(float, np.quantile(received, 0.02, axis=0))),
-            "high_db": tuple(map(float, np.quantile(received, 0.98, axis=0))),
-            "chains": (CaptureChain("file", RATE_HZ, 1, "FLAC PCM_16"),),
-            **changes,
-        }
-    )
-
-
 @pytest.fixture(scope="module")
 def capture() -> Capture:
-    return capture_of([machine_sound(15.0, seed=seed) for seed in range(8)])
+    return healthy_capture()
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, capture: Capture) -> Bundle:
-    path = tmp_path_factory.mktemp("bundle")
-    made = make_bundle(path)
-    write_manifest(path, made.manifest.model_copy(update={"capture": capture}))
-    return load_bundle(path)
+    return bundle_with_capture(tmp_path_factory.mktemp("bundle"), capture)
 
 
 def reasons(output: PipelineOutput) -> list[str]:

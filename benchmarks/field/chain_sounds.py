@@ -72,6 +72,17 @@ def telephone(low_hz: float = 300.0, high_hz: float = 3400.0) -> Chain:
     return chain
 
 
+def high_pass(cut_hz: float, order: int) -> Chain:
+    """The low-cut filter of a microphone or a program."""
+
+    def chain(samples: FloatArray, from_hz: int) -> tuple[FloatArray, int]:
+        sos = signal.butter(order, cut_hz, "highpass", fs=from_hz, output="sos")
+        passed = np.asarray(signal.sosfilt(sos, samples), dtype=np.float32)
+        return _as_16_bit(passed), from_hz
+
+    return chain
+
+
 def few_bits(bits: int) -> Chain:
     """Rounded to few bits, with dither."""
 

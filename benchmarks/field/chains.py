@@ -34,6 +34,7 @@ from benchmarks.field.chain_sounds import (
     converter,
     few_bits,
     ffmpeg_resampled,
+    high_pass,
     resampled,
     telephone,
     through_rate,
@@ -61,6 +62,11 @@ CHAINS: dict[str, Chain] = {
     "upsampled from 8 kHz": through_rate(8_000),
     "upsampled from 11.025 kHz": through_rate(11_025),
     "telephone": telephone(),
+    **{
+        f"high-pass, {cut_hz} Hz, order {order}": high_pass(cut_hz, order)
+        for cut_hz in (100, 200, 300, 500)
+        for order in (2, 4)
+    },
     "8 bits with dither": few_bits(8),
     "MP3, 16 kHz, 32 kbit/s": codec("mp3", "libmp3lame", 32),
     "MP3, 16 kHz, 64 kbit/s": codec("mp3", "libmp3lame", 64, 16_000),

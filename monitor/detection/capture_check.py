@@ -1,8 +1,8 @@
 """Whether the bundle can judge sound of this recording chain.
 
-Less bandwidth than in training, or a codec that leaves sound out, changes the scored bands as a
-fault would. Such sound is not scored: it gives the state ``degraded``, reason ``bandwidth`` or
-``capture_changed``, and never an alert.
+Less bandwidth than in training, a high-pass filter, or a codec that leaves sound out, changes the
+scored bands as a fault would. Such sound is not scored: it gives the state ``degraded``, reason
+``bandwidth`` or ``capture_changed``, and never an alert.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.cells import CELL_S, SoundCells
 from monitor.audio.spectral_gaps import CODEC_SHARE, ShareOfGaps, share_of_gaps
+from monitor.detection.low_cut import LowCut
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
 from monitor.domain import (
@@ -63,9 +64,9 @@ class CaptureCheck:
 
     The result depends on the samples and not on how the stream was cut. State: the fault that the
     stated rate and encoding show, the lowest band without sound and how many windows since then
-    had sound in it, the mean levels of the newest windows, the shares of spectral gaps in the
-    newest cells, whether they are those of a codec, and the windows that wait for the first
-    shares (two seconds, which a score needs in any case).
+    had sound in it, the mean levels of the newest windows, whether they have low frequencies, the
+    shares of spectral gaps in the newest cells, whether they are those of a codec, and the windows
+    that wait for the first shares (two seconds, which a score needs in any case).
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class CaptureCheck:
         self._sound = SoundCells()
         self._rounding = RoundingNoise(capture, spec)
         self._leak = OffsetLeak(capture, spec)
+        self._low_cut = LowCut(capture, spec)
         self._declared: SourceState | None = None
         self._missing: int | None = None
         self._good_windows = 0
@@ -105,19 +107,29 @@ class CaptureCheck:
                 "than the healthy sound at the lowest frequencies: check the input, or train with "
                 "sound from this microphone",
             )
+        if detail := self._changed():
+            return _degraded("capture_changed", detail)
+        return None
+
+    def _changed(self) -> str:
+        """What the recording chain adds to the sound or leaves out; empty if nothing."""
         if (bits := self._rounding.bits) is not None:
-            return _degraded(
-                "capture_changed",
+            return (
                 f"the samples have only {bits} bits, whose noise is louder than the healthy sound: "
-                "use 16 bits, or a higher gain",
+                "use 16 bits, or a higher gain"
+            )
+        if (cut_hz := self._low_cut.cut_hz) is not None:
+            return (
+                f"frequencies below about {round(cut_hz, -1):.0f} Hz are much weaker than in the "
+                "training sound: switch off the low-cut filter of the microphone or program, or "
+                "train with sound from this chain"
             )
         if self._is_coded:
-            return _degraded(
-                "capture_changed",
-                "the spectrum has gaps as a lossy codec leaves them; the training sound has "
-                "none: use the chain of the training sound, or a higher bit rate",
+            return (
+                "the spectrum has gaps as a lossy codec leaves them; the training sound has none: "
+                "use the chain of the training sound, or a higher bit rate"
             )
-        return None
+        return ""
 
     def gap(self) -> None:
         """Sound was lost: keep the results, and start new cells."""
@@ -174,6 +186,7 @@ class CaptureCheck:
         levels_db = window.values_db.sum(axis=1) / np.float32(window.values_db.shape[1])
         self._levels_db.append(levels_db)
         self._leak.add(window.end_sample, levels_db)
+        self._low_cut.add(self._levels_db)
         self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
         n_scored = self._capture.scored_bands
         missing = missing_from(levels_db, self._low_db, n_scored)
