@@ -14,7 +14,7 @@ from monitor.clock import rfc3339
 from monitor.history.records import Event
 from monitor.history.store import HistoryStore
 from monitor.web.context import Context
-from tests.browser import Viewer
+from tests.browser import PHONE, Viewer
 from tests.histories import tally
 from tests.web_app import Served, machine, served
 
@@ -167,4 +167,17 @@ def test_the_focus_stays_on_the_buttons_after_a_change(app: Served, browser: Bro
     expect(page.get_by_role("dialog")).to_have_count(0)
     app.daemon.machines[0]["state"]["muted_until"] = rfc3339(time.time() + 3600.0)
     expect(page.get_by_role("button", name="End the mute")).to_be_focused()
+    viewer.close()
+
+
+def test_a_stopped_daemon_fits_a_phone(app: Served, browser: Browser) -> None:
+    """The name of the program was a letter in each line, and the page wider than the phone."""
+    viewer = Viewer(browser, app.url, PHONE)
+    page = viewer.open("machine/pump-7")
+    app.stop_daemon()
+    expect(page.locator("#connection")).to_have_text("monitoring has stopped")
+    assert viewer.overflow_px() <= 0
+    box = page.locator(".brand").bounding_box()
+    assert box is not None
+    assert box["height"] < 30
     viewer.close()

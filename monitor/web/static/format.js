@@ -50,7 +50,7 @@ export function length(seconds) {
 export function moment(at, { seconds = false } = {}) {
   const date = asDate(at);
   if (Number.isNaN(date.getTime())) return UNKNOWN;
-  const text = (seconds ? clockWithSeconds : clock).format(date);
+  const text = (seconds ? clockWithSeconds : clock).format(date) + offsetIfRepeated(date);
   const now = asDate(nowSeconds());
   if (date.toDateString() === now.toDateString()) return text;
   const isThisYear = date.getFullYear() === now.getFullYear();
@@ -61,10 +61,11 @@ export function moment(at, { seconds = false } = {}) {
 export function period(since, until) {
   const [from, to] = [asDate(since), asDate(until)];
   const isOneDay = from.toDateString() === to.toDateString();
-  if (isOneDay) return t("unit.range", { low: moment(since), high: clock.format(to) });
+  const time = (at) => clock.format(at) + offsetIfRepeated(at);
+  if (isOneDay) return t("unit.range", { low: moment(since), high: time(to) });
   const now = asDate(nowSeconds()).getFullYear();
   const date = from.getFullYear() === now && to.getFullYear() === now ? day : dayOfYear;
-  const dated = (at) => `${date.format(at)}, ${clock.format(at)}`;
+  const dated = (at) => `${date.format(at)}, ${time(at)}`;
   return t("unit.range", { low: dated(from), high: dated(to) });
 }
 
@@ -82,12 +83,23 @@ export function ago(at) {
 /** The viewer's zone: "Europe/Berlin, UTC+2". */
 export function zone() {
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  const minutes = -asDate(nowSeconds()).getTimezoneOffset();
+  const offset = offsetOf(asDate(nowSeconds()));
+  return !name || name === "UTC" ? offset : `${name.replaceAll("_", " ")}, ${offset}`;
+}
+
+/** The offset of the viewer's zone at a time: "UTC+2". */
+function offsetOf(date) {
+  const minutes = -date.getTimezoneOffset();
   const sign = minutes < 0 ? "−" : "+";
   const hours = Math.floor(Math.abs(minutes) / 60);
   const rest = Math.abs(minutes) % 60;
-  const offset = `UTC${sign}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
-  return !name || name === "UTC" ? offset : `${name.replaceAll("_", " ")}, ${offset}`;
+  return `UTC${sign}${hours}${rest ? `:${String(rest).padStart(2, "0")}` : ""}`;
+}
+
+/** " UTC+2" where clocks show the same time twice, when summer time ends; otherwise an alert could end before it begins. */
+function offsetIfRepeated(date) {
+  const isSame = (minutes) => clock.format(new Date(date.getTime() + minutes * 60_000)) === clock.format(date);
+  return [-60, -30, 30, 60].some(isSame) ? ` ${offsetOf(date)}` : "";
 }
 
 /** A frequency: "640 Hz", "1.8 kHz". */
