@@ -12,6 +12,12 @@ HIGHEST_SAMPLE = 64.0
 stored as floats, or bytes that are not samples."""
 
 
+_QUIET_POWER = 1e-6
+"""-60 dBFS. Channels are compared only if their mean is quieter."""
+_CANCELLED = 1e-3
+"""The most power of the mean, relative to the channels, at which they cancel each other."""
+
+
 def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
     """The chosen channel, or the mean of all.
 
@@ -26,6 +32,21 @@ def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
     if samples.shape[1] > 1:
         mixed *= np.float32(1.0 / samples.shape[1])
     return mixed
+
+
+def is_cancelled(samples: FloatArray, mixed: FloatArray) -> bool:
+    """Whether channels cancel each other, so that their mean is quiet and they are not.
+
+    Shape: ``(n_frames, n_channels)`` and ``(n_frames,)``, as :func:`one_channel` gives it. True if
+    the mean is 30 dB quieter than the channels: one of two is inverted.
+    """
+    if samples.shape[1] < 2:
+        return False
+    power = float(np.dot(mixed, mixed))
+    if power >= _QUIET_POWER * len(mixed):
+        return False
+    channels = np.ascontiguousarray(samples).reshape(-1)
+    return bool(power < _CANCELLED * float(np.dot(channels, channels)) / samples.shape[1])
 
 
 def first_unsound(samples: FloatArray) -> int | None:

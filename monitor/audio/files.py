@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.audio.channel_choice import Channel
-from monitor.audio.channels import one_channel
+from monitor.audio.channels import is_cancelled, one_channel
 from monitor.audio.containers.formats import EXPECTED, walk_for
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording, joined_file
 from monitor.audio.containers.riff import riff_recordings
@@ -64,7 +64,9 @@ def read_blocks(
                 skip = max(0, skip - len(frames))
                 if len(wanted):
                     start = first_sample - len(wanted)
-                    yield AudioBlock(one_channel(wanted, channel), rate_hz, start, chain=chain)
+                    samples = one_channel(wanted, channel)
+                    cancelled = channel == "mix" and is_cancelled(wanted, samples)
+                    yield AudioBlock(samples, rate_hz, start, chain=chain, cancelled=cancelled)
     if not first_sample:
         raise BadInputError(f"{path}: contains no samples")
 

@@ -23,6 +23,10 @@ _REACH_DB = 3.0
 _USUAL_REACH = 0.6
 _USUAL_ABOVE_DB = 13.0
 _USUAL_SHARE = 1e-3
+_CANCELLED = (
+    "the channels cancel each other in their mean, because one is inverted: use one of them "
+    "(channel = 0), or correct the cable"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class SignalCheck:
         self._usual_power = 10.0 ** ((limits.quiet_dbfs + _USUAL_ABOVE_DB) / 10.0)
         self._filled = 0
         self._whole = True
+        self._cancelled = False
         self.state = _OK
 
     def begin(self, block: AudioBlock) -> int:
@@ -102,6 +107,7 @@ class SignalCheck:
 
         How many of them belong to the cell that is not complete.
         """
+        self._cancelled = block.cancelled
         cell_samples = self.cell_samples(block.sample_rate_hz)
         if block.discontinuous or cell_samples != len(self._cell):
             self._cell = np.empty(cell_samples, dtype=np.float32)
@@ -210,12 +216,11 @@ class SignalCheck:
         elif self._stuck.on:
             self._become("stuck", f"every sample is {lowest:.4f}: the input is stuck")
         elif self._zero.on:
-            self._become("silence", "digital silence: the microphone was muted or unplugged")
+            muted = "digital silence: the microphone was muted or unplugged"
+            self._become("silence", _CANCELLED if self._cancelled else muted)
         elif self._quiet.on:
-            self._become(
-                "silence",
-                f"{level_dbfs:.0f} dBFS: the microphone was muted, or its gain is too low",
-            )
+            low = f"{level_dbfs:.0f} dBFS: the microphone was muted, or its gain is too low"
+            self._become("silence", _CANCELLED if self._cancelled else low)
         elif self._clipping.on:
             self._become("clipping", f"{clipped:.0%} of the samples at full scale: lower the gain")
         elif self._dc_offset.on:
