@@ -29,15 +29,29 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(_connected(path)) as connection:
             yield connection
     except sqlite3.Error as error:
+        if _is_closed(path):  # SQLite only reports that it cannot open it
+            raise _not_permitted(path) from error
         disk = refusal(path.parent)  # SQLite reports a full disk as an I/O error
         reason = f"{error} ({disk})" if disk else str(error)
         raise BadInputError(f"history {path}: {reason}") from error
     except PermissionError as error:
-        raise MissingInputError(
-            f"history {path}: only root and the user of the daemon may read it"
-        ) from error
+        raise _not_permitted(path) from error
     except OSError as error:
-        raise MissingInputError(f"history {path}: {error.strerror}") from error
+        raise BadInputError(f"history {path}: {error.strerror}") from error
+
+
+def _is_closed(path: Path) -> bool:
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _not_permitted(path: Path) -> BadInputError:
+    return BadInputError(f"history {path}: only root and the user of the daemon may read it")
 
 
 def _why_missing(path: Path) -> str:
