@@ -181,3 +181,44 @@ def test_a_stopped_daemon_fits_a_phone(app: Served, browser: Browser) -> None:
     assert box is not None
     assert box["height"] < 30
     viewer.close()
+
+
+def labelled(value: str, note: str, after_s: float) -> Event:
+    at_s = time.time() - AGO_S + after_s
+    return Event(
+        at=rfc3339(at_s),
+        at_unix_s=at_s,
+        machine="pump-7",
+        kind="label",
+        value=value,
+        note=note,
+        user="anna",
+        alert_id=alert_id(0),
+        event_id="",
+        payload={},
+    )
+
+
+def test_the_label_of_another_tab_replaces_the_own_one(app: Served, browser: Browser) -> None:
+    """The first tab would show its own label for ever, and write its old note over the new one."""
+    viewer = Viewer(browser, app.url)
+    viewer.page.clock.install()
+    page = viewer.open(f"alert/{alert_id(0)}")
+    page.get_by_label("Note").fill("bearing")
+    page.locator("[data-choice=fault]").click()
+    page.get_by_role("dialog").get_by_role("button", name="Fault").click()
+    verdict, note = page.locator("#verdict"), page.get_by_label("Note")
+    expect(verdict).to_contain_text("Fault")
+    write(app.state_dir, [labelled("fault", "bearing", 100.0)])
+    page.clock.run_for(11_000)
+    write(app.state_dir, [labelled("sensor", "loose cable", 110.0)])
+    page.clock.run_for(11_000)
+    expect(verdict).to_contain_text("loose cable")
+    expect(verdict).not_to_contain_text("Fault")
+    expect(note).to_have_value("loose cable")
+    note.fill("my own")
+    write(app.state_dir, [labelled("sensor", "cable, repaired", 120.0)])
+    page.clock.run_for(11_000)
+    expect(verdict).to_contain_text("repaired")
+    expect(note).to_have_value("my own")
+    viewer.close()

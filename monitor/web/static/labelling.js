@@ -14,6 +14,7 @@ const LABELS = ["fault", "false-alarm", "sensor", "ignore"];
 export function labelButtons({ acknowledgeArea, labelArea }, alertId, changed) {
   const note = h("textarea", { id: "note", rows: 2, maxlength: 500, placeholder: t("labelling.note_example") });
   let shown = {};
+  let storedNote = "";
   const stored = h("p", { class: "stored", role: "status" });
   const acknowledge = choice("acknowledge", t("action.acknowledge"), t("labelling.acknowledge_effect"), () => ask("acknowledge", {}));
   const labels = LABELS.map((label) => ({
@@ -36,7 +37,8 @@ export function labelButtons({ acknowledgeArea, labelArea }, alertId, changed) {
     acknowledgeArea.hidden = alert.acknowledged;
     setText(acknowledge.effect, acknowledgeEffect());
     for (const one of labels) one.press(one.label === alert.label);
-    if (!note.value) note.value = alert.note ?? "";
+    if (note.value === storedNote) note.value = alert.note ?? ""; // unless somebody writes one here
+    storedNote = alert.note ?? "";
     setText(stored, alert.label ? t("labelling.stored", { label: word("label", alert.label) }) : "");
   }
 

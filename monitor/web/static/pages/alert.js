@@ -33,7 +33,7 @@ let player = null;
 let nPieces = -1;
 let newest = pageData();
 let readyAtMs = null; // when the sound is complete, by the clock of this browser; null if none comes
-let accepted = {};
+const accepted = new Map(); // what the daemon has accepted: name to value, and what the history had then
 const unwritten = unwrittenEvents();
 
 fill(place("ratio"), bar.element, ratio);
@@ -61,7 +61,7 @@ async function refresh() {
 
 /** The daemon has accepted a change. It is in the history some moments later. */
 function changed(values) {
-  accepted = { ...accepted, ...values };
+  for (const [name, value] of Object.entries(values)) accepted.set(name, { value, before: newest.alert[name] });
   unwritten.add(values.label ? { kind: "label", value: values.label, note: values.note } : { kind: "acknowledge" }, newest.events);
   show(newest);
   for (const seconds of WRITTEN_AFTER_S) setTimeout(refresh, seconds * 1000);
@@ -70,7 +70,7 @@ function changed(values) {
 function show(next) {
   newest = next;
   const { pieces, healthy, events } = next;
-  const alert = { ...next.alert, ...accepted };
+  const alert = withAccepted(next.alert);
   const isOpen = !alert.cleared_at;
   const canBeChanged = mayChange && next.monitoring !== "stopped"; // a label is stored by the daemon
   place("labelling").hidden = !canBeChanged;
@@ -92,6 +92,16 @@ function show(next) {
   showCollecting();
   showNode(next);
   renew(place("events"), ...eventRows([...unwritten.beside(events), ...events], { linksAlerts: false }));
+}
+
+/** The alert with what the history does not have yet. What it has may be from another viewer, and is shown. */
+function withAccepted(alert) {
+  const shown = { ...alert };
+  for (const [name, { value, before }] of accepted) {
+    if (alert[name] !== before) accepted.delete(name);
+    else shown[name] = value;
+  }
+  return shown;
 }
 
 function showEvidence(alert, pieces, healthy) {
