@@ -47,6 +47,10 @@ _OFF = SourceState(SourceStatus.OFF)
 _UNUSUALLY_QUIET = MachineWarning(
     "unusually_quiet", "quieter than the running machine and not as quiet as off: not scored"
 )
+_LOWER_GAIN = (
+    "counts as off, but the spectrum is that of the running machine, {:.0f} dB quieter: if the "
+    "machine runs, raise the gain of the microphone"
+)
 
 
 @dataclass(slots=True)
@@ -140,7 +144,11 @@ class Pipeline:
         is_unclear = self._operation is not None and self._operation.is_unclear
         quiet = (_UNUSUALLY_QUIET,) if is_unclear else ()
         short = (*self._parts.warnings, *self._runs.warnings)
-        return (*quiet, *short, *self.watch.warnings)
+        watched = self.watch.warnings
+        if self._operation is not None and (by_db := self._operation.quieter_running_db):
+            watched = [one for one in watched if one.name != "level_shift"]
+            watched.append(MachineWarning("level_shift", _LOWER_GAIN.format(by_db)))
+        return (*quiet, *short, *watched)
 
     @property
     def capture_fault(self) -> SourceState | None:

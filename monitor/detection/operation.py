@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from monitor.detection.operation_sound import OperationSound, SoundKind
+from monitor.detection.operation_sound import OFF_SHAPE_DB, OperationSound, SoundKind
 from monitor.detection.settings import OperationSettings
 from monitor.domain import DoubleArray, LogMelWindow
 from monitor.features.log_mel_spec import LogMelSpec
@@ -27,6 +27,8 @@ _FALL_S = 8.0
 """A fall of the mean level by this much within this time may be a machine that stops."""
 _UNCLEAR_S = 30.0
 """A running machine that became quieter is scored again after this time."""
+_SAME_SOUND_S = 10.0
+_STILL_SAME_DB = 1.0
 
 
 class OperationStatus(StrEnum):
@@ -57,8 +59,9 @@ class OperationFollower:
     ``status``: the present state, None before the first two seconds of sound. Between running and
     off there is ``transition``, unless the sound changes at once. The result depends on the windows
     only and not on how the stream was cut. State: the low levels, the mean level of the last eight
-    seconds, how long each kind of sound has lasted, and the windows of a change that is not yet
-    certain. They are scored if the change is not confirmed. Without ``operation``, the sound is
+    seconds, how long each kind of sound has lasted, for how many windows off has had the spectrum
+    of running, and the windows of a change that is not yet certain. They are scored if the change
+    is not confirmed. Without ``operation``, the sound is
     that of the running machine unless settings or ``declare`` decide otherwise.
     """
 
@@ -84,6 +87,17 @@ class OperationFollower:
         self._held: list[LogMelWindow] = []
         self._with, self._without = [0] * _N_KINDS, [0] * _N_KINDS
         self._in_status = 0
+        self._same_sound = max(1, round(_SAME_SOUND_S / spec.window_hop_s))
+        self._n_same = 0
+        self._quieter_db = 0.0
+
+    @property
+    def quieter_running_db(self) -> float | None:
+        """How much quieter than running, if off has had the spectrum of running for ten seconds.
+
+        The gain of the microphone may have been lowered by so much. Otherwise None.
+        """
+        return self._quieter_db if self._n_same >= self._same_sound else None
 
     @property
     def is_unclear(self) -> bool:
@@ -138,7 +152,10 @@ class OperationFollower:
         level_db = self._levels.push(window)
         if level_db is None:
             return None
-        kind = self._kind_of(level_db.astype(np.float64))
+        low_db = level_db.astype(np.float64)
+        kind = self._kind_of(low_db)
+        if self.status is OperationStatus.OFF:
+            self._compare_with_running(low_db)
         lasted = self._with[kind] + 1
         self._with = [0] * _N_KINDS
         self._with[kind] = lasted
@@ -174,9 +191,18 @@ class OperationFollower:
         if status is not OperationStatus.RUNNING:
             self._held = []
         self.status = status
-        self._in_status = 0
+        self._in_status = self._n_same = 0
         self._forget_kinds()
         return OperationChange(status, first.first_sample, window.end_sample, is_start)
+
+    def _compare_with_running(self, level_db: DoubleArray) -> None:
+        is_known = self.quieter_running_db is not None
+        most_db = OFF_SHAPE_DB + (_STILL_SAME_DB if is_known else 0.0)
+        quieter_db = None
+        if self._declared is None:
+            quieter_db = self._sound.quieter_running_db(level_db, most_db)
+        self._n_same = self._n_same + 1 if quieter_db is not None else 0
+        self._quieter_db = quieter_db or 0.0
 
     def _forget_kinds(self) -> None:
         self._with, self._without = [0] * _N_KINDS, [0] * _N_KINDS

@@ -16,7 +16,7 @@ _OFF_SHARE = 0.85
 """The share of the bands that must be quieter. Machines that were off had 0.95 to 1."""
 _OFF_DROP_DB = 8.0
 """The least drop, as the mean of all bands. Machines that were off had 20 to 30 dB."""
-_OFF_SHAPE_DB = 4.0
+OFF_SHAPE_DB = 4.0
 """The least difference of the spectra, without their level. A changed gain does not change it."""
 SAME_SHAPE_DB = 3.0
 """Spectra of one state differ by less than this, whatever the gain."""
@@ -47,7 +47,7 @@ def sounds_off(below_db: DoubleArray, shape_db: float) -> bool:
     """
     share = float((below_db < -_MARGIN_DB).mean())
     drop_db = -float(below_db.mean())
-    is_another_sound = shape_db >= _OFF_SHAPE_DB or drop_db >= _FAR_DROP_DB
+    is_another_sound = shape_db >= OFF_SHAPE_DB or drop_db >= _FAR_DROP_DB
     return share >= _OFF_SHARE and drop_db >= _OFF_DROP_DB and is_another_sound
 
 
@@ -91,6 +91,21 @@ class OperationSound:
         is_stopping = is_falling and share > _RECORDED_OFF_SHARE
         is_starting = not is_scored and share > _START_SHARE and shape_db > SAME_SHAPE_DB
         return SoundKind.UNCLEAR if is_stopping or is_starting else SoundKind.LOUD
+
+    def quieter_running_db(self, level_db: DoubleArray, most_shape_db: float) -> float | None:
+        """How much quieter a low level of off is than the running machine of the same spectrum.
+
+        None if its spectrum differs by ``most_shape_db`` or more, or if it is like a recorded off,
+        or if the settings decide by the level.
+        """
+        if self._off_below_db is not None or not self._running:
+            return None
+        to_off_db = [float(np.sqrt(np.square(level_db - off).mean())) for off in self._off]
+        if min(to_off_db, default=np.inf) < OFF_SHAPE_DB:
+            return None
+        nearest = min(self._running, key=lambda running: float((level_db - running).std()))
+        below_db = nearest - level_db
+        return float(below_db.mean()) if float(below_db.std()) < most_shape_db else None
 
     def _is_off(
         self, level_db: DoubleArray, below_db: DoubleArray, share: float, shape_db: float
