@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
@@ -80,6 +81,40 @@ def test_a_form_may_answer_with_a_redirect() -> None:
     with service() as port:
         found = answer({**MESSAGE, "url": f"form://127.0.0.1:{port}/303/x?redirect=yes"})
     assert found["ok"], found
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"AUTH": "535 5.7.8 not accepted"}, "does not accept the user and the password"),
+        ({"AUTH": "454 4.7.0 try again later"}, "refuses with status 454"),
+        ({"": "421 too many connections"}, "refuses with status 421"),
+    ],
+)
+def test_a_mail_server_that_refuses_is_not_one_that_does_not_answer(
+    answers: dict[str, str], expected: str
+) -> None:
+    """A wrong password looked like a network that fails."""
+
+    class Mail(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(answers.get("", "220 mail").encode() + b"\r\n")
+            while line := self.rfile.readline().decode().upper():
+                word = line.split()[0]
+                hello = "250-mail\r\n250 AUTH PLAIN LOGIN" if word == "EHLO" else "250 ok"
+                self.wfile.write(answers.get(word, hello).encode() + b"\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Mail) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        where = f"127.0.0.1:{server.server_address[1]}"
+        url = f"mailto://anna:{TOKEN}@{where}?mode=insecure&from=a@example.org&to=b@example.org"
+        found = answer({**MESSAGE, "url": url})
+        server.shutdown()
+        thread.join()
+    assert not found["ok"]
+    assert found["detail"] == f"{where} {expected}"
 
 
 def fault(url: str) -> str:

@@ -15,6 +15,7 @@ import base64
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from typing import Any, cast
@@ -25,33 +26,35 @@ from apprise.common import NotifyFormat, OverflowMode, PersistentStoreMode
 from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 
-from monitor.notify.connection_faults import UNKNOWN, connection_fault
+from monitor.notify.connection_faults import connection_fault
 from monitor.notify.redirects import lossless_redirects
 from monitor.notify.secret_words import masked, secret_words, shown_scheme
 from monitor.text.escaping import one_line
 
 _MOST_DETAIL = 300
-_NO_CONNECTION = "A Connection error occur"
+_NO_CONNECTION = re.compile(r"(a )?connection error (occur|while)", re.IGNORECASE)
 """How apprise begins its report about a connection."""
+_REASON = "Socket Exception: "
+"""How it then begins the reason, at the level of debugging."""
 _picture: Any = AttachMemory  # apprise is typed in parts only
 _plugins: Any = NotificationManager
 _ANSWER_KEYS = ("ok", "is_usable", "detail")
 
 
 class _Lines(logging.Handler):
-    """Keeps what apprise reports, and what was wrong with the newest connection that failed."""
+    """Keeps what apprise reports, and the reason of the newest connection that failed."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
-        self.fault = UNKNOWN
+        self.reason = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
             self.lines.append(text)
-        elif text.startswith("Socket Exception"):
-            self.fault = connection_fault(text)
+        elif text.startswith(_REASON):
+            self.reason = text.removeprefix(_REASON)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -71,11 +74,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             with lossless_redirects(url) as refused:
                 ok = "title" not in request or _send(target, request, lines.lines)
             if refused:  # apprise reports each as a connection that failed
-                lines.lines = [one for one in lines.lines if not one.startswith(_NO_CONNECTION)]
+                lines.lines = [one for one in lines.lines if not _NO_CONNECTION.match(one)]
                 lines.lines += refused
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
         lines.lines.append(f"{type(error).__name__}: {error}")
-    said = (_plain(masked(line, secrets), where, lines.fault) for line in lines.lines)
+    said = (_plain(masked(line, secrets), where, lines.reason) for line in lines.lines)
     detail = one_line("; ".join(dict.fromkeys(said)))
     if not is_usable:
         detail = f"apprise does not accept this address: {_why_refused(url)}"
@@ -130,10 +133,10 @@ def _where(target: NotifyBase) -> str:
     return f"{host}:{port}" if _host(target) and isinstance(port, int) else host
 
 
-def _plain(line: str, where: str, fault: str) -> str:
+def _plain(line: str, where: str, reason: str) -> str:
     """A report of apprise, which names neither the port nor what is wrong with a connection."""
-    if line.startswith(_NO_CONNECTION):
-        return f"no answer from {where}: {fault}"
+    if _NO_CONNECTION.match(line):
+        return connection_fault(reason, where)
     return line
 
 
