@@ -183,6 +183,35 @@ def test_a_stopped_daemon_fits_a_phone(app: Served, browser: Browser) -> None:
     viewer.close()
 
 
+def test_the_focus_moves_on_when_an_alert_is_acknowledged(app: Served, browser: Browser) -> None:
+    """The button is gone then, and the keyboard would begin at the top of the page."""
+    viewer = Viewer(browser, app.url)
+    page = viewer.open(f"alert/{alert_id(0)}")
+    page.get_by_role("button", name="Acknowledge").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("[data-choice=fault]")).to_be_focused()
+    viewer.close()
+
+
+def test_a_screen_reader_says_what_the_viewer_asks_for(app: Served, browser: Browser) -> None:
+    """It would read the sentence below the chart aloud each minute."""
+    viewer = Viewer(browser, app.url)
+    viewer.page.clock.install()
+    page = viewer.open("machine/pump-7")
+    summary = page.locator(".chart-summary")
+    expect(summary).to_contain_text(f"{N_ALERTS} alerts")
+    with page.expect_response("**/history?*"):
+        page.clock.run_for(61_000)
+    expect(summary).to_have_attribute("aria-live", "off")
+    page.get_by_role("button", name="24 h").click()
+    expect(summary).to_have_attribute("aria-live", "polite")
+    viewer.close()
+
+
 def labelled(value: str, note: str, after_s: float) -> Event:
     at_s = time.time() - AGO_S + after_s
     return Event(

@@ -11,7 +11,7 @@ import { alone, columns, withGaps } from "./chart_rows.js";
 import { summaryText } from "./chart_summary.js";
 import { touchGestures } from "./chart_touch.js";
 import { nowSeconds } from "./clock.js";
-import { fill, h, setText } from "./dom.js";
+import { fill, h, setAttribute, setText } from "./dom.js";
 import { moment, ratioText } from "./format.js";
 import { onSchemeChange, themeColour } from "./palette.js";
 import { t, word } from "./texts.js";
@@ -51,7 +51,7 @@ export class HistoryChart {
 
   controls() {
     const press = (key, action, pressed = null) =>
-      h("button", { type: "button", class: "small", onclick: action, "aria-pressed": pressed }, t(`chart.${key}`));
+      h("button", { type: "button", class: "small", onclick: () => this.spoken(action), "aria-pressed": pressed }, t(`chart.${key}`));
     const ranges = this.home === null ? Object.entries(RANGES_S) : [];
     this.rangeButtons = ranges.map(([name, seconds]) => ({
       seconds,
@@ -71,6 +71,12 @@ export class HistoryChart {
         press("wider", () => this.zoom(2)),
       ),
     );
+  }
+
+  /** Do what the viewer asks for: a screen reader says what is then shown. */
+  spoken(action) {
+    setAttribute(this.summary, "aria-live", "polite");
+    action();
   }
 
   /** Show the last seconds, and follow the present. */
@@ -116,6 +122,7 @@ export class HistoryChart {
   /** Show newer values, unless the viewer looks at another time. */
   follow() {
     if (this.isFixed || document.hidden) return;
+    setAttribute(this.summary, "aria-live", "off"); // or it would speak each minute
     this.showLast(this.until - this.since);
   }
 

@@ -16,7 +16,7 @@ export function labelButtons({ acknowledgeArea, labelArea }, alertId, changed) {
   let shown = {};
   let storedNote = "";
   const stored = h("p", { class: "stored", role: "status" });
-  const acknowledge = choice("acknowledge", t("action.acknowledge"), t("labelling.acknowledge_effect"), () => ask("acknowledge", {}));
+  const acknowledge = choice("acknowledge", t("action.acknowledge"), t("labelling.acknowledge_effect"), acknowledgeIt);
   const labels = LABELS.map((label) => ({
     label,
     ...choice(label, t(`label.${label}`), t(`labelling.${label}_effect`), () => ask("label", { label })),
@@ -40,6 +40,11 @@ export function labelButtons({ acknowledgeArea, labelArea }, alertId, changed) {
     if (note.value === storedNote) note.value = alert.note ?? ""; // unless somebody writes one here
     storedNote = alert.note ?? "";
     setText(stored, alert.label ? t("labelling.stored", { label: word("label", alert.label) }) : "");
+  }
+
+  /** The button is gone afterwards: the keyboard continues with the labels. */
+  async function acknowledgeIt() {
+    if ((await ask("acknowledge", {})) && document.activeElement === document.body) labels[0].button.focus();
   }
 
   function acknowledgeEffect() {
