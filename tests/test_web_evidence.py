@@ -48,6 +48,17 @@ def write_piece(state_dir: Path, rate_hz: int = 16_000, seconds: float = 2.0) ->
     return folder / "0-raised.flac"
 
 
+def write_pictured_piece(state_dir: Path) -> Path:
+    """The same with pictures of 20 s; the path of its metadata."""
+    path = write_piece(state_dir).with_suffix(".json")
+    images = {"images": ["log_mel", "reconstruction", "residual"], "n_mels": 16, "n_frames": 16}
+    levels = {"low_db": -92.3, "high_db": -21.0, "residual_db": 20.0}
+    log_mel = images | levels | {"mel_hz": [100.0 * (band + 1) for band in range(16)]}
+    about = {"seconds": 20.0, "log_mel": log_mel, "band_residual_db": [1.0] * 16}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | about))
+    return path
+
+
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Served]:
     with served(tmp_path) as one:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,8 @@ from monitor.history.store import HistoryStore
 from monitor.web.context import Context
 from tests.browser import PHONE, Viewer
 from tests.histories import tally
-from tests.web_app import Served, machine, served
+from tests.test_web_evidence import write_pictured_piece
+from tests.web_app import ALERT_ID, Served, machine, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -209,6 +212,38 @@ def test_a_screen_reader_says_what_the_viewer_asks_for(app: Served, browser: Bro
     expect(summary).to_have_attribute("aria-live", "off")
     page.get_by_role("button", name="24 h").click()
     expect(summary).to_have_attribute("aria-live", "polite")
+    viewer.close()
+
+
+def test_evidence_that_changes_leaves_the_choice_of_a_clip(app: Served, browser: Browser) -> None:
+    """Who compares two clips would begin again, or play a clip that is deleted."""
+    first = write_pictured_piece(app.state_dir)
+
+    def write_next(number: int, moment: str) -> None:
+        about = json.loads(first.read_text(encoding="utf-8"))
+        about |= {"evidence_id": f"{ALERT_ID}-{number}", "moment": moment}
+        for old in first.parent.glob("0-raised.*"):
+            shutil.copy(old, first.parent / f"{number}-{moment}{old.suffix}")
+        (first.parent / f"{number}-{moment}.json").write_text(json.dumps(about))
+
+    write_next(1, "worse")
+    viewer = Viewer(browser, app.url)
+    viewer.page.clock.install()
+    page = viewer.open(f"alert/{ALERT_ID}")
+    choice = page.locator("#player input[name=clip]")
+    expect(choice).to_have_count(2)
+    choice.nth(1).check()
+    choice.nth(1).focus()
+    write_next(2, "cleared")
+    page.clock.run_for(11_000)
+    expect(choice).to_have_count(3)
+    expect(choice.nth(1)).to_be_checked()
+    expect(choice.nth(1)).to_be_focused()
+    write_next(3, "worse")
+    for deleted in first.parent.glob("0-raised.*"):
+        deleted.rename(deleted.with_name(f"old{deleted.suffix}"))
+    page.clock.run_for(11_000)
+    expect(choice.first).to_have_value(f"evidence/{ALERT_ID}-1")
     viewer.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from monitor.web.context import Context
 from monitor.web.texts import Texts, as_sentence
 from tests.browser import PHONE, Viewer
 from tests.histories import tally
-from tests.test_web_evidence import write_piece
+from tests.test_web_evidence import write_pictured_piece
 from tests.web_app import ALERT_ID, Served, machine, served
 
 LEARNED: dict[str, Any] = {
@@ -185,12 +184,7 @@ def test_learning_and_relearning_are_described_by_the_page(viewer: Viewer, app: 
 @in_browser
 def test_a_picture_of_sound_states_its_levels_and_its_moment(viewer: Viewer, app: Served) -> None:
     """Nobody could read a level from a colour, or see where in the clip the alert begins."""
-    path = write_piece(app.state_dir).with_suffix(".json")
-    images = {"images": ["log_mel", "reconstruction", "residual"], "n_mels": 16, "n_frames": 16}
-    levels = {"low_db": -92.3, "high_db": -21.0, "residual_db": 20.0}
-    log_mel = images | levels | {"mel_hz": [100.0 * (band + 1) for band in range(16)]}
-    about = {"seconds": 20.0, "log_mel": log_mel, "band_residual_db": [1.0] * 16}
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | about))
+    write_pictured_piece(app.state_dir)
     page = viewer.open(f"alert/{ALERT_ID}")
     scales = page.locator("#player .colour-scale")
     expect(scales.first).to_have_text("\u221292\u221221 dB")

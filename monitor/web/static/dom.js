@@ -58,7 +58,7 @@ export function renew(element, ...children) {
 
 /**
  * Make a change that moves or replaces elements, and give the keyboard's focus back: to the element,
- * to a link with the same address, or to the first button of the area in which it was.
+ * to a link with the same address, or to the first button or the choice of the area in which it was.
  */
 export function keepFocus(change, area = null) {
   const focused = document.activeElement;
@@ -67,7 +67,7 @@ export function keepFocus(change, area = null) {
   if (!focused || focused === document.activeElement) return;
   const href = focused.getAttribute("href");
   const link = href ? document.querySelector(`a[href="${CSS.escape(href)}"]`) : null;
-  const found = focused.isConnected ? focused : (link ?? (wasInside ? area.querySelector("button") : null));
+  const found = focused.isConnected ? focused : (link ?? (wasInside ? area.querySelector("button, input:checked") : null));
   found?.focus({ preventScroll: true });
 }
 

@@ -21,11 +21,12 @@ const PANELS = [
 
 /**
  * clips: [{key, name, sources: [{type, href}], metadata, images: () => Promise of three
- * Uint8Array}], the first one is shown at once. bands: ranges to mark, in hertz.
+ * Uint8Array}], the first one is shown at once, or the one with the key chosen. bands: ranges to mark, in hertz.
  */
 export class ClipPlayer {
-  constructor(container, clips, bands) {
+  constructor(container, clips, bands, chosen = null) {
     this.clips = clips;
+    this.clip = clips.find((clip) => clip.key === chosen) ?? clips[0];
     this.bands = bands;
     this.audio = h("audio", { controls: true, preload: "none" });
     this.views = PANELS.map(([name, colours]) => ({
@@ -50,7 +51,7 @@ export class ClipPlayer {
       h("div", { class: "pictures" }, ...this.views.map(({ view }) => view.element)),
       h("p", { class: "hint" }, t("alert.pictures_hint")),
     );
-    this.show(clips[0]);
+    this.show(this.clip);
     this.follow();
   }
 
@@ -65,7 +66,7 @@ export class ClipPlayer {
         type: "radio",
         name: "clip",
         value: clip.key,
-        checked: clip === this.clips[0],
+        checked: clip === this.clip,
         onchange: () => this.show(clip),
       });
       return h("label", { class: "segment" }, input, h("span", {}, clip.name));

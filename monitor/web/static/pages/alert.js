@@ -3,7 +3,7 @@
 import { getJson, part } from "../api.js";
 import { HistoryChart } from "../chart.js";
 import { nowSeconds } from "../clock.js";
-import { fill, h, renew, setText } from "../dom.js";
+import { fill, h, keepFocus, renew, setText } from "../dom.js";
 import { eventRows, lastedOf, unwrittenEvents } from "../events.js";
 import { clipOfPiece, healthyClip } from "../evidence.js";
 import { FindingsView } from "../findings.js";
@@ -30,7 +30,7 @@ const areas = { acknowledgeArea: place("acknowledge"), labelArea: place("labels"
 const labels = mayChange ? labelButtons(areas, id, changed) : null;
 const findings = new FindingsView(place("findings-section"), place("findings"));
 let player = null;
-let nPieces = -1;
+let shownPieces = null;
 let newest = pageData();
 let readyAtMs = null; // when the sound is complete, by the clock of this browser; null if none comes
 const accepted = new Map(); // what the daemon has accepted: name to value, and what the history had then
@@ -83,9 +83,10 @@ function show(next) {
   labels?.update(alert);
   if (!canBeChanged) place("acknowledge").hidden = true;
   setText(place("verdict"), verdict(alert));
-  if (pieces.length !== nPieces && !player?.isPlaying) {
+  const key = JSON.stringify([...pieces, healthy].map((piece) => piece && [piece.evidence_id, piece.starts_at]));
+  if (key !== shownPieces && !player?.isPlaying) {
     showEvidence(alert, pieces, healthy);
-    nPieces = pieces.length;
+    shownPieces = key;
   }
   findings.update(alert, pieces);
   readyAtMs = next.sound_ready_in_s === null ? null : Date.now() + next.sound_ready_in_s * 1000;
@@ -113,7 +114,9 @@ function showEvidence(alert, pieces, healthy) {
   const clips = shown.map(clipOfPiece);
   if (healthy) clips.push(healthyClip(healthy));
   place("no-healthy").hidden = Boolean(healthy);
-  player = new ClipPlayer(place("player"), clips, ranges);
+  keepFocus(() => {
+    player = new ClipPlayer(place("player"), clips, ranges, player?.clip.key);
+  }, place("player"));
   const { band_residual_db: residual, log_mel: about } = shown[0];
   place("residual-section").hidden = !residual;
   if (residual) showResidual(place("residual"), residual, about.mel_hz, ranges);
