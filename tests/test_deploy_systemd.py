@@ -342,7 +342,7 @@ realtime = false
         run(["chmod", "600", f"{new}/model.onnx"])
         status(f"sudo chmod -R a+rX {new}")
         run(["chmod", "-R", "a+rX", new])
-        status("7 days of sound", "  ok  ")
+        status("  ok  ")  # not "7 days of sound": it may ask for the next training already
         run(["auscult", "learn", "pump-7"])
         node.systemctl("restart", "auscult.service")
         status("training needs another computer", "  learning  ")  # not the bundle before
