@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +30,9 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(_connected(path)) as connection:
             yield connection
     except sqlite3.Error as error:
-        if _is_closed(path):  # SQLite only reports that it cannot open it
+        # SQLite only reports that it cannot open it. Opening it here would end the locks of SQLite
+        # in this process: those of POSIX end with the first file that is closed.
+        if not os.access(path, os.R_OK, effective_ids=True):
             raise _not_permitted(path) from error
         disk = refusal(path.parent)  # SQLite reports a full disk as an I/O error
         reason = f"{error} ({disk})" if disk else str(error)
@@ -38,16 +41,6 @@ def opened_to_read(path: Path) -> Iterator[sqlite3.Connection]:
         raise _not_permitted(path) from error
     except OSError as error:
         raise BadInputError(f"history {path}: {error.strerror}") from error
-
-
-def _is_closed(path: Path) -> bool:
-    try:
-        path.open("rb").close()
-    except PermissionError:
-        return True
-    except OSError:
-        pass
-    return False
 
 
 def _not_permitted(path: Path) -> BadInputError:
