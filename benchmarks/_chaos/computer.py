@@ -17,6 +17,7 @@ from benchmarks._chaos.troubles import Trouble
 from tests.daemons import ROOT
 
 _AIM_LASTS_S = 10.0
+_SHOWN = 4000
 
 
 class Computer:
@@ -97,7 +98,8 @@ class Computer:
             self.done["kill daemon"] += 1
             self._change_computer()
         elif status != 0 or not self._stopping:
-            self.problems.append(f"the daemon ended by itself with status {status}")
+            newest = self._log.read_text(errors="replace")[-_SHOWN:]  # may have a traceback
+            self.problems.append(f"the daemon ended by itself with status {status}: {newest}")
         self._after(self._rng.uniform(0.0, 0.3), self._start_again)
 
     def kill_and(self, action: Callable[[], bool]) -> None:
