@@ -40,6 +40,18 @@ def faulty(seconds: float, seed: int = 2) -> FloatArray:
     return machine_sound(seconds, seed=seed, fault=FAULT)
 
 
+OFF_OR_NOT = ["off never recorded", "off recorded"]
+"""What the healthy sound of a bundle may contain."""
+
+
+def bundle_of(path: Path, recorded: str) -> Bundle:
+    """A bundle from sound of the running machine, and of off; one of ``OFF_OR_NOT``."""
+    healthy = [running(15, seed) for seed in range(8)]
+    if recorded == "off recorded":
+        healthy += [room_sound(15, seed=seed) for seed in range(4)]
+    return bundle_with_operation(path, healthy)
+
+
 def bundle_with_operation(path: Path, healthy: Sequence[FloatArray] | None = None) -> Bundle:
     """A bundle whose states were learned from ``healthy``; off only if it is in there."""
     healthy = healthy or [machine_sound(15.0, seed=seed) for seed in range(8)]

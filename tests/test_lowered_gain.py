@@ -12,7 +12,15 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline
 from tests.sounds import output_of
-from tests.stopping_machine import RATE_HZ, bundle_with_operation, room_sound, running, stream
+from tests.stopping_machine import (
+    OFF_OR_NOT,
+    RATE_HZ,
+    bundle_of,
+    bundle_with_operation,
+    room_sound,
+    running,
+    stream,
+)
 
 
 def quieter(samples: FloatArray, by_db: float) -> FloatArray:
@@ -23,12 +31,9 @@ def details(pipeline: Pipeline) -> list[str]:
     return [warning.detail for warning in pipeline.warnings if warning.name == "level_shift"]
 
 
-@pytest.fixture(scope="module", params=["off never recorded", "off recorded"])
+@pytest.fixture(scope="module", params=OFF_OR_NOT)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    healthy = [running(15, seed) for seed in range(8)]
-    if request.param == "off recorded":
-        healthy += [room_sound(15, seed=seed) for seed in range(4)]
-    return bundle_with_operation(tmp_path_factory.mktemp("gain"), healthy)
+    return bundle_of(tmp_path_factory.mktemp("gain"), request.param)
 
 
 @pytest.mark.parametrize("by_db", [30.0, 40.0])

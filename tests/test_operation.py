@@ -28,8 +28,9 @@ from tests.bundles import SPEC, make_bundle
 from tests.command_line import auscult
 from tests.sounds import output_of
 from tests.stopping_machine import (
+    OFF_OR_NOT,
     RATE_HZ,
-    bundle_with_operation,
+    bundle_of,
     faulty,
     room_sound,
     running,
@@ -45,12 +46,9 @@ RUNNING, OFF, TRANSITION = (
 )
 
 
-@pytest.fixture(scope="module", params=["off never recorded", "off recorded"])
+@pytest.fixture(scope="module", params=OFF_OR_NOT)
 def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    healthy = [running(15, seed) for seed in range(8)]
-    if request.param == "off recorded":
-        healthy += [room_sound(15, seed=seed) for seed in range(4)]
-    return bundle_with_operation(tmp_path_factory.mktemp("operation"), healthy)
+    return bundle_of(tmp_path_factory.mktemp("operation"), request.param)
 
 
 @pytest.fixture(scope="module")
