@@ -25,11 +25,16 @@ def sync(path: Path) -> None:
 def replace_content(path: Path, content: bytes) -> None:
     """Replace a file: after a kill it is the earlier or the new one. Raises ``OSError``."""
     partial = path.with_suffix(".part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())  # without it, a power failure leaves an empty file
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # without it, a power failure leaves an empty file
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()  # it would take space of a disk that is full
+        raise
     sync(path.parent)
 
 

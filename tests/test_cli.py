@@ -127,6 +127,36 @@ def test_a_mistake_gets_one_line_and_its_status(
     assert outcome.out == ""
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", ""],
+        ["replay", "bundle", "x.wav", ""],
+        ["train", "audio", "x.wav", "--out", ""],
+        ["evaluate", "bundle", "--normal", "", "--anomalous", "x.wav"],
+        ["check", "--config="],
+    ],
+)
+def test_an_empty_path_is_refused(arguments: list[str]) -> None:
+    """A script whose variable is not set would read or fill the current folder."""
+    outcome = auscult(*arguments)
+    assert (outcome.status, outcome.err.count("\n")) == (64, 1)
+    assert "must not be empty" in outcome.err
+
+
+def test_a_file_that_cannot_be_used_is_named_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A folder in the place of a file of results would look like a bug."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", "run/metrics.json")
+
+    monkeypatch.setattr("monitor.commands.check.check", refuse)
+    outcome = auscult("check")
+    assert (outcome.status, outcome.err) == (66, "auscult: run/metrics.json: Is a directory\n")
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug would be reported as a mistake of the user."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
 import pytest
 
+from monitor.durable import replace_content
 from monitor.service import write_behind
 from monitor.service.write_behind import WriteBehind
 from tests.waiting import wait_for
@@ -48,6 +50,21 @@ def test_a_disk_that_refuses_is_reported(tmp_path: Path) -> None:
     writer.put(path, b"", errors.append)
     assert writer.flush(path, 5)
     assert len(errors) == 1
+
+
+def test_a_refused_content_leaves_the_earlier_one_and_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The part would take the last space of a full disk for ever."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    replace_content(tmp_path / "state.json", b"earlier")
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        replace_content(tmp_path / "state.json", b"new")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {"state.json": b"earlier"}
 
 
 def test_the_thread_ends_when_there_is_nothing_to_write(

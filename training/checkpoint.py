@@ -17,9 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from monitor.durable import replace_content
 from monitor.errors import BadInputError, UsageError
 
 _VERSION = 1
+DAMAGED = "not a checkpoint of a training run"
+START_AGAIN = "delete it to start again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "state": dict(checkpoint.state),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
     # save_file lets nobody else read the file
-    unfinished.write_bytes(save(tensors, metadata={"run": json.dumps(document)}))
-    unfinished.replace(path)
+    replace_content(path, save(tensors, metadata={"run": json.dumps(document)}))
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | None:
@@ -63,6 +64,8 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | Non
     """
     if not path.exists():
         return None
+    if not path.is_file():
+        raise BadInputError(f"{path}: not a file; {START_AGAIN}")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "best_weights": {}, "optimizer": {}}
     try:
         with safe_open(path, framework="pt") as file:
@@ -70,12 +73,15 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint | Non
             for key in file.keys():  # noqa: SIM118 - safe_open is not iterable
                 group, name = key.split("/", 1)
                 groups[group][name] = file.get_tensor(key)
-        version, found, state = document["version"], document["identity"], document["state"]
+        version, found, state = (document[key] for key in ("version", "identity", "state"))
+        if not isinstance(found, dict) or not isinstance(state, dict):
+            raise TypeError("its record is no object")
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise BadInputError(f"{path}: not a checkpoint of a training run ({error})") from error
+        raise BadInputError(f"{path}: {DAMAGED} ({error}); {START_AGAIN}") from error
     if version != _VERSION:
         raise BadInputError(
-            f"{path}: checkpoint version {version}; this program reads version {_VERSION}"
+            f"{path}: checkpoint version {version}; this program reads version "
+            f"{_VERSION}; {START_AGAIN}"
         )
     wanted = json.loads(json.dumps(dict(identity)))
     if found != wanted:

@@ -9,6 +9,8 @@ import torch
 
 from monitor.errors import UsageError
 
+_TYPES = frozenset({"cpu", "cuda", "mps"})
+
 
 def resolve_device(name: str = "auto") -> torch.device:
     """Return the device ``name``; ``auto`` is an accelerator if there is one, otherwise the CPU.
@@ -21,10 +23,12 @@ def resolve_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"device {name!r} is not available; use auto, cpu, cuda or mps") from error
-    return device
+        if device.type in _TYPES:  # others, such as meta, compute nothing
+            torch.empty(1, device=device)
+            return device
+    except (RuntimeError, AssertionError, NotImplementedError):
+        pass
+    raise UsageError(f"device {name!r} is not available; use auto, cpu, cuda or mps")
 
 
 def seed_everything(*numbers: int) -> None:

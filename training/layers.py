@@ -15,6 +15,8 @@ def require_bottleneck(latent_dim: int, input_dim: int) -> None:
 
     A network whose code is as large as its input can learn to copy, and then has no errors.
     """
+    if input_dim < 2:
+        raise UsageError("an input of 1 element has no bottleneck: at least 2 are needed")
     if not 1 <= latent_dim < input_dim:
         raise UsageError(
             f"latent dimension {latent_dim} is no bottleneck for an input of {input_dim} elements; "

@@ -8,7 +8,9 @@ from skimage.metrics import structural_similarity
 
 from monitor.offline.roc import partial_auc, roc_auc
 
-__all__ = ["mean_psnr_db", "partial_auc", "psnr_db", "roc_auc", "ssim"]
+__all__ = ["SMALLEST_SSIM_SIDE", "mean_psnr_db", "partial_auc", "psnr_db", "roc_auc", "ssim"]
+
+SMALLEST_SSIM_SIDE = 3
 
 
 def psnr_db(clean: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
@@ -29,7 +31,8 @@ def mean_psnr_db(clean: NDArray[np.float32], estimate: NDArray[np.float32]) -> f
 def ssim(clean: NDArray[np.float32], estimate: NDArray[np.float32]) -> float:
     """Return the mean structural similarity (Wang et al. 2004) of ``(n, c, h, w)`` in 0..1.
 
-    It is scikit-image's, with a window of 7 x 7, or the largest odd one in a smaller image.
+    It is scikit-image's, with a window of 7 x 7, or the largest odd one in a smaller image. Both
+    sides of an image have at least ``SMALLEST_SSIM_SIDE`` pixels.
     """
     smallest = min(clean.shape[-2:])
     window = min(7, smallest - 1 + smallest % 2)

@@ -35,6 +35,11 @@ def whole_number_option(help_text: str, least: int | None = None) -> Any:
     return typer.Option(help=help_text, metavar="NUMBER", parser=whole_number(least))
 
 
+def seed_option(help_text: str) -> Any:
+    """The option ``--seed``: generators of random numbers take up to 32 bits."""
+    return typer.Option(help=help_text, metavar="NUMBER", parser=whole_number(0, 2**32 - 1))
+
+
 def tensorboard_option(help_text: str) -> Any:
     """The option ``--tensorboard``."""
     return typer.Option("--tensorboard", help=help_text)

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from monitor.errors import BadInputError
 from training.checkpoint import (
+    DAMAGED,
+    START_AGAIN,
     Checkpoint,
     load_checkpoint,
     module_tensors,
@@ -53,15 +56,20 @@ def resume(
     found = None if path is None else load_checkpoint(path, identity)
     if found is None:
         return RunState()
-    module.load_state_dict(dict(found.weights))
-    restore_optimizer(optimizer, found.optimizer)
-    run = RunState(
-        history=[HistoryRow(**row) for row in found.state["history"]],
-        best_epoch=found.state["best_epoch"],
-        best_loss=found.state["best_loss"],
-        best_weights=dict(found.best_weights),
-    )
-    run.seconds = sum(row.seconds for row in run.history)
+    try:
+        module.load_state_dict(dict(found.best_weights))
+        module.load_state_dict(dict(found.weights))
+        restore_optimizer(optimizer, found.optimizer)
+        run = RunState(
+            history=[HistoryRow(**row) for row in found.state["history"]],
+            best_epoch=found.state["best_epoch"],
+            best_loss=found.state["best_loss"],
+            best_weights=dict(found.best_weights),
+        )
+        run.seconds = sum(row.seconds for row in run.history)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInputError(f"{path}: {DAMAGED} ({reason}); {START_AGAIN}") from error
     logger.info("resuming from epoch %d of %s", len(run.history), path)
     return run
 

@@ -19,13 +19,19 @@ import typer
 from monitor import __version__
 from monitor.cli import bundles, daemon, diagnosis, evaluation, notify, operation, training, web
 from monitor.cli.stopping import Stopped, end_by, stopped_by_signals
-from monitor.errors import AuscultError, ServiceUnavailableError
+from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
 from monitor.text.arguments import CommandApp
 from monitor.text.escaping import one_line
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 _DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG})
+_PATH_TROUBLE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+        *(errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG, errno.EBUSY),
+    }
+)
 
 app = CommandApp(help="Listens to machines and reports when one sounds wrong.")
 for group in (daemon, operation, web, notify, bundles, evaluation, diagnosis, training):
@@ -73,12 +79,19 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """Report a disk error in one line, or a bug with its traceback; return the exit status."""
+    """Report what a file or the disk refuses in one line, or a bug with its traceback.
+
+    Returns the exit status.
+    """
     if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
         # This can be an error of reading or of writing, and the file is not always known.
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"disk error: {where}{error.strerror}")
         return ServiceUnavailableError.exit_status
+    if isinstance(error, OSError) and error.errno in _PATH_TROUBLE and error.filename:
+        # Such as a folder in the place of a file of results, or a folder that was deleted.
+        _complain(f"{error.filename}: {error.strerror}")
+        return MissingInputError.exit_status
     traceback.print_exception(error)
     return EXIT_BUG
 

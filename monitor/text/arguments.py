@@ -7,7 +7,8 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
@@ -78,6 +79,16 @@ class _Command(_WholeSentence, TyperCommand):
         pieces = [name if required else f"[{name}]" for name, required in names]
         return [self.options_metavar or "", *pieces]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        given, _, _ = self.make_parser(ctx).parse_args(args=[*args])
+        one: Any
+        for one in self.params:
+            values = given.get(one.name)
+            if _is_path(one) and "" in (values if isinstance(values, (list, tuple)) else [values]):
+                # Path("") is the current folder: a variable of a script that is not set.
+                raise typer.BadParameter("must not be empty", ctx=ctx, param=one)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         arguments = [(_name_of(one), one.help or "") for one in self._arguments()]
         if arguments:
@@ -118,6 +129,11 @@ def _one_value_each(arguments: Sequence[str], options: Sequence[str]) -> list[st
             has_value = True
         result.append(argument)
     return result
+
+
+def _is_path(parameter: Any) -> bool:
+    annotation = parameter.type_descriptor.annotation
+    return Path in (annotation, *get_args(annotation))
 
 
 def _name_of(argument: TyperArgument) -> str:

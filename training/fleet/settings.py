@@ -39,7 +39,7 @@ class Defaults(BaseModel):
     most_references: int = Field(default=8, ge=1, le=1000)
     """With ``share``, so many of them at most."""
     false_alarms_per_week: float = Field(default=1.0, ge=1e-6, le=1e6)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     keep_outliers: bool = False
     report: bool = True
     """Whether each bundle gets its ``report.html``, which takes some seconds."""

@@ -15,7 +15,7 @@ import typer
 
 from monitor.errors import UsageError
 from monitor.text.arguments import CommandApp, number
-from training.images.options import RunOptions, read_folder
+from training.images.options import RunOptions
 from training.run_folder import log_to_standard_error, new_folder
 
 
@@ -113,7 +113,7 @@ def oneclass(
         raise UsageError(f"unexpected argument {more_normal[0]!r}; classes must follow --normal")
     classes = [*(normal or []), *(more_normal or [])]
     images = options.load()
-    normal_folder = options.data if images.name != options.dataset and not classes else None
+    normal_folder = options.data if options.has_frames and not classes else None
     if score is not None and normal_folder is None:
         raise UsageError("--score needs --data DIR, a folder of normal frames, and no --normal")
     n_classes = 1 if normal_folder is not None else len(present_classes(images))
@@ -121,8 +121,8 @@ def oneclass(
     if normal_folder is None:
         return one_class(images, classes, settings, options.out, **options.extras)
     return find_anomalous_frames(
-        read_folder(normal_folder),
-        None if score is None else read_folder(score),
+        options.frames("--data", normal_folder),
+        None if score is None else options.frames("--score", score),
         settings,
         options.out,
         false_alarm_rate=false_alarm_rate,

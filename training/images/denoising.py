@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from monitor.domain import FloatArray
+from monitor.errors import BadInputError
 from training.images.classical_denoisers import classical_denoisers, denoise_each
 from training.images.datasets import ImageData
 from training.images.density import fit_density
@@ -34,7 +35,7 @@ from training.images.pca import Pca, fit_pca
 from training.images.projection import project
 from training.images.reconstruction import VALIDATION_FRACTION, density_metrics
 from training.images.train import GaussianNoise, ImageSettings, train_image_model
-from training.metrics import mean_psnr_db, psnr_db, ssim
+from training.metrics import SMALLEST_SSIM_SIDE, mean_psnr_db, psnr_db, ssim
 
 Method = Literal["supervised", "projection"]
 _N_SHOWN = 10
@@ -86,6 +87,12 @@ def denoise(
     nothing is chosen on the test images.
     """
     started = time.monotonic()
+    if min(data.test.shape[1:]) < SMALLEST_SSIM_SIDE:
+        _, height, width = data.test.shape
+        raise BadInputError(
+            f"images of {width} x {height} pixels are too small: SSIM, a measure of denoising, "
+            f"needs at least {SMALLEST_SSIM_SIDE} x {SMALLEST_SSIM_SIDE}"
+        )
     folder = open_output(out)
     clean = data.test.scaled()
     noisy = add_noise(clean, sigma, np.random.default_rng([settings.seed, 2]))

@@ -13,6 +13,7 @@ from monitor.errors import BadInputError, MissingInputError
 from training.images.image_set import MAX_ELEMENTS, ImageSet
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
+_FORMATS = ("PNG", "JPEG")  # of others, Pillow gives some to external programs
 _TEST_FRACTION = 0.15
 
 
@@ -67,7 +68,7 @@ def _stack(paths: Sequence[Path]) -> NDArray[np.uint8]:
 def _read(path: Path) -> NDArray[np.uint8]:
     """Return a frame as ``(height, width, 1 or 3)``."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
             pixels = _eight_bits(image, grey=grey)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -13,6 +13,10 @@ from monitor.errors import BadInputError, UsageError
 UInt8Array = NDArray[np.uint8]
 
 MAX_ELEMENTS = 2**31
+FEWEST_TRAINED = 3
+"""One image to validate, and two to train: statistics of a batch need two."""
+
+_LEAST_SIGMA = 0.001  # a quarter of the step between two grey values
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,10 @@ class ImageSet:
 
 def split_validation(images: ImageSet, fraction: float, seed: int) -> tuple[ImageSet, ImageSet]:
     """Split ``images`` at random into a training and a validation set, at least one image each."""
-    if len(images) < 2:
-        raise BadInputError(f"at least 2 training images are needed, not {len(images)}")
+    if len(images) < FEWEST_TRAINED:
+        raise BadInputError(
+            f"at least {FEWEST_TRAINED} training images are needed, not {len(images)}"
+        )
     order = np.random.default_rng(seed).permutation(len(images))
     n_validation = min(max(round(fraction * len(images)), 1), len(images) - 1)
     return images.take(np.sort(order[n_validation:])), images.take(np.sort(order[:n_validation]))
@@ -59,7 +65,9 @@ def split_validation(images: ImageSet, fraction: float, seed: int) -> tuple[Imag
 
 def add_noise(images: FloatArray, sigma: float, rng: np.random.Generator) -> FloatArray:
     """Add Gaussian noise of standard deviation ``sigma`` to images in 0..1, and clip to 0..1."""
-    if not 0 < sigma < 10:
-        raise UsageError(f"--sigma {sigma}; it must be above 0 and below 10, for example 0.2")
+    if not _LEAST_SIGMA <= sigma < 10:
+        raise UsageError(
+            f"--sigma {sigma:g}; it must be at least {_LEAST_SIGMA} and below 10, for example 0.2"
+        )
     noise = rng.standard_normal(images.shape, dtype=np.float32)
     return np.clip(images + np.float32(sigma) * noise, 0.0, 1.0)

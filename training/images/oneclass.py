@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from monitor.errors import UsageError
+from monitor.errors import BadInputError, UsageError
+from monitor.text.wording import counted
 from training.history import FitResult, HistoryRow, write_history
 from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_scorer
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
-from training.images.image_set import ImageSet, split_validation
+from training.images.image_set import FEWEST_TRAINED, ImageSet, split_validation
 from training.images.outputs import (
     finish_run,
     open_output,
@@ -88,8 +89,9 @@ def one_class(
     for each of them.
     """
     started = time.monotonic()
-    folder = open_output(out)
     groups = [_class_indices(data, normal)] if normal else [[i] for i in present_classes(data)]
+    _refuse_too_few(data, groups)
+    folder = open_output(out)
     names = ["+".join(data.train.class_names[i] for i in group) for group in groups]
     metrics: dict[str, Any] = {"dataset": data.name, "latent_dim": settings.latent_dim}
     kinds = ("", "error_", "residual_", "density_", "turned_", "features_", "pca_", "knn_")
@@ -234,6 +236,24 @@ def present_classes(data: ImageData) -> list[int]:
     return [int(c) for c in np.unique(data.train.labels)]
 
 
+def _refuse_too_few(data: ImageData, groups: Sequence[Sequence[int]]) -> None:
+    """Raise ``BadInputError`` before any training, which takes minutes for each group."""
+    for group in groups:
+        name = "+".join(data.train.class_names[i] for i in group)
+        n_train = int(np.isin(data.train.labels, group).sum())
+        is_normal = np.isin(data.test.labels, group)
+        if n_train < FEWEST_TRAINED:
+            raise BadInputError(
+                f"class {name} has {counted(n_train, 'training image')}; "
+                f"at least {FEWEST_TRAINED} are needed"
+            )
+        if is_normal.all() or not is_normal.any():
+            missing = "anomalous" if is_normal.all() else "normal"
+            raise BadInputError(
+                f"class {name} cannot be tested: none of the test images is {missing}"
+            )
+
+
 def _class_indices(data: ImageData, names: Sequence[str]) -> list[int]:
     """Return the classes called ``names``, by their names or their numbers."""
     known = data.train.class_names
@@ -241,7 +261,7 @@ def _class_indices(data: ImageData, names: Sequence[str]) -> list[int]:
     for name in names:
         if name in known:
             indices.add(known.index(name))
-        elif name.isdigit() and int(name) < len(known):
+        elif name.isdecimal() and int(name) < len(known):
             indices.add(int(name))
         else:
             raise UsageError(f"--normal {name}: no such class; the classes are {', '.join(known)}")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from monitor.errors import MissingInputError
+from monitor.errors import MissingInputError, UsageError
 from training.options import (
     BatchSize,
     Device,
     LearningRate,
+    seed_option,
     tensorboard_option,
     whole_number_option,
 )
@@ -53,7 +54,7 @@ Epochs = Annotated[
     int | None,
     whole_number_option("Passes over the training images. The default depends on the command."),
 ]
-Seed = Annotated[int, whole_number_option("Seed of weights, batches, noise and splits.", 0)]
+Seed = Annotated[int, seed_option("Seed of weights, batches, noise and splits.")]
 Density = Annotated[
     Literal["none", "gmm"],
     typer.Option(
@@ -94,8 +95,27 @@ class RunOptions:
             raise MissingInputError(f"--data {self.data}: no such folder")
         if has_idx_files(self.data):
             return load_dataset(self.dataset, self.data)
-        train, test = split_frames(read_folder(self.data), self.seed)
+        train, test = split_frames(self.frames("--data", self.data), self.seed)
         return ImageData(self.data.name, train, test)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether ``--data`` is a folder of images, not a data set with classes."""
+        from training.images.datasets import has_idx_files
+
+        return self.data is not None and not has_idx_files(self.data)
+
+    def frames(self, option: str, folder: Path) -> ImageSet:
+        """The images of the folder that ``option`` names.
+
+        Raises ``UsageError`` if ``--out`` is in it: the figures would be images of the next run,
+        or replace some.
+        """
+        from training.images.folder import read_image_folder
+
+        if self.out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"--out {self.out} is in {option} {folder}: name another folder")
+        return read_image_folder(folder)
 
     def settings(self, case: Case, images: ImageSet, n_images: int, **own: Any) -> ImageSettings:
         """The settings of a network for ``n_images`` of ``images``. ``own``: of the command."""
@@ -120,10 +140,3 @@ class RunOptions:
     def extras(self) -> dict[str, bool]:
         """What is made beside the network."""
         return {"with_density": self.density == "gmm", "tensorboard": self.tensorboard}
-
-
-def read_folder(folder: Path) -> ImageSet:
-    """The images of a folder."""
-    from training.images.folder import read_image_folder
-
-    return read_image_folder(folder)

@@ -14,6 +14,7 @@ from training.options import (
     BatchSize,
     Device,
     LearningRate,
+    seed_option,
     tensorboard_option,
     whole_number_option,
 )
@@ -125,7 +126,7 @@ def audio(
     epochs: Annotated[int | None, whole_number_option("Number of training epochs.", 1)] = None,
     learning_rate: LearningRate = None,
     batch_size: BatchSize = None,
-    seed: Annotated[int, whole_number_option("Seed for weights, batches and splits.", 0)] = 0,
+    seed: Annotated[int, seed_option("Seed for weights, batches and splits.")] = 0,
     device: Device = "auto",
     config: Annotated[
         Path | None,
