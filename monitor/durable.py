@@ -11,6 +11,8 @@ from pathlib import Path
 
 _MAGIC = b"SQLite format 3\0"
 _NEW_DATABASE_BYTES = 1 << 18
+LOG_SUFFIXES = ("-wal", "-shm")
+"""The log of a database and its index, which SQLite finds by their names."""
 
 
 def sync(path: Path) -> None:
@@ -92,16 +94,53 @@ def reserve_space(connection: sqlite3.Connection, n_bytes: int, *, checkpoint_pa
             raise
 
 
-def check_header(path: Path) -> None:
-    """Raise ``sqlite3.DatabaseError`` for a file that was overwritten while it is open.
+class HeldFile:
+    """A descriptor of a database, to look at its file while SQLite has it open.
 
-    SQLite would continue with its cache and not notice. Raises ``OSError``.
+    Make it before the connection, and close it after it: with the first descriptor of a file that
+    a process closes, POSIX ends all its locks on this file, also those of SQLite. Raises
+    ``OSError``.
     """
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) not in {_MAGIC, b""}:  # a new file is empty
+
+    def __init__(self, path: Path) -> None:
+        flags = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO may have its name
+        try:
+            # To write: on an overlay file system it is then the same file as that of SQLite.
+            self._descriptor = os.open(path, os.O_RDWR | flags)
+        except OSError:
+            self._descriptor = os.open(path, os.O_RDONLY | flags)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether this file still has this name, and no other one."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def check_header(self, *, may_be_empty: bool = False) -> None:
+        """Raise ``sqlite3.DatabaseError`` if the file was overwritten.
+
+        SQLite would continue with its cache and not notice. ``may_be_empty``: a new file is, as
+        long as all of it is in the log.
+        """
+        found = os.pread(self._descriptor, len(_MAGIC), 0)
+        if found != _MAGIC and not (may_be_empty and not found):
             error = sqlite3.DatabaseError("its header was overwritten")
             error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
             raise error
+
+    def close(self) -> None:
+        """Close it, after the connection."""
+        os.close(self._descriptor)
+
+
+def remove_log(path: Path) -> None:
+    """Remove what a deleted database has left: SQLite would add its log to a new file.
+
+    No connection of this process may be open. Raises ``OSError``.
+    """
+    for suffix in LOG_SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def is_damaged(error: BaseException) -> bool:

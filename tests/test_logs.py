@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +20,7 @@ from monitor.domain import AudioBlock, Decision
 from monitor.model.bundle import Bundle
 from monitor.process import logs
 from monitor.service.machine_report import MachineReport
+from tests.daemons import ROOT
 from tests.scripted_machines import RecordingOutlet
 
 ALERT_KINDS: tuple[AlertKind, ...] = ("raised", "updated", "cleared")
@@ -197,3 +201,18 @@ def test_a_number_that_names_something_makes_another_event(one: str, other: str)
         log.warning("%s", one)
     log.warning("%s", other)
     assert json.loads(stream.getvalue().splitlines()[-1])["message"] == other
+
+
+@pytest.mark.parametrize("number", [signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT])
+def test_a_crash_writes_where_the_process_was(number: signal.Signals) -> None:
+    """Nobody could find why a daemon ended by itself."""
+    program = (
+        "import os; from monitor.process.logs import trace_crashes\n"
+        f"def here(): os.kill(os.getpid(), {number.value})\n"
+        "trace_crashes(); here()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == -number
+    assert "in here" in ended.stderr

@@ -23,7 +23,7 @@ from monitor.config.state_folder import (
 )
 from monitor.config.web import WebSettings
 from monitor.errors import MissingInputError, UsageError
-from monitor.process.logs import set_up_logging
+from monitor.process.logs import set_up_logging, trace_crashes
 from monitor.process.secret_files import warn_of_broker_secrets, warn_of_readers
 from monitor.process.systemd import Notifier
 
@@ -35,6 +35,7 @@ def web(config: Path) -> None:
     and ``ServiceUnavailableError`` if the extra ``web`` is not installed or the address cannot be
     used.
     """
+    trace_crashes()
     settings = load_config(config)
     set_up_logging(settings.service.log_level, settings.service.log_format)
     with needs_extra("auscult web", "web"):

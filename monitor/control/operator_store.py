@@ -11,7 +11,7 @@ from pathlib import Path
 
 from monitor.clock import Moment
 from monitor.control.mute import Mute
-from monitor.durable import connect, transaction, use_log
+from monitor.durable import LOG_SUFFIXES, connect, transaction, use_log
 
 _APPLICATION_ID = 0x4155_4F50  # "AUOP"
 _SCHEMA_VERSION = 1
@@ -170,7 +170,7 @@ class OperatorStore:
 
 def move_aside(path: Path) -> None:
     """Rename a damaged file and its log, and replace the one that was renamed before."""
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", *LOG_SUFFIXES):
         damaged = path.with_name(path.name + suffix)
         with contextlib.suppress(OSError):
             damaged.replace(damaged.with_name(f"{path.name}.damaged{suffix}"))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from monitor.clock import Clock, StepWatch
-from monitor.durable import check_header, is_damaged
+from monitor.durable import LOG_SUFFIXES, is_damaged, remove_log
+from monitor.errors import BadInputError, MissingInputError
 from monitor.history.pending import Batch
 from monitor.history.retention import Limits, Retention
 from monitor.history.salvage import move_aside, salvaged_events, salvaged_tallies
@@ -21,7 +24,12 @@ log = logging.getLogger(__name__)
 
 
 class HistoryFile:
-    """Used by one thread; ``limits`` and ``monitored`` may be set by any.
+    """Used by one thread, except ``to_read``; ``limits`` and ``monitored`` may be set by any.
+
+    It is the only one in its process that opens the file, with one connection. SQLite finds the
+    index of the log by its name: a connection to another file of the same name, such as a damaged
+    one that is renamed at this moment, would cut the index in the memory of this one, and the next
+    access would end the process (SIGBUS).
 
     ``monitored``: the machines that are monitored. ``upkeep_due_s``: when to call ``upkeep``, by
     the monotonic clock. ``n_begun``: how often a new file was begun. ``n_damaged``: how often a
@@ -54,13 +62,31 @@ class HistoryFile:
         self._store: HistoryStore | None = None
         self._damaged: Path | None = None
         self._last_position = 0
+        self._guard = threading.RLock()
+        """Held while the connection is used, made or closed."""
 
     def close(self) -> None:
         """Close the file."""
-        if self._store is not None:
-            self._store.close()
-            self._store = None
-        self.upkeep_due_s = float("inf")
+        with self._guard:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+            self.upkeep_due_s = float("inf")
+
+    @contextlib.contextmanager
+    def to_read(self) -> Iterator[sqlite3.Connection]:
+        """The open file, for the time of the block; nothing is written meanwhile. For any thread.
+
+        Raises ``MissingInputError`` if there is none, and ``BadInputError`` if it cannot be read,
+        also for a ``sqlite3.Error`` in the block.
+        """
+        with self._guard:
+            try:
+                if not self._path.exists():
+                    raise MissingInputError(f"history {self._path}: does not exist")
+                yield self._opened().connection
+            except (sqlite3.Error, OSError) as error:
+                raise BadInputError(f"history {self._path}: {error}") from error
 
     def write(self, batch: Batch) -> tuple[Batch, str]:
         """Write what the disk has space for. Returns the rest, and why there is one.
@@ -69,6 +95,10 @@ class HistoryFile:
         """
         if not batch:
             return batch, ""
+        with self._guard:
+            return self._write(batch)
+
+    def _write(self, batch: Batch) -> tuple[Batch, str]:
         store = self._opened()
         space = space_at(self._path.parent)
         for_alerts, others = batch.split()
@@ -86,18 +116,25 @@ class HistoryFile:
 
         Raises ``sqlite3.Error``.
         """
-        if self._store is None or time.monotonic() < self.upkeep_due_s:
-            return
-        has_more = self._store.shrink(self.limits) or self._expire(self._store)
+        with self._guard:
+            if self._store is not None and time.monotonic() >= self.upkeep_due_s:
+                self._upkeep(self._store)
+
+    def _upkeep(self, store: HistoryStore) -> None:
+        has_more = store.shrink(self.limits) or self._expire(store)
         if time.monotonic() >= self._check_due_s:
             self._check_due_s = time.monotonic() + self.CHECK_S
-            self._store.check_tallies()
+            store.check_tallies()
         self.upkeep_due_s = 0.0 if has_more else min(self._expiry_due_s, self._check_due_s)
-        if not has_more and space_at(self._path.parent).for_all and self._store.fill():
+        if not has_more and space_at(self._path.parent).for_all and store.fill():
             self.upkeep_due_s = min(self.upkeep_due_s, time.monotonic() + self.FILL_S)
 
     def replaced(self, error: Exception) -> bool:
         """Close the file after an error of the disk; whether a new one takes its place."""
+        with self._guard:
+            return self._replaced(error)
+
+    def _replaced(self, error: Exception) -> bool:
         self.close()
         if not is_damaged(error):
             return False
@@ -112,17 +149,20 @@ class HistoryFile:
         return True
 
     def _opened(self) -> HistoryStore:
-        if self._store is not None and self._path.exists():
-            check_header(self._path)
+        if self._store is not None and self._store.is_in_place():
+            self._store.check_header()
             self._check_log(self._store)
             return self._store
-        self.close()
+        if self._store is not None:  # another program has deleted or replaced the file
+            self.close()
+            remove_log(self._path)
         self._store = store = HistoryStore(self._path)
         self.upkeep_due_s = self._expiry_due_s = self._check_due_s = 0.0
         if store.is_new:
             try:
                 self._begin(store)
             except BaseException:
+                self.close()
                 self._path.unlink(missing_ok=True)  # it begins with the next attempt
                 raise
         self._last_position = store.last_position()
@@ -178,7 +218,7 @@ class HistoryFile:
 
 def database_bytes(path: Path) -> int:
     """The size of a database, its log and the index of the log; 0 for one that does not exist."""
-    return sum(_bytes_of(path.with_name(path.name + suffix)) for suffix in ("", "-wal", "-shm"))
+    return sum(_bytes_of(path.with_name(path.name + suffix)) for suffix in ("", *LOG_SUFFIXES))
 
 
 def _bytes_of(path: Path) -> int:

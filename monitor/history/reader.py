@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +34,20 @@ _ALERT = f"SELECT {', '.join(_ALERT_FIELDS)} FROM alerts"  # noqa: S608 - consta
 class HistoryReader:
     """The history in one file. Any thread may use it; the file is opened for each call.
 
+    ``opened``: opens it; in the process that writes the history, this is ``HistoryWriter.to_read``.
+
     Times are Unix times in seconds; a range includes ``since_s`` and excludes ``until_s``. Every
     method raises ``MissingInputError`` if there is no history, and ``BadInputError`` if it cannot
     be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        opened: Callable[[], AbstractContextManager[sqlite3.Connection]] | None = None,
+    ) -> None:
         self.path = path
+        self._opened = opened or partial(opened_to_read, path)
 
     def machines(self) -> list[str]:
         """The machines that have a history, in the order of their names."""
@@ -45,7 +55,7 @@ class HistoryReader:
 
     def minutes(self, machine: str, since_s: float, until_s: float) -> list[Minute]:
         """The minutes of a machine, oldest first; those without anything are missing."""
-        with opened_to_read(self.path) as connection:
+        with self._opened() as connection:
             return periods(connection, "minutes", machine, (since_s, until_s), 1)
 
     def overview(
@@ -62,7 +72,7 @@ class HistoryReader:
         self, machines: Sequence[str], since_s: float, until_s: float, most_points: int = 1000
     ) -> dict[str, list[Minute]]:
         """``overview`` of several machines, with a file that is opened once."""
-        with opened_to_read(self.path) as connection:
+        with self._opened() as connection:
             return {
                 machine: overview(connection, machine, (since_s, until_s), max(1, most_points))
                 for machine in machines
@@ -74,7 +84,7 @@ class HistoryReader:
         If the minutes of this time are deleted already: the newest hour, or the newest day.
         """
         end = math.ceil(until_s / 60.0)
-        with opened_to_read(self.path) as connection:
+        with self._opened() as connection:
             for table in ("minutes", "hours", "days"):
                 row = connection.execute(
                     f"SELECT start FROM {table} WHERE start >= ? AND start < ?"  # noqa: S608 - constants
@@ -155,7 +165,7 @@ class HistoryReader:
         return _alert(rows[0]) if rows else None
 
     def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with opened_to_read(self.path) as connection:
+        with self._opened() as connection:
             return connection.execute(query, values).fetchall()
 
 

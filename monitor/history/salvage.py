@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from monitor.durable import LOG_SUFFIXES
 from monitor.history.records import Event
 from monitor.history.schema import PERIODS
 from monitor.history.tally_check import is_tally_row
@@ -27,7 +28,7 @@ def move_aside(path: Path) -> Path:
     """
     target = path.with_name(f"{path.name}.damaged")
     path.replace(target)
-    for suffix in ("-wal", "-shm"):
+    for suffix in LOG_SUFFIXES:
         renamed = target.with_name(target.name + suffix)
         renamed.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):

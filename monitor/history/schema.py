@@ -15,7 +15,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from monitor.durable import connect, transaction, use_log
+from monitor.durable import HeldFile, connect, remove_log, transaction, use_log
 from monitor.history.tally import COLUMNS
 
 APPLICATION_ID = 0x41554849  # "AUHI"
@@ -63,14 +63,26 @@ COMMIT;
 """
 
 
-def open_to_write(path: Path) -> tuple[sqlite3.Connection, bool]:
-    """Open or create the file; the second value is whether it is new.
+def open_to_write(path: Path) -> tuple[sqlite3.Connection, HeldFile, bool]:
+    """Open or create the file; the last value is whether it is new. Close the first value first.
 
-    Raises ``sqlite3.Error`` or ``OSError`` if the file cannot be used, also if a later version of
-    the program made it.
+    No other connection of this process may be open. Raises ``sqlite3.Error`` or ``OSError`` if the
+    file cannot be used, also if a later version of the program made it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if not path.exists():
+        remove_log(path)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    held = HeldFile(path)
+    try:
+        connection, is_new = _opened(path)
+    except BaseException:
+        held.close()
+        raise
+    return connection, held, is_new
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, bool]:
     connection = connect(path)
     try:
         is_new = _is_empty(connection)

@@ -49,7 +49,7 @@ class HistoryStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection, self.is_new = open_to_write(path)
+        self._connection, self._held, self.is_new = open_to_write(path)
         self._machines: dict[str, int] = {}
         self._retention = Retention(self._connection)
         self._tally_check = TallyCheck(self._connection)
@@ -58,6 +58,20 @@ class HistoryStore:
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
+        self._held.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """To read; no transaction is open between two calls."""
+        return self._connection
+
+    def is_in_place(self) -> bool:
+        """Whether the file still has its name, and no other one."""
+        return self._held.is_at(self.path)
+
+    def check_header(self) -> None:
+        """Raise ``sqlite3.DatabaseError`` if another program has overwritten the file."""
+        self._held.check_header(may_be_empty=True)
 
     def write(
         self, minutes: Mapping[tuple[str, int], Tally], events: Iterable[Event], *, durable: bool

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -69,6 +70,8 @@ class HistoryWriter:
         self._next_try_s = 0.0
         self._next_values_s = 0.0
         self._reported_lost = 0
+        self._n_begun = 0
+        """As that of the file, when ``_written_ids`` was cleared for it."""
         self._is_closing = False
         self._file = HistoryFile(path, limits or Limits(), clock)
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -120,7 +123,14 @@ class HistoryWriter:
 
         That is: when too many waited, and when the file began again.
         """
-        return self._pending.n_lost_alerts, self._file.n_begun
+        return self._pending.n_lost_alerts, self._n_begun
+
+    @contextlib.contextmanager
+    def to_read(self) -> Iterator[sqlite3.Connection]:
+        """The open history, for the time of the block. Raises as ``HistoryFile.to_read``."""
+        with self._file.to_read() as connection:
+            self._note_begun()
+            yield connection
 
     def health(self) -> HistoryHealth:
         """The condition of the history."""
@@ -180,7 +190,7 @@ class HistoryWriter:
 
     def _work(self) -> str:
         """Write, and do a part of the upkeep; returns why something is refused."""
-        rest, fault, begun = self._writing, "", self._file.n_begun
+        rest, fault = self._writing, ""
         written: frozenset[str] = frozenset()
         try:
             rest, fault = self._file.write(self._writing)
@@ -196,8 +206,7 @@ class HistoryWriter:
             log.exception("internal error in the history")
             fault = repr(error)
         with self._changed:
-            if self._file.n_begun != begun:  # what was written before may not be in this file
-                self._written_ids.clear()
+            self._note_begun()
             self._note_written(written)
             self._pending.put_back(rest)
             self._writing, self._writing_ids = Batch(), frozenset()
@@ -208,6 +217,13 @@ class HistoryWriter:
             self._next_try_s = self._next_values_s if self._refuses_alerts else 0.0
         self._report(fault)
         return fault
+
+    def _note_begun(self) -> None:
+        """If the file began again, what was written before may not be in it."""
+        with self._changed:
+            if self._n_begun != self._file.n_begun:
+                self._n_begun = self._file.n_begun
+                self._written_ids.clear()
 
     def _note_written(self, event_ids: frozenset[str]) -> None:
         self._written_ids |= dict.fromkeys(event_ids)

@@ -32,7 +32,7 @@ from monitor.notify.target import Target
 from monitor.notify.wording import Message
 from monitor.notify.workers import Workers
 from monitor.outbox.waiting import WaitingAlerts
-from monitor.process.logs import set_up_logging
+from monitor.process.logs import set_up_logging, trace_crashes
 from monitor.process.secret_files import warn_of_readers
 from monitor.process.signals import SignalQueue
 from monitor.process.systemd import Notifier
@@ -53,6 +53,7 @@ def run_notify(config: Path, *, log_format: LogFormat = None) -> None:
     Raises what reading the configuration raises, ``ConfigError`` if there is no target or an
     address cannot be used, and ``ServiceUnavailableError`` if another process does the same.
     """
+    trace_crashes()
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from monitor.clock import Clock
+from monitor.durable import HeldFile, remove_log
 from monitor.errors import ConfigError
 from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.rows import StoredAlert, to_stored_alert, to_stored_machine
-from monitor.outbox.salvage import check_header, move_aside, salvage
+from monitor.outbox.salvage import move_aside, salvage
 from monitor.outbox.schema import StoreError, StoreTooNewError, is_damage
 from monitor.outbox.store import OutboxStore
 from monitor.outbox.unwritten import Unwritten
@@ -49,6 +50,8 @@ class OutboxDisk:
         self._path = path
         self._clock = clock
         self._store: OutboxStore | None = None
+        self._held: HeldFile | None = None
+        """Of the file that ``_store`` writes, and closed after it."""
         self._must_reopen = False
         self._next_try_s = 0.0
 
@@ -58,7 +61,7 @@ class OutboxDisk:
         Raises ``ConfigError`` for a file made by a later version.
         """
         try:
-            self._store = OutboxStore.open(self._path)
+            self._store = self._opened()
             self.memory.merge(self._store)
         except StoreTooNewError as error:
             raise ConfigError(
@@ -72,9 +75,7 @@ class OutboxDisk:
     def close(self) -> None:
         """Write the changes that are left, if the disk accepts them, and close the file."""
         self.flush()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        self._close_file()
 
     def flush(self) -> None:
         """Write all changes, or set ``trouble``."""
@@ -125,26 +126,68 @@ class OutboxDisk:
             )
 
     def _writable_store(self) -> OutboxStore:
-        lost = not self._path.exists()
-        if not lost:
-            check_header(self._path)
-        must_open = self._must_reopen or lost or not self.memory.has_read
-        if self._store is not None and self._store.writable and not must_open:
-            return self._store
-        fresh = self._open_writable()
         if self._store is not None:
-            if lost:  # deleted while open: the open file still has its rows
-                self.memory.merge_alerts(self._store.alerts(limit=-1))
-                self.memory.unrecorded.merge(self._store.unrecorded(-1))
-            self._store.close()
-        self._store, self._must_reopen = fresh, False
+            self._check_place(self._store)
+        if self._store is not None:
+            if self._held is not None:
+                self._held.check_header()
+            if self._store.writable and not self._must_reopen and self.memory.has_read:
+                return self._store
+        self._store = self._reopened(self._store)
+        self._must_reopen = False
         self.memory.unwritten.machines |= set(self.memory.machines)
         self.memory.unwritten.drops = True
-        return fresh
+        return self._store
+
+    def _check_place(self, store: OutboxStore) -> None:
+        """Leave a file that another program has deleted or replaced: it still has its rows.
+
+        SQLite finds the index of the log by its name, so a new file must not be opened before.
+        """
+        if self._held.is_at(self._path) if self._held is not None else self._path.exists():
+            return
+        self.memory.merge_alerts(store.alerts(limit=-1))
+        self.memory.unrecorded.merge(store.unrecorded(-1))
+        self.memory.stored.clear()
+        self._close_file()
+        remove_log(self._path)
+
+    def _reopened(self, before: OutboxStore | None) -> OutboxStore:
+        """The file, opened for writing, in place of ``before``; this stays if that fails."""
+        if before is None or before.writable:
+            fresh = self._open_writable()
+            if before is not None:
+                before.close()
+            return fresh
+        before.close()  # first: SQLite may have opened it without locks, and would end the new ones
+        self._store = None
+        try:
+            return self._open_writable()
+        except BaseException:
+            with contextlib.suppress(*_DISK_ERRORS):
+                self._store = OutboxStore.open_read_only(self._path)
+            raise
+
+    def _opened(self) -> OutboxStore:
+        store = OutboxStore.open(self._path)
+        try:
+            self._held = self._held or HeldFile(self._path)
+        except OSError:
+            store.close()
+            raise
+        return store
+
+    def _close_file(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def _open_writable(self) -> OutboxStore:
         """Open the file, and read it if that was not possible before."""
-        fresh = OutboxStore.open(self._path)
+        fresh = self._opened()
         try:
             if self.memory.has_read:
                 self.memory.stored = fresh.counts()
@@ -197,8 +240,7 @@ class OutboxDisk:
             with contextlib.suppress(sqlite3.Error):
                 cached = self._store.alerts(limit=-1)
                 cached_unrecorded = self._store.unrecorded(-1)
-            self._store.close()
-            self._store = None
+        self._close_file()
         aside = move_aside(self._path)
         machines, alerts, unrecorded = salvage(aside)
         alerts = list({row.event_id: row for row in [*alerts, *cached]}.values())

@@ -7,27 +7,11 @@ import sqlite3
 import time
 from pathlib import Path
 
+from monitor.durable import LOG_SUFFIXES
 from monitor.outbox.rows import StoredAlert, StoredMachine
-from monitor.outbox.schema import (
-    StoreDamagedError,
-    alert_columns,
-    machines_query,
-    unrecorded_query,
-)
+from monitor.outbox.schema import alert_columns, machines_query, unrecorded_query
 
 _KEPT_DAMAGED_FILES = 3
-_LOG_SUFFIXES = ("-wal", "-shm")
-_MAGIC = b"SQLite format 3\0"
-
-
-def check_header(path: Path) -> None:
-    """Raise ``StoreDamagedError`` for a file that was overwritten while open.
-
-    SQLite would continue with its cache and not notice before a restart.
-    """
-    with path.open("rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise StoreDamagedError("its header was overwritten")
 
 
 def move_aside(path: Path) -> Path:
@@ -39,19 +23,19 @@ def move_aside(path: Path) -> Path:
         number += 1
         target = path.with_name(f"{path.name}.damaged-{stamp}-{number}")
     path.rename(target)
-    for suffix in _LOG_SUFFIXES:
+    for suffix in LOG_SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
     damaged = sorted(
         (
             p
             for p in path.parent.glob(f"{path.name}.damaged-*")
-            if not p.name.endswith(_LOG_SUFFIXES)
+            if not p.name.endswith(LOG_SUFFIXES)
         ),
         key=lambda p: p.stat().st_mtime,
     )
     for old in damaged[:-_KEPT_DAMAGED_FILES]:
-        for suffix in ("", *_LOG_SUFFIXES):
+        for suffix in ("", *LOG_SUFFIXES):
             old.with_name(old.name + suffix).unlink(missing_ok=True)
     return target
 

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from monitor.durable import is_damaged, refusal
+from monitor.durable import is_damaged, refusal, remove_log
 
 BUSY_TIMEOUT_S = 2.0
 _APPLICATION_ID = 0x41554F42  # "AUOB"
@@ -83,6 +83,7 @@ def create(path: Path) -> None:
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with contextlib.closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+    remove_log(path)
     unfinished.rename(path)
 
 

@@ -8,6 +8,7 @@ Passwords in URLs are masked.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -15,7 +16,9 @@ import re
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
+from io import UnsupportedOperation
 from typing import Any, ClassVar, Literal, TextIO
 
 from monitor.clock import rfc3339
@@ -47,6 +50,15 @@ def set_up_logging(
     root.handlers = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(capture=True)
+
+
+def trace_crashes() -> None:
+    """Write where each thread is to standard error when a signal ends the process.
+
+    That is a signal of a fault: SIGSEGV, SIGBUS, SIGFPE, SIGILL, or SIGABRT of systemd's watchdog.
+    """
+    with suppress(UnsupportedOperation):  # standard error may have no descriptor
+        faulthandler.enable()
 
 
 def recent_warnings() -> list[dict[str, str]]:

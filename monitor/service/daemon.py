@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
-from io import UnsupportedOperation
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +19,7 @@ from monitor.control.operator_log import OperatorLog
 from monitor.control.server import ControlServer
 from monitor.errors import ServiceUnavailableError
 from monitor.live.feeds import LiveFeeds, live_folder
-from monitor.process.logs import set_up_logging
+from monitor.process.logs import set_up_logging, trace_crashes
 from monitor.process.memory import give_back_memory, share_one_heap, unmap_start_code
 from monitor.process.secret_files import warn_of_broker_secrets
 from monitor.process.signals import SignalQueue
@@ -64,8 +62,7 @@ def run_daemon(
     """
     started_s = SYSTEM_CLOCK.steady_s()
     share_one_heap()
-    with suppress(UnsupportedOperation):  # standard error may have no descriptor
-        faulthandler.enable()  # the watchdog's SIGABRT then writes to the journal where it hung
+    trace_crashes()
     with ExitStack() as stack:
         signals = stack.enter_context(SignalQueue())
         settings = load_config(config)
@@ -115,7 +112,7 @@ def run_daemon(
         delivery.start()
         commissioning.apply(settings)
         waiting = [*outbox.unrecorded(_MOST_WAITING), *outbox.pending(_MOST_WAITING)]
-        evidence.start(plans, waiting, history.path)
+        evidence.start(plans, waiting, history.reader())
         supervisor.apply(plans)
         announce((settings, plans))
         log.info("ready", extra={"version": __version__, "machines": len(plans)})

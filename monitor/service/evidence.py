@@ -21,6 +21,7 @@ from monitor.evidence.piece_work import EvidenceEvent
 from monitor.evidence.recorder import Recorder
 from monitor.evidence.settings import EvidenceSettings
 from monitor.evidence.store import EvidenceStore
+from monitor.history.reader import HistoryReader
 from monitor.process.memory import give_back_memory
 from monitor.service.delivery import Delivery
 from monitor.service.history_feed import HistoryFeed
@@ -77,7 +78,7 @@ class Evidence:
         self,
         plans: Iterable[MachinePlan],
         waiting: Iterable[Alert] = (),
-        history: Path | None = None,
+        history: HistoryReader | None = None,
     ) -> None:
         """Begin to write.
 

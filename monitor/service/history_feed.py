@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 from monitor.alerts import Alert
 from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.config.history import HistorySettings
+from monitor.history.opening import opened_to_read
+from monitor.history.reader import HistoryReader
 from monitor.history.records import Event
 from monitor.history.retention import Limits
 from monitor.history.tally import Tally
@@ -25,7 +29,7 @@ class HistoryFeed:
     """The history of all machines of one daemon, if it is enabled.
 
     Every method may be called from any thread, but ``apply`` and ``close`` only from one. None
-    waits for the disk, except ``has`` and ``close``.
+    waits for the disk, except ``has``, ``close`` and ``apply`` while the history is read.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class HistoryFeed:
         self._guard = threading.Lock()
         self._machines: dict[str, MachineHistory] = {}
         self._writer: HistoryWriter | None = None
+        self._switching = threading.Lock()
+        """Held while the history begins, ends, or is read without a writer."""
         self.apply(settings or HistorySettings())
 
     def apply(self, settings: HistorySettings) -> None:
@@ -45,16 +51,33 @@ class HistoryFeed:
             self.close()
         elif self._writer is None:
             self._flush()  # what came without a history is not kept
-            self._writer = HistoryWriter(self.path, limits, self._clock)
+            with self._switching:
+                self._writer = HistoryWriter(self.path, limits, self._clock)
         else:
             self._writer.set_limits(limits)
 
     def close(self) -> None:
         """Write what is left."""
         self._flush()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
+        with self._switching:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.close()
+
+    def reader(self) -> HistoryReader:
+        """To read the history in this process, also while it is written."""
+        return HistoryReader(self.path, self._to_read)
+
+    @contextlib.contextmanager
+    def _to_read(self) -> Iterator[sqlite3.Connection]:
+        with self._switching:
+            writer = self._writer
+            if writer is None:
+                with opened_to_read(self.path) as connection:
+                    yield connection
+                return
+        with writer.to_read() as connection:
+            yield connection
 
     def machine(self, name: str) -> MachineHistory:
         """Where a machine that starts reports what it gives."""

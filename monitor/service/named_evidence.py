@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from monitor.alerts import Alert, alert_to_dict
@@ -21,7 +20,7 @@ _NEWEST = 500
 
 
 def named_evidence(
-    alerts: Iterable[Alert], history: Path | None, judges: Mapping[str, Judge]
+    alerts: Iterable[Alert], history: HistoryReader | None, judges: Mapping[str, Judge]
 ) -> list[Request]:
     """The pieces that the alerts and the newest messages in the history name.
 
@@ -32,10 +31,9 @@ def named_evidence(
     settled: set[object] = set()
     if history is not None:
         try:
-            reader = HistoryReader(history)
-            found = reader.events(kinds=ALERT_KINDS, limit=_NEWEST)
+            found = history.events(kinds=ALERT_KINDS, limit=_NEWEST)
             messages += [event.payload for event in found]
-            noted = reader.events(kinds=("evidence",), limit=2 * _NEWEST)
+            noted = history.events(kinds=("evidence",), limit=2 * _NEWEST)
             settled = {event.payload.get("evidence_id") for event in noted}
         except AuscultError as error:  # there is none yet, or it cannot be read
             log.debug("the history is not compared with the evidence: %s", error)

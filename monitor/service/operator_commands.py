@@ -23,7 +23,6 @@ from monitor.control.messages import (
 )
 from monitor.control.operator_store import Entry, KnownAlert
 from monitor.errors import AuscultError, UsageError
-from monitor.history.reader import HistoryReader
 from monitor.learning.learner import Learner
 from monitor.service.history_feed import HistoryFeed
 from monitor.service.learning_commands import LearningCommands
@@ -217,7 +216,7 @@ class OperatorCommands:
         if self._daemon.history is None:
             return None
         try:
-            record = HistoryReader(self._daemon.history.path).alert(alert_id)
+            record = self._daemon.history.reader().alert(alert_id)
         except AuscultError as error:  # it is switched off, or cannot be read
             log.debug("the history is not asked for an alert: %s", error)
             return None

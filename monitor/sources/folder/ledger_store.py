@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from monitor.durable import transaction
+from monitor.durable import remove_log, transaction
 from monitor.sources.folder.ledger_file import (
     DISPLACE,
     FORGET,
@@ -82,8 +82,7 @@ class LedgerStore:
         log.error("%s: damaged (%s); the files of the folder are read again", self._path, error)
         with contextlib.suppress(OSError):
             self._path.rename(self._path.with_name(self._path.name + ".damaged"))
-            for suffix in ("-wal", "-shm"):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            remove_log(self._path)
 
     def _connect(self, path: Path | None) -> sqlite3.Connection:
         if path is not None:
