@@ -131,7 +131,7 @@ def test_the_wheel_declares_command_licence_and_extras(wheel: zipfile.ZipFile) -
     """The wheel would lack the command `auscult`, the licence or an extra."""
     names = wheel.namelist()
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
-    assert b"auscult = monitor.cli:main" in wheel.read(entry_points)
+    assert b"auscult = monitor.__main__:main" in wheel.read(entry_points)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     metadata = wheel.read(next(name for name in names if name.endswith("METADATA"))).decode()
     extras = {"train", "demo", "web", "notify", "fleet", "dev"}

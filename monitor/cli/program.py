@@ -18,7 +18,7 @@ import typer
 
 from monitor import __version__
 from monitor.cli import bundles, daemon, diagnosis, evaluation, notify, operation, training, web
-from monitor.cli.stopping import Stopped, end_by, stopped_by_signals
+from monitor.cli.stopping import Stopped, end_behind, end_by, stopped_by_signals
 from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
 from monitor.text.arguments import CommandApp
 from monitor.text.escaping import one_line
@@ -75,7 +75,9 @@ def run_command(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  # a bug still gets its exit status
-        return _unforeseen(error)
+        if isinstance(end := end_behind(error), Stopped):
+            raise end from None
+        return EXIT_INTERRUPTED if end else _unforeseen(error)
 
 
 def _unforeseen(error: Exception) -> int:
