@@ -18,6 +18,7 @@ from monitor.audio.bandwidth import end_of_sound, missing_from, weakened_edge
 from monitor.audio.cells import SoundCells
 from monitor.audio.spectral_gaps import CODEC_SHARE, SpectralGaps
 from monitor.detection.capture_check import CaptureCheck, declared_fault
+from monitor.detection.capture_fault import CaptureFault
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.domain import AudioBlock, CaptureChain, FloatArray, SourceState, SourceStatus
 from monitor.errors import BundleError
@@ -380,3 +381,17 @@ def test_a_capture_of_other_features_is_refused(bundle: Bundle, tmp_path: Path) 
     (tmp_path / "bundle.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="low_db: 127 values for 128 bands"):
         load_bundle(tmp_path)
+
+
+def test_a_fault_of_the_chain_ends_after_four_good_windows_in_a_row() -> None:
+    """A fault that comes and goes would be reported again and again."""
+    fault = CaptureFault[int]()
+    fault.bad(0)
+    for value, expected in ((None, 0), (7, 7), (None, 7)):
+        for _ in range(3):
+            fault.good()
+        fault.bad(value)
+        assert fault.value == expected
+    for left in (7, 7, 7, None):
+        fault.good()
+        assert fault.value == left

@@ -15,6 +15,7 @@ import numpy as np
 from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.cells import CELL_S, SoundCells
 from monitor.audio.spectral_gaps import CODEC_SHARE, ShareOfGaps, share_of_gaps
+from monitor.detection.capture_fault import CaptureFault
 from monitor.detection.low_cut import LowCut
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
@@ -32,7 +33,6 @@ from monitor.model.capture import Capture
 _CELLS = round(3.0 / CELL_S)
 _CELLS_NEEDED = round(2.0 / CELL_S)
 _RECOVERED_SHARE = 0.7
-_RECOVER_WINDOWS = 4
 _EDGE_WINDOWS = 4
 _EDGE_WINDOWS_NEEDED = 3  # two seconds of sound, before which nothing is scored
 _RATE_TOLERANCE = 0.99
@@ -63,10 +63,10 @@ class CaptureCheck:
     """Selects the windows of one machine that can be scored, and gives the reason for the others.
 
     The result depends on the samples and not on how the stream was cut. State: the fault that the
-    stated rate and encoding show, the lowest band without sound and how many windows since then
-    had sound in it, the mean levels of the newest windows, whether they have low frequencies, the
-    shares of spectral gaps in the newest cells, whether they are those of a codec, and the windows
-    that wait for the first shares (two seconds, which a score needs in any case).
+    stated rate and encoding show, the lowest band without sound, the mean levels of the newest
+    windows, whether they have low frequencies, the shares of spectral gaps in the newest cells,
+    whether they are those of a codec, and the windows that wait for the first shares (two seconds,
+    which a score needs in any case).
     """
 
     def __init__(
@@ -82,8 +82,8 @@ class CaptureCheck:
         self._leak = OffsetLeak(capture, spec)
         self._low_cut = LowCut(capture, spec)
         self._declared: SourceState | None = None
-        self._missing: int | None = None
-        self._good_windows = 0
+        self._missing = CaptureFault[int]()
+        """The lowest band without sound."""
         self._is_coded = False
         self._is_sound = False
         self.gap()
@@ -93,8 +93,8 @@ class CaptureCheck:
         """Why the sound cannot be judged at present; None if it can."""
         if self._declared is not None:
             return self._declared
-        if self._missing is not None:
-            end_hz, _ = self._spec.band_edges_hz(self._missing)
+        if (missing := self._missing.value) is not None:
+            end_hz, _ = self._spec.band_edges_hz(missing)
             return _degraded(
                 "bandwidth",
                 f"the sound ends at {_khz(end_hz)} kHz; the training sound reaches "
@@ -195,11 +195,10 @@ class CaptureCheck:
             if any(one[n_scored - 1] < low_db for one in self._levels_db):
                 mean_db = np.stack(self._levels_db).mean(axis=0)
                 missing = weakened_edge(mean_db, self._low_db, n_scored)
-        self._good_windows = self._good_windows + 1 if missing is None else 0
-        if missing is not None and self._missing is None:
-            self._missing = missing
-        elif self._good_windows >= _RECOVER_WINDOWS:
-            self._missing = None
+        if missing is None:
+            self._missing.good()
+        else:
+            self._missing.bad(missing if self._missing.value is None else None)
         while self._gap_shares and self._gap_shares[0][0] <= window.end_sample:
             self._shares.append(self._gap_shares.popleft()[1])
         if len(self._shares) >= _CELLS_NEEDED:

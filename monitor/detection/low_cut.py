@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from monitor.detection.capture_fault import CaptureFault
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
@@ -21,7 +22,6 @@ _ORDERS = (2, 3, 4, 6, 8)
 _TOP_HZ = 2_000.0
 _LEAST_BANDS = 8
 _LEAST_WINDOWS = 3
-_RECOVER_WINDOWS = 4
 
 _BELOW_HEALTHY_DB = 6.0
 """The least drop of the lowest band below healthy sound. With real faults it is 0 dB."""
@@ -44,7 +44,7 @@ class LowCut:
     True if the lowest band is far below the healthy sound, and the bands below 2 kHz differ from
     its middle as a Butterworth filter of order 2 to 8 does, at any gain. The other bands must be
     as usual, and the level must fall as steeply as with the filter in the lowest bands: a shelf
-    does not. State: the frequency of the filter, and how many windows since had low frequencies.
+    does not. State: the frequency of the filter.
     """
 
     def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
@@ -55,21 +55,22 @@ class LowCut:
         self._half_db = (range_db[1] - range_db[0]) / 2.0
         self._spec = spec
         self._lowest_db = float(range_db[0, 0]) if n >= _LEAST_BANDS else -np.inf
-        self._good_windows = 0
-        self.cut_hz: float | None = None
+        self._fault = CaptureFault[float]()
+
+    @property
+    def cut_hz(self) -> float | None:
         """About where the filter begins to cut, while there is one, otherwise None."""
+        return self._fault.value
 
     def add(self, newest_db: Sequence[FloatArray]) -> None:
         """Check the newest window, from the levels of some newest ones, ``(n_mels,)`` each."""
         lowest_db = sum(float(levels_db[0]) for levels_db in newest_db) / len(newest_db)
         if lowest_db >= self._lowest_db - _BELOW_HEALTHY_DB:
-            self._good_windows += 1
-            if self._good_windows >= _RECOVER_WINDOWS:
-                self.cut_hz = None
-            return
-        self._good_windows = 0
-        if self.cut_hz is None and len(newest_db) >= _LEAST_WINDOWS:
-            self.cut_hz = self._cut_of(np.stack(newest_db).mean(axis=0, dtype=np.float64))
+            self._fault.good()
+        elif self.cut_hz is None and len(newest_db) >= _LEAST_WINDOWS:
+            self._fault.bad(self._cut_of(np.stack(newest_db).mean(axis=0, dtype=np.float64)))
+        else:
+            self._fault.bad()
 
     def _cut_of(self, levels_db: DoubleArray) -> float | None:
         """Where the filter of these mean levels cuts; None without one. Shape: ``(n_mels,)``."""

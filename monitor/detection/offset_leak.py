@@ -7,6 +7,7 @@ from collections import deque
 
 import numpy as np
 
+from monitor.detection.capture_fault import CaptureFault
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
@@ -16,7 +17,6 @@ _CELLS = 4
 _STEADY_SHARE = 0.3
 _ABOVE_HEALTHY_DB = 5.0
 _EXPLAINS_DB = 3.0
-_RECOVER_WINDOWS = 4
 
 
 class OffsetLeak:
@@ -25,7 +25,7 @@ class OffsetLeak:
     The window of the Fourier transform lets an offset into the lowest bands. True if the offset is
     steady for two seconds, is louder there than the healthy sound, and explains the level of the
     band. Training sound with the same offset contains it, so that it is not louder. State: the
-    means of the newest cells, and how many windows since were not changed.
+    means of the newest cells, and the offset.
     """
 
     def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
@@ -38,10 +38,13 @@ class OffsetLeak:
         # An offset of full scale is at most this much above the healthy sound.
         self._most_above_db = float((self._of_one_db - self._high_db).max(initial=-np.inf))
         self._waiting: deque[tuple[int, float]] = deque()
-        self._good_windows = 0
-        self.offset: float | None = None
-        """The offset while it changes the scored bands, otherwise None. Full scale is 1."""
+        self._fault = CaptureFault[float]()
         self.gap()
+
+    @property
+    def offset(self) -> float | None:
+        """The offset while it changes the scored bands, otherwise None. Full scale is 1."""
+        return self._fault.value
 
     def gap(self) -> None:
         """Sound was lost: the next cells begin anew."""
@@ -57,11 +60,9 @@ class OffsetLeak:
         while self._waiting and self._waiting[0][0] <= end_sample:
             self._means.append(self._waiting.popleft()[1])
         if self._is_changed(levels_db[: len(self._high_db)]):
-            self.offset, self._good_windows = sum(self._means) / len(self._means), 0
-            return
-        self._good_windows += 1
-        if self._good_windows >= _RECOVER_WINDOWS:
-            self.offset = None
+            self._fault.bad(sum(self._means) / len(self._means))
+        else:
+            self._fault.good()
 
     def _is_changed(self, levels_db: FloatArray) -> bool:
         """Whether the offset changes a window. Shape: ``levels_db`` is ``(n_scored,)``."""

@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 
 from monitor.audio.sample_steps import SampleSteps
+from monitor.detection.capture_fault import CaptureFault
 from monitor.domain import AudioBlock, DoubleArray, FloatArray
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
@@ -18,7 +19,6 @@ _DITHER_DB = 6.0
 """So much more noise than that of rounding comes with dither."""
 _ABOVE_HEALTHY_DB = 2.0
 _MASKED_SHARE = 0.03
-_RECOVER_WINDOWS = 4
 
 
 class RoundingNoise:
@@ -26,8 +26,8 @@ class RoundingNoise:
 
     True if in 3 % of the scored bands this noise is louder than the middle of the healthy levels
     and the sound is not louder than the noise. Training sound with the same few bits has this
-    noise itself, so that it is not louder. State: the steps of the newest cells, and how many
-    windows since were not masked.
+    noise itself, so that it is not louder. State: the steps of the newest cells, and the number
+    of bits.
     """
 
     def __init__(self, capture: Capture, spec: LogMelSpec) -> None:
@@ -38,9 +38,12 @@ class RoundingNoise:
         self._cells: deque[tuple[float, float, int]] = deque()
         self._noise: dict[tuple[float, int], DoubleArray] = {}
         self._step, self._rate_hz = 0.0, 0
-        self._good_windows = 0
-        self.bits: int | None = None
+        self._fault = CaptureFault[int]()
+
+    @property
+    def bits(self) -> int | None:
         """The number of bits while their noise hides the sound, otherwise None."""
+        return self._fault.value
 
     def gap(self) -> None:
         """Sound was lost: the next cells begin anew."""
@@ -57,11 +60,9 @@ class RoundingNoise:
         while self._cells and self._cells[0][0] <= end_s:
             _, self._step, self._rate_hz = self._cells.popleft()
         if self._step and self._is_masked(levels_db):
-            self.bits, self._good_windows = 1 - round(math.log2(self._step)), 0
-            return
-        self._good_windows += 1
-        if self._good_windows >= _RECOVER_WINDOWS:
-            self.bits = None
+            self._fault.bad(1 - round(math.log2(self._step)))
+        else:
+            self._fault.good()
 
     def _is_masked(self, levels_db: FloatArray) -> bool:
         noise_db = self._noise_db()[: len(self._healthy_db)]
