@@ -80,6 +80,7 @@ def test_a_folder_is_a_fleet_without_a_file(tmp_path: Path) -> None:
         ('[defaults]\nshare = "all"\n[[machine]]\nid = "a"\n', "fleet.toml:2"),
         ('[[machine]]\nfolders = "s3://bucket/*"\n', "local folders"),
         ('[[machine]]\nid = "a"\nhealthy = []\n', "fleet.toml:3"),
+        ('[[machine]]\nid = "a"\narchive = []\n', "fleet.toml:3"),
         ('[[machine]]\nid = "a"\nhealthy = ""\n', "fleet.toml:3"),
         ('[defaults]\nshare = "type"\n[[machine]]\nid = "a"\n', "give the machines a type"),
     ],

@@ -85,6 +85,14 @@ def test_what_cannot_be_stored_is_said_in_one_line(
     assert not users_file(node).exists()
 
 
+def test_a_user_without_a_password_is_refused(node: Daemon) -> None:
+    """The page would be served, and the user believed to be stored."""
+    for option in (("--user", "anna"), ("--role", "viewer")):
+        done = auscult("web", "--config", node.config, *option)
+        assert done.status == 64
+        assert "--set-password" in done.err
+
+
 def typed(node: Daemon, *passwords: str) -> tuple[int, bytes]:
     """Type the passwords at a terminal; exit status, and all that the terminal has shown."""
     ours, theirs = pty.openpty()

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from monitor.cli.options import DEFAULT_CONFIG
+from monitor.errors import UsageError
 from monitor.text.arguments import CommandApp
 
 
@@ -33,22 +34,25 @@ def web(
         ),
     ] = False,
     user: Annotated[
-        str, typer.Option(help="The user, with --set-password.", metavar="NAME")
-    ] = "operator",
+        str | None,
+        typer.Option(help="The user, with --set-password. By default `operator`.", metavar="NAME"),
+    ] = None,
     role: Annotated[
-        Literal["viewer", "operator"],
+        Literal["viewer", "operator"] | None,
         typer.Option(
             help="With --set-password: a viewer may see everything and play sound, an operator may "
-            "also mute, label and learn."
+            "also mute, label and learn. By default `operator`."
         ),
-    ] = "operator",
+    ] = None,
 ) -> None:
     """Serve a web page with the machines of the running daemon, and metrics."""
     from monitor.commands.web import set_password as set_password_command
     from monitor.commands.web import web as web_command
 
     if set_password:
-        set_password_command(config, user, role)
+        set_password_command(config, user or "operator", role or "operator")
+    elif user is not None or role is not None:
+        raise UsageError("--user and --role need --set-password")
     else:
         web_command(config or DEFAULT_CONFIG)
 

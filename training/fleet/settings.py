@@ -30,7 +30,7 @@ class Defaults(BaseModel):
     """Machines of one type are alike, such as pumps of one model."""
     healthy: tuple[Place, ...] = Field(default=("healthy",), min_length=1)
     """Healthy recordings: files, folders or patterns. ``{machine}`` is the id of the machine."""
-    archive: tuple[Place, ...] = ("archive",)
+    archive: tuple[Place, ...] = Field(default=("archive",), min_length=1)
     """The recordings that ``auscult fleet replay`` scores."""
     references: tuple[Place, ...] = ()
     """A file, folder or pattern for each reference machine outside of the fleet."""
