@@ -90,7 +90,11 @@ def _unforeseen(error: Exception) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"disk error: {where}{error.strerror}")
         return ServiceUnavailableError.exit_status
-    if isinstance(error, OSError) and error.errno in _PATH_TROUBLE and error.filename:
+    if (
+        isinstance(error, OSError)
+        and error.errno in _PATH_TROUBLE
+        and isinstance(error.filename, str)
+    ):
         # Such as a folder in the place of a file of results, or a folder that was deleted.
         _complain(f"{error.filename}: {error.strerror}")
         return MissingInputError.exit_status

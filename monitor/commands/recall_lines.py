@@ -6,6 +6,7 @@ left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,4 +82,4 @@ def _shares(values: Any) -> dict[str, float]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, float | int)
+    return isinstance(value, float | int) and math.isfinite(value)

@@ -15,6 +15,7 @@ from typing import Any
 from monitor.clock import Clock
 from monitor.durable import replace_content
 from monitor.text.json_objects import json_object
+from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
 
 
 class RunningTime:
@@ -35,7 +36,7 @@ class RunningTime:
         now_s = self._clock.steady_s()
         self._offset_s = -now_s
         try:
-            known = json_object(self._path.read_bytes())
+            known = json_object(read_regular(self._path, MOST_STATE_BYTES))
             run_s, steady_s = float(known["run_s"]), float(known["steady_s"])
             boot_id = known["boot_id"]
         except (OSError, ValueError, KeyError, TypeError):

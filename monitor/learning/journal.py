@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from monitor.detection.duty_cycle import DutyPart
 from monitor.durable import replace_content
+from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
 
 log = logging.getLogger(__name__)
 
@@ -198,18 +199,19 @@ def read_journal(folder: Path) -> Journal | None:
     """
     path = folder / _NAME
     try:
-        return _journal().validate_json(path.read_bytes())
+        return _journal().validate_json(read_regular(path, MOST_STATE_BYTES))
     except FileNotFoundError:
         fault = "does not exist"
-    except ValidationError:
+    except ValueError:  # also that of the validation
         fault = "is damaged; it is kept as journal.damaged"
         path.replace(path.with_suffix(".damaged"))
     try:
-        journal = _journal().validate_json((folder / _COPY).read_bytes())
+        content = read_regular(folder / _COPY, MOST_STATE_BYTES)
+        journal = _journal().validate_json(content)
     except FileNotFoundError:
         if "damaged" not in fault:
             return None
-    except ValidationError:
+    except ValueError:
         (folder / _COPY).unlink()
     else:
         log.error("%s %s: its copy of the last change of the bundle is used", path, fault)

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.domain import FloatArray
 from monitor.durable import replace_content, sync
 from monitor.text.escaping import one_line
+from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
 
 log = logging.getLogger(__name__)
 
@@ -199,8 +200,11 @@ class PieceStore:
 
     def _read_index(self) -> Iterable[Piece]:
         try:
-            lines = self._index.read_bytes().splitlines()
+            lines = read_regular(self._index, MOST_STATE_BYTES).splitlines()
         except FileNotFoundError:
+            return
+        except ValueError as error:
+            log.warning("%s", error)
             return
         for line in lines:
             try:

@@ -27,6 +27,7 @@ from apprise.manager_plugins import NotificationManager
 from apprise.plugins.base import NotifyBase
 
 from monitor.notify.connection_faults import connection_fault
+from monitor.notify.mail_recipients import recipients, without_address
 from monitor.notify.redirects import lossless_redirects
 from monitor.notify.secret_words import masked, secret_words, shown_scheme
 from monitor.text.escaping import one_line
@@ -34,6 +35,8 @@ from monitor.text.escaping import one_line
 _MOST_DETAIL = 300
 _NO_CONNECTION = re.compile(r"(a )?connection error (occur|while)", re.IGNORECASE)
 """How apprise begins its report about a connection."""
+_NO_MAIL = re.compile(r'Sending email to "[^"]*" failed')
+"""How it reports a mail that was not sent."""
 _REASON = "Socket Exception: "
 """How it then begins the reason, at the level of debugging."""
 _picture: Any = AttachMemory  # apprise is typed in parts only
@@ -42,16 +45,22 @@ _ANSWER_KEYS = ("ok", "is_usable", "detail")
 
 
 class _Lines(logging.Handler):
-    """Keeps what apprise reports, and the reason of the newest connection that failed."""
+    """Keeps what apprise reports, and the reasons of what failed."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
         self.reason = ""
+        self.reasons: dict[str, str] = {}
+        """Of the mails that were not sent, by their lines."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.levelno >= logging.WARNING:
+            if _NO_MAIL.match(text):
+                if not self.reason:  # only some recipients were refused, and are reported
+                    return
+                self.reasons[text], self.reason = self.reason, ""
             self.lines.append(text)
         elif text.startswith(_REASON):
             self.reason = text.removeprefix(_REASON)
@@ -71,14 +80,19 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         is_usable = target is not None
         if target is not None:
             secrets, where = secret_words(url, _host(target)), _where(target)
-            with lossless_redirects(url) as refused:
+            lines.lines += without_address(url)
+            with lossless_redirects(url) as refused, recipients() as mail:
                 ok = "title" not in request or _send(target, request, lines.lines)
+            ok = ok or mail.have_it
             if refused:  # apprise reports each as a connection that failed
                 lines.lines = [one for one in lines.lines if not _NO_CONNECTION.match(one)]
                 lines.lines += refused
     except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; its text may be secret
         lines.lines.append(f"{type(error).__name__}: {error}")
-    said = (_plain(masked(line, secrets), where, lines.reason) for line in lines.lines)
+    said = (
+        _plain(masked(line, secrets), where, lines.reason, lines.reasons.get(line))
+        for line in lines.lines
+    )
     detail = one_line("; ".join(dict.fromkeys(said)))
     if not is_usable:
         detail = f"apprise does not accept this address: {_why_refused(url)}"
@@ -133,8 +147,13 @@ def _where(target: NotifyBase) -> str:
     return f"{host}:{port}" if _host(target) and isinstance(port, int) else host
 
 
-def _plain(line: str, where: str, reason: str) -> str:
-    """A report of apprise, which names neither the port nor what is wrong with a connection."""
+def _plain(line: str, where: str, reason: str, of_mail: str | None) -> str:
+    """A report of apprise, which names neither the port nor what is wrong with a connection.
+
+    ``of_mail``: the reason for a mail that was not sent.
+    """
+    if of_mail is not None:
+        return f"{line.rstrip('.')}: {connection_fault(of_mail, where)}"
     if _NO_CONNECTION.match(line):
         return connection_fault(reason, where)
     return line

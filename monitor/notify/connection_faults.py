@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 _NO_ANSWER = "no answer from {where}: "
+_CLOSED = "{where} closes the connection"
 _KNOWN = (
     (
         r"certificate verify failed: ([a-z][a-z -]*[a-z])",
@@ -25,8 +26,10 @@ _KNOWN = (
     (r"timed out", _NO_ANSWER + "it does not answer in time"),
     (r"network is unreachable|no route to host", _NO_ANSWER + "there is no network to it"),
     (r"starttls extension not supported", "{where} offers no STARTTLS at this port"),
+    (r"smtp auth extension not supported", "{where} offers no login at this port"),
+    (r"connection unexpectedly closed|server not connected|connection reset", _CLOSED),
     (r"^\W*53[045], b", "{where} does not accept the user and the password"),
-    (r"^\W*([45]\d\d), b", "{where} refuses with status {}"),
+    (r"(?:^\W*|\()([45]\d\d), b", "{where} refuses with status {}"),
 )
 _UNKNOWN = _NO_ANSWER + "the connection failed"
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.durable import replace_content
 from monitor.errors import BadInputError
 from monitor.notify.ledger import Ledger
+from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
 
 _VERSION = 1
 _FILE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -34,9 +35,11 @@ class LedgerFile:
         Raises ``BadInputError`` if the file is damaged, and ``OSError`` if it cannot be read.
         """
         try:
-            content = self.path.read_bytes()
+            content = read_regular(self.path, MOST_STATE_BYTES)
         except FileNotFoundError:
             return None
+        except ValueError as error:
+            raise BadInputError(str(error)) from None
         try:
             return decoded(content)
         except ValueError as error:

@@ -224,7 +224,7 @@ class OutboxDisk:
         """
         self.memory.assume_sequence()
         try:
-            if not self._path.exists():
+            if not self._path.is_file():  # a FIFO would never be open
                 return
             self._store = OutboxStore.open_read_only(self._path)
             self.memory.merge(self._store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -72,7 +73,7 @@ class Outbox:
         self._clock = clock
         self._guard = threading.RLock()
         self._closed = False
-        self._lock_file = locked(lock_path(path))
+        self._lock = locked(lock_path(path))
         self._disk = OutboxDisk(path, clock)
         self._memory = self._disk.memory
         self._reads = OutboxReads(self._disk, clock)
@@ -245,5 +246,6 @@ class Outbox:
             raise ServiceUnavailableError(f"outbox {self.path}: closed")
 
     def _unlock(self) -> None:
-        if self._lock_file is not None:
-            self._lock_file.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, rfc3339
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.service.write_behind import WRITE_BEHIND
+from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
 
 log = logging.getLogger(__name__)
 
@@ -159,10 +160,10 @@ class OperationRecord:
             return fresh
         WRITE_BEHIND.flush(self._path, self.LONGEST_SAVE_S)  # those of the bundle before
         try:
-            counts = _FILE.validate_json(self._path.read_bytes())
+            counts = _FILE.validate_json(read_regular(self._path, MOST_STATE_BYTES))
         except FileNotFoundError:
             return fresh
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             reason = "the file is damaged" if isinstance(error, ValidationError) else error
             self._complain(f"they begin again at 0: {reason}")
             return fresh

@@ -24,6 +24,10 @@ def open_regular(path: Path, *, follow_links: bool = True) -> int:
     raise OSError(number, text, os.fspath(path))
 
 
+MOST_STATE_BYTES = 64 << 20
+"""Of a file in which a program keeps its own state."""
+
+
 def read_regular(path: Path, most_bytes: int, *, follow_links: bool = True) -> bytes:
     """The content of a regular file. Raises ``OSError``, and ``ValueError`` if it is larger."""
     with os.fdopen(open_regular(path, follow_links=follow_links), "rb") as file:
