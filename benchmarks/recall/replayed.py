@@ -204,7 +204,10 @@ class _Replays:
         pipeline = Pipeline(known.bundle, network=self._network, whole=whole)
         watch = ScoreWatch(known.supported, DetectorSettings(), OperationSettings())
         raised, supported = [], 0
-        for output in (*map(pipeline.push, _blocks(sound, spec.sample_rate_hz)), pipeline.finish()):
+        for output in (
+            *map(pipeline.push, blocks_of(sound, spec.sample_rate_hz)),
+            pipeline.finish(),
+        ):
             raised += [one for one in output.decisions if one.kind == "raised"]
             for score in sorted((*output.scores, *output.channel_scores), key=_place):
                 decision = watch.push(score)
@@ -232,7 +235,8 @@ def _sound(piece: Piece, added: FloatArray | None = None, level_db: float = 0.0)
     return piece.frames_db if added is None else piece.with_sound(added, level_db)
 
 
-def _blocks(sound: FloatArray, rate_hz: int) -> Iterator[AudioBlock | LogMelBlock]:
+def blocks_of(sound: FloatArray, rate_hz: int) -> Iterator[AudioBlock | LogMelBlock]:
+    """A sound, or frames in dB, in the blocks of a replay."""
     if sound.ndim == 2:
         yield LogMelBlock(sound, 0)
         return

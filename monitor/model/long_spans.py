@@ -22,7 +22,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.head import Head, distances_between, larger_distance
 from monitor.model.peak_scores import PeakScores
 
-_PARTS = {10.0: 9, 15.0: 8, 120.0: 8, 900.0: 8}
+_PARTS = {10.0: 9, 15.0: 8, 27.0: 5, 120.0: 8, 900.0: 8}
 LONG_SPANS_S = tuple(_PARTS)
 _MOST_LEFT_OUT = 5 / 9
 _MOST_GAIN = 1.25

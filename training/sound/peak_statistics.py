@@ -19,7 +19,7 @@ from training.sound.section_spectra import SectionSpectra
 
 logger = logging.getLogger(__name__)
 
-LEAST_RECORDINGS = 8
+LEAST_RECORDINGS = 4
 PIECE_S = 15.0
 SPEED_SHARE = 0.015
 """The usual variation of the speed between days, as in :mod:`training.sound.alterations`."""
