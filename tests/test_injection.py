@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_bootstraps")]
 RATE_HZ = 16_000
 N_RECORDINGS = 8
 LEVELS = [f"{level:g} dB" for level in LEVELS_DB]
-SPANS = ["2 s", "10 s", "15 s", "2 min", "15 min"]
+SPANS = ["2 s", "10 s", "15 s", "27 s", "2 min", "15 min"]
 
 
 def write_sound(folder: Path) -> Path:

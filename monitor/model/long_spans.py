@@ -1,4 +1,4 @@
-"""Scores over more sound than the span of a bundle: 10 s, 15 s, 2 min, 15 min.
+"""Scores over more sound than the span of a bundle: 10 s, 15 s, 27 s, 2 min, 15 min.
 
 A fault lasts for hours. In the average over minutes, chance variation cancels that hides a faint
 fault for seconds. A long span consists of parts. Its score is bounded by the smallest one that is
