@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import BadInputError, MissingInputError
+from monitor.history import opening
 from monitor.history.reader import HistoryReader
 from monitor.history.recorder import MinuteRecorder
 from monitor.history.records import Event
@@ -193,6 +194,20 @@ def test_an_empty_history_is_not_called_that_of_another_program(path: Path) -> N
     path.touch()
     with pytest.raises(BadInputError, match=r"is empty: .* its disk is full"):
         HistoryReader(path).machines()
+
+
+def test_a_locked_history_is_not_read_without_its_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest alerts would seem not to exist."""
+    monkeypatch.setattr(opening, "_TIMEOUT_S", 0.05)
+    HistoryStore(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("INSERT INTO machines (name) VALUES ('m')")
+        with pytest.raises(BadInputError, match="locked"):
+            HistoryReader(path).machines()
+    assert HistoryReader(path).machines() == ["m"]
 
 
 def test_minutes_follow_the_clock() -> None:

@@ -178,3 +178,22 @@ def test_deleting_leaves_time_for_alerts(kept: Kept) -> None:
         steps += 1
     assert steps >= 3
     assert kept.reader.machines() == []
+
+
+@pytest.mark.parametrize("set_by_s", [0.0, 3600.0, -1.0, -40.0, -3600.0])
+def test_a_new_file_never_continues_at_a_position_of_another_one(
+    kept: Kept, path: Path, set_by_s: float
+) -> None:
+    """A reader would not notice that it is another file, and would miss its first events."""
+    batches = []
+    for _ in range(2):
+        for number in range(50):  # more events than seconds
+            kept.write({}, event("state", START_UNIX_S + number))
+        batches.append([one.position for one in kept.reader.events(newest_first=False)])
+        kept.file.close()
+        path.unlink()
+        kept.file = HistoryFile(path, Limits(), kept.clock)
+        kept.clock.now_s += 10.0
+        kept.clock.set_by_s += set_by_s
+    before, after = batches
+    assert after[0] > before[-1] or after[-1] < before[0]

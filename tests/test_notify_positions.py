@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitor.history.opening import opened_to_read
+from monitor.history.reader import HistoryReader
+from monitor.history.store import HistoryStore
+from monitor.notify.folding import Interest
 from monitor.notify.incident import Incident
+from monitor.notify.intake import Intake
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
+from monitor.outbox.waiting import WaitingAlerts
+from tests.clocks import START_UNIX_S, FakeClock
+from tests.histories import alert as alert_event
 from tests.notify_model import MemoryLedger, World, plan, titles
 
 
@@ -193,3 +202,34 @@ def test_a_full_disk_stops_no_message(world: World, monkeypatch: pytest.MonkeyPa
     world.start()
     world.settle()
     assert len(world.sent) == 3
+
+
+@pytest.mark.parametrize("blind", range(4))
+def test_an_end_is_sent_although_one_look_at_the_history_does_not_show_it(
+    tmp_path: Path, blind: int
+) -> None:
+    """The place in the history would be behind an end that was never read, and never sent."""
+    raised, cleared = (
+        replace(one, payload={**one.payload, "at": one.at, "sequence": number})
+        for number, one in enumerate(
+            [alert_event("raised", START_UNIX_S), alert_event("cleared", START_UNIX_S + 9)], 1
+        )
+    )
+    files = {"whole": [raised, cleared], "without its log": [raised]}
+    for name, events in files.items():
+        store = HistoryStore(tmp_path / name)
+        store.write({}, events, durable=True)
+        store.close()
+    looks = (("whole", "without its log")[number == blind] for number in itertools.count())
+    intake = Intake(
+        "phone",
+        Interest(),
+        history=HistoryReader(tmp_path, lambda: opened_to_read(tmp_path / next(looks))),
+        outbox=WaitingAlerts(tmp_path / "none"),
+        ledger=LedgerFile(tmp_path / "phone.json"),
+        clock=FakeClock(),
+    )
+    ledger = Ledger()
+    for _ in range(5):
+        intake.take(ledger)
+    assert [one.has_ended for one in ledger.incidents.values()] == [True]

@@ -184,9 +184,8 @@ class Companions:
             return False
         try:
             history = HistoryReader(self._state / "history.sqlite3")
-            return history.last_position() >= ledger.position and not history.events_after(
-                ledger.position, kinds=ALERT_KINDS, limit=1
-            )
+            events, last = history.news(ledger.position, kinds=ALERT_KINDS, limit=1)
+            return last >= ledger.position and not events
         except AuscultError:
             return False
 

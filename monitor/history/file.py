@@ -188,9 +188,10 @@ class HistoryFile:
                 *(self._path, self._damaged.name, number, n_rows),
             )
             self._damaged = None
-        # Readers keep positions: new ones are above all that were ever given.
-        last = max(store.last_position(), self._last_position, int(self._clock.unix_s()))
-        store.begin_positions_at(last)
+        # Readers keep positions: new ones are above all that were ever given, or far below them if
+        # the clock was set back. In milliseconds, no file has as many events as it is old.
+        now = int(self._clock.unix_s() * 1000.0)
+        store.begin_positions_at(max(store.last_position(), self._last_position, now))
         self.n_begun += 1
 
     def _check_log(self, store: HistoryStore) -> None:

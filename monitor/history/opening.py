@@ -13,6 +13,8 @@ from monitor.errors import BadInputError, MissingInputError
 from monitor.history.schema import check_version
 
 _TIMEOUT_S = 2.0
+_NO_LOG = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+"""The daemon has ended since its log was seen, or the index of the log cannot be made here."""
 
 
 @contextlib.contextmanager
@@ -61,8 +63,11 @@ def _connected(path: Path) -> sqlite3.Connection:
         return _connect(path, "?mode=ro&immutable=1")
     try:
         return _connect(path, "?mode=ro")
-    except sqlite3.OperationalError:
-        # The daemon has ended since then, or the index of its log cannot be used.
+    except sqlite3.OperationalError as error:
+        if (
+            getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_LOG
+        ):  # without its log it would be an old one
+            raise
         return _connect(path, "?mode=ro&immutable=1")
 
 

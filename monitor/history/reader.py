@@ -123,9 +123,21 @@ class HistoryReader:
         self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
     ) -> list[Event]:
         """The events that were written after that of a position, oldest first."""
-        where, values = _conditions(("position > ?", position), kinds=kinds)
-        query = f"{_EVENT} {where} ORDER BY position LIMIT ?"
-        return [_event(row) for row in self._rows(query, (*values, limit))]
+        return [_event(row) for row in self._rows(*_after(position, kinds, limit))]
+
+    def news(
+        self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
+    ) -> tuple[list[Event], int]:
+        """As ``events_after``, and the position of the newest event of any kind before that.
+
+        Both are from one open file: no event up to that position is missing.
+        """
+        with self._opened() as connection:
+            last = _last_position(connection)
+            if last <= position:
+                return [], last
+            query, values = _after(position, kinds, limit)
+            return [_event(row) for row in connection.execute(query, values)], last
 
     def recorded(self, event_ids: Collection[str]) -> set[str]:
         """Those messages of alerts that the history has, by their ``event_id``."""
@@ -139,8 +151,8 @@ class HistoryReader:
 
     def last_position(self) -> int:
         """The position of the event that was written last; 0 without any."""
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-        return int(rows[0][0]) if rows else 0
+        with self._opened() as connection:
+            return _last_position(connection)
 
     def alerts(
         self,
@@ -179,6 +191,17 @@ def _conditions(
         texts.append(f"kind IN ({', '.join('?' * len(kinds))})")
     where = f"WHERE {' AND '.join(texts)}" if texts else ""
     return where, (*(value for _, value in used), *kinds)
+
+
+def _after(position: int, kinds: Sequence[str], limit: int) -> tuple[str, tuple[Any, ...]]:
+    where, values = _conditions(("position > ?", position), kinds=kinds)
+    return f"{_EVENT} {where} ORDER BY position LIMIT ?", (*values, limit)
+
+
+def _last_position(connection: sqlite3.Connection) -> int:
+    query = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+    row = connection.execute(query).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _event(row: Sequence[Any]) -> Event:

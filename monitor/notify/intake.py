@@ -111,23 +111,24 @@ class Intake:
         Raises ``MissingInputError`` and ``BadInputError``.
         """
         has_changed = False
-        last = self._history.last_position()
         if ledger.began_unix_s is not None:
             ledger.position = self._position_at(ledger.began_unix_s)
             ledger.began_unix_s, has_changed = None, True
-        if last < ledger.position:
-            log.warning("%s: the history is another file than before", self._name)
-            ledger.begin_again(last)
         kinds = self._interest.event_kinds
-        while last > ledger.position:
-            events = self._history.events_after(ledger.position, kinds=kinds, limit=self.BATCH)
+        is_over = False
+        while not is_over:
+            events, last = self._history.news(ledger.position, kinds=kinds, limit=self.BATCH)
+            if last < ledger.position:
+                log.warning("%s: the history is another file than before", self._name)
+                ledger.begin_again(last)
+                continue
             for event in events:
                 if event.kind in ALERT_KINDS:
                     self._take_earlier(ledger, event.machine, whole(event.payload.get("sequence")))
                     self._early.settle(event.event_id)
                 fold(ledger, event, self._interest)
                 has_changed = True
-            if len(events) < self.BATCH:
+            if is_over := len(events) < self.BATCH:
                 ledger.position = max(ledger.position, last)  # others are not read again
         return has_changed
 
