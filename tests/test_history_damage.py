@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +21,7 @@ from monitor.history.store import HistoryStore
 from monitor.history.tally_check import TallyCheck
 from monitor.history.writer import HistoryWriter
 from tests.clocks import START_UNIX_S
+from tests.daemons import ROOT
 from tests.histories import (
     START,
     alert,
@@ -194,3 +199,73 @@ def test_a_step_of_the_check_reads_few_rows_and_all_are_read_in_turn(
     # Minutes, and the empty end of them; quarters, hours and days.
     assert steps == 250 // 50 + 1 + 1 + 1 + 1
     store.close()
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A damaged history that a killed daemon has left, with its newest event only in the log."""
+    path = Path(tmp_path_factory.mktemp("damaged")) / "history.sqlite3"
+    store = HistoryStore(path)
+    events = [alert("raised", START_UNIX_S + number, name=f"a{number}") for number in range(1500)]
+    store.write({("m", START): tally(0.5)}, events, durable=True)
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        query = "SELECT rootpage FROM sqlite_schema WHERE name = 'minutes'"
+        (root,) = connection.execute(query).fetchone()
+    store = HistoryStore(path)
+    store.write({}, [alert("raised", START_UNIX_S + 1500, name="a1500")], durable=True)
+    left = path.parent / "left"
+    left.mkdir()
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", left)
+    store.close()
+    with (left / path.name).open("r+b") as file:
+        file.seek((root - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    return left
+
+
+REPLACES_AND_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from monitor.history.store import HistoryStore
+from monitor.history.writer import HistoryWriter
+from tests.histories import START, tally
+path, owner, name, number = Path(sys.argv[1]), *sys.argv[2].split("."), int(sys.argv[3])
+owner = {"Path": Path, "HistoryStore": HistoryStore}[owner]
+call, calls = getattr(owner, name), iter(range(1000))
+def killed(*arguments, **options):
+    if next(calls) == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return call(*arguments, **options)
+setattr(owner, name, killed)
+writer = HistoryWriter(path)
+writer.add_minute("m", START, tally(0.5))
+writer.close(20.0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "number"),
+    [
+        *(("Path.replace", number) for number in range(4)),
+        *(("HistoryStore.write", number) for number in range(1, 4)),
+        ("HistoryStore.begin_positions_at", 0),
+    ],
+)
+def test_a_kill_while_a_damaged_file_is_replaced_loses_no_event(
+    damaged: Path, path: Path, step: str, number: int
+) -> None:
+    """An end that `auscult notify` has not read would never be sent."""
+    shutil.copytree(damaged, path.parent)
+    command = [sys.executable, "-c", REPLACES_AND_IS_KILLED, str(path), step, str(number)]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    with writing(path) as writer:
+        writer.add_minute("m", START, tally(0.5))
+        assert raise_alert(writer, 9999)
+    found = HistoryReader(path).events_after(0, limit=9999)
+    assert [one.alert_id for one in found] == [*(f"a{number}" for number in range(1501)), "a9999"]
+    assert [one.position for one in found[:-1]] == list(range(1, 1502))
+    assert path.with_name(path.name + ".damaged").exists()
+    assert not list(path.parent.glob("*.salvage*"))

@@ -16,7 +16,14 @@ from monitor.durable import LOG_SUFFIXES, is_damaged, remove_log
 from monitor.errors import BadInputError, MissingInputError
 from monitor.history.pending import Batch
 from monitor.history.retention import Limits, Retention
-from monitor.history.salvage import move_aside, salvaged_events, salvaged_tallies
+from monitor.history.salvage import (
+    finish_move,
+    keep_damaged,
+    move_aside,
+    salvage_path,
+    salvaged_events,
+    salvaged_tallies,
+)
 from monitor.history.space import space_at
 from monitor.history.store import HistoryStore
 
@@ -60,7 +67,6 @@ class HistoryFile:
         self._expiry_due_s = 0.0
         self._check_due_s = 0.0
         self._store: HistoryStore | None = None
-        self._damaged: Path | None = None
         self._last_position = 0
         self._guard = threading.RLock()
         """Held while the connection is used, made or closed."""
@@ -140,7 +146,7 @@ class HistoryFile:
             return False
         log.error("history %s is damaged (%s)", self._path, error)
         try:
-            self._damaged = move_aside(self._path)
+            move_aside(self._path)
         except OSError:
             return False
         self.n_damaged += 1
@@ -156,26 +162,30 @@ class HistoryFile:
         if self._store is not None:  # another program has deleted or replaced the file
             self.close()
             remove_log(self._path)
+        finish_move(self._path)
         self._store = store = HistoryStore(self._path)
         self.upkeep_due_s = self._expiry_due_s = self._check_due_s = 0.0
-        if store.is_new:
+        if store.is_new or salvage_path(self._path).exists():
             try:
                 self._begin(store)
             except BaseException:
                 self.close()
-                self._path.unlink(missing_ok=True)  # it begins with the next attempt
+                if store.is_new:
+                    self._path.unlink(missing_ok=True)  # it begins with the next attempt
                 raise
         self._last_position = store.last_position()
         return store
 
     def _begin(self, store: HistoryStore) -> None:
-        """Begin a new file, with what a damaged one still has."""
-        if self._damaged is not None:
+        """Begin a new file, with what a damaged one still has; after a kill, continue to do so."""
+        damaged = salvage_path(self._path)
+        has_damaged = damaged.exists()
+        if has_damaged:
             number = n_rows = n_quarters = 0
-            for events in salvaged_events(self._damaged):
+            for events in salvaged_events(damaged):
                 store.write({}, events, durable=False)
                 number += len(events)
-            for table, machine, rows in salvaged_tallies(self._damaged):
+            for table, machine, rows in salvaged_tallies(damaged):
                 if not space_at(self._path.parent).for_all:
                     break
                 store.restore(table, machine, rows)
@@ -184,14 +194,15 @@ class HistoryFile:
             if not n_quarters:  # it was a file of an earlier version
                 store.fill_all()
             log.error(
-                "history %s: begins again; read from %s: %d events, %d rows of values",
-                *(self._path, self._damaged.name, number, n_rows),
+                "history %s: begins again; read from the damaged one: %d events, %d rows of values",
+                *(self._path, number, n_rows),
             )
-            self._damaged = None
         # Readers keep positions: new ones are above all that were ever given, or far below them if
         # the clock was set back. In milliseconds, no file has as many events as it is old.
         now = int(self._clock.unix_s() * 1000.0)
         store.begin_positions_at(max(store.last_position(), self._last_position, now))
+        if has_damaged:
+            keep_damaged(self._path)
         self.n_begun += 1
 
     def _check_log(self, store: HistoryStore) -> None:

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from monitor.durable import LOG_SUFFIXES
+from monitor.durable import LOG_SUFFIXES, remove_log
 from monitor.history.records import Event
 from monitor.history.schema import PERIODS
 from monitor.history.tally_check import is_tally_row
@@ -21,19 +21,37 @@ _MOST_TALLIES = 100_000
 _AT_ONCE = 500
 
 
-def move_aside(path: Path) -> Path:
-    """Rename a damaged file and its log, and replace the one that was renamed before.
+def salvage_path(path: Path) -> Path:
+    """A damaged file has this name until what can be read is in the new file, also after a kill."""
+    return path.with_name(f"{path.name}.salvage")
 
-    Returns the new path. Raises ``OSError``.
-    """
-    target = path.with_name(f"{path.name}.damaged")
+
+def move_aside(path: Path) -> None:
+    """Rename a damaged file and its log to ``salvage_path``. Raises ``OSError``."""
+    target = salvage_path(path)
     path.replace(target)
+    remove_log(target)  # of another one
+    _move_log(path, target)
+
+
+def finish_move(path: Path) -> None:
+    """Rename the log too, if a kill has ended ``move_aside`` before. Raises ``OSError``."""
+    if salvage_path(path).exists() and not path.exists():
+        _move_log(path, salvage_path(path))
+
+
+def keep_damaged(path: Path) -> None:
+    """Keep the damaged file as the newest one, for people: all is read. Raises ``OSError``."""
+    source, target = salvage_path(path), path.with_name(f"{path.name}.damaged")
+    remove_log(target)
+    _move_log(source, target)
+    source.replace(target)
+
+
+def _move_log(path: Path, target: Path) -> None:
     for suffix in LOG_SUFFIXES:
-        renamed = target.with_name(target.name + suffix)
-        renamed.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).replace(renamed)
-    return target
+            path.with_name(path.name + suffix).replace(target.with_name(target.name + suffix))
 
 
 def salvaged_events(path: Path) -> Iterator[list[Event]]:

@@ -145,7 +145,8 @@ class HistoryStore:
         return int(row[0]) if row else 0
 
     def begin_positions_at(self, position: int) -> None:
-        """Give the next event a position above ``position``, for a file without events."""
+        """Give the next event a position above ``position``, and put all on the disk."""
+        self._connection.execute("PRAGMA synchronous = FULL")
         with transaction(self._connection):
             self._connection.execute("DELETE FROM sqlite_sequence WHERE name = 'events'")
             self._connection.execute(
