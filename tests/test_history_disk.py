@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from monitor.errors import MissingInputError
-from monitor.history.file import database_bytes
+from monitor.history.file import HistoryFile, database_bytes
 from monitor.history.pending import Pending
 from monitor.history.reader import HistoryReader
 from monitor.history.retention import Limits
@@ -98,6 +98,30 @@ def test_a_deleted_file_begins_again(path: Path) -> None:
         shutil.rmtree(path.parent)
         assert raise_alert(writer, 2)
     assert [one.alert_id for one in HistoryReader(path).events()] == ["a2"]
+
+
+def test_a_lapse_is_reported_when_nothing_counts_as_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outbox would forget alerts that only the earlier file had."""
+    reached, goes_on = threading.Event(), threading.Event()
+
+    def upkeep(file: HistoryFile) -> None:
+        file.upkeep_due_s = float("inf")
+        reached.set()
+        goes_on.wait(10)
+
+    with writing(path) as writer:
+        assert raise_alert(writer, 1)
+        first, before = alert_event_id("raised", START_UNIX_S + 1, "a1"), writer.lapses
+        monkeypatch.setattr(HistoryFile, "upkeep", upkeep)
+        path.unlink()
+        raise_alert(writer, 2, 0.0)
+        assert reached.wait(10)
+        assert writer.lapses == before or not writer.is_written(first, 0.0)
+        goes_on.set()
+        wait_for(lambda: writer.lapses != before)
+        assert not writer.is_written(first, 0.0)
 
 
 def free_bytes(folder: Path) -> int:
