@@ -8,7 +8,7 @@ times the speed, gears at the number of teeth times it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.diagnosis.findings import Fit
 from monitor.diagnosis.settings import ShaftSettings
@@ -63,6 +63,33 @@ class Causes:
         """
         return _matching(self._fixed(), rate_hz, uncertainty_hz)
 
+    def swelling_rates(self, fits: tuple[Fit, ...]) -> Iterator[tuple[float, float]]:
+        """How often the impacts of these parts get stronger and weaker, and the tolerance.
+
+        A damaged place of the inner race, or of a ball, turns through the load of the bearing.
+        """
+        named = {fit.cause for fit in fits}
+        for part, order, tolerance in self._swelling_parts():
+            if self.speed is not None and part in named:
+                yield order * self.speed.hz, tolerance + 2.0 * self.speed.relative
+
+    def parts_that_swell(self, rate_hz: float, uncertainty_hz: float) -> tuple[Fit, ...]:
+        """The parts of bearings whose impacts get stronger and weaker so often."""
+        candidates = (
+            candidate
+            for part, order, tolerance in self._swelling_parts()
+            for candidate in self._at_speed(part, order, tolerance)
+        )
+        return tuple(
+            replace(fit, text=f"{fit.cause}, whose impacts are stronger and weaker so often")
+            for fit in _matching(candidates, rate_hz, uncertainty_hz)
+        )
+
+    def _swelling_parts(self) -> Iterator[tuple[str, float, float]]:
+        for bearing in self.shaft.known_bearings():
+            yield f"inner race of {bearing.name}", 1.0, _EXACT
+            yield f"ball of {bearing.name}", bearing.cage_order, SLIP
+
     def looseness(self) -> tuple[Fit, ...]:
         """The cause of halves of the speed."""
         return self._of_shaft(LOOSENESS, 0.5)
@@ -70,7 +97,11 @@ class Causes:
     def once_a_revolution(self, *, second_is_strong: bool) -> tuple[Fit, ...]:
         """The causes of a tone at the speed of the shaft."""
         fits = self._of_shaft(IMBALANCE, 1.0)
-        return fits + self._of_shaft(MISALIGNMENT, 1.0) if second_is_strong else fits
+        return fits + self.misalignment() if second_is_strong else fits
+
+    def misalignment(self) -> tuple[Fit, ...]:
+        """The cause of a tone at twice the speed of the shaft, louder than at the speed itself."""
+        return self._of_shaft(MISALIGNMENT, 1.0)
 
     def _of_shaft(self, cause: str, order: float) -> tuple[Fit, ...]:
         if self.speed is None:

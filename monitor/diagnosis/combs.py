@@ -33,10 +33,14 @@ class Combs:
     counts: npt.NDArray[np.int8]
 
 
+def first_rate(bin_hz: float) -> int:
+    """The lowest rate, in steps from one rate to the next."""
+    return max(1, round(LOWEST_RATE_HZ / bin_hz * _STEPS_A_BIN))
+
+
 def rates_of(n_bins: int, bin_hz: float) -> DoubleArray:
     """The rates for which combs are computed, from ``LOWEST_RATE_HZ`` on. Shape: ``(n_rates,)``."""
-    lowest = max(1, round(LOWEST_RATE_HZ / bin_hz * _STEPS_A_BIN))
-    steps = np.arange(lowest, (n_bins - 1) * _STEPS_A_BIN + 1, dtype=np.float64)
+    steps = np.arange(first_rate(bin_hz), (n_bins - 1) * _STEPS_A_BIN + 1, dtype=np.float64)
     return steps * (bin_hz / _STEPS_A_BIN)
 
 

@@ -16,6 +16,7 @@ from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.healthy_sound import LONGEST_S, HealthySound
 from monitor.diagnosis.noise import louder_noise
 from monitor.diagnosis.repeats import new_repeats
+from monitor.diagnosis.running import running_part
 from monitor.diagnosis.segments import LEAST_S, SegmentPlan
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.diagnosis.sound import Spectra, segments_of
@@ -97,14 +98,27 @@ def compared(
     shaft: ShaftSettings | None = None,
 ) -> Diagnosis:
     """The same with a reference that was made before, for the same plan."""
+    notes: list[str] = []
+    if reference is not None:
+        part = running_part(samples, plan.rate_hz, reference.quiet_db)
+        if part.stop - part.start < len(samples):
+            begin_s, end_s = part.start / plan.rate_hz, part.stop / plan.rate_hz
+            notes.append(
+                "the machine is off, starts or stops in this sound: only the part from "
+                f"{begin_s:.0f} to {end_s:.0f} s is compared"
+            )
+        samples = samples[part]
     segments = segments_of(samples, plan)
     if segments is None:
-        return Diagnosis(notes=("the sound is too short",))
+        why = "the machine is off in most of this sound" if notes else "the sound is too short"
+        return Diagnosis(notes=(why,))
     if reference is None:
         sound, healthy = segments.averaged(), None
     else:
         sound, healthy = reference.matched(segments)
-    return _compared(samples, sound, healthy or Healthy.featureless(sound), shaft)
+        healthy = healthy.at_speed_of(sound)
+    found = _compared(samples, sound, healthy or Healthy.featureless(sound), shaft)
+    return replace(found, notes=(*notes, *found.notes))
 
 
 def _compared(
@@ -112,7 +126,8 @@ def _compared(
 ) -> Diagnosis:
     shaft = shaft or ShaftSettings()
     others = reference.pieces if reference.has_sound else ()
-    causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz))
+    ratios = [reference.speed / float(one) for one in reference.speeds[: len(others)]]
+    causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz, ratios))
     findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)
     if clipped_share(samples) > _CLIPPED_SHARE:
         findings = [one for one in findings if one.kind == "impacts"]
@@ -135,6 +150,11 @@ def _notes(samples: FloatArray, reference: Healthy, causes: Causes) -> Iterator[
         yield "without healthy sound: what is named may be normal for this machine"
     elif len(reference.pieces) < FEW:
         yield "there is little healthy sound, so only what is far above it is named"
+    if reference.is_other_speed:
+        yield (
+            f"the machine runs at {reference.speed:.2f} times the speed of healthy sound, so only "
+            "what is far above it is named"
+        )
     if causes.speed is None and causes.shaft.speed_range_hz is not None:
         yield "the sound repeats at another rate than the given speed, which is not used"
     if clipped_share(samples) > _CLIPPED_SHARE:

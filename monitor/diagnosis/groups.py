@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 from monitor.diagnosis.causes import Causes
 from monitor.diagnosis.findings import Finding, FindingKind, Fit
@@ -19,19 +17,14 @@ from monitor.diagnosis.lines import (
     new_lines,
     without,
 )
+from monitor.diagnosis.orders import EXACT, orders_of
 from monitor.diagnosis.repeats import fits_text
-from monitor.diagnosis.segments import peaks_of, place_of
+from monitor.diagnosis.sidebands import sidebands
 from monitor.diagnosis.sound import Spectra
 
-_EXACT = 0.0005
 _MOST_TONES = 2
-_LOW_ORDER = 3.0
-_CARRIER_DB = 15.0
 _PULSE_LINES, _PULSE_HIGHEST = 8, 10
 """So many multiples of a rate, up to so high a one, are short pulses."""
-_LEAST_SIDEBANDS = 2
-_SIDEBANDS_FROM = 5.0
-"""A carrier is at least so many times the distance of its sidebands."""
 
 
 def line_findings(
@@ -52,21 +45,29 @@ def line_findings(
             continue
         loudest = max(loudest, rhythm.certainty)
         rest = _without_multiples(rest, rate_hz, error_hz, causes, bin_hz)
+    gone = lines_gone(sound, healthy)
+    # Hum does not move if the speed varies.
+    fixed = rest if sound.raw is sound else new_lines(sound.raw, healthy)
     findings: list[Finding] = []
-    for find in (_hum, _orders, _harmonics):
-        found = find(rest, causes, bin_hz)
+    finders: tuple[Callable[[list[Line]], _Found], ...] = (
+        lambda _: _hum(fixed, causes, bin_hz),
+        lambda left: _orders(left, gone, sound, causes),
+        lambda left: _harmonics(left, causes, bin_hz),
+    )
+    for find in finders:
+        found = find(rest)
         if found is not None:
             findings.append(found[0])
             rest = without(rest, found[1].lines.values())
-    sidebands = _sidebands(rest, sound, healthy, causes)
-    if sidebands is not None:
-        findings.append(sidebands[0])
-        rest = without(rest, sidebands[1])
+    beside = _sidebands(rest, sound, healthy, causes)
+    if beside is not None:
+        findings.append(beside[0])
+        rest = without(rest, beside[1])
     # Impacts whose strength changes make lines of many frequencies, each weaker than all together.
     rest = [line for line in rest if line.strength > loudest]
     strongest = sorted(rest, key=lambda line: -line.strength)[:_MOST_TONES]
     findings += [_tone(line, causes, bin_hz) for line in strongest]
-    return findings + [_missing(line, causes, bin_hz) for line in lines_gone(sound, healthy)[:1]]
+    return findings + [_missing(line, causes, bin_hz) for line in gone[:1]]
 
 
 def _without_multiples(
@@ -76,7 +77,7 @@ def _without_multiples(
 
     Only if at least three are multiples: otherwise the rhythm makes no lines.
     """
-    relative = max(_EXACT, error_hz / rate_hz)
+    relative = max(EXACT, error_hz / rate_hz)
     own = multiples(lines, rate_hz, relative, bin_hz)
     if len(own) < 3:
         return lines
@@ -99,7 +100,7 @@ def _hum(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
     """Multiples of the mains, if the speed of the shaft does not explain them as well."""
     given = causes.shaft.mains_hz
     for mains_hz in (given,) if given is not None else (50.0, 60.0):
-        found = multiples(lines, mains_hz, _EXACT, bin_hz)
+        found = multiples(lines, mains_hz, EXACT, bin_hz)
         if len(found) < (2 if given is not None else 3) or not {1, 2} & set(found):
             continue
         comb = LineComb.of(found, bin_hz)
@@ -114,38 +115,12 @@ def _hum(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
     return None
 
 
-def _orders(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
-    """Multiples and halves of the speed of the shaft."""
-    speed = causes.speed
-    if speed is None:
+def _orders(lines: Sequence[Line], gone: Sequence[Line], sound: Spectra, causes: Causes) -> _Found:
+    found = orders_of(lines, gone, sound, causes)
+    if found is None:
         return None
-    relative = max(_EXACT, speed.relative)
-    halves = multiples(lines, speed.hz / 2.0, relative, bin_hz)
-    odd = sorted(number / 2 for number in halves if number % 2)
-    # Multiples of 5.5 orders only are those of another rate that happens to be near.
-    if len(odd) >= 3 and math.gcd(*halves) == 1 and odd[0] < _LOW_ORDER:
-        comb = LineComb.of(halves, bin_hz)
-        fits = causes.looseness()
-        orders = ", ".join(f"{order:g}" for order in odd[:6])
-        text = f"tones at {orders} times {speed.hz:.4g} Hz: {fits_text(fits, causes, comb.rate_hz)}"
-        return _finding("subharmonics", comb, causes, fits, text), comb
-    whole = multiples(lines, speed.hz, relative, bin_hz)
-    if 1 not in whole:
-        return None
-    comb = LineComb.of(whole, bin_hz)
-    others = [line.level_db for number, line in whole.items() if number > 1]
-    if max(others, default=0.0) > whole[1].level_db + 3.0:
-        fits = causes.of_lines(comb.rate_hz, comb.uncertainty_hz)
-    else:
-        second = whole.get(2)
-        is_strong = second is not None and second.level_db >= whole[1].level_db - 3.0
-        fits = causes.once_a_revolution(second_is_strong=is_strong)
-    numbers = ", ".join(map(str, sorted(whole)))
-    text = (
-        f"louder at {numbers} times {speed.hz:.4g} Hz, by {whole[1].level_db:.0f} dB at "
-        f"{speed.hz:.4g} Hz itself: {fits_text(fits, causes, comb.rate_hz)}"
-    )
-    kind: FindingKind = "harmonics" if len(whole) >= 3 else "tone"
+    kind, comb, fits, text = found
+    text = f"{text}: {fits_text(fits, causes, comb.rate_hz)}"
     return _finding(kind, comb, causes, fits, text), comb
 
 
@@ -156,7 +131,7 @@ def _harmonics(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
     for rate_hz in sorted(candidates):
         if rate_hz < LOWEST_HZ:
             continue
-        found = multiples(lines, rate_hz, _EXACT, bin_hz)
+        found = multiples(lines, rate_hz, EXACT, bin_hz)
         # A fraction of the true rate has as many lines; the highest rate is the true one.
         if sum(number <= 6 for number in found) >= 3 and len(found) >= len(best):
             best = found
@@ -178,36 +153,18 @@ def _harmonics(lines: Sequence[Line], causes: Causes, bin_hz: float) -> _Found:
 def _sidebands(
     lines: Sequence[Line], sound: Spectra, healthy: Healthy, causes: Causes
 ) -> tuple[Finding, list[Line]] | None:
-    """New lines at equal distances on both sides of a strong line that healthy sound has too.
-
-    One pair may be chance. Two pairs are not, and neither is a pair at the speed of the shaft.
-    """
-    bin_hz = sound.plan.bin_hz
-    peaks = peaks_of(sound.prominence_db, _CARRIER_DB, 2)
-    peaks = peaks[healthy.is_known_line()[peaks]]
-    carriers_hz = [place_of(sound.prominence_db, int(peak)) * bin_hz for peak in peaks]
-    best: tuple[float, float, list[Line]] = (0.0, 0.0, [])
-    for low, high in combinations(lines, 2):
-        middle_hz, distance_hz = (low.hz + high.hz) / 2.0, (high.hz - low.hz) / 2.0
-        near = [hz for hz in carriers_hz if abs(hz - middle_hz) <= 0.6 * bin_hz]
-        if not near or distance_hz < 2.0 or middle_hz < _SIDEBANDS_FROM * distance_hz:
-            continue
-        at = [near[0] + side * n * distance_hz for n in (1, 2, 3) for side in (-1, 1)]
-        pairs = [line for line in lines if any(abs(line.hz - hz) <= bin_hz for hz in at)]
-        speed = causes.speed
-        is_shaft = speed is not None and abs(distance_hz - speed.hz) <= 0.6 * bin_hz
-        enough = len(pairs) >= (_LEAST_SIDEBANDS if is_shaft else 2 * _LEAST_SIDEBANDS)
-        if enough and len(pairs) > len(best[2]):
-            best = (near[0], distance_hz, pairs)
-    carrier_hz, distance_hz, pairs = best
-    if not pairs:
+    speed_hz = causes.speed.hz if causes.speed is not None else None
+    found = sidebands(lines, sound, healthy, speed_hz)
+    if found is None:
         return None
-    fits = causes.of_impacts(distance_hz, 0.25 * bin_hz)
+    carrier_hz, distance_hz, pairs = found
+    error_hz = 0.25 * sound.plan.bin_hz
+    fits = causes.of_impacts(distance_hz, error_hz)
     text = (
         f"sidebands {distance_hz:.2f} Hz apart around {carrier_hz:.1f} Hz: that tone changes "
         f"{distance_hz:.2f} times per second, {fits_text(fits, causes, distance_hz)}"
     )
-    comb = LineComb(dict(enumerate(pairs, 1)), distance_hz, 0.25 * bin_hz)
+    comb = LineComb(dict(enumerate(pairs, 1)), distance_hz, error_hz)
     return _finding("sidebands", comb, causes, fits, text), pairs
 
 

@@ -9,12 +9,17 @@ has high limits, and the search over many rates is paid for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from monitor.diagnosis.ceilings import Ceiling, moved
+from monitor.diagnosis.combs import first_rate
+from monitor.diagnosis.relative_speed import relative_speed, relative_speeds
 from monitor.diagnosis.segments import background_of, widest
 from monitor.diagnosis.sound import Spectra
 from monitor.domain import DoubleArray, FloatArray
@@ -28,32 +33,10 @@ _LEAST_COMB = 7.0
 _LEAST_THIRD_DB = 3.0
 _MARGIN = 3.0
 """Of the limit over the largest excess among healthy pieces, in their deviations."""
+_OTHER_SPEED, _OTHER_SPEED_DB = 0.03, 6.0
 _ENOUGH, _TWO = 8, 2
 """The next healthy piece is above the largest of n in one of n + 1 cases. With two pieces the least
 limits are twice as high as with eight, and evenly less in between."""
-
-
-class _Ceiling:
-    """The largest of several spectra in each bin, also without one of them."""
-
-    def __init__(self, spectra: Sequence[FloatArray]) -> None:
-        stacked = np.stack(spectra)
-        self._which = stacked.argmax(axis=0)
-        self._first: FloatArray = stacked.max(axis=0)
-        self._second = np.full_like(self._first, -np.inf)
-        for number, one in enumerate(stacked):
-            np.maximum(
-                self._second,
-                np.where(self._which == number, np.float32(-np.inf), one),
-                out=self._second,
-            )
-
-    def without(self, number: int | None) -> FloatArray:
-        """The ceiling without the piece of that number; of all for None."""
-        if number is None:
-            return self._first
-        others: FloatArray = np.where(self._which == number, self._second, self._first)
-        return others
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +66,36 @@ class Healthy:
         self.pieces = tuple(pieces)
         self.has_sound = has_sound
         self.plan = pieces[0].plan
+        self.speeds, self._typical = relative_speeds(pieces)
+        """Of the machine in each piece, relative to the most typical piece; 1 if not certain."""
+        self.speed = 1.0
+        """Of the machine in what is compared, in the same measure."""
         n_bins = len(pieces[0].density_db)
         self.reach = (1 + _SPEED_SHARE * np.arange(n_bins)).astype(np.intp)
-        self._density = _Ceiling([widest(one.density_db, self.reach) for one in pieces])
-        self._power = _Ceiling([widest(self._around_db(one), self.reach) for one in pieces])
-        self._prominence = _Ceiling([widest(one.prominence_db, self.reach) for one in pieces])
+        self._density = Ceiling(
+            [self._widest_of(one, lambda it: it.density_db) for one in pieces], self.speeds
+        )
+        self._power = Ceiling(
+            [self._widest_of(one, self._around_db) for one in pieces], self.speeds
+        )
+        self._prominence = Ceiling(
+            [self._widest_of(one, lambda it: it.prominence_db) for one in pieces], self.speeds
+        )
         combs = [one.combs.values for one in pieces]
         comb_reach = (4 + _SPEED_SHARE * np.arange(combs[0].shape[-1])).astype(np.intp)
-        self._combs = _Ceiling([widest(one, comb_reach) for one in combs])
-        self.median_density_db = np.median(
-            np.stack([widest(one.density_db, self.reach) for one in pieces]), axis=0
-        ).astype(np.float32)
+        self._combs = Ceiling(
+            [widest(one, comb_reach) for one in combs], self.speeds, first_rate(self.plan.bin_hz)
+        )
+        self.median_density_db: FloatArray = np.median(
+            self._at_one_speed(widest(one.density_db, self.reach) for one in pieces), axis=0
+        )
         self.least_prominence_db: FloatArray = np.min(
-            np.stack([widest(one.prominence_db, self.reach) for one in pieces]), axis=0
+            self._at_one_speed(widest(one.prominence_db, self.reach) for one in pieces), axis=0
         )
         """What every piece has at least, a little up and down in frequency."""
+        self.mean_density_db: FloatArray = np.mean(
+            self._at_one_speed(one.density_db for one in pieces), axis=0
+        )
         self._thirds_db = np.stack([one.noise_thirds_db for one in pieces])
         self.limits = self._limits()
 
@@ -107,10 +105,49 @@ class Healthy:
         flat = replace(
             sound,
             density_db=sound.background_db,
+            power_db=sound.background_db,
+            raw_density_db=None,
             envelope_db=background_of(sound.envelope_db, sound.plan.bin_hz),
             kurtosis=np.zeros_like(sound.kurtosis),
         )
         return cls([flat], has_sound=False)
+
+    def _widest_of(self, piece: Spectra, values: Callable[[Spectra], FloatArray]) -> FloatArray:
+        """A spectrum of the piece, also as it was before its speed was made steady."""
+        either = values(piece)
+        if piece.raw_density_db is not None:
+            either = np.maximum(either, values(piece.raw))
+        return widest(either, self.reach)
+
+    def _at_one_speed(self, spectra: Iterable[FloatArray]) -> list[FloatArray]:
+        pairs = zip(spectra, self.speeds, strict=True)
+        return [moved(one, 1.0 / float(speed)) for one, speed in pairs]
+
+    def at_speed_of(self, sound: Spectra) -> Healthy:
+        """The same pieces, compared with this sound, if its speed relative to them is certain."""
+        speed = relative_speed(sound, self.pieces[self._typical])
+        return self if speed is None else self.at_speed(speed)
+
+    def at_speed(self, speed: float) -> Healthy:
+        """The same pieces, compared with sound of this speed of the machine, see ``speed``.
+
+        At a speed that no piece has, resonances make other lines loud, and there is other noise:
+        only rates and lines that are far above all pieces count.
+        """
+        other = copy(self)
+        other.speed = speed
+        other.median_density_db = moved(self.median_density_db, speed)
+        other.least_prominence_db = moved(self.least_prominence_db, speed)
+        other.mean_density_db = moved(self.mean_density_db, speed)
+        if other.is_other_speed:
+            new_db = self.limits.new_db + _OTHER_SPEED_DB
+            other.limits = Limits(new_db, math.inf, self.limits.comb, math.inf)
+        return other
+
+    @property
+    def is_other_speed(self) -> bool:
+        """Whether no piece has about this speed."""
+        return bool((np.abs(self.speed / self.speeds - 1.0) > _OTHER_SPEED).all())
 
     def line_excess_db(self, sound: Spectra, without: int | None = None) -> FloatArray:
         """How far each bin is above all healthy pieces, in level and in prominence.
@@ -119,13 +156,18 @@ class Healthy:
         raises prominences only. A line that healthy sound has must also have more power with its
         neighbourhood: a steadier speed makes it narrower and higher, with the same power.
         """
-        level = sound.density_db - self._density.without(without)
-        prominence = sound.prominence_db - self._prominence.without(without)
+        level = sound.density_db - self._of(self._density, without)
+        prominence = sound.prominence_db - self._of(self._prominence, without)
         smaller: FloatArray = np.minimum(level, prominence)
-        power = self._around_db(sound) - self._power.without(without)
+        power = self._around_db(sound) - self._of(self._power, without)
         is_known = self.is_known_line(without)
         smaller[is_known] = np.minimum(smaller, power)[is_known]
         return smaller
+
+    def _of(self, ceiling: Ceiling, without: int | None) -> FloatArray:
+        """A ceiling at the speed of what is compared with it."""
+        speed = self.speed if without is None else float(self.speeds[without])
+        return ceiling.without(without, speed)
 
     def _around_db(self, sound: Spectra) -> FloatArray:
         """The power of each bin together with those within reach. Shape: ``(n_bins,)``."""
@@ -138,14 +180,14 @@ class Healthy:
 
     def is_known_line(self, without: int | None = None) -> npt.NDArray[np.bool_]:
         """Where healthy sound has a line. Shape: ``(n_bins,)``."""
-        return np.asarray(self._prominence.without(without) >= KNOWN_LINE_DB)
+        return np.asarray(self._of(self._prominence, without) >= KNOWN_LINE_DB)
 
     def comb_excess(self, sound: Spectra, without: int | None = None) -> FloatArray:
         """How far each rate of each band is above all healthy pieces.
 
         Shape: ``(n_bands, n_rates)``, in deviations.
         """
-        ceiling = np.maximum(self._combs.without(without), 0.0)
+        ceiling = np.maximum(self._of(self._combs, without), 0.0)
         return np.asarray(sound.combs.values - ceiling, dtype=np.float32)
 
     def third_excess_db(self, sound: Spectra, without: int | None = None) -> DoubleArray:

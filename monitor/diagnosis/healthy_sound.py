@@ -9,10 +9,11 @@ import numpy as np
 
 from monitor.diagnosis.healthy import Healthy
 from monitor.diagnosis.healthy_files import FEW
+from monitor.diagnosis.running import quietest_db
 from monitor.diagnosis.segments import LEAST_S, SegmentPlan, levels_of, transforms
 from monitor.diagnosis.sound import LEAST_SEGMENTS, SoundSegments, Spectra, segments_of
 from monitor.diagnosis.states import IntArray, States, signatures_of
-from monitor.domain import FloatArray
+from monitor.domain import DoubleArray, FloatArray
 
 LONGEST_S = 60.0
 """Of the sound of an alert, and of each healthy piece."""
@@ -24,9 +25,11 @@ class HealthySound:
     """The references of a machine: one for all states together, and one for each state.
 
     ``states``: None if the healthy sound is all alike. ``by_state``: only those with enough sound.
+    ``quiet_db``: of the quietest healthy second, see ``running``.
     """
 
     everything: Healthy
+    quiet_db: DoubleArray
     states: States | None = None
     by_state: dict[int, Healthy] = field(default_factory=dict)
 
@@ -56,7 +59,8 @@ class HealthySound:
         references = {
             state: Healthy(spectra) for state, spectra in by_state.items() if len(spectra) >= FEW
         }
-        return cls(Healthy(everything), states if references else None, references)
+        quiet_db = quietest_db(pieces, plan.rate_hz)
+        return cls(Healthy(everything), quiet_db, states if references else None, references)
 
     def matched(self, segments: SoundSegments) -> tuple[Spectra, Healthy]:
         """The part of a sound that is in its most frequent state, and the reference for it."""

@@ -19,6 +19,9 @@ _CHANCE_SHARE = 0.12
 _GONE_DB = 10.0
 _ALWAYS_DB = 12.0
 _MOST_GONE = 0.5
+_MOVES = 0.04
+"""The speed of a machine varies by so much, as a share, without being another speed."""
+_BAND_DROP_DB = 1.5
 _OTHERS = 1.5
 
 
@@ -59,26 +62,54 @@ def new_lines(sound: Spectra, healthy: Healthy, speed_hz: float | None = None) -
 def lines_gone(sound: Spectra, healthy: Healthy) -> list[Line]:
     """Healthy lines that are in every piece and not in the alert; ``level_db`` is below 0.
 
-    Empty if more than half of them are gone: the machine is then off, or at another speed.
+    A line that moves with the speed is not gone: neither a line nor more power than that of noise
+    may be within ``_MOVES`` of its place. Empty if more than half of them are gone: the machine is
+    then off, or at another speed.
     """
     floor = healthy.least_prominence_db
     always = peaks_of(floor, _ALWAYS_DB, int(healthy.reach[-1]) // 4 + 2)
     always = always[always * sound.plan.bin_hz >= LOWEST_HZ]
-    mean_db = np.mean([one.density_db for one in healthy.pieces], axis=0)
+    mean_db = healthy.mean_density_db
     # The least of several maxima is a plateau: the line is where the mean is largest on it.
     starts = np.maximum(always - healthy.reach[always], 0)
     ends = always + healthy.reach[always] + 1
     at = {int(low + mean_db[low:end].argmax()) for low, end in zip(starts, ends, strict=True)}
-    always = np.array(sorted(at), dtype=np.intp)
     gone = []
-    for peak in always:
-        near = slice(max(0, peak - 3 * healthy.reach[peak]), peak + 3 * healthy.reach[peak] + 1)
-        now_db = float(sound.density_db[near].max())
-        drop_db = float(healthy.median_density_db[peak]) - now_db
-        stands_out = float(sound.prominence_db[near].max()) >= 4.0 * sound.deviation_db
-        if drop_db >= max(_GONE_DB, healthy.limits.known_db) and not stands_out:
-            gone.append(Line(float(peak * sound.plan.bin_hz), -drop_db, drop_db / _GONE_DB))
-    return gone if len(gone) <= _MOST_GONE * len(always) else []
+    for peak in sorted(at):
+        drops_db = [
+            _drop_db(one, healthy, peak, place)
+            for one in (sound, sound.raw)
+            for place in (peak, peak / healthy.speed)
+        ]
+        if min(drops_db) >= max(_GONE_DB, healthy.limits.known_db):
+            gone.append(
+                Line(float(peak * sound.plan.bin_hz), -min(drops_db), min(drops_db) / _GONE_DB)
+            )
+    return gone if len(gone) <= _MOST_GONE * len(at) else []
+
+
+def _drop_db(sound: Spectra, healthy: Healthy, peak: int, place: float) -> float:
+    """By how much a healthy line is weaker at a place, in bins; 0 if it may only have moved."""
+    near = _around(place)
+    if float(sound.prominence_db[near].max()) >= 4.0 * sound.deviation_db:
+        return 0.0
+    before_db = [
+        _band_above_db(one, _around(peak / healthy.speed * speed))
+        for one, speed in zip(healthy.pieces, healthy.speeds, strict=True)
+    ]
+    if _band_above_db(sound, near) > np.median(before_db) - _BAND_DROP_DB:
+        return 0.0
+    return float(healthy.median_density_db[peak] - sound.density_db[near].max())
+
+
+def _around(place: float) -> slice:
+    return slice(max(0, int(place * (1.0 - _MOVES)) - 3), int(place * (1.0 + _MOVES)) + 4)
+
+
+def _band_above_db(sound: Spectra, near: slice) -> float:
+    """The power of some bins over that of the background there."""
+    power = float(np.mean(10.0 ** (sound.power_db[near] / 10.0)))
+    return 10.0 * float(np.log10(power + 1e-30)) - float(sound.background_db[near].mean())
 
 
 @dataclass(frozen=True, slots=True)

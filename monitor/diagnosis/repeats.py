@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,8 +54,32 @@ def new_repeats(sound: Spectra, healthy: Healthy, causes: Causes) -> list[Findin
         if fit.harmonics:
             place = _Place(sound, healthy, int(number), bands[number])
             finding = _finding(place, causes, fit, certainty)
-            if finding.level_db >= _LEAST_RISE_DB:
+            is_new = all(
+                abs(fit.rate_hz / (one.rate_hz or 1.0) - 1.0) > _RELATED_SHARE for one in findings
+            )
+            if finding.level_db >= _LEAST_RISE_DB and is_new:
                 findings.append(finding)
+    return _folded(findings, causes)
+
+
+def _folded(findings: list[Finding], causes: Causes) -> list[Finding]:
+    """Without the rates at which the impacts of another finding get stronger and weaker."""
+    for one in findings:
+        if one.rate_hz is None or one.kind != "impacts":
+            continue
+        for swelling_hz, tolerance in causes.swelling_rates(one.fits):
+            same = [
+                other
+                for other in findings
+                if other is not one
+                and other.rate_hz
+                and abs(other.rate_hz / swelling_hz - 1.0) <= max(_RELATED_SHARE, tolerance)
+            ]
+            if same:
+                text = f"{one.text}; stronger and weaker {same[0].rate_hz:.1f} times per second"
+                certainty = max(other.certainty for other in (one, *same))
+                rest = [other for other in findings if other is not one and other not in same]
+                return [replace(one, text=text, certainty=certainty), *rest]
     return findings
 
 
@@ -122,6 +146,11 @@ def _finding(place: _Place, causes: Causes, fit: FittedComb, certainty: float) -
         kind = "impacts"
         fits = causes.of_impacts(rate_hz, error_hz)
         what = f"{rate_hz:.1f} impacts per second, found from {place.band}"
+    if causes.speed is not None and not causes.speed.is_measured:
+        # The rate of the impacts themselves is then often too wide to be seen.
+        named = {fit.cause for fit in fits}
+        others = causes.parts_that_swell(rate_hz, error_hz)
+        fits += tuple(fit for fit in others if fit.cause not in named)
     return Finding(
         kind,
         rate_hz=rate_hz,

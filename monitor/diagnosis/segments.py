@@ -85,13 +85,15 @@ def levels_of(spectra: ComplexArray) -> FloatArray:
     return np.asarray(10.0 * np.log10(power + np.float32(_TINY)), dtype=np.float32)
 
 
-def background_of(levels_db: FloatArray, bin_hz: float) -> FloatArray:
+def background_of(
+    levels_db: FloatArray, bin_hz: float, block_hz: float = _BACKGROUND_HZ
+) -> FloatArray:
     """The spectrum without its lines: medians of blocks, joined by straight lines.
 
     Shape: ``(..., n_bins)``, the same.
     """
     n_bins = levels_db.shape[-1]
-    background_db = _of_blocks(levels_db, max(_STEEP_BINS, round(_BACKGROUND_HZ / bin_hz)))
+    background_db = _of_blocks(levels_db, max(_STEEP_BINS, round(block_hz / bin_hz)))
     steep = min(n_bins, _STEEP_BINS * (round(_STEEP_BELOW_HZ / bin_hz) // _STEEP_BINS))
     if steep:
         low = background_db[..., :steep]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from monitor.diagnosis.combs import fitted_comb
+from monitor.diagnosis.mains_lines import near_mains
 from monitor.diagnosis.segments import widest
 from monitor.diagnosis.sound import Spectra
 from monitor.domain import DoubleArray, FloatArray
@@ -24,6 +25,7 @@ _RELATED = tuple(a / b for a in range(1, 7) for b in range(1, 7))
 _ADVANTAGE = 1.25
 _ASKED = 5
 _SAME = 0.01
+_LINE_BINS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,12 @@ def measured_speed(
     """The speed from ``low_hz`` to ``high_hz`` whose multiples stand out, and its uncertainty.
 
     None if the first order or fewer than ``must_have`` of the first eight stand out, or if a speed
-    that is no simple multiple or fraction of it fits nearly as well.
+    that is no simple multiple or fraction of it fits nearly as well. Of these eight, at most one
+    may be at a multiple of the mains: it may be hum.
     """
     evidence = _evidence(sound)
     grid = np.geomspace(low_hz, max(high_hz, low_hz * (1 + 2 * _STEP)), _steps(low_hz, high_hz))
-    scores, matched = _scores(evidence, grid / sound.plan.bin_hz)
+    scores, matched = _scores(evidence, grid / sound.plan.bin_hz, sound.plan.bin_hz, must_have)
     has_first = evidence[np.rint(grid / sound.plan.bin_hz).astype(np.intp)] > 0.0
     scores[~has_first & (must_have >= _MUST_HAVE)] = -np.inf
     best = int(scores.argmax())
@@ -88,9 +91,14 @@ def _evidence(sound: Spectra) -> FloatArray:
     return widest(limited, np.ones(len(limited), dtype=np.intp))
 
 
-def _scores(evidence: FloatArray, speeds: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+def _scores(
+    evidence: FloatArray, speeds: DoubleArray, bin_hz: float, must_have: int
+) -> tuple[DoubleArray, DoubleArray]:
     """For each speed, in bins: the evidence at its orders less that by chance, and how many of
-    the first eight stand out. Shape: ``(n_speeds,)`` each."""
+    the first eight stand out, 0 if they may be hum. Shape: ``(n_speeds,)`` each.
+
+    Multiples of the mains do not count for the evidence.
+    """
     orders = np.arange(1, _ORDERS + 1)
     places = np.rint(np.outer(speeds, orders)).astype(np.intp)
     inside = places < len(evidence)
@@ -98,27 +106,39 @@ def _scores(evidence: FloatArray, speeds: DoubleArray) -> tuple[DoubleArray, Dou
     chance = float(evidence[: max(1, int(speeds[-1] * _ORDERS))].mean())
     weights = 1.0 / np.sqrt(np.maximum(1.0, orders / 6.0))
     missed = (values <= 0.0) & (orders <= 6)
-    scores = ((values - chance - _MISSED_DB * missed) * weights).sum(axis=1)
-    return scores, (values[:, :8] > 0.0).sum(axis=1).astype(np.float64)
+    counted = ~near_mains(places * bin_hz, _LINE_BINS * bin_hz)
+    scores = ((values - chance - _MISSED_DB * missed) * weights * counted).sum(axis=1)
+    matched = (values[:, :8] > 0.0).sum(axis=1)
+    turning = ((values > 0.0) & counted)[:, :8].sum(axis=1)
+    return scores, np.where(turning >= max(1, must_have - 1), matched, 0).astype(np.float64)
 
 
 def shaft_speed(
-    alert: Spectra, healthy: Sequence[Spectra], given_hz: tuple[float, float] | None
+    alert: Spectra,
+    healthy: Sequence[Spectra],
+    given_hz: tuple[float, float] | None,
+    ratios: Sequence[float] | None = None,
 ) -> ShaftSpeed | None:
     """The speed in the alert, from its sound, healthy sound and what is given.
 
     A given range is where the speed is looked for. If the sound has a clear comb elsewhere only,
     the given range is not believed: then None. Without a range, the healthy sound must have a
-    clear comb, the same in most pieces, and the alert one within 3 % of it.
+    clear comb, the same in most pieces, and the alert one within 3 % of it. ``ratios``: the speed
+    in the alert divided by that in each healthy piece; 1 without.
     """
+    pairs = list(zip(healthy, ratios or [1.0] * len(healthy), strict=True))[:_ASKED]
     if given_hz is not None:
-        return _near(alert, healthy, *given_hz)
-    base = _agreed([measured_speed(one, SLOWEST_HZ, FASTEST_HZ) for one in healthy[:_ASKED]])
+        return _near(alert, pairs, *given_hz)
+    base = _agreed([_scaled(measured_speed(one, SLOWEST_HZ, FASTEST_HZ), by) for one, by in pairs])
     if base is None:
         return None
     found = measured_speed(alert, base[0] * 0.97, base[0] * 1.03, must_have=2)
     hz, uncertainty_hz = found or (base[0], max(base[1], 0.01 * base[0]))
     return ShaftSpeed(hz, uncertainty_hz, is_measured=True, is_given=False)
+
+
+def _scaled(speed: tuple[float, float] | None, ratio: float) -> tuple[float, float] | None:
+    return None if speed is None else (speed[0] * ratio, speed[1] * ratio)
 
 
 def _agreed(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
@@ -132,15 +152,17 @@ def _agreed(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] 
 
 
 def _near(
-    alert: Spectra, healthy: Sequence[Spectra], low_hz: float, high_hz: float
+    alert: Spectra, healthy: Sequence[tuple[Spectra, float]], low_hz: float, high_hz: float
 ) -> ShaftSpeed | None:
-    for sound in (alert, *healthy[:_ASKED]):
-        found = measured_speed(sound, low_hz, high_hz, must_have=3)
+    for sound, ratio in ((alert, 1.0), *healthy):
+        low, high = (max(low_hz / ratio, low_hz), min(high_hz / ratio, high_hz))
+        found = measured_speed(sound, low, high, must_have=3) if low <= high else None
         if found is not None:
-            inside = measured_speed(alert, found[0] * 0.99, found[0] * 1.01, must_have=1)
-            hz, uncertainty_hz = inside or (found[0], max(found[1], 0.005 * found[0]))
+            hz, uncertainty_hz = found[0] * ratio, found[1] * ratio
+            inside = measured_speed(alert, hz * 0.99, hz * 1.01, must_have=1)
+            hz, uncertainty_hz = inside or (hz, max(uncertainty_hz, 0.005 * hz))
             return ShaftSpeed(hz, uncertainty_hz, is_measured=True, is_given=True)
-    for sound in (alert, *healthy[:_ASKED]):
+    for sound in (alert, *(one for one, _ in healthy)):
         other = measured_speed(sound, SLOWEST_HZ, FASTEST_HZ)
         if other is not None and not _is_related(other[0], low_hz, high_hz):
             return None
