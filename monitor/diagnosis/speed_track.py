@@ -32,9 +32,9 @@ _LEAST_DB, _MOST_DB = 8.0, 12.0
 """What counts of a bin: from where noise seldom reaches, and at most so much."""
 _BACKGROUND_HZ = 40.0
 _ROUNDS = 3
-_SHARPER, _MOST_SHARPER = 60.0, 0.3
-"""The mean spectrum gets the sharper the more the speed varies. Of a jump to another operating
-state, only one of both gets sharper."""
+_MOVES_HZ, _SHARPER = 0.5, 1.18
+"""Lines that move by so much make the mean spectrum sharper. Of a jump to another operating state,
+only one of both gets sharper."""
 _DISAGREEMENT = 0.4
 _LEAST_ALIKE, _MOMENTS_UNLIKE = 0.25, 0.1
 """Moments of noise are alike by 0.15. More unlike moments are those of another operating state."""
@@ -57,11 +57,13 @@ def speed_track(samples: FloatArray, rate_hz: int) -> SpeedTrack | None:
     Shape: ``(n_samples,)``.
     """
     frames, weights_hz = _frames(samples, rate_hz)
+    mean = frames.mean(axis=0)
     path, reference, alike = _followed(frames, weights_hz)
     if path.std() * _STEP < LEAST_VARIATION or alike < _LEAST_ALIKE:
         return None
-    sharper = 1.0 + min(_MOST_SHARPER, _SHARPER * float(path.std()) * _STEP)
-    if (reference**2) @ weights_hz < sharper * (frames.mean(axis=0) ** 2) @ weights_hz:
+    moving = weights_hz * path.std() * _STEP > _MOVES_HZ
+    before, after = (one[moving] ** 2 @ weights_hz[moving] for one in (mean, reference))
+    if after < _SHARPER * before:
         return None
     halves = [_path(frames, half, weights_hz) for half in _halves(reference, weights_hz)]
     if np.std(halves[0] - halves[1]) > _DISAGREEMENT * path.std():
