@@ -14,6 +14,7 @@ from monitor.diagnosis.groups import line_findings
 from monitor.diagnosis.healthy import Healthy
 from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.healthy_sound import LONGEST_S, HealthySound
+from monitor.diagnosis.lines_gone import lines_gone
 from monitor.diagnosis.noise import louder_noise
 from monitor.diagnosis.repeats import new_repeats
 from monitor.diagnosis.running import running_part
@@ -27,6 +28,9 @@ _FULL_SCALE = 0.985
 _CLIPPED_SHARE, _MOST_CLIPPED_SHARE = 3e-4, 0.05
 _SILENT_DB = -110.0
 _SAME_RATE = 0.01
+_MOST_GONE = (
+    "most tones of healthy sound are missing: the machine may be off or run at another speed"
+)
 
 
 @dataclass(frozen=True)
@@ -128,17 +132,19 @@ def _compared(
     others = reference.pieces if reference.has_sound else ()
     ratios = [reference.speed / float(one) for one in reference.speeds[: len(others)]]
     causes = Causes(shaft, shaft_speed(sound, others, shaft.speed_range_hz, ratios))
+    gone = lines_gone(sound, reference)
     findings = new_repeats(sound, reference, causes) or blows(samples, sound, reference)
     if clipped_share(samples) > _CLIPPED_SHARE:
         findings = [one for one in findings if one.kind == "impacts"]
     else:
-        findings = _joined(findings, line_findings(sound, reference, causes, findings))
+        lines = line_findings(sound, reference, causes, findings, gone.lines)
+        findings = _joined(findings, lines)
         findings += _apart(louder_noise(sound, reference), findings)
     if not reference.has_sound:
         findings = [one for one in findings if one.kind in _SELDOM or (one.rate_hz and one.band)]
     # Louder noise without a rhythm is the least specific.
     findings.sort(key=lambda one: (one.kind == "broadband" and not one.rate_hz, -one.certainty))
-    notes = tuple(_notes(samples, reference, causes))
+    notes = (*_notes(samples, reference, causes), *([_MOST_GONE] if gone.is_most else []))
     return Diagnosis(tuple(findings), notes, causes.speed, sound, reference)
 
 

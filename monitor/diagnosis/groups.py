@@ -12,7 +12,6 @@ from monitor.diagnosis.lines import (
     LOWEST_HZ,
     Line,
     LineComb,
-    lines_gone,
     multiples,
     new_lines,
     without,
@@ -28,9 +27,13 @@ _PULSE_LINES, _PULSE_HIGHEST = 8, 10
 
 
 def line_findings(
-    sound: Spectra, healthy: Healthy, causes: Causes, rhythms: Sequence[Finding] = ()
+    sound: Spectra,
+    healthy: Healthy,
+    causes: Causes,
+    rhythms: Sequence[Finding] = (),
+    gone: Sequence[Line] = (),
 ) -> list[Finding]:
-    """All that the lines of the spectrum show.
+    """All that the lines of the spectrum show. ``gone``: healthy lines that are missing.
 
     ``rhythms``: found before. Lines at their multiples are theirs, because regular impacts make
     lines too, except at the speed of the shaft.
@@ -45,7 +48,6 @@ def line_findings(
             continue
         loudest = max(loudest, rhythm.certainty)
         rest = _without_multiples(rest, rate_hz, error_hz, causes, bin_hz)
-    gone = lines_gone(sound, healthy)
     # Hum does not move if the speed varies.
     fixed = rest if sound.raw is sound else new_lines(sound.raw, healthy)
     findings: list[Finding] = []
