@@ -107,9 +107,7 @@ class SpanMean:
         n_means = self._weights.of_parts.shape[1]
         self._windows_of_means = [*repeat(n_kept, n_means - 1), span.n_windows]
         self._most_gain = min(_MOST_GAIN, math.sqrt(span.n_windows / n_kept))
-        self._above: FloatArray | None = None
-        if peaks is not None:
-            self._above = np.zeros((span.n_parts, peaks.n_values), dtype=np.float32)
+        self._above: FloatArray | None = None  # of the first window with spectra: log-mel has none
         self.forget()
 
     def forget(self) -> None:
@@ -142,7 +140,9 @@ class SpanMean:
             self._rows[place] = row
             self._firsts[place] = first_sample
         self._n_windows += 1
-        if above is not None and self._above is not None:
+        if above is not None and self._peaks is not None:
+            if self._above is None:
+                self._above = np.zeros((self.span.n_parts, len(above)), dtype=np.float32)
             if self._n_with_spectra:
                 spectra = self._above[place]
                 np.add(spectra, above, spectra)
