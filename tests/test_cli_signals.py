@@ -1,10 +1,12 @@
-"""Commands that are interrupted at a moment that Python handles badly."""
+"""Commands that are interrupted, or have no standard files, at a bad moment."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +86,34 @@ def test_an_interruption_at_the_start_has_no_traceback() -> None:
     """Ctrl+C directly after the return key would look like a fault."""
     done = run(_INTERRUPTED_AT_THE_START)
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_full_disk_behind_standard_error_keeps_the_exit_status() -> None:
+    """The status would be 1, which means an alert to a script with `--fail-on-alert`."""
+    command = [sys.executable, "-m", "monitor", "check", "--bogus"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stderr=full, check=False, cwd=ROOT, timeout=50)
+    assert done.returncode == 64
+
+
+def test_standard_files_that_are_closed_are_opened_before_others(tmp_path: Path) -> None:
+    """A database would be standard error, and what libraries print there would damage it."""
+    code = (
+        "import sys; from monitor.__main__ import _open_standard_files as prepare; prepare()\n"
+        "found = [open(sys.argv[1], 'w').fileno(), sys.stdout.fileno(), sys.stderr.fileno()]\n"
+        "open(sys.argv[2], 'w').write(repr(found[0] > 2 and found[1:] == [1, 2]))"
+    )
+
+    def close_all() -> None:
+        for number in range(3):
+            os.close(number)
+
+    files = [str(tmp_path / name) for name in ("database", "result")]
+    subprocess.run(
+        [sys.executable, "-c", code, *files],
+        check=True,
+        cwd=ROOT,
+        timeout=50,
+        preexec_fn=close_all,
+    )
+    assert Path(files[1]).read_text() == "True"

@@ -12,6 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -19,9 +20,9 @@ import typer
 from monitor import __version__
 from monitor.cli import bundles, daemon, diagnosis, evaluation, notify, operation, training, web
 from monitor.cli.stopping import Stopped, end_behind, end_by, stopped_by_signals
+from monitor.commands.output import message
 from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
 from monitor.text.arguments import CommandApp
-from monitor.text.escaping import one_line
 
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
@@ -98,13 +99,14 @@ def _unforeseen(error: Exception) -> int:
         # Such as a folder in the place of a file of results, or a folder that was deleted.
         _complain(f"{error.filename}: {error.strerror}")
         return MissingInputError.exit_status
-    traceback.print_exception(error)
+    with suppress(OSError):  # standard error can be a full disk
+        traceback.print_exception(error)
     return EXIT_BUG
 
 
 def _complain(*lines: str) -> None:
     for line in lines:
-        typer.echo(f"auscult: {one_line(line)}", err=True)
+        message(f"auscult: {line}")
 
 
 def _version(wanted: bool) -> None:  # typer calls it with the value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -98,8 +99,11 @@ def refuse_shared_output(files: Mapping[str, Path | None], *, as_json: bool) -> 
 
 
 def message(text: str) -> None:
-    """Print a message that is not part of the result."""
-    typer.echo(one_line(text), err=True)
+    """Print a message that is not part of the result.
+
+    Nobody reads it if standard error is a full disk or a closed pipe: this ends no command.
+    """
+    _echo_error(one_line(text), newline=True)
 
 
 def report_ignored(arguments: Iterable[Path]) -> None:
@@ -116,7 +120,15 @@ def report_ignored(arguments: Iterable[Path]) -> None:
 def progress(text: str) -> None:
     """Replace the line of progress; only if standard error is a terminal."""
     if sys.stderr.isatty():
-        typer.echo(f"\r\x1b[K{one_line(text)}", nl=False, err=True)
+        _echo_error(f"\r\x1b[K{one_line(text)}", newline=False)
+
+
+def _echo_error(text: str, *, newline: bool) -> None:
+    try:
+        typer.echo(text, nl=newline, err=True)
+    except OSError:
+        # What is left in the buffer would give the command another exit status at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
