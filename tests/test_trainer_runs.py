@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import stat
@@ -128,6 +129,25 @@ def test_a_refused_training_on_sound_leaves_no_folder(
     out = tmp_path / "results" / "pump.bundle"
     assert auscult("train", "audio", tmp_path / "sound.wav", "--out", out, *options).status == 65
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_a_bundle_among_its_recordings_is_refused(tmp_path: Path, out: str) -> None:
+    """The recordings would be copied with the bundle each time it is replaced."""
+    folder = tmp_path / "sound"
+    folder.mkdir()
+    (folder / "sound.wav").write_bytes(b"no sound")
+    outcome = auscult("train", "audio", folder, "--out", folder / out)
+    assert (outcome.status, outcome.err.count("\n")) == (64, 1)
+    assert f"contains the recordings {folder}; name another folder" in outcome.err
+
+
+def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:
+    """The user would not know which disk is full."""
+    error = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="run") as caught, new_folder(tmp_path / "run"):
+        raise error
+    assert caught.value.filename == str(tmp_path / "run")
 
 
 def test_curves_of_a_training_without_a_result_are_removed(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -37,6 +38,8 @@ def new_folder(
     try:
         yield folder
     except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(folder)  # a full disk names no file
         if made and curves is not None:
             shutil.rmtree(curves, ignore_errors=True)
         for one in [*_folders_below(folder), *made] if made else []:

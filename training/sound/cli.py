@@ -155,6 +155,9 @@ def audio(
     log_to_standard_error()
     if (out / MANIFEST).exists() and not overwrite:
         raise UsageError(f"--out {out}: is already a bundle; replace it with --overwrite")
+    for one in (*recordings, *(confirmed or ()), *(reference or ())):
+        if one.resolve().is_relative_to(out.resolve()):
+            raise UsageError(f"--out {out}: contains the recordings {one}; name another folder")
     request = AudioRequest(
         recordings=tuple(recordings),
         out=out,
@@ -182,7 +185,7 @@ def audio(
     shown = training_progress("training", tensorboard_dir=board)
     with new_folder(out, curves=board), shown as progress:
         result = train_audio(request, progress)
-    report = write_report(result)
+        report = write_report(result)
     typer.echo(json.dumps(_document(result), indent=2) if as_json else _summary(result, report))
 
 
