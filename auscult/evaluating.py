@@ -10,6 +10,7 @@ from monitor.audio.recordings import recording_files
 from monitor.errors import UsageError
 from monitor.model.bundle import Bundle
 from monitor.offline.evaluate import Evaluation, evaluation_of, score_labelled
+from monitor.text.regular_files import real_path
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
 
 
 def _refuse_both(normal: Iterable[Path], anomalous: Iterable[Path]) -> None:
-    known = {path.resolve() for path in normal}
+    known = {real_path(path) for path in normal}
     for path in anomalous:
-        if path.resolve() in known:
+        if real_path(path) in known:
             raise UsageError(f"{path}: is given as normal and as anomalous")

@@ -409,6 +409,18 @@ def test_only_the_command_line_prints_and_exits() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_loop_of_links_is_no_bug() -> None:
+    """`Path.resolve` ends with a traceback, also in the daemon; `real_path` does not."""
+    wrong = [
+        f"{relative(path)}:{call.lineno}: {text}"
+        for path in sources(*PACKAGES)
+        for call in calls_of(parsed(path))
+        if ast.unparse(call.func).endswith(".resolve")
+        and "__file__" not in (text := ast.unparse(call))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
 def _unsafe(call: ast.Call) -> str | None:
     """What is wrong with a call that could run text from a file or a message; empty if nothing."""
     name = called(call)

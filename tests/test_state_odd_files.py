@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.commands.recall_lines import recall_by_level
+from monitor.control.address import socket_path
 from monitor.errors import BadInputError, ServiceUnavailableError
 from monitor.evidence.running_time import RunningTime
 from monitor.learning.journal import read_journal
@@ -18,6 +19,7 @@ from monitor.outbox.lock import lock_path
 from monitor.outbox.queue import Outbox
 from monitor.service.operation_record import OperationRecord
 from tests.clocks import FakeClock
+from tests.command_line import auscult
 
 pytestmark = pytest.mark.timeout(20)  # a FIFO that is opened waits for ever
 
@@ -75,3 +77,31 @@ def test_a_share_that_is_no_number_is_left_out_of_what_inspect_shows() -> None:
     """`auscult inspect` would end with a traceback; other tools may record anything here."""
     recall = {"impacts": {"-6 dB": {"2 s": 1.0}, "-24 dB": {"2 s": float("nan")}}}
     assert list(recall_by_level(recall)) == ["impacts: 100% at -6 dB"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["train", "audio", "loop", "--out", "new"], 66),
+        (["train", "audio", "sound.wav", "--out", "loop"], 66),
+        (["diagnose", "loop"], 66),
+        (["replay", "loop", "sound.wav", "--scores", "loop"], 78),
+    ],
+)
+def test_a_link_to_itself_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], status: int
+) -> None:
+    """The command would end with a traceback."""
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("sound.wav").write_bytes(b"")
+    outcome = auscult(*arguments)
+    assert (outcome.status, outcome.err.count("\n")) == (status, 1), outcome.err
+    assert "loop" in outcome.err
+
+
+def test_a_state_folder_that_is_a_link_to_itself_gives_a_socket(tmp_path: Path) -> None:
+    """The daemon would end at its start, although it can monitor without its state."""
+    (tmp_path / "state").symlink_to("state")
+    path = socket_path(tmp_path / "state", {"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert path.parent.parent == tmp_path

@@ -16,6 +16,7 @@ from monitor.errors import UsageError
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
 from monitor.offline.recalibrate import Recalibration, recalibrate
+from monitor.text.regular_files import real_path
 from monitor.text.wording import counted, rounded
 
 DEFAULT_FALSE_ALARMS_PER_WEEK = 1.0
@@ -94,7 +95,7 @@ def _check_target(request: CalibrateRequest) -> None:
         raise UsageError("calibrate: give --in-place or --out, not both")
     if request.out is not None and request.out.exists():
         raise UsageError(f"--out {request.out}: exists already; name a new folder")
-    if request.out is not None and request.bundle.resolve() in request.out.resolve().parents:
+    if request.out is not None and real_path(request.bundle) in real_path(request.out).parents:
         raise UsageError(f"--out {request.out}: is inside the bundle; name another folder")
 
 

@@ -20,6 +20,7 @@ from monitor.diagnosis.settings import BearingSettings, ShaftSettings
 from monitor.errors import BadInputError, UsageError
 from monitor.model.bundle import Bundle, load_bundle
 from monitor.offline.replay import RaisedAlert
+from monitor.text.regular_files import real_path
 
 _MOST_FILES = 60
 _BEFORE_ALERT_S, _OF_ALERT_S = 5.0, 30.0
@@ -110,8 +111,8 @@ def _healthy_files(request: DiagnoseRequest, bundle: Path | None) -> list[Path]:
                 f"{bundle}: its healthy recordings are not here: name them, or others, with "
                 "--healthy to compare with healthy sound"
             )
-    same = request.recording.resolve()
-    files = [path for path in files if path.resolve() != same]
+    same = real_path(request.recording)
+    files = [path for path in files if real_path(path) != same]
     return some_of(files, _MOST_FILES)
 
 
@@ -126,8 +127,8 @@ class AlertDiagnosis:
 
     def __call__(self, bundle: Bundle, raised: RaisedAlert) -> Diagnosis | None:
         """None if the recordings of the bundle are not there, or the alert is no sound."""
-        replayed = raised.recording.resolve()
-        healthy = [path for path in recordings_of(bundle) if path.resolve() != replayed]
+        replayed = real_path(raised.recording)
+        healthy = [path for path in recordings_of(bundle) if real_path(path) != replayed]
         if not healthy or raised.recording.suffix.lower() not in AUDIO_SUFFIXES:
             return None
         machine = load_config(self.config).machine_with(bundle.path) if self.config else None

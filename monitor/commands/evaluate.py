@@ -26,6 +26,7 @@ from monitor.offline.evaluate import (
     evaluation_of,
     score_labelled,
 )
+from monitor.text.regular_files import real_path
 from monitor.text.wording import counted, duration, rounded
 
 DrawCurve = Callable[[Sequence[CurvePoint], float], bytes]
@@ -190,7 +191,7 @@ def _plain(figure: Figure) -> str:
 
 
 def _refuse_both(normal: Sequence[Path], anomalous: Sequence[Path]) -> None:
-    both = {path.resolve() for path in normal} & {path.resolve() for path in anomalous}
+    both = {real_path(path) for path in normal} & {real_path(path) for path in anomalous}
     if both:
         raise UsageError(f"{min(both)}: is given with --normal and with --anomalous")
 

@@ -36,6 +36,7 @@ from monitor.offline.replay import (
     ReplaySinks,
     replay_recording,
 )
+from monitor.text.regular_files import real_path
 from monitor.text.wording import counted
 
 EXIT_ALERT = 1
@@ -153,14 +154,14 @@ def _report_short_ones(
 
 def _refuse_overwriting(request: ReplayRequest, recordings: Iterable[Path]) -> None:
     """Raise ``UsageError`` where a table would be written over a recording or another table."""
-    taken = {recording.resolve(): "is a recording to replay" for recording in recordings}
+    taken = {real_path(recording): "is a recording to replay" for recording in recordings}
     for option in ("scores", "files", "alerts"):
         path: Path | None = getattr(request, option)
         if path is None or path == STANDARD_OUTPUT or path.is_char_device():
             continue
-        if use := taken.get(path.resolve()):
+        if use := taken.get(real_path(path)):
             raise UsageError(f"--{option} {path}: {use}; name another file")
-        taken[path.resolve()] = f"is written by --{option} already"
+        taken[real_path(path)] = f"is written by --{option} already"
 
 
 def _machine(request: ReplayRequest, settings: Settings | None) -> str:

@@ -29,6 +29,7 @@ from monitor.evidence.settings import EvidenceSettings
 from monitor.learning.settings import LearningSettings
 from monitor.mqtt.settings import SECRET_KEYS, MqttSettings
 from monitor.sources.settings import SourceSettings
+from monitor.text.regular_files import real_path
 
 TRAINER_TABLES = ("training", "features")
 """Tables of ``auscult train audio --config`` that may be in the same file."""
@@ -111,9 +112,9 @@ class Settings(BaseModel):
 
     def machine_with(self, bundle: Path) -> MachineSettings | None:
         """The first machine that uses this bundle, if there is one."""
-        path = bundle.resolve()
+        path = real_path(bundle)
         return next(
-            (one for one in self.machines if one.bundle and one.bundle.resolve() == path), None
+            (one for one in self.machines if one.bundle and real_path(one.bundle) == path), None
         )
 
     def detector_of(self, machine: MachineSettings | None) -> DetectorSettings:

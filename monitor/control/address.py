@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from monitor.errors import ServiceUnavailableError
+from monitor.text.regular_files import real_path
 
 NAME = "control.sock"
 GROUP = "auscult"
@@ -68,5 +69,5 @@ def _in_user_folder(state_dir: Path, environ: Mapping[str, str]) -> Path | None:
     folder = Path(environ.get("XDG_RUNTIME_DIR", ""))
     if not folder.is_absolute() or not folder.is_dir():
         return None
-    digest = hashlib.sha256(os.fsencode(state_dir.resolve())).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(real_path(state_dir))).hexdigest()[:16]
     return folder / "auscult" / f"{digest}.sock"

@@ -11,6 +11,7 @@ from typing import Any
 from monitor.control.messages import Arguments, OtherDaemonError, Request, done, refused
 from monitor.errors import AuscultError, UsageError
 from monitor.text.escaping import one_line
+from monitor.text.regular_files import real_path
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,4 @@ class Dispatcher:
 
 
 def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.resolve() == other.resolve()
-    except (OSError, ValueError, RuntimeError):  # a null byte, or a loop of links
-        return False
+    return real_path(one) == real_path(other)

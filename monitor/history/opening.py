@@ -11,6 +11,7 @@ from pathlib import Path
 from monitor.durable import refusal
 from monitor.errors import BadInputError, MissingInputError
 from monitor.history.schema import check_version
+from monitor.text.regular_files import real_path
 
 _TIMEOUT_S = 2.0
 _NO_LOG = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
@@ -73,7 +74,7 @@ def _connected(path: Path) -> sqlite3.Connection:
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path.resolve().as_uri() + options, uri=True, timeout=_TIMEOUT_S, isolation_level=None
+        real_path(path).as_uri() + options, uri=True, timeout=_TIMEOUT_S, isolation_level=None
     )
     try:
         check_version(connection)

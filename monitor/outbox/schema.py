@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from monitor.durable import is_damaged, refusal, remove_log
+from monitor.text.regular_files import real_path
 
 BUSY_TIMEOUT_S = 2.0
 _APPLICATION_ID = 0x41554F42  # "AUOB"
@@ -112,7 +113,7 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     # fail in a read-only folder.
     has_log = path.with_name(path.name + "-wal").exists()
     connection = sqlite3.connect(
-        path.resolve().as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
+        real_path(path).as_uri() + ("?mode=ro" if has_log else "?mode=ro&immutable=1"),
         uri=True,
         timeout=BUSY_TIMEOUT_S,
         isolation_level=None,

@@ -11,6 +11,17 @@ import stat
 from pathlib import Path
 
 
+def real_path(path: Path) -> Path:
+    """The path without links; ``path`` itself, absolute, if it can name nothing.
+
+    Unlike ``Path.resolve``, which raises ``RuntimeError`` for a link to itself.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError:  # a null byte
+        return Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", as realpath does not
+
+
 def open_regular(path: Path, *, follow_links: bool = True) -> int:
     """A descriptor to read a regular file. Raises ``OSError``, also if it is something else."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from monitor.errors import MissingInputError, UsageError
+from monitor.text.regular_files import real_path
 from training.options import (
     BatchSize,
     Device,
@@ -113,7 +114,7 @@ class RunOptions:
         """
         from training.images.folder import read_image_folder
 
-        if self.out.resolve().is_relative_to(folder.resolve()):
+        if real_path(self.out).is_relative_to(real_path(folder)):
             raise UsageError(f"--out {self.out} is in {option} {folder}: name another folder")
         return read_image_folder(folder)
 

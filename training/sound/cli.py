@@ -10,6 +10,7 @@ import typer
 
 from monitor.errors import UsageError
 from monitor.text.arguments import AsJson, number
+from monitor.text.regular_files import real_path
 from training.options import (
     BatchSize,
     Device,
@@ -156,7 +157,7 @@ def audio(
     if (out / MANIFEST).exists() and not overwrite:
         raise UsageError(f"--out {out}: is already a bundle; replace it with --overwrite")
     for one in (*recordings, *(confirmed or ()), *(reference or ())):
-        if one.resolve().is_relative_to(out.resolve()):
+        if real_path(one).is_relative_to(real_path(out)):
             raise UsageError(f"--out {out}: contains the recordings {one}; name another folder")
     request = AudioRequest(
         recordings=tuple(recordings),
