@@ -252,6 +252,10 @@ RISING = {**FALLING, "budgets": [{"false_alarms_per_week": 1.0, "threshold": 5.0
             lambda v: v["calibration"].update(channels=[{**RISING, "step_s": 16.0}]),
             "channels.0: .* greater than span_s",
         ),
+        (
+            lambda v: v["calibration"].update(channels=[{**RISING, "span_s": 3600.0}]),
+            "channels.0: span_s must be at most 64 times step_s",
+        ),
         (lambda v: v["files"].pop("model.onnx"), "model.onnx is missing"),
         (lambda v: v["files"].update({"../../etc/passwd": "0" * 64}), "files"),
         (lambda v: v.update(features=[]), "features"),

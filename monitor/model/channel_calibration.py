@@ -22,6 +22,10 @@ class ChannelBudget(BaseModel):
     threshold: FiniteFloat = Field(gt=0)
 
 
+MOST_PARTS = 64
+"""Of a span that is longer than that of the bundle."""
+
+
 class ChannelCalibration(BaseModel):
     """A channel: scores of one kind of evidence over one span, with thresholds of their own.
 

@@ -20,7 +20,7 @@ from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.features.spectra import SpectraSpec
 from monitor.model.capture import Capture
-from monitor.model.channel_calibration import ChannelCalibration, interpolated
+from monitor.model.channel_calibration import MOST_PARTS, ChannelCalibration, interpolated
 from monitor.model.encoder_spec import EncoderSpec
 from monitor.model.operation import Operation
 
@@ -169,6 +169,13 @@ class BundleManifest(BaseModel):
         problem = self.operation.problem(self.spec.n_mels) if self.operation else ""
         if problem:
             raise ValueError(f"operation: {problem}")
+        own_s = self.spec.seconds_of(self.spec.windows_in(self.span_s))
+        for number, one in enumerate(self.calibration.channels if self.calibration else ()):
+            if one.span_s - own_s > one.step_s and one.span_s > MOST_PARTS * one.step_s:
+                raise ValueError(
+                    f"calibration.channels.{number}: span_s must be at most {MOST_PARTS} times "
+                    "step_s: more parts need too much memory"
+                )
         return self
 
     @property
@@ -198,4 +205,4 @@ def parse_manifest(path: Path, raw: bytes) -> BundleManifest:
         fault = first["msg"].removeprefix("Value error, ")
         if first["type"] == "missing":
             fault = "missing; if the bundle was made by an earlier version, train it again"
-        raise BundleError(f"{path}: {where}: {fault}") from error
+        raise BundleError(": ".join(filter(None, (str(path), where, fault)))) from error
