@@ -312,3 +312,32 @@ def test_a_gain_that_changes_is_not_a_stop(healthy: HealthySound) -> None:
     sound[: len(sound) // 2] *= np.float32(0.3)
     result = diagnosis(sound, healthy)
     assert (result.findings, result.notes) == ((), ())
+
+
+def test_in_a_wide_range_a_fault_is_not_the_speed(healthy: HealthySound) -> None:
+    """The rate of a bearing would be a speed, and its impacts once a revolution."""
+    turned = revolutions(0.0)
+    sound = machine(23, turned, hum=True) + struck(turned, 3.5848, 24)
+    result = diagnosis(sound, healthy, speed_hz=[0.1, 2_000.0])
+    assert result.speed is not None
+    assert result.speed.hz == pytest.approx(SHAFT_HZ, rel=0.002)
+    assert causes(result) == ["outer race of 6205"]
+
+
+def test_a_part_is_named_once(healthy: HealthySound) -> None:
+    """A machine with four equal bearings would have four equal causes."""
+    turned = revolutions(0.0)
+    sound = machine(25, turned, hum=True) + struck(turned, 3.5848, 26)
+    assert causes(diagnosis(sound, healthy, bearings=["6205"] * 4)) == ["outer race of 6205"]
+
+
+def test_a_fast_inner_race_is_not_a_rub_alone() -> None:
+    """Its own rate is too high to be distinguished from noise that swells."""
+    shaft_hz = 49.1
+    steady = revolutions(0.0, shaft_hz)
+    reference = reference_of([machine(700 + n, steady) for n in range(3)])
+    impacts = struck(steady, 5.4152, 27, swells_at=1.0)
+    for level in (1.0, 0.4):
+        sound = machine(28, steady) + np.float32(level) * impacts
+        found = causes(diagnosis(sound, reference, speed_hz=[48.5, 49.5]))
+        assert "inner race of 6205" in found or not found

@@ -69,26 +69,35 @@ class Causes:
         A damaged place of the inner race, or of a ball, turns through the load of the bearing.
         """
         named = {fit.cause for fit in fits}
-        for part, order, tolerance in self._swelling_parts():
+        for part, order, _, tolerance in self._swelling_parts():
             if self.speed is not None and part in named:
                 yield order * self.speed.hz, tolerance + 2.0 * self.speed.relative
 
-    def parts_that_swell(self, rate_hz: float, uncertainty_hz: float) -> tuple[Fit, ...]:
-        """The parts of bearings whose impacts get stronger and weaker so often."""
+    def hidden_parts(
+        self, rate_hz: float, uncertainty_hz: float, highest_hz: float
+    ) -> tuple[Fit, ...]:
+        """The parts whose impacts get stronger and weaker so often, and may not be seen themselves.
+
+        Their own rate is too wide if the speed varies in a way that could not be measured, or it
+        is above ``highest_hz``.
+        """
         candidates = (
             candidate
-            for part, order, tolerance in self._swelling_parts()
+            for part, order, own_order, tolerance in self._swelling_parts()
             for candidate in self._at_speed(part, order, tolerance)
+            if self.speed is not None
+            and (not self.speed.is_measured or own_order * self.speed.hz > highest_hz)
         )
         return tuple(
             replace(fit, text=f"{fit.cause}, whose impacts are stronger and weaker so often")
             for fit in _matching(candidates, rate_hz, uncertainty_hz)
         )
 
-    def _swelling_parts(self) -> Iterator[tuple[str, float, float]]:
-        for bearing in self.shaft.known_bearings():
-            yield f"inner race of {bearing.name}", 1.0, _EXACT
-            yield f"ball of {bearing.name}", bearing.cage_order, SLIP
+    def _swelling_parts(self) -> Iterator[tuple[str, float, float, float]]:
+        """Parts, how often they swell and are struck in a revolution, and the tolerance."""
+        for one in self.shaft.known_bearings():
+            yield f"inner race of {one.name}", 1.0, one.inner_order, _EXACT
+            yield f"ball of {one.name}", one.cage_order, 2.0 * one.ball_order, SLIP
 
     def looseness(self) -> tuple[Fit, ...]:
         """The cause of halves of the speed."""
@@ -145,7 +154,7 @@ class Causes:
 def _matching(
     candidates: Iterator[_Candidate], rate_hz: float, uncertainty_hz: float
 ) -> tuple[Fit, ...]:
-    """The candidates that the rate fits, the nearest in its own tolerance first."""
+    """The candidates that the rate fits, the nearest in its own tolerance first, each once."""
     found: list[tuple[float, Fit]] = []
     for one in candidates:
         deviation = rate_hz / one.expected_hz - 1.0
@@ -154,7 +163,11 @@ def _matching(
             text = f"{one.cause} {one.condition} within {max(0.1, abs(deviation) * 100):.1f} %"
             fit = Fit(one.cause, one.expected_hz, deviation, text)
             found.append((abs(deviation) / tolerance, fit))
-    return tuple(fit for _, fit in sorted(found, key=lambda pair: pair[0]))
+    nearest = (fit for _, fit in sorted(found, key=lambda pair: pair[0]))
+    by_cause: dict[str, Fit] = {}
+    for fit in nearest:
+        by_cause.setdefault(fit.cause, fit)
+    return tuple(by_cause.values())
 
 
 def _speed_text(speed: ShaftSpeed) -> str:

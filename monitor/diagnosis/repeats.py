@@ -146,11 +146,9 @@ def _finding(place: _Place, causes: Causes, fit: FittedComb, certainty: float) -
         kind = "impacts"
         fits = causes.of_impacts(rate_hz, error_hz)
         what = f"{rate_hz:.1f} impacts per second, found from {place.band}"
-    if causes.speed is not None and not causes.speed.is_measured:
-        # The rate of the impacts themselves is then often too wide to be seen.
-        named = {fit.cause for fit in fits}
-        others = causes.parts_that_swell(rate_hz, error_hz)
-        fits += tuple(fit for fit in others if fit.cause not in named)
+    named = {fit.cause for fit in fits}
+    hidden = causes.hidden_parts(rate_hz, error_hz, HIGHEST_RATE_HZ / 2.0)
+    fits += tuple(fit for fit in hidden if fit.cause not in named)
     return Finding(
         kind,
         rate_hz=rate_hz,

@@ -26,6 +26,7 @@ _ADVANTAGE = 1.25
 _ASKED = 5
 _SAME = 0.01
 _LINE_BINS = 2.0
+_NARROW = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ def measured_speed(
     may be at a multiple of the mains: it may be hum.
     """
     evidence = _evidence(sound)
+    high_hz = min(high_hz, (len(evidence) - 2) * sound.plan.bin_hz)
+    if low_hz > high_hz:
+        return None
     grid = np.geomspace(low_hz, max(high_hz, low_hz * (1 + 2 * _STEP)), _steps(low_hz, high_hz))
     scores, matched = _scores(evidence, grid / sound.plan.bin_hz, sound.plan.bin_hz, must_have)
     has_first = evidence[np.rint(grid / sound.plan.bin_hz).astype(np.intp)] > 0.0
@@ -97,7 +101,7 @@ def _scores(
     """For each speed, in bins: the evidence at its orders less that by chance, and how many of
     the first eight stand out, 0 if they may be hum. Shape: ``(n_speeds,)`` each.
 
-    Multiples of the mains do not count for the evidence.
+    A line at a multiple of the mains counts for nothing, but that there is none counts.
     """
     orders = np.arange(1, _ORDERS + 1)
     places = np.rint(np.outer(speeds, orders)).astype(np.intp)
@@ -107,7 +111,8 @@ def _scores(
     weights = 1.0 / np.sqrt(np.maximum(1.0, orders / 6.0))
     missed = (values <= 0.0) & (orders <= 6)
     counted = ~near_mains(places * bin_hz, _LINE_BINS * bin_hz)
-    scores = ((values - chance - _MISSED_DB * missed) * weights * counted).sum(axis=1)
+    excess = np.where(counted, values, np.minimum(values, chance)) - chance
+    scores = ((excess - _MISSED_DB * missed) * weights).sum(axis=1)
     matched = (values[:, :8] > 0.0).sum(axis=1)
     turning = ((values > 0.0) & counted)[:, :8].sum(axis=1)
     return scores, np.where(turning >= max(1, must_have - 1), matched, 0).astype(np.float64)
@@ -154,8 +159,12 @@ def _agreed(found: Sequence[tuple[float, float] | None]) -> tuple[float, float] 
 def _near(
     alert: Spectra, healthy: Sequence[tuple[Spectra, float]], low_hz: float, high_hz: float
 ) -> ShaftSpeed | None:
-    for sound, ratio in ((alert, 1.0), *healthy):
-        low, high = (max(low_hz / ratio, low_hz), min(high_hz / ratio, high_hz))
+    asked = [(alert, 1.0), *healthy]
+    if high_hz > _NARROW * low_hz:
+        # In a wide range, a fault of the alert may have a rate that looks like a speed.
+        asked = [*healthy, (alert, 1.0)]
+    for sound, ratio in asked:
+        low, high = max(low_hz / ratio, low_hz), min(high_hz / ratio, high_hz)
         found = measured_speed(sound, low, high, must_have=3) if low <= high else None
         if found is not None:
             hz, uncertainty_hz = found[0] * ratio, found[1] * ratio
