@@ -33,6 +33,8 @@ _LEAST_COMB = 7.0
 _LEAST_THIRD_DB = 3.0
 _MARGIN = 3.0
 """Of the limit over the largest excess among healthy pieces, in their deviations."""
+_MEAN_OF_POWER_DB = 2.5
+"""Of noise: the level of its mean power over the mean of its levels."""
 _OTHER_SPEED, _OTHER_SPEED_DB = 0.03, 6.0
 _ENOUGH, _TWO = 8, 2
 """The next healthy piece is above the largest of n in one of n + 1 cases. With two pieces the least
@@ -80,6 +82,9 @@ class Healthy:
         )
         self._prominence = Ceiling(
             [self._widest_of(one, lambda it: it.prominence_db) for one in pieces], self.speeds
+        )
+        self._line_power = Ceiling(
+            [widest(self._line_power_db(one), self.reach) for one in pieces], self.speeds
         )
         combs = [one.combs.values for one in pieces]
         comb_reach = (4 + _SPEED_SHARE * np.arange(combs[0].shape[-1])).astype(np.intp)
@@ -154,7 +159,8 @@ class Healthy:
 
         Shape: ``(n_bins,)``. The smaller of both: a higher gain raises levels only, less noise
         raises prominences only. A line that healthy sound has must also have more power with its
-        neighbourhood: a steadier speed makes it narrower and higher, with the same power.
+        neighbourhood: a steadier speed makes it narrower and higher, with the same power. For the
+        same reason, any line of sound whose speed was made steady must have more power.
         """
         level = sound.density_db - self._of(self._density, without)
         prominence = sound.prominence_db - self._of(self._prominence, without)
@@ -162,6 +168,9 @@ class Healthy:
         power = self._around_db(sound) - self._of(self._power, without)
         is_known = self.is_known_line(without)
         smaller[is_known] = np.minimum(smaller, power)[is_known]
+        if sound.raw_density_db is not None:
+            of_line = self._line_power_db(sound) - self._of(self._line_power, without)
+            smaller = np.minimum(smaller, of_line)
         return smaller
 
     def _of(self, ceiling: Ceiling, without: int | None) -> FloatArray:
@@ -171,12 +180,21 @@ class Healthy:
 
     def _around_db(self, sound: Spectra) -> FloatArray:
         """The power of each bin together with those within reach. Shape: ``(n_bins,)``."""
-        power = 10.0 ** (sound.density_db.astype(np.float64) / 10.0)
+        return self._summed_db(10.0 ** (sound.density_db.astype(np.float64) / 10.0))
+
+    def _line_power_db(self, sound: Spectra) -> FloatArray:
+        """The power of lines within reach, however wide they are. Shape: ``(n_bins,)``."""
+        power = 10.0 ** (sound.power_db.astype(np.float64) / 10.0)
+        noise = 10.0 ** ((sound.background_db + np.float32(_MEAN_OF_POWER_DB)) / 10.0)
+        return self._summed_db(np.maximum(0.0, power - noise))
+
+    def _summed_db(self, power: DoubleArray) -> FloatArray:
         total = np.concatenate([[0.0], np.cumsum(power)])
         places = np.arange(len(power))
         low = np.maximum(places - self.reach, 0)
         high = np.minimum(places + self.reach + 1, len(power))
-        return np.asarray(10.0 * np.log10(total[high] - total[low] + 1e-30), dtype=np.float32)
+        summed = np.maximum(total[high] - total[low], 0.0)
+        return np.asarray(10.0 * np.log10(summed + 1e-30), dtype=np.float32)
 
     def is_known_line(self, without: int | None = None) -> npt.NDArray[np.bool_]:
         """Where healthy sound has a line. Shape: ``(n_bins,)``."""
