@@ -79,6 +79,8 @@ def _usable(paths: Iterable[Path], read: Callable[[Path], Sound]) -> Iterator[So
 
 def _at_rate(samples: FloatArray, from_hz: int, to_hz: int) -> FloatArray:
     """The samples at another rate. Shape: ``(n_samples,)`` to ``(m_samples,)``."""
+    if from_hz == to_hz:
+        return samples
     resampler = StreamResampler(to_hz)
     return _joined([resampler.push(AudioBlock(samples, from_hz, 0)), resampler.flush()])
 

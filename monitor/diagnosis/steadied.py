@@ -30,17 +30,19 @@ def steadied(samples: FloatArray, rate_hz: int, track: SpeedTrack) -> FloatArray
     spectrum = np.fft.rfft(samples)
     without_mains(spectrum, rate_hz / n)
     # Twice the rate, because a short filter between samples needs room above the highest frequency.
-    twice: FloatArray = (2.0 * np.fft.irfft(spectrum, 2 * n)).astype(np.float32)
-    padded = np.pad(twice, _TAPS)
+    twice: FloatArray = np.fft.irfft(spectrum, 2 * n).astype(np.float32, copy=False)
+    twice *= np.float32(2.0)
+    del spectrum
     kernels = _kernels()
     result = np.empty(n, dtype=np.float32)
     for first in range(0, n, _BLOCK):
         places = 2.0 * _places(np.arange(first, min(first + _BLOCK, n)), n, rate_hz, track)
+        places = np.clip(places, _TAPS, 2 * n - _TAPS)
         before = np.floor(places).astype(np.intp)
         phase = np.rint((places - before) * _PHASES).astype(np.intp)
         total = np.zeros(len(places), dtype=np.float32)
         for tap in range(_TAPS):
-            total += kernels[phase, tap] * padded[before + (_TAPS + tap - _TAPS // 2 + 1)]
+            total += kernels[phase, tap] * twice[before + (tap - _TAPS // 2 + 1)]
         result[first : first + len(places)] = total
     return result
 
