@@ -39,10 +39,11 @@ class Stream:
 
     >>> bundle = auscult.load_bundle("pump.bundle")
     >>> stream = auscult.Stream(bundle, sample_rate_hz=16_000)
+    >>> alerts = []
     >>> for block in np.split(faulty_sound(), 20):  # float32, shape (n_samples,)
-    ...     for alert in stream.push(block).alerts:
-    ...         print(alert.kind)
-    raised
+    ...     alerts += stream.push(block).alerts
+    >>> alerts[0].kind
+    'raised'
     >>> stream.state
     'anomaly'
     """

@@ -20,6 +20,7 @@ from monitor.diagnosis.child import diagnosis_of, used_part
 from monitor.diagnosis.healthy_files import recordings_of
 from monitor.diagnosis.recordings import read_beginning
 from monitor.diagnosis.settings import ShaftSettings
+from monitor.errors import BadInputError
 from monitor.evidence.clip import Judge, Request
 from monitor.evidence.folder import EvidenceFolder
 from monitor.evidence.piece_files import kept_request
@@ -212,6 +213,13 @@ def test_sound_that_is_a_gap_is_too_short(tmp_path: Path) -> None:
     result = diagnosis_of(asked(tmp_path, n_healthy=0, gaps=[[0.0, 31.0]]))
     assert (result["findings"], result["seconds"]) == ([], 0.0)
     assert "too short" in result["notes"][0]
+
+
+@pytest.mark.parametrize("gaps", [{"a": 1}, [1.0], [["x", 1.0]], [[0.0, 1.0, 2.0]], 7])
+def test_gaps_that_are_damaged_are_named(tmp_path: Path, gaps: object) -> None:
+    """The diagnosis of a piece with a damaged description ends with a traceback."""
+    with pytest.raises(BadInputError, match=r"description is damaged \(gaps\)"):
+        diagnosis_of(asked(tmp_path, n_healthy=0, gaps=gaps))
 
 
 def test_a_diagnosis_ends_also_if_the_daemon_was_killed() -> None:

@@ -228,6 +228,7 @@ def test_speech_beside_the_machine_has_no_cause(healthy: list[FloatArray], seed:
     ("sound", "note"),
     [
         (machine(2.0, 1), "2.0 s of sound are too short: at least 5 s are needed"),
+        (machine(4.99, 1), "4.9 s of sound are too short: at least 5 s are needed"),
         (np.zeros(10 * RATE_HZ, dtype=np.float32), "the sound is silent"),
         (np.zeros(0, dtype=np.float32), "0.0 s of sound are too short: at least 5 s are needed"),
     ],

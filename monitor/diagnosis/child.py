@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from monitor.diagnosis.healthy_files import FEW
 from monitor.diagnosis.healthy_sound import LONGEST_S
@@ -24,7 +25,7 @@ from monitor.diagnosis.recordings import diagnosed_with, read_beginning
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.diagnosis.shown import shown
 from monitor.domain import FloatArray
-from monitor.errors import AuscultError
+from monitor.errors import AuscultError, BadInputError
 from monitor.text.escaping import one_line
 
 _ENOUGH_S = 8.0
@@ -33,17 +34,22 @@ _MOST_HEALTHY_S = 30.0
 """Of each healthy recording: a node may have little memory."""
 _MOST_HZ = 48_000
 """A higher sample rate is lowered to this one, for the same reason."""
+_GAPS = TypeAdapter(list[tuple[FiniteFloat, FiniteFloat]])
 _TOO_LITTLE = f"fewer than {FEW} pieces of healthy sound are kept, which is too little to compare"
 
 
 def diagnosis_of(request: Mapping[str, Any]) -> dict[str, Any]:
     """What the sound shows. Nothing, and why, if there is too little healthy sound.
 
-    Raises the errors of reading the sound.
+    Raises the errors of reading the sound, and ``BadInputError`` for gaps that are no pairs.
     """
     healthy = [Path(one) for one in request["healthy"]]
+    try:
+        gaps = _GAPS.validate_python(request["gaps"])
+    except ValidationError:
+        raise BadInputError(f"{request['sound']}: its description is damaged (gaps)") from None
     samples, rate_hz = read_beginning(Path(request["sound"]), 2.0 * LONGEST_S, _MOST_HZ)
-    first, end = used_part(len(samples), rate_hz, request["start_s"], request["gaps"])
+    first, end = used_part(len(samples), rate_hz, request["start_s"], gaps)
     shaft = ShaftSettings.model_validate(request["shaft"])
     result = diagnosed_with(
         samples[first:end],

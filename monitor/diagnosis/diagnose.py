@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +53,8 @@ def trouble_with(samples: FloatArray, rate_hz: int) -> str:
     """Why nothing is stated about this sound; empty if it can be used."""
     seconds = len(samples) / rate_hz
     if seconds < LEAST_S:
-        return f"{seconds:.1f} s of sound are too short: at least {LEAST_S:g} s are needed"
+        shown_s = math.floor(10.0 * seconds) / 10.0  # 4.99 s are not 5.0 s
+        return f"{shown_s:.1f} s of sound are too short: at least {LEAST_S:g} s are needed"
     power = float(np.var(samples, dtype=np.float64))  # without an offset, which is no sound
     if 10.0 * np.log10(power + 1e-30) < _SILENT_DB:
         return "the sound is silent"
