@@ -65,9 +65,9 @@ def orders_of(
         is_strong = second is not None and second.level_db >= whole[1].level_db - _CLEARLY_DB
         fits = causes.once_a_revolution(second_is_strong=is_strong)
     numbers = ", ".join(map(str, sorted(whole)))
-    first = 1 if 1 in whole else 2
-    text = f"louder at {numbers} times {speed.hz:.4g} Hz, by {whole[first].level_db:.0f} dB at "
-    text += f"{first * speed.hz:.4g} Hz itself" if first == 1 else "twice the speed"
+    first, where = (1, f"{speed.hz:.4g} Hz itself") if 1 in whole else (2, "twice the speed")
+    louder_db = whole[first].level_db
+    text = f"louder at {numbers} times {speed.hz:.4g} Hz, by {louder_db:.0f} dB at {where}"
     return "harmonics" if len(whole) >= 3 else "tone", comb, fits, text
 
 

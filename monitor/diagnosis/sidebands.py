@@ -64,7 +64,7 @@ def _around(
 ) -> list[Line]:
     """The new lines at multiples of a distance from the carrier.
 
-    None if all lines there, also healthy ones, are at multiples of a larger distance.
+    Empty if all lines there, also healthy ones, are at multiples of a larger distance.
     """
     numbers = np.rint((places_hz - carrier_hz) / distance_hz)
     is_there = (np.abs(places_hz - carrier_hz - numbers * distance_hz) <= bin_hz) & (numbers != 0)

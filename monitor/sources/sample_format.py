@@ -128,10 +128,10 @@ def _is_even_noise(values: _Int16) -> bool:
     The standard deviation of such numbers is ``1 / sqrt(3)`` and their kurtosis is 1.8. Loud
     sound that is clipped has many values at the ends of the scale.
     """
-    if abs(_power(values) * 3.0 - 1.0) > _FLAT:
+    power = _power(values)
+    if abs(power * 3.0 - 1.0) > _FLAT:
         return False
     samples = values.astype(np.float64) / 2**15
-    power = float(np.mean(samples**2))
     if not _LEAST_KURTOSIS <= float(np.mean(samples**4)) / power**2 <= _MOST_KURTOSIS:
         return False
     if float(np.mean((values == _LOWEST) | (values == _HIGHEST))) > _MOST_AT_ENDS:
