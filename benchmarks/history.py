@@ -148,7 +148,7 @@ def measure(path: Path, machines: int, days: int) -> dict[str, list[tuple[float,
         ALL_YEAR: lambda: reader.overviews(everyone, START_S, end_s, 366),
         "the newest 200 alerts": reader.alerts,
         "the newest 1000 events of a machine": lambda: reader.events(machine=machine()),
-        "the next 1000 events for a notification": lambda: reader.events_after(
+        "the next 1000 events for a notification": lambda: reader.news(
             reader.last_position() - 1000
         ),
     }

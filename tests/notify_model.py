@@ -58,20 +58,15 @@ class MemoryHistory(HistoryReader):
         if not self.exists:
             raise MissingInputError("no history")
 
-    def events_after(
-        self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
-    ) -> list[Event]:
-        self.asked.append(position)
-        later = (one for one in self.written if one.position > position)
-        return [one for one in later if not kinds or one.kind in kinds][:limit]
-
     def news(
         self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
     ) -> tuple[list[Event], int]:
         last = self.last_position()
         if last <= position:
             return [], last
-        return self.events_after(position, kinds=kinds, limit=limit), last
+        self.asked.append(position)
+        later = (one for one in self.written if one.position > position)
+        return [one for one in later if not kinds or one.kind in kinds][:limit], last
 
     def events(self, *, since_s: float | None = None, **_: Any) -> list[Event]:
         self._check()

@@ -211,7 +211,7 @@ def test_what_the_disk_refused_before_a_kill_is_known_after_it(
 
     wait_for(is_known)
     assert watched.end() == 0
-    events = HistoryReader(state / "history.sqlite3").events_after(0, kinds=ALERT_KINDS)
+    events = HistoryReader(state / "history.sqlite3").news(0, kinds=ALERT_KINDS)[0]
     assert [event.event_id for event in events] == [alert["event_id"] for alert in alerts]
     assert {what for what, _ in noted(watched)} == {"lost"}
 

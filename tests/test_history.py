@@ -143,7 +143,7 @@ def test_a_cursor_gets_every_event_once_in_order(store: HistoryStore, path: Path
     for number in range(10):
         write(store, event("state", START_UNIX_S - number, value=str(number)))
     found, position = [], start
-    while batch := history.events_after(position, limit=3):
+    while batch := history.news(position, limit=3)[0]:
         found += [one.value for one in batch]
         position = batch[-1].position
     assert found == [str(number) for number in range(10)]
@@ -340,4 +340,4 @@ def test_a_damaged_payload_hides_no_event(
     assert found["raised"] == {}
     assert found["cleared"]["threshold"] == 2.0
     assert {one.alert_id for one in reader.alerts()} == {"a", "b"}
-    assert [one.kind for one in reader.events_after(0)] == ["raised", "cleared"]
+    assert [one.kind for one in reader.news(0)[0]] == ["raised", "cleared"]

@@ -74,7 +74,7 @@ def spoil_a_leaf(path: Path, table: str) -> None:
 def read_all(path: Path) -> list[Event]:
     """All events; every alert of them can be read too."""
     reader = HistoryReader(path)
-    found = reader.events_after(0, limit=9999)
+    found = reader.news(0, limit=9999)[0]
     assert len(reader.alerts(limit=9999)) == len(found)
     return found
 
@@ -87,13 +87,13 @@ def test_events_of_a_damaged_file_are_kept(path: Path) -> None:
     events = [alert("raised", START_UNIX_S + number, name=f"a{number}") for number in range(1500)]
     store.write(minutes, [*events, event("label", alert_id="a7", value="fault")], durable=True)
     store.close()
-    before = HistoryReader(path).events_after(0, limit=9999)
+    before = HistoryReader(path).news(0, limit=9999)[0]
     spoil(path, "minutes")
     with writing(path) as writer:
         writer.add_minute("m", START, tally(0.5))
         wait_for(lambda: settled(writer) and not writer.health().trouble)
         assert raise_alert(writer, 5000)
-    *after, newest = HistoryReader(path).events_after(0, limit=9999)
+    *after, newest = HistoryReader(path).news(0, limit=9999)[0]
     assert after == before
     assert newest.position > before[-1].position
     record = HistoryReader(path).alert("a7")
@@ -264,7 +264,7 @@ def test_a_kill_while_a_damaged_file_is_replaced_loses_no_event(
     with writing(path) as writer:
         writer.add_minute("m", START, tally(0.5))
         assert raise_alert(writer, 9999)
-    found = HistoryReader(path).events_after(0, limit=9999)
+    found = HistoryReader(path).news(0, limit=9999)[0]
     assert [one.alert_id for one in found] == [*(f"a{number}" for number in range(1501)), "a9999"]
     assert [one.position for one in found[:-1]] == list(range(1, 1502))
     assert path.with_name(path.name + ".damaged").exists()

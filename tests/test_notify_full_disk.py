@@ -190,7 +190,7 @@ def _is_noted(state: Path, machine: str) -> bool:
 
 def _recorded(state: Path) -> int:
     with contextlib.suppress(AuscultError):
-        return len(HistoryReader(state / "history.sqlite3").events_after(0))
+        return len(HistoryReader(state / "history.sqlite3").news(0)[0])
     return 0
 
 

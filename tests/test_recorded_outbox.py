@@ -61,7 +61,7 @@ def recorded(outbox_path: Path) -> Iterator[RecordedOutbox]:
 def in_history(path: Path) -> list[str]:
     """The messages in the order in which a reader gets them."""
     with contextlib.suppress(AuscultError):  # there is none, or it is just being made
-        return [one.event_id for one in HistoryReader(path).events_after(0, limit=9999)]
+        return [one.event_id for one in HistoryReader(path).news(0, limit=9999)[0]]
     return []
 
 

@@ -40,7 +40,7 @@ class Historian:
         if self._thread.ident is not None:
             self._thread.join()
         with contextlib.suppress(AuscultError):
-            events = self._reader.events_after(0, kinds=ALERT_KINDS, limit=_MOST)
+            events, _ = self._reader.news(0, kinds=ALERT_KINDS, limit=_MOST)
             self.remembered = {event.event_id for event in events}
 
     def _run(self) -> None:
@@ -51,9 +51,10 @@ class Historian:
                 self._read()
 
     def _read(self) -> None:
-        if self._reader.last_position() < self._position:
-            self._position = 0
-        for event in self._reader.events_after(self._position, limit=_MOST):
+        events, last = self._reader.news(self._position, limit=_MOST)
+        if last < self._position:  # it began again
+            events, _ = self._reader.news(0, limit=_MOST)
+        for event in events:
             self._position = event.position
             if event.kind in ALERT_KINDS:
                 self.event_ids.add(event.event_id)

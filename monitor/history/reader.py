@@ -119,25 +119,21 @@ class HistoryReader:
         query = f"{_EVENT} {where} ORDER BY at_unix_s {order}, position {order} LIMIT ?"
         return [_event(row) for row in self._rows(query, (*values, limit))]
 
-    def events_after(
-        self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
-    ) -> list[Event]:
-        """The events that were written after that of a position, oldest first."""
-        return [_event(row) for row in self._rows(*_after(position, kinds, limit))]
-
     def news(
         self, position: int, *, kinds: Sequence[str] = (), limit: int = 1000
     ) -> tuple[list[Event], int]:
-        """As ``events_after``, and the position of the newest event of any kind before that.
+        """The events that were written after that of a position, oldest first.
 
+        The second value is the position of the newest event of any kind, read before the events.
         Both are from one open file: no event up to that position is missing.
         """
         with self._opened() as connection:
             last = _last_position(connection)
             if last <= position:
                 return [], last
-            query, values = _after(position, kinds, limit)
-            return [_event(row) for row in connection.execute(query, values)], last
+            where, values = _conditions(("position > ?", position), kinds=kinds)
+            query = f"{_EVENT} {where} ORDER BY position LIMIT ?"
+            return [_event(row) for row in connection.execute(query, (*values, limit))], last
 
     def recorded(self, event_ids: Collection[str]) -> set[str]:
         """Those messages of alerts that the history has, by their ``event_id``."""
@@ -191,11 +187,6 @@ def _conditions(
         texts.append(f"kind IN ({', '.join('?' * len(kinds))})")
     where = f"WHERE {' AND '.join(texts)}" if texts else ""
     return where, (*(value for _, value in used), *kinds)
-
-
-def _after(position: int, kinds: Sequence[str], limit: int) -> tuple[str, tuple[Any, ...]]:
-    where, values = _conditions(("position > ?", position), kinds=kinds)
-    return f"{_EVENT} {where} ORDER BY position LIMIT ?", (*values, limit)
 
 
 def _last_position(connection: sqlite3.Connection) -> int:
