@@ -327,9 +327,12 @@ def test_peaks_of_earlier_bundles_are_scored_as_before(bundle: Bundle) -> None:
     assert bundle.peaks is not None
     again = parse_peaks(Path("p.npz"), _with_rule(bundle, None), bundle.peaks.spec)
     assert [one.rule for one in again.healthy] == [PeakRule(6, 0)] * 2
+    again = parse_peaks(Path("p.npz"), _with_rule(bundle, [12.0, 4.0]), bundle.peaks.spec)
+    assert again.healthy[0].rule == PeakRule(12, 4, amplitude_to_db=0.0)
+    assert again.healthy[0].chance_db2 == bundle.peaks.spec.envelope.chance_db2
 
 
-@pytest.mark.parametrize("rule", [[7.0, 0.0], [12.0, -1.0], [12.0]])
+@pytest.mark.parametrize("rule", [[7.0, 0.0], [12.0, -1.0], [12.0], [12.0, 0.0, 30.0]])
 def test_a_rule_without_meaning_is_an_error_of_the_bundle(
     bundle: Bundle, rule: list[float]
 ) -> None:

@@ -33,15 +33,15 @@ SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.08, "lines": 0.04}
 LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.07, "lines": 0.03}
 """Shares of the budget, over the span of the bundle and over each long span."""
 SHORT_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
-    "envelope": SpreadPrior(0.1),
-    "lines": SpreadPrior(0.16),
+    "envelope": SpreadPrior(0.12),
+    "lines": SpreadPrior(0.21),
 }
 LONG_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
-    "envelope": SpreadPrior(0.25),
-    "lines": SpreadPrior(0.27),
+    "envelope": SpreadPrior(0.35),
+    "lines": SpreadPrior(0.35),
 }
 """From left-out recordings of a fan, a drone, a compressor and MIMII fans: the root mean square of
-what each machine shows is .26 and .38 over fifteen seconds, and less over two."""
+what each machine shows is .37 and .46 over fifteen seconds, and .14 and .28 over two."""
 
 
 class ChannelKey(NamedTuple):

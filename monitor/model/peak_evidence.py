@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def pack_peaks(peaks: PeakEvidence) -> bytes:
         arrays[f"{name}_level_db"] = healthy.level_db
         arrays[f"{name}_variance_db2"] = healthy.variance_db2
         arrays[f"{name}_recordings"] = np.array(healthy.n_recordings)
-        arrays[f"{name}_rule"] = np.array([healthy.rule.exponent, healthy.rule.first_bin])
+        arrays[f"{name}_rule"] = np.array(astuple(healthy.rule))
     return pack_arrays({name: np.float32(array) for name, array in arrays.items()})
 
 
@@ -70,13 +70,14 @@ def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
             raise BundleError(
                 f"{path}: {name}_variance_db2 must be > 0 and {name}_recordings at least 2"
             )
+        rule = _rule(path, f"{name}_rule", arrays.get(f"{name}_rule"))
         healthy.append(
             HealthyPeaks(
                 level_db.astype(np.float64),
                 variance_db2.astype(np.float64),
-                chance_db2,
+                rule.of_chance(chance_db2),
                 int(count),
-                _rule(path, f"{name}_rule", arrays.get(f"{name}_rule")),
+                rule,
             )
         )
     weights = arrays[_WEIGHTS]
@@ -88,10 +89,10 @@ def parse_peaks(path: Path, content: bytes, spec: SpectraSpec) -> PeakEvidence:
 def _rule(path: Path, name: str, stored: FloatArray | DoubleArray | None) -> PeakRule:
     if stored is None:
         return _RULE_BEFORE
-    if stored.shape != (2,) or not (stored == stored.round()).all():
-        raise BundleError(f"{path}: {name} must be two whole numbers")
-    exponent, first_bin = (int(number) for number in stored)
+    if stored.shape not in {(2,), (3,)} or not (stored[:2] == stored[:2].round()).all():
+        raise BundleError(f"{path}: {name} must be two whole numbers and one number")
+    exponent, first_bin, *limit = stored.tolist()
     try:
-        return PeakRule(exponent, first_bin)
+        return PeakRule(int(exponent), int(first_bin), *limit)
     except ValueError as error:
         raise BundleError(f"{path}: {name}: {error}") from None

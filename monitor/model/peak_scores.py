@@ -13,9 +13,12 @@ import numpy.typing as npt
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.model.peaks import HealthyPeaks
+from monitor.model.stretched_db import stretch
 from monitor.workspace import workspaces
 
 _PER_HARMONIC = 0.5**0.5
+_SCALE = 0.25
+"""The twelfth power of the largest deviation must not be too large for single precision."""
 _KEPT_NUMBERS = 16
 """So many numbers of windows are expected to take turns."""
 
@@ -23,8 +26,9 @@ _KEPT_NUMBERS = 16
 class PeakScores:
     """The scores of all spectra of a bundle.
 
-    A row holds the values of all spectra of a window, one spectrum after the other, less their
-    healthy levels: float32, shape ``(n_values,)``. The mean of rows is the row of the mean.
+    A row holds the values of all spectra of a window, one spectrum after the other, stretched as
+    the rule of the spectrum says, less their healthy levels: float32, shape ``(n_values,)``. All
+    means are means of rows.
 
     The score of a spectrum is ``(sum over bins of s^exponent)^(1/exponent)``. If bins count alone,
     ``s`` is the deviation ``max(0, z)`` with ``z = (mean - level) / sqrt(variance
@@ -43,10 +47,16 @@ class PeakScores:
         self._kept: dict[tuple[int, int], FloatArray] = {}
 
     def above(self, spectra: Sequence[npt.NDArray[np.floating]]) -> FloatArray:
-        """The row of a window, or of means of windows. Shape: each ``(n_bands, n_bins)``."""
+        """The row of a window, from its values in dB. Shape: each ``(n_bands, n_bins)``."""
         row = np.empty(self.n_values, dtype=np.float32)
-        for spectrum, level_db, place in zip(spectra, self._levels_db, self._places, strict=True):
-            np.subtract(spectrum, level_db, out=row[place].reshape(level_db.shape))
+        for spectrum, healthy, level_db, place in zip(
+            spectra, self._healthy, self._levels_db, self._places, strict=True
+        ):
+            part = row[place].reshape(level_db.shape)
+            part[...] = spectrum
+            if healthy.rule.amplitude_to_db:
+                stretch(part, healthy.rule.amplitude_to_db)
+            np.subtract(part, level_db, out=part)
         return row
 
     def of(self, mean: npt.NDArray[np.floating], n_windows: int) -> tuple[float, ...]:
@@ -105,12 +115,12 @@ class PeakScores:
             one, other = values[:, place], powers[:, place]  # second and fourth powers
             if healthy.rule.exponent == 12:
                 np.multiply(other, other, out=one)
-            share = 0.5 * (_PER_HARMONIC if healthy.rule.first_bin else 1.0)
+            share = 0.5 / _SCALE * (_PER_HARMONIC if healthy.rule.first_bin else 1.0)
             scores[:, number] = share * np.vecdot(one, other) ** (1.0 / healthy.rule.exponent)
         return scores
 
     def _per_db(self, n_windows: int) -> FloatArray:
-        """``1 / sqrt(variance)`` for means of ``n_windows``. Shape: ``(n_values,)``."""
+        """``_SCALE / sqrt(variance)`` for means of ``n_windows``. Shape: ``(n_values,)``."""
         return self._keep((n_windows, 1))
 
     def _per_db_of_sum(self, n_windows: int) -> FloatArray:
@@ -125,7 +135,7 @@ class PeakScores:
                 one.variance_db2 * (1.0 + 1.0 / one.n_recordings) + one.chance_db2 / n_windows
                 for one in self._healthy
             ]
-            each = [(1.0 / np.sqrt(one) / divisor).reshape(-1) for one in variances]
+            each = [(_SCALE / np.sqrt(one) / divisor).reshape(-1) for one in variances]
             per_db = np.concatenate(each).astype(np.float32)
             # A recording that grows has another number at each window.
             if len(self._kept) >= _KEPT_NUMBERS:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import DoubleArray
+from monitor.model.stretched_db import variance_of_noise
 
 _PRIOR_RECORDINGS = 4.0
 """As many recordings as the variance of the bins beside it counts for."""
@@ -19,6 +20,7 @@ _PRIOR_BINS = 16
 """So many bins on both sides."""
 _LEAST_VARIANCE_DB2 = 0.25
 EXPONENTS = (6, 12)
+MOST_AMPLITUDE_DB = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,14 @@ class PeakRule:
     ``exponent``: one of ``EXPONENTS``; the higher one is nearer to the largest deviation.
     ``first_bin``: how many multiples of the spacing the first bin is from 0 Hz. If it is not 0,
     each bin counts together with the one at twice its rate: what repeats has a second harmonic,
-    and chance has none. If it is 0, each bin counts alone.
+    and chance has none. If it is 0, each bin counts alone. ``amplitude_to_db``: up to where the
+    prominences grow as the amplitude (:mod:`monitor.model.stretched_db`), 0 for decibels; all
+    means and variances are then those of stretched decibels.
     """
 
     exponent: int = 12
     first_bin: int = 0
+    amplitude_to_db: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for values out of range."""
@@ -40,6 +45,15 @@ class PeakRule:
             raise ValueError(f"the exponent must be one of {EXPONENTS}, not {self.exponent}")
         if self.first_bin < 0:
             raise ValueError(f"the first bin must be at least 0, not {self.first_bin}")
+        if not 0.0 <= self.amplitude_to_db <= MOST_AMPLITUDE_DB:
+            raise ValueError(
+                f"the limit of the amplitude must be from 0 to {MOST_AMPLITUDE_DB:g} dB, "
+                f"not {self.amplitude_to_db:g}"
+            )
+
+    def of_chance(self, chance_db2: float) -> float:
+        """The variance of one window by chance, from that of its decibels."""
+        return chance_db2 * variance_of_noise(self.amplitude_to_db)
 
 
 @dataclass(frozen=True, slots=True)
