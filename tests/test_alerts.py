@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.alerts import AlertKind, AlertSeries, alert_from_json, alert_to_dict
+from monitor.alerts import AlertKind, alert_from_json, alert_to_dict
 from monitor.errors import BadInputError
 from monitor.evidence.names import evidence_id
+from monitor.outbox.series import AlertSeries
 from monitor.uuid7 import Uuid7Generator
 from tests.alert_drafts import draft, identified
 

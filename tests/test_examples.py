@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from monitor.alerts import AlertKind, AlertSeries
+from monitor.alerts import AlertKind
 from monitor.mqtt.home_assistant import Discovery
 from monitor.mqtt.payloads import alert_payload, encode, schema, short_alert_payloads
 from monitor.mqtt.publisher import MqttPublisher
 from monitor.mqtt.settings import MqttSettings
 from monitor.outbox.queue import Outbox
+from monitor.outbox.series import AlertSeries
 from tests.alert_drafts import draft, identified
 from tests.home_assistant import Recorder, devices
 from tests.mosquitto import Mosquitto, Subscriber, free_port

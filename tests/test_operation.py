@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
-from monitor.alerts import Alert, AlertSeries
+from monitor.alerts import Alert
 from monitor.detection.alert_draft import alert_draft
 from monitor.detection.operation import OperationStatus
 from monitor.detection.settings import OperationSettings
@@ -23,6 +23,7 @@ from monitor.features.log_mel_frames import log_mel_frames
 from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.offline.healthy_set import MachineStoppedError, read_healthy_set
+from monitor.outbox.series import AlertSeries
 from monitor.pipeline import Pipeline, PipelineOutput
 from tests.bundles import SPEC, make_bundle
 from tests.command_line import auscult

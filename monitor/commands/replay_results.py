@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts import Alert, AlertDraft, AlertSeries
+from monitor.alerts import Alert, AlertDraft
 from monitor.commands.output import ResultFile, columns, emit, message
 from monitor.domain import Score
 from monitor.model.bundle import Bundle
 from monitor.mqtt.payloads import alert_payload
 from monitor.offline.replay import RaisedAlert, RecordingSummary
+from monitor.outbox.series import AlertSeries
 from monitor.text.escaping import csv_cell
 from monitor.text.wording import counted, rounded
 

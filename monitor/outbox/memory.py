@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from monitor.alerts import Alert, AlertSeries, dated_until, redated
+from monitor.alerts import Alert, dated_until, redated
 from monitor.clock import Clock, Moment
 from monitor.outbox.rows import StoredAlert, StoredMachine
+from monitor.outbox.series import AlertSeries
 from monitor.outbox.store import OutboxStore
 from monitor.outbox.unrecorded import Unrecorded
 from monitor.outbox.unwritten import Unwritten

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from monitor.alerts import Alert, AlertDraft, AlertSeries, dated_by
+from monitor.alerts import Alert, AlertDraft, dated_by
 from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.limits import OutboxLimits
 from monitor.outbox.lock import lock_path, locked
 from monitor.outbox.reads import OutboxReads
+from monitor.outbox.series import AlertSeries
 
 OutboxState = Literal["ok", "memory"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from monitor.alerts import Alert, AlertSeries, alert_from_json, alert_to_dict
+from monitor.alerts import Alert, alert_from_json, alert_to_dict
 from monitor.clock import Moment
 from monitor.errors import BadInputError
+from monitor.outbox.series import AlertSeries
 
 
 @dataclass(frozen=True, slots=True)
