@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monitor.durable import transaction
+from monitor.history.alert_rows import update_alert
 from monitor.history.filling import Filling
-from monitor.history.records import ALERT_KINDS, Event
+from monitor.history.records import Event
 from monitor.history.retention import Limits, Retention
 from monitor.history.schema import PERIODS, open_to_write
 from monitor.history.tally import COLUMNS, Tally
 from monitor.history.tally_check import TallyCheck
-from monitor.text.json_objects import json_object
 
 _VALUES = ", ".join("?" * (2 + len(COLUMNS)))
 _SUMS = [name for name in COLUMNS if name not in {"ratio_min", "ratio_max", "state", "state_time"}]
@@ -192,75 +191,5 @@ class HistoryStore:
                 *(event.event_id, event.value, event.user, event.note, payload),
             ),
         )
-        if not written.rowcount or not event.alert_id:
-            return
-        if event.kind in ALERT_KINDS:
-            self._add_alert(event, payload)
-        elif event.kind == "acknowledge":
-            self._connection.execute(
-                "UPDATE alerts SET acknowledged = 1, note = iif(? != '', ?, note)"
-                " WHERE alert_id = ?",
-                (event.note, event.note, event.alert_id),
-            )
-        elif event.kind == "label":
-            self._connection.execute(
-                "UPDATE alerts SET label = ?, note = iif(? != '', ?, note) WHERE alert_id = ?",
-                (event.value, event.note, event.note, event.alert_id),
-            )
-
-    def _add_alert(self, event: Event, payload: str) -> None:
-        is_cleared = event.kind == "cleared"
-        if self._is_late(event):
-            self._add_late(event)
-            return
-        self._connection.execute(
-            "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', ?)"
-            " ON CONFLICT (alert_id) DO UPDATE SET cleared_at = excluded.cleared_at,"
-            " cleared_unix_s = excluded.cleared_unix_s, payload = excluded.payload,"
-            " n_updates = n_updates + excluded.n_updates,"
-            " peak_ratio = max(coalesce(peak_ratio, excluded.peak_ratio),"
-            " coalesce(excluded.peak_ratio, peak_ratio))",
-            (
-                *(event.alert_id, event.machine, event.at, event.at_unix_s),
-                *((event.at, event.at_unix_s) if is_cleared else (None, None)),
-                *(_peak_ratio(event.payload), int(event.kind == "updated"), payload),
-            ),
-        )
-
-    def _is_late(self, event: Event) -> bool:
-        """Whether a later message of the alert is there: the disk refused this one at first."""
-        row = self._connection.execute(
-            "SELECT payload FROM alerts WHERE alert_id = ?", (event.alert_id,)
-        ).fetchone()
-        if row is None:
-            return False
-        try:
-            newest = json_object(row[0]).get("sequence")
-        except ValueError:  # a damaged row
-            return False
-        sequence = event.payload.get("sequence")
-        return isinstance(newest, int) and isinstance(sequence, int) and sequence < newest
-
-    def _add_late(self, event: Event) -> None:
-        """Add what a message states that a later one does not: the row stays that of the later."""
-        if event.kind == "updated":
-            self._connection.execute(
-                "UPDATE alerts SET n_updates = n_updates + 1 WHERE alert_id = ?", (event.alert_id,)
-            )
-        elif event.kind == "raised":
-            self._connection.execute(
-                "UPDATE alerts SET raised_at = ?, raised_unix_s = ?"
-                " WHERE alert_id = ? AND raised_unix_s > ?",
-                (event.at, event.at_unix_s, event.alert_id, event.at_unix_s),
-            )
-
-
-def _peak_ratio(alert: Mapping[str, Any]) -> float | None:
-    """The highest score of an alert divided by its threshold; None if it is not about a score."""
-    peak, threshold = alert.get("peak_score"), alert.get("threshold")
-    if not isinstance(peak, int | float) or not isinstance(threshold, int | float):
-        return None
-    if alert.get("reason") == "off" or not threshold > 0:
-        return None
-    ratio = float(peak) / float(threshold)
-    return ratio if math.isfinite(ratio) else None
+        if written.rowcount and event.alert_id:
+            update_alert(self._connection, event, payload)
