@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from training.images.anomaly_training import train_anomaly_scorer
 from training.images.datasets import load_dataset
 from training.images.defaults import default_settings
-from training.images.oneclass import train_anomaly_scorer
 from training.metrics import roc_auc
 
 arguments = dict(enumerate(sys.argv[1:]))

@@ -13,13 +13,14 @@ from scipy.stats import multivariate_normal, norm
 
 from monitor.errors import UsageError
 from tests.tiny_images import bar_data, bars
+from training.images.anomaly_training import train_anomaly_scorer
 from training.images.autoencoder import NetworkSpec
 from training.images.defaults import default_settings
 from training.images.density import fit_density
 from training.images.frames import robust_threshold
 from training.images.image_set import add_noise, split_validation
 from training.images.networks import build_network
-from training.images.oneclass import one_class, train_anomaly_scorer
+from training.images.oneclass import one_class
 from training.images.projection import censored_negative_log_likelihood, project
 from training.images.train import ImageSettings, mirror_half, train_image_model
 from training.images.transformations import RotationNetwork, rotations_of, train_rotations

@@ -18,10 +18,10 @@ from monitor.errors import BadInputError, UsageError
 from monitor.text.escaping import csv_cell
 from training.history import FitResult
 from training.images.anomaly_score import AnomalyScorer
+from training.images.anomaly_training import train_anomaly_scorer
 from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
 from training.images.image_set import ImageSet
-from training.images.oneclass import train_anomaly_scorer
 from training.images.outputs import (
     compared_with_pca,
     finish_run,

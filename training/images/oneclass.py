@@ -19,10 +19,11 @@ from sklearn.neighbors import NearestNeighbors
 from monitor.errors import BadInputError, UsageError
 from monitor.text.wording import counted
 from training.history import FitResult, HistoryRow, write_history
-from training.images.anomaly_score import AnomalyScorer, Scores, fit_anomaly_scorer
+from training.images.anomaly_score import AnomalyScorer, Scores
+from training.images.anomaly_training import train_anomaly_scorer
 from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
-from training.images.image_set import FEWEST_TRAINED, ImageSet, split_validation
+from training.images.image_set import FEWEST_TRAINED
 from training.images.outputs import (
     finish_run,
     open_output,
@@ -32,12 +33,9 @@ from training.images.outputs import (
 )
 from training.images.pca import fit_pca
 from training.images.reconstruction import density_metrics
-from training.images.train import GaussianNoise, ImageSettings, train_image_model
-from training.images.transformations import train_rotations
+from training.images.train import ImageSettings
 from training.metrics import roc_auc
 
-HELD_OUT_FRACTION = 0.15
-TRAINING_NOISE = 0.1
 ROTATIONS_WEIGHTS_NAME = "rotations.safetensors"
 _N_NEIGHBOURS = 2
 _N_SHOWN = 16
@@ -171,47 +169,6 @@ def _run_case(
     codes = scorer.model.encode(x_test[~anomalous])
     auc = {kind: roc_auc(anomalous, values) for kind, values in views.items()}
     return _Case(scorer, result, scores, density_metrics(scorer.density, codes), auc)
-
-
-def train_anomaly_scorer(
-    normal: ImageSet,
-    settings: ImageSettings,
-    *,
-    folder: Path | None = None,
-    keep_checkpoint: bool = False,
-    tensorboard: bool = False,
-    description: str = "normal images",
-) -> tuple[AnomalyScorer, FitResult]:
-    """Train on normal images, and fit the anomaly score.
-
-    The autoencoder is trained to remove a little noise, so that it does not learn to copy. A second
-    network is trained to recognise rotations. A part of the images is held out of training, for the
-    choice of the epoch, for densities and for scales. The result is that of the autoencoder, but
-    ``earlier_seconds`` includes both networks.
-    """
-    train, held_out = split_validation(normal, HELD_OUT_FRACTION, settings.seed)
-    x_train, x_held_out = train.scaled(), held_out.scaled()
-    model, result = train_image_model(
-        x_train,
-        x_held_out,
-        settings,
-        corrupt=GaussianNoise(TRAINING_NOISE, clip=False),
-        folder=folder,
-        keep_checkpoint=keep_checkpoint,
-        tensorboard=tensorboard,
-        description=description,
-    )
-    rotations, rotations_result = train_rotations(
-        x_train,
-        x_held_out,
-        settings,
-        folder=folder,
-        keep_checkpoint=keep_checkpoint,
-        description=f"{description}, rotations",
-    )
-    earlier_seconds = result.earlier_seconds + rotations_result.earlier_seconds
-    scorer = fit_anomaly_scorer(model, rotations, x_train, x_held_out, seed=settings.seed)
-    return scorer, replace(result, earlier_seconds=earlier_seconds)
 
 
 def _write_figures(data: ImageData, group: Sequence[int], case: _Case, folder: Path) -> None:
