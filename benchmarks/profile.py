@@ -23,7 +23,7 @@ from benchmarks.throughput import ours, write_recording
 
 PARTS = {
     "decode": ("monitor.audio.decoders:BySndfile.blocks", "monitor.audio.files:one_channel"),
-    "signal check": ("monitor.audio.signal_check:scorable_parts",),
+    "signal check": ("monitor.audio.scorable_parts:scorable_parts",),
     "capture check": (
         "monitor.detection.capture_check:CaptureCheck.declare",
         "monitor.detection.capture_check:CaptureCheck.receive",

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from monitor.audio.resampling import StreamResampler
-from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.audio.scorable_parts import scorable_parts
+from monitor.audio.signal_check import SignalCheck
 from monitor.audio.spectral_gaps import ShareOfGaps, share_of_gaps
 from monitor.detection.capture_check import CaptureCheck
 from monitor.detection.operation import (

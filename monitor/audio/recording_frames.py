@@ -10,7 +10,8 @@ from typing import Protocol
 from monitor.audio.channel_choice import Channel
 from monitor.audio.recordings import recording_blocks
 from monitor.audio.resampling import StreamResampler
-from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.audio.scorable_parts import scorable_parts
+from monitor.audio.signal_check import SignalCheck
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, SourceState
 from monitor.features.log_mel_frames import FrameStream
 from monitor.features.log_mel_spec import LogMelSpec

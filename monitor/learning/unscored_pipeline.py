@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from monitor.audio.signal_check import SignalCheck, scorable_parts
+from monitor.audio.scorable_parts import scorable_parts
+from monitor.audio.signal_check import SignalCheck
 from monitor.detection.operation import OperationStatus
 from monitor.domain import AudioBlock, LogMelBlock, MachineWarning, SourceState, SourceStatus
 from monitor.errors import SourceFault
