@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import ClassVar
 
 from monitor.backoff import Backoff
@@ -14,7 +13,8 @@ from monitor.clock import SYSTEM_CLOCK, Clock
 from monitor.errors import ConfigError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
-from monitor.notify.incident import Incident, first_finding
+from monitor.notify.alert_evidence import AlertEvidence
+from monitor.notify.incident import Incident
 from monitor.notify.intake import Intake
 from monitor.notify.ledger import Ledger
 from monitor.notify.ledger_file import LedgerFile
@@ -25,9 +25,6 @@ from monitor.notify.wording import Message, Wording
 from monitor.outbox.waiting import WaitingAlerts
 
 log = logging.getLogger(__name__)
-
-_MOST_PICTURE_BYTES = 2_000_000
-
 
 Sender = Callable[[Message, bytes | None], Outcome]
 """Sends a message to the target, with a picture. It may arrive although the outcome is not ``ok``.
@@ -44,8 +41,6 @@ class Target:
 
     PICTURE_WAIT_S: ClassVar[float] = 60.0
     """How long a new alert waits for its picture, which shows also the sound after it."""
-    FINDINGS_WAIT_S: ClassVar[float] = 20.0
-    """How long it then waits for what a diagnosis finds in the sound."""
     WATCH_S: ClassVar[float] = 1.0
     """How often to look for it."""
     DISK_RETRY_S: ClassVar[float] = 5.0
@@ -62,7 +57,7 @@ class Target:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.plan = plan
-        self._evidence = evidence
+        self._evidence = AlertEvidence(plan, evidence, clock)
         self._file = ledger
         self._send = send
         self._clock = clock
@@ -71,8 +66,6 @@ class Target:
         self._ledger: Ledger | None = None
         self._is_unsaved = False
         self._first_seen_s: dict[str, float] = {}
-        self._complete_s: dict[str, float] = {}
-        """Since when the sound of an alert is complete."""
         self._is_watching = False
         self._leaves_picture_out = False
         """A slow network may take a message without it."""
@@ -148,7 +141,7 @@ class Target:
         if incident.is_sent or (incident.has_ended and not is_alert):
             return 0.0
         if is_alert:
-            if not self._wants_picture(incident) or self._is_complete(incident):
+            if not self._evidence.wants_picture(incident) or self._evidence.is_complete(incident):
                 return 0.0
             wait_s = self.PICTURE_WAIT_S
         else:
@@ -165,16 +158,15 @@ class Target:
         """Forget when incidents were first seen that are no longer there."""
         for key in self._first_seen_s.keys() - ledger.incidents.keys():
             del self._first_seen_s[key]
-        for key in self._complete_s.keys() - ledger.incidents.keys():
-            del self._complete_s[key]
+        self._evidence.keep_only(ledger.incidents.keys())
 
     def _notify(self, ledger: Ledger, due: Due) -> float:
         now = datetime.fromtimestamp(self._clock.unix_s(), UTC)
         for one in due.incidents:
-            one.finding = one.finding or self._finding(one)
+            one.finding = one.finding or self._evidence.finding(one)
         wording = Wording(now, self.plan.zone, self.plan.web_url)
         message = wording.message(due.incidents, ledger.left_out)
-        picture = None if self._leaves_picture_out else self._picture(due.incidents)
+        picture = None if self._leaves_picture_out else self._evidence.picture(due.incidents)
         outcome = self._attempt(message, picture)
         self._leaves_picture_out = outcome.is_late and picture is not None
         if not outcome.ok:
@@ -213,49 +205,6 @@ class Target:
             log.warning("%s: %s", self.plan.name, reason)
         self._trouble = reason
         return again_s
-
-    def _wants_picture(self, incident: Incident) -> bool:
-        """Whether there is a picture, or will be."""
-        is_lost = incident.evidence_id == incident.lost_evidence_id
-        return self.plan.attach_picture and bool(incident.evidence_id) and not is_lost
-
-    def _is_complete(self, incident: Incident) -> bool:
-        """Whether the sound of an alert is complete, and diagnosed if it will be."""
-        piece = self._evidence.piece(incident.evidence_id)
-        if piece is None:
-            return False
-        if not self.plan.waits_for_findings or piece.sound_path is None:
-            return True
-        now_s = self._clock.steady_s()
-        since_s = self._complete_s.setdefault(incident.key, now_s)
-        return "diagnosis" in piece.metadata or now_s - since_s >= self.FINDINGS_WAIT_S
-
-    def _finding(self, incident: Incident) -> str:
-        """What was found in the sound of an alert, also if the alert had ended before."""
-        piece = self._evidence.piece(incident.evidence_id) if incident.kind == "alert" else None
-        diagnosis = piece.metadata.get("diagnosis") if piece is not None else None
-        return first_finding(diagnosis) if isinstance(diagnosis, dict) else ""
-
-    def _piece(self, incident: Incident) -> Path | None:
-        """The folder or file that shows that the evidence is complete; None until then."""
-        piece = self._evidence.piece(incident.evidence_id)
-        return None if piece is None else piece.picture_path or Path()
-
-    def _picture(self, incidents: tuple[Incident, ...]) -> bytes | None:
-        """The picture of the new alert; None if the message is about several of them."""
-        is_single = len(incidents) == 1
-        new = [one for one in incidents if one.is_new_alert or (is_single and not one.is_sent)]
-        if len(new) != 1 or not self._wants_picture(new[0]):
-            return None
-        piece = self._evidence.piece(new[0].evidence_id)
-        if piece is None or piece.picture_path is None:
-            return None
-        try:
-            with piece.picture_path.open("rb") as file:
-                content = file.read(_MOST_PICTURE_BYTES + 1)
-        except OSError:  # it was removed meanwhile
-            return None
-        return content if len(content) <= _MOST_PICTURE_BYTES else None
 
 
 def _waiting_text(incident: Incident, wait_s: float) -> str:
