@@ -13,9 +13,10 @@ from monitor.mqtt.connection import MQTT_311, MqttConnection
 from monitor.mqtt.in_flight import InFlight
 from monitor.mqtt.limits import SHORT_PACKET_BYTES
 from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.outgoing import Outgoing
 from monitor.mqtt.protocol_choice import connect
 from monitor.mqtt.retries import Reconnection, Repetition
-from monitor.mqtt.session import Outgoing, Session, UnansweredError
+from monitor.mqtt.session import Session, UnansweredError
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import OFFLINE
 

@@ -10,8 +10,8 @@ from monitor.mqtt.alert_sender import AlertSender, DeliveryCounts
 from monitor.mqtt.delivery_thread import DeliveryThread
 from monitor.mqtt.incoming import MessageHandler, SignalHandler
 from monitor.mqtt.latest import NewestScores, RetainedTopics
+from monitor.mqtt.outgoing import Outgoing
 from monitor.mqtt.payloads import encode
-from monitor.mqtt.session import Outgoing
 from monitor.mqtt.settings import MqttSettings
 from monitor.mqtt.topics import Topics
 from monitor.outbox.queue import Outbox

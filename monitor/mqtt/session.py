@@ -1,4 +1,4 @@
-"""The work on one accepted connection: send what waits, and process the broker's answers.
+"""The work on one accepted connection: send what waits, and receive what arrives.
 
 The last will is in ``connection.py``.
 """
@@ -6,32 +6,19 @@ The last will is in ``connection.py``.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
-from monitor.mqtt.alert_sender import AlertSender
+from monitor.mqtt.acknowledgements import Acknowledgements
 from monitor.mqtt.connection import MqttConnection
 from monitor.mqtt.in_flight import InFlight
-from monitor.mqtt.incoming import Incoming, MessageHandler, SignalHandler
-from monitor.mqtt.latest import NewestPictures, NewestScores, RetainedTopics
-from monitor.mqtt.limits import LearnedPacketLimit
-from monitor.mqtt.messages import (
-    OUTLIVED_S,
-    PACKET_TOO_LARGE,
-    Acknowledgement,
-    BrokerError,
-    Message,
-)
+from monitor.mqtt.incoming import Incoming
+from monitor.mqtt.messages import BrokerError, Message
+from monitor.mqtt.outgoing import Outgoing
 from monitor.mqtt.payloads import encode, health_payload
-from monitor.mqtt.retries import Refusals, Repetition
-from monitor.mqtt.score_doubts import ScoreDoubts
-from monitor.mqtt.topics import ONLINE, STOPPED, Topics
-from monitor.outbox.queue import Outbox
-
-_log = logging.getLogger(__name__)
+from monitor.mqtt.topics import ONLINE, STOPPED
 
 _HEALTH_INTERVAL_S = 5.0
 _MAX_IN_FLIGHT = 32
@@ -41,24 +28,6 @@ _REPUBLISH_INTERVAL_S = 60.0
 
 class UnansweredError(BrokerError):
     """The connection is open, but the broker no longer answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """What a publisher sends and receives; it is kept between connections."""
-
-    outbox: Outbox
-    topics: Topics
-    alerts: AlertSender
-    retained: RetainedTopics
-    scores: NewestScores
-    pictures: NewestPictures = field(default_factory=NewestPictures)
-    refusals: Refusals = field(default_factory=Refusals)
-    learned: LearnedPacketLimit = field(default_factory=LearnedPacketLimit)
-    doubts: ScoreDoubts = field(default_factory=ScoreDoubts)
-    handlers: dict[str, MessageHandler] = field(default_factory=dict)
-    signals: dict[str, SignalHandler] = field(default_factory=dict)
-    """Topics that other threads add and remove while there is a connection."""
 
 
 class Session:
@@ -89,10 +58,8 @@ class Session:
         self._incoming = Incoming(
             connection, outgoing.topics.status, outgoing.handlers, outgoing.signals
         )
+        self._answers = Acknowledgements(outgoing, self.in_flight, is_311=connection.is_311)
         self._careful = False
-        self._held: list[tuple[float, Acknowledgement]] = []
-        """Answers that do not count yet, and when they do, in order."""
-        self._quiet_until_s = 0.0
 
     def begin(self) -> None:
         """Subscribe, and mark all retained messages to be sent."""
@@ -134,7 +101,7 @@ class Session:
         self._republish()
         out = self._outgoing
         self._careful = self._one_at_a_time() or out.refusals.tried_again()
-        if self._careful and time.monotonic() < self._quiet_until_s:
+        if self._answers.quiet_s(is_careful=self._careful) > 0:
             return
         window = min(1 if self._careful else _MAX_IN_FLIGHT, self._connection.limits.max_in_flight)
         free = window - len(self.in_flight)
@@ -196,15 +163,13 @@ class Session:
             self._outgoing.retained.mark_unsent(removed=False)
 
     def _receive(self, timeout_s: float) -> None:
-        waits_s = [due_s - time.monotonic() for due_s, _ in self._held]
-        if self._careful and (quiet_s := self._quiet_until_s - time.monotonic()) > 0:
-            waits_s.append(quiet_s)
+        wait_s = self._answers.due_in_s(timeout_s, is_careful=self._careful)
         try:
-            self._connection.poll(min(timeout_s, *waits_s) if waits_s else timeout_s, self._wake)
+            self._connection.poll(wait_s, self._wake)
         finally:  # also the acknowledgements that arrived before the connection was lost
             for answer in self._connection.take_acknowledgements():
-                self._arrived(answer)
-        self._count_held()
+                self._answers.arrived(answer, is_careful=self._careful)
+        self._answers.count_held()
         with contextlib.suppress(BlockingIOError):
             self._wake.recv(4096)
         if self._incoming.receive():
@@ -214,48 +179,6 @@ class Session:
                 f"{self._connection.where}: no acknowledgement for {self._ack_timeout_s:g} s; "
                 "connecting again"
             )
-
-    def _arrived(self, answer: Acknowledgement) -> None:
-        """An answer counts at once, or when the connection has outlived it.
-
-        MQTT 3.1.1 has no negative answers, so that an alert might be lost.
-        """
-        sent = self.in_flight.get(answer.mid)
-        if sent is None:  # a score
-            return
-        counts_s = time.monotonic() + OUTLIVED_S
-        if self._careful:
-            self._quiet_until_s = counts_s
-        may_be_lost = self._careful or (sent.event_id and self._connection.is_311)
-        if answer.accepted and may_be_lost:
-            self._held.append((counts_s, answer))
-        else:
-            self._answered(answer)
-
-    def _count_held(self) -> None:
-        while self._held and self._held[0][0] <= time.monotonic():
-            self._answered(self._held.pop(0)[1])
-
-    def _answered(self, answer: Acknowledgement) -> None:
-        sent = self.in_flight.pop(answer.mid)
-        if sent is None:  # the connection is about to end
-            return
-        if sent.event_id:
-            self._outgoing.alerts.answered(sent, answer)
-        is_picture = self._outgoing.pictures.answered(sent.topic)
-        if sent.is_score:
-            self._outgoing.doubts.accepted(sent.topic)
-        if answer.accepted:
-            self._outgoing.refusals.accepted(sent.topic)
-            self._outgoing.learned.accepted(sent.topic, sent.size_bytes)
-            return
-        self._outgoing.retained.mark_unsent(sent.topic)
-        if answer.reason_code == PACKET_TOO_LARGE:
-            self._outgoing.learned.refuse(sent.size_bytes)
-        else:
-            repetition = Repetition.OPEN if is_picture else Repetition.SURE
-            repetition = Repetition.URGENT if sent.event_id else repetition
-            self._outgoing.refusals.refused(sent.topic, answer.text, repetition)
 
     def _update_health(self) -> None:
         """Publish the health if it changed, at most every 5 s."""
