@@ -8,21 +8,14 @@ size of the blocks does not matter either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from monitor.audio.resampling import StreamResampler
-from monitor.audio.scorable_parts import scorable_parts
-from monitor.audio.signal_check import SignalCheck
 from monitor.audio.spectral_gaps import ShareOfGaps, share_of_gaps
-from monitor.detection.capture_check import CaptureCheck
-from monitor.detection.operation import (
-    OperationChange,
-    OperationFollower,
-    OperationStatus,
-)
+from monitor.detection.operation import OperationChange, OperationFollower, OperationStatus
 from monitor.detection.score_watch import ScoreWatch
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.detection.short_parts import ShortParts
+from monitor.detection.sound_windows import SoundWindows
 from monitor.domain import (
     AudioBlock,
     Decision,
@@ -35,8 +28,7 @@ from monitor.domain import (
     block_times_s,
 )
 from monitor.errors import SourceFault
-from monitor.features.log_mel import FrameWindows
-from monitor.features.spectra import Transform, WindowStream
+from monitor.features.spectra import Transform
 from monitor.model.bundle import Bundle
 from monitor.model.network import RunsWindows
 from monitor.model.recording_score import RecordingScore
@@ -105,23 +97,16 @@ class Pipeline:
         self.thresholds = self.watch.thresholds
         self._parts = ShortParts("short_parts", self.watch.needs_s)
         self._runs = ShortParts("short_runs", self.watch.needs_s)
-        self._check = SignalCheck()
-        self._resampler = StreamResampler(spec.sample_rate_hz)
-        self._stream = WindowStream(
-            spec, bundle.spectra, transform, keeps_samples=bundle.needs_samples
-        )
-        self._frames = FrameWindows(spec)
+        self._sound = SoundWindows(bundle, transform, share)
+        self._capture = self._sound.capture
         self._scorer = Scorer(bundle, network, whole, detector.min_fault_s)
         self._least_levels = self.watch.least_levels if decides_only else None
         self._scorer.allow_bounds(self._least_levels)
-        capture = bundle.manifest.capture
-        self._capture = None if capture is None else CaptureCheck(capture, spec, share)
         states = bundle.manifest.operation
         is_followed = states is not None or operation.topic or operation.off_below_db is not None
         self._operation = OperationFollower(states, spec, operation) if is_followed else None
         self._status: OperationStatus | None = None
         self._warm = False
-        self._broken = False
 
     @property
     def operation(self) -> OperationStatus | None:
@@ -136,8 +121,7 @@ class Pipeline:
     @property
     def next_window_s(self) -> float:
         """How much more sound completes a window, apart from what the resampler holds back."""
-        of_frames_s = self._frames.n_missing / self.bundle.spec.frame_rate_hz
-        return min(of_frames_s, self._stream.n_missing / self.bundle.spec.sample_rate_hz)
+        return self._sound.next_window_s
 
     @property
     def warnings(self) -> tuple[MachineWarning, ...]:
@@ -173,18 +157,11 @@ class Pipeline:
         try:
             if isinstance(block, LogMelBlock):
                 self.watch.without_spectra()
-                frames = replace(block, discontinuous=block.discontinuous or self._broken)
-                windows = self._frames.push(frames)
-                self._broken = False
-                self._score(windows, output)
-            else:
-                if self._capture is not None:
-                    self._capture.declare(block.sample_rate_hz, block.chain)
-                for run in scorable_parts(self._check, block):
-                    if isinstance(run, AudioBlock):
-                        self._push_run(run, output)
-                    else:
-                        self._unjudged(run, output)
+            for part in self._sound.push(block):
+                if isinstance(part, SourceState):
+                    self._unjudged(part, output)
+                else:
+                    self._score(part, output)
         except SourceFault as fault:
             self._not_finite(fault, output)
         return output
@@ -208,8 +185,7 @@ class Pipeline:
         self._set_state(why, output)
 
     def _finish(self, output: PipelineOutput) -> None:
-        rest = self._resampler.flush()
-        if rest is not None and (windows := self._windows(rest)):
+        if windows := self._sound.flush():
             self._score(windows, output)
         waiting = self._capture.finish() if self._capture is not None else []
         if waiting:
@@ -219,20 +195,6 @@ class Pipeline:
             self._detect(self._scorer.scores(held), output)
         if self.operation in {None, OperationStatus.RUNNING} and (last := self._scorer.flush()):
             self._detect(last, output)
-
-    def _push_run(self, run: AudioBlock, output: PipelineOutput) -> None:
-        if run.discontinuous is not self._broken:
-            run = replace(run, discontinuous=self._broken)
-        if self._capture is not None:
-            self._capture.receive(run)
-        resampled = self._resampler.push(run)
-        self._broken = False
-        self._score(self._windows(resampled) if resampled is not None else [], output)
-
-    def _windows(self, resampled: AudioBlock) -> list[LogMelWindow]:
-        if self._capture is not None:
-            self._capture.measure(resampled)
-        return self._stream.push(resampled)
 
     def _score(self, windows: Sequence[LogMelWindow], output: PipelineOutput) -> None:
         """Score the windows, except those of a chain that the bundle cannot judge."""
@@ -281,9 +243,7 @@ class Pipeline:
 
     def _gap(self) -> None:
         """Sound was lost: no window and no score may contain sound from before and after."""
-        self._broken = True
-        if self._capture is not None:
-            self._capture.gap()
+        self._sound.gap()
         if self._operation is not None:
             self._operation.gap()
         self._interrupt()
