@@ -13,9 +13,12 @@ from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import SourceItem, unavailable
 from monitor.sources.settings import FileSettings
-from monitor.sources.waiting import Steps, blocking
+from monitor.sources.waiting import Steps, Wait, blocking
 
 _REALTIME_BLOCK_S = 0.1
+"""The shortest block in real time."""
+_READ_S = 1.0
+"""What is read at a time in real time: to read takes as long for a tenth of it."""
 _BLOCK_S = 4.0
 
 
@@ -45,18 +48,26 @@ class FileSource:
         if not stat.S_ISREG(mode):
             raise MissingInputError(f"{settings.path}: is not a regular file")
         pacer = Pacer(realtime=settings.realtime)
-        block_s = _REALTIME_BLOCK_S if settings.realtime else _BLOCK_S
+        block_s = _READ_S if settings.realtime else _BLOCK_S
         position = 0
         while True:
             begun = position
             try:
                 for block in read_blocks(settings.path, settings.channel, block_s=block_s):
-                    self.sample_rate_hz = block.sample_rate_hz
-                    end = begun + block.first_sample + len(block.samples)
-                    yield from pacer.wait(end / block.sample_rate_hz)
-                    gap = position > 0 and block.first_sample == 0
-                    yield replace(block, first_sample=begun + block.first_sample, discontinuous=gap)
-                    position = end
+                    self.sample_rate_hz = rate_hz = block.sample_rate_hz
+                    first, n_samples = begun + block.first_sample, len(block.samples)
+                    least = round(_REALTIME_BLOCK_S * rate_hz)
+                    for part in pacer.parts(first, n_samples, rate_hz, least):
+                        if isinstance(part, Wait):
+                            yield part
+                            continue
+                        yield replace(
+                            block,
+                            samples=block.samples[part],
+                            first_sample=first + part.start,
+                            discontinuous=begun > 0 and first + part.start == begun,
+                        )
+                        position = first + part.stop
             except (BadInputError, MissingInputError) as error:
                 yield unavailable("bad_input", str(error))
                 return

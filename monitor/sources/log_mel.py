@@ -12,9 +12,12 @@ from monitor.errors import BadInputError, MissingInputError
 from monitor.sources.pacing import Pacer
 from monitor.sources.protocol import BACK, SourceItem, unavailable
 from monitor.sources.settings import LogMelSettings
-from monitor.sources.waiting import Steps, blocking
+from monitor.sources.waiting import Steps, Wait, blocking
 
 _REALTIME_BLOCK_FRAMES = 4
+"""The shortest block in real time."""
+_READ_FRAMES = 32
+"""What is read at a time in real time."""
 
 
 class LogMelSource:
@@ -38,19 +41,28 @@ class LogMelSource:
         """See ``SteppedSource``."""
         settings = self._settings
         pacer = Pacer(realtime=settings.realtime)
-        block_frames = _REALTIME_BLOCK_FRAMES if settings.realtime else BLOCK_FRAMES
+        block_frames = _READ_FRAMES if settings.realtime else BLOCK_FRAMES
         position, n_mels, failed = 0, None, False
         for path in recording_files([settings.path], LOG_MEL_SUFFIXES):
             begun = position
             try:
                 for block in read_log_mel_blocks(path, n_mels=n_mels, block_frames=block_frames):
-                    end = begun + block.first_frame + len(block.frames_db)
-                    yield from pacer.wait(end / settings.frame_rate_hz)
-                    if failed:
-                        yield BACK
-                    gap = position > 0 and block.first_frame == 0
-                    yield replace(block, first_frame=begun + block.first_frame, discontinuous=gap)
-                    position, n_mels, failed = end, block.frames_db.shape[1], False
+                    first, n_frames = begun + block.first_frame, len(block.frames_db)
+                    rate_hz = settings.frame_rate_hz
+                    for part in pacer.parts(first, n_frames, rate_hz, _REALTIME_BLOCK_FRAMES):
+                        if isinstance(part, Wait):
+                            yield part
+                            continue
+                        if failed:
+                            yield BACK
+                            failed = False
+                        yield replace(
+                            block,
+                            frames_db=block.frames_db[part],
+                            first_frame=first + part.start,
+                            discontinuous=begun > 0 and first + part.start == begun,
+                        )
+                        position, n_mels = first + part.stop, block.frames_db.shape[1]
             except (BadInputError, MissingInputError) as error:
                 failed = True
                 yield unavailable("bad_input", str(error))

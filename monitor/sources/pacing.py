@@ -30,3 +30,19 @@ class Pacer:
         while now_s < due_s:
             yield Wait(due_s)
             now_s = time.monotonic()
+
+    def parts(self, first: int, count: int, rate_hz: float, least: int) -> Iterator[slice | Wait]:
+        """The rows from position ``first`` on, at ``rate_hz``, as what is due at a time.
+
+        Yields slices of ``range(count)``, of ``least`` rows or more except for the last one, and
+        what is waited for. One slice with all rows if this is not in real time.
+        """
+        done = 0
+        while done < count:
+            end = min(count, done + least) if self._realtime else count
+            yield from self.wait((first + end) / rate_hz)
+            if self._start_s is not None:
+                passed_s = time.monotonic() - self._start_s
+                end = min(count, max(end, int(passed_s * rate_hz) - first))
+            yield slice(done, end)
+            done = end
