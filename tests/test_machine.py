@@ -56,6 +56,29 @@ def test_a_thread_gives_what_the_pipeline_gives(
     assert record.last_state("m")["reason"] == "ended"
 
 
+@pytest.mark.parametrize(("seconds", "is_late"), [(6, True), (60, False)])
+def test_scores_that_come_late_are_published_but_not_those_of_an_archive(
+    bundle: Bundle, network: Network, record: RecordingOutlet, seconds: int, *, is_late: bool
+) -> None:
+    """A busy computer would publish one score of eight, or an archive flood the broker."""
+    block = AudioBlock(machine_sound(seconds), RATE_HZ, 0)
+    watched = replace(plan(bundle, network), score_interval_s=1.0)
+    machine = Machine(watched, playing(block, forever=False), record)
+    machine.start()
+    wait_for(lambda: machine.ended)
+    ends_s = [
+        score.end_sample / RATE_HZ
+        for score in Pipeline(bundle, DetectorSettings(), network).push(block).scores
+    ]
+    expected_s = ends_s[:1]
+    for end_s in ends_s:
+        expected_s += [end_s] if end_s >= expected_s[-1] + 1.0 else []
+    assert len(expected_s) >= 2
+    assert len(record.scores) in ([len(expected_s)] if is_late else [6, 7])
+    times = np.array([one["at"].rstrip("Z") for _, one in record.scores], dtype="datetime64[ms]")
+    assert (np.diff(times).astype(int) >= 999).all()
+
+
 def test_a_source_that_ends_because_of_an_error_keeps_its_reason(
     bundle: Bundle, network: Network, record: RecordingOutlet
 ) -> None:

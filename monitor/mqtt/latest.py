@@ -1,9 +1,10 @@
-"""The newest payloads: retained topics, and one score of each machine until it is sent."""
+"""The newest payloads: retained topics, and the scores of each machine until they are sent."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Collection
 from typing import ClassVar
 
@@ -16,29 +17,32 @@ class NewestScores:
     sending thread.
     """
 
+    MOST: ClassVar[int] = 64
+    """So many payloads of a machine are held; of more, the oldest are discarded."""
+
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
-        self._held: dict[str, bytes] = {}
+        self._held: dict[str, deque[bytes]] = {}
         self._guard = threading.Lock()
         self._due_s = 0.0
 
     def put(self, machine: str, payload: bytes) -> bool:
-        """Replace the payload of the machine; returns whether nothing was held before."""
+        """Add a payload of the machine; returns whether nothing was held before."""
         with self._guard:
             is_first = not self._held
-            self._held[machine] = payload
+            self._held.setdefault(machine, deque(maxlen=self.MOST)).append(payload)
         return is_first
 
-    def take_due(self) -> dict[str, bytes]:
-        """All payloads if they are due; otherwise nothing."""
+    def take_due(self) -> list[tuple[str, bytes]]:
+        """All payloads with their machines if they are due; otherwise nothing."""
         now_s = time.monotonic()
         if now_s < self._due_s:
-            return {}
+            return []
         with self._guard:
             taken, self._held = self._held, {}
         if taken:
             self._due_s = now_s + self._every_s
-        return taken
+        return [(machine, payload) for machine, held in taken.items() for payload in held]
 
     def due_in_s(self, at_most_s: float) -> float:
         """Seconds until payloads are due, at most ``at_most_s``."""

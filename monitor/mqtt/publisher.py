@@ -76,7 +76,7 @@ class MqttPublisher:
         self.publish_retained(self._topics.info, encode(payload))
 
     def publish_score(self, machine: str, payload: Mapping[str, Any]) -> None:
-        """Send the newest score if there is a connection; it replaces one that was not sent yet."""
+        """Send a score if there is a connection."""
         if self._thread.error is None and self._outgoing.scores.put(machine, encode(payload)):
             self.wake()
 

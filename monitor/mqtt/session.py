@@ -112,7 +112,7 @@ class Session:
         later = self.in_flight.topics() | out.refusals.paused()
         for topic, payload in out.pictures.take(window - len(self.in_flight), later):
             self._send_picture(Message(topic, payload))
-        for machine, payload in out.scores.take_due().items():
+        for machine, payload in out.scores.take_due():
             self._send_score(Message(out.topics.score(machine), payload, qos=0))
 
     def _send_score(self, message: Message) -> None:

@@ -38,6 +38,11 @@ from monitor.service.stream_clock import StreamClock
 
 log = logging.getLogger(__name__)
 
+_OVERLOAD = MachineWarning(
+    "overload",
+    "the computer is too slow for all machines: this one is monitored only for a part of the time",
+)
+
 
 class MachineReport:
     """Publishes one machine to the outlet.
@@ -48,6 +53,9 @@ class MachineReport:
 
     STATE_INTERVAL_S: ClassVar[float] = 60.0
     """How often the state is published without a change, because the coverage changes."""
+
+    LATE_SCORES_S: ClassVar[float] = 5.0
+    """After a delay, the scores of so many seconds may come at once."""
 
     def __init__(
         self,
@@ -81,6 +89,8 @@ class MachineReport:
         self._score_interval_s = score_interval_s
         self._coverage = Coverage()
         self._warnings: tuple[MachineWarning, ...] = ()
+        self._of_pipeline: Sequence[MachineWarning] = ()
+        self._is_overloaded = False
         self._since_s = SYSTEM_CLOCK.steady_s()
         self._state_due_s = 0.0
         self._score_due_s = 0.0
@@ -106,6 +116,7 @@ class MachineReport:
         self._level = LevelMeter()
         self._end_s = 0.0
         self._energy = self._missing_s = 0.0
+        self._next_score_s = 0.0
 
     @property
     def position_s(self) -> float:
@@ -164,7 +175,9 @@ class MachineReport:
 
     def warn(self, warnings: Sequence[MachineWarning]) -> None:
         """Publish and log the warnings if they have changed."""
-        warnings = (*warnings, *self._operation.warnings)
+        self._of_pipeline = warnings
+        overload = (_OVERLOAD,) if self._is_overloaded else ()
+        warnings = (*warnings, *self._operation.warnings, *overload)
         before, self._warnings = {one.name for one in self._warnings}, tuple(warnings)
         new = {one.name for one in warnings}
         if new == before:
@@ -179,6 +192,13 @@ class MachineReport:
         began = [one for one in warnings if one.name not in before]
         self._history.warnings(began, before - new, self._recorded_unix_s())
         self._state_due_s = 0.0
+
+    def overloaded(self, *, is_on: bool) -> None:
+        """Whether sound of this machine is lost because the computer is too slow."""
+        if is_on is not self._is_overloaded:
+            self._is_overloaded = is_on
+            self.warn(self._of_pipeline)
+            self.show(self.state)
 
     def end(self) -> None:
         """Nothing more arrives: write the counts."""
@@ -223,15 +243,17 @@ class MachineReport:
         self._operation.publish()
 
     def score(self, score: Score) -> None:
-        """Publish a score if it is time for the next one."""
+        """Publish a score if it is time for the next one, by the sound and by the clock."""
         now_s = time.monotonic()
         if self._bundle is None or self._thresholds is None:
             return
         self._history.score(score.value / self._thresholds.alarm)
-        if now_s < self._score_due_s:
-            return
-        self._score_due_s = now_s + self._score_interval_s
         end_s = score.end_sample / self._bundle.spec.sample_rate_hz
+        if end_s < self._next_score_s or now_s < self._score_due_s:
+            return
+        self._next_score_s = end_s + self._score_interval_s
+        due_s = max(self._score_due_s, now_s - self.LATE_SCORES_S)
+        self._score_due_s = due_s + self._score_interval_s
         self._outlet.score(
             self._machine,
             {
