@@ -14,12 +14,25 @@ import select
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import ClassVar
 
 from monitor.service.task import Closers, Entry, Task, run_slice
 from monitor.sources.waiting import Wait, wait_for
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the loop was for a time.
+
+    ``waited_s``: how long tasks that were due have waited for their turn, on average. A task that
+    never waits does not count. ``idle_s``: how long nothing was due.
+    """
+
+    waited_s: float
+    idle_s: float
 
 
 class Engine:
@@ -49,6 +62,7 @@ class Engine:
         self._is_stopped = False
         self._loop: threading.Thread | None = None
         self._current: tuple[Entry, float] | None = None
+        self._waited_s, self._n_taken, self._idle_s = 0.0, 0, 0.0
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
@@ -60,6 +74,15 @@ class Engine:
             self._make_ready(entry, time.monotonic())
             if self._loop is None and not self._is_stopped:
                 self._start_loop()
+        self._wake_up()
+
+    def wake(self, task: Task) -> None:
+        """Do not wait any longer before the next step of a task."""
+        with self._guard:
+            entry = self._entries.get(task)
+            if entry is None or not entry.is_waiting:
+                return
+            self._make_ready(entry, time.monotonic())
         self._wake_up()
 
     def remove(self, task: Task) -> None:
@@ -103,6 +126,14 @@ class Engine:
             self._current = None
             self._start_loop()
 
+    def take_load(self) -> Load:
+        """How it was since the last call."""
+        with self._guard:
+            waited_s = self._waited_s / self._n_taken if self._n_taken else 0.0
+            load = Load(waited_s, self._idle_s)
+            self._waited_s, self._n_taken, self._idle_s = 0.0, 0, 0.0
+            return load
+
     def _start_loop(self) -> None:
         self._loop = threading.Thread(target=self._run, name="engine", daemon=True)
         self._loop.start()
@@ -121,12 +152,16 @@ class Engine:
                 if pause_s is None or self._is_stopped:
                     self._loop = None
                     return
+            begun_s = time.monotonic()
             events = self._poll.poll(pause_s)
+            now_s = time.monotonic()
             with self._guard:
                 if self._loop is not me:
                     return
+                if pause_s:
+                    self._idle_s += now_s - begun_s
                 self._take(events)
-                entry = self._next(time.monotonic())
+                entry = self._next(now_s)
             if entry is not None and not self._advance(entry, me):
                 return
 
@@ -196,6 +231,9 @@ class Engine:
             if self._is_valid(item):
                 entry = item[3]
                 entry.is_waiting = False
+                if entry.ready_s >= item[0]:
+                    self._waited_s += now_s - entry.ready_s
+                    self._n_taken += 1
                 self._current = entry, now_s
                 return entry
         return None
@@ -215,7 +253,9 @@ class Engine:
         elif wait.descriptors:
             self._due(entry, now_s, now_s)
         else:
-            self._make_ready(entry, now_s + self.PATIENCE_S)
+            # One that paces itself is late; others would always go on at once.
+            patience_s = 0.0 if wait.until_s > 0.0 else self.PATIENCE_S
+            self._make_ready(entry, now_s + patience_s)
 
     def _due(self, entry: Entry, due_s: float, now_s: float) -> None:
         """It may run, or from now on also when a descriptor can be read."""
@@ -245,6 +285,7 @@ class Engine:
     def _make_ready(self, entry: Entry, due_s: float) -> None:
         self._forget(entry)
         entry.is_waiting = True
+        entry.ready_s = time.monotonic()
         self._push(self._ready, entry, due_s)
 
     def _forget(self, entry: Entry) -> None:

@@ -30,6 +30,7 @@ from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
 from monitor.sources.own_thread import steps_of
 from monitor.sources.protocol import RereadableSource, Source
+from monitor.sources.settings import is_live, paces_itself
 from monitor.sources.waiting import SteppedSource, Wait
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class Machine:
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
     HEALTHY_AFTER_S: ClassVar[float] = 5.0
     """After sound has come for this time, the next pause is the shortest one."""
+    LONGEST_JOINED_S: ClassVar[float] = 4.0
+    REST_S: ClassVar[float] = 5.0
+    """While sound is lost on purpose, the source is read so often, a full pipe more often."""
+    MOST_LATE_S: ClassVar[float] = 10.0
+    """No more sound than this is lost after a rest, if it never stops to come."""
 
     def __init__(
         self,
@@ -109,6 +115,13 @@ class Machine:
         self._speed = 1.0
         """Seconds of sound that come in a second, at least 1."""
         self._first_block_s: float | None = None
+        self._is_live = is_live(plan.settings.source)
+        self._paces_itself = paces_itself(plan.settings.source)
+        self._should_rest: bool | None = None
+        self._is_losing = self._has_lost = False
+        self._late_s = 0.0
+        self.taken_s = 0.0
+        """Seconds of sound that were processed so far."""
 
     @property
     def name(self) -> str:
@@ -124,6 +137,22 @@ class Machine:
     def computed_s(self) -> float:
         """Seconds of computing since the machine was started."""
         return self._sound.computed_s
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether sound arrives that would be lost or late if it is not taken now."""
+        return self._is_live and self._available and self._first_block_s is not None
+
+    @property
+    def is_deciding(self) -> bool:
+        """Whether the newest scores may soon raise an alert."""
+        return self._sound.is_deciding
+
+    def rest(self, is_resting: bool | None) -> None:  # one of three values
+        """Lose all sound from now on, or take it again; None: there is computing time for all."""
+        has_rested, self._should_rest = self._should_rest, is_resting
+        if has_rested and not is_resting:
+            self._engine.wake(self)
 
     def coverage(self) -> dict[str, float]:
         """Seconds monitored, degraded and lost."""
@@ -235,6 +264,10 @@ class Machine:
             try:
                 for item in items:
                     if isinstance(item, Wait):
+                        # All that came during a rest has been lost.
+                        self._is_losing = self._should_rest is True
+                        if self._joiner.seconds >= self._sound.wanted_s:
+                            self._process_joined()
                         yield self._until_wanted(item)
                         continue
                     self._last_item_s = time.monotonic()
@@ -244,7 +277,7 @@ class Machine:
                         last = item if item.status is SourceStatus.UNAVAILABLE else _ENDED
                     else:
                         self._take(item)
-                    yield Wait.NOW
+                    yield Wait(self._last_item_s) if self._paces_itself else Wait.NOW
             except Exception:
                 self._process_joined()
                 raise
@@ -265,27 +298,56 @@ class Machine:
         if self._first_block_s is None:
             self._first_block_s = self._last_item_s
         self._available = True
+        if self._should_rest or self._is_losing:
+            self._lose(block)
+            return
         joiner = self._joiner
         if not joiner.fits(block):
             self._process_joined()
         joiner.push(block, self._sound.seconds_of(block))
-        if not self._may_join or joiner.seconds >= self._sound.wanted_s:
+        # One that paces itself says when it has given all that is due.
+        enough_s = self.LONGEST_JOINED_S if self._paces_itself else self._sound.wanted_s
+        if not self._may_join or joiner.seconds >= enough_s:
             self._process_joined()
+
+    def _lose(self, block: Block) -> None:
+        """The present block is lost, and what was collected, so that others lose nothing."""
+        self._joiner.take()
+        if self._should_rest:
+            self._is_losing, self._late_s = True, self.MOST_LATE_S
+        else:  # it has waited since the rest
+            self._late_s -= self._sound.seconds_of(block)
+            self._is_losing = self._late_s > 0.0
+        if not self._has_lost:
+            self._has_lost = True
+            self._report.absent()
+            self._report.overloaded(is_on=True)
 
     def _process_joined(self) -> None:
         now_s, seconds = time.monotonic(), self._joiner.seconds
         block = self._joiner.take()
         if block is not None:
-            self._speed = max(1.0, seconds / max(1e-3, now_s - self._processed_s))
+            if not self._paces_itself:
+                self._speed = max(1.0, seconds / max(1e-3, now_s - self._processed_s))
             self._processed_s = now_s
-            is_broken = self._sound.adopt(self.plan) or block.discontinuous
+            is_broken = self._sound.adopt(self.plan) or block.discontinuous or self._has_lost
+            if self._has_lost:
+                self._has_lost = False
+                self._sound.rested()
+            if self._should_rest is None:
+                self._report.overloaded(is_on=False)
+            self.taken_s += seconds
             self._sound.process(replace(block, discontinuous=is_broken))
 
     def _until_wanted(self, wait: Wait) -> Wait:
         """The same wait, where more sound is not wanted before some time has passed."""
         if not self._may_join:
             return wait
-        missing_s = self._sound.wanted_s - self._joiner.seconds
+        if self._is_losing:
+            wait = replace(wait, longest_s=2.0 * wait.longest_s)
+            missing_s = self.REST_S
+        else:
+            missing_s = self._sound.wanted_s - self._joiner.seconds
         wanted_s = self._last_item_s + min(missing_s / self._speed, wait.longest_s)
         if wait.descriptors:
             return replace(wait, not_before_s=wanted_s)

@@ -26,6 +26,7 @@ _WARNING = SourceState(
     "the score is above the alarm threshold; alerts begin when the machine is armed",
 )
 _BLIND = frozenset({SourceStatus.NO_SIGNAL, SourceStatus.DEGRADED})
+_JUDGED = frozenset({SourceStatus.OK, SourceStatus.WARNING, SourceStatus.ANOMALY, SourceStatus.OFF})
 
 
 class MachineSound:
@@ -64,6 +65,9 @@ class MachineSound:
         """Seconds of computing: features, scores and decisions."""
         self._pipeline: Pipeline | UnscoredPipeline = UnscoredPipeline()
         self._standing_check_s = 0.0
+        self._has_rested = False
+        self.is_deciding = False
+        """Whether the newest scores may soon raise an alert."""
 
     @property
     def wanted_s(self) -> float:
@@ -96,6 +100,10 @@ class MachineSound:
         self._resume_standing_alert()
         return True
 
+    def rested(self) -> None:
+        """The next block comes after a rest: until it is judged again, the state stays."""
+        self._has_rested = True
+
     def process(self, block: AudioBlock | LogMelBlock) -> None:
         """Take the next block, and publish what it gives."""
         pipeline = self._pipeline
@@ -122,6 +130,8 @@ class MachineSound:
         self._publish(output)
         self._set_needed(0.0 if output.decisions else self._needed_s())
         self._report.show(self._shown(pipeline.state))
+        self._has_rested &= pipeline.state.status is SourceStatus.WARMING
+        self.is_deciding = self._is_deciding()
 
     def finish(self) -> None:
         """The stream has ended."""
@@ -210,6 +220,10 @@ class MachineSound:
 
     def _shown(self, state: SourceState) -> SourceState:
         """The state to publish: without alerts, an anomaly is a warning."""
+        before = self._report.state
+        is_warming = self._has_rested and state.status is SourceStatus.WARMING
+        if is_warming and before.status in _JUDGED:
+            return before
         if state.status is SourceStatus.ANOMALY and not self._plan.has_alerts:
             return _WARNING
         return state
@@ -225,6 +239,16 @@ class MachineSound:
         since_s = (pipeline.watch.undecided_since or 0) / spec.sample_rate_hz
         first_score_s = pipeline.bundle.actual_span_s + spec.window_hop_s
         return self._report.position_s - since_s + first_score_s
+
+    def _is_deciding(self) -> bool:
+        pipeline = self._pipeline
+        if not isinstance(pipeline, Pipeline) or pipeline.watch.raised:
+            return False
+        since, spec = pipeline.watch.undecided_since, pipeline.bundle.spec
+        if since is None:
+            return False
+        # Without a score over its threshold, it is where the newest one ends.
+        return self._report.position_s - since / spec.sample_rate_hz > 3 * spec.window_hop_s
 
     def _resume_standing_alert(self) -> None:
         """Continue an alert that was raised before this stream began."""

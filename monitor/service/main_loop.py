@@ -108,6 +108,7 @@ class MainLoop:
         elif hanging != self._hanging:
             log.error("no progress, the watchdog is not notified: %s", ", ".join(hanging))
         self._hanging = hanging
+        self._supervisor.share_time()
         for name in self._turn_mutes():
             if machine := self._supervisor.machines.get(name):
                 machine.publish_state()

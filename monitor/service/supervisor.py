@@ -19,6 +19,7 @@ from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
+from monitor.service.turns import Turns
 from monitor.sources.protocol import Source
 from monitor.sources.registry import open_source
 from monitor.sources.settings import SourceSettings
@@ -103,6 +104,7 @@ class Supervisor:
         self._listen = listen
         self._open_source = open_source
         self._engine = Engine()
+        self._turns = Turns()
         self.machines: dict[str, Machine] = {}
 
     def apply(self, plans: Sequence[MachinePlan]) -> Changes:
@@ -187,6 +189,11 @@ class Supervisor:
         self._engine.relieve()
         now_s = time.monotonic()
         return [name for name, machine in self.machines.items() if machine.stalled(now_s)]
+
+    def share_time(self) -> None:
+        """Let machines rest in turn while there is not enough computing time for all. Call it
+        about every second."""
+        self._turns.turn(self.machines.values(), self._engine.take_load(), time.monotonic())
 
     def all_ended(self) -> bool:
         """Whether every source was finite and has ended."""

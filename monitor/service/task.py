@@ -28,15 +28,17 @@ class Task(Protocol):
 
 
 class Entry:
-    """A task and where it waits. ``serial``: of its valid entry in the heaps."""
+    """A task and where it waits. ``serial``: of its valid entry in the heaps. ``ready_s``: since
+    when it could run."""
 
-    __slots__ = ("hangs", "is_waiting", "serial", "stop", "task", "wait")
+    __slots__ = ("hangs", "is_waiting", "ready_s", "serial", "stop", "task", "wait")
 
     def __init__(self, task: Task) -> None:
         self.task = task
         self.wait = Wait.NOW
         self.hangs = 0
         self.serial = 0
+        self.ready_s = 0.0
         self.is_waiting = False
         self.stop = threading.Event()
 

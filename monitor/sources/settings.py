@@ -181,6 +181,19 @@ SourceSettings = Annotated[
 """Any ``[machine.source]``, distinguished by ``kind``."""
 
 
+def is_live(source: SourceSettings) -> bool:
+    """Whether its sound comes in real time: a machine cannot take it later."""
+    if isinstance(source, FolderSettings):
+        return False
+    return isinstance(source, MicrophoneSettings) or source.realtime
+
+
+def paces_itself(source: SourceSettings) -> bool:
+    """Whether it gives sound in real time whatever happens outside of this program."""
+    kinds = FileSettings | LogMelSettings | SimulatedSettings
+    return isinstance(source, kinds) and source.realtime
+
+
 def _check_channel(channel: int | Literal["mix"], channels: int) -> None:
     if channel != "mix" and channel >= channels:
         raise ValueError(
