@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from monitor.calibration.outliers import MOST_LEFT_OUT, TIMES_MEDIAN
-from monitor.learning.journal import LearnedBundle
+from monitor.learning.journal import Alarm, LearnedBundle
 from monitor.learning.pieces import Piece
 
 LEAST_PIECES = 8
@@ -48,6 +48,17 @@ def rare_pieces(pieces: Sequence[Piece]) -> dict[str, str]:
         piece.name: f"its score is {piece.ratio:.2g} times the threshold; it is learned, because "
         f"such sound occurred on {n_days} days"
         for piece in outliers
+    }
+
+
+def pieces_during_alarms(pieces: Sequence[Piece], alarms: Sequence[Alarm]) -> dict[str, str]:
+    """The pieces in the sound of alarms of the bundle in use, by name, with the reason."""
+    return {
+        piece.name: "it is of the sound that raised an alert"
+        for piece in pieces
+        for alarm in alarms
+        if piece.heard_s + piece.seconds > alarm.begin_s
+        and (alarm.end_s is None or piece.heard_s < alarm.end_s)
     }
 
 

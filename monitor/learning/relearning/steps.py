@@ -20,7 +20,7 @@ from monitor.learning.relearning.labelled_alerts import (
 )
 from monitor.learning.relearning.scoring import MonitoredBy, Scores, ScoringJob
 from monitor.learning.relearning.scoring_process import Scoring
-from monitor.learning.sorting import LEAST_PIECES
+from monitor.learning.sorting import LEAST_PIECES, pieces_during_alarms
 from monitor.learning.state import LearningState
 from monitor.learning.trainers.by_hand import ByHand
 from monitor.learning.trainers.protocol import Job, Result, Trainer
@@ -166,7 +166,7 @@ class RelearnSteps:
     def _start_training(self, relearning: Relearning) -> None:
         state = self._state
         self._upkeep.forget_lost()
-        self._upkeep.set_outliers_aside(self._during_alerts(relearning))
+        self._upkeep.set_outliers_aside(pieces_during_alarms(state.store.pieces, relearning.alarms))
         accepted = state.store.accepted
         if len(accepted) < LEAST_PIECES:
             self._fail(relearning, f"there are only {counted(len(accepted), 'piece')}")
@@ -188,16 +188,6 @@ class RelearnSteps:
                 confirmed=str(self.confirmed.folder) if relearning.clips else "",
             )
         )
-
-    def _during_alerts(self, relearning: Relearning) -> dict[str, str]:
-        """The pieces in the sound that raised an alert of the bundle in use."""
-        return {
-            piece.name: "it is of the sound that raised an alert"
-            for piece in self._state.store.pieces
-            for alarm in relearning.alarms
-            if piece.heard_s + piece.seconds > alarm.begin_s
-            and (alarm.end_s is None or piece.heard_s < alarm.end_s)
-        }
 
     def _compare(self, relearning: Relearning) -> None:
         result = self._scoring.poll()
