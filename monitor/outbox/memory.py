@@ -37,6 +37,10 @@ class OutboxMemory:
         self._dated: dict[str, Moment] = {}
         """When the open alert of each machine got its times."""
 
+    def series(self, machine: str) -> AlertSeries:
+        """The series of a machine, a new one if it is not known."""
+        return self.machines.setdefault(machine, AlertSeries(self.assumed_sequence))
+
     def touch(self, machine: str) -> None:
         """The series of this machine has changed, and its open alert has the time of now."""
         self._dated[machine] = self._clock.now()
@@ -110,7 +114,7 @@ class OutboxMemory:
         A machine without alerts in this process gets the stored open alert. Otherwise
         its own is kept. No number is given twice.
         """
-        series = self.machines.setdefault(row.machine, AlertSeries(self.assumed_sequence))
+        series = self.series(row.machine)
         if not self.has_read and series.last_sequence == self.assumed_sequence:
             series.open = row.alert
             self._dated[row.machine] = row.dated
@@ -127,7 +131,7 @@ class OutboxMemory:
             alert = row.alert
             if alert is not None and alert.event_id not in removed:
                 saved[alert.event_id] = (alert, row.appended)
-                series = self.machines.setdefault(alert.machine, AlertSeries(self.assumed_sequence))
+                series = self.series(alert.machine)
                 series.last_sequence = max(series.last_sequence, alert.sequence)
         self.unwritten.alerts = saved | self.unwritten.alerts
         self.unwritten.removed.clear()

@@ -17,7 +17,6 @@ from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.limits import OutboxLimits
 from monitor.outbox.lock import lock_path, locked
 from monitor.outbox.reads import OutboxReads
-from monitor.outbox.series import AlertSeries
 
 OutboxState = Literal["ok", "memory"]
 
@@ -98,7 +97,7 @@ class Outbox:
             self._check_open()
             new = [name for name in machines if name not in self._memory.machines]
             for name in new:
-                self._memory.machines[name] = AlertSeries(self._memory.assumed_sequence)
+                self._memory.series(name)
                 self._memory.touch(name)
             self._disk.flush()
             return [name for name in self._memory.machines if name not in machines]
@@ -111,8 +110,7 @@ class Outbox:
         """
         with self._guard:
             self._check_open()
-            known = self._memory.machines
-            series = known.setdefault(draft.machine, AlertSeries(self._memory.assumed_sequence))
+            series = self._memory.series(draft.machine)
             self._memory.correct_times(draft.machine)
             alert = series.identify(dated_by(draft, self._clock))
             self._memory.put(alert)
