@@ -26,22 +26,22 @@ from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
+from monitor.model.long_spans import nominal_s
 
 ENOUGH_RECORDINGS = 150
 _LEAST_VALUES = 4
 SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.08, "lines": 0.04}
 LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.07, "lines": 0.03}
 """Shares of the budget, over the span of the bundle and over each long span."""
-SHORT_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
-    "envelope": SpreadPrior(0.12),
-    "lines": SpreadPrior(0.21),
+_SPREADS: Mapping[EvidenceKind, Mapping[float, float]] = {
+    "envelope": {0.0: 0.12, 10.0: 0.29, 15.0: 0.35, 27.0: 0.4},
+    "lines": {0.0: 0.21, 10.0: 0.31, 15.0: 0.35, 27.0: 0.38},
 }
-LONG_PRIORS: Mapping[EvidenceKind, SpreadPrior] = {
-    "envelope": SpreadPrior(0.35),
-    "lines": SpreadPrior(0.35),
-}
-"""From left-out recordings of a fan, a drone, a compressor and MIMII fans: the root mean square of
-what each machine shows is .37 and .46 over fifteen seconds, and .14 and .28 over two."""
+_SPREAD_OF_MINUTES = 0.35
+"""How much the largest peaks of recordings vary, relative to their mean, over the span of the
+bundle (0) and over each long span. From left-out recordings of a fan, a drone, a compressor and
+MIMII fans: the root mean square of what each shows is .14, .30, .37 and .44 for the envelope, and
+.28, .41, .46 and .51 for lines. No recording there is as long as two minutes."""
 
 
 class ChannelKey(NamedTuple):
@@ -94,7 +94,8 @@ class ChannelValues:
         if self.key.evidence == "distance":
             squares = [np.square(values) for values in self.by_file]
             return [math.sqrt(one) for one in rare_thresholds(squares, allowed, seed)]
-        prior = (LONG_PRIORS if self.is_long else SHORT_PRIORS)[self.key.evidence]
+        nominal = nominal_s(self.key.span_s) if self.is_long else 0.0
+        prior = SpreadPrior(_SPREADS[self.key.evidence].get(nominal, _SPREAD_OF_MINUTES))
         return predictive_thresholds(self.by_file, allowed, prior)
 
 
