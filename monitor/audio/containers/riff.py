@@ -9,50 +9,22 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.audio.containers.parts import Part, Range, Recording
+from monitor.audio.containers.parts import Range, Recording
 from monitor.audio.containers.riff_faults import no_chunk, without_format, without_samples
+from monitor.audio.containers.riff_wave import Wave, recording_of
 from monitor.errors import BadInputError, TruncatedError
-from monitor.text.wording import counted
 
 RIFF_MAGIC = frozenset({b"RIFF", b"RF64", b"BW64", b"RIFX"})
 """RIFX is RIFF with the most significant byte first. BW64 (ITU-R BS.2088) is RF64."""
 _MOST_CHUNKS = 1000
 _OPEN_ENDED = (range(0x7FFF_0000, 0x8000_1000), range(0xFFFF_0000, 0x1_0000_0000))
 """Programs that write to a pipe do not know the length and write about 2 or 4 GiB."""
-_LARGEST_RIFF = 0xFFFF_0000
 _LARGEST_CHUNK_COPIED = 1 << 16
 _COMMON_CHUNKS = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"JUNK", b"PEAK", b"cue "})
 _REMNANT_BYTES = 4096
 """So few bytes after the last chunk are not sound."""
-_EXTENSIBLE = 0xFFFE
-_PCM_CODES = frozenset({1, 3, 6, 7, _EXTENSIBLE})
-"""PCM, float, A-law, mu-law and EXTENSIBLE: every frame has the same number of bytes."""
-_OTHER_CODES = frozenset({0x02, 0x11, 0x31})
-"""Microsoft ADPCM, IMA ADPCM and GSM 6.10, which libsndfile decodes as well."""
-
-
-@dataclass(slots=True)
-class _Wave:
-    """One RIFF file inside the file: where its chunks are."""
-
-    order: str
-    """``<`` or ``>``, as in ``struct``."""
-    format: bytes = b""
-    fact: bytes = b""
-    data: Range | None = None
-    stated_bytes: int = 0
-    is_plain: bool = True
-    long_sizes: bytes = b""
-    broadcast: bytes = b""
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one sample of all channels, 0 where the format has no fixed number."""
-        code, _, _, _, block = struct.unpack(f"{self.order}HHIIH", self.format[:14])
-        return int(block) if code in _PCM_CODES else 0
 
 
 def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> list[Recording]:
@@ -68,7 +40,7 @@ def riff_recordings(descriptor: int, path: Path, *, growing: bool = False) -> li
     while offset < size:
         wave, offset = _walk(descriptor, path, offset, size, growing=growing)
         is_alone = offset >= size and not recordings
-        recordings.append(_recording(path, wave, size, alone=is_alone))
+        recordings.append(recording_of(path, wave, size, alone=is_alone))
     return recordings
 
 
@@ -84,12 +56,10 @@ def broadcast_extension(descriptor: int, path: Path) -> bytes:
     return wave.broadcast
 
 
-def _walk(
-    descriptor: int, path: Path, start: int, size: int, *, growing: bool
-) -> tuple[_Wave, int]:
+def _walk(descriptor: int, path: Path, start: int, size: int, *, growing: bool) -> tuple[Wave, int]:
     """The RIFF file at ``start``, and where the next one begins or the file ends."""
     magic = os.pread(descriptor, 4, start)
-    wave, offset = _Wave(">" if magic == b"RIFX" else "<"), start + 12
+    wave, offset = Wave(">" if magic == b"RIFX" else "<"), start + 12
     wave.is_plain = magic != b"BW64"  # libsndfile reads the other names only
     names: list[bytes] = []
     for _ in range(_MOST_CHUNKS):
@@ -121,7 +91,7 @@ def _walk(
 
 
 def _note(
-    descriptor: int, path: Path, wave: _Wave, name: bytes, *, offset: int, n_bytes: int
+    descriptor: int, path: Path, wave: Wave, name: bytes, *, offset: int, n_bytes: int
 ) -> None:
     """Keep a chunk before the samples, if it describes them."""
     if name == b"LIST" and os.pread(descriptor, 4, offset) == b"wavl":
@@ -139,7 +109,7 @@ def _note(
         wave.long_sizes = body
 
 
-def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growing: bool) -> int:
+def _data(path: Path, wave: Wave, begin: int, n_bytes: int, size: int, *, growing: bool) -> int:
     """Store where the samples are. Returns their number of bytes."""
     present = max(0, size - begin)
     stated = n_bytes
@@ -166,15 +136,15 @@ def _data(path: Path, wave: _Wave, begin: int, n_bytes: int, size: int, *, growi
     return wave.data.end - wave.data.start
 
 
-def _missing(wave: _Wave, present: int, stated: int) -> str:
+def _missing(wave: Wave, present: int, stated: int) -> str:
     """How much of the samples is there: in seconds where the format gives the rate."""
-    rate = struct.unpack(f"{wave.order}I", wave.format[8:12])[0]
+    rate = wave.bytes_per_s
     if not rate:
         return f"{present} of {stated} bytes of samples are present"
     return f"{present / rate:.1f} of {stated / rate:.1f} s are present"
 
 
-def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
+def _next_chunk(descriptor: int, wave: Wave, offset: int, odd: int) -> int:
     """Where the next chunk begins. Lengths are even, but some programs omit the pad byte."""
     if not odd:
         return offset
@@ -186,72 +156,21 @@ def _next_chunk(descriptor: int, wave: _Wave, offset: int, odd: int) -> int:
 
 
 def _end_of_samples(
-    path: Path, wave: _Wave, offset: int, size: int, *, growing: bool
-) -> tuple[_Wave, int]:
+    path: Path, wave: Wave, offset: int, size: int, *, growing: bool
+) -> tuple[Wave, int]:
     """Handle bytes after the stated samples that are no chunk: a few bytes to ignore, or sound."""
     if growing and wave.data is not None:
         wave.is_plain = False
         wave.data = Range(wave.data.start, size)
     if wave.data is None or growing or size - offset <= _REMNANT_BYTES:
         return wave, size
-    rate = struct.unpack(f"{wave.order}I", wave.format[8:12])[0] or 1
+    rate = wave.bytes_per_s or 1
     stated_s, there_s = (n / rate for n in (wave.stated_bytes, size - wave.data.start))
     raise BadInputError(
         f"{path}: its header states {stated_s:.1f} s of sound, but the file has {there_s:.1f} s: "
         "the program that recorded it did not complete the header. Is it still being written? "
         f"Otherwise repair it: ffmpeg -ignore_length 1 -i {path.name} repaired.wav"
     )
-
-
-def _recording(path: Path, wave: _Wave, size: int, *, alone: bool) -> Recording:
-    """The bytes to decode: the file as it is, or its samples with a header that is right."""
-    if wave.data is None:
-        raise BadInputError(f"{path}: a WAV file without samples")
-    _check_format(path, wave)
-    n_bytes = wave.data.end - wave.data.start
-    n_frames = n_bytes // wave.frame_bytes if wave.frame_bytes else None
-    if n_frames is not None:
-        n_bytes = n_frames * wave.frame_bytes  # the last one may not be written yet
-    if alone and wave.is_plain:
-        return Recording((Range(0, size),), n_frames)
-    order = wave.order
-    chunks = struct.pack(f"{order}4sI", b"fmt ", len(wave.format)) + _even(wave.format)
-    if wave.fact and not wave.frame_bytes:
-        chunks += struct.pack(f"{order}4sI", b"fact", len(wave.fact)) + _even(wave.fact)
-    total = 4 + len(chunks) + 8 + n_bytes
-    if total <= _LARGEST_RIFF:
-        magic = b"RIFF" if order == "<" else b"RIFX"
-        head = struct.pack(f"{order}4sI4s", magic, total, b"WAVE") + chunks
-        head += struct.pack(f"{order}4sI", b"data", n_bytes)
-    else:
-        frames = n_frames or 0
-        sizes = struct.pack("<4sIQQQI", b"ds64", 28, total + 36, n_bytes, frames, 0)
-        head = struct.pack("<4sI4s", b"RF64", 0xFFFF_FFFF, b"WAVE") + sizes + chunks
-        head += struct.pack("<4sI", b"data", 0xFFFF_FFFF)
-    samples = Range(wave.data.start, wave.data.start + n_bytes)
-    parts: tuple[Part, ...] = (head, samples)
-    return Recording(parts, n_frames, frame_bytes=wave.frame_bytes)
-
-
-def _check_format(path: Path, wave: _Wave) -> None:
-    """Refuse numbers and codecs that libsndfile refuses without a reason."""
-    code, channels, rate_hz = struct.unpack(f"{wave.order}HHI", wave.format[:8])
-    if code == _EXTENSIBLE and len(wave.format) >= 26:
-        (code,) = struct.unpack(f"{wave.order}H", wave.format[24:26])
-    if code not in _PCM_CODES | _OTHER_CODES:
-        raise BadInputError(
-            f"{path}: a WAV file with the codec 0x{code:04X}, which is not read. Convert it, for "
-            f"example: ffmpeg -i {path.name} {path.stem}.flac"
-        )
-    if not channels or not 0 < rate_hz < 1 << 31:
-        raise BadInputError(
-            f"{path}: its header is damaged: it states {counted(channels, 'channel')} and "
-            f"{rate_hz} Hz"
-        )
-
-
-def _even(body: bytes) -> bytes:
-    return body + b"\0" * (len(body) % 2)
 
 
 def _is_name(name: bytes) -> bool:
