@@ -6,7 +6,8 @@ independent of each other. The value of a block is its largest persistent score,
 is one chance of a false alarm. With ``L`` seconds per block, a budget of ``F`` per week allows
 ``p = F L / week`` per block. With enough blocks (``n + 1 >= 1 / p``) the threshold is the
 conformal ``1 - p`` quantile of their values. Otherwise it is extrapolated
-(:mod:`monitor.calibration.tail`).
+(:mod:`monitor.calibration.tail`). The threshold for whole recordings that fewer than five of them
+may exceed is taken from their tail (:mod:`monitor.calibration.few_exceedances`).
 
 The tail is fitted to squares of distances, because the squared distance of normal evidence is a
 weighted sum of chi-squares, whose tail is exponential (Imhof 1961, Biometrika 48). The plain
@@ -25,6 +26,7 @@ import numpy as np
 
 from monitor.calibration.blocks import WEEK_S, by_file, counted_thresholds, decorrelation, maxima
 from monitor.calibration.channels import ChannelKey, channel_values
+from monitor.calibration.few_exceedances import few_exceed
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.detection.persistent_scores import persistent_scores
@@ -116,7 +118,7 @@ def calibrate(
     share = 1.0 - sum(channel.share for channel in channels)
     of_scores = [share * budget for budget in asked]
     (threshold, method), *others = _thresholds(blocks, of_scores, power, seed)
-    (recording_threshold, _), *whole_others = _thresholds(wholes, asked, power, seed)
+    recording_threshold, *whole_others = _recording_thresholds(wholes, asked, power, seed)
     scores = np.concatenate([recording.scores for recording in scored])
     levels_db = np.concatenate([recording.levels_db for recording in scored])
     means_db = np.array([recording.levels_db.mean() for recording in scored])
@@ -140,7 +142,7 @@ def calibrate(
         recording_scores=_standing_for_all(wholes.values),
         budgets=tuple(
             BudgetThreshold(false_alarms_per_week=budget, threshold=live, recording_threshold=whole)
-            for budget, (live, _), (whole, _) in zip(BUDGETS, others, whole_others, strict=True)
+            for budget, (live, _), whole in zip(BUDGETS, others, whole_others, strict=True)
         ),
         channels=tuple(channel.calibrated(sorted(set(asked)), seed) for channel in channels),
         provisional=supported > false_alarms_per_week,
@@ -207,3 +209,23 @@ def _thresholds(
         (threshold, "conformal" if is_counted else "generalised_pareto")
         for threshold, is_counted in counted_thresholds(blocks.values, allowed, extrapolated)
     ]
+
+
+def _recording_thresholds(
+    wholes: _Blocks, budgets: Sequence[float], power: float, seed: int
+) -> list[float]:
+    """For each budget the threshold for recordings: as for blocks, or by the tail of many files."""
+    one_a_file = len(wholes.by_file) == len(wholes.values)
+    powers = wholes.values**power
+    found = []
+    for budget, (threshold, method) in zip(
+        budgets, _thresholds(wholes, budgets, power, seed), strict=True
+    ):
+        tail = few_exceed(powers, budget * wholes.length_s / WEEK_S) if one_a_file else None
+        if tail is None:
+            found.append(threshold)
+        elif method == "conformal":
+            found.append(tail ** (1.0 / power))
+        else:
+            found.append(max(tail ** (1.0 / power), threshold))
+    return found
