@@ -127,6 +127,18 @@ def test_a_machine_that_may_raise_an_alert_does_not_rest_now() -> None:
     assert all(one.rests_s for one in on[:5]), "but not for ever"
 
 
+def test_an_archive_does_not_count_as_sound_that_comes_now() -> None:
+    """While an archive is read at many times real time, the computer would seem fast enough."""
+    loop = Loop(100, 40)
+    archive = Live(may_rest=False, stretches_s=[0.0])
+    loop.machines.append(archive)
+    for _ in range(60):
+        archive.taken_s += 500.0
+        loop.pass_(1)
+    assert loop.n_resting >= 50
+    assert archive.resting is None
+
+
 def test_a_source_without_sound_takes_no_turn() -> None:
     """A hundred microphones that are unplugged would take the place of those that work."""
     loop = Loop(100, 40)

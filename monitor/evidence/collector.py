@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -187,7 +188,8 @@ class Collector:
     def _hold(self, memory: SoundMemory | FrameMemory, n_rows: int, *, most_rows: int) -> None:
         """Hold what a clip needs, if a decision comes after a block of ``n_rows``."""
         held_s = self.settings.before_s + self.DECISION_DELAY_S
-        block_s = max(self.USUAL_BLOCK_S, n_rows / memory.rate_hz)
+        usual_s = self.USUAL_BLOCK_S  # in steps, because to grow is to copy all
+        block_s = usual_s * max(1, math.ceil(n_rows / memory.rate_hz / usual_s))
         memory.grow(min(round((held_s + block_s) * memory.rate_hz), most_rows))
 
     def _gap(self, missing: int, memory: SoundMemory) -> None:

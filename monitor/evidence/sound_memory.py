@@ -223,13 +223,9 @@ def as_float(samples: Rows) -> FloatArray:
 def _as_int16(samples: FloatArray) -> npt.NDArray[np.int16] | None:
     """The same samples; None if 16 bits cannot hold them."""
     scaled = samples * np.float32(_FULL_SCALE_16)
-    whole = np.rint(scaled)
-    if not np.array_equal(whole, scaled) or (whole > _FULL_SCALE_16 - 1).any():
-        return None
-    if (whole < -_FULL_SCALE_16).any():
-        return None
-    narrow: npt.NDArray[np.int16] = whole.astype(np.int16)
-    return narrow
+    with np.errstate(invalid="ignore"):  # what is out of range becomes another number
+        narrow: npt.NDArray[np.int16] = scaled.astype(np.int16)
+    return narrow if np.array_equal(narrow, scaled) else None
 
 
 def _as_int24(samples: FloatArray) -> npt.NDArray[np.int32]:

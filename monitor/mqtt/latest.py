@@ -25,13 +25,14 @@ class NewestScores:
         self._held: dict[str, deque[bytes]] = {}
         self._guard = threading.Lock()
         self._due_s = 0.0
+        """Until then, the sending thread does not wait longer than to this time."""
 
     def put(self, machine: str, payload: bytes) -> bool:
-        """Add a payload of the machine; returns whether nothing was held before."""
+        """Add a payload of the machine; returns whether the sending thread must be woken."""
         with self._guard:
-            is_first = not self._held
+            must_wake = not self._held and time.monotonic() >= self._due_s
             self._held.setdefault(machine, deque(maxlen=self.MOST)).append(payload)
-        return is_first
+        return must_wake
 
     def take_due(self) -> list[tuple[str, bytes]]:
         """All payloads with their machines if they are due; otherwise nothing."""
@@ -40,15 +41,17 @@ class NewestScores:
             return []
         with self._guard:
             taken, self._held = self._held, {}
-        if taken:
-            self._due_s = now_s + self._every_s
+            if taken:
+                self._due_s = now_s + self._every_s
         return [(machine, payload) for machine, held in taken.items() for payload in held]
 
     def due_in_s(self, at_most_s: float) -> float:
-        """Seconds until payloads are due, at most ``at_most_s``."""
-        if not self._held:
-            return at_most_s
-        return min(at_most_s, max(0.0, self._due_s - time.monotonic()))
+        """Seconds until ``take_due`` must be called again, at most ``at_most_s``."""
+        with self._guard:
+            left_s = self._due_s - time.monotonic()
+            if left_s > 0.0:
+                return min(at_most_s, left_s)
+            return 0.0 if self._held else at_most_s
 
     def hurry(self) -> None:
         """Make the next payloads due at once."""

@@ -111,9 +111,10 @@ class Turns:
         return len(self._on) + len(self._resting)
 
     def _measure(self, machines: Collection[TakesTurns], passed_s: float) -> None:
-        """How many seconds of sound are processed in a second."""
+        """How many seconds of sound that comes in real time are processed in a second."""
         before, self._taken_s = self._taken_s, {one: one.taken_s for one in machines}
-        sound_s = sum(now - before.get(one, 0.0) for one, now in self._taken_s.items())
+        live = (*self._on, *self._resting)
+        sound_s = sum(self._taken_s[one] - before.get(one, 0.0) for one in live)
         self._rate_now = sound_s / passed_s
         self._rate += 0.3 * (self._rate_now - self._rate)
 
@@ -140,7 +141,7 @@ class Turns:
             most = min(most, max(self.MOST_BUSY * self._rate, 0.8 * most))
         elif load.waited_s < self.PUNCTUAL_S:
             busy = max(0.5, 1.0 - load.idle_s / passed_s)
-            most = max(most + 1.0, most * self.MOST_BUSY / busy)
+            most = max(most + 1.0, most * min(1.1, self.MOST_BUSY / busy))
         return min(max(1.0, most), float(max(1, self._n_live)))
 
     def _look_for_end(self, most: float, now_s: float) -> None:
