@@ -10,7 +10,7 @@ import scipy.integrate
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.model.peaks import HealthyPeaks, PeakRule
+from monitor.model.peaks import HealthyPeaks, PeakRule, healthy_peaks
 from monitor.model.stretched_db import slopes, stretch, stretched, unstretched, variance_of_noise
 from tests.fine_spectra import score_of
 
@@ -70,9 +70,26 @@ def test_the_variance_of_noise_is_that_of_the_exponential_distribution(limit_db:
         parts = [(0.0, 1e-3), (1e-3, 1.0), (1.0, 60.0)]
         return float(sum(scipy.integrate.quad(of, *part, limit=200)[0] for part in parts))
 
-    variance_db2 = moment(2) - moment(1) ** 2
+    mean = np.array([moment(1)])
+    slope = slopes(unstretched(mean, limit_db), limit_db)[0]
+    variance_db2 = (moment(2) - mean[0] ** 2) / slope**2
     of_logarithm_db2 = (10.0 / math.log(10.0)) ** 2 * math.pi**2 / 6.0
     assert variance_of_noise(limit_db) == pytest.approx(variance_db2 / of_logarithm_db2, rel=0.002)
+
+
+def test_a_strong_tone_may_vary_by_as_many_decibels_as_without_stretching() -> None:
+    """A loud healthy tone that is a little louder is an alert, or a far louder one is none."""
+    shape = (1, 80)
+    tones_db = np.random.default_rng(0).normal(25.0, 2.0, (8, *shape))
+    n_windows = np.full(8, 30)
+    louder_db = np.full(shape, 25.0)
+    louder_db[0, 40] = 37.0
+    scores = {}
+    for limit_db in (0.0, 10.0):
+        rule = PeakRule(amplitude_to_db=limit_db)
+        healthy = healthy_peaks(stretched(tones_db, limit_db), n_windows, 20.0, rule)
+        scores[limit_db] = score_of(healthy, louder_db, 30)
+    assert scores[10.0] == pytest.approx(scores[0.0], rel=1e-4)
 
 
 @pytest.mark.filterwarnings("error")

@@ -6,6 +6,9 @@ recording. The largest values of the recordings are taken as normally distribute
 is the average of the one that is measured and that of the prior. The threshold is the quantile of
 Student's predictive distribution for one more recording (Gelman et al. 2013, Bayesian Data
 Analysis, section 3.3).
+
+Fewer than six recordings may lack an operating state, such as a speed, and then show far too small
+a variance: their standard deviation counts six times divided by their number.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ from statistics import NormalDist
 import numpy as np
 
 from monitor.domain import DoubleArray
+
+CAUTIOUS_BELOW = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ def predictive_thresholds(
     mean, squares = float(largest.mean()), float(np.square(largest - largest.mean()).sum())
     freedom = n - 1 + prior.recordings
     variance = (squares + prior.recordings * (prior.relative * mean) ** 2) / freedom
-    deviation = math.sqrt(variance * (1.0 + 1.0 / n))
+    deviation = max(1.0, CAUTIOUS_BELOW / n) * math.sqrt(variance * (1.0 + 1.0 / n))
     per_recording = sum(map(len, groups)) / n
     return [
         max(

@@ -31,9 +31,9 @@ class PeakScores:
     means are means of rows.
 
     The score of a spectrum is ``(sum over bins of s^exponent)^(1/exponent)``. If bins count alone,
-    ``s`` is the deviation ``max(0, z)`` with ``z = (mean - level) / sqrt(variance
-    (1 + 1 / n_recordings) + chance / n_windows)``. If they count with their second harmonics, it is
-    the sum of the deviations at the bin and at twice its rate, divided by the root of 2. The
+    ``s`` is the deviation ``max(0, z)`` with ``z = (mean - level) / (slope sqrt(variance
+    (1 + 1 / n_recordings) + chance / n_windows))``. If they count with their second harmonics, it
+    is the sum of the deviations at the bin and at twice its rate, divided by the root of 2. The
     deviation at twice the rate is the largest of three bins, because rates vary, and 0 beyond the
     last bin. Noise of 4,000 bins gives about 3, whatever the number of windows.
     """
@@ -120,7 +120,7 @@ class PeakScores:
         return scores
 
     def _per_db(self, n_windows: int) -> FloatArray:
-        """``_SCALE / sqrt(variance)`` for means of ``n_windows``. Shape: ``(n_values,)``."""
+        """``_SCALE / (slope sqrt(variance))``, for means of ``n_windows``: ``(n_values,)``."""
         return self._keep((n_windows, 1))
 
     def _per_db_of_sum(self, n_windows: int) -> FloatArray:
@@ -135,7 +135,10 @@ class PeakScores:
                 one.variance_db2 * (1.0 + 1.0 / one.n_recordings) + one.chance_db2 / n_windows
                 for one in self._healthy
             ]
-            each = [(_SCALE / np.sqrt(one) / divisor).reshape(-1) for one in variances]
+            each = [
+                (_SCALE / (one.slope * np.sqrt(variance)) / divisor).reshape(-1)
+                for one, variance in zip(self._healthy, variances, strict=True)
+            ]
             per_db = np.concatenate(each).astype(np.float32)
             # A recording that grows has another number at each window.
             if len(self._kept) >= _KEPT_NUMBERS:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import DoubleArray
-from monitor.model.stretched_db import variance_of_noise
+from monitor.model.stretched_db import slopes, unstretched, variance_of_noise
 
 _PRIOR_RECORDINGS = 4.0
 """As many recordings as the variance of the bins beside it counts for."""
@@ -31,8 +31,7 @@ class PeakRule:
     ``first_bin``: how many multiples of the spacing the first bin is from 0 Hz. If it is not 0,
     each bin counts together with the one at twice its rate: what repeats has a second harmonic,
     and chance has none. If it is 0, each bin counts alone. ``amplitude_to_db``: up to where the
-    prominences grow as the amplitude (:mod:`monitor.model.stretched_db`), 0 for decibels; all
-    means and variances are then those of stretched decibels.
+    prominences grow as the amplitude (:mod:`monitor.model.stretched_db`), 0 for decibels.
     """
 
     exponent: int = 12
@@ -52,7 +51,10 @@ class PeakRule:
             )
 
     def of_chance(self, chance_db2: float) -> float:
-        """The variance of one window by chance, from that of its decibels."""
+        """The variance of one window by chance, ``chance_db2`` in ``HealthyPeaks``.
+
+        ``chance_db2``: the variance in decibels that are not stretched.
+        """
         return chance_db2 * variance_of_noise(self.amplitude_to_db)
 
 
@@ -60,10 +62,11 @@ class PeakRule:
 class HealthyPeaks:
     """What the bins of healthy recordings are like.
 
-    ``level_db``, ``variance_db2``: ``(n_bands, n_bins)``, the mean and the variance between
-    recordings, each the highest of a bin and the ones beside it, because rates wander.
-    ``chance_db2``: the variance of one window by chance. ``n_recordings``: at least 2.
-    ``rule``: how the deviations become the score.
+    ``level_db``, ``variance_db2``: ``(n_bands, n_bins)``, the mean in stretched decibels, and the
+    variance between recordings, each the highest of a bin and the ones beside it, because rates
+    wander. ``chance_db2``: the variance of one window by chance. ``n_recordings``: at least 2.
+    ``rule``: how the deviations become the score. Variances are in decibels: a stretched value
+    varies by as much as its decibels times the slope at its level.
     """
 
     level_db: DoubleArray = field(repr=False)
@@ -71,6 +74,11 @@ class HealthyPeaks:
     chance_db2: float
     n_recordings: int
     rule: PeakRule = PeakRule()
+
+    @property
+    def slope(self) -> DoubleArray:
+        """How much the stretched value of a bin grows for a decibel. ``(n_bands, n_bins)``."""
+        return _slope(self.level_db, self.rule)
 
 
 def healthy_peaks(
@@ -81,7 +89,8 @@ def healthy_peaks(
 ) -> HealthyPeaks:
     """The statistics of healthy recordings, each by its mean over its windows.
 
-    The variance between recordings is the variance of the means without what is chance. It is
+    ``means_db``: in stretched decibels. The variance between recordings is the variance of the
+    means, in decibels, without what is chance. It is
     shrunk to that of the bins around it, because there are few recordings. Shape: ``means_db`` is
     ``(n_recordings, n_bands, n_bins)`` with more than 16 bins, ``n_windows`` is
     ``(n_recordings,)``. Raises ``ValueError`` for fewer than two recordings.
@@ -89,17 +98,23 @@ def healthy_peaks(
     n_recordings = len(means_db)
     if n_recordings < 2:
         raise ValueError("a variance needs at least two recordings")
-    between = means_db.var(axis=0, ddof=1) - chance_db2 * float((1.0 / n_windows).mean())
+    level_db = means_db.mean(axis=0)
+    measured = means_db.var(axis=0, ddof=1) / np.square(_slope(level_db, rule))
+    between = measured - chance_db2 * float((1.0 / n_windows).mean())
     around = np.maximum(0.0, _mean_around(between))
     variance = (n_recordings - 1.0) * np.maximum(0.0, between) + _PRIOR_RECORDINGS * around
     variance /= n_recordings - 1.0 + _PRIOR_RECORDINGS
     return HealthyPeaks(
-        level_db=_highest_beside(means_db.mean(axis=0)),
+        level_db=_highest_beside(level_db),
         variance_db2=_highest_beside(variance) + _LEAST_VARIANCE_DB2,
         chance_db2=chance_db2,
         n_recordings=n_recordings,
         rule=rule,
     )
+
+
+def _slope(level_db: DoubleArray, rule: PeakRule) -> DoubleArray:
+    return slopes(unstretched(level_db, rule.amplitude_to_db), rule.amplitude_to_db)
 
 
 def _mean_around(values: DoubleArray) -> DoubleArray:

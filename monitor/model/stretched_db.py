@@ -63,16 +63,18 @@ def slopes(values_db: DoubleArray, limit_db: float) -> DoubleArray:
 
 @lru_cache(maxsize=8)
 def variance_of_noise(limit_db: float) -> float:
-    """The variance of a bin of noise in stretched decibels, over that in decibels.
+    """The variance of a bin of noise over that of its decibels.
 
-    The power of a bin has an exponential distribution. Its prominence is above the mean of the
-    logarithm.
+    The variance of its stretched decibels is divided by the square of the slope at their mean, as
+    is that of a tone. The power of a bin has an exponential distribution. Its prominence is above
+    the mean of the logarithm.
     """
     if not limit_db:
         return 1.0
     power = -np.log1p(-(np.arange(_QUANTILES) + 0.5) / _QUANTILES)
     values = stretched(10.0 * np.log10(power) + 10.0 * np.euler_gamma / math.log(10.0), limit_db)
-    return float(values.var()) / ((10.0 / math.log(10.0)) ** 2 * math.pi**2 / 6.0)
+    slope = slopes(unstretched(values.mean(keepdims=True), limit_db), limit_db)[0]
+    return float(values.var() / slope**2) / ((10.0 / math.log(10.0)) ** 2 * math.pi**2 / 6.0)
 
 
 def _slope(values_db: float) -> float:

@@ -14,7 +14,7 @@ from monitor.domain import DoubleArray
 from monitor.errors import BadInputError, MissingInputError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.peaks import HealthyPeaks, PeakRule, healthy_peaks
-from monitor.model.stretched_db import slopes, stretched, unstretched
+from monitor.model.stretched_db import stretched, unstretched
 from monitor.text.escaping import one_line
 from training.sound.section_spectra import SectionSpectra
 
@@ -91,7 +91,7 @@ def _for_other_speeds(
     level_db = _highest_near(healthy.level_db, first_bin)
     limit_db = healthy.rule.amplitude_to_db
     tone_db = unstretched(np.maximum(level_db, 0.0), limit_db)
-    of_days_db2 = np.square(LEVEL_SHARE * tone_db * slopes(tone_db, limit_db))
+    of_days_db2 = np.square(LEVEL_SHARE * tone_db)
     return replace(
         healthy,
         level_db=np.where(unused, NEVER_DB, level_db),
