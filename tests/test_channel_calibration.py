@@ -54,7 +54,7 @@ def test_fewer_than_six_recordings_have_a_higher_threshold() -> None:
     def above_mean(n: int) -> float:
         recordings = [np.array([value]) for value in np.resize([4.0, 6.0], n)]
         (threshold,) = predictive_thresholds(recordings, [1e-6], SpreadPrior(0.2, 1e6))
-        return (threshold - 5.0) / np.sqrt(1.0 + 1.0 / n)
+        return float((threshold - 5.0) / np.sqrt(1.0 + 1.0 / n))
 
     assert above_mean(4) == pytest.approx(1.5 * above_mean(6), rel=1e-3)
     assert above_mean(12) == pytest.approx(above_mean(6), rel=1e-3)
