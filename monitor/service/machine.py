@@ -50,7 +50,7 @@ class Machine:
     HEALTHY_AFTER_S: ClassVar[float] = 5.0
     """After sound has come for this time, the next pause is the shortest one."""
     LONGEST_JOINED_S: ClassVar[float] = 4.0
-    REST_S: ClassVar[float] = 5.0
+    REST_S: ClassVar[float] = 2.5
     """While sound is lost on purpose, the source is read so often, a full pipe more often."""
     MOST_LATE_S: ClassVar[float] = 10.0
     """No more sound than this is lost after a rest, if it never stops to come."""

@@ -34,6 +34,8 @@ def one_line(text: object) -> str:
 def encodable(value: Any) -> Any:
     """A JSON value whose texts can be encoded as UTF-8: lone surrogates are escaped."""
     if isinstance(value, str):
+        if value.isascii():
+            return value
         return "".join(_visible(c) if "\ud800" <= c <= "\udfff" else c for c in value)
     if isinstance(value, dict):
         return {encodable(key): encodable(item) for key, item in value.items()}
