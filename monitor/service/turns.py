@@ -141,7 +141,7 @@ class Turns:
             most = min(most, max(self.MOST_BUSY * self._rate, 0.8 * most))
         elif load.waited_s < self.PUNCTUAL_S:
             busy = max(0.5, 1.0 - load.idle_s / passed_s)
-            most = max(most + 1.0, most * min(1.1, self.MOST_BUSY / busy))
+            most = max(most + 1.0, most * min(1.1, max(1.02, self.MOST_BUSY / busy)))
         return min(max(1.0, most), float(max(1, self._n_live)))
 
     def _look_for_end(self, most: float, now_s: float) -> None:
