@@ -76,6 +76,19 @@ def test_segments_of_a_stream_are_not_reported() -> None:
     assert rate.ratio is None
 
 
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_a_full_pipe_does_not_look_like_a_wrong_rate(ratio: float) -> None:
+    """A machine would be unavailable until a restart, because the computer was busy."""
+    rate = DeliveryRate(RATE_HZ)
+    for piece in range(1, 8):  # of each six seconds, the pipe holds four
+        rate.interrupt()
+        rate.push(round(4.0 * ratio * RATE_HZ), 100.0 + 6.0 * piece)
+    assert rate.ratio is None
+    for piece in range(1, 61):
+        rate.push(round(0.1 * ratio * RATE_HZ), 142.0 + 0.1 * piece)
+    assert rate.ratio == (None if ratio == 1.0 else pytest.approx(ratio, rel=0.04))
+
+
 def test_the_advice_names_rate_and_channels() -> None:
     """A user does not know which key of the configuration is wrong."""
     assert wrong_rate(settings(), 2.01) == (

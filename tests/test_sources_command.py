@@ -378,3 +378,31 @@ def test_a_small_pipe_is_reported_and_looked_at_often(
     assert wait.longest_s == pytest.approx(8192 / 96_000 / 3)
     assert "holds only 0.09 s of sound" in caplog.text
     steps.close()
+
+
+def test_a_pipe_that_was_full_does_not_show_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy computer, machines would be unavailable until their programs are restarted."""
+    interrupted: list[float] = []
+    monkeypatch.setattr(
+        "monitor.sources.delivery_rate.DeliveryRate.interrupt",
+        lambda _rate: interrupted.append(time.monotonic()),
+    )
+    script = """
+os.set_blocking(1, False)
+for number in range(10**6):
+    try: os.write(1, bytes(3200))
+    except BlockingIOError: pass
+    time.sleep(0.1 if number > 60 else 0)
+"""
+    steps = CommandSource(python(script)).steps()
+    assert isinstance(next(steps), Wait)
+    time.sleep(1.0)
+    n_blocks = 0
+    while n_blocks < 4:
+        item = next(steps)
+        if isinstance(item, Wait):
+            time.sleep(0.1)
+        else:
+            n_blocks += 1
+    steps.close()
+    assert len(interrupted) == 1

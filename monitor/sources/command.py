@@ -53,7 +53,7 @@ class CommandSource:
             if isinstance(item, Wait):
                 yield item
             elif not isinstance(item, ChildEnded):
-                yield from output.data(item)
+                yield from output.data(item, has_filled_pipe=child.has_filled_pipe(item))
             else:
                 yield from output.ended(item)
                 if item.exit_status == 0 and not settings.restart:
@@ -94,9 +94,11 @@ class _Output:
             yield unavailable(end.reason, end.detail)
             self._down = end
 
-    def data(self, data: bytes) -> Iterator[SourceItem]:
+    def data(self, data: bytes, *, has_filled_pipe: bool = False) -> Iterator[SourceItem]:
         """The program has written something."""
         settings, stream, now_s = self._settings, self._stream, time.monotonic()
+        if has_filled_pipe:
+            self._rate.interrupt()
         if settings.realtime:
             self._rate.push(len(data) // stream.frame_bytes, now_s)
         if self._rate.ratio is not None:

@@ -32,12 +32,13 @@ class DeliveryRate:
     seconds must agree. A program that is not in real time or delivers in bursts is irregular or
     much faster. It is not reported.
 
-    State: when the first data came, the samples since, the interval that is being measured, the
-    ratio of the last interval.
+    State: when the first data came, since when samples are counted and how many there were, the
+    interval that is being measured, the ratio of the last interval.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._rate_hz = sample_rate_hz
+        self._first_s: float | None = None
         self._begin_s: float | None = None
         self._samples = 0
         self._interval: tuple[float, int] | None = None
@@ -48,12 +49,15 @@ class DeliveryRate:
 
     def push(self, n_samples: int, now_s: float) -> None:
         """So many samples of a channel came at the monotonic time ``now_s``."""
+        if self._first_s is None:
+            self._first_s = now_s
         if self._begin_s is None:  # these were collected before the clock began
             self._begin_s = now_s
             return
         self._samples += n_samples
         self._elapsed_s = now_s - self._begin_s
-        if self.ratio is not None or not _SETTLE_S <= self._elapsed_s <= _GIVE_UP_S:
+        is_over = now_s - self._first_s > _GIVE_UP_S
+        if self.ratio is not None or self._elapsed_s < _SETTLE_S or is_over:
             return
         if self._interval is None:
             self._interval = (now_s, self._samples)
@@ -65,6 +69,11 @@ class DeliveryRate:
         if self._before is not None and _agree(self._before, ratio, self._rate_hz):
             self.ratio = (self._before + ratio) / 2
         self._before, self._interval = ratio, (now_s, self._samples)
+
+    def interrupt(self) -> None:
+        """The program had to wait, or has lost sound: what came so far does not show its rate."""
+        self._begin_s = self._interval = self._before = None
+        self._samples, self._elapsed_s = 0, 0.0
 
     @property
     def in_doubt(self) -> bool:

@@ -27,6 +27,8 @@ _TERMINATE_S = 0.2
 _MAX_LINE_CHARS = 200
 _USUAL_BYTES_PER_S = 4 * 48_000
 _LEAST_HELD_S = 0.5
+_FULL = 0.6
+"""Of a pipe; pieces that are not whole pages fill it before it holds all its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,11 @@ class SupervisedChild:
         self._variants_since_s = 0.0
         self._flowed_s = 0.0
         """How long the present child has written data, without the time of the caller."""
+        self._pipe_bytes = 0
+
+    def has_filled_pipe(self, data: bytes) -> bool:
+        """Whether the child may have waited or lost sound, because the pipe was full."""
+        return len(data) > _FULL * self._pipe_bytes
 
     def steps(self) -> Steps[bytes | ChildEnded]:
         """The output of the child as it comes, how it ended each time, and what is waited for.
@@ -155,6 +162,7 @@ class SupervisedChild:
     def _read(self, child: ChildProcess) -> Generator[bytes | Wait, None, ChildEnded]:
         last_data_s, timeout_s = time.monotonic(), self._first_timeout_s
         any_data = False
+        self._pipe_bytes = child.pipe_bytes
         held_s = child.pipe_bytes / self._bytes_per_s
         if held_s < _LEAST_HELD_S and not self._is_pipe_reported:
             self._is_pipe_reported = True
