@@ -20,7 +20,14 @@ from itertools import groupby
 import numpy as np
 
 from benchmarks._page import write_section
-from benchmarks.detection import another_machine, budget, intruders, regimes, sensitivity
+from benchmarks.detection import (
+    another_machine,
+    budget,
+    intruders,
+    regimes,
+    sensitivity,
+    shared_noise,
+)
 from benchmarks.detection.cases import DATA
 from benchmarks.detection.command import exit_without, lacking
 from benchmarks.detection.jobs import judge_all
@@ -109,7 +116,7 @@ def main() -> None:
     if options.only:
         return
     write_section("detection", f"{options.seeds} seeds.\n\n{text}")
-    for module in (budget, sensitivity, intruders, another_machine, regimes):
+    for module in (shared_noise, budget, sensitivity, intruders, another_machine, regimes):
         if missing := lacking(module.NEEDED):
             print(f"{module.__name__}: skipped, {DATA} has no {', '.join(missing)}")
         else:
