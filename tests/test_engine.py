@@ -351,3 +351,61 @@ def test_many_tasks_are_closed_although_one_of_them_hangs() -> None:
     assert all(task.closed.wait(2) for task in tasks[1:])
     assert not hanging.closed.is_set()
     assert hanging.closed.wait(10)
+
+
+def test_a_task_that_is_woken_does_not_wait_any_longer() -> None:
+    """A machine would rest for seconds after its turn has come."""
+    engine, task = Engine(), Steps(iter([Wait(math.inf)]))
+    engine.add(task)
+    wait_for(lambda: engine._entries[task].is_waiting and not engine._ready)
+    engine.wake(task)
+    assert task.closed.wait(5)
+    engine.wake(task)
+
+
+def test_a_task_that_paces_itself_is_late_and_no_flood() -> None:
+    """A recording in real time would get less computing time than a program."""
+    order: list[str] = []
+
+    def late() -> Iterator[Wait]:
+        for _ in range(3):
+            time.sleep(0.02)
+            order.append("late")
+            yield Wait(time.monotonic())
+
+    def flooding() -> Iterator[Wait]:
+        while True:
+            time.sleep(0.02)
+            order.append("flood")
+            yield Wait.NOW
+
+    engine, wanted, flood = Engine(), Steps(late()), Steps(flooding())
+    engine.add(flood)
+    engine.add(wanted)
+    assert wanted.closed.wait(5)
+    engine.remove(flood)
+    first = order.index("late")
+    assert order[first : first + 3] == 3 * ["late"]
+    assert flood.closed.wait(5)
+
+
+def test_the_load_is_how_long_tasks_wait_and_how_long_the_loop_waits() -> None:
+    """Machines would rest although there is time for all, or not although there is none."""
+    engine = Engine()
+    tasks = [Steps(ticking(lambda: time.sleep(0.02), 0.001)) for _ in range(10)]
+    for task in tasks:
+        engine.add(task)
+    time.sleep(0.3)
+    engine.take_load()
+    time.sleep(1.0)
+    busy = engine.take_load()
+    assert busy.waited_s >= 0.1, "nine others come first, each for 20 ms"
+    assert busy.idle_s <= 0.1
+    for task in tasks[1:]:
+        engine.remove(task)
+    assert all(task.closed.wait(5) for task in tasks[1:])
+    engine.take_load()
+    time.sleep(0.5)
+    assert engine.take_load().waited_s <= busy.waited_s / 2
+    engine.remove(tasks[0])
+    assert tasks[0].closed.wait(5)
