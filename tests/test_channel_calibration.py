@@ -51,13 +51,15 @@ def test_the_predictive_threshold_keeps_its_promise(n: int) -> None:
 def test_fewer_than_six_recordings_have_a_higher_threshold() -> None:
     """A speed that four recordings lack raises an alert."""
 
-    def above_mean(n: int) -> float:
+    def above_mean(n: int, allowed: float) -> float:
         recordings = [np.array([value]) for value in np.resize([4.0, 6.0], n)]
-        (threshold,) = predictive_thresholds(recordings, [1e-6], SpreadPrior(0.2, 1e6))
+        (threshold,) = predictive_thresholds(recordings, [allowed], SpreadPrior(0.2, 1e6))
         return float((threshold - 5.0) / np.sqrt(1.0 + 1.0 / n))
 
-    assert above_mean(4) == pytest.approx(1.5 * above_mean(6), rel=1e-3)
-    assert above_mean(12) == pytest.approx(above_mean(6), rel=1e-3)
+    assert above_mean(12, 1e-6) == pytest.approx(above_mean(6, 1e-6), rel=1e-3)
+    assert above_mean(4, 0.05) == pytest.approx(above_mean(6, 0.05), rel=1e-3)
+    rare, shown = above_mean(6, 1e-6), above_mean(6, 0.05)
+    assert above_mean(4, 1e-6) - shown == pytest.approx(1.5 * (rare - shown), rel=1e-3)
 
 
 def values(n_files: int) -> list[DoubleArray]:

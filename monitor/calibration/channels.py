@@ -37,11 +37,12 @@ _SPREADS: Mapping[EvidenceKind, Mapping[float, float]] = {
     "envelope": {0.0: 0.12, 10.0: 0.29, 15.0: 0.36, 27.0: 0.4},
     "lines": {0.0: 0.24, 10.0: 0.33, 15.0: 0.38, 27.0: 0.42},
 }
-_SPREAD_OF_MINUTES = 0.36
+_SPREAD_OF_MINUTES = 0.28
 """How much the largest peaks of recordings vary, relative to their mean, over the span of the
 bundle (0) and over each long span. From left-out recordings of a fan, a drone, a compressor and
 MIMII fans: the root mean square of what each shows is .15, .31, .39 and .46 for the envelope, and
-.33, .42, .45 and .51 for lines. No recording there is as long as two minutes."""
+.33, .42, .45 and .51 for lines. No recording there is as long as two minutes,
+over which less remains of chance."""
 
 
 class ChannelKey(NamedTuple):

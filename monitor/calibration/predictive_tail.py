@@ -8,7 +8,8 @@ Student's predictive distribution for one more recording (Gelman et al. 2013, Ba
 Analysis, section 3.3).
 
 Fewer than six recordings may lack an operating state, such as a speed, and then show far too small
-a variance: their standard deviation counts six times divided by their number.
+a variance. What is rarer than one in twenty of them is extrapolated six times as far, divided by
+their number.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 from monitor.domain import DoubleArray
 
 CAUTIOUS_BELOW = 6
+_SHOWN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,16 @@ def predictive_thresholds(
     mean, squares = float(largest.mean()), float(np.square(largest - largest.mean()).sum())
     freedom = n - 1 + prior.recordings
     variance = (squares + prior.recordings * (prior.relative * mean) ** 2) / freedom
-    deviation = max(1.0, CAUTIOUS_BELOW / n) * math.sqrt(variance * (1.0 + 1.0 / n))
+    deviation = math.sqrt(variance * (1.0 + 1.0 / n))
     per_recording = sum(map(len, groups)) / n
+    shown, caution = student_quantile(_SHOWN, freedom), max(0.0, CAUTIOUS_BELOW / n - 1.0)
+    quantiles = [student_quantile(min(0.5, one * per_recording), freedom) for one in allowed]
     return [
         max(
             float(largest.max()),
-            mean + deviation * student_quantile(min(0.5, one * per_recording), freedom),
+            mean + deviation * (quantile + caution * max(0.0, quantile - shown)),
         )
-        for one in allowed
+        for quantile in quantiles
     ]
 
 
