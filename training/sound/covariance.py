@@ -83,22 +83,17 @@ def _weights(parts: Sequence[slice], n_numbers: int) -> DoubleArray:
     return factors
 
 
-def scatter_of(
-    groups: Sequence[DoubleArray],
-    added: DoubleArray | None = None,
-    weights: DoubleArray | None = None,
-) -> Scatter:
+def scatter_of(groups: Sequence[DoubleArray], added: DoubleArray | None = None) -> Scatter:
     """The pooled scatter of groups of rows, each already centred on its own centre.
 
-    Shape: every group ``(n, d)``; ``added`` is a covariance ``(d, d)`` beside theirs; ``weights``
-    of all rows, in their order, with a mean of 1. Rows are scaled by ``sqrt(n / (n - 1))``, because
-    ``n`` rows around their own mean show only ``(n - 1) / n`` of the variance.
+    Shape: every group ``(n, d)``; ``added`` is a covariance ``(d, d)`` beside theirs. Rows are
+    scaled by ``sqrt(n / (n - 1))``, because ``n`` rows around their own mean show only
+    ``(n - 1) / n`` of the variance.
     """
     rows = np.concatenate(
         [group * np.sqrt(len(group) / max(len(group) - 1, 1)) for group in groups]
     )
-    weighted = rows if weights is None else rows * weights[:, None]
-    covariance = weighted.T @ rows / len(rows)
+    covariance = rows.T @ rows / len(rows)
     if added is not None:
         covariance += added
     deviations = np.maximum(np.sqrt(np.diag(covariance)), _LEAST_DEVIATION)

@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from monitor.domain import DoubleArray
 from monitor.model.head import DistanceHead, Head
-from training.sound.covariance import DIAGONAL, Scatter, scatter_of
-from training.sound.covering import covering_scatter
+from training.sound.covariance import Scatter, scatter_of
 from training.sound.recording_evidence import RecordingEvidence, all_rows
 from training.sound.regimes import find_regimes, nearest
 
@@ -83,29 +82,20 @@ class HealthySound:
 class Statistics:
     """Centres ``(n_regimes, d)`` of the machine and the scatter around them.
 
-    ``parts``: the parts of the evidence with equal weight, see ``Scatter.whitener``. ``groups`` and
-    ``added``: what the scatter was made from, see ``scatter_of``.
+    ``parts``: the parts of the evidence with equal weight, see ``Scatter.whitener``.
     """
 
     centres: DoubleArray
     scatter: Scatter
     parts: tuple[slice, ...]
-    groups: tuple[DoubleArray, ...] = field(repr=False)
-    added: DoubleArray | None = field(repr=False)
 
     def centred(self, rows: DoubleArray) -> DoubleArray:
         """Rows less their nearest centre. Shape: ``(n, d)``, both."""
         return rows - self.centres[nearest(rows, self.centres, self.scatter.deviations)]
 
     def head(self, shrinkage: float) -> Head:
-        """The head for the run time.
-
-        The diagonal is used for few recordings, of which none is known to be unusual.
-        """
-        scatter = self.scatter
-        if shrinkage < DIAGONAL:
-            scatter = covering_scatter(self.groups, self.added, shrinkage, self.parts)
-        return DistanceHead(self.centres, scatter.whitener(shrinkage, self.parts))
+        """The head for the run time."""
+        return DistanceHead(self.centres, self.scatter.whitener(shrinkage, self.parts))
 
 
 def gather(
@@ -155,9 +145,8 @@ def fit_statistics(
     if sound.least_variance is not None:
         diagonal = np.diag(sound.least_variance)
         added = diagonal if added is None else added + diagonal
-    groups = [group for group in groups if len(group) > 1] or groups
-    scatter = scatter_of(groups, added)
-    return Statistics(centres, scatter, sound.parts, tuple(groups), added)
+    scatter = scatter_of([group for group in groups if len(group) > 1] or groups, added)
+    return Statistics(centres, scatter, sound.parts)
 
 
 @dataclass(frozen=True, slots=True)
