@@ -76,10 +76,14 @@ def alerts_of(stream: Stream, bundle: Bundle) -> list[tuple[str, float]]:
 
 
 def as_wanted(stream: Stream, alerts: list[tuple[str, float]]) -> bool:
-    """Raised within 10 s of the fault's start, cleared within 20 s of its end, no other alert."""
-    if [kind for kind, _ in alerts] != ["raised", "cleared"]:
+    """Raised within 10 s of the fault's start, cleared within 20 s of its end, no other alert.
+
+    It may be updated in between.
+    """
+    changes = [(kind, at_s) for kind, at_s in alerts if kind != "updated"]
+    if [kind for kind, _ in changes] != ["raised", "cleared"]:
         return False
-    raised_s, cleared_s = (at for _, at in alerts)
+    raised_s, cleared_s = (at_s for _, at_s in changes)
     return (
         0.0 < raised_s - stream.fault_from_s <= RAISED_WITHIN_S
         and 0.0 < cleared_s - stream.fault_to_s <= CLEARED_WITHIN_S
