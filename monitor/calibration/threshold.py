@@ -222,10 +222,6 @@ def _recording_thresholds(
         budgets, _thresholds(wholes, budgets, power, seed), strict=True
     ):
         tail = few_exceed(powers, budget * wholes.length_s / WEEK_S) if one_a_file else None
-        if tail is None:
-            found.append(threshold)
-        elif method == "conformal":
-            found.append(tail ** (1.0 / power))
-        else:
-            found.append(max(tail ** (1.0 / power), threshold))
+        least = 0.0 if method == "conformal" else threshold
+        found.append(threshold if tail is None else max(tail ** (1.0 / power), least))
     return found

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.domain import DoubleArray
-from monitor.model.stretched_db import slopes, unstretched, variance_of_noise
+from monitor.model.stretched_db import slopes_of_stretched, variance_of_noise
 
 _PRIOR_RECORDINGS = 4.0
 """As many recordings as the variance of the bins beside it counts for."""
@@ -78,7 +78,7 @@ class HealthyPeaks:
     @property
     def slope(self) -> DoubleArray:
         """How much the stretched value of a bin grows for a decibel. ``(n_bands, n_bins)``."""
-        return _slope(self.level_db, self.rule)
+        return slopes_of_stretched(self.level_db, self.rule.amplitude_to_db)
 
 
 def healthy_peaks(
@@ -99,7 +99,9 @@ def healthy_peaks(
     if n_recordings < 2:
         raise ValueError("a variance needs at least two recordings")
     level_db = means_db.mean(axis=0)
-    measured = means_db.var(axis=0, ddof=1) / np.square(_slope(level_db, rule))
+    measured = means_db.var(axis=0, ddof=1) / np.square(
+        slopes_of_stretched(level_db, rule.amplitude_to_db)
+    )
     between = measured - chance_db2 * float((1.0 / n_windows).mean())
     around = np.maximum(0.0, _mean_around(between))
     variance = (n_recordings - 1.0) * np.maximum(0.0, between) + _PRIOR_RECORDINGS * around
@@ -111,10 +113,6 @@ def healthy_peaks(
         n_recordings=n_recordings,
         rule=rule,
     )
-
-
-def _slope(level_db: DoubleArray, rule: PeakRule) -> DoubleArray:
-    return slopes(unstretched(level_db, rule.amplitude_to_db), rule.amplitude_to_db)
 
 
 def _mean_around(values: DoubleArray) -> DoubleArray:

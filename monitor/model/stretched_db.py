@@ -55,6 +55,11 @@ def unstretched(values: DoubleArray, limit_db: float) -> DoubleArray:
     return found
 
 
+def slopes_of_stretched(values: DoubleArray, limit_db: float) -> DoubleArray:
+    """:func:`slopes` at stretched values. Shape in, shape out."""
+    return slopes(unstretched(values, limit_db), limit_db)
+
+
 def slopes(values_db: DoubleArray, limit_db: float) -> DoubleArray:
     """How much the stretched value grows for each decibel. Shape in, shape out."""
     found: DoubleArray = np.exp(np.minimum(values_db, limit_db) / _PER_NEPER_DB)
@@ -73,7 +78,7 @@ def variance_of_noise(limit_db: float) -> float:
         return 1.0
     power = -np.log1p(-(np.arange(_QUANTILES) + 0.5) / _QUANTILES)
     values = stretched(10.0 * np.log10(power) + 10.0 * np.euler_gamma / math.log(10.0), limit_db)
-    slope = slopes(unstretched(values.mean(keepdims=True), limit_db), limit_db)[0]
+    slope = slopes_of_stretched(values.mean(keepdims=True), limit_db)[0]
     return float(values.var() / slope**2) / ((10.0 / math.log(10.0)) ** 2 * math.pi**2 / 6.0)
 
 
