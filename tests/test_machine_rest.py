@@ -14,6 +14,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.network import Network
 from monitor.pipeline import Pipeline
 from monitor.service.machine import Machine
+from monitor.service.turns import Turn
 from monitor.sources.protocol import SourceItem
 from monitor.sources.settings import FileSettings, FolderSettings, SourceSettings
 from tests.bundles import machine_sound
@@ -48,18 +49,18 @@ def test_a_rest_loses_one_piece_of_sound_and_is_reported(
     source.put(blocks[:20])
     wait_for(lambda: machine.coverage()["monitored_s"] == 10.0)
     assert machine.may_rest
-    machine.rest(True)  # one of three values
+    machine.take_turn(Turn.REST)
     source.put(blocks[20:40])
     wait_for(source.items.empty)
     wait_for(lambda: record.last_state()["warnings"] == ["overload"])
     assert record.last_state()["state"] == "ok"
-    machine.rest(False)  # one of three values
+    machine.take_turn(Turn.ON)
     source.put(blocks[40:41])
-    wait_for(lambda: not machine._is_losing)
+    wait_for(lambda: not machine._intake.is_losing)
     source.put(blocks[41:])
     wait_for(lambda: machine.taken_s >= 19.0)
     assert record.last_state()["warnings"] == ["overload"]
-    machine.rest(None)
+    machine.take_turn(Turn.UNLIMITED)
     source.put([replace(block, first_sample=block.first_sample + 30 * RATE_HZ) for block in blocks])
     source.items.put(None)
     wait_for(lambda: machine.ended)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from monitor.service.engine import Load
-from monitor.service.turns import Turns
+from monitor.service.turns import Turn, Turns
 
 PIPE_S = 4.0
 
@@ -20,14 +20,19 @@ class Live:
     is_deciding: bool = False
     taken_s: float = 0.0
     waiting_s: float = 0.0
-    resting: bool | None = None
+    given: Turn = Turn.UNLIMITED
     stretches_s: list[float] = field(default_factory=list)
     rests_s: list[float] = field(default_factory=list)
 
-    def rest(self, is_resting: bool | None) -> None:  # one of three values
-        if (is_resting is True) is not (self.resting is True):
-            (self.rests_s if is_resting else self.stretches_s).append(0.0)
-        self.resting = is_resting
+    def take_turn(self, turn: Turn) -> None:
+        was_resting = self.resting
+        self.given = turn
+        if self.resting is not was_resting:
+            (self.rests_s if self.resting else self.stretches_s).append(0.0)
+
+    @property
+    def resting(self) -> bool:
+        return self.given is Turn.REST
 
 
 class Loop:
@@ -61,7 +66,7 @@ class Loop:
 
     @property
     def n_resting(self) -> int:
-        return sum(one.resting is True for one in self.machines)
+        return sum(one.resting for one in self.machines)
 
 
 @pytest.mark.parametrize("factor", [1.3, 2.5, 6.0, 20.0])
@@ -86,7 +91,7 @@ def test_no_machine_rests_while_all_sound_is_processed(n_machines: int) -> None:
     """A machine would lose sound although the computer is fast enough."""
     loop = Loop(n_machines, 100)
     loop.pass_(120)
-    assert all(one.resting is None and not one.rests_s for one in loop.machines)
+    assert all(one.given is Turn.UNLIMITED and not one.rests_s for one in loop.machines)
 
 
 def test_no_machine_rests_after_a_step_that_hung() -> None:
@@ -95,7 +100,7 @@ def test_no_machine_rests_after_a_step_that_hung() -> None:
     loop.pass_(30)
     loop.pass_(3, capacity=0.0)
     loop.pass_(60)
-    assert all(one.resting is None and not one.rests_s for one in loop.machines)
+    assert all(one.given is Turn.UNLIMITED and not one.rests_s for one in loop.machines)
 
 
 def test_all_machines_are_monitored_again_when_there_is_time_for_all(
@@ -108,7 +113,7 @@ def test_all_machines_are_monitored_again_when_there_is_time_for_all(
     loop.pass_(60, capacity=30.0)
     assert loop.n_resting >= 50
     loop.pass_(120)
-    assert all(one.resting is None for one in loop.machines)
+    assert all(one.given is Turn.UNLIMITED for one in loop.machines)
     assert [one.levelname for one in caplog.records] == ["WARNING", "INFO"]
     assert "of 100 are monitored at a time" in caplog.text
 
@@ -136,7 +141,7 @@ def test_an_archive_does_not_count_as_sound_that_comes_now() -> None:
         archive.taken_s += 500.0
         loop.pass_(1)
     assert loop.n_resting >= 50
-    assert archive.resting is None
+    assert archive.given is Turn.UNLIMITED
 
 
 def test_a_source_without_sound_takes_no_turn() -> None:

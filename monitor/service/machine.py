@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,13 +20,14 @@ from monitor.evidence.recorder import Recorder
 from monitor.learning.learner import Learner
 from monitor.live.feed import LiveFeed
 from monitor.service.engine import Engine
-from monitor.service.joining import Block, BlockJoiner
+from monitor.service.intake import Intake
 from monitor.service.machine_history import MachineHistory
 from monitor.service.machine_plan import MachinePlan
 from monitor.service.machine_report import MachineReport
 from monitor.service.machine_sound import MachineSound
 from monitor.service.outlet import Outlet
 from monitor.service.running_signal import RunningSignal
+from monitor.service.turns import Turn
 from monitor.sources.own_thread import steps_of
 from monitor.sources.protocol import RereadableSource, Source
 from monitor.sources.settings import is_live, paces_itself
@@ -49,11 +49,6 @@ class Machine:
     LONGEST_PAUSE_S: ClassVar[float] = 60.0
     HEALTHY_AFTER_S: ClassVar[float] = 5.0
     """After sound has come for this time, the next pause is the shortest one."""
-    LONGEST_JOINED_S: ClassVar[float] = 4.0
-    REST_S: ClassVar[float] = 2.5
-    """While sound is lost on purpose, the source is read so often, a full pipe more often."""
-    MOST_LATE_S: ClassVar[float] = 10.0
-    """No more sound than this is lost after a rest, if it never stops to come."""
 
     def __init__(
         self,
@@ -105,23 +100,20 @@ class Machine:
         )
         self._engine = engine or Engine()
         self._closed = threading.Event()
-        self._joiner = BlockJoiner()
-        self._may_join = isinstance(source, SteppedSource)  # others give one only after the last
+        self._paces_itself = paces_itself(plan.settings.source)
+        self._intake = Intake(
+            self._sound,
+            self._report,
+            may_join=isinstance(source, SteppedSource),  # others give one only after the last
+            paces_itself=self._paces_itself,
+        )
         self._steps = self._monitor()
         self._is_started = False
         self._available = True
         self._busy_since_s: float | None = None
-        self._last_item_s = self._processed_s = time.monotonic()
-        self._speed = 1.0
-        """Seconds of sound that come in a second, at least 1."""
+        self._last_item_s = time.monotonic()
         self._first_block_s: float | None = None
         self._is_live = is_live(plan.settings.source)
-        self._paces_itself = paces_itself(plan.settings.source)
-        self._should_rest: bool | None = None
-        self._is_losing = self._has_lost = False
-        self._late_s = 0.0
-        self.taken_s = 0.0
-        """Seconds of sound that were processed so far."""
 
     @property
     def name(self) -> str:
@@ -148,10 +140,15 @@ class Machine:
         """Whether the newest scores may soon raise an alert."""
         return self._sound.is_deciding
 
-    def rest(self, is_resting: bool | None) -> None:  # one of three values
-        """Lose all sound from now on, or take it again; None: there is computing time for all."""
-        has_rested, self._should_rest = self._should_rest, is_resting
-        if has_rested and not is_resting:
+    @property
+    def taken_s(self) -> float:
+        """Seconds of sound that were processed so far."""
+        return self._intake.taken_s
+
+    def take_turn(self, turn: Turn) -> None:
+        """Lose all sound from now on, or take it again."""
+        before, self._intake.turn = self._intake.turn, turn
+        if before is Turn.REST and turn is not Turn.REST:
             self._engine.wake(self)
 
     def coverage(self) -> dict[str, float]:
@@ -224,7 +221,7 @@ class Machine:
         """See ``Task``."""
         try:
             self._steps.close()
-            self._process_joined()
+            self._intake.flush(self.plan)
         finally:
             self._sound.end()
             self._report.end()
@@ -255,8 +252,7 @@ class Machine:
 
     def _monitor_stream(self) -> Generator[Wait, None, None]:
         """Process one stream of samples, numbered from 0, to its end or until closed."""
-        self._joiner.take()
-        self._sound.begin(self.plan)
+        self._intake.begin(self.plan)
         self._last_item_s = time.monotonic()
         last = _ENDED
         # Closed here: a traceback would keep the source, and its child, alive.
@@ -264,24 +260,23 @@ class Machine:
             try:
                 for item in items:
                     if isinstance(item, Wait):
-                        # All that came during a rest has been lost.
-                        self._is_losing = self._should_rest is True
-                        if self._joiner.seconds >= self._sound.wanted_s:
-                            self._process_joined()
-                        yield self._until_wanted(item)
+                        yield self._intake.pause(item, self.plan, self._last_item_s)
                         continue
                     self._last_item_s = time.monotonic()
                     if isinstance(item, SourceState):
-                        self._process_joined()
+                        self._intake.flush(self.plan)
                         self._show(item)
                         last = item if item.status is SourceStatus.UNAVAILABLE else _ENDED
                     else:
-                        self._take(item)
+                        if self._first_block_s is None:
+                            self._first_block_s = self._last_item_s
+                        self._available = True
+                        self._intake.push(item, self.plan)
                     yield Wait(self._last_item_s) if self._paces_itself else Wait.NOW
             except Exception:
-                self._process_joined()
+                self._intake.flush(self.plan)
                 raise
-        self._process_joined()
+        self._intake.flush(self.plan)
         if self._first_block_s is not None:
             self._sound.finish()
         self._lost(last)  # why there is no sound, if the source has ended for that reason
@@ -292,66 +287,6 @@ class Machine:
             self._lost(state)
         else:  # the next block decides which state the machine has
             self._available = True
-
-    def _take(self, block: Block) -> None:
-        """Collect a block, and process what was collected when something comes of it."""
-        if self._first_block_s is None:
-            self._first_block_s = self._last_item_s
-        self._available = True
-        if self._should_rest or self._is_losing:
-            self._lose(block)
-            return
-        joiner = self._joiner
-        if not joiner.fits(block):
-            self._process_joined()
-        joiner.push(block, self._sound.seconds_of(block))
-        # One that paces itself says when it has given all that is due.
-        enough_s = self.LONGEST_JOINED_S if self._paces_itself else self._sound.wanted_s
-        if not self._may_join or joiner.seconds >= enough_s:
-            self._process_joined()
-
-    def _lose(self, block: Block) -> None:
-        """The present block is lost, and what was collected, so that others lose nothing."""
-        self._joiner.take()
-        if self._should_rest:
-            self._is_losing, self._late_s = True, self.MOST_LATE_S
-        else:  # it has waited since the rest
-            self._late_s -= self._sound.seconds_of(block)
-            self._is_losing = self._late_s > 0.0
-        if not self._has_lost:
-            self._has_lost = True
-            self._report.absent()
-            self._report.overloaded(is_on=True)
-
-    def _process_joined(self) -> None:
-        now_s, seconds = time.monotonic(), self._joiner.seconds
-        block = self._joiner.take()
-        if block is not None:
-            if not self._paces_itself:
-                self._speed = max(1.0, seconds / max(1e-3, now_s - self._processed_s))
-            self._processed_s = now_s
-            is_broken = self._sound.adopt(self.plan) or block.discontinuous or self._has_lost
-            if self._has_lost:
-                self._has_lost = False
-                self._sound.rested()
-            if self._should_rest is None:
-                self._report.overloaded(is_on=False)
-            self.taken_s += seconds
-            self._sound.process(replace(block, discontinuous=is_broken))
-
-    def _until_wanted(self, wait: Wait) -> Wait:
-        """The same wait, where more sound is not wanted before some time has passed."""
-        if not self._may_join:
-            return wait
-        if self._is_losing:
-            wait = replace(wait, longest_s=2.0 * wait.longest_s)
-            missing_s = self.REST_S
-        else:
-            missing_s = self._sound.wanted_s - self._joiner.seconds
-        wanted_s = self._last_item_s + min(missing_s / self._speed, wait.longest_s)
-        if wait.descriptors:
-            return replace(wait, not_before_s=wanted_s)
-        return replace(wait, until_s=max(wait.until_s, wanted_s))
 
     def _lost(self, state: SourceState) -> None:
         if self._stop.is_set():

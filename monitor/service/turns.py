@@ -7,6 +7,7 @@ lose nothing.
 
 from __future__ import annotations
 
+import enum
 import logging
 from collections.abc import Collection
 from typing import ClassVar, Protocol
@@ -14,6 +15,17 @@ from typing import ClassVar, Protocol
 from monitor.service.engine import Load
 
 log = logging.getLogger(__name__)
+
+
+class Turn(enum.Enum):
+    """What a machine does with its sound."""
+
+    UNLIMITED = "unlimited"
+    """It takes all of it: there is computing time for all machines."""
+    ON = "on"
+    """It takes all of it, while others rest."""
+    REST = "rest"
+    """It loses all of it."""
 
 
 class TakesTurns(Protocol):
@@ -31,8 +43,8 @@ class TakesTurns(Protocol):
     def taken_s(self) -> float:
         """Seconds of sound that were processed so far."""
 
-    def rest(self, is_resting: bool | None) -> None:  # one of three values
-        """Lose all sound from now on, or take it again; None: there is computing time for all."""
+    def take_turn(self, turn: Turn) -> None:
+        """Lose all sound from now on, or take it again."""
 
 
 class Turns:
@@ -101,7 +113,7 @@ class Turns:
         for group in (self._on, self._resting):
             for one in [one for one in group if one not in known]:
                 del group[one]
-                one.rest(None)
+                one.take_turn(Turn.UNLIMITED)
         for one in live:
             if one not in self._resting:
                 self._on.setdefault(one, now_s)
@@ -153,7 +165,7 @@ class Turns:
             log.info("there is computing time for all machines again")
             self._most = None
             for one in (*self._on, *self._resting):
-                one.rest(None)
+                one.take_turn(Turn.UNLIMITED)
             self._on |= self._resting
             self._resting.clear()
 
@@ -176,8 +188,8 @@ class Turns:
         for one in chosen:
             del self._on[one]
             self._resting[one] = now_s
-            one.rest(True)  # one of three values
+            one.take_turn(Turn.REST)
         for one in woken:
             del self._resting[one]
             self._on[one] = now_s
-            one.rest(False)  # one of three values
+            one.take_turn(Turn.ON)
