@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import sys
@@ -406,3 +407,49 @@ for number in range(10**6):
             n_blocks += 1
     steps.close()
     assert len(interrupted) == 1
+
+
+@pytest.mark.parametrize("keeps_sound", [False, True])
+def test_sound_that_a_full_pipe_has_lost_is_a_gap(
+    keeps_sound: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A score would be made of sound with a jump, or none of a program that has lost nothing."""
+    monkeypatch.setattr("monitor.sources.child_process._pipe_of", small_pipe)
+    piece_s, n_pieces = 0.05, 100
+    values = noise(round(piece_s * RATE_HZ) * n_pieces)
+    content = encoded(values, "s16le")
+    file = tmp_path / "sound.pcm"
+    file.write_bytes(content)
+    script = f"""
+os.set_blocking(1, {keeps_sound})
+content = open({str(file)!r}, 'rb').read()
+step, begun_s = {len(content) // n_pieces}, time.monotonic()
+for number in range({n_pieces}):
+    time.sleep(max(0.0, begun_s + {piece_s} * number - time.monotonic()))
+    try: os.write(1, content[number * step:(number + 1) * step])
+    except BlockingIOError: pass
+"""
+    blocks: list[AudioBlock] = []
+    has_paused = False
+    for item in CommandSource(python(script, restart=False)).blocks(threading.Event()):
+        assert isinstance(item, AudioBlock)
+        blocks.append(item)
+        if not has_paused and item.first_sample > RATE_HZ:
+            time.sleep(1.5)  # as long as three pipes
+            has_paused = True
+    gaps = [number for number, block in enumerate(blocks) if block.discontinuous]
+    assert len(gaps) == (0 if keeps_sound else 1)
+    for start, end in itertools.pairwise([0, *gaps, len(blocks)]):
+        received = np.concatenate([block.samples for block in blocks[start:end]])
+        first = blocks[start].first_sample
+        near = values[max(0, first - RATE_HZ // 4) :][: RATE_HZ // 2]
+        matches = np.correlate(near, received[:800], "valid")
+        place = max(0, first - RATE_HZ // 4) + int(np.argmax(matches))
+        expected = values[place : place + len(received)]
+        assert np.abs(received - expected).max() <= 2**-15
+    assert blocks[-1].first_sample + len(blocks[-1].samples) >= 0.95 * len(values)
+
+
+def small_pipe(descriptor: int, _bytes_per_s: int) -> int:
+    """Holds half a second."""
+    return fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 16_384)

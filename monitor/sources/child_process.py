@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from monitor.sources.waiting import Wait
 
-_READ_BYTES = 1 << 18
+_STDERR_BYTES = 1 << 16
 _LEAST_PIPE_BYTES, _MOST_PIPE_BYTES = 1 << 16, 1 << 20
 _PIPE_S = 4.0
 """A pipe should hold so much sound, for pauses in reading. All pipes of a user together may hold
@@ -59,12 +59,12 @@ class ChildProcess:
     def read(self) -> bytes | None:
         """The output that is there, ``b""`` at its end, ``None`` when there is none."""
         if self._stderr in self.descriptors:
-            errors = _available(self._stderr)
+            errors = _available(self._stderr, _STDERR_BYTES)
             self._last_stderr = (self._last_stderr + (errors or b""))[-_KEPT_STDERR_BYTES:]
             self._ended(self._stderr, errors)
         if self._stdout not in self.descriptors:
             return None
-        output = _available(self._stdout)
+        output = _available(self._stdout, self.pipe_bytes)
         self._ended(self._stdout, output)
         return output
 
@@ -76,7 +76,7 @@ class ChildProcess:
     def last_lines(self, count: int = 3) -> list[str]:
         """The last lines of its standard error, the oldest first."""
         with contextlib.suppress(OSError):
-            data = os.read(self._stderr, _READ_BYTES)
+            data = os.read(self._stderr, _STDERR_BYTES)
             self._last_stderr = (self._last_stderr + data)[-_KEPT_STDERR_BYTES:]
         text = self._last_stderr.decode("utf-8", "replace")
         return [line for line in text.replace("\r", "\n").split("\n") if line.strip()][-count:]
@@ -135,9 +135,9 @@ def _pipe_of(descriptor: int, bytes_per_s: int) -> int:
     return fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ)
 
 
-def _available(descriptor: int) -> bytes | None:
+def _available(descriptor: int, most_bytes: int) -> bytes | None:
     """What a descriptor gives now, ``b""`` at its end, ``None`` when there is nothing."""
     try:
-        return os.read(descriptor, _READ_BYTES)
+        return os.read(descriptor, most_bytes)
     except BlockingIOError:
         return None

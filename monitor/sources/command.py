@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from pathlib import PurePath
+from typing import ClassVar
 
 from monitor.backoff import Backoff
 from monitor.sources.delivery_rate import DeliveryRate, wrong_rate
@@ -83,9 +84,13 @@ class _Output:
         self._rate, self._is_wrong = DeliveryRate(settings.sample_rate_hz), False
         self._check, self._is_misread = _format_check(settings), False
         self._held: list[SourceItem] = []
+        self._full: _FullPipe | None = None
 
     def ended(self, end: ChildEnded) -> Iterator[SourceItem]:
         """The program has ended."""
+        if self._full is not None:
+            data, self._full = self._full.rest, None
+            yield from self.data(data)
         yield from self._held
         self._begin()
         if end.repeats(self._down):
@@ -96,9 +101,23 @@ class _Output:
 
     def data(self, data: bytes, *, has_filled_pipe: bool = False) -> Iterator[SourceItem]:
         """The program has written something."""
-        settings, stream, now_s = self._settings, self._stream, time.monotonic()
+        now_s, rate_hz = time.monotonic(), self._settings.sample_rate_hz
+        if self._full is not None:
+            if not self._full.push(data, now_s):
+                return
+            data = self._full.rest
+            if lost_s := self._full.lost_s(now_s, rate_hz * self.frame_bytes):
+                self._stream.leave_out(round(lost_s * rate_hz))
+            self._full = None
         if has_filled_pipe:
             self._rate.interrupt()
+            if self._settings.realtime and self._last_data_s is not None and self._down is None:
+                self._full = _FullPipe(self._last_data_s, len(data), now_s)
+        yield from self._checked(data, now_s)
+
+    def _checked(self, data: bytes, now_s: float) -> Iterator[SourceItem]:
+        """Sound, if rate and format are those that are stated."""
+        settings, stream = self._settings, self._stream
         if settings.realtime:
             self._rate.push(len(data) // stream.frame_bytes, now_s)
         if self._rate.ratio is not None:
@@ -127,6 +146,32 @@ class _Output:
         if not self._rate.in_doubt:
             held, self._held = self._held, []
             yield from held
+
+
+class _FullPipe:
+    """What comes after a pipe was full, until it is known whether the program has lost sound.
+
+    A program that kept the sound writes it at once. One in bursts had nothing to write before.
+    """
+
+    SETTLE_S: ClassVar[float] = 0.1
+    LEAST_LOST_S: ClassVar[float] = 0.2
+
+    def __init__(self, since_s: float, n_bytes: int, now_s: float) -> None:
+        """So many bytes filled the pipe since the monotonic time ``since_s``."""
+        self._since_s, self._n_bytes, self._full_s = since_s, n_bytes, now_s
+        self.rest = b""
+        """What has come since."""
+
+    def push(self, data: bytes, now_s: float) -> bool:
+        """The next data; whether it is known now."""
+        self.rest += data
+        return now_s - self._full_s >= self.SETTLE_S
+
+    def lost_s(self, now_s: float, bytes_per_s: int) -> float:
+        """How much sound was lost before ``rest``; 0 for none."""
+        lost_s = now_s - self._since_s - (self._n_bytes + len(self.rest)) / bytes_per_s
+        return lost_s if lost_s > self.LEAST_LOST_S else 0.0
 
 
 def _format_check(settings: CommandSettings) -> SampleFormatCheck:

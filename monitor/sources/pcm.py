@@ -64,6 +64,11 @@ class PcmStream:
         self._gap = True
         self.next_sample += max(0, lost_samples)
 
+    def leave_out(self, lost_samples: int) -> None:
+        """About this many samples are missing here: an unfinished frame goes on behind them."""
+        self._gap = True
+        self.next_sample += lost_samples
+
     def skip(self, data: bytes) -> None:
         """Count samples that cannot be used; later ones keep their alignment."""
         self._rest += data
