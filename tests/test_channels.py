@@ -201,6 +201,8 @@ def test_channels_that_stay_healthy_change_no_decision(
         for end in range(begin + HOP, alone.at_sample + 1, HOP):
             score = Score(ratio * thresholds.alarm, 1.0, end - 4 * HOP, end, BANDS)
             expected.append(detector.push(score))
+            if detector.is_healthy:
+                detector.trust()
         if not alone.watch.raised and alone.watch.undecided_since is not None:
             assert among.watch.undecided_since == alone.watch.undecided_since
     assert [_values(one) for one in among.decisions] == [_values(one) for one in alone.decisions]
@@ -348,6 +350,19 @@ def test_sound_of_a_start_raises_no_alert_before_its_time(many: Bundle, number: 
     played.play(150, {number: FAULT})
     assert played.kinds == ["raised"]
     assert 120 <= (played.decisions[0].at_sample - began) / RATE_HZ < 130
+
+
+@pytest.mark.parametrize("unlike", [SPAN, ENVELOPE])
+def test_a_start_is_healthy_by_all_evidence_or_not_at_all(many: Bundle, unlike: int) -> None:
+    """Noise beside a machine that is off raises an alert, because some evidence is as usual."""
+    other = {SPAN: ENVELOPE, ENVELOPE: SPAN}[unlike]
+    noise = Played(many).play(60, {}).stop().start()
+    noise.play(20, {unlike: FAULT}).play(80, {unlike: FAULT, other: FAULT, MEDIUM: FAULT})
+    assert not noise.decisions
+    fault = noise.play(30, {unlike: FAULT})
+    assert fault.kinds == ["raised"]
+    healthy = Played(many).play(60, {}).stop().start().play(10, {}).play(20, {unlike: FAULT})
+    assert healthy.kinds == ["raised"]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ class Channels:
         self._owners: list[Channel] = []
         self._unheard: set[Channel] = set()  # owners without a score since a restart
         self._started_sample, self._peak_score = 0, 0.0  # of the open alert
+        self._is_trusted = False  # since the last start
 
     @property
     def raised(self) -> bool:
@@ -64,6 +65,8 @@ class Channels:
         is_first = channel in self._unheard
         self._unheard.discard(channel)
         decision = channel.decision(channel.detector.push(score))
+        if channel.detector.is_cautious:
+            self._look_whether_healthy(channel)
         if decision is None:
             return None
         if decision.kind == "raised":
@@ -102,7 +105,8 @@ class Channels:
         return None if decision is None else self._of_alert(decision)
 
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
-        """The machine runs, see ``Detector``."""
+        """The machine runs, see ``Detector``. It sounds healthy when all evidence shows it."""
+        self._is_trusted = False
         for channel in self._channels.values():
             channel.detector.machine_started(at_sample, start_fault_samples)
 
@@ -132,6 +136,20 @@ class Channels:
             owners = [self._channels[0]]
             owners[0].resume(self._peak_score, self._started_sample)
         self._owners = owners
+
+    def _look_whether_healthy(self, channel: Channel) -> None:
+        """End the caution after a start where the sound is healthy by this channel and all short.
+
+        Noise beside a machine that is off is unlike the machine in some evidence, not in all.
+        """
+        if not self._is_trusted:
+            short = [one.detector for one in self._short if one.detector.is_cautious]
+            self._is_trusted = all(one.is_healthy for one in short)
+            if self._is_trusted:
+                for one in short:
+                    one.trust()
+        if self._is_trusted and channel.detector.is_healthy:
+            channel.detector.trust()
 
     def _joined(self, channel: Channel, score: Score) -> Decision | None:
         """A channel that would raise an alert joins the open one: an update if it is stronger."""

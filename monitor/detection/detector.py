@@ -43,7 +43,7 @@ class Detector:
       how many were (``_n_over``), and since when enough of them are (``_lasting_since``)
     - the open alert, if any
     - after a start, how long the machine must still run before an alert is possible
-      (``_caution_samples``). This ends early if the scores would clear an alert
+      (``_caution_samples``), and whether the newest scores since then would clear an alert
     - where the sound begins that scores of long spans are made from (``_not_before``), after
       another stream or a stop has ended an alert
     """
@@ -60,6 +60,13 @@ class Detector:
         self._started_sample = 0
         self._cautious_from = 0
         self._healthy = Clearing(rule)
+        self.is_healthy = False
+        """Whether the newest scores since a start would clear an alert."""
+
+    @property
+    def is_cautious(self) -> bool:
+        """Whether the machine must still run for some time before an alert is possible."""
+        return self._caution_samples > 0
 
     @property
     def raised(self) -> bool:
@@ -100,14 +107,18 @@ class Detector:
         """The machine runs after it was off.
 
         An alert is raised only after ``start_fault_samples`` of running, counted over all starts,
-        because noise beside a machine that is off may be taken for its start. This ends when the
-        scores would clear an alert. It does not apply if an alert ended with the stop.
+        because noise beside a machine that is off may be taken for its start. ``trust`` ends this.
+        It does not apply if an alert ended with the stop.
         """
         self._started_sample = self._cautious_from = at_sample
-        self._healthy.restart()
+        self._restart_healthy()
         is_same_fault = self._before.ended_by_stop(self.rule.same_fault_samples)
         if not self._caution_samples and not is_same_fault:
             self._caution_samples = start_fault_samples
+
+    def trust(self) -> None:
+        """The machine sounds healthy after its start: an alert needs only the usual time."""
+        self._caution_samples = 0
 
     def resume(self, peak_score: float, at_sample: int = 0) -> None:
         """Continue an alert that was raised before the detector was made."""
@@ -126,7 +137,7 @@ class Detector:
         """
         self.gap()
         self._open = None
-        self._healthy.restart()
+        self._restart_healthy()
         self._not_before = at_sample
 
     def push(self, score: Score) -> Decision | None:
@@ -149,6 +160,10 @@ class Detector:
         if self._open is None:
             return self._raise_if_lasting(score)
         return self._follow(self._open, score)
+
+    def _restart_healthy(self) -> None:
+        self._healthy.restart()
+        self.is_healthy = False
 
     def _forget_last(self) -> None:
         self._last.clear()
@@ -185,8 +200,8 @@ class Detector:
             self._caution_samples = max(0, self._caution_samples - ran_samples)
             self._cautious_from = score.end_sample
             is_new = not self.rule.is_long or score.first_sample >= self._started_sample
-            if is_new and self._healthy.push(score.value):
-                self._caution_samples = 0
+            if is_new:
+                self.is_healthy = self._healthy.push(score.value)
         if not score.channel and self._last:
             self._before.ran(score.end_sample - self._last[-1][1])
 
