@@ -63,12 +63,17 @@ class Scores:
         self.machines.add(message.topic.split("/")[-2])
 
 
-def configuration(folder: Path, port: int, sources: list[str], bundle: Path | None = None) -> Path:
+def configuration(
+    folder: Path,
+    port: int,
+    sources: list[str],
+    bundle: Path | None = None,
+    base_topic: str = "bench",
+) -> Path:
     """One machine for each source; every score is published. ``bundle``: None for the usual one."""
     bundle = bundle or trained_bundle()
-    tables = [
-        f'[mqtt]\nhost = "127.0.0.1"\nport = {port}\nbase_topic = "bench"\nscore_interval_s = 0.1\n'
-    ]
+    broker_address = f'host = "127.0.0.1"\nport = {port}\nbase_topic = "{base_topic}"'
+    tables = [f"[mqtt]\n{broker_address}\nscore_interval_s = 0.1\n"]
     tables += [
         f'[[machine]]\nid = "m{number}"\nbundle = "{bundle}"\n[machine.source]\n{source}\n'
         for number, source in enumerate(sources)

@@ -1,13 +1,15 @@
 """How many real streams a node carries: share of a core, latency, memory.
 
     python -m benchmarks.streams [--streams 1 10 100 300 500] [--seconds 60] [--cores 2] [--log-mel]
+        [--daemons 1]
 
 The real daemon with a real mosquitto receives real sound: recordings of a desk fan (of the
 simulated machine where they are not installed), half of the streams as `file` in real time and half
 as `command` from named pipes; from ten streams on, two are microphones if PulseAudio is there.
 Every score is published. The latency is the time from the last sample of a window to its score at
 a subscriber. The processor time of what feeds the daemon is printed apart. `--cores 1`: the daemon
-runs on one core. `--log-mel`: every stream is a `logmel` source in real time.
+runs on one core. `--log-mel`: every stream is a `logmel` source in real time. `--daemons 2`: the
+streams are divided between so many daemons; their shares of a core and their memory are added.
 """
 
 from __future__ import annotations
@@ -159,25 +161,32 @@ def measured(bundle: Path, sound: Path, count: int, options: argparse.Namespace)
         else:
             made = sources(folder, sound, count, microphones=microphones)
         feeding = stack.enter_context(feeder(sound, folder, count))
-        process, ready_s = stack.enter_context(
-            daemon(configuration(folder, port, made, bundle), folder)
-        )
-        if options.cores == 1:
-            process.cpu_affinity([max(process.cpu_affinity())])
+        daemons, ready_s = [], 0.0
+        for number in range(options.daemons):
+            own = folder / f"daemon_{number}"
+            own.mkdir()
+            config = configuration(
+                own, port, made[number :: options.daemons], bundle, base_topic=f"bench{number}"
+            )
+            process, own_ready_s = stack.enter_context(daemon(config, own))
+            if options.cores == 1:
+                process.cpu_affinity([max(process.cpu_affinity())])
+            daemons.append(process)
+            ready_s = max(ready_s, own_ready_s)
         time.sleep(options.settle)
         scores, client = Scores(), paho.Client(CallbackAPIVersion.VERSION2)
         client.on_message = scores.take
         client.connect("127.0.0.1", port)
-        client.subscribe("bench/+/score")
+        client.subscribe("+/+/score")
         client.loop_start()
-        beside = [feeding, *process.children(recursive=True)]
-        before, beside_before, begun_s = used_s([process]), used_s(beside), time.monotonic()
+        beside = [feeding, *(child for one in daemons for child in one.children(recursive=True))]
+        before, beside_before, begun_s = used_s(daemons), used_s(beside), time.monotonic()
         time.sleep(options.seconds)
         lasted_s = time.monotonic() - begun_s
-        share = (used_s([process]) - before) / lasted_s
+        share = (used_s(daemons) - before) / lasted_s
         beside_share = (used_s(beside) - beside_before) / lasted_s
         client.loop_stop()
-        memory = process.memory_info().rss / 1e6
+        memory = sum(one.memory_info().rss for one in daemons) / 1e6
     p50, p99 = np.quantile(scores.latency_s or [np.nan], (0.5, 0.99)) * 1000
     due = count * lasted_s / hop_s
     return Row(
@@ -193,6 +202,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--settle", type=float, default=20.0, help="before it is measured")
     parser.add_argument("--cores", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--daemons", type=int, default=1)
     parser.add_argument("--log-mel", action="store_true", help="every stream is log-mel")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
