@@ -357,7 +357,7 @@ def test_a_task_that_is_woken_does_not_wait_any_longer() -> None:
     """A machine would rest for seconds after its turn has come."""
     engine, task = Engine(), Steps(iter([Wait(math.inf)]))
     engine.add(task)
-    wait_for(lambda: engine._entries[task].is_waiting and not engine._ready)
+    wait_for(lambda: engine._entries[task].is_waiting and not engine._schedule._ready)
     engine.wake(task)
     assert task.closed.wait(5)
     engine.wake(task)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from monitor.service.engine import Load
+from monitor.service.schedule import Load
 from monitor.service.turns import Turn, Turns
 
 PIPE_S = 4.0

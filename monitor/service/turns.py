@@ -12,7 +12,7 @@ import logging
 from collections.abc import Collection
 from typing import ClassVar, Protocol
 
-from monitor.service.engine import Load
+from monitor.service.schedule import Load
 
 log = logging.getLogger(__name__)
 
