@@ -82,8 +82,8 @@ class AudioBlock:
     ``sample_rate_hz``. ``discontinuous``: audio was lost before this block, so
     nothing computed from earlier samples may be joined to it. ``recorded_unix_s``:
     the Unix time of ``samples[0]``, where the recording states it. ``chain``: how it was
-    captured, if the source states it. ``cancelled``: the samples are the mean of channels that
-    cancel each other.
+    captured, if the source states it. ``unmixed``: the channels that ``samples`` are the mean of,
+    ``(n_samples, n_channels)``; None for one channel.
     """
 
     samples: FloatArray
@@ -92,7 +92,7 @@ class AudioBlock:
     discontinuous: bool = False
     recorded_unix_s: float | None = None
     chain: CaptureChain | None = None
-    cancelled: bool = False
+    unmixed: FloatArray | None = field(default=None, repr=False)
 
     @property
     def start_s(self) -> float:

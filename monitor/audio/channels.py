@@ -12,12 +12,6 @@ HIGHEST_SAMPLE = 64.0
 stored as floats, or bytes that are not samples."""
 
 
-_QUIET_POWER = 1e-6
-"""-60 dBFS. Channels are compared only if their mean is quieter."""
-_CANCELLED = 1e-3
-"""The most power of the mean, relative to the channels, at which they cancel each other."""
-
-
 def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
     """The chosen channel, or the mean of all.
 
@@ -34,19 +28,9 @@ def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
     return mixed
 
 
-def is_cancelled(samples: FloatArray, mixed: FloatArray) -> bool:
-    """Whether channels cancel each other, so that their mean is quiet and they are not.
-
-    Shape: ``(n_frames, n_channels)`` and ``(n_frames,)``, as :func:`one_channel` gives it. True if
-    the mean is 30 dB quieter than the channels: one of two is inverted.
-    """
-    if samples.shape[1] < 2:
-        return False
-    power = float(np.dot(mixed, mixed))
-    if power >= _QUIET_POWER * len(mixed):
-        return False
-    channels = np.ascontiguousarray(samples).reshape(-1)
-    return bool(power < _CANCELLED * float(np.dot(channels, channels)) / samples.shape[1])
+def unmixed(samples: FloatArray, channel: Channel) -> FloatArray | None:
+    """The channels that :func:`one_channel` makes a mean of, None if it selects one."""
+    return samples if channel == "mix" and samples.shape[1] > 1 else None
 
 
 def first_unsound(samples: FloatArray) -> int | None:

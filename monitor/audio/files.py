@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from monitor.audio.channel_choice import Channel
-from monitor.audio.channels import is_cancelled, one_channel
+from monitor.audio.channels import one_channel, unmixed
 from monitor.audio.containers.formats import EXPECTED, walk_for
 from monitor.audio.containers.parts import ForFfmpeg, Range, Recording, joined_file
 from monitor.audio.containers.riff import riff_recordings
@@ -65,8 +65,8 @@ def read_blocks(
                 if len(wanted):
                     start = first_sample - len(wanted)
                     samples = one_channel(wanted, channel)
-                    cancelled = channel == "mix" and is_cancelled(wanted, samples)
-                    yield AudioBlock(samples, rate_hz, start, chain=chain, cancelled=cancelled)
+                    channels = unmixed(wanted, channel)
+                    yield AudioBlock(samples, rate_hz, start, chain=chain, unmixed=channels)
     if not first_sample:
         raise BadInputError(f"{path}: contains no samples")
 

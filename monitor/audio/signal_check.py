@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from monitor.audio.unmixed_cell import CANCELLED, UnmixedCell, cancellation, surely_heard
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.features.finite import all_finite
 
@@ -22,10 +23,6 @@ _REACH_DB = 3.0
 _USUAL_REACH = 0.6
 _USUAL_ABOVE_DB = 13.0
 _USUAL_SHARE = 1e-3
-_CANCELLED = (
-    "the channels cancel each other in their mean, because one is inverted: use one of them "
-    "(channel = 0), or correct the cable"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +72,11 @@ class SignalCheck:
     """Audio blocks to the state of the signal: ``OK``, or the fault.
 
     Reasons: ``not_finite`` (NaN, infinity), ``stuck`` (one value that is not
-    zero), ``silence`` (digital zero, or below ``quiet_dbfs``), which are
-    ``NO_SIGNAL``; ``clipping`` and ``dc_offset``, which are ``DEGRADED``. There is
-    no clock: the sound is checked in cells at fixed positions of the stream, so the
-    state after a sample does not depend on how the stream is cut into blocks. A
-    discontinuity drops the unfinished cell only.
+    zero), ``silence`` (digital zero, below ``quiet_dbfs``, or channels that cancel each other
+    in their mean), which are ``NO_SIGNAL``; ``clipping`` and ``dc_offset``, which are
+    ``DEGRADED``. There is no clock: the sound is checked in cells at fixed positions of the
+    stream, so the state after a sample does not depend on how the stream is cut into blocks.
+    A discontinuity drops the unfinished cell only.
     """
 
     def __init__(self, limits: SignalLimits | None = None) -> None:
@@ -87,18 +84,19 @@ class SignalCheck:
         self._not_finite = self._latch(limits.cell_s)
         self._stuck = self._latch(limits.dead_after_s)
         self._zero = self._latch(limits.dead_after_s)
+        self._cancelled = self._latch(limits.dead_after_s)
         self._quiet = self._latch(limits.quiet_after_s)
         self._clipping = self._latch(limits.clipped_after_s)
         self._dc_offset = self._latch(limits.dc_after_s)
         self._latches = (
-            *(self._not_finite, self._stuck, self._zero),
+            *(self._not_finite, self._stuck, self._zero, self._cancelled),
             *(self._quiet, self._clipping, self._dc_offset),
         )
         self._cell = np.empty(0, dtype=np.float32)
         self._usual_power = 10.0 ** ((limits.quiet_dbfs + _USUAL_ABOVE_DB) / 10.0)
         self._filled = 0
         self._whole = True
-        self._cancelled = False
+        self._channels = UnmixedCell()
         self.state = _OK
 
     def begin(self, block: AudioBlock) -> int:
@@ -106,12 +104,12 @@ class SignalCheck:
 
         How many of them belong to the cell that is not complete.
         """
-        self._cancelled = block.cancelled
         cell_samples = self.cell_samples(block.sample_rate_hz)
         if block.discontinuous or cell_samples != len(self._cell):
             self._cell = np.empty(cell_samples, dtype=np.float32)
             self._filled = block.first_sample % cell_samples
             self._whole = self._filled == 0
+        self._channels.begin(block.unmixed, cell_samples)
         return cell_samples - self._filled
 
     def cell_samples(self, sample_rate_hz: int) -> int:
@@ -132,6 +130,7 @@ class SignalCheck:
     def take(self, part: FloatArray) -> SourceState:
         """The state after samples of a block that do not reach beyond the unfinished cell."""
         cell, first = self._cell, self._filled
+        channels = self._channels.take(len(part), first)
         self._filled += len(part)
         if len(part) == len(cell):
             cell = part
@@ -142,8 +141,8 @@ class SignalCheck:
             self._not_finite.push(bad=True, good=False)
             self._become("not_finite", "samples that are not numbers (NaN or infinity)")
         if self._filled == len(cell):
-            if self._whole and not self._take_usual(cell):
-                self._check_cell(cell)
+            if self._whole and not self._take_usual(cell, channels):
+                self._check_cell(cell, channels)
             self._filled, self._whole = 0, True
         return self.state
 
@@ -154,20 +153,24 @@ class SignalCheck:
         :meth:`take` gives the same state for each.
         """
         taken, length = 0, len(self._cell)
-        while taken + length <= len(samples) and self._take_usual(samples[taken : taken + length]):
+        while taken + length <= len(samples):
+            cell = samples[taken : taken + length]
+            if not self._take_usual(cell, self._channels.next(length)):
+                break
+            self._channels.skip(length)
             taken += length
         return taken
 
-    def _take_usual(self, cell: FloatArray) -> bool:
+    def _take_usual(self, cell: FloatArray, channels: FloatArray | None) -> bool:
         """Take a cell that is far from every limit; false for another, which is not taken."""
-        if self._filled % len(cell) or self.state is not _OK or not self._is_usual(cell):
+        if self._filled % len(cell) or self.state is not _OK or not self._is_usual(cell, channels):
             return False
         for latch in self._latches:
             latch.push(bad=False, good=True)
         return True
 
-    def _is_usual(self, cell: FloatArray) -> bool:
-        """Whether two sums show that a cell is far from every limit. Shape: ``(cell_samples,)``.
+    def _is_usual(self, cell: FloatArray, channels: FloatArray | None) -> bool:
+        """Whether sums show that a cell is far from every limit. Shape: ``(cell_samples,)``.
 
         The power around the mean is far above the limit, and so large a share of the whole that
         rounding does not matter: the cell is neither quiet nor constant. The mean is far below its
@@ -182,6 +185,7 @@ class SignalCheck:
             and centred >= self._usual_power
             and abs(mean) < _USUAL_REACH * limits.dc_offset
             and power < _USUAL_REACH * limits.clipped_share
+            and surely_heard(centred, channels)
         )
 
     def _latch(self, after_s: float) -> _Latch:
@@ -190,8 +194,8 @@ class SignalCheck:
 
         return _Latch(cells(after_s), cells(self._limits.recover_s))
 
-    def _check_cell(self, cell: FloatArray) -> None:
-        """Check a cell of finite samples. Shape: ``(cell_samples,)``."""
+    def _check_cell(self, cell: FloatArray, channels: FloatArray | None) -> None:
+        """Check a cell of finite samples. Shapes: ``(cell_samples,)``, ``(cell_samples, n)``."""
         limits = self._limits
         lowest, highest = float(cell.min()), float(cell.max())
         constant = lowest == highest
@@ -203,7 +207,10 @@ class SignalCheck:
         loud = max(highest, -lowest) >= _FULL_SCALE
         clipped = float((np.abs(cell) >= _FULL_SCALE).mean()) if loud else 0.0
 
+        cancelled, heard = cancellation(rms * rms, channels, limits.quiet_dbfs + _REACH_DB)
+
         self._not_finite.push(bad=False, good=True)
+        self._cancelled.push(bad=cancelled, good=heard)
         self._stuck.push(bad=constant and lowest != 0.0, good=alive)
         self._zero.push(bad=constant and lowest == 0.0, good=alive)
         self._quiet.push(bad=level_dbfs < limits.quiet_dbfs, good=alive)
@@ -212,14 +219,15 @@ class SignalCheck:
 
         if self._not_finite.on:
             pass
+        elif self._cancelled.on:
+            self._become("silence", CANCELLED)
         elif self._stuck.on:
             self._become("stuck", f"every sample is {lowest:.4f}: the input is stuck")
         elif self._zero.on:
-            muted = "digital silence: the microphone was muted or unplugged"
-            self._become("silence", _CANCELLED if self._cancelled else muted)
+            self._become("silence", "digital silence: the microphone was muted or unplugged")
         elif self._quiet.on:
             low = f"{level_dbfs:.0f} dBFS: the microphone was muted, or its gain is too low"
-            self._become("silence", _CANCELLED if self._cancelled else low)
+            self._become("silence", low)
         elif self._clipping.on:
             self._become("clipping", f"{clipped:.0%} of the samples at full scale: lower the gain")
         elif self._dc_offset.on:
@@ -229,7 +237,8 @@ class SignalCheck:
 
     def _become(self, reason: str, detail: str) -> None:
         """Take this state; its detail stays as it was when the fault began."""
-        if self.state.reason != reason:
+        was_cancelled = self.state.detail == CANCELLED
+        if self.state.reason != reason or was_cancelled is not (detail == CANCELLED):
             degraded = reason in {"clipping", "dc_offset"}
             status = SourceStatus.DEGRADED if degraded else SourceStatus.NO_SIGNAL
             self.state = SourceState(status, reason, detail)

@@ -133,7 +133,10 @@ class AlertDiagnosis:
             return None
         machine = load_config(self.config).machine_with(bundle.path) if self.config else None
         begin_s = max(0.0, raised.at_s - _BEFORE_ALERT_S)
-        samples, rate_hz = read_beginning(raised.recording, begin_s + _OF_ALERT_S)
+        try:
+            samples, rate_hz = read_beginning(raised.recording, begin_s + _OF_ALERT_S)
+        except BadInputError as error:
+            return Diagnosis(notes=(str(error),))
         shaft = machine.shaft if machine is not None else ShaftSettings()
         return diagnosed_with(
             samples[round(begin_s * rate_hz) :], rate_hz, some_of(healthy, _MOST_FILES), shaft

@@ -11,6 +11,8 @@ import numpy as np
 from monitor.audio.files import read_blocks
 from monitor.audio.recordings import read_each
 from monitor.audio.resampling import StreamResampler
+from monitor.audio.signal_check import SignalCheck
+from monitor.audio.unmixed_cell import CANCELLED
 from monitor.diagnosis.diagnose import Diagnosis, diagnosed
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.domain import AudioBlock, FloatArray
@@ -50,20 +52,25 @@ def diagnosed_with(
 
 
 def read_beginning(path: Path, most_s: float, most_hz: int | None = None) -> Sound:
-    """The beginning of a recording. Raises as ``read_blocks``.
+    """The beginning of a recording. Raises as ``read_blocks``, and for channels that cancel out.
 
     ``most_hz``: a higher rate is lowered to this one, block by block.
     """
     parts: list[AudioBlock | None] = []
     resampler: StreamResampler | None = None
+    check, n_samples, n_cancelled = SignalCheck(), 0, 0
     rate_hz = 0
     for block in read_blocks(path):
         if resampler is None:
             rate_hz = min(block.sample_rate_hz, most_hz or block.sample_rate_hz)
             resampler = StreamResampler(rate_hz)
         parts.append(resampler.push(block))
+        n_samples += len(block.samples)
+        n_cancelled += len(block.samples) if check.push(block).detail == CANCELLED else 0
         if block.end_s >= most_s:
             break
+    if n_cancelled > n_samples / 2:
+        raise BadInputError(f"{path}: {CANCELLED}")
     parts.append(resampler.flush() if resampler is not None else None)
     return _joined(parts)[: round(most_s * rate_hz)], rate_hz
 

@@ -42,6 +42,7 @@ class BlockJoiner:
             and block.recorded_unix_s is None
             and last.recorded_unix_s is None
             and block.first_sample == last.first_sample + len(last.samples)
+            and _n_channels(block) == _n_channels(last)
         )
 
     def push(self, block: Block, seconds: float) -> None:
@@ -57,7 +58,14 @@ class BlockJoiner:
             return blocks[0] if blocks else None
         first = blocks[0]
         if isinstance(first, AudioBlock):
-            parts = [one.samples for one in blocks if isinstance(one, AudioBlock)]
-            return replace(first, samples=np.concatenate(parts))
+            sound = [one for one in blocks if isinstance(one, AudioBlock)]
+            samples = np.concatenate([one.samples for one in sound])
+            channels = [one.unmixed for one in sound if one.unmixed is not None]
+            unmixed = np.concatenate(channels) if channels else None
+            return replace(first, samples=samples, unmixed=unmixed)
         frames = [one.frames_db for one in blocks if isinstance(one, LogMelBlock)]
         return replace(first, frames_db=np.concatenate(frames))
+
+
+def _n_channels(block: AudioBlock) -> int:
+    return 1 if block.unmixed is None else block.unmixed.shape[1]

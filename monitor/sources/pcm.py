@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.audio.channel_choice import Channel
-from monitor.audio.channels import first_unsound, is_cancelled, one_channel
+from monitor.audio.channels import first_unsound, one_channel, unmixed
 from monitor.domain import AudioBlock, FloatArray, SourceState
 from monitor.sources.protocol import BACK, unavailable
 from monitor.sources.settings import SampleFormat
@@ -87,9 +87,9 @@ class PcmStream:
 
     def _block(self, frames: FloatArray) -> AudioBlock:
         samples = one_channel(frames, self._channel)
-        cancelled = self._channel == "mix" and is_cancelled(frames, samples)
+        channels = unmixed(frames, self._channel)
         block = AudioBlock(
-            samples, self.sample_rate_hz, self.next_sample, self._gap, cancelled=cancelled
+            samples, self.sample_rate_hz, self.next_sample, self._gap, unmixed=channels
         )
         self.next_sample += len(frames)
         self._gap = False
