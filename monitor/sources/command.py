@@ -106,13 +106,14 @@ class _Output:
             if not self._full.push(data, now_s):
                 return
             data = self._full.rest
-            if lost_s := self._full.lost_s(now_s, rate_hz * self.frame_bytes):
+            if lost_s := self._full.lost_s(now_s):
                 self._stream.leave_out(round(lost_s * rate_hz))
             self._full = None
         if has_filled_pipe:
             self._rate.interrupt()
             if self._settings.realtime and self._last_data_s is not None and self._down is None:
-                self._full = _FullPipe(self._last_data_s, len(data), now_s)
+                bytes_per_s = rate_hz * self.frame_bytes
+                self._full = _FullPipe(self._last_data_s, len(data), now_s, bytes_per_s)
         yield from self._checked(data, now_s)
 
     def _checked(self, data: bytes, now_s: float) -> Iterator[SourceItem]:
@@ -157,20 +158,21 @@ class _FullPipe:
     SETTLE_S: ClassVar[float] = 0.1
     LEAST_LOST_S: ClassVar[float] = 0.2
 
-    def __init__(self, since_s: float, n_bytes: int, now_s: float) -> None:
+    def __init__(self, since_s: float, n_bytes: int, now_s: float, bytes_per_s: int) -> None:
         """So many bytes filled the pipe since the monotonic time ``since_s``."""
         self._since_s, self._n_bytes, self._full_s = since_s, n_bytes, now_s
+        self._bytes_per_s = bytes_per_s
         self.rest = b""
         """What has come since."""
 
     def push(self, data: bytes, now_s: float) -> bool:
         """The next data; whether it is known now."""
         self.rest += data
-        return now_s - self._full_s >= self.SETTLE_S
+        return now_s - self._full_s >= self.SETTLE_S or not self.lost_s(now_s)
 
-    def lost_s(self, now_s: float, bytes_per_s: int) -> float:
+    def lost_s(self, now_s: float) -> float:
         """How much sound was lost before ``rest``; 0 for none."""
-        lost_s = now_s - self._since_s - (self._n_bytes + len(self.rest)) / bytes_per_s
+        lost_s = now_s - self._since_s - (self._n_bytes + len(self.rest)) / self._bytes_per_s
         return lost_s if lost_s > self.LEAST_LOST_S else 0.0
 
 
