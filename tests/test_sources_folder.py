@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -63,6 +64,22 @@ def test_existing_recordings_are_read_then_new_ones(tmp_path: Path) -> None:
     blocks = reader.blocks()
     assert [block.first_sample for block in blocks] == [0, 8_000, 16_000]
     assert [block.discontinuous for block in blocks] == [False, True, True]
+
+
+def test_folders_in_many_folders_are_read(tmp_path: Path) -> None:
+    """A tree of more than a thousand levels ends the daemon with a traceback."""
+    names = (tmp_path / "b.wav", tmp_path / "z.wav")
+    for path in names:
+        recording(path)
+    place = tmp_path
+    for _ in range(1_200):
+        place = place / "c"
+        place.mkdir()
+    shutil.copy(recording(tmp_path.parent / "a.wav"), place)
+    assert recording_files([tmp_path]) == [*names, place / "a.wav"]
+    with SourceReader(settings(tmp_path)) as reader:
+        reader.wait_for_samples(3 * 8_000)
+    subprocess.run(["rm", "-r", tmp_path / "c"], check=True)  # shutil calls itself for each level
 
 
 def test_linked_folders_are_read_once(tmp_path: Path) -> None:

@@ -146,13 +146,27 @@ def files_below(folder: Path, on_error: Callable[[OSError], None]) -> Iterator[P
         seen.add(key)
         return True
 
-    is_new(os.fspath(folder))
-    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
-        visible = sorted(name for name in folders if not name.startswith("."))
-        folders[:] = [name for name in visible if is_new(str(Path(parent, name)))]
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(parent, name)
+    # os.walk calls itself for each level, and fails below about a thousand of them.
+    waiting = [os.fspath(folder)]
+    is_new(waiting[0])
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listed:
+                entries = [entry for entry in listed if not entry.name.startswith(".")]
+        except OSError as error:
+            on_error(error)
+            continue
+        entries.sort(key=lambda entry: entry.name)
+        folders = [entry.path for entry in entries if _is_folder(entry) and is_new(entry.path)]
+        waiting.extend(reversed(folders))
+        yield from (Path(entry.path) for entry in entries if not _is_folder(entry))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
 
 
 def recording_blocks(
