@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from monitor.audio.channel_choice import Channel
+from monitor.audio.frame_check import FrameCheck
 from monitor.audio.recordings import recording_blocks
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.scorable_parts import scorable_parts
@@ -55,13 +56,21 @@ def frames_of(
     reason comes instead of frames, and the next frames are discontinuous. Raises as
     ``recording_blocks``.
     """
-    check = SignalCheck()
+    check, frame_check = SignalCheck(), FrameCheck(spec)
     resampler = StreamResampler(spec.sample_rate_hz)
     stream = FrameStream(spec)
     first_sample, discontinuous = 0, False
     for block in recording_blocks(path, spec, channel=channel):
         if isinstance(block, LogMelBlock):
-            yield RecordingFrames(block.frames_db, 0)
+            for run in frame_check.parts(block):
+                if isinstance(run, SourceState):
+                    discontinuous = True
+                    yield run
+                    continue
+                if discontinuous:
+                    first_sample = run.first_frame * spec.hop_length
+                yield RecordingFrames(run.frames_db, first_sample, discontinuous)
+                discontinuous = False
             continue
         if observer is not None:
             observer.block(block)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from monitor.audio.frame_check import FrameCheck
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.scorable_parts import scorable_parts
 from monitor.audio.signal_check import SignalCheck
@@ -39,6 +40,7 @@ class SoundWindows:
             spec, bundle.spectra, transform, keeps_samples=bundle.needs_samples
         )
         self._frames = FrameWindows(spec)
+        self._frame_check = FrameCheck(spec)
         self._broken = False
 
     @property
@@ -62,10 +64,8 @@ class SoundWindows:
         frames that cannot be used.
         """
         if isinstance(block, LogMelBlock):
-            frames = replace(block, discontinuous=block.discontinuous or self._broken)
-            windows = self._frames.push(frames)
-            self._broken = False
-            yield windows
+            for run in self._frame_check.parts(block):
+                yield self._of_frames(run) if isinstance(run, LogMelBlock) else run
             return
         if self.capture is not None:
             self.capture.declare(block.sample_rate_hz, block.chain)
@@ -76,6 +76,11 @@ class SoundWindows:
         """The windows of what the resampler holds back, at the end of a recording."""
         rest = self._resampler.flush()
         return [] if rest is None else self._of_resampled(rest)
+
+    def _of_frames(self, run: LogMelBlock) -> list[LogMelWindow]:
+        windows = self._frames.push(replace(run, discontinuous=run.discontinuous or self._broken))
+        self._broken = False
+        return windows
 
     def _of_part(self, part: AudioBlock) -> list[LogMelWindow]:
         if part.discontinuous is not self._broken:
