@@ -250,6 +250,16 @@ def test_record_fails_when_everything_is_silent(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_record_names_inverted_channels(bundle: Bundle, tmp_path: Path) -> None:
+    """The operator would look for a muted microphone."""
+    sound = machine_sound(6)
+    outcome = record_file(bundle, tmp_path, np.stack([sound, -sound], axis=1), 5)
+    assert outcome.status == 69
+    assert "the channels cancel each other" in outcome.err
+    assert "muted" not in outcome.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_record_keeps_sound_with_a_pause(bundle: Bundle, tmp_path: Path) -> None:
     """A recording of a machine that was switched off for a while would be lost."""
     samples = np.concatenate([machine_sound(6), np.zeros(6 * RATE_HZ, np.float32)])

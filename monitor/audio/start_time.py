@@ -22,7 +22,8 @@ _TIME_IN_NAME = re.compile(
     (?P<month>\d\d) (?P=date_separator) (?P<day>\d\d)
     (?P<separator>[Tt]|[_\ .-]{1,3}|\ at\ |)
     (?P<hour>\d\d) (?P<time_separator>[-_:.]?)
-    (?P<minute>\d\d) (?:(?P=time_separator) (?P<second>\d\d) (?:[.,](?P<fraction>\d{1,6}))?)?
+    (?P<minute>\d\d) (?:(?P=time_separator) (?P<second>\d\d) (?:[.,](?P<fraction>\d{1,9}))?)?
+    (?:[\ \u00a0\u202f]?(?P<half>[AaPp])[Mm](?![A-Za-z]))?
     (?P<zone>[_\ ]?\+\d\d(?::?\d\d)?|-\d\d(?::?\d\d)?(?![A-Za-z])|[Zz](?![A-Za-z]))?
     (?!\d)
     """,
@@ -68,9 +69,10 @@ def start_unix_s(recording: Path) -> float | None:
 
     Looked for in this order: a date with a time in the file's name (ISO 8601 as in
     ``2026-11-23T10:15:30Z`` or ``20261123T101530+0100``, also with ``-`` or ``.`` for ``:``,
-    ``20261123_101530`` and ``20261123101530``), and the origination date and time of a Broadcast
-    Wave file (EBU Tech 3285). Times without a zone are taken as UTC. A file that cannot be read
-    gives None, and so do the dates of clocks that were never set (before 1990, and January 2000).
+    ``20261123_101530`` and ``20261123101530``, also with AM or PM), and the origination date and
+    time of a Broadcast Wave file (EBU Tech 3285). Times without a zone are taken as UTC. A file
+    that cannot be read gives None, and so do the dates of clocks that were never set (before 1990,
+    and January 2000).
     """
     found = _start(recording)
     return None if found is None else _in_utc(found).timestamp()
@@ -113,12 +115,20 @@ def _start_in_name(name: str) -> datetime | None:
         )
         if second is None and match["separator"] not in _T:
             continue  # 20261123_0001 is a counter
+        fraction = (match["fraction"] or "").ljust(6, "0")[:6]
+        hour = hour if match["half"] is None else _hour_of_day(hour, match["half"])
         parts = (year, month, day, hour, minute, second or "0")
-        fraction = (match["fraction"] or "").ljust(6, "0")
         moment = _moment(parts, _zone(match))
         if moment is not None:
             return moment.replace(microsecond=int(fraction))
     return None
+
+
+def _hour_of_day(hour: str, half: str) -> str:
+    """The hour of a clock of twelve hours; of another one as it is. ``half``: as in AM or PM."""
+    if not 1 <= int(hour) <= 12:
+        return hour
+    return str(int(hour) % 12 + (12 if half in "Pp" else 0))
 
 
 def _moment(parts: Iterable[str | bytes], zone: timezone | None) -> datetime | None:

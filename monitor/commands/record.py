@@ -17,6 +17,7 @@ import numpy as np
 
 from monitor.audio.flac_recorder import FlacRecorder
 from monitor.audio.signal_check import SignalCheck, SignalLimits
+from monitor.audio.unmixed_cell import CANCELLED
 from monitor.commands.output import columns, emit, message, progress
 from monitor.config.settings import load_config
 from monitor.domain import AudioBlock, SourceState, SourceStatus
@@ -49,6 +50,7 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
     settings = load_config(config).machine(machine)
     recorder = FlacRecorder(out, machine, seconds)
     check, complaints = SignalCheck(), set[str]()
+    state = check.state
     silent, progress_due_s = True, time.monotonic() + PROGRESS_INTERVAL_S
     stop, received = threading.Event(), list[signal.Signals]()
     with _stopped_by_signals(stop, received), recorder:
@@ -74,6 +76,8 @@ def record(config: Path, machine: str, out: Path, seconds: float, *, as_json: bo
         )
     if silent and not (received and not recorder.seconds):
         recorder.discard()
+        if state.detail == CANCELLED:
+            raise ServiceUnavailableError(f'{machine}: nothing is kept: channel = "mix" is silent')
         raise ServiceUnavailableError(
             f"{machine}: only silence was recorded, nothing is kept: check that the microphone "
             "is connected and not muted, and that [machine.source] names the right device "
