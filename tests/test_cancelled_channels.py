@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.audio.channel_choice import Channel
+from monitor.audio.channels import one_channel
 from monitor.audio.files import read_blocks
 from monitor.audio.signal_check import SignalCheck
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.service.joining import BlockJoiner
 from monitor.sources.pcm import PcmStream
+from monitor.sources.settings import FileSettings
 from tests.bundles import machine_sound
 from tests.command_line import auscult
+from tests.source_reader import SourceReader
 
 RATE_HZ = 16_000
 MACHINE = machine_sound(5.0)
@@ -172,6 +175,17 @@ def test_joined_blocks_keep_their_channels() -> None:
     joined = joiner.take()
     assert isinstance(joined, AudioBlock)
     assert "cancel each other" in state_after([joined]).detail
+
+
+@pytest.mark.parametrize("realtime", [False, True])
+def test_blocks_of_a_file_have_their_own_channels(realtime: bool, tmp_path: Path) -> None:
+    """Samples are compared with channels of another moment."""
+    soundfile.write(tmp_path / "a.wav", inverted_for_a_while()[: 2 * RATE_HZ], RATE_HZ, "FLOAT")
+    with SourceReader(FileSettings(path=tmp_path / "a.wav", realtime=realtime)) as reader:
+        reader.wait_for_end()
+    for block in reader.blocks():
+        assert block.unmixed is not None
+        assert np.array_equal(block.samples, one_channel(block.unmixed, "mix"))
 
 
 def test_mono_and_stereo_are_not_joined() -> None:

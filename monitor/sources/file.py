@@ -64,6 +64,7 @@ class FileSource:
                         yield replace(
                             block,
                             samples=block.samples[part],
+                            unmixed=None if block.unmixed is None else block.unmixed[part],
                             first_sample=first + part.start,
                             discontinuous=begun > 0 and first + part.start == begun,
                         )
