@@ -282,6 +282,33 @@ def test_log_mel_recordings_are_recognised_by_their_name(tmp_path: Path) -> None
         list(recording_blocks(tmp_path / "a.npy", LogMelSpec(n_mels=64)))
 
 
+@pytest.mark.parametrize("change", ["grows", "is written again"])
+def test_a_file_that_changes_while_it_is_read_is_refused(change: str, tmp_path: Path) -> None:
+    """A mixture of two recordings is scored, or what was added is left out without a message."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(5 * RATE_HZ), RATE_HZ)
+    os.utime(path, (1e9, 1e9))
+    content = path.read_bytes()
+    blocks = read_blocks(path, block_s=1.0)
+    next(blocks)
+    with path.open("ab" if change == "grows" else "r+b") as file:
+        file.write(content)
+    with pytest.raises(BadInputError, match=r"a\.wav: was changed while it was read"):
+        list(blocks)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    """A recorder that replaces its file ends the reading of the last one."""
+    path, other = tmp_path / "a.wav", tmp_path / "b.wav"
+    for name, seed in ((path, 0), (other, 1)):
+        soundfile.write(name, noise(5 * RATE_HZ, seed=seed), RATE_HZ, "FLOAT")
+    blocks = read_blocks(path, block_s=1.0)
+    read = [next(blocks).samples]
+    other.rename(path)
+    read += [block.samples for block in blocks]
+    assert np.array_equal(np.concatenate(read), noise(5 * RATE_HZ)[:, 0])
+
+
 def test_a_loop_continues_with_discontinuities(tmp_path: Path) -> None:
     """Windows would contain the end and the beginning, and give a false alarm in every loop."""
     soundfile.write(tmp_path / "a.wav", noise(RATE_HZ), RATE_HZ)

@@ -42,8 +42,8 @@ def read_blocks(
 
     Raises ``MissingInputError`` when there is no such file or its format needs ffmpeg and that
     is not installed, and ``BadInputError`` naming the file and what would be right when it is no
-    recording, has no such channel, contains no samples, holds some that are not finite, or is
-    not complete.
+    recording, has no such channel, contains no samples, holds some that are not finite, is not
+    complete, or was changed while it was read (not if ``growing``).
     """
     first_sample, rate_hz, skip = 0, 0, skip_frames
     with _opened(path, skip_frames=skip_frames, growing=growing) as recordings:
@@ -94,6 +94,7 @@ def _opened(
 ) -> Iterator[Iterator[Decoder]]:
     """The recordings of a file, each opened when it is needed."""
     descriptor = _open_descriptor(path)
+    begun = os.fstat(descriptor)
     try:
         walk = walk_for(descriptor, path)
         if growing and walk is riff_recordings:
@@ -105,6 +106,10 @@ def _opened(
             yield iter([ByFfmpeg(path, recordings)])
         else:
             yield _decoded(descriptor, path, recordings, 0)
+        ended = os.fstat(descriptor)
+        # Some file systems store whole seconds, and cut off the rest after a while.
+        if ended.st_size != begun.st_size or int(ended.st_mtime) != int(begun.st_mtime):
+            raise BadInputError(f"{path}: was changed while it was read; read it again")
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
     finally:
