@@ -272,6 +272,17 @@ def test_an_impossible_manifest_is_refused(
         load_bundle(copied)
 
 
+@pytest.mark.parametrize("n_levels", [200, 900])
+def test_a_manifest_with_many_levels_is_refused(copied: Path, n_levels: int) -> None:
+    """It would be read, and end `auscult inspect` and `calibrate --in-place` with a traceback."""
+    nested: object = 1
+    for _ in range(n_levels):
+        nested = [nested]
+    edit(copied, lambda v: v.update(provenance={"other tool": nested}))
+    with pytest.raises(BundleError, match=r"bundle\.json: values are nested in more than 100 lev"):
+        load_bundle(copied)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"null", b"\xff\xfe", b"[]"])
 def test_a_manifest_that_is_not_json_is_refused(copied: Path, content: bytes) -> None:
     """An incomplete file crashes the daemon at its start."""

@@ -103,6 +103,7 @@ class Calibration(BaseModel):
 
 
 SCHEMA_VERSION: Final = 1
+_MOST_LEVELS = 100
 ScoreKind = Literal["plain", "diagonal", "covariance"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -191,10 +192,12 @@ def parse_manifest(path: Path, raw: bytes) -> BundleManifest:
     except (ValueError, RecursionError) as error:
         line = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise BundleError(f"{path}: is not valid JSON{line}: copy the bundle again") from error
+    if _is_nested_deeper(values, _MOST_LEVELS):
+        raise BundleError(f"{path}: values are nested in more than {_MOST_LEVELS} levels")
     version = values.get("schema_version") if isinstance(values, dict) else None
     if version != SCHEMA_VERSION:
         raise BundleError(
-            f"{path}: schema_version is {version!r}, this version of auscult reads "
+            f"{path}: schema_version is {version!r:.40}, this version of auscult reads "
             f"{SCHEMA_VERSION}; train the bundle again or use the version that made it"
         )
     try:
@@ -206,3 +209,14 @@ def parse_manifest(path: Path, raw: bytes) -> BundleManifest:
         if first["type"] == "missing":
             fault = "missing; if the bundle was made by an earlier version, train it again"
         raise BundleError(": ".join(filter(None, (str(path), where, fault)))) from error
+
+
+def _is_nested_deeper(value: Any, most: int) -> bool:
+    """Whether a JSON value has more than ``most`` levels: functions that call themselves fail."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
+        inside = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [item for one in inside for item in one if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
