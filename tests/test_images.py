@@ -6,6 +6,7 @@ import functools
 import gzip
 import hashlib
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ def test_idx_files_are_read_gzipped_or_not(tmp_path: Path, gzipped: bool) -> Non
         (b"\x00\x00\x08\x02" + b"\xff" * 8, "must have 1 to"),
         (b"\x00\x00\x08\x01" + b"\x00" * 4, "must have 1 to"),
         (b"\x00\x00\x08\x00", "0 dimensions"),
+        (b"\x00\x00\x08\xff" + b"\x00\x00\x00\x01" * 255 + b"x", "255 dimensions, more than 8"),
         (gzip.compress(idx_bytes(ARRAY), mtime=0)[:-9], "damaged gzip"),
     ],
 )
@@ -58,6 +60,15 @@ def test_a_malformed_idx_file_is_refused_with_the_reason(
     with pytest.raises(BadInputError, match=reason) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    """It would fill the memory."""
+    path = tmp_path / "images"
+    path.write_bytes(idx_bytes(ARRAY))
+    os.truncate(path, 2**40)
+    with pytest.raises(BadInputError, match=f"images: {2**40} bytes; an IDX file has at most"):
+        read_idx(path)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

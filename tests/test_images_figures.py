@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.history import HistoryRow
-from training.images.figures import save_error_maps, save_histogram, save_history
+from training.images.figures import (
+    save_error_maps,
+    save_histogram,
+    save_history,
+    save_latent_space,
+    save_rows,
+)
 
 BLUE, ORANGE = (31, 119, 180), (255, 127, 14)
 
@@ -45,6 +51,36 @@ def test_every_frame_has_its_title(tmp_path: Path) -> None:
     over_frames = pixels(tmp_path / "a.png")[:25, 100:-4]
     titled = [bool((part < 128).any()) for part in np.array_split(over_frames, 3, axis=1)]
     assert titled == [True, True, False]
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """A file or class named like a formula would end the run after the training."""
+    images = np.zeros((2, 1, 12, 12), dtype=np.float32)
+    save_error_maps(tmp_path / "a.png", images, images, ["x$\\frac$.png", "$$.png"])
+    save_rows(tmp_path / "b.png", [("$x^$", images)])
+    codes, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
+    save_latent_space(tmp_path / "c.png", codes, labels, ["$^$", "_$$"], lambda z: _dark(len(z)))
+    save_histogram(tmp_path / "d.png", {"$_$": np.arange(3.0)}, "score")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_one_code_of_many_numbers_has_a_figure(tmp_path: Path) -> None:
+    """A small set with one test image would be refused after the training."""
+    codes, labels = np.ones((1, 5), dtype=np.float32), np.array([0])
+    save_latent_space(tmp_path / "a.png", codes, labels, ["."], lambda z: _dark(len(z)))
+    assert count(pixels(tmp_path / "a.png"), BLUE) > 0
+
+
+@pytest.mark.parametrize("value", [0.0, -1e12, 1e12, -3.0, 3.0])
+@pytest.mark.filterwarnings("error")
+def test_equal_scores_have_a_histogram(tmp_path: Path, value: float) -> None:
+    """Warnings of the division by a width of zero would be printed, and the figure be empty."""
+    save_histogram(tmp_path / "score.png", {"frames": np.full(50, value)}, "score")
+    assert (pixels(tmp_path / "score.png")[20:-50, 60:-60].min(axis=2) < 200).any()
+
+
+def _dark(n: int) -> NDArray[np.float32]:
+    return np.zeros((n, 1, 12, 12), dtype=np.float32)
 
 
 def test_the_threshold_is_drawn_in_the_histogram(tmp_path: Path) -> None:

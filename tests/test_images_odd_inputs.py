@@ -67,12 +67,21 @@ def test_classes_that_cannot_be_tested_are_refused_before_the_training(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_normal_class_without_images_is_refused(tmp_path: Path) -> None:
+    """The result for two classes would be that of one of them."""
+    data = write_pixels(tmp_path / "data", BARS, TWO_CLASSES)
+    normal = ("--normal", "0", "5")
+    outcome = auscult("train", "oneclass", "--data", data, "--out", tmp_path / "run", *normal)
+    refused(outcome, 65, "class 5 has 0 training images")
+
+
 @pytest.mark.parametrize(
     ("side", "command", "status", "says"),
     [
         (1, ["mnist"], 64, "an input of 1 element"),
         (2, ["denoise", "--sigma", "0.2", "--dataset", "mnist"], 65, "2 x 2 pixels are too small"),
         (8, ["denoise", "--sigma", "1e-30", "--dataset", "mnist"], 64, "at least 0.001"),
+        (8, ["oneclass", "--normal", "9" * 5000], 64, "no such class"),
         (8, ["oneclass", "--normal", "²"], 64, "--normal ²: no such class"),
         (8, ["mnist", "--seed", "5000000000"], 64, "at most 4294967295"),
         (8, ["mnist", "--device", "meta"], 64, "'meta' is not available"),
@@ -127,6 +136,48 @@ def test_only_png_and_jpeg_are_decoded(tmp_path: Path) -> None:
     (tmp_path / "frame").rename(tmp_path / "frame.png")
     with pytest.raises(BadInputError, match="cannot identify image file"):
         read_image_folder(tmp_path)
+
+
+def test_names_of_classes_are_no_markup_on_a_terminal(tmp_path: Path) -> None:
+    """The progress bar would take them for tags, and end the run with a traceback."""
+    for name in ("[", "other"):
+        write_frames(tmp_path / "frames" / name / "red]", 12)
+    chosen = ("--data", tmp_path / "frames", "--normal", "[/red]", "--epochs", 1)
+    outcome = auscult("train", "oneclass", *chosen, "--out", tmp_path / "run", terminal=True)
+    assert outcome.status == 0
+    assert "normal: [/red]" in outcome.err
+
+
+def test_a_few_images_have_all_results(tmp_path: Path) -> None:
+    """One test image has no plane of codes: the run would be refused after the training."""
+    data = write_frames(tmp_path / "frames", 4)
+    outcome = auscult("train", "mnist", "--data", data, "--out", tmp_path / "run", "--epochs", 1)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert (tmp_path / "run" / "metrics.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "broken"),
+    [
+        (["mnist"], "loss.png"),
+        (["denoise", "--sigma", "0.2"], "loss.png"),
+        (["oneclass", "--normal", "0"], "loss.png"),
+        (["oneclass"], "1/loss.png"),
+        (["mnist"], "metrics.part"),
+    ],
+)
+def test_results_of_two_runs_are_not_taken_for_one(
+    tmp_path: Path, command: list[str], broken: str
+) -> None:
+    """A run that is stopped would leave its weights beside the figures of an earlier run."""
+    run = tmp_path / "run"
+    arguments = ["train", *command, "--dataset", "mnist", "--epochs", 1, "--out", run]
+    arguments += ["--data", write_idx_folder(tmp_path / "idx"), "--latent-dim", 2]
+    assert auscult(*arguments).status == 0
+    (run / broken).unlink(missing_ok=True)
+    (run / broken).mkdir(parents=True)
+    refused(auscult(*arguments, "--seed", 1), 66, f"{broken}: Is a directory")
+    assert not (run / "metrics.json").exists()
 
 
 def _without_history(document: dict[str, Any]) -> None:

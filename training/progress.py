@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monitor.text.escaping import one_line
+
 if TYPE_CHECKING:
     # Only for types: a download must not import torch.
     from training.history import HistoryRow, TrainingProgress
@@ -53,7 +55,7 @@ def download_bar(name: str, n_bytes: int | None) -> Iterator[Callable[[int], Non
     from rich.console import Console  # noqa: PLC0415 - only on a terminal
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(name, total=n_bytes)
         yield lambda n: progress.advance(task, n)
@@ -65,14 +67,15 @@ class _Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415 - only on a terminal
 
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            # Without markup: a data set is named like its folder, and [/x] would be a tag.
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:3.0f}% {task.fields[losses]}"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
-        self._task = self._progress.add_task(description, total=None, losses="")
+        self._task = self._progress.add_task(one_line(description), total=None, losses="")
         self._progress.start()
 
     def on_step(self, step: int, total_steps: int, loss: float) -> None:

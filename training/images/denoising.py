@@ -24,6 +24,7 @@ from training.images.figures import save_grid, save_rows
 from training.images.image_set import ImageSet, add_noise, split_validation
 from training.images.model import ImageModel
 from training.images.outputs import (
+    begin_results,
     compared_with_pca,
     finish_run,
     open_output,
@@ -107,6 +108,7 @@ def denoise(
         tensorboard=tensorboard,
         description=f"{data.name}, {method} denoising",
     )
+    begin_results(folder)
     metrics: dict[str, Any] = {"method": method, "sigma": sigma, "dataset": data.name}
     if method == "supervised":
         denoised = _reconstruct(model, noisy, mirrored=settings.mirrored)

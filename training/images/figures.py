@@ -41,11 +41,11 @@ def save_rows(
             _show(axes, image, (i * _STEP, i * _STEP + 1.0, 0.0, 1.0))
         axes.set_xlim(0.0, (n_columns - 1) * _STEP + 1.0)
         axes.set_ylim(0.0, 1.0)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axes.set_ylabel(_plain(name), rotation=0, ha="right", va="center", fontsize=9)
     for i, title in enumerate(column_titles[:n_columns]):
         middle, above = i * _STEP + 0.5, (0.0, 2.0)
         every_axes[0].annotate(
-            title, (middle, 1.0), above, textcoords="offset points", ha="center", fontsize=7
+            _plain(title), (middle, 1.0), above, textcoords="offset points", ha="center", fontsize=7
         )
     figure.subplots_adjust(
         left=1.2 / figure.get_figwidth(),
@@ -84,7 +84,8 @@ def save_latent_space(
     """
     lift: Callable[[FloatArray], FloatArray]
     if codes.shape[1] > 2:
-        pca = fit_pca(codes, 2)
+        # A single code has no axes: any will do.
+        pca = fit_pca(codes if len(codes) > 1 else np.repeat(codes, 2, axis=0), 2)
         codes_2d, lift, axis_name = pca.encode(codes), pca.decode, "principal axis"
     else:
         n_missing = 2 - codes.shape[1]
@@ -143,17 +144,18 @@ def save_histogram(
     figure = Figure(figsize=(6, 3))
     axes = figure.subplots()
     everything = np.concatenate(list(groups.values()))
-    logarithmic = bool(everything.min() > 0)
+    low, high = float(everything.min()), float(everything.max())
+    logarithmic = low > 0
     if logarithmic:
-        bins = np.geomspace(everything.min(), everything.max() * 1.001, 60)
+        bins = np.geomspace(low, high * 1.001, 60)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        bins = np.linspace(everything.min(), everything.max() + 1e-9, 60)
+        bins = np.linspace(low, high + max(1e-9, 1e-6 * abs(high), 1e-6 * abs(low)), 60)
     for name, values in groups.items():
-        axes.hist(values, bins=bins.tolist(), alpha=0.6, density=True, label=name)
+        axes.hist(values, bins=bins.tolist(), alpha=0.6, density=True, label=_legend(name))
     if threshold is not None:
         axes.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3g}")
     axes.set_xlabel(label)
@@ -180,7 +182,7 @@ def _scatter(
     chosen = np.random.default_rng(0).permutation(len(points))[:_MAX_POINTS]
     for i, name in enumerate(class_names):
         rows = chosen[labels[chosen] == i]
-        axes.scatter(points[rows, 0], points[rows, 1], s=4, label=name, color=f"C{i % 10}")
+        axes.scatter(points[rows, 0], points[rows, 1], s=4, label=_legend(name), color=f"C{i % 10}")
     if 1 < len(class_names) <= 12:
         axes.legend(fontsize=7, markerscale=2, loc="best")
     axes.set_title("codes of the test images", fontsize=9)
@@ -208,6 +210,16 @@ def _hide(axes: Axes) -> None:
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def _plain(text: str) -> str:
+    """``text`` as it is: between two dollar signs it would be taken for a formula."""
+    return text.replace("$", r"\$")
+
+
+def _legend(name: str) -> str:
+    """A name for a legend, which would leave out one with an underscore at its beginning."""
+    return _plain(f" {name}" if name.startswith("_") else name)
 
 
 def _first_axes(n_axes: int) -> Callable[[FloatArray], FloatArray]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from monitor.domain import DoubleArray, FloatArray
 from monitor.errors import BadInputError, UsageError
-from monitor.text.escaping import csv_cell
+from monitor.text.escaping import csv_cell, one_line
 from training.history import FitResult
 from training.images.anomaly_score import AnomalyScorer
 from training.images.anomaly_training import train_anomaly_scorer
@@ -23,6 +23,7 @@ from training.images.figures import save_error_maps, save_grid, save_histogram
 from training.images.folder import split_frames
 from training.images.image_set import ImageSet
 from training.images.outputs import (
+    begin_results,
     compared_with_pca,
     finish_run,
     open_output,
@@ -49,7 +50,9 @@ class FrameReport:
         """Return the table that the command prints: the anomalous frames."""
         m = self.metrics
         anomalous = [
-            (name, f"{score:8.2f}") for name, score, is_anomalous in self.ranking if is_anomalous
+            (one_line(name), f"{score:8.2f}")
+            for name, score, is_anomalous in self.ranking
+            if is_anomalous
         ]
         limit = f"score above {m['threshold']:.2f}, as {m['false_alarm_rate']:.1%} of normal frames"
         lines = [f"anomalous: {m['n_unfit']} of {m['n_frames']} frames ({limit})"]
@@ -99,6 +102,7 @@ def find_anomalous_frames(
     )
     run = _Run(settings, folder, tensorboard)
     scorer, result = run.train(first)
+    begin_results(folder)
     rebuilt = scorer.model.reconstruct(second.scaled())
     scored = (
         _score_halves(run, scorer, first, second)
@@ -190,7 +194,7 @@ def _write_figures(
 ) -> None:
     frames = scored.frames.take(worst)
     titles = [
-        f"{_short(Path(name).name)}\nscore {score:.3g}"
+        f"{_short(one_line(Path(name).name))}\nscore {score:.3g}"
         for name, score in zip(frames.names, scored.scores[worst], strict=True)
     ]
     save_error_maps(folder / "frames.png", frames.scaled(), scored.rebuilt[worst], titles)

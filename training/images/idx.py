@@ -14,7 +14,8 @@ from monitor.errors import BadInputError, MissingInputError
 from training.images.image_set import MAX_ELEMENTS, ImageSet, UInt8Array
 
 _UNSIGNED_BYTE = 0x08
-_LONGEST_HEADER = 4 + 4 * 255
+_MOST_DIMS = 8
+_LONGEST_HEADER = 4 + 4 * _MOST_DIMS
 
 
 def read_idx(path: Path) -> UInt8Array:
@@ -24,6 +25,8 @@ def read_idx(path: Path) -> UInt8Array:
     file of unsigned bytes.
     """
     try:
+        if (size := path.stat().st_size) > MAX_ELEMENTS + _LONGEST_HEADER:
+            raise BadInputError(f"{path}: {size} bytes; an IDX file has at most {MAX_ELEMENTS}")
         content = path.read_bytes()
     except OSError as error:
         raise MissingInputError(f"{path}: cannot be opened ({error.strerror})") from error
@@ -41,6 +44,8 @@ def read_idx(path: Path) -> UInt8Array:
             f"{path}: IDX type 0x{kind:02x}; only 0x08, unsigned bytes, is supported"
         )
     header = 4 + 4 * n_dims
+    if n_dims > _MOST_DIMS:
+        raise BadInputError(f"{path}: IDX header of {n_dims} dimensions, more than {_MOST_DIMS}")
     if n_dims == 0 or len(content) < header:
         raise BadInputError(f"{path}: IDX header of {n_dims} dimensions is truncated")
     shape = tuple(int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(n_dims))

@@ -25,6 +25,7 @@ from training.images.datasets import ImageData
 from training.images.figures import save_grid, save_histogram, save_rows
 from training.images.image_set import FEWEST_TRAINED
 from training.images.outputs import (
+    begin_results,
     finish_run,
     open_output,
     table,
@@ -100,6 +101,7 @@ def one_class(
     for name, group, place in zip(names, groups, places, strict=True):
         open_output(place)
         case = _run_case(data, group, settings, place, tensorboard=tensorboard, name=name)
+        begin_results(folder)
         earlier_seconds += case.result.earlier_seconds
         for kind in kinds:
             metrics[f"{kind}auc"][name] = case.auc[kind]
@@ -195,15 +197,17 @@ def present_classes(data: ImageData) -> list[int]:
 
 def _refuse_too_few(data: ImageData, groups: Sequence[Sequence[int]]) -> None:
     """Raise ``BadInputError`` before any training, which takes minutes for each group."""
+    n_of_class = np.bincount(data.train.labels, minlength=len(data.train.class_names))
     for group in groups:
+        for one in group:
+            if n_of_class[one] < FEWEST_TRAINED:
+                raise BadInputError(
+                    f"class {data.train.class_names[one]} has "
+                    f"{counted(int(n_of_class[one]), 'training image')}; "
+                    f"at least {FEWEST_TRAINED} are needed"
+                )
         name = "+".join(data.train.class_names[i] for i in group)
-        n_train = int(np.isin(data.train.labels, group).sum())
         is_normal = np.isin(data.test.labels, group)
-        if n_train < FEWEST_TRAINED:
-            raise BadInputError(
-                f"class {name} has {counted(n_train, 'training image')}; "
-                f"at least {FEWEST_TRAINED} are needed"
-            )
         if is_normal.all() or not is_normal.any():
             missing = "anomalous" if is_normal.all() else "normal"
             raise BadInputError(
@@ -214,12 +218,13 @@ def _refuse_too_few(data: ImageData, groups: Sequence[Sequence[int]]) -> None:
 def _class_indices(data: ImageData, names: Sequence[str]) -> list[int]:
     """Return the classes called ``names``, by their names or their numbers."""
     known = data.train.class_names
+    numbers = [str(number) for number in range(len(known))]
     indices: set[int] = set()
     for name in names:
         if name in known:
             indices.add(known.index(name))
-        elif name.isdecimal() and int(name) < len(known):
-            indices.add(int(name))
+        elif name in numbers:
+            indices.add(numbers.index(name))
         else:
             raise UsageError(f"--normal {name}: no such class; the classes are {', '.join(known)}")
     if indices >= {*present_classes(data)}:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.durable import replace_content
 from monitor.errors import MissingInputError
 from training.history import FitResult, write_history
 from training.images.figures import save_history
@@ -27,6 +28,14 @@ def open_output(folder: Path) -> Path:
     except OSError as error:
         raise MissingInputError(f"--out {folder}: {error.strerror}") from error
     return folder
+
+
+def begin_results(folder: Path) -> None:
+    """Remove the ``metrics.json`` of an earlier run before its other files are replaced.
+
+    A run that is stopped from here on would leave it beside weights of another training.
+    """
+    (folder / METRICS_NAME).unlink(missing_ok=True)
 
 
 def write_run(folder: Path, model: ImageModel, result: FitResult) -> None:
@@ -58,7 +67,7 @@ def finish_run(folder: Path, metrics: Mapping[str, Any], *trained_in: Path) -> N
     that no training is lost by an interruption.
     """
     text = json.dumps(dict(metrics), indent=2, allow_nan=False)
-    (folder / METRICS_NAME).write_text(text + "\n", encoding="utf-8")
+    replace_content(folder / METRICS_NAME, f"{text}\n".encode())
     for place in (folder, *trained_in):
         (place / CHECKPOINT_NAME).unlink(missing_ok=True)
         (place / ROTATIONS_CHECKPOINT_NAME).unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from training.images.image_set import split_validation
 from training.images.model import ImageModel
 from training.images.networks import VariationalAutoencoder
 from training.images.outputs import (
+    begin_results,
     compared_with_pca,
     finish_run,
     open_output,
@@ -87,6 +88,7 @@ def reconstruct(
         tensorboard=tensorboard,
         description=f"{data.name}, {settings.architecture} {settings.latent_dim}",
     )
+    begin_results(folder)
     x_train, x_test = data.train.scaled(), data.test.scaled()
     rebuilt, linear = model.reconstruct(x_test), _pca(x_train, x_test, settings.latent_dim)
     test_mse, pca_mse = _mse(rebuilt, x_test), _mse(linear, x_test)
