@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load, save
 
 from monitor.calibration.machine_match import match_recordings
 from monitor.cli import run_command
 from monitor.domain import LogMelBlock
-from monitor.errors import BadInputError, ConfigError, UsageError
+from monitor.errors import BadInputError, BundleError, ConfigError, UsageError
 from monitor.features.log_mel import FrameWindows
-from monitor.model.bundle import load_bundle
+from monitor.model.bundle import Bundle, load_bundle
 from monitor.model.network import Network
 from monitor.model.scorer import Scorer, run_selftest
 from monitor.offline.healthy_set import score_healthy
@@ -238,6 +241,62 @@ def test_the_command_writes_a_bundle_and_replaces_it_only_when_asked(
     assert (Path(replaced["previous"]) / "report.html").exists()
     assert load_bundle(out).sha256 == replaced["sha256"] != document["sha256"]
     assert load_bundle(out).manifest.provenance["continued"] == document["sha256"]
+
+
+def with_weights(path: Path, content: bytes, **network: object) -> Bundle:
+    """Change the weights and the description of the network of a bundle, with correct hashes."""
+    manifest = json.loads((path / "bundle.json").read_text())
+    manifest["files"]["weights.safetensors"] = hashlib.sha256(content).hexdigest()
+    manifest["network"] |= network
+    (path / "weights.safetensors").write_bytes(content)
+    (path / "bundle.json").write_text(json.dumps(manifest))
+    return load_bundle(path)
+
+
+def test_weights_that_cannot_be_continued_are_named(tmp_path: Path, trained: AudioResult) -> None:
+    """They would end in a traceback, or with the advice to lower the learning rate."""
+    path = tmp_path / "bundle"
+    shutil.copytree(trained.bundle.path, path)
+    good = (path / "weights.safetensors").read_bytes()
+    infinite = save({name: tensor / 0 for name, tensor in load(good).items()})
+    for content, says in (
+        (b"no weights", "not a file of weights"),
+        (good[:-9], "not a file of weights"),
+        (infinite, "must be finite numbers"),
+        (save({}), "does not match the network"),
+    ):
+        with pytest.raises(BundleError, match=rf"weights\.safetensors: .*{says}"):
+            network_of(with_weights(path, content))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        ({"n_frames": 10**9}, "the features make"),
+        ({"channels": [10**9, 10**9]}, "does not match the network"),
+        ({"bottleneck": 383}, "does not match the network"),
+        ({"scored_bands": "all"}, "scored_bands must be a whole number from 1 to 24"),
+    ],
+)
+def test_a_network_that_is_not_in_the_bundle_is_refused(
+    tmp_path: Path,
+    trained: AudioResult,
+    request_: AudioRequest,
+    network: dict[str, object],
+    says: str,
+) -> None:
+    """It would fill the memory, or end in a traceback."""
+    path = tmp_path / "bundle"
+    shutil.copytree(trained.bundle.path, path)
+    bundle = with_weights(path, (path / "weights.safetensors").read_bytes(), **network)
+
+    def use() -> None:
+        read_training_data(replace(request_, continued=path))
+        network_of(bundle)
+
+    with pytest.raises(BundleError, match=says):
+        use()
 
 
 def test_files_that_are_no_recordings_are_reported(

@@ -185,6 +185,10 @@ def test_a_network_without_a_kind_is_that_of_an_earlier_version() -> None:
     [
         ({"n_mels": 24}, "not the description"),
         ({"n_mels": 24, "n_frames": 2, "channels": [4], "bottleneck": 99}, "no bottleneck"),
+        ({"n_mels": 24, "n_frames": 16, "channels": [-4], "bottleneck": 4}, "at least 1"),
+        ({"n_mels": 24, "n_frames": 16, "channels": [], "bottleneck": 4}, "at least one is"),
+        ({"n_mels": 24, "n_frames": 16, "channels": [4], "bottleneck": True}, "at least 1"),
+        ({"n_mels": 24, "n_frames": 16, "channels": ["x"], "bottleneck": 4}, "at least 1"),
         ({"n_mels": 24, "n_frames": 16, "channels": [4], "kind": "later"}, "kind is 'later'"),
     ],
 )

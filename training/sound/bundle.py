@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from monitor.domain import FloatArray
@@ -16,6 +17,7 @@ from monitor.errors import BundleError
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.bundle import MANIFEST, Bundle, SelfTest, save_bundle
 from monitor.model.capture import Capture
+from monitor.model.hash_check import read_verified
 from monitor.model.head import Head
 from monitor.model.manifest import Calibration, ScoreChoice
 from monitor.model.operation import Operation
@@ -23,6 +25,7 @@ from monitor.model.peak_evidence import PeakEvidence
 from training.run_folder import versions
 from training.sound.controls import Control
 from training.sound.evidence_graph import EvidenceGraph
+from training.sound.module_network import MODULE
 from training.sound.network import SoundAutoencoder
 from training.sound.network_kinds import described_network, description_of
 from training.sound.onnx_export import export_onnx
@@ -91,20 +94,42 @@ def network_of(bundle: Bundle, imported: str | None = None) -> SoundAutoencoder:
     ``imported``: where the code of a network from outside is, see ``described_network``.
     """
     shape = {k: v for k, v in bundle.manifest.network.items() if k != "parameters"}
+    made, spec = (shape.get("n_mels"), shape.get("n_frames")), bundle.spec
+    if made != (spec.n_mels, spec.window_frames):
+        raise BundleError(
+            f"{bundle.path / MANIFEST}: network: n_mels and n_frames are {made}, the features make "
+            f"{(spec.n_mels, spec.window_frames)}"
+        )
+    weights = _stored_weights(bundle)
     try:
+        if shape.get("kind") != MODULE:
+            # First without memory: a wrong description could need more than there is.
+            with torch.device("meta"):
+                described_network(shape, imported).load_state_dict(weights, assign=True)
         network = described_network(shape, imported)
+        network.load_state_dict(weights)
     except BundleError as error:
         raise BundleError(f"{bundle.path / MANIFEST}: {error}") from error
-    if WEIGHTS not in bundle.manifest.files:
-        raise BundleError(f"{bundle.path}: has no {WEIGHTS}, so its training cannot be continued")
-    try:
-        network.load_state_dict(load((bundle.path / WEIGHTS).read_bytes()))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise BundleError(
             f"{bundle.path / WEIGHTS}: does not match the network in bundle.json ({reason})"
         ) from error
     return network
+
+
+def _stored_weights(bundle: Bundle) -> dict[str, torch.Tensor]:
+    """The tensors of ``weights.safetensors``. Raises ``BundleError``."""
+    path = bundle.path / WEIGHTS
+    if WEIGHTS not in bundle.manifest.files:
+        raise BundleError(f"{bundle.path}: has no {WEIGHTS}, so its training cannot be continued")
+    try:
+        weights = load(read_verified(path, bundle.manifest.files[WEIGHTS], MANIFEST))
+    except SafetensorError as error:
+        raise BundleError(f"{path}: not a file of weights ({error})") from error
+    if not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise BundleError(f"{path}: the weights must be finite numbers")
+    return weights
 
 
 def reconstruct_db(graph: EvidenceGraph, windows_db: FloatArray) -> FloatArray:

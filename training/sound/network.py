@@ -33,7 +33,13 @@ class SoundNetworkSpec:
     scored_bands: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a bottleneck that is as large as the window, and bands that do not exist."""
+        """Refuse a bottleneck that is as large as the window, and bands that do not exist.
+
+        Raises ``ValueError`` and ``UsageError``.
+        """
+        sizes = (self.n_mels, self.n_frames, self.bottleneck, self.n_scored, *self.channels)
+        if any(not isinstance(size, int) or size is True or size < 1 for size in sizes):
+            raise ValueError("sizes must be whole numbers of at least 1")
         if not 1 <= self.n_scored <= self.n_mels:
             raise ValueError(f"scored_bands {self.scored_bands}: expected 1 to {self.n_mels}")
         require_bottleneck(self.bottleneck, self.n_scored * self.n_frames)

@@ -46,6 +46,8 @@ def described_network(values: dict[str, Any], imported: str | None = None) -> So
     shape = {name: value for name, value in values.items() if name not in unused}
     try:
         spec = SoundNetworkSpec(**{**shape, "channels": tuple(shape["channels"])})
+        if kind != MODULE and not spec.channels:
+            raise ValueError("channels: at least one is needed")
     except (KeyError, TypeError, ValueError, UsageError) as error:
         raise BundleError(f"network: not the description of a sound network ({error})") from error
     match kind:

@@ -16,9 +16,9 @@ from monitor.audio.recordings import (
     recording_files,
 )
 from monitor.calibration.findings import SetFindings
-from monitor.errors import BadInputError, UsageError
+from monitor.errors import BadInputError, BundleError, UsageError
 from monitor.features.log_mel_spec import LogMelSpec
-from monitor.model.bundle import Bundle, load_bundle
+from monitor.model.bundle import MANIFEST, Bundle, load_bundle
 from monitor.model.manifest import ScoreKind
 from monitor.model.operation import Operation
 from monitor.model.recording_score import BLOCK_S
@@ -243,6 +243,13 @@ def _scored_bands(
     """The bands that all recordings reach, or those of the bundle that is continued."""
     if continued is not None:
         scored_bands: int | None = continued.manifest.network.get("scored_bands")
+        if scored_bands is not None and not (
+            type(scored_bands) is int and 1 <= scored_bands <= spec.n_mels
+        ):
+            raise BundleError(
+                f"{continued.path / MANIFEST}: network: scored_bands must be a whole number from "
+                f"1 to {spec.n_mels}"
+            )
         return scored_bands
     return spec.bands_below(reach_hz([*own, *chain.from_iterable(references)], spec, share))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -43,7 +43,9 @@ class NetworkSettings(BaseModel):
     batch_size: int = Field(default=64, ge=2, le=4096)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0)
-    channels: tuple[int, ...] = Field(default=(32, 32), min_length=1, max_length=6)
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
+        default=(32, 32), min_length=1, max_length=6
+    )
     bottleneck: int = Field(default=8, ge=1)
     network: str | None = Field(default=None, max_length=200)
     """``module:function`` of a network to use instead of that of Auscult, see
