@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -51,6 +51,13 @@ def moved_rfc3339(time: str, by_s: float) -> str:
 
 def _rfc3339_of(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def local_time(unix_s: float, zone: tzinfo | None = None) -> datetime:
+    """The time on the wall in ``zone``; None is the zone of this computer as it is set now."""
+    if zone is None:
+        time.tzset()  # or a process would keep the zone with which it was started
+    return datetime.fromtimestamp(unix_s, UTC).astimezone(zone)
 
 
 @dataclass(frozen=True, slots=True)

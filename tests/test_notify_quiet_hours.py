@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
+from time import tzset
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.notify.quiet_hours import QuietTime
+from monitor.notify.wording import Wording
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = QuietTime(start=time(22), end=time(6), zone=BERLIN)
@@ -55,6 +57,23 @@ def test_days_are_those_on_which_the_night_begins(at: str, expected: bool) -> No
     """A night of two days would be quiet for a half only."""
     friday = QuietTime(start=time(22), end=time(6), zone=BERLIN, days=frozenset({4}))
     assert covers(friday, at) is expected
+
+
+def test_the_zone_of_the_computer_is_the_one_that_is_set_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who sets the zone after the installation would be woken at night until the next restart."""
+    night = QuietTime(start=time(22), end=time(6))
+    evening = datetime(2026, 11, 23, 22, 30, tzinfo=BERLIN)
+    message = Wording(evening)
+    with monkeypatch.context() as environment:
+        environment.setenv("TZ", "UTC")
+        assert not night.covers(evening.timestamp())
+        assert "21:30 UTC" in message.test("phone").body
+        environment.setenv("TZ", "Europe/Berlin")
+        assert night.covers(evening.timestamp())
+        assert "22:30 CET" in message.test("phone").body
+    tzset()
 
 
 @given(TIMES, TIMES, MOMENTS)

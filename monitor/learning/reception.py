@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from monitor.clock import rfc3339
+from monitor.clock import local_time, rfc3339
 from monitor.detection.duty_cycle import DutyPart
 from monitor.detection.healthy_duty import PARTS_A_DAY
 from monitor.detection.operation import OperationStatus
@@ -182,7 +182,7 @@ class Reception:
             recorded_at=rfc3339(start_unix_s),
             heard_s=heard_s,
             day=int(heard_s // state.day_s),
-            hour=start.astimezone().hour,
+            hour=local_time(start_unix_s).hour,
             kind=sound.kind,
             level_dbfs=round(sound.level_dbfs, 1),
             seconds=sound.seconds,

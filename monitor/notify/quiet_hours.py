@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import time, timedelta, tzinfo
+
+from monitor.clock import local_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +25,7 @@ class QuietTime:
 
     def covers(self, unix_s: float) -> bool:
         """Whether a moment is in the quiet time, by the clock on the wall of the zone."""
-        local = datetime.fromtimestamp(unix_s, UTC).astimezone(self.zone)
+        local = local_time(unix_s, self.zone)
         now, today = local.time(), local.date()
         if self.start < self.end:
             return today.weekday() in self.days and self.start <= now < self.end

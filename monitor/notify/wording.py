@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Literal
 
+from monitor.clock import local_time
 from monitor.notify.incident import Incident
 from monitor.text.escaping import one_line
 from monitor.text.wording import bands_text, counted, duration, rounded
@@ -154,10 +155,10 @@ class Wording:
     def _time(self, at: str) -> str:
         """The time of the day in the zone, with the zone, and with the date if it is another."""
         try:
-            local = datetime.fromisoformat(at).astimezone(self.zone)
+            local = local_time(datetime.fromisoformat(at).timestamp(), self.zone)
         except (ValueError, OverflowError):
             return quoted(at)
-        is_today = local.date() == self.now.astimezone(self.zone).date()
+        is_today = local.date() == local_time(self.now.timestamp(), self.zone).date()
         return local.strftime("%H:%M %Z" if is_today else "%Y-%m-%d %H:%M %Z")
 
 

@@ -6,13 +6,12 @@ import json
 import logging
 import threading
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, rfc3339
+from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch, local_time, rfc3339
 from monitor.detection.operation import OperationChange, OperationStatus
 from monitor.service.write_behind import WRITE_BEHIND
 from monitor.text.regular_files import MOST_STATE_BYTES, read_regular
@@ -152,7 +151,7 @@ class OperationRecord:
         return today
 
     def _local_date(self) -> str:
-        return datetime.fromtimestamp(self._clock.unix_s()).astimezone().date().isoformat()
+        return local_time(self._clock.unix_s()).date().isoformat()
 
     def _read(self, bundle_sha256: str) -> _Counts:
         fresh = _Counts(bundle_sha256)
