@@ -87,9 +87,10 @@ def test_an_outbox_that_lost_its_name_is_left_before_another_is_opened(
         alerts = [outbox.append(draft("raised"))]
         path.unlink()
         if other is not None:
-            with Outbox(path.with_name(other)) as another:
+            elsewhere = path.parent / "elsewhere" / other
+            with Outbox(elsewhere) as another:
                 alerts.insert(0, another.append(draft("raised", machine="another")))
-            path.with_name(other).rename(path)
+            elsewhere.rename(path)
         alerts.append(outbox.append(draft("cleared")))
         assert outbox.pending() == alerts
         assert outbox.health().depth == len(alerts)

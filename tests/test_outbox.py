@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
 import sqlite3
@@ -21,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from monitor.alerts import Alert, AlertDraft, AlertKind
 from monitor.clock import rfc3339
 from monitor.errors import BadInputError, ConfigError, MissingInputError, ServiceUnavailableError
+from monitor.outbox.lock import lock_path
 from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
@@ -136,6 +139,28 @@ def test_second_daemon_is_refused(path: Path) -> None:
     with Outbox(path), pytest.raises(ServiceUnavailableError, match="another Auscult process"):
         Outbox(path)
     Outbox(path).close()
+
+
+def test_second_daemon_is_refused_after_the_lock_was_deleted(path: Path) -> None:
+    """Users delete the file of a lock that they take for an old one."""
+    with Outbox(path):
+        lock_path(path).unlink()
+        for _ in range(2):
+            with pytest.raises(ServiceUnavailableError, match="another Auscult process"):
+                Outbox(path)
+    Outbox(path).close()
+
+
+def test_a_folder_that_others_lock_does_not_stop_the_daemon(path: Path) -> None:
+    """Every user who may read the folder could prevent the monitoring."""
+    Outbox(path).close()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with Outbox(path) as outbox:
+            assert outbox.health().state == "ok"
+    finally:
+        os.close(folder)
 
 
 def test_file_of_a_later_version_is_left_alone(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from monitor.config.state_folder import (
 )
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError
 from monitor.evidence.folder import EvidenceFolder
+from monitor.folder_lock import lock_folder_of
 from monitor.history.reader import HistoryReader
 from monitor.notify.address import read_address
 from monitor.notify.ledger_file import LedgerFile
@@ -199,28 +199,28 @@ def _locked(folder: Path) -> Iterator[None]:
     If the disk is full or read-only and there is no lock, nothing is locked: messages that are sent
     twice are better than none.
     """
-    descriptor = _lock_file(folder)
-    if descriptor is None:
-        yield
-        return
-    try:
+    path = folder / "lock"
+    is_new = not os.path.lexists(path)
+    with ExitStack() as stack:
+        descriptor = _lock_file(folder, path)
+        if descriptor is not None:
+            stack.callback(os.close, descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            of_folder = lock_folder_of(path, descriptor, is_new=is_new)
         except OSError:
             raise ServiceUnavailableError(
                 f"{folder}: another auscult notify uses this folder: stop that one first"
             ) from None
+        if of_folder is not None:
+            stack.callback(os.close, of_folder)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _lock_file(folder: Path) -> int | None:
+def _lock_file(folder: Path, path: Path) -> int | None:
     """A descriptor of the file to lock; None if the disk accepts none.
 
     Raises ``ServiceUnavailableError`` if the folder cannot be used for another reason.
     """
-    path = folder / "lock"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

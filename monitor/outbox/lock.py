@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 from pathlib import Path
 
 from monitor.errors import ServiceUnavailableError
+from monitor.folder_lock import lock_folder_of
 
 
 def lock_path(path: Path) -> Path:
@@ -14,28 +15,30 @@ def lock_path(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def locked(path: Path) -> int | None:
-    """Lock ``path`` until the returned descriptor is closed or the process ends in any way.
+def locked(path: Path) -> tuple[int, ...]:
+    """Lock ``path`` and its folder until the returned descriptors are closed or the process ends.
 
-    ``None`` if the file can neither be made nor opened: then a second process cannot
-    write on this disk either. Raises ``ServiceUnavailableError`` when another process
-    holds the lock.
+    None are returned if neither the file nor the folder can be opened: then a second process cannot
+    write on this disk either. Raises ``ServiceUnavailableError`` when another process holds the
+    lock, also after its file was deleted.
     """
     flags = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO may have its name, or a folder
+    descriptor: int | None = None
+    is_new = False
     try:
+        is_new = not path.exists()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
     except OSError:
-        try:
+        with contextlib.suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY | flags)
-        except OSError:
-            return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        folder = lock_folder_of(path, descriptor, is_new=is_new)
     except OSError as error:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
         raise ServiceUnavailableError(
-            f"{path.parent}: another Auscult process is using this state folder ({path.name} is "
-            "locked); give each daemon its own"
+            f"{path.parent}: another Auscult process is using this state folder; give each daemon "
+            "its own"
         ) from error
-    return descriptor
+    return tuple(one for one in (descriptor, folder) if one is not None)

@@ -245,6 +245,6 @@ class Outbox:
             raise ServiceUnavailableError(f"outbox {self.path}: closed")
 
     def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        for descriptor in self._lock:
+            os.close(descriptor)
+        self._lock = ()

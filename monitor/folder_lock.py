@@ -1,0 +1,48 @@
+"""The lock of a folder that one process at a time may write."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+
+def lock_folder_of(path: Path, descriptor: int | None, *, is_new: bool) -> int | None:
+    """Lock the file ``path``, which is open as ``descriptor``, and its folder.
+
+    Both are locked until their descriptors are closed or the process ends in any way. Returns the
+    descriptor of the folder, ``None`` if it cannot be opened. Raises ``BlockingIOError`` when
+    another process holds the lock.
+
+    ``is_new``: whether the file did not exist before. Somebody may have taken it for one that a
+    killed process left, and deleted it while it was locked. Therefore the folder must be free as
+    well if the file is new, or cannot be opened (``descriptor`` is ``None``). Otherwise the lock
+    of the file decides: every user who may read the folder can lock it.
+    """
+    try:
+        folder: int | None = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        folder = None
+    try:
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if folder is not None:
+            _lock_folder(folder, path, must_be_free=is_new or descriptor is None)
+    except BaseException:
+        if folder is not None:
+            os.close(folder)
+        raise
+    return folder
+
+
+def _lock_folder(folder: int, path: Path, *, must_be_free: bool) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if must_be_free:
+            with contextlib.suppress(OSError):  # the next attempt must be refused as well
+                path.unlink()
+            raise
+    except OSError:  # some network file systems cannot lock a folder
+        pass
