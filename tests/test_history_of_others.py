@@ -1,4 +1,4 @@
-"""A history that this user may not read: a trouble, and not a history that is yet to come."""
+"""Files of the daemon that this user may not read: a trouble, and not files yet to come."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pytest
 from monitor.errors import BadInputError
 from monitor.history.reader import HistoryReader
 from monitor.history.store import HistoryStore
+from monitor.outbox.queue import Outbox
+from monitor.outbox.reader import read_outbox
 from monitor.web.past import FILE_NAME, Past
 from monitor.web.work import Workers
 
@@ -52,6 +54,20 @@ def test_the_reason_is_the_permission(state_dir: Path) -> None:
     """SQLite only reports that it cannot open the file."""
     with as_another_user(), pytest.raises(BadInputError, match=REASON):
         HistoryReader(state_dir / FILE_NAME).machines()
+
+
+def test_an_outbox_of_another_user_is_named_with_its_owner(state_dir: Path) -> None:
+    """A service whose file was made by root would only report that it cannot be opened."""
+    path = state_dir / "outbox.sqlite3"
+    state_dir.chmod(0o755)
+    Outbox(path).close()
+    path.chmod(0)
+    reason = f"no permission: it belongs to the user {path.owner()}"
+    with as_another_user():
+        with pytest.raises(BadInputError, match=reason):
+            read_outbox(path)
+        with Outbox(path) as outbox:
+            assert reason in outbox.health().detail
 
 
 def test_the_page_shows_it(state_dir: Path) -> None:

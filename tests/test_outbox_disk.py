@@ -18,6 +18,7 @@ from monitor.outbox.queue import Outbox
 from monitor.outbox.reader import read_outbox
 from monitor.outbox.waiting import WaitingAlerts
 from tests.alert_drafts import draft
+from tests.clocks import FakeClock
 from tests.disks import fill, folder_in_memory, small_disk_at
 from tests.waiting import wait_for
 
@@ -253,3 +254,14 @@ def test_only_the_user_of_the_daemon_can_read_the_outbox(path: Path) -> None:
         modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.glob("outbox*")}
     assert len(modes) > 1
     assert set(modes.values()) == {0o600}
+
+
+def test_numbers_do_not_start_again_while_the_clock_shows_1970(path: Path) -> None:
+    """The power failure that damages the file also sets the clock of a board without a battery."""
+    with Outbox(path) as outbox:
+        known = [outbox.append(draft()).sequence for _ in range(3)]
+    path.write_bytes(b"damaged")
+    clock = FakeClock()
+    clock.set_by_s = 60.0 - clock.unix_s()
+    with Outbox(path, clock=clock) as outbox:
+        assert outbox.append(draft()).sequence > max(known) + 1_000_000_000

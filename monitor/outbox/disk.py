@@ -23,7 +23,7 @@ from monitor.errors import ConfigError
 from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.rows import StoredAlert, to_stored_alert, to_stored_machine
 from monitor.outbox.salvage import move_aside, salvage
-from monitor.outbox.schema import StoreError, StoreTooNewError, is_damage
+from monitor.outbox.schema import StoreError, StoreTooNewError, is_damage, reason_of
 from monitor.outbox.store import OutboxStore
 from monitor.outbox.unwritten import Unwritten
 
@@ -210,7 +210,7 @@ class OutboxDisk:
                 error = new_error
             else:
                 return
-        reason = f"outbox {self._path}: {error}"
+        reason = f"outbox {self._path}: {reason_of(error, self._path)}"
         if reason != self.trouble:
             _log.error("%s; alerts are kept in memory until the disk accepts them", reason)
             self.trouble = reason
@@ -229,7 +229,7 @@ class OutboxDisk:
             self._store = OutboxStore.open_read_only(self._path)
             self.memory.merge(self._store)
         except _DISK_ERRORS as error:
-            _log.error("outbox %s: cannot be read: %s", self._path, error)
+            _log.error("outbox %s: cannot be read: %s", self._path, reason_of(error, self._path))
 
     def _replace_damaged(self, error: Exception) -> None:
         """Start a new file with what is in memory and what can be read from the damaged one."""

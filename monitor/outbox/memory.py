@@ -13,6 +13,9 @@ from monitor.outbox.store import OutboxStore
 from monitor.outbox.unrecorded import Unrecorded
 from monitor.outbox.unwritten import Unwritten
 
+_LEAST_SEQUENCE = 1_767_225_600
+"""2026-01-01 in Unix time: no machine has as many alerts."""
+
 
 class OutboxMemory:
     """The series of each machine, the dropped alerts, and the changes that are not written yet.
@@ -93,8 +96,11 @@ class OutboxMemory:
         return list(names)
 
     def assume_sequence(self) -> None:
-        """Continue sequence numbers from the Unix time, because the last ones are unknown."""
-        self.assumed_sequence = int(self._clock.unix_s())
+        """Continue sequence numbers from the Unix time, because the last ones are unknown.
+
+        After the power failure that damaged the file, the clock of a board may show 1970.
+        """
+        self.assumed_sequence = max(int(self._clock.unix_s()), _LEAST_SEQUENCE)
 
     def merge(self, store: OutboxStore) -> None:
         """Take over what an earlier process wrote to this file. Raises ``sqlite3.Error``."""

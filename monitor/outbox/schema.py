@@ -71,9 +71,27 @@ def is_damage(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException, path: Path) -> str:
-    """Why the outbox cannot be read; SQLite reports a full disk as an I/O error."""
+    """Why the outbox cannot be used; SQLite reports a full disk as an I/O error.
+
+    It reports a file of another user only as one that cannot be opened.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} and (owner := _of_another(path)):
+        return f"no permission: it belongs to the user {owner}"
     disk = "" if isinstance(error, StoreError) else refusal(path.parent)
     return f"{error} ({disk})" if disk else str(error)
+
+
+def _of_another(path: Path) -> str:
+    """The user to whom a file belongs that this process may not write; empty if it may."""
+    try:
+        if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+            return ""
+        return path.owner()
+    except OSError:
+        return ""
+    except KeyError:  # a user without a name
+        return str(path.stat().st_uid)
 
 
 def create(path: Path) -> None:
