@@ -6,10 +6,12 @@ import random
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitor.clock import rfc3339
 from monitor.errors import BadInputError, MissingInputError
 from monitor.history import opening
 from monitor.history.reader import HistoryReader
@@ -180,6 +182,25 @@ def test_one_row_describes_an_alert(store: HistoryStore, path: Path) -> None:
     assert history.alert("b") is None
     write(store, alert("raised", START_UNIX_S + 700))  # the same fault, after a stop
     assert history.alerts(since_s=START_UNIX_S + 601)[0].cleared_at is None
+
+
+@pytest.mark.parametrize("set_by_s", [-1800 * 86_400.0, 1800 * 86_400.0])
+def test_an_alert_is_listed_by_the_clock_that_was_corrected(
+    store: HistoryStore, path: Path, set_by_s: float
+) -> None:
+    """An alert of a clock that was years ahead would be in no list until then."""
+    messages = [
+        replace(one, payload={**one.payload, "started_at": rfc3339(started_s), "sequence": number})
+        for number, one, started_s in (
+            (1, alert("raised", START_UNIX_S - set_by_s), START_UNIX_S - set_by_s - 6),
+            (2, alert("updated", START_UNIX_S + 60), START_UNIX_S - 6),
+            (3, alert("cleared", START_UNIX_S + 120), START_UNIX_S - 6),
+        )
+    ]
+    write(store, *messages)
+    (found,) = HistoryReader(path).alerts(since_s=START_UNIX_S - 60, until_s=START_UNIX_S + 300)
+    assert (found.raised_at, found.raised_unix_s) == (rfc3339(START_UNIX_S), START_UNIX_S)
+    assert (found.cleared_at, found.n_updates) == (rfc3339(START_UNIX_S + 120), 1)
 
 
 def test_a_history_that_does_not_exist(path: Path) -> None:

@@ -137,6 +137,20 @@ def test_what_is_too_old_is_deleted(kept: Kept) -> None:
     assert len(kept.reader.events()) == 1
 
 
+def test_an_alert_that_is_open_is_kept(kept: Kept) -> None:
+    """A fault that was present before the clock was corrected would have no page after 6 hours."""
+    kept.file.limits = Limits(max_age_s=30 * DAY_S)
+    kept.write(a_year(-1, 2), alert("raised", 60.0, name="lost"), alert("raised", 100.0))
+    kept.pass_time(HistoryFile.TRUSTED_AFTER_S)
+    assert [one.alert_id for one in kept.reader.alerts()] == ["a"]
+    assert [one.kind for one in kept.reader.events()] == ["raised"]
+    kept.write({}, alert("cleared", kept.clock.unix_s()))
+    kept.pass_time(40 * DAY_S)
+    kept.write(a_year(40, 1))
+    kept.pass_time(3600.0)
+    assert kept.reader.alerts() == []
+
+
 def test_recordings_of_earlier_years_are_kept(kept: Kept) -> None:
     """The history of a folder with old recordings would be empty."""
     kept.file.limits = Limits(max_age_s=30 * DAY_S)

@@ -34,6 +34,15 @@ def test_an_alert_is_one_message_at_its_beginning_and_one_at_its_end(world: Worl
     assert "Lasted 6 minutes" in world.sent[1].message.body
 
 
+def test_the_length_is_by_the_clock_that_was_corrected(world: World) -> None:
+    """An alert that began before the clock of a board was right would have lasted 20 000 days."""
+    alert = world.raised("pump-7", started_at="1970-01-01T00:01:58.000Z")
+    world.settle()
+    world.happens("cleared", alert)
+    world.settle()
+    assert "Lasted 60 s" in world.sent[1].message.body
+
+
 def test_an_alert_that_ends_while_the_target_is_down_is_one_message(world: World) -> None:
     """After a failure of the network, a person would get alarms that are long over."""
     world.is_down = True

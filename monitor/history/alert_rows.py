@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from monitor.clock import moved_rfc3339
 from monitor.history.records import ALERT_KINDS, Event
 from monitor.text.json_objects import json_object
 
@@ -32,9 +34,12 @@ def update_alert(connection: sqlite3.Connection, event: Event, payload: str) -> 
 
 def _add_message(connection: sqlite3.Connection, event: Event, payload: str) -> None:
     is_cleared = event.kind == "cleared"
-    if _is_late(connection, event):
+    newest = _newest_message(connection, event.alert_id)
+    if _is_late(newest, event):
         _add_late(connection, event)
         return
+    if event.kind != "raised" and (set_by_s := _set_since_s(newest, event)):
+        _move_beginning(connection, event.alert_id, set_by_s)
     connection.execute(
         "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', ?)"
         " ON CONFLICT (alert_id) DO UPDATE SET cleared_at = excluded.cleared_at,"
@@ -50,19 +55,41 @@ def _add_message(connection: sqlite3.Connection, event: Event, payload: str) -> 
     )
 
 
-def _is_late(connection: sqlite3.Connection, event: Event) -> bool:
-    """Whether a later message of the alert is there: the disk refused this one at first."""
-    row = connection.execute(
-        "SELECT payload FROM alerts WHERE alert_id = ?", (event.alert_id,)
-    ).fetchone()
-    if row is None:
-        return False
+def _newest_message(connection: sqlite3.Connection, alert_id: str) -> Mapping[str, Any]:
+    """The newest message of an alert; empty without one."""
+    query = "SELECT payload FROM alerts WHERE alert_id = ?"
+    row = connection.execute(query, (alert_id,)).fetchone()
     try:
-        newest = json_object(row[0]).get("sequence")
+        return {} if row is None else json_object(row[0])
     except ValueError:  # a damaged row
-        return False
-    sequence = event.payload.get("sequence")
-    return isinstance(newest, int) and isinstance(sequence, int) and sequence < newest
+        return {}
+
+
+def _is_late(newest: Mapping[str, Any], event: Event) -> bool:
+    """Whether a later message of the alert is there: the disk refused this one at first."""
+    known, sequence = newest.get("sequence"), event.payload.get("sequence")
+    return isinstance(known, int) and isinstance(sequence, int) and sequence < known
+
+
+def _set_since_s(newest: Mapping[str, Any], event: Event) -> float:
+    """By how much the system clock was set since the message before: the beginning was moved."""
+    try:
+        before, now = (
+            datetime.fromisoformat(one["started_at"]).timestamp() for one in (newest, event.payload)
+        )
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return 0.0
+    return now - before
+
+
+def _move_beginning(connection: sqlite3.Connection, alert_id: str, by_s: float) -> None:
+    """Otherwise an alert of a clock that was years ahead would be in no list for years."""
+    query = "SELECT raised_at, raised_unix_s FROM alerts WHERE alert_id = ?"
+    raised_at, raised_unix_s = connection.execute(query, (alert_id,)).fetchone()
+    connection.execute(
+        "UPDATE alerts SET raised_at = ?, raised_unix_s = ? WHERE alert_id = ?",
+        (moved_rfc3339(raised_at, by_s), raised_unix_s + by_s, alert_id),
+    )
 
 
 def _add_late(connection: sqlite3.Connection, event: Event) -> None:

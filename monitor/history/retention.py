@@ -16,6 +16,9 @@ _PLAIN = "kind IN ('state', 'operation', 'warning')"
 """Events that are deleted as early as the minutes."""
 _ENDED = "coalesce(cleared_unix_s, raised_unix_s)"
 
+_OF_ALERT = "events.alert_id = alerts.alert_id AND events.alert_id != ''"
+"""The second part lets SQLite use the index, which has no other rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -60,7 +63,7 @@ class Retention:
         return False
 
     def expire(self, limits: Limits, now_s: float, monitored: Collection[str]) -> bool:
-        """Delete what is too old.
+        """Delete what is too old, but no alert of a monitored machine that is still open.
 
         The age of what a monitored machine gave is counted back from its newest value, if that is
         in the past: recordings of earlier years are then kept as well. For other machines, it is
@@ -71,16 +74,20 @@ class Retention:
             if name in monitored:
                 newest = self._newest(machine_id)
                 latest_s = now_s if newest is None else min(now_s, (newest + _DAY_MIN) * 60.0)
-            if self._expire_machine(machine_id, name, latest_s - limits.max_age_s):
+            cutoff_s = latest_s - limits.max_age_s
+            if self._expire_machine(machine_id, name, cutoff_s, is_monitored=name in monitored):
                 return True
             if name not in monitored and not self._has_any(machine_id, name):
                 with transaction(self._connection):
                     self._connection.execute("DELETE FROM machines WHERE name = ?", (name,))
         return False
 
-    def _expire_machine(self, machine_id: int, name: str, cutoff_s: float) -> bool:
+    def _expire_machine(
+        self, machine_id: int, name: str, cutoff_s: float, *, is_monitored: bool
+    ) -> bool:
         """Delete what one machine gave before a time, up to a number of rows."""
         left = self._EXPIRED_ROWS
+        kept = self._open_alert(name) if is_monitored else ""
         with transaction(self._connection):
             for table, length in PERIODS.items():
                 # A row is too old when its end is.
@@ -94,16 +101,29 @@ class Retention:
                     (machine_id, *found),
                 ).rowcount
             left -= self._connection.execute(
-                "DELETE FROM events WHERE position IN (SELECT position FROM events"
-                " WHERE machine = ? AND at_unix_s < ? LIMIT ?)",
-                (name, cutoff_s, left),
+                "DELETE FROM events WHERE position IN (SELECT position FROM events WHERE"
+                " machine = ? AND at_unix_s < ? AND (alert_id = '' OR alert_id != ?) LIMIT ?)",
+                (name, cutoff_s, kept, left),
             ).rowcount
             self._connection.execute(
-                f"DELETE FROM alerts WHERE machine = ? AND {_ENDED} < ? AND NOT EXISTS"  # noqa: S608 - constants
-                " (SELECT 1 FROM events WHERE events.alert_id = alerts.alert_id)",
-                (name, cutoff_s),
+                f"DELETE FROM alerts WHERE machine = ? AND {_ENDED} < ? AND alert_id != ? AND"  # noqa: S608 - constants
+                f" NOT EXISTS (SELECT 1 FROM events WHERE {_OF_ALERT})",
+                (name, cutoff_s, kept),
             )
         return left <= 0
+
+    def _open_alert(self, machine: str) -> str:
+        """The alert of a machine that is open; empty without one.
+
+        It may be dated long ago, because the clock was wrong then. If several are not cleared,
+        messages of the others were lost: only the newest can be open.
+        """
+        row = self._connection.execute(
+            "SELECT alert_id FROM alerts WHERE machine = ? AND cleared_unix_s IS NULL"  # noqa: S608 - constants
+            f" ORDER BY (SELECT max(position) FROM events WHERE {_OF_ALERT}) DESC LIMIT 1",
+            (machine,),
+        ).fetchone()
+        return "" if row is None else str(row[0])
 
     def _delete_oldest(self) -> bool:
         """Delete the oldest day of minutes, or the oldest hour if there is only one day.

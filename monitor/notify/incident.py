@@ -107,6 +107,8 @@ class Incident:
         self.provisional = alert.get("provisional") is True
         self.finding = first_finding(alert) or self.finding
         self._measure(alert)
+        if kind != "raised" and self.times == 1:  # moved if the clock was set since it was raised
+            self.started_at = text(alert, "started_at") or self.started_at
         if kind == "cleared":
             self.end(text(alert, "at") or self.started_at, position)
             self.end_reason = text(alert, "reason")
