@@ -297,6 +297,19 @@ def test_check_names_every_machine(bundle: Bundle, tmp_path: Path) -> None:
     assert machine["bundle_sha256"] == bundle.sha256
 
 
+def test_check_reports_a_state_folder_that_is_no_folder(bundle: Bundle, tmp_path: Path) -> None:
+    """The daemon would keep alerts in memory only, and would name files that exist."""
+    config = configured(tmp_path, bundle.path)
+    state = tmp_path / "state"
+    for is_link in (False, True):
+        state.symlink_to("state") if is_link else state.touch()
+        outcome = auscult("check", "--config", config)
+        assert outcome.status == 0
+        assert f"the state folder {state} is not a folder" in outcome.err
+        state.unlink()
+    assert auscult("check", "--config", config).err == ""
+
+
 @pytest.mark.parametrize("table", ["[detector]", "[machine.detector]"])
 def test_check_reports_a_threshold_for_faults_of_another_length(table: str, tmp_path: Path) -> None:
     """A threshold would not fit the configured length of faults, without a message."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.errors import BadInputError
+from monitor.errors import BadInputError, ServiceUnavailableError
 from monitor.history.reader import HistoryReader
 from monitor.history.store import HistoryStore
 from monitor.outbox.queue import Outbox
@@ -68,6 +68,8 @@ def test_an_outbox_of_another_user_is_named_with_its_owner(state_dir: Path) -> N
             read_outbox(path)
         with Outbox(path) as outbox:
             assert reason in outbox.health().detail
+    with Outbox(path), as_another_user(), pytest.raises(ServiceUnavailableError, match="another"):
+        Outbox(path)  # the file of the lock cannot be opened
 
 
 def test_the_page_shows_it(state_dir: Path) -> None:

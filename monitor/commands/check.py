@@ -11,7 +11,7 @@ from monitor.audio.files import read_blocks
 from monitor.commands.inspect import operating_states
 from monitor.commands.output import columns, emit, message
 from monitor.config.settings import load_config
-from monitor.config.state_folder import daemon_state_dir
+from monitor.config.state_folder import daemon_state_dir, state_dir_fault
 from monitor.detection.capture_check import declared_fault
 from monitor.detection.duty_cycle import duty_text
 from monitor.detection.settings import DetectorSettings
@@ -34,7 +34,10 @@ def check(config: Path, *, as_json: bool, with_password: bool = True) -> None:
     if with_password:
         settings.mqtt.read_password()
         warn_of_broker_secrets(settings.mqtt.used_password_file, settings.mqtt.client_key)
-    plans = make_plans(settings, state_dir=daemon_state_dir(settings, config))
+    folder = daemon_state_dir(settings, config)
+    if warning := state_dir_fault(folder):
+        message(f"warning: {warning}")
+    plans = make_plans(settings, state_dir=folder)
     document = {
         "config": str(config),
         "broker": f"{settings.mqtt.host}:{settings.mqtt.port}",

@@ -23,6 +23,13 @@ def state_dir(settings: Settings, config_path: Path) -> Path:
     return config_path.absolute().parent / "state"
 
 
+def state_dir_fault(folder: Path) -> str:
+    """Why nothing can be kept in a state folder, in one line; empty if it may be usable."""
+    if os.path.isdir(folder) or not os.path.lexists(folder):  # noqa: PTH112 - no errors
+        return ""
+    return f"the state folder {folder} is not a folder: nothing is kept after a restart"
+
+
 def daemon_state_dir(settings: Settings, config_path: Path) -> Path:
     """As ``state_dir``, for a command that is run by hand beside the daemon.
 

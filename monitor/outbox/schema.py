@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import sqlite3
 from pathlib import Path
 
@@ -76,22 +77,24 @@ def reason_of(error: BaseException, path: Path) -> str:
     It reports a file of another user only as one that cannot be opened.
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} and (owner := _of_another(path)):
+    if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY} and (owner := _other_owner(path)):
         return f"no permission: it belongs to the user {owner}"
     disk = "" if isinstance(error, StoreError) else refusal(path.parent)
     return f"{error} ({disk})" if disk else str(error)
 
 
-def _of_another(path: Path) -> str:
-    """The user to whom a file belongs that this process may not write; empty if it may."""
+def _other_owner(path: Path) -> str:
+    """The other user to whom a file belongs that this process may not write; empty otherwise."""
     try:
-        if os.access(path, os.R_OK | os.W_OK, effective_ids=True):
-            return ""
-        return path.owner()
+        user = path.stat().st_uid
     except OSError:
         return ""
-    except KeyError:  # a user without a name
-        return str(path.stat().st_uid)
+    if user == os.geteuid() or os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        return ""
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return str(user)
 
 
 def create(path: Path) -> None:

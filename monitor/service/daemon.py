@@ -12,7 +12,7 @@ from typing import Literal
 from monitor import __version__
 from monitor.clock import SYSTEM_CLOCK
 from monitor.config.settings import Settings, load_config
-from monitor.config.state_folder import history_path, outbox_path, state_dir
+from monitor.config.state_folder import history_path, outbox_path, state_dir, state_dir_fault
 from monitor.control.address import socket_path
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.operator_log import OperatorLog
@@ -163,6 +163,8 @@ def _open_outbox(
 ) -> tuple[HistoryFeed, RecordedOutbox]:
     """The history and the outbox that adds alerts to it, until ``stack`` ends."""
     folder = state_dir(settings, config)
+    if fault := state_dir_fault(folder):
+        log.error(fault)
     history = HistoryFeed(history_path(folder), settings.history)
     stack.callback(history.close)
     outbox = RecordedOutbox(
