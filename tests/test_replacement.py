@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -98,6 +99,15 @@ def test_a_full_disk_leaves_the_files_as_they_were(
         with pytest.raises(OSError, match="No space left"):
             replace_files(tmp_path, {"a": b"new a", "last": b"new"}, last="last")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_files_of_a_command_that_was_killed_are_removed(tmp_path: Path) -> None:
+    """They would stay in the bundle, and be copied with it each time it is replaced."""
+    abandoned, in_use = tmp_path / "a.new-999999999", tmp_path / f"a.new-{os.getpid()}"
+    for path in (abandoned, in_use, tmp_path / "a.new-name"):
+        path.touch()
+    replace_files(tmp_path, {"b": b"content"}, last="b")
+    assert {path.name for path in tmp_path.iterdir()} == {in_use.name, "a.new-name", "b"}
 
 
 def test_commands_at_the_same_time_keep_a_copy_each(bundle: Bundle) -> None:

@@ -243,6 +243,23 @@ def test_the_command_writes_a_bundle_and_replaces_it_only_when_asked(
     assert load_bundle(out).manifest.provenance["continued"] == document["sha256"]
 
 
+def test_no_report_of_an_earlier_bundle_is_left(
+    tmp_path: Path, trained: AudioResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that is stopped here would leave a report with another threshold."""
+    path = tmp_path / "bundle"
+    shutil.copytree(trained.bundle.path, path)
+    (path / "report.html").write_text("of an earlier bundle")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.sound.report._pictures", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_report(replace(trained, bundle=load_bundle(path)))
+    assert not (path / "report.html").exists()
+
+
 def with_weights(path: Path, content: bytes, **network: object) -> Bundle:
     """Change the weights and the description of the network of a bundle, with correct hashes."""
     manifest = json.loads((path / "bundle.json").read_text())

@@ -67,9 +67,14 @@ def complete_folder(target: Path) -> Iterator[Path]:
 def _remove_abandoned(target: Path) -> None:
     """Remove the unfinished folders of commands that were killed."""
     for folder in target.parent.glob(f"{glob.escape(target.name)}.part-*"):
-        process = folder.name.rpartition("-")[2]
-        if process.isdecimal() and not Path("/proc", process).exists():
+        if _is_abandoned(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Whether the thread whose number ends the name has ended."""
+    thread = path.name.rpartition("-")[2]
+    return thread.isdecimal() and not Path("/proc", thread).exists()
 
 
 def replace_files(folder: Path, contents: Mapping[str, bytes], last: str) -> None:
@@ -79,6 +84,9 @@ def replace_files(folder: Path, contents: Mapping[str, bytes], last: str) -> Non
     """
     new = {name: folder / f"{name}.new-{threading.get_native_id()}" for name in contents}
     try:
+        for path in folder.glob("*.new-*"):
+            if _is_abandoned(path):
+                path.unlink(missing_ok=True)  # another command may be faster
         for name, content in contents.items():
             new[name].write_bytes(content)
             sync(new[name])

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.calibration.threshold import HealthyRecording
+from monitor.durable import replace_content
 from monitor.model.manifest import BundleManifest
 from monitor.offline.html_page import Html, escaped, facts, heading, page, paragraph, picture, table
 from monitor.text.wording import rounded
@@ -72,12 +73,14 @@ def write_report(result: AudioResult, final: Path | None = None) -> Path:
     ``final``: where the bundle will be, if that is not where it is.
     """
     folder = result.bundle.path
+    path = folder / REPORT
+    path.unlink(missing_ok=True)  # that of a bundle before: its figures are not those of this one
     write_history(folder / HISTORY, result.history.history)
     pictures = dict(zip(FIGURES, _pictures(result), strict=True))
     for name, content in pictures.items():
         (folder / name).write_bytes(content)
-    path = folder / REPORT
-    path.write_text(page(folder.absolute().name, _parts(result, pictures, final)), encoding="utf-8")
+    text = page(folder.absolute().name, _parts(result, pictures, final))
+    replace_content(path, text.encode())
     return path
 
 
