@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -252,6 +253,22 @@ def test_the_socket_of_a_killed_daemon_is_replaced(folder: Path) -> None:
         assert served.ask()["answered"]
     finally:
         served.server.stop()
+    assert not path.exists()
+
+
+def test_a_socket_that_was_removed_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runtime folder of a user is removed at the logout: no command would find the daemon."""
+    monkeypatch.setattr(ControlServer, "WATCH_S", 0.02)
+    path = folder / "runtime" / "control.sock"
+    served = Served(path)
+    served.server.start()
+    for _ in range(2):
+        shutil.rmtree(path.parent)
+        wait_for(path.is_socket)
+        assert served.ask()["answered"]
+    served.server.stop()
     assert not path.exists()
 
 

@@ -51,6 +51,10 @@ class ListeningSocket:
                 self._path.unlink()
         self._unlock()
 
+    def is_removed(self) -> bool:
+        """Whether somebody has removed the socket, and nothing has its name."""
+        return not os.path.lexists(self._path)
+
     def _locked(self) -> int:
         """The lock that shows that a running process uses the socket."""
         path = self._path.with_name(self._path.name + ".lock")

@@ -18,7 +18,7 @@ from monitor.control.address import GROUP
 from monitor.control.dispatcher import Dispatcher
 from monitor.control.listening import ListeningSocket
 from monitor.control.messages import MAX_REQUEST_BYTES, refused
-from monitor.errors import UsageError
+from monitor.errors import ServiceUnavailableError, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +52,18 @@ class ControlServer:
     EVENTS_PER_S: ClassVar[float] = 200.0
     BURST: ClassVar[int] = 100
     STOP_TIMEOUT_S: ClassVar[float] = 1.0
+    WATCH_S: ClassVar[float] = 5.0
+    """How often to look whether the socket is still there. The runtime folder of a user is removed
+    when the user logs out."""
     _PAUSE_AFTER_ERROR_S: ClassVar[float] = 1.0
 
     def __init__(self, path: Path, dispatcher: Dispatcher, group: str = GROUP) -> None:
         """``group``: its members may use the socket, if the system has this group."""
         self._socket = ListeningSocket(path, group)
+        self._path = path
         self._dispatcher = dispatcher
+        self._watch_due_s = 0.0
+        self._trouble = ""
         self._clients: dict[int, _Client] = {}
         self._stopping = threading.Event()
         self._tokens = float(self.BURST)
@@ -100,9 +106,9 @@ class ControlServer:
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
-            deadlines = [client.until_s for client in self._clients.values()]
-            wait_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-            for key, _ in self._selector.select(wait_s):
+            self._watch()
+            due_s = min([self._watch_due_s, *(one.until_s for one in self._clients.values())])
+            for key, _ in self._selector.select(max(0.0, due_s - time.monotonic())):
                 if self._stopping.is_set():
                     return
                 self._pace()
@@ -113,6 +119,28 @@ class ControlServer:
             now_s = time.monotonic()
             for client in [one for one in self._clients.values() if one.until_s <= now_s]:
                 self._close(client)
+
+    def _watch(self) -> None:
+        """Listen again if somebody has removed the socket."""
+        if time.monotonic() < self._watch_due_s:
+            return
+        self._watch_due_s = time.monotonic() + self.WATCH_S
+        if not self._socket.is_removed():
+            return
+        self._socket.close()
+        try:
+            listener = self._socket.open()
+        except ServiceUnavailableError as error:
+            if str(error) != self._trouble:
+                self._trouble = str(error)
+                log.warning("the control socket was removed: %s", error)
+            return
+        self._trouble = ""
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener = listener
+        self._selector.register(listener, selectors.EVENT_READ)
+        log.warning("%s was removed: it was made again", self._path)
 
     def _pace(self) -> None:
         """Wait until another event may be handled (token bucket)."""

@@ -160,6 +160,7 @@ class HistoryFile:
             self._check_log(self._store)
             return self._store
         if self._store is not None:  # another program has deleted or replaced the file
+            log.warning("history %s was deleted or replaced by another program", self._path)
             self.close()
             remove_log(self._path)
         finish_move(self._path)

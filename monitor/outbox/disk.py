@@ -146,6 +146,7 @@ class OutboxDisk:
         """
         if self._held.is_at(self._path) if self._held is not None else self._path.exists():
             return
+        _log.warning("outbox %s was deleted or replaced: its alerts are written again", self._path)
         self.memory.merge_alerts(store.alerts(limit=-1))
         self.memory.unrecorded.merge(store.unrecorded(-1))
         self.memory.stored.clear()
