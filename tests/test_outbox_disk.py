@@ -265,3 +265,16 @@ def test_numbers_do_not_start_again_while_the_clock_shows_1970(path: Path) -> No
     clock.set_by_s = 60.0 - clock.unix_s()
     with Outbox(path, clock=clock) as outbox:
         assert outbox.append(draft()).sequence > max(known) + 1_000_000_000
+
+
+def test_the_file_that_is_read_is_kept_although_the_clock_shows_1970(path: Path) -> None:
+    """It would be deleted as the oldest damaged file, with its alerts, before it is read."""
+    with Outbox(path) as outbox:
+        alerts = [outbox.append(draft("raised")), outbox.append(draft("cleared"))]
+    for number in range(3):
+        path.with_name(f"{path.name}.damaged-2026-{number}").touch()
+    _spoil_index(path)
+    os.utime(path, (60.0, 60.0))
+    with Outbox(path) as outbox:
+        assert outbox.pending() == alerts
+    assert len(list(path.parent.glob("*.damaged-*"))) == 3

@@ -15,7 +15,10 @@ _KEPT_DAMAGED_FILES = 3
 
 
 def move_aside(path: Path) -> Path:
-    """Rename a damaged database and its log; returns the new path. Only the newest 3 are kept."""
+    """Rename a damaged database and its log; returns the new path.
+
+    Only this one and the newest 2 of the others are kept. Their dates may be wrong.
+    """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     target = path.with_name(f"{path.name}.damaged-{stamp}")
     number = 1
@@ -26,15 +29,15 @@ def move_aside(path: Path) -> Path:
     for suffix in LOG_SUFFIXES:
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(target.with_name(target.name + suffix))
-    damaged = sorted(
+    earlier = sorted(
         (
             p
             for p in path.parent.glob(f"{path.name}.damaged-*")
-            if not p.name.endswith(LOG_SUFFIXES)
+            if p != target and not p.name.endswith(LOG_SUFFIXES)
         ),
-        key=lambda p: p.stat().st_mtime,
+        key=lambda p: p.lstat().st_mtime,
     )
-    for old in damaged[:-_KEPT_DAMAGED_FILES]:
+    for old in earlier[: -(_KEPT_DAMAGED_FILES - 1)]:
         for suffix in ("", *LOG_SUFFIXES):
             old.with_name(old.name + suffix).unlink(missing_ok=True)
     return target
