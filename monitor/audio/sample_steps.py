@@ -9,28 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.audio.cells import SoundCells
-from monitor.domain import AudioBlock, FloatArray
+from monitor.domain import FloatArray
 
 _BITS = (8, 9, 10)
 _FEW = 64
 
 
-class SampleSteps:
-    """Blocks of any size to the step of each cell; 0 where it is finer than 10 bits."""
-
-    def __init__(self) -> None:
-        self._cells = SoundCells()
-
-    def push(self, block: AudioBlock) -> list[tuple[float, float]]:
-        """The cells that ``block`` completes: the second at which the cell ends, and its step."""
-        return [
-            (end_sample / block.sample_rate_hz, _step(cell))
-            for end_sample, cell in self._cells.push(block)
-        ]
-
-
-def _step(cell: FloatArray) -> float:
+def step_of(cell: FloatArray) -> float:
+    """The step of the samples of a cell; 0 where it is finer than 10 bits. ``(n_samples,)``."""
     # Nearly all sound shows in a few samples that it has more bits.
     if not _is_at_steps(cell[:_FEW], _BITS[-1]):
         return 0.0

@@ -1,8 +1,8 @@
 """Whether the bundle can judge sound of this recording chain.
 
-Less bandwidth than in training, a high-pass filter, or a codec that leaves sound out, changes the
-scored bands as a fault would. Such sound is not scored: it gives the state ``degraded``, reason
-``bandwidth`` or ``capture_changed``, and never an alert.
+Less bandwidth than in training, a high-pass filter, a codec that leaves sound out, or zeros in
+place of lost sound change the scored bands as a fault would. Such sound is not scored: it gives the
+state ``degraded``, reason ``bandwidth`` or ``capture_changed``, and never an alert.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from monitor.audio.bandwidth import missing_from, weakened_edge
 from monitor.audio.cells import CELL_S, SoundCells
 from monitor.audio.spectral_gaps import CODEC_SHARE, ShareOfGaps, share_of_gaps
 from monitor.detection.capture_fault import CaptureFault
+from monitor.detection.dropouts import Dropouts
 from monitor.detection.low_cut import LowCut
 from monitor.detection.offset_leak import OffsetLeak
 from monitor.detection.rounding_noise import RoundingNoise
@@ -77,7 +78,8 @@ class CaptureCheck:
         self._capture, self._spec = capture, spec
         self._low_db = np.array(capture.low_db)
         self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
-        self._sound = SoundCells()
+        self._received, self._sound = SoundCells(), SoundCells()
+        self._dropouts = Dropouts(capture)
         self._rounding = RoundingNoise(capture, spec)
         self._leak = OffsetLeak(capture, spec)
         self._low_cut = LowCut(capture, spec)
@@ -124,6 +126,12 @@ class CaptureCheck:
                 "training sound: switch off the low-cut filter of the microphone or program, or "
                 "train with sound from this chain"
             )
+        if self._dropouts.is_on:
+            return (
+                "there are stretches of exact zeros, as programs and drivers put them in place of "
+                "lost sound; the training sound has none or fewer: look for lost packets and for a "
+                "busy computer"
+            )
         if self._is_coded:
             return (
                 "the spectrum has gaps as a lossy codec leaves them; the training sound has none: "
@@ -135,6 +143,7 @@ class CaptureCheck:
         """Sound was lost: keep the results, and start new cells."""
         self._gap_shares: deque[tuple[int, float]] = deque()
         self._rounding.gap()
+        self._dropouts.gap()
         self._leak.gap()
         self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
@@ -146,7 +155,10 @@ class CaptureCheck:
 
     def receive(self, block: AudioBlock) -> None:
         """Measure sound as it was received, at any rate. Call it before ``measure``."""
-        self._rounding.receive(block)
+        rate_hz = block.sample_rate_hz
+        for end_sample, cell in self._received.push(block):
+            self._rounding.measure(end_sample / rate_hz, cell, rate_hz)
+            self._dropouts.measure(end_sample / rate_hz, cell, rate_hz)
 
     def measure(self, block: AudioBlock) -> None:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
@@ -187,7 +199,9 @@ class CaptureCheck:
         self._levels_db.append(levels_db)
         self._leak.add(window.end_sample, levels_db)
         self._low_cut.add(self._levels_db)
-        self._rounding.add(window.end_sample / self._spec.sample_rate_hz, levels_db)
+        end_s = window.end_sample / self._spec.sample_rate_hz
+        self._rounding.add(end_s, levels_db)
+        self._dropouts.add(end_s)
         n_scored = self._capture.scored_bands
         missing = missing_from(levels_db, self._low_db, n_scored)
         if missing is None and len(self._levels_db) >= _EDGE_WINDOWS_NEEDED:

@@ -7,9 +7,9 @@ from collections import deque
 
 import numpy as np
 
-from monitor.audio.sample_steps import SampleSteps
+from monitor.audio.sample_steps import step_of
 from monitor.detection.capture_fault import CaptureFault
-from monitor.domain import AudioBlock, DoubleArray, FloatArray
+from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
@@ -34,7 +34,6 @@ class RoundingNoise:
         range_db = np.array((capture.low_db, capture.high_db))
         self._healthy_db = range_db.mean(axis=0)[: capture.scored_bands]
         self._spec = spec
-        self._steps = SampleSteps()
         self._cells: deque[tuple[float, float, int]] = deque()
         self._noise: dict[tuple[float, int], DoubleArray] = {}
         self._step, self._rate_hz = 0.0, 0
@@ -50,10 +49,9 @@ class RoundingNoise:
         self._cells.clear()
         self._step = 0.0
 
-    def receive(self, block: AudioBlock) -> None:
-        """Measure a block at the rate of the source."""
-        for end_s, step in self._steps.push(block):
-            self._cells.append((end_s, step, block.sample_rate_hz))
+    def measure(self, end_s: float, cell: FloatArray, sample_rate_hz: int) -> None:
+        """Measure a cell at the rate of the source that ends at ``end_s``."""
+        self._cells.append((end_s, step_of(cell), sample_rate_hz))
 
     def add(self, end_s: float, levels_db: FloatArray) -> None:
         """Check a window that ends at ``end_s``. Shape: ``levels_db`` is ``(n_mels,)``."""

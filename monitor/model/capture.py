@@ -16,7 +16,9 @@ class Capture(BaseModel):
     ``low_db`` and ``high_db``: for each band, the range of the mean levels of healthy windows,
     without the lowest and highest fiftieth. ``slope_db_per_octave``: of the upper third of the
     scored bands. ``gap_share``: the largest share of spectral gaps in a recording, see
-    ``monitor.audio.spectral_gaps``. ``chains``: of the recordings, each one once.
+    ``monitor.audio.spectral_gaps``. ``zeroed_share``: the largest share of half seconds of a
+    recording with zeros in place of lost sound, see ``monitor.audio.zeroed_sound``; None if it is
+    not known. ``chains``: of the recordings, each one once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +30,7 @@ class Capture(BaseModel):
     high_db: tuple[FiniteFloat, ...]
     slope_db_per_octave: FiniteFloat = 0.0
     gap_share: FiniteFloat = Field(default=0.0, ge=0, le=1)
+    zeroed_share: FiniteFloat | None = Field(default=None, ge=0, le=1)
     chains: tuple[CaptureChain, ...] = Field(default=(), max_length=1000)
 
     def problem(self, n_mels: int) -> str:

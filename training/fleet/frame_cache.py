@@ -15,6 +15,9 @@ from monitor.features.log_mel_spec import LogMelSpec
 from training.sound.recording_chain import RecordedBy
 from training.sound.recordings import Recording, read_recording
 
+_FORMAT = 2
+"""Of what is kept: entries of other formats are not read."""
+
 
 class FrameCache:
     """Reads a recording from the cache in ``folder``, or else from its file, and keeps it there.
@@ -30,7 +33,8 @@ class FrameCache:
         status = path.stat() if path.exists() else None
         if status is None:
             return read_recording(path, spec)
-        key = json.dumps([str(path), status.st_size, status.st_mtime_ns, spec.features_sha256])
+        origin = [str(path), status.st_size, status.st_mtime_ns]
+        key = json.dumps([_FORMAT, *origin, spec.features_sha256])
         place = self._folder / hashlib.sha256(key.encode()).hexdigest()
         description = place.with_suffix(".json")
         if description.exists():
@@ -58,7 +62,7 @@ def _loaded(path: Path, place: Path, stored: dict[str, object]) -> Recording:
     by = stored["recorded_by"]
     recorded_by = None
     if isinstance(by, dict):
-        recorded_by = RecordedBy(CaptureChain(**by["chain"]), by["gap_share"])
+        recorded_by = RecordedBy(CaptureChain(**by["chain"]), by["gap_share"], by["zeroed_share"])
     first_sample = stored["first_sample"]
     assert isinstance(first_sample, int)  # noqa: S101 - as _keep wrote it
     return Recording(str(path), frames_db, first_sample=first_sample, recorded_by=recorded_by)

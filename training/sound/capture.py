@@ -62,8 +62,24 @@ def capture_of(
         high_db=tuple(round(float(value), 2) for value in high),
         slope_db_per_octave=_slope(levels_db.mean(axis=0), spec, scored_bands),
         gap_share=round(max((one.gap_share for one in known), default=0.0), 4),
+        zeroed_share=_zeroed_share(recordings),
         chains=tuple(chains)[:_LONGEST_LIST],
     )
+
+
+def _zeroed_share(recordings: Sequence[Recording]) -> float | None:
+    """The largest share of a recording, with a warning. None for log-mel."""
+    known = [(r.recorded_by.zeroed_share, r.name) for r in recordings if r.recorded_by is not None]
+    if not known:
+        return None
+    share, name = max(known)
+    if share > 0.0:
+        logger.warning(
+            "%s has stretches of exact zeros, as programs put them in place of lost sound: such "
+            "sound is not reported later; to have it reported, train without such recordings",
+            name,
+        )
+    return round(share, 4)
 
 
 def _reach_of(recording: Recording, spec: LogMelSpec, share: float) -> float:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from monitor.audio.cells import SoundCells
 from monitor.audio.signal_check import SignalLimits
 from monitor.audio.spectral_gaps import SpectralGaps
+from monitor.audio.zeroed_sound import is_zeroed
 from monitor.domain import AudioBlock, CaptureChain
 from monitor.features.log_mel_spec import LogMelSpec
 
@@ -16,10 +19,14 @@ _SILENT_RMS = 10.0 ** (SignalLimits().quiet_dbfs / 20.0)
 
 @dataclass(frozen=True, slots=True)
 class RecordedBy:
-    """How one recording was captured: its chain, and its share of spectral gaps."""
+    """How one recording was captured: its chain, and its share of spectral gaps.
+
+    ``zeroed_share``: the share of half seconds with zeros in place of lost sound.
+    """
 
     chain: CaptureChain
     gap_share: float
+    zeroed_share: float
 
 
 class RecordingObserver:
@@ -28,6 +35,8 @@ class RecordingObserver:
     def __init__(self, spec: LogMelSpec) -> None:
         self._gaps = SpectralGaps(spec.sample_rate_hz)
         self._shares: list[float] = []
+        self._received = SoundCells()
+        self._zeroed: list[bool] = []
         self._chain: CaptureChain | None = None
         self._loudest = 0.0
 
@@ -36,6 +45,9 @@ class RecordingObserver:
         if self._chain is None:
             self._chain = block.chain or CaptureChain("file", block.sample_rate_hz)
         if len(block.samples):
+            self._zeroed += [
+                is_zeroed(cell, block.sample_rate_hz) for _, cell in self._received.push(block)
+            ]
             self._loudest = max(self._loudest, float(np.std(block.samples, dtype=np.float64)))
 
     def resampled(self, block: AudioBlock) -> None:
@@ -52,4 +64,8 @@ class RecordingObserver:
         """None for log-mel, whose sound is not known."""
         if self._chain is None:
             return None
-        return RecordedBy(self._chain, float(np.mean(self._shares)) if self._shares else 0.0)
+        return RecordedBy(self._chain, _mean(self._shares), _mean(self._zeroed))
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return float(np.mean(shares)) if shares else 0.0
