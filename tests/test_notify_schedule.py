@@ -185,6 +185,35 @@ def test_a_message_does_not_wait_for_evidence_that_is_lost(lost: str) -> None:
     assert len(world.sent) == 1
 
 
+@pytest.mark.parametrize("set_by_s", [-1800 * 86_400.0, 1800 * 86_400.0])
+def test_a_short_trouble_stays_short_when_the_clock_is_corrected(set_by_s: float) -> None:
+    """Each start of a board without a battery would report a microphone that was gone for years."""
+    wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)
+    world = World(replace(plan(), interest=wanted))
+    world.clock.set_by_s = set_by_s
+    minutes_ago = -round(set_by_s / 60)
+    world._write("state", "pump-7", "", minutes_ago, value="unavailable")
+    world.turn()
+    world.clock.set_by_s = 0.0
+    world.turn()
+    world.state("pump-7", "ok")
+    world.settle()
+    assert world.sent == []
+
+
+def test_a_trouble_from_before_a_reboot_keeps_its_beginning() -> None:
+    """It would be dated by the clock that was wrong after the reboot."""
+    wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)
+    world = World(replace(plan(), interest=wanted))
+    world.state("pump-7", "unavailable")
+    for set_by_s in (-1800 * 86_400.0, 0.0, 1800 * 86_400.0, 0.0):
+        world.clock.set_by_s = set_by_s
+        world.turn()
+    world.clock.now_s += 120.0
+    world.settle()
+    assert titles(world) == ["pump-7: its sound cannot be judged since 08:01 UTC"]
+
+
 def test_a_source_that_fails_is_sent_if_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody would know that a machine is not monitored, or each unplugged cable would ring."""
     wanted = Interest(kinds=frozenset({"alert", "source"}), least_s=120.0)

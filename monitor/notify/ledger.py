@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from monitor.clock import Moment
+from monitor.clock import Moment, moved_rfc3339, rfc3339
 from monitor.notify.incident import Incident
 
 
@@ -71,6 +71,19 @@ class Ledger:
         self.left_out.clear()
         self.is_held = holds_rest and bool(self.pending())
         self.last_sent = now
+
+    def clock_set(self, by_s: float, now_unix_s: float) -> None:
+        """The system clock was set: move the beginnings that it has dated wrongly.
+
+        One that is right, because it is from before a reboot, stays: moved forward, it would be in
+        the future, and before a step back it is not. Alerts have the times of their messages.
+        """
+        for one in self.incidents.values():
+            moved = moved_rfc3339(one.started_at, by_s)
+            latest = max(one.started_at, moved)
+            is_wrong = (latest <= rfc3339(now_unix_s)) == (by_s > 0.0)
+            if one.kind != "alert" and not one.has_ended and is_wrong:
+                one.started_at = moved
 
     def forget(self, incident: Incident) -> None:
         """There is nothing more to send about it."""

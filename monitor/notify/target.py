@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from monitor.backoff import Backoff
-from monitor.clock import SYSTEM_CLOCK, Clock
+from monitor.clock import SYSTEM_CLOCK, Clock, StepWatch
 from monitor.errors import ConfigError
 from monitor.evidence.folder import EvidenceFolder
 from monitor.history.reader import HistoryReader
@@ -61,6 +61,7 @@ class Target:
         self._file = ledger
         self._send = send
         self._clock = clock
+        self._steps = StepWatch(clock)
         self._backoff = Backoff(plan.retry_min_s, plan.retry_max_s)
         self._retry_at_s = 0.0
         self._ledger: Ledger | None = None
@@ -100,6 +101,9 @@ class Target:
             ledger = self._opened()
         except OSError as error:
             return self._failed(str(error), self.DISK_RETRY_S)
+        if step_s := self._steps.step_s():  # before what is dated by the clock as it is set now
+            ledger.clock_set(step_s, self._clock.unix_s())
+            self._is_unsaved = True
         self._is_unsaved |= self._intake.take(ledger)
         self._report_unread()
         if self._is_unsaved:
