@@ -67,6 +67,8 @@ def test_an_alert_is_in_the_history_before_the_outbox_forgets_it(
         watched.forget_machines()
         watched.feed("n", bundle.path, fault_and_back()[:16_000])
         watched.start()
+        # It may have been killed between the delivery and the answer of the broker.
+        wait_for(lambda: [one["message"] for one in watched.events()].count("ready") == 2, 30)
         wait_for(lambda: len(subscriber.payloads("/m/alert")) >= 2, 20)
         known |= {one["event_id"] for one in documents(subscriber, "/m/alert")}
         watched.end(signal.SIGTERM)
