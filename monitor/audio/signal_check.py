@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from monitor.audio.unmixed_cell import CANCELLED, UnmixedCell, cancellation, surely_heard
+from monitor.audio.unmixed_cell import CANCELLED, UnmixedCell, cancellation, surely_kept
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.features.finite import all_finite
 
@@ -185,7 +185,7 @@ class SignalCheck:
             and centred >= self._usual_power
             and abs(mean) < _USUAL_REACH * limits.dc_offset
             and power < _USUAL_REACH * limits.clipped_share
-            and surely_heard(centred, channels)
+            and surely_kept(centred, channels)
         )
 
     def _latch(self, after_s: float) -> _Latch:
@@ -207,10 +207,10 @@ class SignalCheck:
         loud = max(highest, -lowest) >= _FULL_SCALE
         clipped = float((np.abs(cell) >= _FULL_SCALE).mean()) if loud else 0.0
 
-        cancelled, heard = cancellation(rms * rms, channels, limits.quiet_dbfs + _REACH_DB)
+        cancelled, kept = cancellation(rms * rms, channels, limits.quiet_dbfs + _REACH_DB)
 
         self._not_finite.push(bad=False, good=True)
-        self._cancelled.push(bad=cancelled, good=heard)
+        self._cancelled.push(bad=cancelled, good=kept)
         self._stuck.push(bad=constant and lowest != 0.0, good=alive)
         self._zero.push(bad=constant and lowest == 0.0, good=alive)
         self._quiet.push(bad=level_dbfs < limits.quiet_dbfs, good=alive)

@@ -16,7 +16,7 @@ CANCELLED = (
 )
 _CANCELLED = 1e-3
 """The most power of the mean, relative to the channels, at which they cancel each other."""
-_HEARD = 2e-3
+_KEPT = 2e-3
 """The least power at which they surely do not."""
 
 
@@ -58,7 +58,7 @@ class UnmixedCell:
         return self._cell
 
 
-def surely_heard(power: float, channels: FloatArray | None) -> bool:
+def surely_kept(power: float, channels: FloatArray | None) -> bool:
     """Whether one sum shows that the channels do not cancel each other.
 
     ``power``: of their mean, without its offset. Shape: ``(n_samples, n_channels)``.
@@ -66,16 +66,16 @@ def surely_heard(power: float, channels: FloatArray | None) -> bool:
     if channels is None:
         return True
     flat = np.ascontiguousarray(channels).reshape(-1)
-    return power >= _HEARD * float(np.dot(flat, flat)) / len(flat)
+    return power >= _KEPT * float(np.dot(flat, flat)) / len(flat)
 
 
 def cancellation(power: float, channels: FloatArray | None, least_dbfs: float) -> tuple[bool, bool]:
     """Whether the channels cancel each other, and whether they surely do not.
 
-    ``power``, ``channels``: as in :func:`surely_heard`. Channels below ``least_dbfs`` are silent.
+    ``power``, ``channels``: as in :func:`surely_kept`. Channels below ``least_dbfs`` are silent.
     """
     if channels is None:
         return False, True
     of_channels = float(channels.var(axis=0, dtype=np.float64).mean())
     is_silent = of_channels < 10.0 ** (least_dbfs / 10.0)
-    return not is_silent and power < _CANCELLED * of_channels, power >= _HEARD * of_channels
+    return not is_silent and power < _CANCELLED * of_channels, power >= _KEPT * of_channels
