@@ -117,7 +117,7 @@ def test_opposite_offsets_are_not_inverted_channels(tmp_path: Path) -> None:
 
 
 def test_a_muted_input_after_inverted_channels_is_named(tmp_path: Path) -> None:
-    """An operator corrects the cable, then unplugs it, and the detail still says to correct the cable."""
+    """The cable is corrected, then unplugged, and the detail still says to correct it."""
     sound, silence = channels(MACHINE, -MACHINE), np.zeros((len(MACHINE), 2), np.float32)
     assert "muted" in from_file(tmp_path, np.concatenate([sound, silence]), "mix").detail
     assert "cancel" in from_file(tmp_path, np.concatenate([silence, sound]), "mix").detail
