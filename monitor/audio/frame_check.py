@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from monitor.audio.latch import Latch
 from monitor.domain import FloatArray, LogMelBlock, SourceState, SourceStatus
 from monitor.features.log_mel_spec import LogMelSpec
 
@@ -26,15 +27,16 @@ class FrameCheck:
 
     The fault (``NO_SIGNAL``, reason ``silence`` or ``stuck``) begins after ``_AFTER_S`` of equal
     frames, and ends after ``_RECOVER_S`` in which no two neighbours are equal. State: the newest
-    frame, and how many frames are equal, or different, up to it.
+    frame, and for how many frames up to it this was the same.
     """
 
     def __init__(self, spec: LogMelSpec) -> None:
         self._floor_db = 10.0 * math.log10(spec.power_floor) + _FLOOR_DB
-        self._most_equal = max(2, math.ceil(_AFTER_S * spec.frame_rate_hz))
-        self._recover = max(1, math.ceil(_RECOVER_S * spec.frame_rate_hz))
+        self._latch = Latch(
+            max(2, math.ceil(_AFTER_S * spec.frame_rate_hz)),
+            max(1, math.ceil(_RECOVER_S * spec.frame_rate_hz)),
+        )
         self._last: FloatArray | None = None
-        self._equal = self._different = 0
         self.state = _OK
 
     def parts(self, block: LogMelBlock) -> Iterator[LogMelBlock | SourceState]:
@@ -49,7 +51,7 @@ class FrameCheck:
             return
         repeats = self._repeats(frames)
         if self.state is _OK and not repeats.any():
-            self._equal = 0
+            self._latch.push(bad=False, good=True)  # once for all: it is off
             yield block
             return
         start = 0
@@ -76,12 +78,10 @@ class FrameCheck:
         return repeats
 
     def _take(self, frame: FloatArray, *, is_repeated: bool) -> None:
-        self._equal = self._equal + 1 if is_repeated else 0
-        self._different = 0 if is_repeated else self._different + 1
-        if self.state is not _OK:
-            if self._different >= self._recover:
-                self.state = _OK
-        elif self._equal >= self._most_equal:
+        self._latch.push(bad=is_repeated, good=not is_repeated)
+        if not self._latch.on:
+            self.state = _OK
+        elif self.state is _OK:
             self.state = self._fault(float(frame.max()))
 
     def _fault(self, highest_db: float) -> SourceState:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from monitor.audio.latch import Latch
 from monitor.audio.unmixed_cell import CANCELLED, UnmixedCell, cancellation, surely_kept
 from monitor.domain import AudioBlock, FloatArray, SourceState, SourceStatus
 from monitor.features.finite import all_finite
@@ -49,23 +50,6 @@ class SignalLimits:
     """Mean, full scale +-1."""
     dc_after_s: float = 2.0
     recover_s: float = 1.0
-
-
-class _Latch:
-    """On after ``on_after`` bad cells in a row, off after ``off_after`` good cells in a row."""
-
-    def __init__(self, on_after: int, off_after: int) -> None:
-        self._on_after, self._off_after = on_after, off_after
-        self._bad, self._good = 0, 0
-        self.on = False
-
-    def push(self, *, bad: bool, good: bool) -> None:
-        self._bad = self._bad + 1 if bad else 0
-        self._good = self._good + 1 if good else 0
-        if self._bad >= self._on_after:
-            self.on = True
-        elif self._good >= self._off_after:
-            self.on = False
 
 
 class SignalCheck:
@@ -188,11 +172,11 @@ class SignalCheck:
             and surely_kept(centred, channels)
         )
 
-    def _latch(self, after_s: float) -> _Latch:
+    def _latch(self, after_s: float) -> Latch:
         def cells(seconds: float) -> int:
             return max(1, math.ceil(seconds / self._limits.cell_s))
 
-        return _Latch(cells(after_s), cells(self._limits.recover_s))
+        return Latch(cells(after_s), cells(self._limits.recover_s))
 
     def _check_cell(self, cell: FloatArray, channels: FloatArray | None) -> None:
         """Check a cell of finite samples. Shapes: ``(cell_samples,)``, ``(cell_samples, n)``."""
@@ -249,5 +233,5 @@ def _ones(n: int) -> FloatArray:
     return np.ones(n, dtype=np.float32)
 
 
-def _push_above(latch: _Latch, value: float, limit: float) -> None:
+def _push_above(latch: Latch, value: float, limit: float) -> None:
     latch.push(bad=value >= limit, good=value < _REACH * limit)
