@@ -1,4 +1,9 @@
-"""Noise of samples with few bits that is louder than the healthy sound."""
+"""Noise of samples with few bits that is louder than the healthy sound.
+
+A recorder with 8 bits, or one whose samples were rounded to 8 bits, gives values at steps of
+1/128 of full scale. The rounding adds noise of the power ``step^2 / 12``, with dither three times
+as much, which is louder than a quiet machine.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,14 @@ from collections import deque
 
 import numpy as np
 
-from monitor.audio.sample_steps import step_of
 from monitor.detection.capture_fault import CaptureFault
 from monitor.domain import DoubleArray, FloatArray
 from monitor.features.log_mel import log_mel_windows
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
 
+_BITS = (8, 9, 10)
+_FEW = 64
 _REFERENCE_S = 4.0
 _DITHER_DB = 6.0
 """So much more noise than that of rounding comes with dither."""
@@ -51,7 +57,7 @@ class RoundingNoise:
 
     def measure(self, end_s: float, cell: FloatArray, sample_rate_hz: int) -> None:
         """Measure a cell at the rate of the source that ends at ``end_s``."""
-        self._cells.append((end_s, step_of(cell), sample_rate_hz))
+        self._cells.append((end_s, _step(cell), sample_rate_hz))
 
     def add(self, end_s: float, levels_db: FloatArray) -> None:
         """Check a window that ends at ``end_s``. Shape: ``levels_db`` is ``(n_mels,)``."""
@@ -79,3 +85,18 @@ class RoundingNoise:
             power = self._step**2 / 12.0 * rate_hz / self._rate_hz / 0.1**2
             self._noise[key] = windows.mean(axis=(0, 2)) + 10.0 * math.log10(power)
         return self._noise[key]
+
+
+def _step(cell: FloatArray) -> float:
+    """The step of the samples of a cell; 0 where it is finer than 10 bits. ``(n_samples,)``."""
+    # Nearly all sound shows in a few samples that it has more bits.
+    if not _is_at_steps(cell[:_FEW], _BITS[-1]):
+        return 0.0
+    if not _is_at_steps(cell, _BITS[-1]) or not cell.any():
+        return 0.0
+    return 2.0 ** (1 - next(bits for bits in _BITS if _is_at_steps(cell, bits)))
+
+
+def _is_at_steps(cell: FloatArray, bits: int) -> bool:
+    steps = cell * np.float32(2.0 ** (bits - 1))
+    return bool((steps == np.rint(steps)).all())
