@@ -28,7 +28,6 @@ class Channels:
         self._owners: list[Channel] = []
         self._unheard: set[Channel] = set()  # owners without a score since a restart
         self._started_sample, self._peak_score = 0, 0.0  # of the open alert
-        self._is_trusted = False  # since the last start
 
     @property
     def raised(self) -> bool:
@@ -106,7 +105,6 @@ class Channels:
 
     def machine_started(self, at_sample: int, start_fault_samples: int) -> None:
         """The machine runs, see ``Detector``. It sounds healthy when all evidence shows it."""
-        self._is_trusted = False
         for channel in self._channels.values():
             channel.detector.machine_started(at_sample, start_fault_samples)
 
@@ -142,14 +140,12 @@ class Channels:
 
         Noise beside a machine that is off is unlike the machine in some evidence, not in all.
         """
-        if not self._is_trusted:
-            short = [one.detector for one in self._short if one.detector.is_cautious]
-            self._is_trusted = all(one.is_healthy for one in short)
-            if self._is_trusted:
-                for one in short:
-                    one.trust()
-        if self._is_trusted and channel.detector.is_healthy:
-            channel.detector.trust()
+        short = [one.detector for one in self._short if one.detector.is_cautious]
+        if all(one.is_healthy for one in short):
+            for one in short:
+                one.trust()
+            if channel.detector.is_healthy:
+                channel.detector.trust()
 
     def _joined(self, channel: Channel, score: Score) -> Decision | None:
         """A channel that would raise an alert joins the open one: an update if it is stronger."""

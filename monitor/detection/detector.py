@@ -60,8 +60,11 @@ class Detector:
         self._started_sample = 0
         self._cautious_from = 0
         self._healthy = Clearing(rule)
-        self.is_healthy = False
+
+    @property
+    def is_healthy(self) -> bool:
         """Whether the newest scores since a start would clear an alert."""
+        return self._healthy.is_clear
 
     @property
     def is_cautious(self) -> bool:
@@ -111,7 +114,7 @@ class Detector:
         It does not apply if an alert ended with the stop.
         """
         self._started_sample = self._cautious_from = at_sample
-        self._restart_healthy()
+        self._healthy.restart()
         is_same_fault = self._before.ended_by_stop(self.rule.same_fault_samples)
         if not self._caution_samples and not is_same_fault:
             self._caution_samples = start_fault_samples
@@ -137,7 +140,7 @@ class Detector:
         """
         self.gap()
         self._open = None
-        self._restart_healthy()
+        self._healthy.restart()
         self._not_before = at_sample
 
     def push(self, score: Score) -> Decision | None:
@@ -160,10 +163,6 @@ class Detector:
         if self._open is None:
             return self._raise_if_lasting(score)
         return self._follow(self._open, score)
-
-    def _restart_healthy(self) -> None:
-        self._healthy.restart()
-        self.is_healthy = False
 
     def _forget_last(self) -> None:
         self._last.clear()
@@ -201,7 +200,7 @@ class Detector:
             self._cautious_from = score.end_sample
             is_new = not self.rule.is_long or score.first_sample >= self._started_sample
             if is_new:
-                self.is_healthy = self._healthy.push(score.value)
+                self._healthy.push(score.value)
         if not score.channel and self._last:
             self._before.ran(score.end_sample - self._last[-1][1])
 

@@ -78,11 +78,16 @@ class Clearing:
         self._rule = rule
         self._below: deque[bool] = deque(maxlen=rule.clearing.out_of)
 
-    def push(self, score: float) -> bool:
-        """The answer with this score as the newest one. No before there are enough scores."""
-        self._below.append(score < self._rule.clear_threshold)
+    @property
+    def is_clear(self) -> bool:
+        """The answer for the scores so far. No before there are enough."""
         clearing = self._rule.clearing
         return len(self._below) == clearing.out_of and sum(self._below) >= clearing.required
+
+    def push(self, score: float) -> bool:
+        """The answer with this score as the newest one."""
+        self._below.append(score < self._rule.clear_threshold)
+        return self.is_clear
 
     def restart(self) -> None:
         """Forget the scores so far."""
