@@ -29,8 +29,8 @@ def one_channel(samples: FloatArray, channel: Channel) -> FloatArray:
 
 
 def unmixed(samples: FloatArray, channel: Channel) -> FloatArray | None:
-    """The channels that :func:`one_channel` makes a mean of, a copy; None if it selects one."""
-    return samples.copy() if channel == "mix" and samples.shape[1] > 1 else None
+    """The channels that :func:`one_channel` makes a mean of; None if it selects one."""
+    return samples if channel == "mix" and samples.shape[1] > 1 else None
 
 
 def first_unsound(samples: FloatArray) -> int | None:

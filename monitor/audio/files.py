@@ -66,6 +66,8 @@ def read_blocks(
                     start = first_sample - len(wanted)
                     samples = one_channel(wanted, channel)
                     channels = unmixed(wanted, channel)
+                    if channels is not None:
+                        channels = channels.copy()  # decoders use their array again
                     yield AudioBlock(samples, rate_hz, start, chain=chain, unmixed=channels)
     if not first_sample:
         raise BadInputError(f"{path}: contains no samples")
