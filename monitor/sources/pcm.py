@@ -61,8 +61,7 @@ class PcmStream:
     def gap(self, lost_samples: int) -> None:
         """About this many samples were lost: drop the unfinished frame and begin again."""
         self._rest, self._to_drop = b"", 0
-        self._gap = True
-        self.next_sample += max(0, lost_samples)
+        self.leave_out(max(0, lost_samples))
 
     def leave_out(self, lost_samples: int) -> None:
         """About this many samples are missing here: an unfinished frame goes on behind them."""
