@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from monitor.audio.bandwidth import missing_from, weakened_edge
-from monitor.audio.cells import CELL_S, SoundCells
-from monitor.audio.spectral_gaps import CODEC_SHARE, ShareOfGaps, share_of_gaps
+from monitor.audio.cells import SoundCells
+from monitor.audio.spectral_gaps import ShareOfGaps, share_of_gaps
 from monitor.detection.capture_fault import CaptureFault
+from monitor.detection.codec_gaps import CodecGaps
 from monitor.detection.dropouts import Dropouts
 from monitor.detection.low_cut import LowCut
 from monitor.detection.offset_leak import OffsetLeak
@@ -31,13 +32,9 @@ from monitor.domain import (
 from monitor.features.log_mel_spec import LogMelSpec
 from monitor.model.capture import Capture
 
-_CELLS = round(3.0 / CELL_S)
-_CELLS_NEEDED = round(2.0 / CELL_S)
-_RECOVERED_SHARE = 0.7
 _EDGE_WINDOWS = 4
 _EDGE_WINDOWS_NEEDED = 3  # two seconds of sound, before which nothing is scored
 _RATE_TOLERANCE = 0.99
-_HEALTHY_FACTOR = 2.0
 
 
 def declared_fault(
@@ -65,28 +62,25 @@ class CaptureCheck:
 
     The result depends on the samples and not on how the stream was cut. State: the fault that the
     stated rate and encoding show, the lowest band without sound, the mean levels of the newest
-    windows, whether they have low frequencies, the shares of spectral gaps in the newest cells,
-    whether they are those of a codec, and the windows that wait for the first shares (two seconds,
-    which a score needs in any case).
+    windows, whether they have low frequencies, whether there are gaps of a codec, and the windows
+    that wait until this is known (two seconds, which a score needs in any case).
     """
 
     def __init__(
         self, capture: Capture, spec: LogMelSpec, share: ShareOfGaps = share_of_gaps
     ) -> None:
         """``share``: computes the share of gaps of a cell."""
-        self._share = share
         self._capture, self._spec = capture, spec
         self._low_db = np.array(capture.low_db)
-        self._gap_limit = max(CODEC_SHARE, _HEALTHY_FACTOR * capture.gap_share)
         self._received, self._sound = SoundCells(), SoundCells()
         self._dropouts = Dropouts(capture)
         self._rounding = RoundingNoise(capture, spec)
         self._leak = OffsetLeak(capture, spec)
         self._low_cut = LowCut(capture, spec)
+        self._codec_gaps = CodecGaps(capture, spec.sample_rate_hz, share)
         self._declared: SourceState | None = None
         self._missing = CaptureFault[int]()
         """The lowest band without sound."""
-        self._is_coded = False
         self._is_sound = False
         self.gap()
 
@@ -132,7 +126,7 @@ class CaptureCheck:
                 "lost sound; the training sound has none or fewer: look for lost packets and for a "
                 "busy computer"
             )
-        if self._is_coded:
+        if self._codec_gaps.is_coded:
             return (
                 "the spectrum has gaps as a lossy codec leaves them; the training sound has none: "
                 "use the chain of the training sound, or a higher bit rate"
@@ -141,11 +135,10 @@ class CaptureCheck:
 
     def gap(self) -> None:
         """Sound was lost: keep the results, and start new cells."""
-        self._gap_shares: deque[tuple[int, float]] = deque()
+        self._codec_gaps.gap()
         self._rounding.gap()
         self._dropouts.gap()
         self._leak.gap()
-        self._shares: deque[float] = deque(maxlen=_CELLS)
         self._waiting: list[LogMelWindow] = []
         self._levels_db: deque[FloatArray] = deque(maxlen=_EDGE_WINDOWS)
 
@@ -164,8 +157,7 @@ class CaptureCheck:
         """Measure sound at the rate of the features. Call it before ``scorable``."""
         self._is_sound = True
         for end_sample, cell in self._sound.push(block):
-            share = self._share(cell, self._spec.sample_rate_hz)
-            self._gap_shares.append((end_sample, share))
+            self._codec_gaps.measure(end_sample, cell)
             self._leak.measure(end_sample, cell)
 
     def scorable(
@@ -177,7 +169,7 @@ class CaptureCheck:
             self._add(window)
             if (fault := self.fault) is None:
                 self._waiting.append(window)
-                if not self._is_sound or len(self._shares) >= _CELLS_NEEDED:
+                if not self._is_sound or self._codec_gaps.is_known:
                     run += self._waiting
                     self._waiting = []
                 continue
@@ -213,11 +205,7 @@ class CaptureCheck:
             self._missing.good()
         else:
             self._missing.bad(missing if self._missing.value is None else None)
-        while self._gap_shares and self._gap_shares[0][0] <= window.end_sample:
-            self._shares.append(self._gap_shares.popleft()[1])
-        if len(self._shares) >= _CELLS_NEEDED:
-            limit = self._gap_limit * (_RECOVERED_SHARE if self._is_coded else 1.0)
-            self._is_coded = sum(self._shares) / len(self._shares) > limit
+        self._codec_gaps.add(window.end_sample)
 
 
 def _is_known(chain: CaptureChain, capture: Capture) -> bool:

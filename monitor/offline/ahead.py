@@ -19,6 +19,7 @@ import numpy as np
 from monitor.audio.cells import SoundCells
 from monitor.audio.resampling import StreamResampler
 from monitor.audio.spectral_gaps import share_of_gaps
+from monitor.detection.codec_gaps import is_sampled
 from monitor.domain import AudioBlock, FloatArray, LogMelBlock, LogMelWindow
 from monitor.features.log_mel import window_tiles
 from monitor.features.sample_tiles import Tiles
@@ -112,7 +113,7 @@ class AheadRecording:
             if isinstance(block, AudioBlock):
                 sound = resampler.push(block)
                 if sound is not None:
-                    self._give(tiles.push(sound), [cell for _, cell in cells.push(sound)])
+                    self._give(tiles.push(sound), _sampled(cells.push(sound)))
             while waiting and not any(one.has_room for one in self._workers):
                 yield waiting.popleft()
         yield from waiting
@@ -205,3 +206,8 @@ class AheadRecording:
         if len(self._outputs) > _MOST_OUTPUTS:
             self._outputs.popitem(last=False)
         return window
+
+
+def _sampled(cells: Sequence[tuple[int, FloatArray]]) -> list[FloatArray]:
+    """The cells that are surely looked at for gaps."""
+    return [cell for end_sample, cell in cells if is_sampled(end_sample, len(cell))]

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 TILES = 16
 """So many windows are given together at most: those of a block."""
-CELLS = 20
+CELLS = 8
 """So many cells of sound are looked at for gaps together with them."""
 _SLOTS = 6
 """So many pieces wait at each process, or are computed by it."""
