@@ -99,9 +99,9 @@ class CaptureCheck:
         if (offset := self._leak.offset) is not None:
             return _degraded(
                 "dc_offset",
-                f"the samples have a DC offset of {offset:+.4f} of full scale, which is louder "
-                "than the healthy sound at the lowest frequencies: check the input, or train with "
-                "sound from this microphone",
+                f"the samples have a DC offset of {offset:+.4f} of full scale, which changes the "
+                "scores and was not in the training sound: check the input, or train with sound "
+                "from this microphone",
             )
         if detail := self._changed():
             return _degraded("capture_changed", detail)

@@ -18,7 +18,9 @@ class Capture(BaseModel):
     scored bands. ``gap_share``: the largest share of spectral gaps in a recording, see
     ``monitor.audio.spectral_gaps``. ``zeroed_share``: the largest share of half seconds of a
     recording with zeros in place of lost sound, see ``monitor.audio.zeroed_sound``; None if it is
-    not known. ``chains``: of the recordings, each one once.
+    not known. ``offset``: the largest steady offset of the samples, see
+    ``monitor.audio.steady_offset``; None if it is not known. ``chains``: of the recordings, each
+    one once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +33,7 @@ class Capture(BaseModel):
     slope_db_per_octave: FiniteFloat = 0.0
     gap_share: FiniteFloat = Field(default=0.0, ge=0, le=1)
     zeroed_share: FiniteFloat | None = Field(default=None, ge=0, le=1)
+    offset: FiniteFloat | None = Field(default=None, ge=0)
     chains: tuple[CaptureChain, ...] = Field(default=(), max_length=1000)
 
     def problem(self, n_mels: int) -> str:

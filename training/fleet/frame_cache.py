@@ -15,7 +15,7 @@ from monitor.features.log_mel_spec import LogMelSpec
 from training.sound.recording_chain import RecordedBy
 from training.sound.recordings import Recording, read_recording
 
-_FORMAT = 2
+_FORMAT = 3
 """Of what is kept: entries of other formats are not read."""
 
 
@@ -62,7 +62,7 @@ def _loaded(path: Path, place: Path, stored: dict[str, object]) -> Recording:
     by = stored["recorded_by"]
     recorded_by = None
     if isinstance(by, dict):
-        recorded_by = RecordedBy(CaptureChain(**by["chain"]), by["gap_share"], by["zeroed_share"])
+        recorded_by = RecordedBy(**{**by, "chain": CaptureChain(**by["chain"])})
     first_sample = stored["first_sample"]
     assert isinstance(first_sample, int)  # noqa: S101 - as _keep wrote it
     return Recording(str(path), frames_db, first_sample=first_sample, recorded_by=recorded_by)

@@ -63,6 +63,7 @@ def capture_of(
         slope_db_per_octave=_slope(levels_db.mean(axis=0), spec, scored_bands),
         gap_share=round(max((one.gap_share for one in known), default=0.0), 4),
         zeroed_share=_zeroed_share(recordings),
+        offset=round(max(one.offset for one in known), 7) if known else None,
         chains=tuple(chains)[:_LONGEST_LIST],
     )
 

@@ -10,6 +10,7 @@ import numpy as np
 from monitor.audio.cells import SoundCells
 from monitor.audio.signal_check import SignalLimits
 from monitor.audio.spectral_gaps import SpectralGaps
+from monitor.audio.steady_offset import STEADY_CELLS, SteadyOffset, mean_of
 from monitor.audio.zeroed_sound import is_zeroed
 from monitor.domain import AudioBlock, CaptureChain
 from monitor.features.log_mel_spec import LogMelSpec
@@ -22,11 +23,13 @@ class RecordedBy:
     """How one recording was captured: its chain, and its share of spectral gaps.
 
     ``zeroed_share``: the share of half seconds with zeros in place of lost sound.
+    ``offset``: the largest steady offset of the samples, or their mean if this is larger.
     """
 
     chain: CaptureChain
     gap_share: float
     zeroed_share: float
+    offset: float
 
 
 class RecordingObserver:
@@ -37,6 +40,9 @@ class RecordingObserver:
         self._shares: list[float] = []
         self._received = SoundCells()
         self._zeroed: list[bool] = []
+        self._cells, self._offset = SoundCells(), SteadyOffset(STEADY_CELLS)
+        self._cell_means: list[float] = []
+        self._largest_offset = 0.0
         self._chain: CaptureChain | None = None
         self._loudest = 0.0
 
@@ -53,6 +59,12 @@ class RecordingObserver:
     def resampled(self, block: AudioBlock) -> None:
         """See ``BlockObserver``."""
         self._shares += [share for _, share in self._gaps.push(block)]
+        if block.discontinuous:
+            self._offset.gap()
+        for _, cell in self._cells.push(block):
+            self._cell_means.append(mean_of(cell))
+            self._offset.add(self._cell_means[-1])
+            self._largest_offset = max(self._largest_offset, abs(self._offset.steady))
 
     @property
     def is_silent(self) -> bool:
@@ -64,8 +76,10 @@ class RecordingObserver:
         """None for log-mel, whose sound is not known."""
         if self._chain is None:
             return None
-        return RecordedBy(self._chain, _mean(self._shares), _mean(self._zeroed))
+        shares = _mean(self._shares), _mean(self._zeroed)
+        offset = max(self._largest_offset, abs(_mean(self._cell_means)))
+        return RecordedBy(self._chain, *shares, offset)
 
 
-def _mean(shares: Sequence[float]) -> float:
-    return float(np.mean(shares)) if shares else 0.0
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else 0.0
