@@ -5,7 +5,37 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from monitor.errors import ServiceUnavailableError
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, name: str) -> Iterator[None]:
+    """Keep other commands from writing into ``folder`` until this one ends in any way.
+
+    Nothing is written into the folder. ``name``: of the folder in messages. A file system without
+    locks locks nothing. Raises ``ServiceUnavailableError`` while another command writes into it.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:  # whoever writes says why it is refused
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceUnavailableError(
+                f"{name}: another command writes into this folder: wait until it ends, or name "
+                "another folder"
+            ) from None
+        except OSError:  # the file system has no locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def lock_folder_of(path: Path, descriptor: int | None, *, is_new: bool) -> int | None:

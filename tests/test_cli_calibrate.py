@@ -10,6 +10,7 @@ import soundfile
 
 from monitor.calibration import channels as channels_module
 from monitor.errors import BadInputError
+from monitor.folder_lock import only_writer
 from monitor.model.bundle import Bundle, load_bundle, write_manifest
 from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
 from monitor.offline import recalibrate as recalibrate_module
@@ -62,6 +63,18 @@ def test_calibrate_in_place_changes_the_threshold_and_keeps_the_bundle_before(
     assert load_bundle(previous).sha256 == bundle.sha256
     text = auscult("calibrate", bundle.path, healthy, "--in-place").out
     assert str(bundle.path.with_name("pump.bundle.previous-2")) in text
+
+
+def test_a_bundle_that_another_command_replaces_is_not_calibrated(
+    bundle: Bundle, healthy: Path
+) -> None:
+    """A training with --overwrite and a calibration write one bundle."""
+    before = names(bundle.path)
+    with only_writer(bundle.path, "pump.bundle"):
+        outcome = auscult("calibrate", bundle.path, healthy, "--in-place")
+    assert (outcome.status, outcome.err.count("\n")) == (69, 1)
+    assert f"{bundle.path}: another command writes into this folder" in outcome.err
+    assert (load_bundle(bundle.path).sha256, names(bundle.path)) == (bundle.sha256, before)
 
 
 def test_the_report_shows_the_new_threshold(bundle: Bundle, healthy: Path) -> None:

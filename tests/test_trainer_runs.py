@@ -142,6 +142,23 @@ def test_a_bundle_among_its_recordings_is_refused(tmp_path: Path, out: str) -> N
     assert f"contains the recordings {folder}; name another folder" in outcome.err
 
 
+def test_a_second_run_with_the_same_folder_is_refused(tmp_path: Path, idx_folder: Path) -> None:
+    """Two trainings write one bundle: its files are of both, and hours of one are lost."""
+    out, sound = tmp_path / "run", tmp_path / "sound"
+    sound.mkdir()
+    (sound / "sound.wav").write_bytes(b"no sound")
+    with new_folder(out):
+        others = (
+            mnist(idx_folder, out, "--epochs", 1),
+            auscult("train", "audio", sound, "--out", out),
+        )
+        assert list(out.iterdir()) == []
+    for other in others:
+        assert (other.status, other.err.count("\n")) == (69, 1)
+        assert f"--out {out}: another command writes into this folder" in other.err
+    assert mnist(idx_folder, out, "--epochs", 1).status == 0
+
+
 def test_a_full_disk_names_the_folder(tmp_path: Path) -> None:
     """The user would not know which disk is full."""
     error = OSError(errno.ENOSPC, "No space left on device")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monitor import __version__
 from monitor.errors import MissingInputError
+from monitor.folder_lock import only_writer
 
 logger = logging.getLogger(__name__)
 
@@ -28,26 +29,27 @@ def new_folder(
     If the run fails, the folders that were made and are still empty are removed again. ``curves``:
     a folder in it that says nothing without the result, and is removed too. With ``resumes``, a
     run that is stopped by the user logs how to continue it. Raises ``MissingInputError`` if the
-    folder cannot be made.
+    folder cannot be made, and ``ServiceUnavailableError`` while another run uses it.
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MissingInputError(f"--out {folder}: {error.strerror}") from error
-    try:
-        yield folder
-    except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = os.fspath(folder)  # a full disk names no file
-        if made and curves is not None:
-            shutil.rmtree(curves, ignore_errors=True)
-        for one in [*_folders_below(folder), *made] if made else []:
-            with suppress(OSError):  # what holds files stays
-                one.rmdir()
-        if resumes and not isinstance(error, Exception):
-            logger.warning("interrupted; repeat the command to continue")
-        raise
+    with only_writer(folder, f"--out {folder}"):
+        try:
+            yield folder
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = os.fspath(folder)  # a full disk names no file
+            if made and curves is not None:
+                shutil.rmtree(curves, ignore_errors=True)
+            for one in [*_folders_below(folder), *made] if made else []:
+                with suppress(OSError):  # what holds files stays
+                    one.rmdir()
+            if resumes and not isinstance(error, Exception):
+                logger.warning("interrupted; repeat the command to continue")
+            raise
 
 
 def _folders_below(folder: Path) -> list[Path]:

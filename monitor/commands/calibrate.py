@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from monitor.commands.output import emit, message, report_ignored
 from monitor.config.settings import load_config
 from monitor.detection.settings import DetectorSettings, OperationSettings
 from monitor.errors import UsageError
+from monitor.folder_lock import only_writer
 from monitor.model.bundle import load_bundle
 from monitor.model.manifest import Calibration
 from monitor.offline.recalibrate import Recalibration, recalibrate
@@ -40,9 +42,17 @@ class CalibrateRequest:
 def calibrate(request: CalibrateRequest) -> None:
     """Calibrate the bundle with every recording found. Without a budget the bundle's own is kept.
 
-    Raises ``UsageError`` where the command line does not name one place for the new bundle.
+    Raises ``UsageError`` where the command line does not name one place for the new bundle, and
+    ``ServiceUnavailableError`` while another command replaces the bundle.
     """
     _check_target(request)
+    with ExitStack() as locks:
+        if request.in_place:
+            locks.enter_context(only_writer(request.bundle, str(request.bundle)))
+        _calibrate(request)
+
+
+def _calibrate(request: CalibrateRequest) -> None:
     bundle = load_bundle(request.bundle)
     before = bundle.manifest.calibration
     budget = request.false_alarms_per_week
