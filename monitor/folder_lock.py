@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from monitor.errors import ServiceUnavailableError
@@ -36,6 +36,45 @@ def only_writer(folder: Path, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+class FolderLock:
+    """A lock of a folder that is taken again after somebody has deleted or replaced the folder.
+
+    State: the descriptors of what is locked, of ``path`` or its folder or both.
+    """
+
+    def __init__(self, path: Path, take: Callable[[], tuple[int, ...]]) -> None:
+        """``take`` makes the folder if needed, locks and returns the descriptors, or raises."""
+        self._path = path
+        self._take = take
+        self._held = take()
+
+    def is_lost(self) -> bool:
+        """Whether somebody has deleted or replaced what is locked: another process can lock it."""
+        names = (self._path, self._path.parent)
+        return bool(self._held) and not any(
+            _is_same(one, name) for one in self._held for name in names
+        )
+
+    def take_again(self) -> None:
+        """Lock what has the name now. Raises as ``take``, and then keeps what it has."""
+        held = self._take()
+        self.close()
+        self._held = held
+
+    def close(self) -> None:
+        """End the lock."""
+        for descriptor in self._held:
+            os.close(descriptor)
+        self._held = ()
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
 
 
 def lock_folder_of(path: Path, descriptor: int | None, *, is_new: bool) -> int | None:

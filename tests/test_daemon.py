@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -176,6 +177,10 @@ def test_one_daemon_per_state_folder(watched: Daemon, bundle: Bundle, tmp_path: 
     with daemon(tmp_path / "second") as second:
         second.feed("m", bundle.path, machine_sound(10))
         second.environment["AUSCULT_SERVICE__STATE_DIR"] = str(watched.folder / "state")
-        second.start()
-        assert second.process.wait(30) == 69
-        assert "another Auscult process" in second.log.read_text()
+        for is_deleted in (False, True):
+            if is_deleted:
+                shutil.rmtree(watched.folder / "state")
+                watched.wait_for_log("was deleted or replaced: its alerts are written again")
+            second.start()
+            assert second.process.wait(30) == 69
+            assert "another Auscult process" in second.log.read_text().splitlines()[-1]

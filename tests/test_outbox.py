@@ -29,6 +29,7 @@ from monitor.outbox.reader import read_outbox
 from tests.alert_drafts import draft
 from tests.clocks import FakeClock
 from tests.disks import folder_in_memory
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -149,6 +150,41 @@ def test_second_daemon_is_refused_after_the_lock_was_deleted(path: Path) -> None
             with pytest.raises(ServiceUnavailableError, match="another Auscult process"):
                 Outbox(path)
     Outbox(path).close()
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_second_daemon_is_refused_after_the_state_folder_was_deleted(
+    path: Path, tmp_path: Path, is_moved: bool
+) -> None:
+    """Two daemons publish the same machines, and their alerts have the same numbers."""
+    with Outbox(path) as outbox:
+        alert = outbox.append(draft("raised"))
+        path.parent.rename(tmp_path / "old")
+        if not is_moved:
+            shutil.rmtree(tmp_path / "old")
+        outbox.keep_place()
+        with pytest.raises(ServiceUnavailableError, match="another Auscult process"):
+            Outbox(path)
+        assert read_outbox(path).alerts == [alert]
+    Outbox(path).close()
+
+
+def test_an_outbox_whose_folder_another_daemon_has_taken_writes_nothing_there(path: Path) -> None:
+    """A state folder is deleted, and the daemon is started a second time within a second."""
+    with Outbox(path) as outbox:
+        shutil.rmtree(path.parent)
+        with Outbox(path):
+            alert = outbox.append(draft("raised"))
+            assert outbox.pending() == [alert]
+            assert "another Auscult process" in outbox.health().detail
+            assert read_outbox(path).alerts == []
+
+        def is_written() -> bool:
+            outbox.keep_place()
+            return outbox.health().state == "ok"
+
+        wait_for(is_written)
+        assert read_outbox(path).alerts == [alert]
 
 
 def test_a_folder_that_others_lock_does_not_stop_the_daemon(path: Path) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -22,7 +21,7 @@ from monitor.config.state_folder import (
 )
 from monitor.errors import AuscultError, ConfigError, ServiceUnavailableError
 from monitor.evidence.folder import EvidenceFolder
-from monitor.folder_lock import lock_folder_of
+from monitor.folder_lock import FolderLock, lock_folder_of
 from monitor.history.reader import HistoryReader
 from monitor.notify.address import read_address
 from monitor.notify.ledger_file import LedgerFile
@@ -60,14 +59,15 @@ def run_notify(config: Path, *, log_format: LogFormat = None) -> None:
         set_up_logging(settings.service.log_level, log_format or settings.service.log_format)
         check_targets(settings, config)
         folder = companion_dir(settings, config, "notify")
-        stack.enter_context(_locked(folder))
+        lock = _lock_of(folder)
+        stack.callback(lock.close)
         manager = stack.enter_context(Notifier())
         stack.callback(manager.stopping)
         service = _Service(config, folder, log_format, manager)
         stack.callback(service.stop)
         service.start(settings)
         manager.ready()
-        service.run(signals)
+        service.run(signals, lock)
         log.info("stopping")
 
 
@@ -158,8 +158,12 @@ class _Service:
         self._workers = Workers(targets, history, outbox, sending)
         log.info("ready: %s", counted(len(targets), "target"))
 
-    def run(self, signals: SignalQueue) -> None:
-        """Look after the threads until a stop is requested."""
+    def run(self, signals: SignalQueue, lock: FolderLock) -> None:
+        """Look after the threads until a stop is requested.
+
+        Raises ``ServiceUnavailableError`` if the folder was deleted and another process has taken
+        its place.
+        """
         tick_s = min(self.TICK_S, self._manager.watchdog_interval_s or self.TICK_S)
         status = ""
         while (command := signals.wait(tick_s)) != "stop":
@@ -167,6 +171,8 @@ class _Service:
                 self._manager.reloading()
                 self._reload()
                 self._manager.ready()
+            if lock.is_lost():
+                lock.take_again()
             if self._workers is not None and self._workers.look():
                 self._manager.watchdog()
                 if self._workers.status != status:
@@ -192,28 +198,28 @@ class _Service:
         self.start(settings)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder. Raises ``ServiceUnavailableError``.
+def _lock_of(folder: Path) -> FolderLock:
+    """The lock of the folder. Raises ``ServiceUnavailableError``.
 
     If the disk is full or read-only and there is no lock, nothing is locked: messages that are sent
     twice are better than none.
     """
     path = folder / "lock"
+    return FolderLock(path, lambda: _locked(folder, path))
+
+
+def _locked(folder: Path, path: Path) -> tuple[int, ...]:
     is_new = not os.path.lexists(path)
-    with ExitStack() as stack:
-        descriptor = _lock_file(folder, path)
+    descriptor = _lock_file(folder, path)
+    try:
+        of_folder = lock_folder_of(path, descriptor, is_new=is_new)
+    except OSError:
         if descriptor is not None:
-            stack.callback(os.close, descriptor)
-        try:
-            of_folder = lock_folder_of(path, descriptor, is_new=is_new)
-        except OSError:
-            raise ServiceUnavailableError(
-                f"{folder}: another auscult notify uses this folder: stop that one first"
-            ) from None
-        if of_folder is not None:
-            stack.callback(os.close, of_folder)
-        yield
+            os.close(descriptor)
+        raise ServiceUnavailableError(
+            f"{folder}: another auscult notify uses this folder: stop that one first"
+        ) from None
+    return tuple(one for one in (descriptor, of_folder) if one is not None)
 
 
 def _lock_file(folder: Path, path: Path) -> int | None:

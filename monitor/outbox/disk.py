@@ -19,7 +19,8 @@ from typing import TypeVar
 
 from monitor.clock import Clock
 from monitor.durable import HeldFile, remove_log
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, ServiceUnavailableError
+from monitor.folder_lock import FolderLock
 from monitor.outbox.memory import OutboxMemory
 from monitor.outbox.rows import StoredAlert, to_stored_alert, to_stored_machine
 from monitor.outbox.salvage import move_aside, salvage
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
-_DISK_ERRORS = (sqlite3.Error, StoreError, OSError)
+_DISK_ERRORS = (sqlite3.Error, StoreError, OSError, ServiceUnavailableError)
 
 
 class OutboxDisk:
@@ -43,7 +44,9 @@ class OutboxDisk:
     ``recoveries``: damaged files replaced since this process started.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, lock: FolderLock) -> None:
+        """``lock``: of the folder of ``path``. Without it, nothing is written."""
+        self._lock = lock
         self.memory = OutboxMemory(clock)
         self.trouble = ""
         self.recoveries = 0
@@ -91,6 +94,12 @@ class OutboxDisk:
         if self.memory.is_changed() and time.monotonic() >= self._next_try_s:
             self.flush()
 
+    def keep_place(self) -> None:
+        """Write to the folder again if it was deleted or replaced."""
+        if self._lock.is_lost():
+            self.memory.unwritten.drops = True  # so that there is something to write
+            self.flush_if_due()
+
     def query(self, query: Callable[[OutboxStore], list[_T]]) -> list[_T]:
         """What is on the disk; empty if the disk cannot be read."""
         try:
@@ -126,6 +135,8 @@ class OutboxDisk:
             )
 
     def _writable_store(self) -> OutboxStore:
+        if self._lock.is_lost():
+            self._lock.take_again()
         if self._store is not None:
             self._check_place(self._store)
         if self._store is not None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from monitor.errors import ServiceUnavailableError
-from monitor.folder_lock import lock_folder_of
+from monitor.folder_lock import FolderLock, lock_folder_of
 
 
 def lock_path(path: Path) -> Path:
@@ -15,12 +15,21 @@ def lock_path(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def locked(path: Path) -> tuple[int, ...]:
+def lock_of(path: Path) -> FolderLock:
+    """Lock the state folder of the outbox ``path``.
+
+    Raises ``ServiceUnavailableError`` when another process holds the lock, also after its file was
+    deleted.
+    """
+    lock = lock_path(path)
+    return FolderLock(lock, lambda: _locked(lock))
+
+
+def _locked(path: Path) -> tuple[int, ...]:
     """Lock ``path`` and its folder until the returned descriptors are closed or the process ends.
 
     None are returned if neither the file nor the folder can be opened: then a second process cannot
-    write on this disk either. Raises ``ServiceUnavailableError`` when another process holds the
-    lock, also after its file was deleted.
+    write on this disk either.
     """
     flags = os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO may have its name, or a folder
     descriptor: int | None = None

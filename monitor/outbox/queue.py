@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +14,7 @@ from monitor.clock import SYSTEM_CLOCK, Clock, rfc3339
 from monitor.errors import ServiceUnavailableError
 from monitor.outbox.disk import OutboxDisk
 from monitor.outbox.limits import OutboxLimits
-from monitor.outbox.lock import lock_path, locked
+from monitor.outbox.lock import lock_of
 from monitor.outbox.reads import OutboxReads
 
 OutboxState = Literal["ok", "memory"]
@@ -73,8 +72,8 @@ class Outbox:
         self._clock = clock
         self._guard = threading.RLock()
         self._closed = False
-        self._lock = locked(lock_path(path))
-        self._disk = OutboxDisk(path, clock)
+        self._lock = lock_of(path)
+        self._disk = OutboxDisk(path, clock, self._lock)
         self._memory = self._disk.memory
         self._reads = OutboxReads(self._disk, clock)
         self._limits = OutboxLimits(self._disk, self._reads, f"outbox {path}", max_in_memory)
@@ -82,7 +81,7 @@ class Outbox:
         try:
             self._disk.open()
         except BaseException:
-            self._unlock()
+            self._lock.close()
             raise
 
     def set_limits(self, *, max_alerts: int, max_age_days: float) -> None:
@@ -197,6 +196,12 @@ class Outbox:
             self._check_open()
             return self._reads.after(position, limit)
 
+    def keep_place(self) -> None:
+        """Lock and fill the state folder again if it was deleted. Call it about every second."""
+        with self._guard:
+            self._check_open()
+            self._disk.keep_place()
+
     def open_alert(self, machine: str) -> Alert | None:
         """The newest alert of the machine, unless it is ``cleared``; also from before a restart."""
         with self._guard:
@@ -232,7 +237,7 @@ class Outbox:
             if not self._closed:
                 self._closed = True
                 self._disk.close()
-                self._unlock()
+                self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -243,8 +248,3 @@ class Outbox:
     def _check_open(self) -> None:
         if self._closed:
             raise ServiceUnavailableError(f"outbox {self.path}: closed")
-
-    def _unlock(self) -> None:
-        for descriptor in self._lock:
-            os.close(descriptor)
-        self._lock = ()

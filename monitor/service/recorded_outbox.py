@@ -106,6 +106,7 @@ class RecordedOutbox(Outbox):
 
     def turn(self) -> None:
         """Add to the history what it lacks, and forget what it has. Call it about every second."""
+        self.keep_place()
         if not self._history.accepts_alerts():
             return
         unrecorded = self.unrecorded(self._AT_ONCE)
