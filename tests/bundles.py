@@ -7,7 +7,11 @@ graph that detects a fault, and it has every output of a trained one.
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +32,19 @@ from monitor.model.scorer import Scorer
 
 SPEC = LogMelSpec()
 SPAN_S = 4.0
+_LONGEST_KEPT_S = 30.0
+"""Longer sound is made each time: it would fill the memory."""
 
 
 def machine_sound(seconds: float, *, seed: int = 0, fault: float = 0.0) -> FloatArray:
     """A hum with harmonics in noise at 16 kHz; ``fault`` is the amplitude of a tone at 3 kHz."""
+    if seconds > _LONGEST_KEPT_S:
+        return _machine_sound.__wrapped__(seconds, seed, fault)
+    return _machine_sound(seconds, seed, fault).copy()
+
+
+@lru_cache(maxsize=32)
+def _machine_sound(seconds: float, seed: int, fault: float) -> FloatArray:
     rng = np.random.default_rng(seed)
     t_s = np.arange(int(seconds * SPEC.sample_rate_hz)) / SPEC.sample_rate_hz
     sound = rng.normal(0, 0.02, len(t_s))
@@ -100,8 +113,11 @@ def make_bundle(
     false_alarms_per_week: float = 1.0,
 ) -> Bundle:
     """A bundle for ``healthy`` sound, by default eight recordings of :func:`machine_sound`."""
-    recordings = healthy or [machine_sound(15.0, seed=seed) for seed in range(8)]
-    windows = [log_mel_windows(samples, spec) for samples in recordings]
+    if healthy is None:
+        made = _made_before(spec, kind, span_s, false_alarms_per_week)
+        shutil.copytree(made, path, dirs_exist_ok=True)
+        return load_bundle(path)
+    windows = [log_mel_windows(samples, spec) for samples in healthy]
     level_free = [w - w.mean(axis=(1, 2), keepdims=True) for w in windows]
     frames = np.concatenate([w.transpose(0, 2, 1).reshape(-1, spec.n_mels) for w in level_free])
     mean, deviation = frames.mean(axis=0), frames.std(axis=0) + np.float32(1e-3)
@@ -136,7 +152,7 @@ def make_bundle(
     )
     network = Network(bundle)
     scored = []
-    for samples, values in zip(recordings, windows, strict=True):
+    for samples, values in zip(healthy, windows, strict=True):
         whole = bundle.recording_score()
         scorer = Scorer(bundle, network, whole)
         scores = scorer.push(as_windows(values, spec)) + scorer.flush()
@@ -159,3 +175,14 @@ def make_bundle(
     )
     write_manifest(path, bundle.manifest.model_copy(update={"calibration": calibration}))
     return load_bundle(path)
+
+
+@cache
+def _made_before(spec: LogMelSpec, kind: ScoreKind, span_s: float, per_week: float) -> Path:
+    """The bundle for the default sound, which each process makes once."""
+    folder = tempfile.mkdtemp(prefix="auscult-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder) / "bundle"
+    healthy = [machine_sound(15.0, seed=seed) for seed in range(8)]
+    make_bundle(path, healthy, spec=spec, kind=kind, span_s=span_s, false_alarms_per_week=per_week)
+    return path

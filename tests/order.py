@@ -10,16 +10,20 @@ import pytest
 SLOWER_MARKERS = ("data", "slow", "systemd")
 
 # Half a minute or more each, the longest first: none of them begins when all others have ended.
-LONGEST = ("test_chaos", "test_daemon_relearning", "test_daemon_learning", "test_demo", "test_soak")
+LONGEST = (
+    *("test_deploy_debian", "test_chaos", "test_notify", "test_fleet", "test_demo"),
+    *("test_fleet_ray", "test_notify_full_disk", "test_daemon_relearning"),
+    *("test_daemon_learning", "test_soak"),
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, so that a plain mistake shows in seconds.
 
-    Where tests run side by side, those that boot a system come first instead, one after another on
-    one worker, then the other slow ones, which mostly wait, the longest first. Every file stays on
-    one worker.
+    Where tests run side by side, those that boot a system come first instead, then the other slow
+    ones, which mostly wait, the longest first. Every file stays on one worker, and so do all tests
+    of the fixture ``booted``, one after another.
     """
     is_beside = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -36,5 +40,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     else:
         items.sort(key=slowness)
     for item in items:
-        group = "systemd" if item.get_closest_marker("systemd") else item.path.stem
+        group = "booted" if "booted" in getattr(item, "fixturenames", ()) else item.path.stem
         item.add_marker(pytest.mark.xdist_group(group))

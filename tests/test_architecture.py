@@ -148,14 +148,15 @@ def is_file(module: str) -> bool:
 @cache
 def imports_of(path: Path) -> tuple[Import, ...]:
     """Every import in the file; those only for type checkers are not the program's."""
+    file = relative(path)
 
     def walk(node: ast.AST, at_load: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
                 yield from walk(ast.Module(child.orelse, []), at_load)
                 continue
-            for module in _imported(child, relative(path)):
-                yield Import(relative(path), getattr(child, "lineno", 0), module, at_load)
+            for module in _imported(child, file):
+                yield Import(file, getattr(child, "lineno", 0), module, at_load)
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from walk(child, at_load and not inside)
 

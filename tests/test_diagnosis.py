@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from monitor.diagnosis.diagnose import Diagnosis, diagnosed
+from monitor.diagnosis.healthy_sound import HealthySound
+from monitor.diagnosis.segments import SegmentPlan
 from monitor.diagnosis.settings import ShaftSettings
 from monitor.domain import FloatArray
 from tests.diagnosed_sounds import RATE_HZ, babble, healthy_pieces, impacts, machine
@@ -19,6 +23,25 @@ SECONDS = 20.0
 @pytest.fixture(scope="module")
 def healthy() -> list[FloatArray]:
     return healthy_pieces()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def healthy_once() -> Iterator[None]:
+    """Spectra of the same healthy recordings are made once: they take most of a diagnosis."""
+    made: dict[object, tuple[Sequence[FloatArray], HealthySound | None]] = {}
+    of = HealthySound.of
+
+    def once(
+        recordings: Sequence[FloatArray], plan: SegmentPlan, length_s: float
+    ) -> HealthySound | None:
+        key = (*map(id, recordings), plan, length_s)
+        if key not in made:  # kept with its recordings: an id is used again after their end
+            made[key] = (recordings, of(recordings, plan, length_s))
+        return made[key][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HealthySound, "of", once)
+        yield
 
 
 def diagnosis(sound: FloatArray, healthy: list[FloatArray], **shaft: object) -> Diagnosis:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (ROOT / "config.toml").read_text(encoding="utf-8")
 IN_ITS_TABLE = "already has"
 """In the paragraph before keys of a table that `config.toml` has. Other snippets are appended."""
-_SNIPPET = re.compile(r"((?:[^\n]+\n)+)\n?( *)```toml\n(.*?)\n *```", re.DOTALL)
+_SNIPPET = re.compile(r"^ *```toml\n(.*?)\n *```", re.DOTALL | re.MULTILINE)
 
 
 def _snippets() -> Iterator[tuple[str, str, str]]:
@@ -24,8 +24,10 @@ def _snippets() -> Iterator[tuple[str, str, str]]:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
     for page in sorted([*pages, *(ROOT / "examples").rglob("*.md")]):
         if page.name != "fleet.md":  # its snippets are fleet files
-            for before, _, snippet in _SNIPPET.findall(page.read_text(encoding="utf-8")):
-                yield page.name, before, dedent(snippet)
+            text = page.read_text(encoding="utf-8")
+            for found in _SNIPPET.finditer(text):
+                before = text[: found.start()].rstrip("\n").rpartition("\n\n")[2]
+                yield page.name, before, dedent(found[1])
 
 
 def _put_into_tables(snippet: str) -> str:

@@ -508,8 +508,9 @@ def test_labelled_alerts_are_deleted_last(node: Node) -> None:
     node.evidence.apply(node.settings, "")
     first = node.run(*cut(fault_and_back(), 1600))[0]
     node.labelled.add(first.alert_id)
+    again = cut(fault_and_back(), 64_000)
     for _ in range(16):
-        node.run(*cut(fault_and_back(), 64_000))
+        node.run(*again)
     assert len(node.pieces(first)) == 2
     second = node.record.alerts[2]
     assert second.alert_id != first.alert_id

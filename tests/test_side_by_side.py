@@ -13,9 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _TESTS = """
 import os, pathlib, pytest
+@pytest.fixture(scope="session")
+def booted():
+    pass
+@pytest.fixture
+def node(booted):
+    pass
 @pytest.mark.systemd
 @pytest.mark.parametrize("number", range(4))
-def test_boot(number):
+def test_boot(number, node):
     with pathlib.Path("boot").open("a") as file:
         file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
 @pytest.mark.parametrize("number", range(4))

@@ -18,4 +18,5 @@ def wait_for(condition: Callable[[], T], timeout_s: float = 30.0, what: str = "t
             return found
         now_s = time.monotonic()
         assert now_s < deadline_s, f"did not happen within {timeout_s:g} s: {what}"
-        time.sleep(max(0.01, 2.0 * (now_s - begun_s)))  # a slow condition takes no whole core
+        # A slow condition, such as a command in another process, takes little of a core.
+        time.sleep(min(max(0.01, 8.0 * (now_s - begun_s)), 2.0))
