@@ -129,7 +129,7 @@ def test_a_submission_from_beginning_to_end(tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = (
         "evaluate", "--dcase", tmp_path / "data", "--out", out,
-        "--config", tmp_path / "auscult.toml", "--json",
+        "--config", tmp_path / "auscult.toml", "--jobs", 1, "--json",
     )  # fmt: skip
     outcome = auscult(*arguments)
     assert outcome.status == 0, outcome.err

@@ -68,12 +68,15 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return first, later
 
 
-@pytest.fixture
-def system(packages: tuple[Path, Path], tmp_path: Path) -> Iterator[BootedSystem]:
+@pytest.fixture(scope="module")
+def system(
+    packages: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BootedSystem]:
     """A booted system on which Auscult was never installed."""
     skip_unless_possible()
     binds = {packages[0].parent: PACKAGES}
-    with BootedSystem(tmp_path / "system", binds, "auscult-package") as booted:
+    folder = tmp_path_factory.mktemp("system")
+    with BootedSystem(folder, binds, "auscult-package") as booted:
         for left in ("/opt/auscult", "/etc/auscult", "/usr/local/bin/auscult"):
             booted.run(["rm", "-rf", left])
         yield booted
@@ -111,10 +114,10 @@ def test_the_package_contains_every_unit_and_no_other_place(
 
 def test_a_package_is_refused_beside_the_version_of_the_installer(system: BootedSystem) -> None:
     """The units of the installer would replace those of the package, and start its program."""
-    system.write(
-        "/usr/local/lib/systemd/system/auscult.service", "[Service]\nExecStart=/bin/true\n"
-    )
+    unit = "/usr/local/lib/systemd/system/auscult.service"
+    system.write(unit, "[Service]\nExecStart=/bin/true\n")
     done = system.run(["sh", "-c", f"dpkg -i {PACKAGES}/auscult_0*.deb"], check=False)
+    system.run(["rm", unit])
     assert done.returncode != 0
     assert "sudo deploy/install.sh --uninstall" in done.stderr
 

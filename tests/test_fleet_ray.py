@@ -93,33 +93,25 @@ def test_ray_gives_the_results_of_no_engine(
 
 
 @pytest.mark.usefixtures("token")
-def test_two_nodes_give_the_results_of_no_engine(
+def test_two_nodes_give_the_results_of_no_engine_and_a_killed_one_costs_its_tasks_only(
     plant: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
-    """A cluster with a token would be refused, or give other results than one computer."""
-    out = tmp_path / "out"
-    with cluster(tmp_path) as (address, _):
-        driver = start_replay(plant, out, "--engine", "ray", "--address", address)
-        _, messages = driver.communicate(timeout=500)
-    assert driver.returncode == 0, messages
-    assert replayed(out) == expected
-
-
-@pytest.mark.usefixtures("token")
-def test_a_killed_node_costs_its_tasks_only(
-    plant: Path, expected: dict[str, bytes], tmp_path: Path
-) -> None:
-    """A computer that fails would end the work of all the others."""
-    out = tmp_path / "out"
+    """A cluster with a token would be refused or give other results than one computer, or a
+    computer that fails would end the work of all the others."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
     with cluster(tmp_path) as (address, nodes):
-        driver = start_replay(plant, out, "--engine", "ray", "--address", address)
-        wait_for(lambda: [*out.glob(".tasks/*.json")], 200, "a first result")
+        driver = start_replay(plant, whole, "--engine", "ray", "--address", address)
+        _, messages = driver.communicate(timeout=500)
+        assert driver.returncode == 0, messages
+        assert replayed(whole) == expected
+        driver = start_replay(plant, killed, "--engine", "ray", "--address", address)
+        wait_for(lambda: [*killed.glob(".tasks/*.json")], 200, "a first result")
         node = psutil.Process(nodes[1].pid)
         for process in (*node.children(recursive=True), node):
             process.kill()
         _, messages = driver.communicate(timeout=500)
     assert driver.returncode == 0, messages
-    assert replayed(out) == expected
+    assert replayed(killed) == expected
 
 
 def test_a_cluster_that_is_not_there_is_named(plant: Path, tmp_path: Path) -> None:

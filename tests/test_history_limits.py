@@ -71,9 +71,7 @@ def test_the_file_never_exceeds_its_bytes(kept: Kept, path: Path) -> None:
     for hour in range(24 * 20):
         start = START + 60 * hour
         minutes = {
-            (f"m{machine}", start + minute): tally(0.5, 0.9)
-            for machine in range(10)
-            for minute in range(60)
+            (f"m{machine}", start + minute): MINUTE for machine in range(10) for minute in range(60)
         }
         events = [event("state", 60.0 * (start + minute), value="ok") for minute in range(0, 60, 5)]
         number += len(minutes)
@@ -93,16 +91,16 @@ def test_the_file_never_exceeds_its_bytes(kept: Kept, path: Path) -> None:
 def test_a_smaller_limit_shrinks_the_file(kept: Kept, path: Path) -> None:
     """A changed limit would have no effect until the file is deleted."""
     kept.file.limits = Limits(max_bytes=40e6)
-    for day in range(20):
+    for day in range(16):
         minutes = {
-            (f"m{machine}", START + day * DAY + minute): tally(0.5, 0.9)
+            (f"m{machine}", START + day * DAY + minute): MINUTE
             for machine in range(10)
             for minute in range(DAY)
         }
         kept.write(minutes)
     assert database_bytes(path) > 12e6
     kept.file.limits = Limits(max_bytes=TEN_MB)
-    kept.write({("m0", START + 20 * DAY): tally(0.5)})
+    kept.write({("m0", START + 16 * DAY): tally(0.5)})
     assert database_bytes(path) <= TEN_MB
 
 
