@@ -21,13 +21,14 @@ from monitor.demo import page
 from monitor.demo.daemon import configuration, running_daemon
 from monitor.demo.folder import demo_folder
 from monitor.demo.page import machines
-from monitor.demo.run import DemoResult
+from monitor.demo.run import DemoResult, learn
 from monitor.errors import ServiceUnavailableError, UsageError
 from monitor.sources.settings import SimulatedSettings
 from tests.bundles import make_bundle
 from tests.command_line import process
 from tests.payload_check import check_message
 from tests.waiting import wait_for
+from training.sound.request import AudioRequest
 
 ROOT = Path(__file__).resolve().parent.parent
 WITHOUT_TRAINING = """
@@ -146,6 +147,23 @@ def test_a_page_that_ends_is_started_again(tmp_path: Path, monkeypatch: pytest.M
         "the page was started again: it is at http://a/",
         ended,
     ]
+
+
+def test_the_training_follows_the_environment_as_the_daemon_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The threshold would be calibrated for another detector than that of the daemon."""
+    requests: list[AudioRequest] = []
+
+    def interrupted(request: AudioRequest) -> None:
+        requests.append(request)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.sound.train.train_audio", interrupted)
+    monkeypatch.setenv("AUSCULT_DETECTOR__MIN_FAULT_S", "5")
+    with pytest.raises(KeyboardInterrupt):
+        learn(tmp_path / "recordings", tmp_path / "bundle", seed=0)
+    assert requests[0].settings.detector.min_fault_s == 5.0
 
 
 @pytest.mark.slow

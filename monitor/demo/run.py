@@ -148,14 +148,16 @@ def record_healthy(settings: SimulatedSettings, folder: Path) -> Path:
 
 
 def learn(recordings: Path, bundle: Path, seed: int) -> Calibration:
-    """Train and calibrate as ``auscult train audio`` does."""
+    """Train and calibrate as ``auscult train audio`` does, also with ``AUSCULT_`` variables."""
     # Two threads are enough for a small network. More threads than free cores make it ten times
     # slower, because they wait actively. torch reads these variables when it is loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from training.sound.settings import load_audio_settings  # noqa: PLC0415  # needs an extra
     from training.sound.train import AudioRequest, train_audio  # noqa: PLC0415  # loads torch
 
-    request = AudioRequest(recordings=(recordings,), out=bundle, seed=seed)
+    settings = load_audio_settings(None)
+    request = AudioRequest(recordings=(recordings,), out=bundle, seed=seed, settings=settings)
     return train_audio(request).bundle.calibration
 
 
