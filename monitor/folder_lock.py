@@ -20,7 +20,7 @@ def only_writer(folder: Path, name: str) -> Iterator[None]:
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # whoever writes says why it is refused
+    except OSError:  # the writer reports why it is refused
         yield
         return
     try:

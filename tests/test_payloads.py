@@ -59,7 +59,7 @@ alerts = st.builds(
     false_alarms_per_week=levels.filter(bool),
     bands_hz=st.lists(st.tuples(levels, levels), max_size=4).map(tuple),
     bundle_sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
-    channel=st.sampled_from(["", "distance", "envelope", "lines"]),
+    channel=st.sampled_from(["", "distance", "envelope", "lines", "recurring_lines"]),
     findings=st.sampled_from([(), (_FINDING,), (_FINDING | {"rate_hz": None, "fits": []},) * 3]),
     sequence=st.integers(1, 2**53),
     replayed=st.booleans(),

@@ -25,11 +25,18 @@ from monitor.calibration.predictive_tail import SpreadPrior, predictive_threshol
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.domain import DoubleArray
-from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration, EvidenceKind
+from monitor.model.channel_calibration import (
+    RECURRING,
+    ChannelBudget,
+    ChannelCalibration,
+    EvidenceKind,
+)
 from monitor.model.long_spans import nominal_s
 
 ENOUGH_RECORDINGS = 150
-_LEAST_VALUES = 4
+LEAST_VALUES = 4
+_RECURRING_SHARE = 0.003
+"""Of the budget, for each evidence that may come again and again."""
 SHORT_SHARES: Mapping[EvidenceKind, float] = {"envelope": 0.08, "lines": 0.04}
 LONG_SHARES: Mapping[EvidenceKind, float] = {"distance": 0.02, "envelope": 0.07, "lines": 0.03}
 """Shares of the budget, over the span of the bundle and over each long span."""
@@ -70,11 +77,17 @@ class ChannelValues:
     @property
     def share(self) -> float:
         """The share of the budget."""
+        if self.key.evidence in RECURRING:
+            return _RECURRING_SHARE
         return (LONG_SHARES if self.is_long else SHORT_SHARES)[self.key.evidence]
 
-    def calibrated(self, budgets: Sequence[float], seed: int) -> ChannelCalibration:
-        """The thresholds for budgets in rising order."""
+    def calibrated(
+        self, budgets: Sequence[float], seed: int, least: Sequence[float] | None = None
+    ) -> ChannelCalibration:
+        """The thresholds for budgets in rising order, each at least that of ``least``."""
         thresholds = self._thresholds([budget * self.share for budget in budgets], seed)
+        if least is not None:
+            thresholds = [max(pair) for pair in zip(thresholds, least, strict=True)]
         return ChannelCalibration(
             **self.key._asdict(),
             score_median=float(np.median(self.scores)),
@@ -92,11 +105,12 @@ class ChannelValues:
         return [threshold for threshold, _ in found]
 
     def _extrapolated(self, allowed: Sequence[float], seed: int) -> list[float]:
-        if self.key.evidence == "distance":
+        evidence = RECURRING.get(self.key.evidence, self.key.evidence)
+        if evidence == "distance":
             squares = [np.square(values) for values in self.by_file]
             return [math.sqrt(one) for one in rare_thresholds(squares, allowed, seed)]
         nominal = nominal_s(self.key.span_s) if self.is_long else 0.0
-        prior = SpreadPrior(_SPREADS[self.key.evidence].get(nominal, _SPREAD_OF_MINUTES))
+        prior = SpreadPrior(_SPREADS[evidence].get(nominal, _SPREAD_OF_MINUTES))
         return predictive_thresholds(self.by_file, allowed, prior)
 
 
@@ -129,7 +143,7 @@ def channel_values(
             per_block = max(rule.out_of, math.ceil(span_s / hop_s))
             blocks = [block_values(scores, rule, per_block) for _, scores in pairs]
             block_s = per_block * hop_s
-        if sum(map(len, blocks)) < _LEAST_VALUES:
+        if sum(map(len, blocks)) < LEAST_VALUES:
             continue
         together = by_file(blocks, [number for number, _ in pairs])
         if is_long and key.evidence == "distance" and len(together) < ENOUGH_RECORDINGS:

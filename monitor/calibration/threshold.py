@@ -25,8 +25,9 @@ from typing import Literal
 import numpy as np
 
 from monitor.calibration.blocks import WEEK_S, by_file, counted_thresholds, decorrelation, maxima
-from monitor.calibration.channels import ChannelKey, channel_values
+from monitor.calibration.channels import ChannelKey, ChannelValues, channel_values
 from monitor.calibration.few_exceedances import few_exceed
+from monitor.calibration.recurring import recurring_channels, recurring_values
 from monitor.calibration.tail import rare_thresholds
 from monitor.detection.persistence import Persistence
 from monitor.detection.persistent_scores import persistent_scores
@@ -112,12 +113,18 @@ def calibrate(
     whole_values = by_file([np.array([recording.whole]) for recording in scored], file)
     wholes = _Blocks(whole_values, seconds / len(scored))
     asked = (false_alarms_per_week, *BUDGETS)
-    channels = channel_values(
-        [recording.channels for recording in scored], file, persistence, span_s=span_s, hop_s=hop_s
-    )
-    share = 1.0 - sum(channel.share for channel in channels)
+    of_channels = [recording.channels for recording in scored]
+    channels = channel_values(of_channels, file, persistence, span_s=span_s, hop_s=hop_s)
+    again: list[ChannelValues] = []
+    if distances:
+        own = [recording.scores for recording in scored]
+        again = recurring_values(of_channels, own, file, span_s=span_s, hop_s=hop_s)
+    share = 1.0 - sum(channel.share for channel in (*channels, *again))
     of_scores = [share * budget for budget in asked]
     (threshold, method), *others = _thresholds(blocks, of_scores, power, seed)
+    by_budget = dict(sorted(zip(asked, [threshold, *(one for one, _ in others)], strict=True)))
+    calibrated = [channel.calibrated([*by_budget], seed) for channel in channels]
+    calibrated += recurring_channels(again, calibrated, by_budget, seed)
     recording_threshold, *whole_others = _recording_thresholds(wholes, asked, power, seed)
     scores = np.concatenate([recording.scores for recording in scored])
     levels_db = np.concatenate([recording.levels_db for recording in scored])
@@ -144,7 +151,7 @@ def calibrate(
             BudgetThreshold(false_alarms_per_week=budget, threshold=live, recording_threshold=whole)
             for budget, (live, _), whole in zip(BUDGETS, others, whole_others, strict=True)
         ),
-        channels=tuple(channel.calibrated(sorted(set(asked)), seed) for channel in channels),
+        channels=tuple(calibrated),
         provisional=supported > false_alarms_per_week,
         stretch_scores=_standing_for_all(np.concatenate([r.stretches for r in scored])),
         note=_note(scored, false_alarms_per_week, supported, persistence.needs_s(span_s, hop_s)),

@@ -136,7 +136,8 @@ def channel_name(channel: ChannelCalibration) -> str:
     """Evidence and span, for people."""
     span_s = nominal_s(channel.span_s)
     span = duration(span_s) if span_s >= 60 else f"{span_s:.0f} s"
-    return f"{channel.evidence} over {span}"
+    again = " again and again" if channel.is_recurring else ""
+    return f"{channel.single_evidence}{again} over {span}"
 
 
 def _calibration_lines(calibration: Calibration) -> Iterator[str]:

@@ -17,7 +17,7 @@ from monitor.detection.thresholds import Thresholds
 from monitor.domain import Decision
 from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
-from monitor.model.channel_scores import is_long, long_span_of
+from monitor.model.channel_scores import has_scores, is_long
 from monitor.model.manifest import Calibration
 
 
@@ -98,8 +98,7 @@ def channels_of(
 ) -> dict[int, Channel]:
     """Channel 0, and the channels of the calibration that have a threshold, by number.
 
-    Without the long spans that have no scores, because a sound of ``min_fault_s`` fills too much
-    of them: an alert from before a restart would never be cleared there.
+    Without those that have no scores: an alert from before a restart would never be cleared there.
     """
     before = LastAlert()
 
@@ -138,9 +137,6 @@ def channels_of(
     channels = {0: channel(calibration, thresholds.alarm, thresholds.warning)}
     for number, one in enumerate(calibration.channels, start=1):
         own = thresholds.channels[number - 1]
-        has_scores = (
-            not is_long(one, bundle) or long_span_of(one, bundle, settings.min_fault_s) is not None
-        )
-        if has_scores and own.alarm is not None:
+        if has_scores(one, bundle, settings.min_fault_s) and own.alarm is not None:
             channels[number] = channel(one, own.alarm, own.warning)
     return channels

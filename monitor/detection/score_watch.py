@@ -45,7 +45,7 @@ class ScoreWatch:
         self._of_spectra = [
             number
             for number, one in enumerate(calibration.channels, start=1)
-            if one.evidence in SPECTRA
+            if one.single_evidence in SPECTRA
         ]
         rule = channels[0].detector.rule
         self.needs_s = rule.persistence.needs_s(bundle.actual_span_s, hop_s)

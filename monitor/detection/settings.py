@@ -30,7 +30,8 @@ class DetectorSettings(BaseModel):
         default=3.5,
         ge=0.0,
         le=3600.0,
-        description="A sound shorter than this never raises an alert, however loud it is.",
+        description="A sound shorter than this never raises an alert, however loud it is, unless "
+        "such sounds come again and again for 15 minutes.",
     )
     persistence_share: float = Field(
         default=0.9,

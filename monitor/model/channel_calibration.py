@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-EvidenceKind = Literal["distance", "envelope", "lines"]
+EvidenceKind = Literal[
+    "distance",
+    "envelope",
+    "lines",
+    "recurring_distance",
+    "recurring_envelope",
+    "recurring_lines",
+]
+RECURRING: Mapping[EvidenceKind, EvidenceKind] = {
+    "recurring_distance": "distance",
+    "recurring_envelope": "envelope",
+    "recurring_lines": "lines",
+}
+"""By what the sounds are measured that come again and again (:mod:`monitor.model.recurrence`)."""
 
 
 class ChannelBudget(BaseModel):
@@ -31,7 +44,8 @@ class ChannelCalibration(BaseModel):
 
     An alert is raised by any channel. All thresholds for a budget together give so many false
     alarms. ``evidence``: ``distance`` is the score of the bundle, ``envelope`` and ``lines`` the
-    peaks of two spectra (:mod:`monitor.model.peaks`). ``span_s``: seconds of sound in one score,
+    peaks of two spectra (:mod:`monitor.model.peaks`), and ``RECURRING`` are the others.
+    ``span_s``: seconds of sound in one score,
     and ``step_s`` from score to score. ``budgets``: in rising order of the budget, for
     ``BUDGETS`` of :mod:`monitor.calibration.threshold` and the bundle's own budget.
     ``score_median``: of healthy scores.
@@ -44,6 +58,16 @@ class ChannelCalibration(BaseModel):
     step_s: FiniteFloat = Field(gt=0, le=3600)
     score_median: FiniteFloat = Field(ge=0)
     budgets: tuple[ChannelBudget, ...] = Field(min_length=1, max_length=64)
+
+    @property
+    def single_evidence(self) -> EvidenceKind:
+        """By what each sound is measured: ``distance``, ``envelope`` or ``lines``."""
+        return RECURRING.get(self.evidence, self.evidence)
+
+    @property
+    def is_recurring(self) -> bool:
+        """Whether it is about sounds that come again and again."""
+        return self.evidence in RECURRING
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:

@@ -1,7 +1,7 @@
 """The scores of the channels of a bundle, beside those over its span.
 
-A channel is one kind of evidence over one span: the distance over a long span, or the peaks of a
-spectrum over the span of the bundle or a long one.
+A channel is one kind of evidence over one span: the distance over a long span, the peaks of a
+spectrum over the span of the bundle or a long one, or what comes again and again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from monitor.model.bundle import Bundle
 from monitor.model.channel_calibration import ChannelCalibration, EvidenceKind
 from monitor.model.long_spans import LongSpan, SpanMean, long_spans
 from monitor.model.peak_evidence import PeakEvidence
+from monitor.model.recurrence import Recurrence, can_recur
 
 _SAME_S = 1e-6
 
@@ -28,11 +29,14 @@ def is_long(channel: ChannelCalibration, bundle: Bundle) -> bool:
     return channel.span_s - bundle.actual_span_s > _SAME_S
 
 
-def long_span_of(
-    channel: ChannelCalibration, bundle: Bundle, min_fault_s: float
-) -> LongSpan | None:
-    """The span of a long channel; None if ``min_fault_s`` fills too much: it has no scores."""
-    return LongSpan.calibrated(channel.span_s, channel.step_s, bundle.spec, min_fault_s)
+def has_scores(channel: ChannelCalibration, bundle: Bundle, min_fault_s: float) -> bool:
+    """Whether a single sound of ``min_fault_s`` is too short to raise the scores of a channel."""
+    if channel.is_recurring:
+        return can_recur(min_fault_s, bundle.actual_span_s)
+    if not is_long(channel, bundle):
+        return True
+    span = LongSpan.calibrated(channel.span_s, channel.step_s, bundle.spec, min_fault_s)
+    return span is not None
 
 
 def every_channel(bundle: Bundle, min_fault_s: float) -> list[tuple[EvidenceKind, float, float]]:
@@ -57,7 +61,8 @@ class ChannelScorer:
     """One machine's scores of every channel but the first.
 
     State: the spectra of the last windows of unbroken sound, at most a span, and the parts of the
-    long spans. After a gap, the long spans continue, because a fault does not end there.
+    long spans, and of the sounds that come again. After a gap, these continue, because a fault does
+    not end there.
     """
 
     def __init__(self, bundle: Bundle, min_fault_s: float) -> None:
@@ -70,8 +75,11 @@ class ChannelScorer:
         self._below: Mapping[int, float] | None = None
         self._short: list[_Member] = []
         self._long: list[_Long] = []
+        number_of: dict[EvidenceKind, int] = {"distance": 0}
         by_span: dict[tuple[float, float], list[_Member]] = {}
         for number, channel in enumerate(channels, start=1):
+            if channel.is_recurring:
+                continue
             spectrum = None
             if channel.evidence != "distance":
                 if bundle.peaks is None:
@@ -81,6 +89,7 @@ class ChannelScorer:
             if abs(channel.span_s - bundle.actual_span_s) < _SAME_S:
                 if spectrum is not None:
                     self._short.append(member)
+                    number_of[channel.evidence] = number
             else:
                 by_span.setdefault((channel.span_s, channel.step_s), []).append(member)
         for (span_s, step_s), members in by_span.items():
@@ -92,6 +101,15 @@ class ChannelScorer:
                 peaks = self._peaks.scores if has_peaks else None
                 self._long.append(_Long(SpanMean(span, head, peaks), members))
 
+        self._recurring = {
+            number_of[channel.single_evidence]: Recurrence(number, bundle.spec.window_hop_s)
+            for number, channel in enumerate(channels, start=1)
+            if channel.is_recurring
+            and channel.single_evidence in number_of
+            and has_scores(channel, bundle, min_fault_s)
+        }
+        """By the number of the channel that they are made from."""
+
     def reset(self) -> None:
         """Sound was lost: scores over the bundle's span need a whole new one."""
         self._above.clear()
@@ -100,6 +118,8 @@ class ChannelScorer:
         """No later score over a long span may depend on the sound so far."""
         for long in self._long:
             long.mean.forget()
+        for recurrence in self._recurring.values():
+            recurrence.forget()
 
     def allow_bounds(self, below: Mapping[int, float] | None) -> None:
         """A score over a long span may be an upper bound if it is below the level of its channel.
@@ -131,6 +151,7 @@ class ChannelScorer:
         window, if there is one.
         """
         scores: list[Score] = []
+        over_span = [] if score is None else [score]
         if self._short:
             if above is not None:
                 self._above.append(above)
@@ -138,6 +159,11 @@ class ChannelScorer:
                 self._above.clear()
             if score is not None and len(self._above) == self._above.maxlen:
                 scores += self._over_span(score)
+                over_span += scores
+        for one in over_span:
+            again = self._recurring.get(one.channel)
+            if again is not None and (found := again.push(one)) is not None:
+                scores.append(found)
         for long in self._long:
             if long.mean.push(row, above, window.first_sample):
                 scores += self._over_long_span(long, window)

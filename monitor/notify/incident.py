@@ -49,6 +49,8 @@ class Incident:
     operation: str = ""
     span_s: float = 0.0
     """Seconds of sound in the score; 0 if it is unknown."""
+    is_recurring: bool = False
+    """Whether the score is of short sounds that come again and again."""
     finding: str = ""
     """What a diagnosis found in the sound, the most certain: one sentence. Empty if nothing."""
     provisional: bool = False
@@ -104,6 +106,7 @@ class Incident:
         self.severity = text(alert, "severity") or self.severity
         self.operation = text(alert, "operation") or self.operation
         self.span_s = _number(alert.get("span_s")) or self.span_s
+        self.is_recurring = text(alert, "channel").startswith("recurring_")
         self.provisional = alert.get("provisional") is True
         self.finding = first_finding(alert) or self.finding
         self._measure(alert)

@@ -187,7 +187,8 @@ def _measured(one: Incident) -> list[str]:
         if not one.has_ended and one.peak_ratio > 1.05 * one.ratio:
             lines[-1] += f", {peak} since it began"
         if one.span_s > 0.0:
-            lines.append(f"Measured over {duration(one.span_s)} of sound")
+            again = ", in which short sounds come again and again" if one.is_recurring else ""
+            lines.append(f"Measured over {duration(one.span_s)} of sound{again}")
     if one.bands_hz:
         lines.append(f"Frequencies {bands_text(one.bands_hz)}")
     lines += _found(one)
