@@ -85,9 +85,9 @@ def test_a_fault_that_clips_is_scored() -> None:
 @pytest.mark.parametrize("seconds", [3.0, 20.0])
 def test_the_offset_of_the_training_sound_is_known(tmp_path: Path, seconds: float) -> None:
     """A sound card with an offset is trained, and then never judged."""
-    heard = [machine_sound(seconds, seed=seed) + np.float32(0.01) for seed in range(4)]
+    sounds = [machine_sound(seconds, seed=seed) + np.float32(0.01) for seed in range(4)]
     paths = [tmp_path / f"{number}.wav" for number in range(4)]
-    for path, samples in zip(paths, heard, strict=True):
+    for path, samples in zip(paths, sounds, strict=True):
         soundfile.write(path, samples, RATE_HZ, subtype="PCM_16")
     recordings = [read_recording(path, SPEC) for path in paths]
     capture = trained_capture(recordings, SPEC, SPEC.bands_below(0.9 * RATE_HZ / 2), 0.9)
