@@ -61,10 +61,9 @@ def joined(machine: Machine, bundle: Bundle) -> FloatArray:
 
 
 def with_fault(
-    sound: FloatArray, rate_hz: int, kind: str, pattern: Pattern, level_db: float, seed: int
+    sound: FloatArray, added: FloatArray, rate_hz: int, pattern: Pattern, level_db: float
 ) -> FloatArray:
-    """The sound with a fault that comes again and again. ``(n_samples,)``."""
-    added = fault(kind, len(sound), rate_hz, (seed, _FAULT_SEED))
+    """The sound with a fault that comes again and again. Shape: ``(n_samples,)``, twice."""
     since_s = np.arange(len(sound)) / rate_hz % pattern.every_s
     gain = np.clip(np.minimum(since_s, pattern.on_s - since_s) / _RAMP_S, 0.0, 1.0)
     rms = float(np.sqrt(np.square(sound).mean()))
@@ -110,17 +109,13 @@ def rows(names: list[str], seeds: int, scratch: Path) -> Iterator[str]:
         for pattern in PATTERNS:
             cells = []
             for level_db in LEVELS_DB:
-                found = [
-                    alerts_of(
-                        with_fault(
-                            sound, bundle.spec.sample_rate_hz, kind, pattern, level_db, seed
-                        ),
-                        bundle,
-                        network,
-                    )
-                    for seed, (sound, bundle, network) in enumerate(pairs)
-                    for kind in FAULTS
-                ]
+                found = []
+                for seed, (sound, bundle, network) in enumerate(pairs):
+                    rate_hz = bundle.spec.sample_rate_hz
+                    for kind in FAULTS:
+                        added = fault(kind, len(sound), rate_hz, (seed, _FAULT_SEED))
+                        faulty = with_fault(sound, added, rate_hz, pattern, level_db)
+                        found.append(alerts_of(faulty, bundle, network))
                 with_all = sum(one.any for one in found)
                 cells.append(f"{with_all} (without: {sum(one.without for one in found)})")
             n = seeds * len(FAULTS)
