@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from monitor.errors import BadInputError
 from tests.command_line import Outcome, auscult
 from tests.tiny_images import bars, idx_bytes, write_frames, write_idx_folder
+from training.images import memory
 from training.images.folder import read_image_folder
 from training.images.image_set import ImageSet
 
@@ -65,6 +67,36 @@ def test_classes_that_cannot_be_tested_are_refused_before_the_training(
     outcome = auscult("train", "oneclass", "--data", data, "--out", tmp_path / "run")
     refused(outcome, 65, says)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("bytes_free", [20_000, 50_000])  # to read them, to train on them
+def test_images_that_do_not_fit_into_memory_are_refused_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool, bytes_free: int
+) -> None:
+    """The system would end the command without a word, or it ends with a traceback."""
+    data = tmp_path / "data"
+    if is_folder:
+        write_frames(data, 40)
+    else:
+        write_pixels(data, BARS, TWO_CLASSES)
+    monkeypatch.setattr(memory, "available_bytes", lambda: bytes_free)
+    outcome = auscult("train", "mnist", "--data", data, "--out", tmp_path / "run")
+    refused(outcome, 65, "images of 144 values need 0.0 GB of memory, 0.0 GB are available")
+    assert str(data) in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("allocate", [np.empty, torch.empty])
+def test_a_lack_of_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allocate: Callable[[int], object]
+) -> None:
+    """Other programs take the memory during the training: a traceback."""
+    data = write_pixels(tmp_path / "data", BARS, TWO_CLASSES)
+
+    monkeypatch.setattr(ImageSet, "scaled", lambda _: allocate(2**59))
+    outcome = auscult("train", "mnist", "--data", data, "--out", tmp_path / "run")
+    refused(outcome, 69, f"MemoryError: not enough memory ({data}: ")
 
 
 def test_a_normal_class_without_images_is_refused(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from monitor.cli import bundles, daemon, diagnosis, evaluation, notify, operatio
 from monitor.cli.stopping import Stopped, end_behind, end_by, stopped_by_signals
 from monitor.commands.output import message
 from monitor.errors import AuscultError, MissingInputError, ServiceUnavailableError
+from monitor.process.memory import is_lack_of_memory
 from monitor.text.arguments import CommandApp
 
 EXIT_BUG = 70
@@ -82,10 +83,14 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 def _unforeseen(error: Exception) -> int:
-    """Report what a file or the disk refuses in one line, or a bug with its traceback.
+    """Report what a file, the disk or the memory refuses in one line, or a bug with its traceback.
 
     Returns the exit status.
     """
+    if is_lack_of_memory(error):
+        reason = f" ({error})" if str(error) else ""
+        _complain(f"MemoryError: not enough memory{reason}: free some, or give less at once")
+        return ServiceUnavailableError.exit_status
     if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
         # This can be an error of reading or of writing, and the file is not always known.
         where = f"{error.filename}: " if error.filename else ""

@@ -1,4 +1,4 @@
-"""Memory of the process that would stay although nothing uses it."""
+"""Memory of the process: what would stay although nothing uses it, and errors if it lacks."""
 
 from __future__ import annotations
 
@@ -55,3 +55,11 @@ def _unchanged_program_files() -> Iterator[tuple[int, int]]:
     mappings = Path("/proc/self/smaps").read_text(encoding="utf-8", errors="replace")
     for found in _PROGRAM_FILE.finditer(mappings):
         yield int(found["begin"], 16), int(found["end"], 16)
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is no more memory; torch has one of its own for it."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in str(error) or "out of memory" in str(error))
+    )

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 import typer
 
 from monitor.errors import UsageError
+from monitor.process.memory import is_lack_of_memory
 from monitor.text.arguments import CommandApp, number
 from training.images.options import RunOptions
 from training.run_folder import log_to_standard_error, new_folder
@@ -141,8 +142,13 @@ def _command(run: Callable[..., _Report], **defaults: Any) -> Callable[..., None
     def command(**values: Any) -> None:
         options = RunOptions(**{one.name: values.pop(one.name) for one in shared})
         log_to_standard_error()
-        with new_folder(options.out, resumes=True):
-            report = run(options, **values)
+        try:
+            with new_folder(options.out, resumes=True):
+                report = run(options, **values)
+        except (MemoryError, RuntimeError) as error:
+            if not is_lack_of_memory(error):
+                raise
+            raise MemoryError(f"{options.data or options.dataset}: {error}") from None
         as_json = json.dumps(dict(report.metrics), indent=2)
         typer.echo(as_json if options.as_json else report.table())
 

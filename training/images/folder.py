@@ -11,6 +11,7 @@ from PIL import Image
 
 from monitor.errors import BadInputError, MissingInputError
 from training.images.image_set import MAX_ELEMENTS, ImageSet
+from training.images.memory import READ_BYTES, check_memory
 
 _SUFFIXES = {".png", ".jpg", ".jpeg"}
 _FORMATS = ("PNG", "JPEG")  # of others, Pillow gives some to external programs
@@ -29,7 +30,7 @@ def read_image_folder(folder: Path) -> ImageSet:
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
     if not paths:
         raise MissingInputError(f"{folder}: no PNG or JPEG images in this folder")
-    pixels = _stack(paths)
+    pixels = _stack(folder, paths)
     kinds = [str(path.parent.relative_to(folder)) for path in paths]
     class_names = tuple(sorted(set(kinds)))
     labels = np.array([class_names.index(kind) for kind in kinds], dtype=np.int64)
@@ -45,7 +46,7 @@ def split_frames(frames: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
     return frames.take(np.sort(order[n_test:])), frames.take(np.sort(order[:n_test]))
 
 
-def _stack(paths: Sequence[Path]) -> NDArray[np.uint8]:
+def _stack(folder: Path, paths: Sequence[Path]) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     for path in paths:
         frame = _read(path)
@@ -54,10 +55,13 @@ def _stack(paths: Sequence[Path]) -> NDArray[np.uint8]:
                 f"{path}: {frame.shape[1]} x {frame.shape[0]} pixels, {paths[0]} has "
                 f"{frames[0].shape[1]} x {frames[0].shape[0]}; all frames must have the same size"
             )
+        if not frames or frame.size > frames[-1].size:
+            check_memory(folder, len(paths), frame.size, READ_BYTES)
         frames.append(frame)
         if len(paths) * frame.size > MAX_ELEMENTS:
             raise BadInputError(
-                f"{path.parent}: {len(paths)} frames of this size do not fit in memory"
+                f"{folder}: {len(paths)} images of {frame.size} values are too many: use fewer or "
+                "smaller images"
             )
     colour = any(frame.shape[2] == 3 for frame in frames)
     if colour:

@@ -119,9 +119,15 @@ class RunOptions:
         return read_image_folder(folder)
 
     def settings(self, case: Case, images: ImageSet, n_images: int, **own: Any) -> ImageSettings:
-        """The settings of a network for ``n_images`` of ``images``. ``own``: of the command."""
-        from training.images.defaults import default_settings
+        """The settings of a network for ``n_images`` of ``images``. ``own``: of the command.
 
+        Raises ``BadInputError`` if these do not fit into memory.
+        """
+        from training.images.defaults import default_settings
+        from training.images.memory import TRAINED_BYTES, check_memory
+
+        name = self.dataset if self.data is None else self.data
+        check_memory(name, n_images, images.pixels[0].size, TRAINED_BYTES)
         return default_settings(
             case,
             images.shape,
