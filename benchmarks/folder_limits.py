@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from monitor.history.store import HistoryStore
 from monitor.history.tally import Tally
 
 _EVERY_S = 0.01
+_EVIDENCE_EVERY = 5
+"""Looks at the history for one at the evidence, which takes as long as it has files."""
 _ROWS_AT_ONCE = 5000
 
 
@@ -66,12 +68,13 @@ class FolderWatch:
     def _run(self) -> None:
         while not self._stop.wait(_EVERY_S):
             self.n_looks += 1
-            for space, look in (
-                (self.history, self._history_bytes),
-                (self.evidence, self._evidence_bytes),
-            ):
-                n_bytes = look()
-                space.add(n_bytes, look() if n_bytes > space.limit else n_bytes)
+            self._look(self.history, self._history_bytes)
+            if self.n_looks % _EVIDENCE_EVERY == 0:
+                self._look(self.evidence, self._evidence_bytes)
+
+    def _look(self, space: Space, look: Callable[[], int]) -> None:
+        n_bytes = look()
+        space.add(n_bytes, look() if n_bytes > space.limit else n_bytes)
 
     def _history_bytes(self) -> int:
         return sum(_size(self._state / f"history.sqlite3{suffix}") for suffix in ("", "-wal"))

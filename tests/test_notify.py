@@ -178,6 +178,7 @@ def test_no_secret_is_shown_anywhere(
                 shown += [*one.cmdline(), *one.environ().values()]
             except psutil.Error:
                 continue
+        time.sleep(0.02)  # a process that sends lives for some tenths of a second
     notify.wait_for_log("mail: not sent")
     assert notify.end() == 0
     assert any("monitor.notify.child" in text for text in shown)
