@@ -12,7 +12,7 @@ SLOWER_MARKERS = ("data", "slow", "systemd")
 # Half a minute or more each, the longest first: none of them begins when all others have ended.
 LONGEST = (
     *("test_deploy_debian", "test_chaos", "test_notify", "test_fleet", "test_demo"),
-    *("test_fleet_ray", "test_notify_full_disk", "test_daemon_relearning"),
+    *("test_web_browser", "test_fleet_ray", "test_notify_full_disk", "test_daemon_relearning"),
     *("test_daemon_learning", "test_soak"),
 )
 
@@ -21,9 +21,9 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first, so that a plain mistake shows in seconds.
 
-    Where tests run side by side, those that boot a system come first instead, then the other slow
-    ones, which mostly wait, the longest first. Every file stays on one worker, and so do all tests
-    of the fixture ``booted``, one after another.
+    Where tests run side by side, those that boot a system come first instead, then the longest
+    files, then the other slow tests, which mostly wait. Every file stays on one worker, and so do
+    all tests of the fixture ``booted``, one after another.
     """
     is_beside = "PYTEST_XDIST_WORKER" in os.environ
 
@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     if is_beside:
-        items.sort(key=lambda item: (-slowness(item), length(item)))
+        first = len(SLOWER_MARKERS)
+        items.sort(key=lambda item: (slowness(item) < first, length(item), -slowness(item)))
     else:
         items.sort(key=slowness)
     for item in items:
