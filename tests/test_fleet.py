@@ -14,7 +14,7 @@ from monitor.model.bundle import load_bundle
 from tests.command_line import Outcome, auscult
 from tests.fleets import InProcess
 from tests.tiny_sound import simulated_frames, write_machine
-from training.fleet import perform
+from training.fleet import local_engine, perform
 from training.fleet.run import FleetResult, train_fleet
 from training.fleet.settings import read_fleet
 
@@ -161,8 +161,11 @@ def test_what_is_done_is_not_done_again(plant: Path, trained: Path, tmp_path: Pa
     assert results(out) == results(trained)
 
 
-def test_a_bad_machine_is_a_row_and_the_others_are_done(plant: Path, tmp_path: Path) -> None:
+def test_a_bad_machine_is_a_row_and_the_others_are_done(
+    plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One damaged recording would stop a fleet of a thousand machines."""
+    monkeypatch.setattr(local_engine, "LocalEngine", lambda _n_workers: InProcess())
     fleet_file = Path(shutil.copytree(plant, tmp_path / "plant")) / "fleet.toml"
     healthy = tmp_path / "plant" / "plant" / "pump-1" / "healthy"
     (healthy / "03.npy").write_bytes(b"damaged")
