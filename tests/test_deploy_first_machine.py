@@ -42,6 +42,14 @@ Environment=AUSCULT_LEARNING__FIRST_AFTER_MIN=0.6 AUSCULT_LEARNING__PIECE_S=3
 Environment=AUSCULT_LEARNING__EVERY_S=2 AUSCULT_LEARNING__KEEP=true
 Environment=AUSCULT_EVIDENCE__BEFORE_S=5 AUSCULT_EVIDENCE__AFTER_S=2
 """
+# Also for the tests that use this installation after this one: they start dozens of processes.
+COMPILE = """
+import compileall
+import torch._dynamo, training.sound.train
+import monitor.notify.child, monitor.service.daemon, monitor.web.server
+compileall.compile_dir(monitor.__path__[0], quiet=1)
+monitor.notify.child.Apprise.instantiate("json://localhost")  # loads every service
+"""
 QUICKER_TRAINING = """[Service]
 Environment=AUSCULT_TRAINING__EPOCHS=3 AUSCULT_TRAINING__MOST_WINDOWS_PER_EPOCH=256
 """
@@ -100,9 +108,8 @@ class FirstMachine:
         )
         print(done.stdout[-3000:], done.stderr[-3000:])  # pytest shows it for a failed test
         # The services must not write compiled modules, so compile now what they import.
-        imported = "import torch._dynamo, training.sound.train"
         compiles = {"PYTHONDONTWRITEBYTECODE": ""}
-        self.run(["/opt/auscult/venv/bin/python", "-c", imported], environment=compiles)
+        self.run(["/opt/auscult/venv/bin/python", "-c", COMPILE], environment=compiles)
 
     def status(self) -> str:
         """The line of the machine in ``auscult status``."""
