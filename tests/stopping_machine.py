@@ -66,6 +66,6 @@ def bundle_with_operation(path: Path, healthy: Sequence[FloatArray] | None = Non
         for sound, one in zip(healthy, recordings, strict=True)
         if running_sound([one], SPEC, operation, 8) == [one]
     ]
-    bundle = make_bundle(path, always)
+    bundle = make_bundle(path, always or None)
     write_manifest(path, bundle.manifest.model_copy(update={"operation": operation}))
     return load_bundle(path)

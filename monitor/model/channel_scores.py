@@ -45,7 +45,8 @@ def every_channel(bundle: Bundle, min_fault_s: float) -> list[tuple[EvidenceKind
     None for a bundle of an earlier version, which has neither channels nor peaks.
     """
     calibration = bundle.manifest.calibration
-    has_channels = calibration is not None and calibration.channels
+    channels = calibration.channels if calibration is not None else ()
+    has_channels = not all(one.is_recurring for one in channels)
     if not bundle.head.is_distance or not (has_channels or bundle.peaks is not None):
         return []
     spec = bundle.spec
