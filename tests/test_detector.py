@@ -12,17 +12,8 @@ from monitor.detection.detector import Detector
 from monitor.detection.hysteresis import DetectorRule
 from monitor.detection.persistence import Persistence
 from monitor.detection.persistent_scores import persistent_scores
-from monitor.detection.settings import DetectorSettings
 from monitor.domain import Decision, Score
-from monitor.model.channel_calibration import ChannelBudget, ChannelCalibration
 
-BUDGET = ChannelCalibration(
-    evidence="distance",
-    span_s=2.0,
-    step_s=0.5,
-    score_median=1.0,
-    budgets=(ChannelBudget(false_alarms_per_week=1.0, threshold=10.0),),
-)
 HOP = 4096
 RATE_HZ = 16_000
 
@@ -121,7 +112,7 @@ def test_a_fault_that_comes_and_goes_raises_few_alerts() -> None:
 
 
 def test_a_fault_that_is_back_after_a_long_time_is_a_new_one() -> None:
-    """The second alert of the year stays open for long after the fault has gone."""
+    """The second alert of the year stays open for five minutes after the fault has gone."""
     assert returning(130, 5) == [0, 130, 260, 390, 520]
 
 
@@ -131,15 +122,6 @@ def test_high_scores_that_would_raise_nothing_do_not_hold_up_the_clearing() -> N
     healthy = [1.0] * 9 + [11.0]
     found = decisions(2 * ([20.0] * 10 + 2 * healthy) + 5 * healthy, Detector(made))
     assert [one.kind for one in found] == ["raised", "cleared", "raised", "cleared"]
-
-
-def test_four_faults_in_a_row_are_cleared_as_usual() -> None:
-    """Another fault, some seconds later, has no alert of its own."""
-    made = DetectorRule.of(
-        DetectorSettings(), BUDGET, 10.0, 1.0, span_s=2.0, hop_s=0.5, sample_rate_hz=RATE_HZ
-    )
-    away_s = [made.healthy_after(n) / RATE_HZ for n in range(9)]
-    assert away_s == [0.0, 0.0, 0.0, 0.0, 10.0, 20.0, 40.0, 40.0, 40.0]
 
 
 def test_a_gap_drops_pending_scores_and_keeps_an_open_alert() -> None:

@@ -11,9 +11,7 @@ from monitor.model.channel_calibration import ChannelCalibration
 from monitor.model.manifest import Calibration
 
 _RETURN_S = 600.0
-_LONGEST_S = 300.0
-_USUAL_RETURNS = 4
-"""None, one, two and three."""
+_LONGEST_CLEARING_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +92,13 @@ class DetectorRule:
 def _healthy_s(clear_after_s: float) -> list[float]:
     """For each return of a fault, how long it must be away before its alert is cleared.
 
-    A fault that comes and goes would raise hundreds of alerts. So from the fourth return on, the
-    time is longer. It stays short enough for another fault to have an alert of its own.
+    A fault that comes and goes would raise hundreds of alerts. So the time doubles each time.
     """
-    longer_s = [min(times * clear_after_s, _LONGEST_S) for times in (2.0, 4.0, 8.0)]
-    return [0.0] * _USUAL_RETURNS + longer_s
+    found = [0.0]
+    while 0.0 < clear_after_s < _LONGEST_CLEARING_S:
+        clear_after_s = min(2.0 * clear_after_s, _LONGEST_CLEARING_S)
+        found.append(clear_after_s)
+    return found
 
 
 class Clearing:

@@ -27,7 +27,7 @@ class LastAlert:
     def stopped(self) -> None:
         """The machine is off: the fault may be back when it runs."""
         self.cleared_sample = None
-        self.n_returns, self._is_back = 0, False
+        self.n_returns = 0
         self._stop_ended_it, self._ran_samples = True, 0
 
     def raised(self, at_sample: int, shortly_samples: int) -> None:
