@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,41 +85,6 @@ def test_quiet_time_delays_the_next_alert_and_does_not_suppress_it() -> None:
     values = [20.0] * 10 + [1.0] * 6 + [20.0] * 60
     kinds = [(d.kind, d.at_sample // HOP - 16) for d in decisions(values, Detector(rule(quiet=40)))]
     assert kinds == [("raised", 7), ("cleared", 13), ("raised", 53)]
-
-
-def returning(period: int, times: int, **others: int) -> list[int]:
-    """Where alerts are raised, of a fault that is present for ten of every ``period`` scores."""
-    made = replace(
-        rule(**others), return_samples=100 * HOP, healthy_samples=tuple(n * HOP for n in HEALTHY)
-    )
-    values = [20.0] * 10 + [1.0] * (period - 10)
-    found = decisions(times * values + [1.0] * 200, Detector(made))
-    kinds = [one.kind for one in found if one.kind != "updated"]
-    assert kinds == len(kinds) // 2 * ["raised", "cleared"]
-    return [one.at_sample // HOP - 16 - 7 for one in found if one.kind == "raised"]
-
-
-HEALTHY = (0, 10, 20, 40, 80)
-
-
-def test_a_fault_that_comes_and_goes_raises_few_alerts() -> None:
-    """A fault of ten seconds in every half minute raises 120 alerts in an hour."""
-    assert returning(30, 40) == [0, 30, 60]
-    assert returning(45, 40) == [0, 45, 90, 135]
-    assert returning(60, 40) == [0, 60, 120, 180, 240]
-
-
-def test_a_fault_that_is_back_after_a_long_time_is_a_new_one() -> None:
-    """The second alert of the year stays open for five minutes after the fault has gone."""
-    assert returning(130, 5) == [0, 130, 260, 390, 520]
-
-
-def test_high_scores_that_would_raise_nothing_do_not_hold_up_the_clearing() -> None:
-    """An alert stays open for ever where a healthy score sometimes reaches the threshold."""
-    made = replace(rule(), return_samples=100 * HOP, healthy_samples=(0, 10 * HOP, 20 * HOP))
-    healthy = [1.0] * 9 + [11.0]
-    found = decisions(2 * ([20.0] * 10 + 2 * healthy) + 5 * healthy, Detector(made))
-    assert [one.kind for one in found] == ["raised", "cleared", "raised", "cleared"]
 
 
 def test_a_gap_drops_pending_scores_and_keeps_an_open_alert() -> None:

@@ -29,8 +29,6 @@ class _OpenAlert:
     reported_sample: int
     clearing: Clearing
     last_score: float
-    lasted_until: int
-    """Where the last score ends with which the alert would have been raised."""
     last_loss: float = 0.0
 
 
@@ -175,12 +173,7 @@ class Detector:
         self, started_sample: int, peak_score: float, reported_sample: int
     ) -> _OpenAlert:
         return _OpenAlert(
-            started_sample,
-            peak_score,
-            reported_sample,
-            Clearing(self.rule),
-            peak_score,
-            reported_sample,
+            started_sample, peak_score, reported_sample, Clearing(self.rule), peak_score
         )
 
     def _raise_if_lasting(self, score: Score) -> Decision | None:
@@ -196,7 +189,7 @@ class Detector:
             return None
         self._open = self._open_alert(self._lasting_since, score.value, score.end_sample)
         continues = self._before.ended_by_stop(self.rule.same_fault_samples)
-        self._before.raised(score.end_sample, self.rule.return_samples)
+        self._before.raised()
         return replace(self._decision("raised", self._open, score), continues=continues)
 
     def _ran(self, score: Score) -> None:
@@ -214,11 +207,7 @@ class Detector:
     def _follow(self, open_alert: _OpenAlert, score: Score) -> Decision | None:
         open_alert.last_score, open_alert.last_loss = score.value, score.loss
         open_alert.peak_score = max(open_alert.peak_score, score.value)
-        if self._lasting_since is not None:
-            open_alert.lasted_until = score.end_sample
-        healthy_samples = score.end_sample - open_alert.lasted_until
-        is_clear = open_alert.clearing.push(score.value)
-        if is_clear and healthy_samples >= self.rule.healthy_after(self._before.n_returns):
+        if open_alert.clearing.push(score.value):
             self._open = None
             self._before.cleared(score.end_sample)
             self._forget_last()

@@ -10,9 +10,6 @@ from monitor.detection.settings import DetectorSettings
 from monitor.model.channel_calibration import ChannelCalibration
 from monitor.model.manifest import Calibration
 
-_RETURN_S = 600.0
-_LONGEST_CLEARING_S = 300.0
-
 
 @dataclass(frozen=True, slots=True)
 class DetectorRule:
@@ -20,11 +17,9 @@ class DetectorRule:
 
     ``false_alarms_per_week``: the budget of the threshold. ``persistence``: how many scores must
     be over ``threshold`` to raise an alert. ``clearing``: how many must be below
-    ``clear_threshold`` to clear it. ``return_samples``: a fault that is back within this time
-    after its alert was cleared is the same one. ``healthy_samples``: as ``healthy_after``.
-    ``same_fault_samples``: a fault within this time of running after a stop counts as the one
-    before the stop. ``is_long``: the spans are longer than that of the bundle. They continue after
-    a gap or a stop, so a score may contain sound from before.
+    ``clear_threshold`` to clear it. ``same_fault_samples``: a fault within this time of running
+    after a stop counts as the one before the stop. ``is_long``: the spans are longer than that of
+    the bundle. They continue after a gap or a stop, so a score may contain sound from before.
     """
 
     threshold: float
@@ -34,8 +29,6 @@ class DetectorRule:
     clearing: Persistence
     quiet_samples: int
     update_samples: int
-    return_samples: int = 0
-    healthy_samples: tuple[int, ...] = (0,)
     same_fault_samples: int = 0
     is_long: bool = False
 
@@ -73,32 +66,9 @@ class DetectorRule:
             ),
             quiet_samples=round(settings.quiet_s * sample_rate_hz),
             update_samples=round(settings.update_interval_s * sample_rate_hz),
-            return_samples=round(_RETURN_S * sample_rate_hz),
-            healthy_samples=tuple(
-                round(one * sample_rate_hz) for one in _healthy_s(settings.clear_after_s)
-            ),
             same_fault_samples=round(same_fault_s * sample_rate_hz),
             is_long=is_long,
         )
-
-    def healthy_after(self, n_returns: int) -> int:
-        """For how many samples the fault must be away before its alert is cleared.
-
-        ``n_returns``: how often the fault has come back.
-        """
-        return self.healthy_samples[min(n_returns, len(self.healthy_samples) - 1)]
-
-
-def _healthy_s(clear_after_s: float) -> list[float]:
-    """For each return of a fault, how long it must be away before its alert is cleared.
-
-    A fault that comes and goes would raise hundreds of alerts. So the time doubles each time.
-    """
-    found = [0.0]
-    while 0.0 < clear_after_s < _LONGEST_CLEARING_S:
-        clear_after_s = min(2.0 * clear_after_s, _LONGEST_CLEARING_S)
-        found.append(clear_after_s)
-    return found
 
 
 class Clearing:

@@ -6,43 +6,27 @@ from __future__ import annotations
 class LastAlert:
     """What the detectors of one machine share, because they raise at most one alert at a time.
 
-    State: where the last alert was cleared; how often the fault has come back, and whether it has
-    since then; whether a stop of the machine ended it, and how many samples the machine has run
-    since.
+    State: where the last alert was cleared; whether a stop of the machine ended it, and how many
+    samples the machine has run since.
     """
 
     def __init__(self) -> None:
         self.cleared_sample: int | None = None
-        self.n_returns = 0
-        """How often in a row an alert was raised shortly after the one before was cleared."""
-        self._is_back = False
         self._stop_ended_it = False
         self._ran_samples = 0
 
     def cleared(self, at_sample: int) -> None:
         """The sound is healthy again."""
         self.cleared_sample = at_sample
-        self._is_back = False
 
     def stopped(self) -> None:
         """The machine is off: the fault may be back when it runs."""
         self.cleared_sample = None
-        self.n_returns = 0
         self._stop_ended_it, self._ran_samples = True, 0
 
-    def raised(self, at_sample: int, shortly_samples: int) -> None:
-        """The next alert is raised: what a stop ended is no longer waited for.
-
-        ``shortly_samples``: a fault that is back so soon after its alert was cleared is the same.
-        """
+    def raised(self) -> None:
+        """The next alert is raised: what a stop ended is no longer waited for."""
         self._stop_ended_it = False
-        if self._is_back:  # another stream of scores joins the alert
-            return
-        self._is_back = True
-        is_shortly = (
-            self.cleared_sample is not None and at_sample - self.cleared_sample <= shortly_samples
-        )
-        self.n_returns = self.n_returns + 1 if is_shortly else 0
 
     def ran(self, samples: int) -> None:
         """The machine has run for so many samples more."""

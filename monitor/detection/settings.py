@@ -51,8 +51,7 @@ class DetectorSettings(BaseModel):
         ge=0.0,
         le=86_400.0,
         description="An alert is cleared when, over these seconds, the share persistence_share of "
-        "the scores is below the clearing threshold. A fault that is back within ten minutes must "
-        "be away for longer: twice this time, then four times and so on, up to five minutes.",
+        "the scores is below the clearing threshold.",
     )
     quiet_s: float = Field(
         default=10.0,
