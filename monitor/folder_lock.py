@@ -23,14 +23,25 @@ def only_writer(folder: Path, name: str) -> Iterator[None]:
     except OSError:  # the writer reports why it is refused
         yield
         return
+    with held_alone(
+        descriptor,
+        f"{name}: another command writes into this folder: wait until it ends, or name another "
+        "folder",
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def held_alone(descriptor: int, refusal: str) -> Iterator[None]:
+    """Lock an open file or folder, and close it in the end. A file system without locks locks none.
+
+    Raises ``ServiceUnavailableError`` with the text ``refusal`` while another process holds it.
+    """
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ServiceUnavailableError(
-                f"{name}: another command writes into this folder: wait until it ends, or name "
-                "another folder"
-            ) from None
+            raise ServiceUnavailableError(refusal) from None
         except OSError:  # the file system has no locks
             pass
         yield

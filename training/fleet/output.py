@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.errors import MissingInputError, ServiceUnavailableError
+from monitor.errors import MissingInputError
+from monitor.folder_lock import held_alone
 from training.fleet.tasks import TASKS
 
 
@@ -28,16 +28,9 @@ def own_output(out: Path) -> Iterator[None]:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise MissingInputError(f"--out {out}: {error.strerror}") from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceUnavailableError(
-                f"--out {out}: another auscult fleet uses this folder: wait until it ends, or "
-                "choose another --out"
-            ) from None
-        except OSError:  # the file system has no locks
-            pass
+    with held_alone(
+        descriptor,
+        f"--out {out}: another auscult fleet uses this folder: wait until it ends, or choose "
+        "another --out",
+    ):
         yield
-    finally:
-        os.close(descriptor)
